@@ -1,0 +1,45 @@
+"""One tree of errors, each named by what happens next.
+
+    SpillwayError
+    ├── InvalidSettings        the operator changes the deployment; nothing starts until then
+    ├── InvalidRequest         the sender changes the request; the same request can never succeed
+    │   └── RequestTooLarge    one event or profile alone exceeds what a queue message can carry
+    ├── QueueUnavailable       nothing was accepted; mParticle sends the request again
+    └── UndecodableMessage     the worker dead-letters the message as it is, reason `undecodable`
+
+No text of any of them holds a part of a payload, a header or a response body: they end up in logs, in answers to
+mParticle and in dead-letter attributes, where identities and API keys must never be.
+"""
+
+
+class SpillwayError(Exception):
+    """Base of every error that Spillway raises on purpose."""
+
+
+class InvalidSettings(SpillwayError):
+    """An environment variable is missing or bad; the text names it and says what it should be."""
+
+
+class InvalidRequest(SpillwayError):
+    """A request that no later attempt can make right: not an object, no `type`, a field of an impossible shape.
+
+    `where` is the path of the field from the top of the request (`events[3].timestamp_ms`), `""` for the request itself.
+    `problem` says in words what was expected; it never quotes the value.
+    """
+
+    def __init__(self, problem: str, where: str = "") -> None:
+        super().__init__(f"{where}: {problem}" if where else problem)
+        self.where = where
+        self.problem = problem
+
+
+class RequestTooLarge(InvalidRequest):
+    """One event or user profile does not fit into a queue message, so splitting cannot help."""
+
+
+class QueueUnavailable(SpillwayError):
+    """The queue did not confirm every part of the request in time; none counts as accepted."""
+
+
+class UndecodableMessage(SpillwayError):
+    """A queue message that is not one of ours: not JSON, an unknown version or encoding, a damaged payload."""
