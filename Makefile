@@ -1,0 +1,138 @@
+# One verb a task; `make help` lists them. Each target prepares what it needs (.venv, .venv-aws, node_modules, zips) and
+# does it once: files called .stamp-* say what is already there.
+#
+# Paths are relative and Python tools run as `python -m`: the first line of a script in .venv/bin breaks when the
+# checkout's path has a space in it.
+
+# macOS ships make 3.81; `.ONESHELL` came with 3.82, so its absence tells an old make apart. Nothing above needs a newer one.
+ifeq ($(filter oneshell,$(.FEATURES)),)
+$(error Spillway needs GNU make 4 or newer, this is $(MAKE_VERSION). On macOS: brew install make, then gmake)
+endif
+ifneq ($(firstword $(sort $(MAKE_VERSION) 4.0)),4.0)
+$(error Spillway needs GNU make 4 or newer, this is $(MAKE_VERSION))
+endif
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+# The first interpreter that is new enough; `make ... PYTHON=python3.12` decides otherwise.
+PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
+PYTHON_VERSION := $(shell "$(PYTHON)" -c 'import sys; print(*sys.version_info[:2], sep=".")' 2>/dev/null)
+
+PY := .venv/bin/python
+PY_AWS := .venv-aws/bin/python
+SERVERLESS := node node_modules/osls/bin/serverless.js
+PIP_INSTALL := -m pip --disable-pip-version-check install --quiet
+
+# `make ... STAGE=production`: which stage of serverless.yml's `params`; without it, development.
+STAGE ?= dev
+# Passed on to pytest (`make test ARGS="tests/unit -x"`) and to serverless (`make deploy ARGS=--verbose`).
+ARGS ?=
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+# --- verbs ----------------------------------------------------------------------------------------------------------
+
+.PHONY: demo
+demo: .venv .venv-aws node_modules build-local ## A spike, direct against Spillway, on an embedded AWS (REQUESTS=2000 LIMIT=50 ...)
+	@$(PY) -m ops.cli demo $(ARGS)
+
+.PHONY: test
+test: .venv .venv-aws node_modules build-aws build-local ## Every test: unit, property, integration, end to end (ARGS="-k name")
+	@$(PY) -m pytest $(ARGS)
+
+.PHONY: check
+check: .venv ## Format, lint, types, imports
+	@$(PY) -m ruff format --check .
+	@$(PY) -m ruff check .
+	@$(PY) -m mypy
+	@$(PY) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
+
+.PHONY: build
+build: .venv ## The zips of both functions, for AWS and for the embedded AWS
+	@$(PY) -m infra.build aws local
+
+.PHONY: deploy
+deploy: node_modules build-aws ## Deploy to AWS (STAGE=production, ALIAS_MODE=hold to leave the live version)
+	@$(SERVERLESS) deploy --stage "$(STAGE)" $(ARGS)
+
+.PHONY: promote
+promote: node_modules ## Make the newest version live, or an earlier one (STAGE=production TO=12)
+	@$(SERVERLESS) promote --stage "$(STAGE)" $(if $(TO),--to "$(TO)") $(ARGS)
+
+.PHONY: bench
+bench: ## Measurements against named peers and limits (comes with a later release)
+	@echo "make bench comes with a later release; what it will measure is not built yet."
+
+.PHONY: lock
+lock: .venv ## Lock requirements/*.in anew, with hashes
+	@cd requirements && for name in ingest worker local-aws dev; do \
+		../$(PY) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+			--output-file "$$name.txt" "$$name.in"; done
+
+.PHONY: clean
+clean: ## Remove what make created: environments, node_modules, zips, caches
+	@rm -rf .venv .venv-aws node_modules .serverless build .mypy_cache .pytest_cache .ruff_cache .hypothesis \
+		.import_linter_cache
+
+# --- what they stand on ---------------------------------------------------------------------------------------------
+
+.PHONY: build-aws build-local
+build-aws: .venv
+	@$(PY) -m infra.build aws
+build-local: .venv
+	@$(PY) -m infra.build local
+
+# The Python version is a part of the stamp's name: another PYTHON makes the environments anew.
+VENV_STAMP := .venv/.stamp-$(PYTHON_VERSION)
+PROJECT_STAMP := .venv/.stamp-project
+VENV_AWS_STAMP := .venv-aws/.stamp-$(PYTHON_VERSION)
+NODE_STAMP := node_modules/.stamp
+
+.PHONY: .venv .venv-aws node_modules
+.venv: $(PROJECT_STAMP)
+.venv-aws: $(VENV_AWS_STAMP)
+node_modules: $(NODE_STAMP)
+
+define NEED_PYTHON
+	@test -n "$(PYTHON_VERSION)" || { echo "Spillway needs Python 3.11 or newer as python3, or say which: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Spillway needs Python 3.11 or newer; $(PYTHON) is $(PYTHON_VERSION)" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import venv, ensurepip' 2>/dev/null || \
+		{ echo "$(PYTHON) has no venv or ensurepip; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+endef
+
+$(VENV_STAMP): requirements/dev.txt
+	$(NEED_PYTHON)
+	@echo "Creating .venv (Python $(PYTHON_VERSION))"
+	@"$(PYTHON)" -m venv --clear .venv
+	@$(PY) $(PIP_INSTALL) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+# The command `spillway`, and the packages importable from any folder; their libraries are there already.
+$(PROJECT_STAMP): $(VENV_STAMP) pyproject.toml
+	@$(PY) $(PIP_INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV_AWS_STAMP): requirements/local-aws.txt
+	$(NEED_PYTHON)
+	@echo "Creating .venv-aws (the embedded AWS)"
+	@"$(PYTHON)" -m venv --clear .venv-aws
+	@$(PY_AWS) $(PIP_INSTALL) --require-hashes -r requirements/local-aws.txt
+	@touch $@
+
+# No package of ours needs an install script, so none may run.
+$(NODE_STAMP): package.json package-lock.json
+	@command -v node >/dev/null || { echo "Spillway deploys with Node 20 or newer; there is no node on the PATH" >&2; exit 1; }
+	@node -e 'process.exit(+(process.versions.node.split(".")[0] < 20))' || \
+		{ echo "Spillway deploys with Node 20 or newer; this is $$(node --version)" >&2; exit 1; }
+	@command -v npm >/dev/null || { echo "Spillway installs its deploy tool with npm; there is no npm on the PATH" >&2; exit 1; }
+	@echo "Installing node_modules (the Serverless Framework)"
+	@npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
