@@ -1,7 +1,7 @@
 """What a partner is: everything that a partner file may say, and nothing else.
 
-A partner file holds one subclass of `Partner`. It turns a request into deliveries and does no more than that: no I/O, no
-retries, no queue, no clock. The worker sends what it returns, retries, waits and settles.
+A partner file holds one subclass of `Partner`. It turns a request into deliveries and does no more than that: no I/O,
+no retries, no queue, no clock. The worker sends what it returns, retries, waits and settles.
 """
 
 from abc import ABC, abstractmethod
@@ -27,8 +27,8 @@ class Secret:
 class Delivery:
     """One HTTP call to the partner.
 
-    `item` names what of the request it carries (an event id, say). It is part of the call's Idempotency-Key, so it must be
-    the same whenever the same request is mapped again.
+    `item` names what of the request it carries (an event id, say). It is part of the call's Idempotency-Key, so it
+    must be the same whenever the same request is mapped again.
     """
 
     url: str

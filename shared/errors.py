@@ -23,8 +23,8 @@ class InvalidSettings(SpillwayError):
 class InvalidRequest(SpillwayError):
     """A request that no later attempt can make right: not an object, no `type`, a field of an impossible shape.
 
-    `where` is the path of the field from the top of the request (`events[3].timestamp_ms`), `""` for the request itself.
-    `problem` says in words what was expected; it never quotes the value.
+    `where` is the path of the field from the top of the request (`events[3].timestamp_ms`), `""` for the request
+    itself. `problem` says in words what was expected; it never quotes the value.
     """
 
     def __init__(self, problem: str, where: str = "") -> None:

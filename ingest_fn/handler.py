@@ -1,0 +1,48 @@
+"""Lambda entry of stage 1: mParticle's request in, mParticle's answer out.
+
+What is raised reaches mParticle as a function error, which it answers by sending the request again. The error's text
+names the field or the cause, and holds nothing of the payload.
+"""
+
+from functools import lru_cache
+from typing import Any
+
+from ingest_fn.ingest import ingest
+from ingest_fn.payload import keep_bytes
+from ingest_fn.settings import Settings
+from shared.errors import InvalidRequest, QueueUnavailable, SpillwayError
+from shared.queue import Sender
+from shared.telemetry import Metric, count, log
+
+keep_bytes()
+
+
+@lru_cache(maxsize=1)
+def _settings() -> Settings:
+    return Settings.from_env()
+
+
+@lru_cache(maxsize=1)
+def _queue() -> Sender:
+    settings = _settings()
+    return Sender(
+        settings.queue_url, endpoint=settings.endpoint, region=settings.region, credentials=settings.credentials
+    )
+
+
+def handler(event: object, context: object) -> dict[str, Any]:
+    """Answer one request. Raises SpillwayError."""
+    try:
+        return ingest(event, settings=_settings(), queue=_queue())
+    except SpillwayError as error:
+        _report(error, getattr(context, "aws_request_id", None))
+        raise error.with_traceback(None) from None
+
+
+def _report(error: SpillwayError, request_id: str | None) -> None:
+    where = error.where or None if isinstance(error, InvalidRequest) else None
+    log("ERROR", "request refused", service="ingest", error=str(error), where=where, function_request_id=request_id)
+    metric = {InvalidRequest: Metric.INVALID_REQUEST, QueueUnavailable: Metric.QUEUE_UNAVAILABLE}
+    for kind, name in metric.items():
+        if isinstance(error, kind):
+            count(name, service="ingest", stage=_settings().stage)

@@ -1,0 +1,85 @@
+"""STAGE 1, the main path: look at the request, then answer it or queue it.
+
+Nothing here validates more than it needs: a request that the worker can not use is found there, on the queue, where
+it can be dead-lettered, shown and redriven. What is refused here comes back from mParticle until someone changes it.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from ingest_fn import replies
+from ingest_fn.payload import text_of
+from ingest_fn.settings import Settings
+from shared.errors import InvalidRequest
+from shared.message import AUDIENCE, EVENTS, QUEUED_TYPES, Head, encode, head_of
+from shared.queue import Outgoing
+
+_USER_FIELDS = ("user_identities", "user_attributes", "user_attribute_lists", "mpid", "consent_state")
+
+
+class Queue(Protocol):
+    """Where requests go: shared.queue.Sender, or a list in a test."""
+
+    def send(self, messages: list[Outgoing]) -> None:
+        """Return only when every message is durably queued. Raises QueueUnavailable."""
+
+
+def ingest(
+    request: object, *, settings: Settings, queue: Queue, clock: Callable[[], float] = time.time
+) -> dict[str, Any]:
+    """Answer one invocation of mParticle's.
+
+    Raises InvalidRequest (naming the field) for what can never succeed, QueueUnavailable when nothing was accepted.
+    """
+    if not isinstance(request, Mapping):
+        raise InvalidRequest("the request must be a JSON object")
+    now_ms = int(clock() * 1000)
+    text = text_of(request)
+    head = head_of(request, text, received_at_ms=now_ms)
+    if head.type in QUEUED_TYPES:
+        if not is_probe(request, head.type) or _tells_of_a_user(request, head.type, settings):
+            queue.send(messages(head, text))
+        return replies.accepted(head.type, request_id=head.id, now_ms=now_ms)
+    if head.type == replies.REGISTRATION:
+        from ingest_fn.registration import register  # noqa: PLC0415 - pydantic stays off the hot path
+
+        return register(settings.env, request_id=head.id, now_ms=now_ms)
+    if head.type == replies.SUBSCRIPTION:
+        from ingest_fn.subscription import subscribe  # noqa: PLC0415 - as above
+
+        return subscribe(settings.env, text, request_id=head.id, now_ms=now_ms)
+    known = ", ".join(sorted((*QUEUED_TYPES, replies.REGISTRATION, replies.SUBSCRIPTION)))
+    raise InvalidRequest(f"must be one of {known}", "type")
+
+
+def is_probe(request: Mapping[str, Any], kind: str) -> bool:
+    """mParticle's verification traffic: an event request with nothing to forward, an audience change without profiles."""
+    if kind == EVENTS:
+        return not _listed(request, "events") and not _listed(request, "system_notifications")
+    return kind == AUDIENCE and not _listed(request, "user_profiles")
+
+
+def _tells_of_a_user(request: Mapping[str, Any], kind: str, settings: Settings) -> bool:
+    """An eventless batch for a partner that registered for them: a change of the user's attributes, say."""
+    if kind != EVENTS or not any(request.get(field) for field in _USER_FIELDS):
+        return False
+    from ingest_fn.registration import forwards_eventless  # noqa: PLC0415 - pydantic stays off the hot path
+
+    return forwards_eventless(settings.env)
+
+
+def messages(head: Head, text: bytes) -> list[Outgoing]:
+    """The queue messages that carry the request, in order. Raises RequestTooLarge."""
+    attributes = {"type": head.type}
+    if head.account_id is not None:
+        attributes["account_id"] = head.account_id
+    return [Outgoing(body, attributes, group_id=head.account_id) for body in encode(head, text)]
+
+
+def _listed(request: Mapping[str, Any], field: str) -> list[Any]:
+    """The list under `field`; missing, null and [] are alike. Raises InvalidRequest for anything else."""
+    value = request.get(field)
+    if value is not None and not isinstance(value, list):
+        raise InvalidRequest("must be a list", field)
+    return value or []

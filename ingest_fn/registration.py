@@ -1,0 +1,21 @@
+"""Module registration: the partner's declaration as mParticle reads it.
+
+Imported only when mParticle asks, which it does by hand: it brings pydantic and the partner's own code.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from partners import load_partner
+from shared.firehose import registration_response
+
+
+def register(env: Mapping[str, str], *, request_id: str, now_ms: int) -> dict[str, Any]:
+    """Answer a registration request. Raises InvalidSettings if PARTNER or the partner's own settings are bad."""
+    return registration_response(load_partner(env).registration(), id=request_id, timestamp_ms=now_ms)
+
+
+def forwards_eventless(env: Mapping[str, str]) -> bool:
+    """Whether the partner asked for batches without events: then one that tells of a user is data, not a probe."""
+    permissions = load_partner(env).registration().permissions
+    return permissions is not None and permissions.allow_eventless_batches

@@ -1,0 +1,69 @@
+"""Ingest's settings: read from the environment once, at the first invocation."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from shared.errors import InvalidSettings
+from shared.sigv4 import Credentials
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`env` is kept for the partner, which reads its own variables when it is asked for."""
+
+    queue_url: str
+    endpoint: str
+    region: str
+    stage: str
+    credentials: Callable[[], Credentials] = field(repr=False)
+    env: Mapping[str, str] = field(repr=False)
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None) -> Self:
+        """Raises InvalidSettings that names the missing or bad variable."""
+        env = os.environ if env is None else env
+        queue_url = env.get("QUEUE_URL", "")
+        address = urlsplit(queue_url)
+        if address.scheme not in {"http", "https"} or not address.netloc:
+            raise InvalidSettings("QUEUE_URL must be the URL of the SQS queue")
+        region = env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or ""
+        if not region:
+            raise InvalidSettings("AWS_REGION must name the queue's region; Lambda sets it")
+        endpoint = env.get("AWS_ENDPOINT_URL_SQS") or env.get("AWS_ENDPOINT_URL")
+        return cls(
+            queue_url=queue_url,
+            endpoint=endpoint or f"{address.scheme}://{address.netloc}",
+            region=region,
+            stage=env.get("STAGE") or "none",
+            credentials=_credentials(env),
+            env=env,
+        )
+
+
+def _credentials(env: Mapping[str, str]) -> Callable[[], Credentials]:
+    """The function's role: in the environment of a plain Lambda, behind botocore's chain anywhere else (SnapStart)."""
+    access_key, secret_key = env.get("AWS_ACCESS_KEY_ID"), env.get("AWS_SECRET_ACCESS_KEY")
+    if access_key and secret_key:
+        fixed = Credentials(access_key, secret_key, env.get("AWS_SESSION_TOKEN") or None)
+        return lambda: fixed
+    return _Chain()
+
+
+class _Chain:
+    """Credentials that botocore finds and renews; imported only where there are none in the environment."""
+
+    def __init__(self) -> None:
+        self._found: Any = None
+
+    def __call__(self) -> Credentials:
+        if self._found is None:
+            import botocore.session  # noqa: PLC0415 - see the class's docstring
+
+            self._found = botocore.session.get_session().get_credentials()
+        if self._found is None:
+            raise InvalidSettings("no AWS credentials: neither in the environment nor in botocore's chain")
+        frozen = self._found.get_frozen_credentials()
+        return Credentials(frozen.access_key, frozen.secret_key, frozen.token)

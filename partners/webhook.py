@@ -1,0 +1,210 @@
+"""Any HTTP endpoint that takes JSON: a partner that is configured, not written.
+
+Environment of the worker (and of ingest, for the registration):
+
+    WEBHOOK_URL      where to send; https, or http on a loopback address
+    WEBHOOK_METHOD   POST (default), PUT or PATCH
+    WEBHOOK_HEADERS  static headers, a JSON object of strings: {"X-Source": "mparticle"}
+    WEBHOOK_PER      event (default): one call for each event, notification, profile or erasure
+                     request: one call for each request of mParticle's
+    WEBHOOK_AUTH     bearer (default): the customer's `apiKey` setting as `Authorization: Bearer ...`
+                     header:NAME: the customer's `apiKey` as header NAME;  none: no credentials
+    WEBHOOK_SIGN     true: sign with the customer's `signingSecret` setting, as Standard Webhooks has it
+
+A body holds mParticle's JSON as it came, numbers exact, without the account's settings: they hold the credentials.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from partners.base import Delivery, Partner, Secret
+from shared.errors import InvalidRequest, InvalidSettings
+from shared.firehose import (
+    AudienceMembershipChangeRequest,
+    AudienceProcessingRegistration,
+    DeviceIdentityPermission,
+    DeviceIdentityType,
+    DsrProcessingRegistration,
+    DsrProcessingRequest,
+    Encoding,
+    EnvironmentType,
+    EventProcessingRegistration,
+    EventProcessingRequest,
+    EventType,
+    Permissions,
+    Registration,
+    Request,
+    Setting,
+    SubjectRequestType,
+    SystemNotificationType,
+    TextSetting,
+    UserIdentityPermission,
+    UserIdentityType,
+)
+from shared.message import to_json
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+
+
+@dataclass(frozen=True)
+class Webhook(Partner):
+    url: str = ""
+    method: str = "POST"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    per_event: bool = True
+    credential_header: str | None = "Authorization"
+    signs: bool = False
+
+    name = "webhook"
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Self:
+        auth = env.get("WEBHOOK_AUTH") or "bearer"
+        return cls(
+            url=_url(env.get("WEBHOOK_URL", "")),
+            method=_one_of("WEBHOOK_METHOD", env.get("WEBHOOK_METHOD") or "POST", ("POST", "PUT", "PATCH")),
+            headers=_headers(env.get("WEBHOOK_HEADERS") or "{}"),
+            per_event=_one_of("WEBHOOK_PER", env.get("WEBHOOK_PER") or "event", ("event", "request")) == "event",
+            credential_header=_credential_header(auth),
+            signs=_one_of("WEBHOOK_SIGN", env.get("WEBHOOK_SIGN") or "false", ("true", "false")) == "true",
+        )
+
+    def registration(self) -> Registration:
+        settings: list[Setting] = []
+        if self.credential_header:
+            settings.append(TextSetting(id="apiKey", name="API key", required=True, confidential=True))
+        if self.signs:
+            settings.append(TextSetting(id="signingSecret", name="Signing secret", required=True, confidential=True))
+        return Registration(
+            name="Webhook",
+            version="1.0.0",
+            description="Sends events, audience changes and erasure requests to an HTTP endpoint as JSON.",
+            permissions=Permissions(
+                user_identities=[UserIdentityPermission(type=kind, encoding=Encoding.RAW) for kind in UserIdentityType],
+                device_identities=[
+                    DeviceIdentityPermission(type=kind, encoding=Encoding.RAW) for kind in DeviceIdentityType
+                ],
+                allow_access_device_application_stamp=True,
+                allow_user_attributes=True,
+                allow_device_info=True,
+                allow_audience_user_attributes=True,
+                allow_consent_state=True,
+                allow_access_mpid=True,
+                allow_eventless_batches=not self.per_event,
+            ),
+            event_processing_registration=EventProcessingRegistration(
+                account_settings=settings,
+                supported_event_types=[kind for kind in EventType if kind is not EventType.PUSH_MESSAGE_RECEIPT],
+                supported_runtime_environments=list(EnvironmentType),
+                supported_system_notification_types=list(SystemNotificationType),
+            ),
+            audience_processing_registration=AudienceProcessingRegistration(account_settings=settings),
+            dsr_processing_registration=DsrProcessingRegistration(
+                account_settings=settings, supported_dsr_types=[SubjectRequestType.ERASURE]
+            ),
+        )
+
+    def deliveries(self, request: Request) -> Iterable[Delivery]:
+        secret_headers, signing_secret = self._credentials(request)
+        for item, body in self._bodies(request):
+            yield Delivery(
+                url=self.url,
+                body=body,
+                item=item,
+                method=self.method,
+                headers={"Content-Type": "application/json", **self.headers},
+                secret_headers=secret_headers,
+                sign_with=signing_secret,
+            )
+
+    def _credentials(self, request: Request) -> tuple[dict[str, Secret], Secret | None]:
+        account = getattr(request, "account", None)
+        settings = account.account_settings if account else {}
+        headers = {}
+        if self.credential_header and settings.get("apiKey"):  # without one the partner's 401 says what is missing
+            key = _setting(settings, "apiKey")
+            text = f"Bearer {key}" if self.credential_header == "Authorization" else key
+            headers[self.credential_header] = Secret(text)
+        return headers, Secret(_setting(settings, "signingSecret")) if self.signs else None
+
+    def _bodies(self, request: Request) -> Iterator[tuple[str, bytes]]:
+        raw = _without_settings(request.raw)
+        if not self.per_event:
+            yield "request", to_json(raw)
+        elif isinstance(request, EventProcessingRequest):
+            context = {key: value for key, value in raw.items() if key not in {"events", "system_notifications"}}
+            for index, notification in enumerate(request.system_notifications):
+                yield f"system_notifications[{index}]", _body("system_notification", notification.raw, context)
+            for index, event in enumerate(request.events):
+                yield event.id or f"events[{index}]", _body("event", event.raw, context)
+        elif isinstance(request, AudienceMembershipChangeRequest):
+            context = {key: value for key, value in raw.items() if key != "user_profiles"}
+            for index, profile in enumerate(request.user_profiles):
+                yield f"user_profiles[{index}]", _body("user_profile", profile.raw, context)
+        elif isinstance(request, DsrProcessingRequest):
+            yield "erasure", _body("erasure", raw, {"id": raw.get("id")})
+
+
+def _body(kind: str, content: object, context: Mapping[str, Any]) -> bytes:
+    return to_json({"kind": kind, "request_id": context.get("id"), kind: content, "context": context})
+
+
+def _without_settings(raw: Mapping[str, Any]) -> dict[str, Any]:
+    account = raw.get("account")
+    if not isinstance(account, Mapping):
+        return dict(raw)
+    return {**raw, "account": {key: value for key, value in account.items() if key != "account_settings"}}
+
+
+def _setting(settings: Mapping[str, str | None], name: str) -> str:
+    value = settings.get(name)
+    if not value or not value.isprintable() or not value.isascii():
+        raise InvalidRequest("must be set by the customer to printable ASCII text", f"account.account_settings.{name}")
+    return value
+
+
+def _url(text: str) -> str:
+    address = urlsplit(text)
+    secure = address.scheme == "https" or (address.scheme == "http" and address.hostname in _LOOPBACK)
+    if not secure or not address.hostname:
+        raise InvalidSettings("WEBHOOK_URL must be an https URL (http only on a loopback address)")
+    if address.username or address.password:
+        raise InvalidSettings("WEBHOOK_URL must not hold credentials: they belong into the account settings")
+    return text
+
+
+def _headers(text: str) -> dict[str, str]:
+    try:
+        headers = json.loads(text)
+    except ValueError:
+        headers = None
+    if not isinstance(headers, dict) or not all(
+        _HEADER_NAME.fullmatch(name) and isinstance(value, str) and value.isascii() and value.isprintable()
+        for name, value in headers.items()
+    ):
+        raise InvalidSettings(
+            'WEBHOOK_HEADERS must be a JSON object of header names and texts: {"X-Source": "mparticle"}'
+        )
+    return headers
+
+
+def _credential_header(auth: str) -> str | None:
+    if auth == "none":
+        return None
+    if auth == "bearer":
+        return "Authorization"
+    prefix, _, name = auth.partition(":")
+    if prefix != "header" or not _HEADER_NAME.fullmatch(name) or name.lower() == "authorization":
+        raise InvalidSettings("WEBHOOK_AUTH must be bearer, none or header:NAME (a header other than Authorization)")
+    return name
+
+
+def _one_of(variable: str, value: str, allowed: tuple[str, ...]) -> str:
+    if value not in allowed:
+        raise InvalidSettings(f"{variable} must be one of {', '.join(allowed)}")
+    return value

@@ -1,0 +1,275 @@
+"""STAGE 2, the queue message: what ingest puts on the queue and the worker takes from it.
+
+An envelope is a JSON object: `v`, `id` (the request's), `part` ("1/1"), `type`, `account_id`, `received_at_ms`,
+`encoding` and `payload`, mParticle's JSON as it came:
+
+- `json`: the payload stands in the envelope as it is, readable in any SQS console;
+- `zstd`: base64 of a zstd frame, for what is larger than one billing unit of SQS and gets smaller by it.
+
+A request that stays over the message limit after compression is split on its `events` or `user_profiles` into parts.
+Each part is a whole request with a slice of the list, so that no worker needs to see another part. The same request is
+always split in the same way.
+"""
+
+import base64
+import hashlib
+import json
+import math
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import zstandard
+
+from shared.errors import InvalidRequest, RequestTooLarge, UndecodableMessage
+
+VERSION = 1
+
+MAX_BODY_BYTES = 1_048_576 - 2_048
+"""SQS quota: 1 MiB for a message (since August 2025), its attributes included; these take less than 2 KiB."""
+
+COMPRESS_ABOVE_BYTES = 65_536
+"""SQS bills by the started 64 KiB: below that, compression costs CPU and saves nothing."""
+
+MAX_PAYLOAD_BYTES = 64 * 1_048_576
+"""Nothing of ours inflates to more: Lambda takes 6 MB a request. A larger frame is damage or an attack."""
+
+MAX_TEXT = 128
+"""SQS quota for a MessageGroupId; longer ids are not mParticle's (int32 and UUID)."""
+
+EVENTS, AUDIENCE, ERASURE = (
+    "event_processing_request",
+    "audience_membership_change_request",
+    "dsr_processing_request",
+)
+QUEUED_TYPES = (EVENTS, AUDIENCE, ERASURE)
+
+_SPLIT_ON = {EVENTS: "events", AUDIENCE: "user_profiles"}
+_SENT_ONCE = ("system_notifications",)  # belongs to the request, not to its events: only the first part carries it
+
+# SQS refuses these two in a body although JSON allows them raw. Inside JSON text they can only stand in a string.
+_FORBIDDEN = ((b"\xef\xbf\xbe", b"\\ufffe"), (b"\xef\xbf\xbf", b"\\uffff"))
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What is known of a request without looking into it."""
+
+    id: str
+    type: str
+    account_id: str | None
+    received_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A decoded queue message. `payload` holds exact numbers: int of any size and Decimal, never float."""
+
+    id: str
+    part: str
+    type: str
+    account_id: str | None
+    received_at_ms: int
+    payload: dict[str, Any]
+
+
+def head_of(request: Mapping[str, Any], payload: bytes, *, received_at_ms: int) -> Head:
+    """Read the few fields that travel outside of the payload.
+
+    The id is the request's own; a request without one gets an id derived from its content, so that it is the same when
+    mParticle sends the request again. Raises InvalidRequest if `type` is not a string.
+    """
+    kind = request.get("type")
+    if not isinstance(kind, str):
+        raise InvalidRequest("must be a string that names the kind of request", "type")
+    given = request.get("id")
+    usable = isinstance(given, str) and 0 < len(given) <= MAX_TEXT and given.isprintable()
+    own_id = str(given) if usable else str(uuid.uuid5(uuid.NAMESPACE_OID, hashlib.sha256(payload).hexdigest()))
+    return Head(own_id, kind, _account_id(request), received_at_ms)
+
+
+def _account_id(request: Mapping[str, Any]) -> str | None:
+    account = request.get("account")
+    given = account.get("account_id") if isinstance(account, Mapping) else None
+    if isinstance(given, bool) or not isinstance(given, int | str):
+        return None
+    text = str(given).strip()
+    return text if 0 < len(text) <= MAX_TEXT and text.isascii() and text.isprintable() and " " not in text else None
+
+
+def encode(head: Head, payload: bytes) -> list[str]:
+    """Make the message bodies that carry a request, in order; each fits into one SQS message.
+
+    `payload` is the request as JSON text. Raises RequestTooLarge, naming the event or profile that fits into no
+    message.
+    """
+    whole = _fit(head, payload, "1/1")
+    if whole is not None:
+        return [whole]
+    field = _SPLIT_ON.get(head.type)
+    if field is None:
+        raise RequestTooLarge(f"a {head.type} can not be split and exceeds {MAX_BODY_BYTES} bytes when compressed")
+    payloads = _split(head, payload, field)
+    total = len(payloads)
+    bodies = []
+    for number, part in enumerate(payloads, start=1):
+        body = _fit(head, part, f"{number}/{total}")
+        if body is None:  # only a part number of more digits than `_split` allowed for could do this
+            raise RequestTooLarge(f"part {number} of {total} exceeds {MAX_BODY_BYTES} bytes")
+        bodies.append(body)
+    return bodies
+
+
+def decode(body: str | bytes) -> Message:
+    """Read a queue message. Raises UndecodableMessage for everything that `encode` did not write."""
+    try:
+        return _message(_loads(body))
+    except (ValueError, TypeError, KeyError, RecursionError, zstandard.ZstdError) as error:
+        raise UndecodableMessage(f"the body can not be read ({type(error).__name__})") from None
+
+
+def to_json(value: Any) -> bytes:
+    """Write parsed JSON back as text; ints of any size and Decimals are written exactly."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # a Decimal, an int over 64 bit or a lone surrogate
+        return _dumps(value)
+
+
+def _fit(head: Head, payload: bytes, part: str) -> str | None:
+    """The body if it fits into one message, else None."""
+    for raw, escaped in _FORBIDDEN:
+        payload = payload.replace(raw, escaped)
+    if len(payload) <= COMPRESS_ABOVE_BYTES:
+        return _body(head, part, "json", payload)
+    packed = b'"' + base64.b64encode(zstandard.ZstdCompressor(level=1).compress(payload)) + b'"'
+    encoding, content = ("zstd", packed) if len(packed) < len(payload) else ("json", payload)
+    if len(content) > MAX_BODY_BYTES:
+        return None
+    body = _body(head, part, encoding, content)
+    return body if len(body.encode()) <= MAX_BODY_BYTES else None
+
+
+def _body(head: Head, part: str, encoding: str, content: bytes) -> str:
+    envelope = {
+        "v": VERSION,
+        "id": head.id,
+        "part": part,
+        "type": head.type,
+        "account_id": head.account_id,
+        "received_at_ms": head.received_at_ms,
+        "encoding": encoding,
+        "payload": orjson.Fragment(content),
+    }
+    return orjson.dumps(envelope).decode()
+
+
+def _split(head: Head, payload: bytes, field: str) -> list[bytes]:
+    """Cut the request's list into runs of neighbours, as few and as even as compression lets them be."""
+    # Numbers stay the text that they are: a slice of a request must be as exact as the whole.
+    try:
+        request = json.loads(payload, parse_float=orjson.Fragment, parse_int=orjson.Fragment)
+        return _runs(head, request, field, orjson.dumps)
+    except TypeError:  # a lone surrogate, which orjson does not write
+        return _runs(head, _loads(payload), field, _dumps)
+
+
+def _runs(head: Head, request: dict[str, Any], field: str, dumps: Callable[[Any], bytes]) -> list[bytes]:
+    items = [dumps(item) for item in request.pop(field, None) or ()]
+    first = dumps(request)
+    once = {name: request.pop(name) for name in _SENT_ONCE if name in request}
+    rest = dumps(request) if once else first
+    whole_bytes = len(first) + sum(map(len, items))
+
+    def part(start: int, stop: int) -> bytes:
+        base = first if start == 0 else rest
+        listed = b'"%s":[%s]}' % (field.encode(), b",".join(items[start:stop]))
+        return base[:-1] + (b"," if len(base) > 2 else b"") + listed
+
+    def fits(start: int, stop: int) -> bool:
+        return _fit(head, part(start, stop), "9999/9999") is not None
+
+    if not items or not fits(0, 0):
+        raise RequestTooLarge(f"the request without its {field} exceeds {MAX_BODY_BYTES} bytes when compressed")
+    runs: list[tuple[int, int]] = []
+    pending = _even_runs(items, math.ceil(whole_bytes / MAX_BODY_BYTES / 4))[::-1]
+    while pending:
+        start, stop = pending.pop()
+        if fits(start, stop):
+            runs.append((start, stop))
+        elif stop - start == 1:
+            raise RequestTooLarge(f"exceeds {MAX_BODY_BYTES} bytes when compressed", f"{field}[{start}]")
+        else:
+            middle = (start + stop) // 2
+            pending += [(middle, stop), (start, middle)]
+    return [part(start, stop) for start, stop in runs]
+
+
+def _even_runs(items: list[bytes], count: int) -> list[tuple[int, int]]:
+    """`count` or fewer runs of about the same number of bytes."""
+    target = sum(map(len, items)) / count
+    runs, start, size = [], 0, 0
+    for index, item in enumerate(items):
+        size += len(item)
+        if size >= target or index == len(items) - 1:
+            runs.append((start, index + 1))
+            start, size = index + 1, 0
+    return runs
+
+
+def _message(envelope: object) -> Message:
+    if not isinstance(envelope, dict):
+        raise UndecodableMessage("the body is not a JSON object")
+    if envelope.get("v") != VERSION:
+        raise UndecodableMessage(f"its version is not {VERSION}: deploy a worker that reads it, then redrive")
+    return Message(
+        id=_text(envelope, "id"),
+        part=_text(envelope, "part"),
+        type=_text(envelope, "type"),
+        account_id=_text(envelope, "account_id") if envelope.get("account_id") is not None else None,
+        received_at_ms=_integer(envelope, "received_at_ms"),
+        payload=_payload(envelope.get("encoding"), envelope.get("payload")),
+    )
+
+
+def _payload(encoding: object, content: object) -> dict[str, Any]:
+    if encoding == "zstd":
+        if not isinstance(content, str):
+            raise UndecodableMessage("a zstd payload must be base64 text")
+        frame = base64.b64decode(content, validate=True)
+        if not 0 <= zstandard.frame_content_size(frame) <= MAX_PAYLOAD_BYTES:
+            raise UndecodableMessage("the payload's size is not given or beyond any request")
+        content = _loads(zstandard.ZstdDecompressor().decompress(frame))
+    elif encoding != "json":
+        raise UndecodableMessage("unknown payload encoding")
+    if not isinstance(content, dict):
+        raise UndecodableMessage("the payload is not a JSON object")
+    return content
+
+
+def _loads(text: str | bytes) -> Any:
+    import simplejson  # noqa: PLC0415 - ingest imports this module at each cold start and rarely comes here
+
+    return simplejson.loads(text, use_decimal=True)
+
+
+def _dumps(value: Any) -> bytes:
+    import simplejson  # noqa: PLC0415 - as above
+
+    return simplejson.dumps(value, use_decimal=True, separators=(",", ":")).encode()
+
+
+def _text(envelope: dict[str, Any], name: str) -> str:
+    value = envelope[name]
+    if not isinstance(value, str) or not value:
+        raise UndecodableMessage(f"{name} is not a text")
+    return value
+
+
+def _integer(envelope: dict[str, Any], name: str) -> int:
+    value = envelope[name]
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise UndecodableMessage(f"{name} is not an integer")
+    return value

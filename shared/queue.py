@@ -1,0 +1,200 @@
+"""The only module that talks to SQS.
+
+`Sender` is ingest's way in: one signed call over a kept connection, no botocore, an answer or a clear failure within
+about a second. `WorkerQueue` is the worker's way to settle what it received; it uses boto3, which the Lambda runtime
+has.
+"""
+
+import hashlib
+import http.client
+import json
+import random
+import ssl
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+
+from shared.errors import QueueUnavailable
+from shared.sigv4 import Credentials, signed_headers
+
+SEND_BUDGET_S = 1.0
+"""mParticle waits 200 ms for 99% of its calls and sends again what failed: trying for longer serves nobody."""
+
+ATTEMPTS = 3
+ATTEMPT_TIMEOUT_S = 0.6
+PAUSE_S = 0.05
+"""Upper bound of the first pause between two attempts; it doubles, and each pause is drawn evenly from zero to it."""
+
+MAX_VISIBILITY_S = 43_200
+"""SQS quota: 12 hours, counted from the receive."""
+
+_TRANSIENT = ("Throttl", "ServiceUnavailable", "InternalError", "InternalFailure", "KmsThrottled", "RequestTimeout")
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message on its way to the queue. `attributes` are strings; `group_id` is the tenant of SQS fair queues."""
+
+    body: str
+    attributes: Mapping[str, str]
+    group_id: str | None = None
+
+
+class Sender:
+    """Sends messages to one queue and believes SQS only when its MD5 of the body is ours.
+
+    One connection, kept open between invocations; not for several threads at once (Lambda runs one invocation a
+    process).
+    """
+
+    def __init__(
+        self,
+        queue_url: str,
+        *,
+        endpoint: str,
+        region: str,
+        credentials: Callable[[], Credentials],
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._queue_url = queue_url
+        self._endpoint = urlsplit(endpoint)
+        self._region = region
+        self._credentials = credentials
+        self._clock = clock
+        self._sleep = sleep
+        self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
+        self._tls = ssl.create_default_context() if self._endpoint.scheme == "https" else None
+        self._connection: http.client.HTTPConnection | None = None
+
+    def send(self, messages: Iterable[Outgoing]) -> None:
+        """Send all messages, in order. Raises QueueUnavailable unless SQS has confirmed every one of them."""
+        for message in messages:
+            self._send_one(message)
+
+    def _send_one(self, message: Outgoing) -> None:
+        request: dict[str, Any] = {
+            "QueueUrl": self._queue_url,
+            "MessageBody": message.body,
+            "MessageAttributes": {
+                name: {"DataType": "String", "StringValue": value} for name, value in message.attributes.items()
+            },
+        }
+        if message.group_id:
+            request["MessageGroupId"] = message.group_id
+        body = orjson.dumps(request)
+        expected_md5 = hashlib.md5(message.body.encode(), usedforsecurity=False).hexdigest()
+        give_up_at = self._clock() + SEND_BUDGET_S
+        for attempt in range(1, ATTEMPTS + 1):
+            problem, transient = self._attempt(body, expected_md5, give_up_at)
+            if problem is None:
+                return
+            pause = self._rng.uniform(0, PAUSE_S * 2 ** (attempt - 1))
+            if not transient or attempt == ATTEMPTS or self._clock() + pause >= give_up_at:
+                raise QueueUnavailable(f"the queue did not take the message ({problem}); nothing counts as accepted")
+            self._sleep(pause)
+
+    def _attempt(self, body: bytes, expected_md5: str, give_up_at: float) -> tuple[str | None, bool]:
+        """What went wrong, if anything, and whether another attempt may help."""
+        kept_open = self._connection is not None
+        try:
+            status, answer = self._post(body, give_up_at)
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            if kept_open and not isinstance(error, TimeoutError):
+                # The other end closed the idle connection: no attempt at all, so it costs none.
+                return self._attempt(body, expected_md5, give_up_at)
+            return type(error).__name__, True
+        if status != 200:
+            code = _error_code(answer) or str(status)
+            return code, status >= 500 or status == 429 or any(word in code for word in _TRANSIENT)
+        try:
+            confirmed = orjson.loads(answer).get("MD5OfMessageBody")
+        except (ValueError, AttributeError):
+            confirmed = None
+        return (None, False) if confirmed == expected_md5 else ("the queue confirmed another body", True)
+
+    def _post(self, body: bytes, give_up_at: float) -> tuple[int, bytes]:
+        timeout_s = max(0.05, min(ATTEMPT_TIMEOUT_S, give_up_at - self._clock()))
+        connection = self._connect(timeout_s)
+        headers = signed_headers(
+            self._credentials(),
+            host=self._endpoint.netloc,
+            region=self._region,
+            service="sqs",
+            target="AmazonSQS.SendMessage",
+            body=body,
+            now=datetime.now(UTC),
+        )
+        connection.request("POST", "/", body, headers)
+        response = connection.getresponse()
+        answer = response.read()
+        if response.will_close:
+            self.close()
+        return response.status, answer
+
+    def _connect(self, timeout_s: float) -> http.client.HTTPConnection:
+        if self._connection is None:
+            host, port = self._endpoint.hostname or "", self._endpoint.port
+            if self._tls is not None:
+                self._connection = http.client.HTTPSConnection(host, port, timeout=timeout_s, context=self._tls)
+            else:
+                self._connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
+            self._connection.connect()
+        elif self._connection.sock is not None:
+            self._connection.sock.settimeout(timeout_s)
+        return self._connection
+
+    def close(self) -> None:
+        """Close the connection; the next send opens another."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+class WorkerQueue:
+    """What the worker does to messages that it holds: let them wait, or dead-letter them. `sqs` is a boto3 client."""
+
+    def __init__(self, sqs: Any, *, queue_url: str, dead_letter_url: str) -> None:
+        self._sqs = sqs
+        self._queue_url = queue_url
+        self._dead_letter_url = dead_letter_url
+
+    def hide(self, waits_s: Mapping[str, int]) -> None:
+        """Make received messages invisible for so many seconds from now; keys are receipt handles.
+
+        A message for which the call fails keeps the queue's own visibility timeout: it comes back, only at another
+        time.
+        """
+        handles = list(waits_s)
+        for start in range(0, len(handles), 10):  # SQS quota: ten entries a batch
+            entries = [
+                {"Id": str(index), "ReceiptHandle": handle, "VisibilityTimeout": min(waits_s[handle], MAX_VISIBILITY_S)}
+                for index, handle in enumerate(handles[start : start + 10])
+            ]
+            self._sqs.change_message_visibility_batch(QueueUrl=self._queue_url, Entries=entries)
+
+    def dead_letter(self, body: str, attributes: Mapping[str, str]) -> None:
+        """Put a body, unchanged, into the dead-letter queue. Raises what boto3 raises: then the message must stay."""
+        self._sqs.send_message(
+            QueueUrl=self._dead_letter_url,
+            MessageBody=body,
+            MessageAttributes={
+                name: {"DataType": "String", "StringValue": value} for name, value in attributes.items() if value
+            },
+        )
+
+
+def _error_code(answer: bytes) -> str:
+    """SQS's own name of the error (`com.amazonaws.sqs#QueueDoesNotExist`), never its text."""
+    try:
+        code = json.loads(answer).get("__type", "")
+    except (ValueError, AttributeError):
+        return ""
+    return code.rpartition("#")[2] if isinstance(code, str) and len(code) < 100 else ""

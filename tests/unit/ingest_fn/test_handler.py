@@ -1,0 +1,63 @@
+import json
+import traceback
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from ingest_fn import handler as entry
+from shared.errors import InvalidRequest, InvalidSettings, QueueUnavailable
+from shared.queue import Sender
+
+
+class Context:
+    aws_request_id = "invocation-1"
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("QUEUE_URL", "http://localhost:4566/000000000000/q")
+    monkeypatch.setenv("STAGE", "test")
+    for cached in (entry._settings, entry._queue):
+        cached.cache_clear()
+    yield
+    for cached in (entry._settings, entry._queue):
+        cached.cache_clear()
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_bad_request_is_logged_counted_and_raised_without_its_payload(capsys: pytest.CaptureFixture[str]) -> None:
+    """The field is named in the log and in the error, the metric counts it, the payload is nowhere."""
+    request = {"type": "event_processing_request", "events": {"email": "canary@example.com"}}
+    with pytest.raises(InvalidRequest) as raised:
+        entry.handler(request, Context())
+    shown = "".join(traceback.format_exception(raised.value))
+    logged, metric = lines(capsys)
+    assert "canary" not in shown + json.dumps(logged)
+    assert (logged["where"], logged["function_request_id"]) == ("events", "invocation-1")
+    assert (metric["InvalidRequest"], metric["stage"]) == (1, "test")
+
+
+def test_queue_trouble_is_logged_and_counted(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A queue that does not take the message fails the invocation and is counted as such."""
+
+    def refuse(*_: object) -> None:
+        raise QueueUnavailable("the queue did not take the message (TimeoutError)")
+
+    monkeypatch.setattr(Sender, "send", refuse)
+    with pytest.raises(QueueUnavailable):
+        entry.handler({"type": "dsr_processing_request"}, Context())
+    _, metric = lines(capsys)
+    assert metric["QueueUnavailable"] == 1
+
+
+def test_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deployment without a queue says which variable is missing."""
+    monkeypatch.delenv("QUEUE_URL")
+    with pytest.raises(InvalidSettings, match="QUEUE_URL"):
+        entry.handler({"type": "dsr_processing_request"}, Context())

@@ -1,0 +1,53 @@
+import sys
+import types
+
+import pytest
+
+from ingest_fn.settings import Settings
+from shared.errors import InvalidSettings
+from shared.sigv4 import Credentials
+
+ENV = {"QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/1/q", "AWS_REGION": "eu-west-1"}
+
+
+def test_endpoint_is_the_host_of_the_queue() -> None:
+    """Without an override SQS is called where the queue's URL says."""
+    assert Settings.from_env(ENV).endpoint == "https://sqs.eu-west-1.amazonaws.com"
+
+
+@pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SQS"])
+def test_endpoint_can_be_overridden(variable: str) -> None:
+    """AWS's own endpoint variables are obeyed."""
+    assert Settings.from_env({**ENV, variable: "http://127.0.0.1:4566"}).endpoint == "http://127.0.0.1:4566"
+
+
+@pytest.mark.parametrize("missing", ["QUEUE_URL", "AWS_REGION"])
+def test_missing_variable_is_named(missing: str) -> None:
+    """The error names the variable that is missing."""
+    with pytest.raises(InvalidSettings, match=missing):
+        Settings.from_env({name: value for name, value in ENV.items() if name != missing})
+
+
+def test_credentials_come_from_the_environment() -> None:
+    """A Lambda's role stands in its environment."""
+    env = {**ENV, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_SESSION_TOKEN": "c"}
+    assert Settings.from_env(env).credentials() == Credentials("a", "b", "c")
+
+
+def test_credentials_fall_back_to_botocore(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the environment has none (SnapStart), botocore's chain finds and renews them."""
+    renewed = iter(["one", "two"])
+
+    class Found:
+        def get_frozen_credentials(self) -> types.SimpleNamespace:
+            return types.SimpleNamespace(access_key=next(renewed), secret_key="s", token=None)
+
+    class Session:
+        def get_credentials(self) -> Found:
+            return Found()
+
+    fake = types.SimpleNamespace(get_session=Session)
+    monkeypatch.setitem(sys.modules, "botocore.session", fake)
+    monkeypatch.setattr("botocore.session", fake, raising=False)
+    credentials = Settings.from_env(ENV).credentials
+    assert [credentials().access_key, credentials().access_key] == ["one", "two"]

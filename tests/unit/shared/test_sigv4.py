@@ -1,0 +1,37 @@
+from datetime import UTC, datetime
+
+import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials as BotoCredentials
+
+from shared.sigv4 import Credentials, signed_headers
+
+NOW = datetime(2026, 11, 23, 9, 5, 7, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("token", [None, "a/session+token=="])
+def test_signature_is_what_botocore_makes(token: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our signer and AWS's own give the same signature."""
+    monkeypatch.setattr("botocore.auth.get_current_datetime", lambda *_, **__: NOW.replace(tzinfo=None))
+    body = '{"MessageBody":"é"}'.encode()
+    ours = signed_headers(
+        Credentials("AKIDEXAMPLE", "secret/key", token),
+        host="sqs.eu-central-1.amazonaws.com",
+        region="eu-central-1",
+        service="sqs",
+        target="AmazonSQS.SendMessage",
+        body=body,
+        now=NOW,
+    )
+    unsigned = {name: ours[name] for name in ("content-type", "x-amz-target")}
+    request = AWSRequest("POST", "https://sqs.eu-central-1.amazonaws.com/", data=body, headers=unsigned)
+    SigV4Auth(BotoCredentials("AKIDEXAMPLE", "secret/key", token), "sqs", "eu-central-1").add_auth(request)
+    assert ours["x-amz-date"] == request.headers["X-Amz-Date"]
+    assert ours["authorization"] == request.headers["Authorization"]
+
+
+def test_secrets_do_not_show() -> None:
+    """Credentials print without their secrets."""
+    shown = repr(Credentials("AKID", "canary-secret", "canary-token"))
+    assert "canary" not in shown

@@ -1,0 +1,66 @@
+"""What an answer means: the one place where status codes are judged. Pure."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import Enum
+
+from worker_fn.http_client import Answer
+
+
+class Verdict(Enum):
+    """How a delivery stands after an answer."""
+
+    DELIVERED = "delivered"
+    RETRY = "retry"
+    """Not now: the partner limits us, is down, or did not answer."""
+    UNAUTHORIZED = "unauthorized"
+    """401, 403: the customer's credentials are wrong, for all of this account's messages."""
+    REJECTED = "rejected"
+    """The partner will never take this delivery as it is."""
+    UNSENDABLE = "unsendable"
+    """The partner's code made a call that HTTP has no form for: it never left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`status` is the partner's, None without an answer; `error` says in a word what there was instead of success."""
+
+    verdict: Verdict
+    status: int | None = None
+    error: str | None = None
+    retry_after_s: float | None = None
+
+
+RETRIED_4XX = frozenset({408, 425, 429})
+"""Request Timeout, Too Early, Too Many Requests: client errors by number, but the same call may succeed later."""
+
+
+def classify(answer: Answer, *, now_s: float) -> Outcome:
+    """Judge an answer; `now_s` (epoch seconds) turns a Retry-After date into seconds."""
+    status = answer.status
+    if status is None:
+        return Outcome(Verdict.RETRY, error=answer.fault or "connection")
+    if 200 <= status < 300:
+        return Outcome(Verdict.DELIVERED, status)
+    error = f"HTTP {status}"
+    if status in RETRIED_4XX or status >= 500:
+        return Outcome(Verdict.RETRY, status, error, retry_after_s(answer.retry_after, now_s=now_s))
+    if status in {401, 403}:
+        return Outcome(Verdict.UNAUTHORIZED, status, error)
+    return Outcome(Verdict.REJECTED, status, error)
+
+
+def retry_after_s(header: str | None, *, now_s: float) -> float | None:
+    """Seconds that a Retry-After header asks for, given as seconds or as an HTTP date; None if absent or unreadable."""
+    if header is None:
+        return None
+    text = header.strip()
+    if text.isascii() and text.isdigit() and len(text) < 12:
+        return float(text)
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError):
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - datetime.fromtimestamp(now_s, UTC)).total_seconds())

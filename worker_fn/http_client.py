@@ -1,0 +1,130 @@
+"""The only module that opens partner sockets.
+
+One pool for the life of the Lambda environment: connections are kept open, TLS certificates are verified, redirects
+are not followed (they would carry credentials to another host), and nothing is retried here: `retry.py` decides that.
+"""
+
+import base64
+import hashlib
+import hmac
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import urllib3
+from urllib3.exceptions import HTTPError
+
+from partners import Delivery
+
+MAX_ANSWER_BYTES = 1_048_576
+"""What is read of an answer: enough for per-item results of a bulk call, bounded for everything else."""
+
+USER_AGENT = "spillway"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a call came to: an HTTP answer, or `fault` for none (`timeout`, `connection`).
+
+    `body` never goes into a log or an error: partners echo what they were sent.
+    """
+
+    status: int | None = None
+    retry_after: str | None = None
+    body: bytes = b""
+    fault: str | None = None
+
+
+class HttpClient:
+    """Sends deliveries over at most `max_in_flight` kept connections a host; safe to use from several threads."""
+
+    def __init__(
+        self,
+        *,
+        max_in_flight: int,
+        connect_timeout_s: float,
+        read_timeout_s: float,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._pool = urllib3.PoolManager(
+            num_pools=8,
+            maxsize=max_in_flight,
+            block=True,
+            retries=False,
+            ssl_context=tls or ssl.create_default_context(),
+        )
+        self._connect_timeout_s = connect_timeout_s
+        self._read_timeout_s = read_timeout_s
+        self._clock = clock
+        self._wall_clock = wall_clock
+
+    def send(self, delivery: Delivery, *, idempotency_key: str, timeout_s: float) -> Answer:
+        """Make the call; `timeout_s` bounds it as a whole, however slowly the answer drips in. Never raises for the
+        network.
+        """
+        give_up_at = self._clock() + timeout_s
+        timeout = urllib3.Timeout(
+            connect=min(self._connect_timeout_s, timeout_s), read=min(self._read_timeout_s, timeout_s), total=timeout_s
+        )
+        try:
+            response = self._pool.request(
+                delivery.method,
+                delivery.url,
+                body=delivery.body,
+                headers=self._headers(delivery, idempotency_key),
+                timeout=timeout,
+                redirect=False,
+                preload_content=False,
+            )
+        except HTTPError as error:
+            return Answer(fault=_fault(error))
+        try:
+            body = self._read(response, give_up_at)
+        except (HTTPError, OSError) as error:
+            response.close()
+            return Answer(fault=_fault(error))
+        return Answer(status=response.status, retry_after=response.headers.get("Retry-After"), body=body)
+
+    def _read(self, response: urllib3.BaseHTTPResponse, give_up_at: float) -> bytes:
+        """Read the answer to its end or to the bound; a connection that was not read to its end is not used again."""
+        body = b""
+        while chunk := response.read1(65_536):
+            body += chunk
+            if len(body) > MAX_ANSWER_BYTES:
+                response.close()
+                return body[:MAX_ANSWER_BYTES]
+            if self._clock() >= give_up_at:
+                raise TimeoutError
+        response.release_conn()
+        return body
+
+    def _headers(self, delivery: Delivery, idempotency_key: str) -> dict[str, str]:
+        headers = {"User-Agent": USER_AGENT, "Idempotency-Key": idempotency_key, **delivery.headers}
+        headers |= {name: secret.value for name, secret in delivery.secret_headers.items()}
+        if delivery.sign_with is not None:
+            timestamp = str(int(self._wall_clock()))
+            headers |= {
+                "webhook-id": idempotency_key,
+                "webhook-timestamp": timestamp,
+                "webhook-signature": sign(delivery.sign_with.value, idempotency_key, timestamp, delivery.body),
+            }
+        return headers
+
+
+def sign(secret: str, message_id: str, timestamp: str, body: bytes) -> str:
+    """A Standard Webhooks signature: HMAC-SHA256 over id, timestamp and body.
+
+    A secret that starts with `whsec_` is base64 after that, as the standard has it; any other is taken as it is.
+    """
+    encoded = secret.startswith("whsec_")
+    key = base64.b64decode(secret.removeprefix("whsec_")) if encoded else secret.encode()
+    content = b".".join((message_id.encode(), timestamp.encode(), body))
+    return "v1," + base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode()
+
+
+def _fault(error: Exception) -> str:
+    timeouts = (urllib3.exceptions.TimeoutError, TimeoutError)
+    return "timeout" if isinstance(error, timeouts) else "connection"

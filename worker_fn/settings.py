@@ -1,0 +1,60 @@
+"""The worker's settings: read from the environment once, at the first invocation."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Self
+
+from shared.errors import InvalidSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`env` is kept for the partner, which reads its own variables."""
+
+    queue_url: str
+    dead_letter_url: str
+    stage: str
+    max_in_flight: int
+    """Connections of one Lambda environment; times MaximumConcurrency it is what the partner sees at most."""
+    attempts: int
+    """Tries of one delivery within one invocation, the first included."""
+    connect_timeout_s: float
+    read_timeout_s: float
+    settle_reserve_s: float
+    """Time kept back at the end of an invocation to settle everything that was received."""
+    env: Mapping[str, str] = field(repr=False)
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None) -> Self:
+        """Raises InvalidSettings that names the missing or bad variable."""
+        env = os.environ if env is None else env
+        return cls(
+            queue_url=_url(env, "QUEUE_URL"),
+            dead_letter_url=_url(env, "DLQ_URL"),
+            stage=env.get("STAGE") or "none",
+            max_in_flight=int(_number(env, "MAX_IN_FLIGHT", 10, 1, 1_000)),
+            attempts=int(_number(env, "ATTEMPTS", 3, 1, 10)),
+            connect_timeout_s=_number(env, "CONNECT_TIMEOUT_S", 3, 0.1, 60),
+            read_timeout_s=_number(env, "READ_TIMEOUT_S", 10, 0.1, 300),
+            settle_reserve_s=_number(env, "SETTLE_RESERVE_S", 5, 0.5, 60),
+            env=env,
+        )
+
+
+def _url(env: Mapping[str, str], name: str) -> str:
+    value = env.get(name, "")
+    if not value.startswith(("https://", "http://")):
+        raise InvalidSettings(f"{name} must be the URL of an SQS queue")
+    return value
+
+
+def _number(env: Mapping[str, str], name: str, default: float, lowest: float, highest: float) -> float:
+    text = env.get(name) or str(default)
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not lowest <= value <= highest or (isinstance(default, int) and lowest >= 1 and value != int(value)):
+        raise InvalidSettings(f"{name} must be a number from {lowest:g} to {highest:g}")
+    return value
