@@ -1,0 +1,1 @@
+"""What builds and deploys Spillway; no code of a function imports it."""

@@ -1,0 +1,1 @@
+"""What plays the others on one machine: AWS, mParticle, a partner API."""
