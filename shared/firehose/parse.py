@@ -1,0 +1,48 @@
+"""mParticle's JSON in, a typed request out."""
+
+from typing import Any
+
+from shared.errors import InvalidRequest
+from shared.firehose.json_text import decode
+from shared.firehose.messages import (
+    AudienceMembershipChangeRequest,
+    AudienceSubscriptionRequest,
+    DsrProcessingRequest,
+    EventProcessingRequest,
+    ModuleRegistrationRequest,
+    Request,
+)
+
+_BY_TYPE: dict[str, type[Request]] = {
+    "module_registration_request": ModuleRegistrationRequest,
+    "event_processing_request": EventProcessingRequest,
+    "audience_membership_change_request": AudienceMembershipChangeRequest,
+    "audience_subscription_request": AudienceSubscriptionRequest,
+    "dsr_processing_request": DsrProcessingRequest,
+}
+
+
+def parse_request(payload: dict[str, Any] | bytes | str) -> Request:
+    """Read one request: JSON text, or the object that Lambda's runtime made of it (whose floats are taken by their
+    shortest spelling). The request's `raw` is that object.
+
+    Raises InvalidRequest for what is no request at all: not JSON, not an object, no `type` or one that is no request's,
+    or the container of what it carries (`events`, `system_notifications`, `user_profiles`, `subject_identities`) not
+    being the list or object that it is declared as. Everything else is read: see `malformed`, `Unknown`,
+    `UnknownEvent`, `MalformedEvent`.
+    """
+    content: Any = decode(payload) if isinstance(payload, bytes | str) else payload
+    if not isinstance(content, dict):
+        raise InvalidRequest("expected a JSON object")
+    kind = content.get("type")
+    if kind is None:
+        raise InvalidRequest("missing", "type")
+    if not isinstance(kind, str):
+        raise InvalidRequest("expected a string", "type")
+    model = _BY_TYPE.get(kind)
+    if model is None:
+        raise InvalidRequest("expected the type of a request", "type")
+    try:
+        return model.model_validate(content)
+    except RecursionError:
+        raise InvalidRequest("nested too deeply") from None
