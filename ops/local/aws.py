@@ -9,6 +9,7 @@ however it ends: on return, on an exception, on Ctrl-C, on SIGTERM, and when we 
 that is `die_with_parent` in ministack_shims).
 """
 
+import fcntl
 import os
 import re
 import shutil
@@ -135,7 +136,8 @@ class LocalAws:
         zips = ROOT / "build" / "local"
         if cwd == ROOT and not all((zips / f"{name}.zip").is_file() for name in ("ingest", "worker")):
             raise LocalAwsError("The functions' zips are not built yet: run `make build`.")
-        self.serverless("deploy", *arguments, stage=stage, env=env, cwd=cwd)
+        with one_at_a_time(zips.parent / f".deploying-{service_name(cwd)}"):
+            self.serverless("deploy", *arguments, stage=stage, env=env, cwd=cwd)
         return self.outputs(f"{service_name(cwd)}-{stage}")
 
     def outputs(self, stack: str) -> dict[str, str]:
@@ -271,6 +273,15 @@ def sigterm_as_exit() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def one_at_a_time(lock: Path) -> Iterator[None]:
+    """Wait for others that deploy from this checkout: serverless keeps its package in the service's folder."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def without_aws(environment: Mapping[str, str]) -> dict[str, str]:
