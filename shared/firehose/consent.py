@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainValidator
+from pydantic import BeforeValidator, Field, PlainValidator, SerializeAsAny
 
 from shared.errors import InvalidRequest
 from shared.firehose.model import Part, Wire, as_malformed
@@ -89,4 +89,4 @@ def read_system_notifications(value: Any) -> list[SystemNotification]:
     return [read_system_notification(item) for item in value]
 
 
-SystemNotifications = Annotated[list[SystemNotification], PlainValidator(read_system_notifications)]
+SystemNotifications = Annotated[list[SerializeAsAny[SystemNotification]], BeforeValidator(read_system_notifications)]

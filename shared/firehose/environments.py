@@ -6,7 +6,7 @@ A field that does not belong to an environment is not lost: it is in `model_extr
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainValidator
+from pydantic import BeforeValidator, Field, PlainValidator, SerializeAsAny
 
 from shared.firehose.identities import DeviceIdentity
 from shared.firehose.model import Part
@@ -183,4 +183,4 @@ def read_environment(value: Any) -> RuntimeEnvironment | None:
     return (known or UnknownEnvironment).model_validate(value)
 
 
-AnyEnvironment = Annotated[RuntimeEnvironment | None, PlainValidator(read_environment)]
+AnyEnvironment = Annotated[SerializeAsAny[RuntimeEnvironment] | None, BeforeValidator(read_environment)]

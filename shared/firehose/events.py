@@ -1,9 +1,10 @@
 """The 16 event types, and the two that keep a batch whole: `UnknownEvent` and `MalformedEvent`."""
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainValidator
+from pydantic import BeforeValidator, Field, PlainValidator, SerializeAsAny
 
 from shared.errors import InvalidRequest
 from shared.firehose.identities import UserIdentity
@@ -111,6 +112,9 @@ class Event(Part):
     source_id: Text = None
     session_id: Whole = None
     location: Location | None = None
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        return [("id", self.id)]
 
 
 class Product(Wire):
@@ -312,4 +316,4 @@ def read_events(value: Any) -> list[Event]:
     return [read_event(item) for item in value]
 
 
-Events = Annotated[list[Event], PlainValidator(read_events)]
+Events = Annotated[list[SerializeAsAny[Event]], BeforeValidator(read_events)]

@@ -4,7 +4,7 @@ A deployment's functions build their responses by hand, as plain dictionaries; t
 for tools that check an integration from outside.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -146,6 +146,9 @@ class Message(Part):
     timestamp_ms: Whole = None
     firehose_version: Text = None
 
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        return [("id", self.id)]
+
     @property
     def malformed(self) -> tuple[Malformed, ...]:
         """What could not be read, in the message and in all its parts."""
@@ -207,7 +210,7 @@ class AudienceMembershipChangeRequest(Message):
 
     type: Literal["audience_membership_change_request"] = "audience_membership_change_request"
     account: Account | None = None
-    user_profiles: Annotated[list[UserProfile], PlainValidator(_read_user_profiles)] = Field(default_factory=list)
+    user_profiles: Annotated[list[UserProfile], BeforeValidator(_read_user_profiles)] = Field(default_factory=list)
 
 
 class AudienceSubscriptionRequest(Message):

@@ -40,9 +40,15 @@ class Malformed(NamedTuple):
 
 
 class Wire(BaseModel):
-    """An object of the protocol. Field names are wire names; fields that are not known are in `model_extra`."""
+    """An object of the protocol. Field names are wire names; fields that are not known are in `model_extra`.
+
+    Its `repr` shows an `id` at most: models end up in logs, where identities and credentials must never be.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True, protected_namespaces=())
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        return ()
 
 
 class _Aside:

@@ -19,7 +19,7 @@ EnumT = TypeVar("EnumT", bound=StrEnum)
 ItemT = TypeVar("ItemT")
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,40}")
-_DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,9})?")
+_DECIMAL = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,9})?")
 _INSTANT = re.compile(
     r"(?P<day>\d{4}-\d\d-\d\d)[Tt ](?P<time>\d\d:\d\d(:\d\d)?)(\.(?P<fraction>\d+))?"
     r"(?P<zone>[Zz]|[+-]\d\d(:?\d\d)?)",
@@ -61,11 +61,20 @@ def text(value: object) -> str | None:
         return None
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int | Decimal):
+    if isinstance(value, int):
+        return _spelled(value)
+    if isinstance(value, Decimal):
         return str(value)
     if isinstance(value, float) and isfinite(value):
         return repr(value)
     raise ValueError("expected a string")
+
+
+def _spelled(number: int) -> str:
+    try:
+        return str(number)
+    except ValueError:  # CPython's limit of 4,300 digits: only an object made in Python can hold such an int
+        raise ValueError("expected a shorter number") from None
 
 
 def key(value: object) -> str:
