@@ -3,11 +3,11 @@
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PlainValidator, SerializeAsAny
+from pydantic import BeforeValidator, Field, SerializeAsAny
 
 from shared.errors import InvalidRequest
 from shared.firehose.model import Part, Wire, as_malformed
-from shared.firehose.values import Flag, Map, Text, Unknown, Whole, one_of, unknown
+from shared.firehose.values import Flag, Map, Read, Text, Unknown, Whole, one_of, unknown
 
 DATA_SALE_OPT_OUT = "data_sale_opt_out"
 """The one purpose that CCPA has, and what a CCPA notification without a purpose means."""
@@ -38,7 +38,7 @@ class SystemNotificationType(StrEnum):
 class SystemNotification(Part):
     """Has no id and no time of its own."""
 
-    type: Annotated[SystemNotificationType | Unknown | None, PlainValidator(one_of(SystemNotificationType))] = None
+    type: Annotated[SystemNotificationType | Unknown | None, Read(one_of(SystemNotificationType))] = None
 
 
 class GdprConsentStateNotification(SystemNotification):
@@ -58,7 +58,7 @@ class CcpaConsentStateNotification(SystemNotification):
 class UnknownSystemNotification(SystemNotification):
     """Of a type that this version does not know, or without one."""
 
-    type: Annotated[Unknown | None, PlainValidator(unknown)] = None
+    type: Annotated[Unknown | None, Read(unknown)] = None
 
 
 class MalformedSystemNotification(SystemNotification):

@@ -6,11 +6,11 @@ A field that does not belong to an environment is not lost: it is in `model_extr
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PlainValidator, SerializeAsAny
+from pydantic import BeforeValidator, Field, SerializeAsAny
 
 from shared.firehose.identities import DeviceIdentity
 from shared.firehose.model import Part
-from shared.firehose.values import Flag, Items, Map, Settings, Text, Unknown, Whole, one_of, unknown
+from shared.firehose.values import Flag, Items, Map, Read, Settings, Text, Unknown, Whole, one_of, unknown
 
 
 class EnvironmentType(StrEnum):
@@ -40,7 +40,7 @@ class AttAuthorizationStatus(StrEnum):
 class RuntimeEnvironment(Part):
     """What all environments have. `is_debug` is sent only when true."""
 
-    type: Annotated[EnvironmentType | Unknown | None, PlainValidator(one_of(EnvironmentType))] = None
+    type: Annotated[EnvironmentType | Unknown | None, Read(one_of(EnvironmentType))] = None
     is_debug: Flag = False
     client_ip_address: Text = None
     sdk_version: Text = None
@@ -94,7 +94,7 @@ class _Radios(RuntimeEnvironment):
 
 class _Att(RuntimeEnvironment):
     att_authorization_status: Annotated[
-        AttAuthorizationStatus | Unknown | None, PlainValidator(one_of(AttAuthorizationStatus))
+        AttAuthorizationStatus | Unknown | None, Read(one_of(AttAuthorizationStatus))
     ] = None
     att_timestamp_unixtime_ms: Whole = None
 
@@ -157,7 +157,7 @@ class GenericEnvironment(_App, _Screen, _Radios):
 class UnknownEnvironment(RuntimeEnvironment):
     """Of a type that this version does not know, or without one; its own fields are in `model_extra`."""
 
-    type: Annotated[Unknown | None, PlainValidator(unknown)] = None
+    type: Annotated[Unknown | None, Read(unknown)] = None
 
 
 _BY_TYPE: dict[str, type[RuntimeEnvironment]] = {

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PlainValidator, SerializeAsAny
+from pydantic import BeforeValidator, Field, SerializeAsAny
 
 from shared.errors import InvalidRequest
 from shared.firehose.identities import UserIdentity
@@ -14,6 +14,7 @@ from shared.firehose.values import (
     Exact,
     Flag,
     Items,
+    Read,
     Real,
     Text,
     Texts,
@@ -106,7 +107,7 @@ class Location(Wire):
 class Event(Part):
     """What all events have. `session_id` is a signed 64-bit number, `timestamp_ms` milliseconds since the epoch."""
 
-    type: Annotated[EventType | Unknown | None, PlainValidator(one_of(EventType))] = None
+    type: Annotated[EventType | Unknown | None, Read(one_of(EventType))] = None
     id: Text = None
     timestamp_ms: Whole = None
     source_id: Text = None
@@ -157,7 +158,7 @@ class SessionEndEvent(Event):
 class CustomEvent(Event):
     type: Literal[EventType.CUSTOM_EVENT] = EventType.CUSTOM_EVENT
     name: Text = None
-    custom_event_type: Annotated[CustomEventType | Unknown | None, PlainValidator(one_of(CustomEventType))] = None
+    custom_event_type: Annotated[CustomEventType | Unknown | None, Read(one_of(CustomEventType))] = None
     attributes: Attributes = Field(default_factory=dict)
     custom_flags: Attributes = Field(default_factory=dict)
 
@@ -180,7 +181,7 @@ class ErrorEvent(Event):
 
 class PrivacySettingChangeEvent(Event):
     type: Literal[EventType.PRIVACY_SETTING_CHANGE] = EventType.PRIVACY_SETTING_CHANGE
-    setting: Annotated[PrivacySetting | Unknown | None, PlainValidator(one_of(PrivacySetting))] = None
+    setting: Annotated[PrivacySetting | Unknown | None, Read(one_of(PrivacySetting))] = None
     is_enabled: Flag = None
 
 
@@ -198,13 +199,13 @@ class UserIdentityChangeEvent(Event):
 
 class PushSubscriptionEvent(Event):
     type: Literal[EventType.PUSH_SUBSCRIPTION] = EventType.PUSH_SUBSCRIPTION
-    action: Annotated[PushSubscriptionAction | Unknown | None, PlainValidator(one_of(PushSubscriptionAction))] = None
+    action: Annotated[PushSubscriptionAction | Unknown | None, Read(one_of(PushSubscriptionAction))] = None
     token: Text = None
 
 
 class ApplicationStateTransitionEvent(Event):
     type: Literal[EventType.APPLICATION_STATE_TRANSITION] = EventType.APPLICATION_STATE_TRANSITION
-    application_state: Annotated[ApplicationState | Unknown | None, PlainValidator(one_of(ApplicationState))] = None
+    application_state: Annotated[ApplicationState | Unknown | None, Read(one_of(ApplicationState))] = None
     launch_referral: Text = None
     referral_application: Text = None
     launch_parameters: Text = None
@@ -229,7 +230,7 @@ class ProductActionEvent(Event):
     """Amounts are exact: `10.00` has two decimals, and no float ever holds them."""
 
     type: Literal[EventType.PRODUCT_ACTION] = EventType.PRODUCT_ACTION
-    action: Annotated[ProductActionType | Unknown | None, PlainValidator(one_of(ProductActionType))] = None
+    action: Annotated[ProductActionType | Unknown | None, Read(one_of(ProductActionType))] = None
     transaction_id: Text = None
     affiliation: Text = None
     total_amount: Exact = None
@@ -244,7 +245,7 @@ class ProductActionEvent(Event):
 
 class PromotionActionEvent(Event):
     type: Literal[EventType.PROMOTION_ACTION] = EventType.PROMOTION_ACTION
-    action: Annotated[PromotionActionType | Unknown | None, PlainValidator(one_of(PromotionActionType))] = None
+    action: Annotated[PromotionActionType | Unknown | None, Read(one_of(PromotionActionType))] = None
     attributes: Attributes = Field(default_factory=dict)
     promotions: Items[Promotion] = Field(default_factory=list)
     custom_flags: Attributes = Field(default_factory=dict)
@@ -269,7 +270,7 @@ class AttributionEvent(Event):
 class UnknownEvent(Event):
     """Of a type that this version does not know, or without one; its own fields are in `model_extra`."""
 
-    type: Annotated[Unknown | None, PlainValidator(unknown)] = None
+    type: Annotated[Unknown | None, Read(unknown)] = None
 
 
 class MalformedEvent(Event):

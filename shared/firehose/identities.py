@@ -3,10 +3,8 @@
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import PlainValidator
-
 from shared.firehose.model import Wire
-from shared.firehose.values import Text, Unknown, one_of
+from shared.firehose.values import Read, Text, Unknown, one_of
 
 
 class UserIdentityType(StrEnum):
@@ -73,17 +71,17 @@ class Encoding(StrEnum):
     SHA256 = "sha256"
 
 
-EncodingOf = Annotated[Encoding | Unknown | None, PlainValidator(one_of(Encoding))]
+EncodingOf = Annotated[Encoding | Unknown | None, Read(one_of(Encoding))]
 
 
 class UserIdentity(Wire):
-    type: Annotated[UserIdentityType | Unknown | None, PlainValidator(one_of(UserIdentityType))] = None
+    type: Annotated[UserIdentityType | Unknown | None, Read(one_of(UserIdentityType))] = None
     encoding: EncodingOf = None
     value: Text = None
 
 
 class DeviceIdentity(Wire):
-    type: Annotated[DeviceIdentityType | Unknown | None, PlainValidator(one_of(DeviceIdentityType))] = None
+    type: Annotated[DeviceIdentityType | Unknown | None, Read(one_of(DeviceIdentityType))] = None
     encoding: EncodingOf = None
     value: Text = None
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, ModelWrapValidatorHandler, PlainValidator, model_validator
+from pydantic import BeforeValidator, Field, ModelWrapValidatorHandler, model_validator
 
 from shared.errors import InvalidRequest
 from shared.firehose.consent import ConsentState, SystemNotifications
@@ -29,6 +29,7 @@ from shared.firehose.values import (
     Instant,
     Items,
     Map,
+    Read,
     Settings,
     Text,
     Texts,
@@ -102,7 +103,7 @@ class UserAttribute(Wire):
 
     key: Text = None
     value: Text = None
-    action: Annotated[UserAttributeAction | Unknown | None, PlainValidator(one_of(UserAttributeAction))] = None
+    action: Annotated[UserAttributeAction | Unknown | None, Read(one_of(UserAttributeAction))] = None
     list_value: Texts = Field(default_factory=list)
 
 
@@ -110,7 +111,7 @@ class Audience(Wire):
     audience_id: Whole = None
     audience_name: Text = None
     audience_subscription_settings: Settings = Field(default_factory=dict)
-    action: Annotated[AudienceAction | Unknown | None, PlainValidator(one_of(AudienceAction))] = None
+    action: Annotated[AudienceAction | Unknown | None, Read(one_of(AudienceAction))] = None
     user_attributes: Items[UserAttribute] = Field(default_factory=list)
 
 
@@ -223,9 +224,7 @@ class AudienceSubscriptionRequest(Message):
     audience_description: Text = None
     audience_subscription_settings: Settings = Field(default_factory=dict)
     previous_audience_subscription_settings: Settings = Field(default_factory=dict)
-    action: Annotated[
-        AudienceSubscriptionAction | Unknown | None, PlainValidator(one_of(AudienceSubscriptionAction))
-    ] = None
+    action: Annotated[AudienceSubscriptionAction | Unknown | None, Read(one_of(AudienceSubscriptionAction))] = None
 
 
 class DsrProcessingRequest(Message):
@@ -234,19 +233,17 @@ class DsrProcessingRequest(Message):
     type: Literal["dsr_processing_request"] = "dsr_processing_request"
     account: Account | None = None
     subject_request_id: Text = None
-    subject_request_type: Annotated[SubjectRequestType | Unknown | None, PlainValidator(one_of(SubjectRequestType))] = (
-        None
-    )
+    subject_request_type: Annotated[SubjectRequestType | Unknown | None, Read(one_of(SubjectRequestType))] = None
     submitted_time: Instant = None
     subject_identities: Annotated[
         dict[
-            Annotated[OpenDsrIdentityType | Unknown, PlainValidator(open_dsr_identity_type)],
+            Annotated[OpenDsrIdentityType | Unknown, Read(open_dsr_identity_type)],
             OpenDsrIdentity,
         ],
         BeforeValidator(_subject_identities),
     ] = Field(default_factory=dict)
     api_version: Text = None
-    regulation: Annotated[Regulation | Unknown | None, PlainValidator(one_of(Regulation))] = None
+    regulation: Annotated[Regulation | Unknown | None, Read(one_of(Regulation))] = None
 
     @property
     def submitted_time_ns(self) -> int | None:

@@ -7,13 +7,16 @@ a text that never quotes the value. A value that is merely new is never an error
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_DOWN, Context, Decimal
 from enum import StrEnum
 from math import isfinite
 from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, PlainValidator, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import AfterValidator, BeforeValidator, GetCoreSchemaHandler, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic_core import CoreSchema
+from pydantic_core.core_schema import no_info_plain_validator_function
 
 EnumT = TypeVar("EnumT", bound=StrEnum)
 ItemT = TypeVar("ItemT")
@@ -31,6 +34,16 @@ _NANOSECONDS = Context(prec=_MAX_INT_DIGITS, rounding=ROUND_DOWN)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_SECOND = 253_402_300_799
 """9999-12-31T23:59:59Z, the last second that a datetime holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Marks a field as read by a function. It is written as what that gave, whatever the annotation says."""
+
+    by: Callable[[object], object]
+
+    def __get_pydantic_core_schema__(self, _source: object, _handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_plain_validator_function(self.by)
 
 
 class Unknown(str):
@@ -229,13 +242,13 @@ def _without_null_values(items: dict[str, ItemT]) -> dict[str, ItemT]:
     return {name: item for name, item in items.items() if item is not None}
 
 
-Text = Annotated[str | None, PlainValidator(text)]
-Whole = Annotated[int | None, PlainValidator(whole)]
-Real = Annotated[float | None, PlainValidator(real)]
-Exact = Annotated[Decimal | None, PlainValidator(exact)]
-Flag = Annotated[bool | None, PlainValidator(flag)]
-Instant = Annotated[datetime | None, PlainValidator(instant)]
-Key = Annotated[str, PlainValidator(key)]
+Text = Annotated[str | None, Read(text)]
+Whole = Annotated[int | None, Read(whole)]
+Real = Annotated[float | None, Read(real)]
+Exact = Annotated[Decimal | None, Read(exact)]
+Flag = Annotated[bool | None, Read(flag)]
+Instant = Annotated[datetime | None, Read(instant)]
+Key = Annotated[str, Read(key)]
 
 Items = Annotated[
     list[Annotated[ItemT, WrapValidator(_unless_null)]],
@@ -249,8 +262,8 @@ Map = Annotated[
     AfterValidator(_without_null_values),
 ]
 """An object with free keys; null and missing are `{}`, entries with null are left out."""
-Texts = Items[Annotated[str, PlainValidator(text)]]
-Settings = Map[Annotated[str, PlainValidator(text)]]
+Texts = Items[Annotated[str, Read(text)]]
+Settings = Map[Annotated[str, Read(text)]]
 """Values are strings whatever the declared type of the setting; one that is null is not set."""
 Attributes = Annotated[dict[Key, Text], BeforeValidator(_or_empty_map)]
 """Attributes by name. A null value stays None: an attribute without a value (a tag) is still there."""
