@@ -1,0 +1,39 @@
+"""One embedded AWS with one deployed stack for all end-to-end tests: it costs five seconds, once."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from ops.local.aws import LocalAws, local_aws
+from ops.local.partner_api import Behaviour, PartnerApi, serve
+
+MPARTICLE_ACCOUNT = "338661164609"
+STRANGER_ACCOUNT = "999999999999"
+
+
+@dataclass(frozen=True)
+class Partner:
+    """The partner that the stack delivers to: what it saw, and where it listens."""
+
+    api: PartnerApi
+    url: str
+
+
+@pytest.fixture(scope="session")
+def aws() -> Iterator[LocalAws]:
+    with local_aws() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def partner() -> Iterator[Partner]:
+    api = PartnerApi(Behaviour())
+    with serve(api) as url:
+        yield Partner(api, url)
+
+
+@pytest.fixture(scope="session")
+def stack(aws: LocalAws, partner: Partner) -> dict[str, str]:
+    """Outputs of the product's stack, deployed as a user would."""
+    return aws.deploy(env={"WEBHOOK_URL": partner.url})

@@ -1,0 +1,267 @@
+"""The embedded AWS: each shim of ops/local/ministack_shims.py, with it and without.
+
+A test `without_the_shim` that fails says that MiniStack does by itself what the shim is there for: remove the shim.
+"""
+
+import io
+import json
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from ops.local.aws import LocalAws, local_aws
+
+MPARTICLE_ACCOUNT = "338661164609"
+STRANGER_ACCOUNT = "999999999999"
+ROOT = Path(__file__).parents[2]
+SHIMS = (
+    "alias_concurrency",
+    "foreign_invoke",
+    "move_tasks",
+    "mapping_batches",
+    "batch_failures",
+    "fast_logs",
+    "shared_code",
+)
+
+
+@pytest.fixture(scope="module")
+def shimmed() -> Iterator[LocalAws]:
+    with local_aws() as running:
+        yield running
+
+
+def until(met: Callable[[], object], timeout_s: float = 20) -> bool:
+    """Poll until a condition is met; tells whether it was."""
+    deadline = time.monotonic() + timeout_s
+    while not met():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def make_function(aws: LocalAws, name: str, source: str, *, timeout_s: int = 20) -> str:
+    """Create a function with the alias `production`; gives the alias's ARN."""
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("code.py", source)
+    lambdas = aws.client("lambda")
+    lambdas.create_function(
+        FunctionName=name, Runtime="python3.13", Handler="code.handler", Timeout=timeout_s,
+        Role=f"arn:aws:iam::{aws.account_id}:role/any", Code={"ZipFile": code.getvalue()}, Publish=True,
+    )  # fmt: skip
+    return str(lambdas.create_alias(FunctionName=name, Name="production", FunctionVersion="1")["AliasArn"])
+
+
+def invoke(aws: LocalAws, arn: str, payload: object = None, *, account_id: str | None = None) -> Any:
+    """Invoke and give what the function returned."""
+    answer = aws.client("lambda", account_id=account_id).invoke(FunctionName=arn, Payload=json.dumps(payload))
+    return json.loads(answer["Payload"].read())
+
+
+def refused(call: Callable[[], object]) -> str | None:
+    """Give the code of the error that AWS answers with, None if there is none."""
+    try:
+        call()
+    except ClientError as error:
+        return str(error.response["Error"]["Code"])
+    return None
+
+
+def make_queue(aws: LocalAws, name: str, **attributes: str) -> tuple[str, str]:
+    """Create a queue; gives its URL and ARN."""
+    sqs = aws.client("sqs")
+    url = sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
+    return url, sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+
+
+def depth(aws: LocalAws, url: str) -> int:
+    """Count the messages of a queue, those in flight included."""
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    attributes = aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+    return sum(int(attributes[name]) for name in names)
+
+
+def alias_concurrency(aws: LocalAws, folder: Path) -> bool:
+    """A function whose reserved concurrency is used up answers 429 on its alias."""
+    source = """
+        import pathlib, time
+        def handler(event, context):
+            pathlib.Path(event, "started").touch()
+            while pathlib.Path(event, "started").exists():
+                time.sleep(0.01)
+    """
+    arn = make_function(aws, "busy", source.replace("\n        ", "\n"))
+    aws.client("lambda").put_function_concurrency(FunctionName="busy", ReservedConcurrentExecutions=1)
+    first = threading.Thread(target=invoke, args=(aws, arn, str(folder)))
+    first.start()
+    try:
+        assert until((folder / "started").exists)
+        release = threading.Timer(3, (folder / "started").unlink)  # in case that the second one is let in, too
+        release.start()
+        code = refused(lambda: invoke(aws, arn, str(folder)))
+        release.cancel()
+    finally:
+        (folder / "started").unlink(missing_ok=True)
+        first.join()
+    return code == "TooManyRequestsException"
+
+
+def foreign_invoke(aws: LocalAws, folder: Path) -> bool:
+    """An account that the alias's policy names may invoke the alias, and nobody else may, and it nothing else."""
+    arn = make_function(aws, "shared", "def handler(event, context): return 'hello'")
+    aws.client("lambda").add_permission(
+        FunctionName="shared", Qualifier="production", StatementId="one", Action="lambda:InvokeFunction",
+        Principal=MPARTICLE_ACCOUNT,
+    )  # fmt: skip
+    if refused(lambda: invoke(aws, arn, account_id=MPARTICLE_ACCOUNT)):
+        return False
+    without_alias = arn.removesuffix(":production")
+    return (
+        invoke(aws, arn, account_id=MPARTICLE_ACCOUNT) == "hello"
+        and refused(lambda: invoke(aws, arn, account_id=STRANGER_ACCOUNT)) == "AccessDeniedException"
+        and refused(lambda: invoke(aws, without_alias, account_id=MPARTICLE_ACCOUNT)) == "AccessDeniedException"
+    )
+
+
+def move_tasks(aws: LocalAws, folder: Path) -> bool:
+    """A dead-letter queue knows its sources, and moves its messages to a queue that is named; not back by itself."""
+    sqs = aws.client("sqs")
+    dlq_url, dlq_arn = make_queue(aws, "moves-dlq")
+    redrive = json.dumps({"deadLetterTargetArn": dlq_arn, "maxReceiveCount": 1})
+    url, arn = make_queue(aws, "moves", RedrivePolicy=redrive, VisibilityTimeout="0")
+    try:
+        if sqs.list_dead_letter_source_queues(QueueUrl=dlq_url)["queueUrls"] != [url]:
+            return False
+        sqs.send_message(QueueUrl=dlq_url, MessageBody="sent there directly")
+        sqs.start_message_move_task(SourceArn=dlq_arn)
+        stayed = depth(aws, dlq_url) == 1
+        (failed,) = sqs.list_message_move_tasks(SourceArn=dlq_arn)["Results"]
+        sqs.start_message_move_task(SourceArn=dlq_arn, DestinationArn=arn)
+        (done,) = sqs.list_message_move_tasks(SourceArn=dlq_arn)["Results"]
+    except ClientError:
+        return False
+    return (
+        stayed
+        and failed["Status"] == "FAILED"
+        and (done["Status"], done["ApproximateNumberOfMessagesMoved"]) == ("COMPLETED", 1)
+        and (depth(aws, dlq_url), depth(aws, url)) == (0, 1)
+    )
+
+
+def batches_of(aws: LocalAws, folder: Path, name: str, bodies: list[str], *, window_s: int) -> list[int]:
+    """Send messages and give the sizes of the batches that a mapping of 20 made of them."""
+    seen = folder / f"{name}.txt"
+    source = f"def handler(event, context):\n    print(len(event['Records']), file=open({str(seen)!r}, 'a'))\n"
+    arn = make_function(aws, name, source)
+    url, queue_arn = make_queue(aws, name)
+    for body in bodies:
+        aws.client("sqs").send_message(QueueUrl=url, MessageBody=body)
+    aws.client("lambda").create_event_source_mapping(
+        EventSourceArn=queue_arn, FunctionName=arn, BatchSize=20, MaximumBatchingWindowInSeconds=window_s
+    )
+    assert until(lambda: depth(aws, url) == 0)
+    return [int(line) for line in seen.read_text().split()]
+
+
+def mapping_batches(aws: LocalAws, folder: Path) -> bool:
+    """A mapping hands over more than ten messages at once, and never more than 6 MB."""
+    many = batches_of(aws, folder, "many", ["x"] * 15, window_s=1)
+    large = batches_of(aws, folder, "large", ["x" * 1_000_000] * 8, window_s=1)
+    return many == [15] and sorted(large) == [2, 6]
+
+
+def batch_failures(aws: LocalAws, folder: Path) -> bool:
+    """An answer that names a message nobody sent brings the whole batch back."""
+    seen = folder / "seen.txt"
+    source = (
+        f"def handler(event, context):\n    print(1, file=open({str(seen)!r}, 'a'))\n"
+        "    return {'batchItemFailures': [{'itemIdentifier': 'nobody'}]}\n"
+    )
+    arn = make_function(aws, "wrong-answer", source, timeout_s=1)
+    url, queue_arn = make_queue(aws, "wrong-answer", VisibilityTimeout="1")
+    aws.client("sqs").send_message(QueueUrl=url, MessageBody="x")
+    mapping = aws.client("lambda").create_event_source_mapping(
+        EventSourceArn=queue_arn, FunctionName=arn, FunctionResponseTypes=["ReportBatchItemFailures"]
+    )
+    times = lambda: len(seen.read_text().split()) if seen.exists() else 0  # noqa: E731
+    assert until(lambda: times() > 1 or depth(aws, url) == 0)
+    aws.client("lambda").delete_event_source_mapping(UUID=mapping["UUID"])
+    return times() > 1
+
+
+def fast_logs(aws: LocalAws, folder: Path) -> bool:
+    """A function that prints nothing answers in less than the 50 ms of waiting for a line."""
+    arn = make_function(aws, "silent", "def handler(event, context): return 1")
+
+    def one_ms() -> float:
+        started = time.perf_counter()
+        invoke(aws, arn)
+        return (time.perf_counter() - started) * 1000
+
+    one_ms()
+    client_ms = 1000 * min(timed(lambda: aws.client("lambda")) for _ in range(3))
+    return min(one_ms() for _ in range(5)) - client_ms < 45
+
+
+def timed(call: Callable[[], object]) -> float:
+    """Give how long a call takes, in seconds."""
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
+
+
+def shared_code(aws: LocalAws, folder: Path) -> bool:
+    """Two workers of a function run the same unzipped file."""
+    source = (
+        "import os, time\n"
+        "def handler(event, context):\n"
+        "    time.sleep(0.5)\n"
+        "    return [os.getpid(), os.stat(__file__).st_ino]\n"
+    )
+    arn = make_function(aws, "twice", source)
+    answers: list[list[int]] = []
+    calls = [threading.Thread(target=lambda: answers.append(invoke(aws, arn))) for _ in range(2)]
+    for call in calls:
+        call.start()
+    for call in calls:
+        call.join()
+    (pid, inode), (other_pid, other_inode) = answers
+    assert pid != other_pid
+    return inode == other_inode
+
+
+BEHAVIOURS: dict[str, Callable[[LocalAws, Path], bool]] = {
+    behaviour.__name__: behaviour
+    for behaviour in (
+        alias_concurrency, foreign_invoke, move_tasks, mapping_batches, batch_failures, fast_logs, shared_code,
+    )
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SHIMS)
+def test_with_the_shim_it_is_as_on_aws(shimmed: LocalAws, tmp_path: Path, name: str) -> None:
+    """The embedded AWS behaves as AWS does."""
+    assert BEHAVIOURS[name](shimmed, tmp_path)
+
+
+@pytest.mark.parametrize("name", SHIMS)
+def test_without_the_shim_it_is_not(tmp_path: Path, name: str) -> None:
+    """MiniStack alone behaves otherwise, so the shim is still needed."""
+    others = ",".join(shim for shim in SHIMS if shim != name) or "none"
+    with local_aws(shims=others) as running:
+        assert not BEHAVIOURS[name](running, tmp_path), f"MiniStack does this by itself now: remove the shim {name}"
+
+
+def test_every_shim_is_looked_at() -> None:
+    """The list of this file is the list of the launcher."""
+    launcher = (ROOT / "ops/local/ministack_shims.py").read_text()
+    listed = launcher.split("for shim in (")[1].split(")")[0]
+    assert sorted(name.strip() for name in listed.split(",") if name.strip()) == sorted(SHIMS) == sorted(BEHAVIOURS)
