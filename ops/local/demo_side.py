@@ -1,0 +1,192 @@
+"""Runs one design through the demo: registration and probes, a warm-up, the spike, and the wait until all is delivered.
+
+Which design it is shows in the ARN alone, and in whether there is a queue to look at: both are warmed, invoked, watched
+and counted by the same code.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import orjson
+
+from ops.local.demo_settings import DemoSettings
+from ops.local.live_view import Progress, View
+from ops.local.mparticle import Invocation, MParticle, Outcome, Parcel, arrivals
+from ops.local.partner_api import PartnerApi
+from ops.local.report import QueueSample, Side
+
+SAMPLE_S = 0.5
+RATE_OVER_S = 2.0
+STALLED_S = 90.0
+"""The drain is given up when the partner has seen nothing new for this long."""
+SETTLE_S = 20.0
+"""How long the queue may take to become empty after the last delivery; what comes twice would come now."""
+
+QueueProbe = Callable[[], tuple[int, int]]
+
+
+class DemoFailed(Exception):
+    """The demo cannot go on; the text says why in a line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What mParticle sends to one design."""
+
+    registration: Parcel
+    probes: Sequence[Parcel]
+    warm_up: Sequence[Parcel]
+    spike: Sequence[Parcel]
+
+
+@dataclass(slots=True)
+class _Watch:
+    """What is known while a side runs; made into a Progress twice a second."""
+
+    settings: DemoSettings
+    name: str
+    api: PartnerApi
+    began_s: float
+    invocations: list[Invocation] = field(default_factory=list)
+    samples: list[QueueSample] = field(default_factory=list)
+    waiting: dict[str, float] = field(default_factory=dict)
+    """Accepted events that have not arrived, and when their request was sent."""
+
+    def book(self, invocation: Invocation) -> None:
+        self.invocations.append(invocation)
+        if invocation.outcome is Outcome.ACCEPTED:
+            self.waiting |= dict.fromkeys(invocation.parcel.event_ids, invocation.started_s)
+
+    def arrived(self) -> None:
+        """Drop from the waiting what the partner has."""
+        arrivals_at = self.api.ledger.arrivals
+        self.waiting = {event_id: since_s for event_id, since_s in self.waiting.items() if event_id not in arrivals_at}
+
+    def progress(self, under_way: int) -> Progress:
+        now_s = time.monotonic()
+        counts = dict.fromkeys(Outcome, 0)
+        recent = dict.fromkeys(Outcome, 0)
+        for one in self.invocations:
+            counts[one.outcome] += 1
+            recent[one.outcome] += one.started_s > now_s - RATE_OVER_S
+        delivered_s = self.api.ledger.accepted_s
+        last = self.samples[-1] if self.samples else None
+        return Progress(
+            side=self.name,
+            elapsed_s=now_s - self.began_s,
+            requests=self.settings.requests,
+            invoked=len(self.invocations) + under_way,
+            under_way=under_way,
+            accepted=counts[Outcome.ACCEPTED],
+            throttled=counts[Outcome.THROTTLED],
+            failed=counts[Outcome.FAILED],
+            events_accepted=counts[Outcome.ACCEPTED] * self.settings.events,
+            delivered=self.api.ledger.delivered,
+            refused=len(self.api.ledger.refused_s),
+            invoked_per_s=sum(recent.values()) / RATE_OVER_S,
+            throttled_per_s=recent[Outcome.THROTTLED] / RATE_OVER_S,
+            delivered_per_s=sum(at_s > now_s - RATE_OVER_S for at_s in delivered_s[-5000:]) / RATE_OVER_S,
+            partner_rate_per_s=self.settings.partner_rate,
+            queue_visible=last.visible if last else None,
+            queue_in_flight=last.in_flight if last else None,
+            oldest_s=self._oldest_s(now_s),
+        )
+
+    def sample(self, visible: int, in_flight: int) -> None:
+        now_s = time.monotonic()
+        self.samples.append(QueueSample(now_s, visible, in_flight, self._oldest_s(now_s)))
+
+    def _oldest_s(self, now_s: float) -> float:
+        return now_s - min(self.waiting.values(), default=now_s)
+
+
+async def run_side(
+    name: str,
+    mparticle: MParticle,
+    traffic: Traffic,
+    *,
+    settings: DemoSettings,
+    api: PartnerApi,
+    view: View,
+    queue: QueueProbe | None = None,
+) -> Side:
+    """Take one design through the whole of it. Raises DemoFailed when it does not even answer."""
+    async with mparticle:
+        await _greet(name, mparticle, traffic)
+        view.say(f"{name}: registration and probes answered; warming up")
+        await _warm_up(name, mparticle, traffic.warm_up, api)
+        api.begin()
+        due_s = arrivals(len(traffic.spike), calm_rps=settings.calm_rps, spike_rps=settings.spike_rps)
+        view.say(
+            f"{name}: {len(due_s):,} requests over {due_s[-1]:.0f} s, {settings.spike_rps:.0f} a second at the peak"
+        )
+        watch = _Watch(settings, name, api, began_s=time.monotonic())
+        watching = asyncio.create_task(_watch(watch, mparticle, view, queue))
+        try:
+            await mparticle.spike(traffic.spike, due_s, watch.book)
+            await _drain(watch, queue)
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+    ledger = api.ledger
+    api.begin()
+    return Side(watch.began_s, watch.invocations, ledger, watch.samples)
+
+
+async def _greet(name: str, mparticle: MParticle, traffic: Traffic) -> None:
+    """What mParticle does before it sends anything: ask who is there, and probe."""
+    registration = await mparticle.invoke(traffic.registration)
+    _need(name, "the registration", registration)
+    if orjson.loads(registration.payload).get("type") != "module_registration_response":
+        raise DemoFailed(f"{name} answered the registration with something else")
+    for probe in traffic.probes:
+        _need(name, "a verification probe", await mparticle.invoke(probe))
+
+
+async def _warm_up(name: str, mparticle: MParticle, parcels: Sequence[Parcel], api: PartnerApi) -> None:
+    """Start every execution environment before anything is measured: a burst at the limit, twice."""
+    sent: set[str] = set()
+    for half in (parcels[::2], parcels[1::2]):
+        answers = await asyncio.gather(*(mparticle.invoke(parcel) for parcel in half))
+        sent |= {event_id for one in answers if one.outcome is Outcome.ACCEPTED for event_id in one.parcel.event_ids}
+        if not sent:
+            _need(name, "the warm-up", answers[0])
+        heard_s, missing = time.monotonic(), len(sent)
+        while sent - api.ledger.arrivals.keys():
+            await asyncio.sleep(0.2)
+            if (now_missing := len(sent - api.ledger.arrivals.keys())) < missing:
+                heard_s, missing = time.monotonic(), now_missing
+            if time.monotonic() - heard_s > STALLED_S:
+                raise DemoFailed(f"{name}: {missing} events of the warm-up did not reach the partner")
+
+
+def _need(name: str, what: str, invocation: Invocation) -> None:
+    if invocation.outcome is not Outcome.ACCEPTED:
+        said = invocation.payload[:300].decode("utf-8", "replace") or "no answer"
+        raise DemoFailed(f"{name} did not answer {what}: {invocation.outcome}, status {invocation.status}, {said}")
+
+
+async def _watch(watch: _Watch, mparticle: MParticle, view: View, queue: QueueProbe | None) -> None:
+    while True:
+        watch.arrived()
+        if queue is not None:
+            watch.sample(*await asyncio.to_thread(queue))
+        view.show(watch.progress(mparticle.in_flight))
+        await asyncio.sleep(SAMPLE_S)
+
+
+async def _drain(watch: _Watch, queue: QueueProbe | None) -> None:
+    """Wait until every accepted event arrived and the queue is empty, or until nothing moves any more."""
+    heard_s, missing = time.monotonic(), len(watch.waiting)
+    while missing:
+        await asyncio.sleep(SAMPLE_S / 2)
+        watch.arrived()
+        if len(watch.waiting) < missing:
+            heard_s, missing = time.monotonic(), len(watch.waiting)
+        elif time.monotonic() - heard_s > STALLED_S:
+            return
+    empty_by_s = time.monotonic() + SETTLE_S
+    while queue is not None and any(await asyncio.to_thread(queue)) and time.monotonic() < empty_by_s:
+        await asyncio.sleep(SAMPLE_S / 2)

@@ -1,0 +1,153 @@
+"""What a demo shows while it runs: a live table on a terminal, plain lines anywhere else.
+
+`Progress` is one moment of one side's run; whoever runs the spike hands a new one over a few times a
+second. Nothing here measures anything.
+"""
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+BLOCKS = " ▁▂▃▄▅▆▇█"
+HISTORY = 40
+PLAIN_EVERY_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One moment of one side's run."""
+
+    side: str
+    elapsed_s: float
+    requests: int
+    invoked: int
+    under_way: int
+    accepted: int
+    throttled: int
+    failed: int
+    events_accepted: int
+    delivered: int
+    refused: int
+    invoked_per_s: float
+    throttled_per_s: float
+    delivered_per_s: float
+    partner_rate_per_s: float
+    queue_visible: int | None = None
+    queue_in_flight: int | None = None
+    oldest_s: float = 0.0
+
+
+class View(Protocol):
+    """Where the demo's news goes."""
+
+    def say(self, text: str) -> None:
+        """A line that stays."""
+
+    def show(self, progress: Progress) -> None:
+        """The state of the side that runs now."""
+
+
+class PlainView:
+    """Lines, one every few seconds: for logs and pipes."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._side, self._next_s = "", 0.0
+
+    def say(self, text: str) -> None:
+        self._console.print(text, highlight=False, soft_wrap=True)
+
+    def show(self, progress: Progress) -> None:
+        if progress.side != self._side:
+            self._side, self._next_s = progress.side, PLAIN_EVERY_S
+        if progress.elapsed_s < self._next_s:
+            return
+        self._next_s = progress.elapsed_s + PLAIN_EVERY_S
+        depth = (progress.queue_visible or 0) + (progress.queue_in_flight or 0)
+        queue = "" if progress.queue_visible is None else f", queue {depth}"
+        self.say(
+            f"  {progress.side} {progress.elapsed_s:4.0f} s: {progress.invoked}/{progress.requests} invoked,"
+            f" {progress.accepted} accepted, {progress.throttled} throttled,"
+            f" {progress.delivered}/{progress.events_accepted} events delivered{queue},"
+            f" oldest {progress.oldest_s:.0f} s"
+        )
+
+
+class LiveView:
+    """A table that is drawn anew in place, with a short history of each rate."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        self._side = ""
+        self._history: dict[str, deque[float]] = {}
+
+    def say(self, text: str) -> None:
+        self._live.console.print(text, highlight=False)
+
+    def show(self, progress: Progress) -> None:
+        if progress.side != self._side:
+            self._side, self._history = progress.side, {}
+        self._live.update(self._drawn(progress))
+
+    def _drawn(self, progress: Progress) -> Group:
+        invoked_per_s, throttled_per_s = progress.invoked_per_s, progress.throttled_per_s
+        takes = f"{progress.delivered_per_s:.0f} / s, the partner takes {progress.partner_rate_per_s:g} / s"
+        refused = f", refused {progress.refused:,}" if progress.refused else ""
+        rows = [
+            ("invocations", progress.invoked, invoked_per_s, "cyan", f"{invoked_per_s:.0f} / s"),
+            ("throttled", progress.throttled, throttled_per_s, "red", f"{throttled_per_s:.0f} / s"),
+            ("deliveries", progress.delivered, progress.delivered_per_s, "green", takes + refused),
+        ]
+        if progress.queue_visible is not None:
+            in_flight = progress.queue_in_flight or 0
+            depth = progress.queue_visible + in_flight
+            rows.insert(2, ("queue depth", depth, depth, "yellow", f"{in_flight:,} being delivered"))
+        table = Table.grid(padding=(0, 2))
+        table.add_column(style="dim")
+        table.add_column(justify="right", min_width=9)
+        table.add_column(min_width=HISTORY, max_width=HISTORY, no_wrap=True)
+        table.add_column(style="dim")
+        for label, count, level, colour, note in rows:
+            table.add_row(label, f"{count:,}", self._history_of(label, level, colour), note)
+        oldest = self._history_of("oldest", progress.oldest_s, "magenta")
+        table.add_row("oldest waiting", f"{progress.oldest_s:.1f} s", oldest, "")
+        heading = Text.assemble(
+            (progress.side, "bold"),
+            f"  {progress.elapsed_s:.0f} s  ",
+            (f"{progress.accepted:,} accepted, {progress.under_way} under way", "dim"),
+            (f", {progress.failed:,} failed" if progress.failed else "", "red"),
+        )
+        sent = ProgressBar(total=max(progress.requests, 1), completed=progress.invoked, width=72)
+        return Group(Text(), heading, sent, table)
+
+    def _history_of(self, label: str, level: float, colour: str) -> Text:
+        history = self._history.setdefault(label, deque(maxlen=HISTORY))
+        history.append(level)
+        return Text(sparkline(history), style=colour)
+
+
+def sparkline(levels: "deque[float] | list[float]") -> str:
+    """Bars of eight heights, the highest for the largest level; nought is blank."""
+    top = max(levels, default=0.0)
+    if top <= 0:
+        return " " * len(levels)
+    return "".join(BLOCKS[0] if level <= 0 else BLOCKS[max(1, round(8 * level / top))] for level in levels)
+
+
+@contextmanager
+def view(console: Console) -> Iterator[View]:
+    """The live view on a terminal; plain lines when the output is not one, or in CI."""
+    if not console.is_terminal or os.environ.get("CI"):
+        yield PlainView(console)
+        return
+    with Live(console=console, auto_refresh=True, refresh_per_second=4, transient=True) as live:
+        yield LiveView(live)

@@ -1,0 +1,253 @@
+"""A partner's HTTP API on loopback: slow, rate limited, failing or down, as told, and it remembers every event.
+
+The demo and the integration tests stand it at the end of the flow. `Behaviour` says what it does,
+`PartnerApi` decides each call (no sockets, an injected clock), `serve` puts it on a port. A plain asyncio
+protocol carries a few thousand requests a second on one core, so that the partner's limit is the one it
+was given and not its own speed.
+"""
+
+import asyncio
+import random
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from math import ceil
+from typing import Any, NamedTuple
+
+import orjson
+
+REASONS = {
+    200: "OK",
+    400: "Bad Request",
+    401: "Unauthorized",
+    411: "Length Required",
+    429: "Too Many Requests",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+}
+BACKLOG = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """What the partner's API does to a call. The defaults take everything at once."""
+
+    latency_ms: float = 0
+    """From the whole request to the answer, refusals included: a real API is slow to say no as well."""
+    rate_per_s: float | None = None
+    """Calls a second; what is above gets 429 with Retry-After. None: no limit."""
+    burst: int | None = None
+    """How many calls may come at once before the rate holds. None: one second's worth."""
+    failure_rate: float = 0
+    """Share of the calls answered with 500, drawn from `seed`."""
+    outages: tuple[tuple[float, float], ...] = ()
+    """Windows of (start, end) in seconds after `begin`: everything gets 503."""
+    token: str | None = None
+    """The bearer token that a call must carry. None: not looked at."""
+    seed: int = 0
+
+
+class Verdict(NamedTuple):
+    status: int
+    retry_after_s: int | None = None
+
+
+@dataclass(slots=True)
+class Ledger:
+    """What the partner saw since `begin`; times are seconds of its clock."""
+
+    arrivals: dict[str, list[float]] = field(default_factory=dict)
+    """Event id -> when it was accepted: more than one time is a duplicate."""
+    accepted_s: list[float] = field(default_factory=list)
+    refused_s: list[float] = field(default_factory=list)
+    failed_s: list[float] = field(default_factory=list)
+    others: int = 0
+    """Accepted calls that carry no event: a profile, a notification, an erasure."""
+    unauthorized: int = 0
+    malformed: int = 0
+    """Bodies that are no JSON object, answered with 400."""
+
+    @property
+    def delivered(self) -> int:
+        """Different events that arrived."""
+        return len(self.arrivals)
+
+    @property
+    def duplicates(self) -> int:
+        """Arrivals beyond the first of each event."""
+        return len(self.accepted_s) - len(self.arrivals)
+
+
+class PartnerApi:
+    """Decides the answer to each call and keeps the ledger. One instance serves one port."""
+
+    def __init__(self, behaviour: Behaviour, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.behaviour = behaviour
+        self.ledger = Ledger()
+        self._clock = clock
+        self._random = random.Random(behaviour.seed)  # noqa: S311 - draws failures, not secrets
+        self._began_s = self._refilled_s = clock()
+        self._tokens = self._burst = float(behaviour.burst or max(1, ceil(behaviour.rate_per_s or 1)))
+
+    def begin(self) -> None:
+        """Forget what came so far (a warm-up, say) and start the outages' clock."""
+        self.ledger = Ledger()
+        self._began_s = self._clock()
+
+    def judge(self, authorization: str = "") -> Verdict:
+        """Answer one call: authorised, then up, then within the rate, then lucky."""
+        behaviour, now_s = self.behaviour, self._clock()
+        if behaviour.token is not None and authorization != f"Bearer {behaviour.token}":
+            self.ledger.unauthorized += 1
+            return Verdict(401)
+        if any(start <= now_s - self._began_s < end for start, end in behaviour.outages):
+            self.ledger.failed_s.append(now_s)
+            return Verdict(503)
+        if behaviour.rate_per_s is not None:
+            self._tokens = min(self._burst, self._tokens + (now_s - self._refilled_s) * behaviour.rate_per_s)
+            self._refilled_s = now_s
+            if self._tokens < 1:
+                self.ledger.refused_s.append(now_s)
+                return Verdict(429, ceil((1 - self._tokens) / behaviour.rate_per_s))
+            self._tokens -= 1
+        if behaviour.failure_rate and self._random.random() < behaviour.failure_rate:
+            self.ledger.failed_s.append(now_s)
+            return Verdict(500)
+        return Verdict(200)
+
+    def accept(self, event_id: str | None) -> None:
+        """Book a call that is answered with 200; without an event it only counts."""
+        if event_id is None:
+            self.ledger.others += 1
+            return
+        now_s = self._clock()
+        self.ledger.arrivals.setdefault(event_id, []).append(now_s)
+        self.ledger.accepted_s.append(now_s)
+
+    def malformed(self) -> Verdict:
+        """Count a call that makes no sense: a fault of the sender, whatever the partner's state."""
+        self.ledger.malformed += 1
+        return Verdict(400)
+
+
+class _Connection(asyncio.Protocol):
+    """HTTP/1.1 with keep-alive, one request at a time, bodies with Content-Length."""
+
+    def __init__(self, api: PartnerApi, connections: "set[_Connection]") -> None:
+        self._api, self._connections = api, connections
+        self._buffer = bytearray()
+        self._answering = False
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if isinstance(transport, asyncio.Transport):
+            self.transport = transport
+            self._connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        self.transport = None
+        self._connections.discard(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        if not self._answering:
+            self._read_request()
+
+    def _read_request(self) -> None:
+        head_end = self._buffer.find(b"\r\n\r\n")
+        if head_end < 0:
+            return
+        headers: dict[str, str] = {}
+        for line in bytes(self._buffer[:head_end]).split(b"\r\n")[1:]:
+            name, _, value = line.decode("latin-1").partition(":")
+            headers[name.strip().lower()] = value.strip()
+        length = headers.get("content-length", "0")
+        if not length.isascii() or not length.isdigit() or "transfer-encoding" in headers:
+            self._buffer.clear()
+            self._answer(Verdict(411), keep_alive=False)
+            return
+        body_end = head_end + 4 + int(length)
+        if len(self._buffer) < body_end:
+            return
+        body = bytes(self._buffer[head_end + 4 : body_end])
+        del self._buffer[:body_end]
+        self._answering = True
+        content = _parsed(body)
+        verdict = self._api.malformed() if content is None else self._api.judge(headers.get("authorization", ""))
+        event_id = _event_id(content)
+        keep_alive = headers.get("connection", "").lower() != "close"
+        delay_s = self._api.behaviour.latency_ms / 1000
+        asyncio.get_running_loop().call_later(delay_s, self._finish, verdict, event_id, keep_alive)
+
+    def _finish(self, verdict: Verdict, event_id: str | None, keep_alive: bool) -> None:
+        # Booked even if the caller has gone: a partner that did its work did it, whoever still listens.
+        if verdict.status == 200:
+            self._api.accept(event_id)
+        self._answer(verdict, keep_alive=keep_alive)
+        self._answering = False
+        if self._buffer:
+            self._read_request()
+
+    def _answer(self, verdict: Verdict, *, keep_alive: bool) -> None:
+        if self.transport is None:
+            return
+        body = b'{"ok":true}' if verdict.status == 200 else b'{"ok":false}'
+        retry_after = f"Retry-After: {verdict.retry_after_s}\r\n" if verdict.retry_after_s is not None else ""
+        connection = "keep-alive" if keep_alive else "close"
+        head = (
+            f"HTTP/1.1 {verdict.status} {REASONS[verdict.status]}\r\n"
+            "Content-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n{retry_after}Connection: {connection}\r\n\r\n"
+        )
+        self.transport.write(head.encode("ascii") + body)
+        if not keep_alive:
+            self.transport.close()
+
+
+def _parsed(body: bytes) -> dict[str, Any] | None:
+    try:
+        content = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _event_id(content: dict[str, Any] | None) -> str | None:
+    event = (content or {}).get("event")
+    event_id = event.get("id") if isinstance(event, dict) else None
+    return event_id if isinstance(event_id, str) else None
+
+
+@contextmanager
+def serve(api: PartnerApi, *, port: int = 0) -> Iterator[str]:
+    """Serve `api` on 127.0.0.1 from a thread of its own; yields the URL to post events to.
+
+    Port 0 takes a free one. A port in use raises OSError here, in the caller. On leaving, open connections
+    are closed and the thread has ended.
+    """
+    listener = socket.create_server(("127.0.0.1", port), backlog=BACKLOG)
+    loop = asyncio.new_event_loop()
+    stop = asyncio.Event()
+    thread = threading.Thread(target=loop.run_until_complete, args=(_run(api, listener, stop),), name="partner-api")
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/events"
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+        loop.close()
+
+
+async def _run(api: PartnerApi, listener: socket.socket, stop: asyncio.Event) -> None:
+    connections: set[_Connection] = set()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: _Connection(api, connections), sock=listener, backlog=BACKLOG)
+    await stop.wait()
+    server.close()
+    for connection in list(connections):
+        if connection.transport is not None:
+            connection.transport.abort()
+    await server.wait_closed()
