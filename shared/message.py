@@ -142,10 +142,11 @@ def _fit(head: Head, payload: bytes, part: str) -> str | None:
     """The body if it fits into one message, else None."""
     for raw, escaped in _FORBIDDEN:
         payload = payload.replace(raw, escaped)
-    if len(payload) <= COMPRESS_ABOVE_BYTES:
-        return _body(head, part, "json", payload)
-    packed = b'"' + base64.b64encode(zstandard.ZstdCompressor(level=1).compress(payload)) + b'"'
-    encoding, content = ("zstd", packed) if len(packed) < len(payload) else ("json", payload)
+    encoding, content = "json", payload
+    if len(payload) > COMPRESS_ABOVE_BYTES:
+        packed = b'"' + base64.b64encode(zstandard.ZstdCompressor(level=1).compress(payload)) + b'"'
+        if len(packed) < len(payload):
+            encoding, content = "zstd", packed
     if len(content) > MAX_BODY_BYTES:
         return None
     body = _body(head, part, encoding, content)

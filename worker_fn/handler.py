@@ -45,7 +45,6 @@ def _worker() -> Worker:
     )
 
 
-@metrics.log_metrics
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, list[dict[str, str]]]:
     """Drain one batch. Raises InvalidSettings: then Lambda keeps the whole batch in the queue."""
@@ -54,4 +53,5 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, list[dic
     metrics.add_metric(Metric.WAITING, MetricUnit.Count, report.waiting)
     metrics.add_metric(Metric.DEAD_LETTERED, MetricUnit.Count, report.dead_lettered)
     metrics.add_metric(Metric.SETTLE_FAILED, MetricUnit.Count, report.unsettled)
+    metrics.flush_metrics()
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in report.failures]}

@@ -126,5 +126,6 @@ def sign(secret: str, message_id: str, timestamp: str, body: bytes) -> str:
 
 
 def _fault(error: Exception) -> str:
-    timeouts = (urllib3.exceptions.TimeoutError, TimeoutError)
-    return "timeout" if isinstance(error, timeouts) else "connection"
+    refused = isinstance(error, urllib3.exceptions.NewConnectionError)  # which urllib3 derives from its time-outs
+    timed_out = isinstance(error, urllib3.exceptions.TimeoutError | TimeoutError)
+    return "timeout" if timed_out and not refused else "connection"

@@ -1,0 +1,187 @@
+"""A real SQS endpoint (moto) and a real partner API, both on loopback."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import boto3
+import pytest
+from moto.moto_server.threaded_moto_server import ThreadedMotoServer
+
+from ingest_fn import handler as ingest_entry
+from worker_fn import handler as worker_entry
+
+
+@dataclass
+class Call:
+    """What the partner received."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    connection: int
+
+
+@dataclass
+class PartnerServer:
+    """An HTTP/1.1 partner that keeps connections; `answer` decides, from the handler and the call, what it says."""
+
+    url: str = ""
+    calls: list[Call] = field(default_factory=list)
+    answer: Callable[[BaseHTTPRequestHandler, Call], None] = field(default=lambda handler, _: reply(handler, 200))
+
+
+def reply(handler: BaseHTTPRequestHandler, status: int, body: bytes = b"{}", **headers: str) -> None:
+    handler.send_response(status)
+    for name, value in {"Content-Length": str(len(body)), **headers}.items():
+        handler.send_header(name.replace("_", "-"), value)
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
+@pytest.fixture
+def partner() -> Iterator[PartnerServer]:
+    state = PartnerServer()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        wbufsize = 65_536  # one segment an answer: two cost 40 ms of delayed acknowledgement
+        disable_nagle_algorithm = True
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            call = Call(self.command, self.path, dict(self.headers), body, self.client_address[1])
+            state.calls.append(call)
+            state.answer(self, call)
+            self.wfile.flush()
+
+        do_PUT = do_GET = do_POST
+
+        def log_message(self, *_: object) -> None: ...
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, *_: object) -> None:
+            """A client that hung up is what some tests are about."""
+
+    server = Server(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    state.url = f"http://127.0.0.1:{server.server_port}"
+    yield state
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture(scope="session")
+def moto_url() -> Iterator[str]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@dataclass
+class Queues:
+    """The product's queues on moto, and what Lambda's event source mapping would do with them."""
+
+    sqs: Any
+    url: str
+    dead_letter_url: str
+
+    def receive(self) -> list[dict[str, Any]]:
+        """Up to ten messages as the records of a Lambda event."""
+        answer = self.sqs.receive_message(
+            QueueUrl=self.url, MaxNumberOfMessages=10, AttributeNames=["All"], MessageAttributeNames=["All"]
+        )
+        return [
+            {
+                "messageId": message["MessageId"],
+                "receiptHandle": message["ReceiptHandle"],
+                "body": message["Body"],
+                "attributes": message["Attributes"],
+                "messageAttributes": message.get("MessageAttributes", {}),
+                "eventSource": "aws:sqs",
+            }
+            for message in answer.get("Messages", [])
+        ]
+
+    def drain_once(self) -> dict[str, Any]:
+        """One invocation of the worker; deletes what it did not report, as Lambda does."""
+        records = self.receive()
+        answer = worker_entry.handler({"Records": records}, Context())
+        failed = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
+        for record in records:
+            if record["messageId"] not in failed:
+                self.sqs.delete_message(QueueUrl=self.url, ReceiptHandle=record["receiptHandle"])
+        return answer
+
+    def depth(self) -> tuple[int, int]:
+        """Messages visible and in flight."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        found = self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=names)["Attributes"]
+        return int(found[names[0]]), int(found[names[1]])
+
+    def dead_letters(self) -> list[dict[str, Any]]:
+        answer = self.sqs.receive_message(
+            QueueUrl=self.dead_letter_url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
+        )
+        return list(answer.get("Messages", []))
+
+
+class Context:
+    """What the handlers read of Lambda's context."""
+
+    function_name = "worker"
+    memory_limit_in_mb = 256
+    invoked_function_arn = "arn:aws:lambda:us-east-1:000000000000:function:worker:production"
+    aws_request_id = "invocation-1"
+
+    def __init__(self, time_s: float = 20.0) -> None:
+        self._deadline = time.monotonic() + time_s
+
+    def get_remaining_time_in_millis(self) -> int:
+        return int(1000 * (self._deadline - time.monotonic()))
+
+
+@pytest.fixture
+def queues(moto_url: str, partner: PartnerServer, monkeypatch: pytest.MonkeyPatch, request: Any) -> Iterator[Queues]:
+    """Both functions in one process, set up for their queues and the partner."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
+    sqs = boto3.client("sqs", region_name="us-east-1")
+    name = f"q{abs(hash(request.node.nodeid))}"
+    dead = sqs.create_queue(QueueName=f"{name}-dlq")["QueueUrl"]
+    dead_arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    redrive = json.dumps({"deadLetterTargetArn": dead_arn, "maxReceiveCount": 1000})
+    url = sqs.create_queue(QueueName=name, Attributes={"RedrivePolicy": redrive, "VisibilityTimeout": "120"})[
+        "QueueUrl"
+    ]
+    env = {
+        "QUEUE_URL": url,
+        "DLQ_URL": dead,
+        "STAGE": "test",
+        "PARTNER": "partners.webhook",
+        "WEBHOOK_URL": f"{partner.url}/hook",
+        "ATTEMPTS": "1",
+        "READ_TIMEOUT_S": "2",
+    }
+    for variable, value in env.items():
+        monkeypatch.setenv(variable, value)
+    caches = (ingest_entry._settings, ingest_entry._queue, worker_entry._worker)
+    for cache in caches:
+        cache.cache_clear()
+    yield Queues(sqs, url, dead)
+    ingest_entry._queue().close()
+    for cache in caches:
+        cache.cache_clear()
+    for queue in (url, dead):
+        sqs.delete_queue(QueueUrl=queue)
+    sqs.close()

@@ -1,0 +1,147 @@
+"""The handlers under Lambda's own runtime client, the process that AWS starts, against a Runtime API on loopback."""
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import simplejson
+
+ROOT = Path(__file__).parents[2]
+
+Invoke = Callable[[bytes], tuple[str, Any]]
+
+
+class RuntimeApi:
+    """Hands out invocations and collects what came of them: ("response" | "error" | "init", JSON)."""
+
+    def __init__(self) -> None:
+        self.pending: queue.Queue[tuple[str, bytes] | None] = queue.Queue()
+        self.results: queue.Queue[tuple[str, bytes]] = queue.Queue()
+        api = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                invocation = api.pending.get()
+                if invocation is None:
+                    self.close_connection = True
+                    return
+                request_id, payload = invocation
+                self.send_response(200)
+                headers = {
+                    "Lambda-Runtime-Aws-Request-Id": request_id,
+                    "Lambda-Runtime-Deadline-Ms": str(int((time.time() + 30) * 1000)),
+                    "Lambda-Runtime-Invoked-Function-Arn": "arn:aws:lambda:us-east-1:000000000000:function:f:production",
+                    "Content-Type": "application/json",
+                    "Content-Length": str(len(payload)),
+                }
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(payload)
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                kind = "init" if "/init/" in self.path else self.path.rpartition("/")[2]
+                api.results.put((kind, body))
+                self.send_response(202)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None: ...
+
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+
+            def handle_error(self, *_: object) -> None: ...
+
+        self.server = Server(("127.0.0.1", 0), Handler)
+        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01})
+        self.thread.start()
+
+    def invoke(self, payload: bytes) -> tuple[str, Any]:
+        self.pending.put((str(uuid.uuid4()), payload))
+        kind, body = self.results.get(timeout=30)
+        return kind, json.loads(body)
+
+    def stop(self) -> None:
+        self.pending.put(None)
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+
+@pytest.fixture
+def ingest(queues: Any) -> Iterator[Invoke]:
+    """Invoke the ingest handler as Lambda's runtime does, with bytes."""
+    api = RuntimeApi()
+    env = {
+        **os.environ,
+        "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{api.server.server_port}",
+        "AWS_LAMBDA_FUNCTION_NAME": "ingest",
+        "AWS_LAMBDA_FUNCTION_VERSION": "1",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256",
+        "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
+        "LAMBDA_TASK_ROOT": str(ROOT),
+        "PYTHONPATH": str(ROOT),
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "awslambdaric", "ingest_fn.handler.handler"],
+        env=env,
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    yield api.invoke
+    process.kill()
+    process.wait()
+    api.stop()
+
+
+def test_request_is_queued_as_the_bytes_that_came(ingest: Invoke, queues: Any) -> None:
+    """Under the real runtime no decimal passes through a float: the queue holds what mParticle wrote."""
+    request = (
+        b'{"type":"event_processing_request","id":"r-1","events":[{"n":12345678901234567890.10,"p":10.00,"q":1e3}]}'
+    )
+    kind, answer = ingest(request)
+    assert (kind, answer["type"], answer["id"]) == ("response", "event_processing_response", "r-1")
+    [record] = queues.receive()
+    assert f'"payload":{request.decode()}' in record["body"]
+
+
+def test_split_request_is_exact_under_the_runtime(ingest: Invoke, queues: Any, partner: Any) -> None:
+    """Numbers of a request that had to be split reach the partner as they were written."""
+    blob = "".join(f"{n * 2654435761 % 2**32:08x}" for n in range(4_000))
+    events = ",".join(f'{{"id":"{n}","n":12345678901234567890.{n}0,"blob":"{n}{blob}"}}' for n in range(100, 180))
+    ingest(f'{{"type":"event_processing_request","id":"r-1","events":[{events}]}}'.encode())
+    while queues.depth() != (0, 0):
+        queues.drain_once()
+    numbers = {str(simplejson.loads(call.body, use_decimal=True)["event"]["n"]) for call in partner.calls}
+    assert numbers == {f"12345678901234567890.{n}0" for n in range(100, 180)}
+
+
+def test_refused_request_is_a_function_error_without_its_payload(ingest: Invoke) -> None:
+    """mParticle is told the field; the error, its stack trace included, holds nothing of the request."""
+    kind, error = ingest(b'{"type":"event_processing_request","events":{"email":"canary@example.com"}}')
+    assert kind == "error"
+    assert error["errorType"] == "InvalidRequest"
+    assert error["errorMessage"] == "events: must be a list"
+    assert "canary" not in json.dumps(error)
+
+
+@pytest.mark.parametrize("payload", [b"null", b"[]", b'"text"', b"5", b'{"type":"\\ud800"}'])
+def test_what_is_no_request_is_refused(ingest: Invoke, payload: bytes) -> None:
+    """Any JSON is answered with the same clear error, never with a crash."""
+    kind, error = ingest(payload)
+    assert (kind, error["errorType"]) == ("error", "InvalidRequest")

@@ -1,0 +1,165 @@
+import json
+from typing import Any
+
+import pytest
+import simplejson
+
+from partners.webhook import Webhook
+from shared.errors import InvalidRequest, InvalidSettings
+from shared.firehose import parse_request, registration_response
+
+URL = "https://partner.example/hook"
+
+
+def webhook(**env: str) -> Webhook:
+    return Webhook.from_env({"WEBHOOK_URL": URL, **{f"WEBHOOK_{name}": value for name, value in env.items()}})
+
+
+def events_request(**fields: Any) -> Any:
+    request = {
+        "type": "event_processing_request",
+        "id": "r-1",
+        "account": {"account_id": 7, "account_settings": {"apiKey": "k-canary", "signingSecret": "s-canary"}},
+        "mpid": "-5",
+        "user_attributes": {"plan": "pro"},
+        "events": [{"type": "custom_event", "id": "e-1", "name": "a"}, {"type": "brand_new", "x": {"y": [1]}}],
+        "system_notifications": [{"type": "gdpr_consent_state", "purpose": "ads"}],
+        **fields,
+    }
+    return parse_request(request)
+
+
+def test_each_event_is_one_call_with_its_context() -> None:
+    """Notifications, then events, each with who the user is; unknown events go through as they came."""
+    deliveries = list(webhook().deliveries(events_request()))
+    bodies = [json.loads(delivery.body) for delivery in deliveries]
+    assert [delivery.item for delivery in deliveries] == ["system_notifications[0]", "e-1", "events[1]"]
+    assert [body["kind"] for body in bodies] == ["system_notification", "event", "event"]
+    assert bodies[2]["event"] == {"type": "brand_new", "x": {"y": [1]}}
+    assert bodies[1]["context"]["user_attributes"] == {"plan": "pro"}
+    assert bodies[1]["context"]["account"] == {"account_id": 7}
+    assert bodies[1]["request_id"] == "r-1"
+    assert "events" not in bodies[1]["context"]
+
+
+def test_credentials_travel_in_a_secret_header_only() -> None:
+    """The customer's key is a bearer token and stands in no body."""
+    [delivery, *_] = webhook().deliveries(events_request())
+    assert delivery.secret_headers["Authorization"].value == "Bearer k-canary"
+    assert b"canary" not in delivery.body
+    assert "canary" not in str(delivery.headers)
+
+
+def test_credential_can_have_a_header_of_its_own() -> None:
+    """header:NAME sends the key as it is."""
+    [delivery, *_] = webhook(AUTH="header:X-Api-Key").deliveries(events_request())
+    assert delivery.secret_headers["X-Api-Key"].value == "k-canary"
+    assert "Authorization" not in delivery.secret_headers
+
+
+@pytest.mark.parametrize("account", [None, {}, {"account_id": 1}, {"account_settings": {"apiKey": ""}}])
+def test_without_a_key_the_partner_decides(account: object) -> None:
+    """A request without a key, as an erasure without an account, is sent without credentials."""
+    [delivery, *_] = webhook().deliveries(events_request(account=account))
+    assert delivery.secret_headers == {}
+
+
+@pytest.mark.parametrize("key", ["line\nbreak", "schlüssel"])
+def test_key_that_no_header_can_carry_is_refused_by_name(key: str) -> None:
+    """A key with a line break could smuggle a header: the request is refused, the key not shown."""
+    request = events_request(account={"account_settings": {"apiKey": key}})
+    with pytest.raises(InvalidRequest, match="apiKey") as raised:
+        list(webhook().deliveries(request))
+    assert key not in str(raised.value)
+
+
+def test_signature_uses_the_customers_secret() -> None:
+    """With WEBHOOK_SIGN the customer's own secret signs; without one the request can not be sent."""
+    [delivery, *_] = webhook(SIGN="true").deliveries(events_request())
+    assert delivery.sign_with is not None
+    assert delivery.sign_with.value == "s-canary"
+    with pytest.raises(InvalidRequest, match="signingSecret"):
+        list(webhook(SIGN="true").deliveries(events_request(account=None)))
+
+
+def test_request_mode_sends_what_came_but_the_settings() -> None:
+    """One call for the whole request, numbers exact, without the account's settings."""
+    text = b'{"type":"event_processing_request","account":{"account_id":7,"account_settings":{"apiKey":"canary"}},"events":[{"type":"product_action","total_amount":10.00,"x":12345678901234567890.123}]}'
+    [delivery] = webhook(PER="request").deliveries(parse_request(text))
+    assert delivery.item == "request"
+    assert b'"total_amount":10.00' in delivery.body
+    assert b"12345678901234567890.123" in delivery.body
+    assert simplejson.loads(delivery.body)["account"] == {"account_id": 7}
+
+
+def test_audience_changes_are_one_call_a_profile() -> None:
+    """Each user of an audience change is a call."""
+    request = {"type": "audience_membership_change_request", "id": "r", "user_profiles": [{"mpid": "1"}, {"mpid": "2"}]}
+    deliveries = list(webhook().deliveries(parse_request(request)))
+    assert [json.loads(delivery.body)["user_profile"] for delivery in deliveries] == [{"mpid": "1"}, {"mpid": "2"}]
+    assert len({delivery.item for delivery in deliveries}) == 2
+
+
+def test_erasure_is_one_call() -> None:
+    """An erasure request is forwarded whole."""
+    request = {"type": "dsr_processing_request", "id": "r", "subject_identities": {"email": {"value": "a@b.c"}}}
+    [delivery] = webhook().deliveries(parse_request(request))
+    assert json.loads(delivery.body)["erasure"]["subject_identities"] == {"email": {"value": "a@b.c"}}
+
+
+def test_static_headers_and_method_are_used() -> None:
+    """What the operator configured is on every call."""
+    [delivery, *_] = webhook(HEADERS='{"X-Source":"mp"}', METHOD="PUT").deliveries(events_request())
+    assert (delivery.method, delivery.url) == ("PUT", URL)
+    assert delivery.headers == {"Content-Type": "application/json", "X-Source": "mp"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("URL", ""),
+        ("URL", "http://partner.example/"),
+        ("URL", "https://user:canary@partner.example/"),
+        ("URL", "ftp://partner.example/"),
+        ("METHOD", "GET"),
+        ("PER", "batch"),
+        ("AUTH", "basic"),
+        ("AUTH", "header:"),
+        ("AUTH", "header:X Y"),
+        ("AUTH", "header:Authorization"),
+        ("HEADERS", "{"),
+        ("HEADERS", "[]"),
+        ("HEADERS", '{"X": 5}'),
+        ("HEADERS", '{"X Y": "z"}'),
+        ("HEADERS", '{"X": "a\\nb"}'),
+        ("SIGN", "yes"),
+    ],
+)
+def test_bad_setting_is_named(name: str, value: str) -> None:
+    """A setting that can not work is named at the start, before a message is lost to it."""
+    with pytest.raises(InvalidSettings, match=f"WEBHOOK_{name}") as raised:
+        webhook(**{name: value})
+    assert "canary" not in str(raised.value)
+
+
+def test_loopback_may_be_plain_http() -> None:
+    """Tests and the demo run a partner on this machine."""
+    assert webhook(URL="http://127.0.0.1:8080/x").url == "http://127.0.0.1:8080/x"
+
+
+@pytest.mark.parametrize(
+    ("env", "settings"),
+    [
+        ({}, ["apiKey"]),
+        ({"AUTH": "none"}, []),
+        ({"SIGN": "true"}, ["apiKey", "signingSecret"]),
+    ],
+)
+def test_registration_asks_for_the_credentials_it_uses(env: dict[str, str], settings: list[str]) -> None:
+    """mParticle asks the customer for exactly the credentials that will be sent, and hides them."""
+    answer = registration_response(webhook(**env).registration(), id="r", timestamp_ms=1)
+    for part in ("event", "audience", "dsr"):
+        declared = answer[f"{part}_processing_registration"].get("account_settings", [])
+        assert [setting["id"] for setting in declared] == settings
+        assert all(setting["confidential"] and setting["required"] for setting in declared)
+    assert len(answer["description"]) < 230

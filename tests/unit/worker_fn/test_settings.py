@@ -1,0 +1,43 @@
+import pytest
+
+from shared.errors import InvalidSettings
+from worker_fn.settings import Settings
+
+ENV = {"QUEUE_URL": "https://sqs/1/q", "DLQ_URL": "https://sqs/1/d"}
+
+
+def test_defaults_need_only_the_queues() -> None:
+    """A deployment that names its queues runs with sensible numbers."""
+    settings = Settings.from_env(ENV)
+    assert (settings.max_in_flight, settings.attempts) == (10, 3)
+    assert settings.settle_reserve_s > 0
+
+
+@pytest.mark.parametrize("missing", list(ENV))
+def test_missing_queue_is_named(missing: str) -> None:
+    """The error names the variable that is missing."""
+    with pytest.raises(InvalidSettings, match=missing):
+        Settings.from_env({name: value for name, value in ENV.items() if name != missing})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MAX_IN_FLIGHT", "0"),
+        ("MAX_IN_FLIGHT", "ten"),
+        ("MAX_IN_FLIGHT", "1.5"),
+        ("MAX_IN_FLIGHT", "nan"),
+        ("ATTEMPTS", "11"),
+        ("READ_TIMEOUT_S", "-1"),
+        ("CONNECT_TIMEOUT_S", "inf"),
+    ],
+)
+def test_bad_number_is_named(name: str, value: str) -> None:
+    """A number that makes no sense is named, with what it may be."""
+    with pytest.raises(InvalidSettings, match=name):
+        Settings.from_env({**ENV, name: value})
+
+
+def test_empty_variable_means_the_default() -> None:
+    """Deploy tools write empty variables where nothing was chosen."""
+    assert Settings.from_env({**ENV, "SETTLE_RESERVE_S": ""}).settle_reserve_s == 5
