@@ -1,0 +1,65 @@
+"""What infra/alias.cjs refuses before anything is deployed, and says in a line."""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+
+
+def serverless(folder: Path, *arguments: str, **env: str) -> tuple[int, str]:
+    """Run the deploy tool without credentials; gives its exit code and all that it said."""
+    node = shutil.which("node")
+    assert node, "there is no node on the PATH: the project deploys with Node 20 or newer"
+    done = subprocess.run(
+        [node, str(ROOT / "node_modules/osls/bin/serverless.js"), *arguments, "--package", str(folder / "out")],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), "AWS_EC2_METADATA_DISABLED": "true", **env},
+    )  # fmt: skip
+    return done.returncode, done.stdout
+
+
+@pytest.mark.parametrize("mode", ["latest", "0", "ingest=3"])
+def test_an_unknown_alias_mode_is_refused(tmp_path: Path, mode: str) -> None:
+    """A mode that is neither a word it knows nor a version for every function stops the deploy."""
+    code, said = serverless(tmp_path, "package", ALIAS_MODE=mode)
+    assert code != 0
+    assert f'ALIAS_MODE is "{mode}"; it is move, hold, a version number, or one for each (ingest=1,worker=1).' in said
+
+
+@pytest.mark.parametrize(("mode", "ingest", "worker"), [("7", "7", "7"), ("ingest=3, worker=5", "3", "5")])
+def test_a_version_that_is_named_is_the_live_one(tmp_path: Path, mode: str, ingest: str, worker: str) -> None:
+    """A number holds the alias at that version: of both functions, or of each its own."""
+    code, said = serverless(tmp_path, "package", ALIAS_MODE=mode)
+    assert code == 0, said
+    resources = json.loads((tmp_path / "out/cloudformation-template-update-stack.json").read_text())["Resources"]
+    assert resources["IngestProductionAlias"]["Properties"]["FunctionVersion"] == ingest
+    assert resources["WorkerProductionAlias"]["Properties"]["FunctionVersion"] == worker
+
+
+def test_holding_needs_a_deploy(tmp_path: Path) -> None:
+    """Which version is live is known to AWS alone, so a package cannot hold it."""
+    code, said = serverless(tmp_path, "package", ALIAS_MODE="hold")
+    assert code != 0
+    assert "ALIAS_MODE=hold asks AWS for the version that is live" in said
+
+
+@pytest.mark.parametrize("accounts", ["338661164609,", "*"])
+def test_an_account_that_is_none_is_refused(tmp_path: Path, accounts: str) -> None:
+    """A list of accounts that would allow somebody else, or nobody, stops the deploy."""
+    code, said = serverless(tmp_path, "package", MPARTICLE_ACCOUNTS=accounts)
+    assert code != 0
+    assert "is not an account id of 12 digits" in said
+
+
+def test_a_webhook_without_an_address_is_refused(tmp_path: Path) -> None:
+    """A deploy that could deliver nowhere stops before it asks AWS for anything."""
+    code, said = serverless(tmp_path, "package")
+    assert code == 0, said
+    code, said = serverless(tmp_path, "deploy")
+    assert code != 0
+    assert "Where do deliveries go? Set WEBHOOK_URL" in said

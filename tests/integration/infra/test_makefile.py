@@ -1,0 +1,121 @@
+"""The Makefile: its help is complete, and it says in a line what is missing."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+VERBS = {"help", "demo", "test", "check", "build", "deploy", "promote", "bench", "lock", "clean"}
+
+
+def make(folder: Path, *arguments: str, **env: str) -> "subprocess.CompletedProcess[str]":
+    """Run make in a folder that has our Makefile."""
+    return subprocess.run(
+        ["make", *arguments], cwd=folder, capture_output=True, text=True, check=False,
+        env={"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(folder), **env},
+    )  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A checkout without anything installed, in a path with a space."""
+    fresh = tmp_path / "a checkout"
+    (fresh / "requirements").mkdir(parents=True)
+    (fresh / "Makefile").write_text((ROOT / "Makefile").read_text())
+    for name in (
+        "requirements/dev.txt",
+        "requirements/local-aws.txt",
+        "pyproject.toml",
+        "package.json",
+        "package-lock.json",
+    ):
+        (fresh / name).touch()
+    return fresh
+
+
+def script(folder: Path, name: str, text: str) -> Path:
+    """Put a program on a PATH of its own; gives the folder."""
+    tools = folder / "tools"
+    tools.mkdir(exist_ok=True)
+    (tools / name).write_text(f"#!/bin/sh\n{text}\n")
+    (tools / name).chmod(0o755)
+    return tools
+
+
+def test_help_lists_every_verb(folder: Path) -> None:
+    """`make` and `make help` show all that a person can ask for, each with a word of explanation."""
+    assert make(folder).stdout == make(folder, "help").stdout
+    shown = dict(re.findall(r"^  make (\S+) +(\S.*)$", make(folder, "help").stdout, re.MULTILINE))
+    assert set(shown) == VERBS
+
+
+def test_every_target_for_people_is_in_the_help() -> None:
+    """A verb without a line of help fails here: only what verbs stand on has none."""
+    phony = set(re.findall(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    targets = {target for line in phony for target in line.split()}
+    assert targets - {"build-aws", "build-local", ".venv", ".venv-aws", "node_modules"} == VERBS
+
+
+def test_an_old_python_is_said_in_one_line(folder: Path) -> None:
+    """Python 3.10 is refused by name, and nothing is made."""
+    old = script(folder, "python3.10", 'case "$2" in *print*) echo 3.10;; *) exit 1;; esac')
+    done = make(folder, "check", f"PYTHON={old}/python3.10")
+    assert done.returncode != 0
+    assert done.stderr.splitlines()[0] == f"Spillway needs Python 3.11 or newer; {old}/python3.10 is 3.10"
+    assert not (folder / ".venv").exists()
+
+
+def test_no_python_is_said_in_one_line(folder: Path) -> None:
+    """Where there is no Python at all, it says how to name one."""
+    done = make(folder, "check", "PYTHON=")
+    assert done.returncode != 0
+    assert done.stderr.startswith("Spillway needs Python 3.11 or newer as python3, or say which: make PYTHON=")
+
+
+def test_an_old_node_is_said_in_one_line(folder: Path) -> None:
+    """Node 18 is refused by name."""
+    tools = script(folder, "node", 'case "$1" in --version) echo v18.1.0;; *) exit 1;; esac')
+    done = make(folder, "node_modules", PATH=f"{tools}:/usr/bin:/bin")
+    assert done.returncode != 0
+    assert done.stderr.splitlines()[0] == "Spillway deploys with Node 20 or newer; this is v18.1.0"
+
+
+def test_no_npm_is_said_in_one_line(folder: Path) -> None:
+    """A Node without npm is said before anything is installed."""
+    tools = script(folder, "node", "exit 0")
+    for name in ("sh", "bash", "awk"):
+        (tools / name).symlink_to(f"/bin/{name}") if Path(f"/bin/{name}").exists() else None
+    done = subprocess.run(
+        ["/usr/bin/make", "node_modules", "PYTHON="], cwd=folder, capture_output=True, text=True, check=False,
+        env={"PATH": str(tools), "HOME": str(folder)},
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert done.stderr.splitlines()[0] == "Spillway installs its deploy tool with npm; there is no npm on the PATH"
+
+
+def test_an_old_make_is_said_in_one_line(folder: Path) -> None:
+    """macOS's make 3.81 has no .ONESHELL, and is told apart by that."""
+    done = make(folder, "help", ".FEATURES=target-specific order-only")
+    assert done.returncode != 0
+    assert "Spillway needs GNU make 4 or newer" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_clean_removes_what_make_made_and_nothing_else(folder: Path) -> None:
+    """Sources stay; environments, zips and caches go."""
+    for name in (".venv", ".venv-aws", "node_modules", "build", ".serverless", ".pytest_cache"):
+        (folder / name).mkdir()
+    (folder / "keep.txt").touch()
+    assert make(folder, "clean").returncode == 0
+    assert {path.name for path in folder.iterdir() if path.is_dir()} == {"requirements"}
+    assert (folder / "keep.txt").exists()
+    assert (folder / "Makefile").exists()
+
+
+def test_the_npm_lock_names_no_host() -> None:
+    """`npm ci` takes packages from the registry that a machine is configured for, and checks them by hash."""
+    lock = (ROOT / "package-lock.json").read_text()
+    assert '"resolved"' not in lock
+    assert lock.count('"integrity"') == lock.count('"node_modules/')

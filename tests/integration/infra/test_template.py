@@ -1,0 +1,315 @@
+"""What the template of every deploy holds to."""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ingest_fn.settings
+import worker_fn.settings
+from partners import load_partner
+
+Template = dict[str, Any]
+Package = Callable[..., Template]
+
+ROOT = Path(__file__).parents[3]
+FOURTEEN_DAYS_S = 14 * 24 * 3600
+US_ACCOUNTS = {"338661164609", "457804467337"}
+
+
+def of_type(template: Template, kind: str) -> dict[str, dict[str, Any]]:
+    """Give the properties of every resource of a type, by logical id."""
+    return {
+        logical_id: resource["Properties"]
+        for logical_id, resource in template["Resources"].items()
+        if resource["Type"] == kind
+    }
+
+
+def statements(template: Template) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every statement of every role's policies, with the role's logical id."""
+    for role, properties in of_type(template, "AWS::IAM::Role").items():
+        for policy in properties["Policies"]:
+            for statement in policy["PolicyDocument"]["Statement"]:
+                yield role, statement
+
+
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+@pytest.fixture(scope="module", params=["dev", "production", "local"])
+def any_stage(request: pytest.FixtureRequest, package: Package) -> Template:
+    return package(request.param)
+
+
+def test_a_role_may_do_what_its_function_does_and_nothing_else(template: Template) -> None:
+    """Each role's actions, and on what, are exactly those that the code calls."""
+    allowed = {
+        (role, action, json.dumps(statement["Resource"]))
+        for role, statement in statements(template)
+        for action in as_list(statement["Action"])
+    }
+    queue, dlq = (json.dumps({"Fn::GetAtt": [name, "Arn"]}) for name in ("Queue", "DeadLetterQueue"))
+    groups = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:/aws/lambda/spillway-dev"
+    logs = {name: json.dumps({"Fn::Sub": f"{groups}-{name}:*"}) for name in ("ingest", "worker")}
+    assert allowed == {
+        ("IngestRole", "sqs:SendMessage", queue),
+        ("IngestRole", "logs:CreateLogStream", logs["ingest"]),
+        ("IngestRole", "logs:PutLogEvents", logs["ingest"]),
+        ("WorkerRole", "sqs:ReceiveMessage", queue),
+        ("WorkerRole", "sqs:DeleteMessage", queue),
+        ("WorkerRole", "sqs:GetQueueAttributes", queue),
+        ("WorkerRole", "sqs:ChangeMessageVisibility", queue),
+        ("WorkerRole", "sqs:SendMessage", dlq),
+        ("WorkerRole", "logs:CreateLogStream", logs["worker"]),
+        ("WorkerRole", "logs:PutLogEvents", logs["worker"]),
+    }
+
+
+def test_no_action_and_no_resource_is_a_wildcard(any_stage: Template) -> None:
+    """No role of any stage is allowed `*`, or every action of a service, or anything on every resource."""
+    for role, statement in statements(any_stage):
+        assert statement["Effect"] == "Allow"
+        assert not [action for action in as_list(statement["Action"]) if "*" in action], role
+        assert "*" not in as_list(statement["Resource"]), role
+
+
+def test_each_function_has_a_role_of_its_own(template: Template) -> None:
+    """No two functions share a role, and Lambda alone may take one on."""
+    functions = of_type(template, "AWS::Lambda::Function")
+    assert functions["IngestLambdaFunction"]["Role"] == {"Fn::GetAtt": ["IngestRole", "Arn"]}
+    assert functions["WorkerLambdaFunction"]["Role"] == {"Fn::GetAtt": ["WorkerRole", "Arn"]}
+    roles = of_type(template, "AWS::IAM::Role")
+    assert set(roles) == {"IngestRole", "WorkerRole"}
+    for role in roles.values():
+        assert "ManagedPolicyArns" not in role
+        (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+        assert (trust["Principal"], trust["Action"]) == ({"Service": "lambda.amazonaws.com"}, "sts:AssumeRole")
+
+
+def test_functions_run_on_arm_with_python_3_13(any_stage: Template) -> None:
+    """Both functions run what the zips were built for."""
+    functions = of_type(any_stage, "AWS::Lambda::Function")
+    assert len(functions) == 2
+    for properties in functions.values():
+        assert (properties["Runtime"], properties["Architectures"]) == ("python3.13", ["arm64"])
+
+
+def test_queues_are_encrypted_and_keep_messages_14_days(any_stage: Template) -> None:
+    """Queue, parking queue and dead-letter queue encrypt and keep as long as SQS can."""
+    queues = of_type(any_stage, "AWS::SQS::Queue")
+    assert set(queues) == {"Queue", "ParkingQueue", "DeadLetterQueue"}
+    for properties in queues.values():
+        assert properties["SqsManagedSseEnabled"] is True
+        assert properties["MessageRetentionPeriod"] == FOURTEEN_DAYS_S
+
+
+def test_only_a_thousand_receives_send_a_message_to_the_dead_letter_queue(any_stage: Template) -> None:
+    """The queue dead-letters at SQS's maximum, into a queue that takes nobody else's dead letters."""
+    queues = of_type(any_stage, "AWS::SQS::Queue")
+    redrive = queues["Queue"]["RedrivePolicy"]
+    assert redrive == {"deadLetterTargetArn": {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}, "maxReceiveCount": 1000}
+    allow = queues["DeadLetterQueue"]["RedriveAllowPolicy"]
+    assert allow["redrivePermission"] == "byQueue"
+    (source,) = allow["sourceQueueArns"]
+    assert source["Fn::Sub"].endswith(f":{queues['Queue']['QueueName']}")
+
+
+def test_a_message_stays_invisible_for_six_timeouts_and_the_window(any_stage: Template) -> None:
+    """SQS's rule for mappings, so that a message that is being worked on is not handed out again."""
+    worker = of_type(any_stage, "AWS::Lambda::Function")["WorkerLambdaFunction"]
+    (mapping,) = of_type(any_stage, "AWS::Lambda::EventSourceMapping").values()
+    visibility = of_type(any_stage, "AWS::SQS::Queue")["Queue"]["VisibilityTimeout"]
+    assert visibility >= 6 * worker["Timeout"] + mapping["MaximumBatchingWindowInSeconds"]
+
+
+def test_the_state_table_is_on_demand_encrypted_and_forgets(any_stage: Template) -> None:
+    """Its key is pk and sk, items go at `expires_at`, and nobody plans its capacity."""
+    (table,) = of_type(any_stage, "AWS::DynamoDB::Table").values()
+    assert table["BillingMode"] == "PAY_PER_REQUEST"
+    assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
+    assert table["SSESpecification"] == {"SSEEnabled": True}
+    assert {key["AttributeName"]: key["KeyType"] for key in table["KeySchema"]} == {"pk": "HASH", "sk": "RANGE"}
+
+
+def test_production_keeps_its_data_when_the_stack_goes(production: Template, template: Template) -> None:
+    """Removing the production stack, or replacing a queue, leaves messages and state; elsewhere it cleans up."""
+    for stage, policy in ((production, "Retain"), (template, "Delete")):
+        kept = [r for r in stage["Resources"].values() if r["Type"] in {"AWS::SQS::Queue", "AWS::DynamoDB::Table"}]
+        assert len(kept) == 4
+        assert {r[name] for r in kept for name in ("DeletionPolicy", "UpdateReplacePolicy")} == {policy}
+
+
+def test_logs_are_kept_for_a_time(any_stage: Template) -> None:
+    """Each function's log group belongs to the stack and forgets."""
+    groups = of_type(any_stage, "AWS::Logs::LogGroup").values()
+    functions = of_type(any_stage, "AWS::Lambda::Function").values()
+    assert {g["LogGroupName"] for g in groups} == {f"/aws/lambda/{f['FunctionName']}" for f in functions}
+    assert all(group["RetentionInDays"] in {14, 90} for group in groups)
+
+
+def test_both_functions_have_the_alias_and_a_deploy_moves_it(template: Template) -> None:
+    """`production` points at the version that the deploy publishes."""
+    aliases = of_type(template, "AWS::Lambda::Alias")
+    assert set(aliases) == {"IngestProductionAlias", "WorkerProductionAlias"}
+    for logical_id, alias in aliases.items():
+        version, attribute = alias["FunctionVersion"]["Fn::GetAtt"]
+        published = template["Resources"][version]
+        assert (alias["Name"], attribute) == ("production", "Version")
+        assert published["Properties"]["FunctionName"] == alias["FunctionName"]
+        assert alias["FunctionName"]["Ref"].startswith(logical_id.removesuffix("ProductionAlias"))
+        # A version that is live must outlast the deploy that published it.
+        assert published["DeletionPolicy"] == "Retain"
+
+
+def test_mparticle_may_invoke_the_alias_and_nobody_may_invoke_anything_else(template: Template) -> None:
+    """Permissions are for ingest's alias only, and for exactly mParticle's accounts."""
+    permissions = of_type(template, "AWS::Lambda::Permission").values()
+    assert {p["Principal"] for p in permissions} == US_ACCOUNTS
+    for permission in permissions:
+        assert permission["FunctionName"] == {"Ref": "IngestProductionAlias"}
+        assert permission["Action"] == "lambda:InvokeFunction"
+    assert not of_type(template, "AWS::Lambda::Url")
+
+
+def test_other_accounts_are_a_parameter(package: Package) -> None:
+    """Another pod's account is allowed without an edit, in place of the default ones."""
+    permissions = of_type(
+        package(MPARTICLE_ACCOUNTS=" 386705975570, 111122223333,386705975570"), "AWS::Lambda::Permission"
+    )
+    assert sorted(p["Principal"] for p in permissions.values()) == ["111122223333", "386705975570"]
+
+
+def test_the_mapping_feeds_the_alias_and_reports_failures_by_message(template: Template) -> None:
+    """A held deploy must not change the live worker, and one bad message must not bring its batch back."""
+    (mapping,) = of_type(template, "AWS::Lambda::EventSourceMapping").values()
+    worker_arn = {"Fn::GetAtt": ["WorkerLambdaFunction", "Arn"]}
+    assert mapping["FunctionName"] == {"Fn::Join": [":", [worker_arn, "production"]]}
+    assert mapping["EventSourceArn"] == {"Fn::GetAtt": ["Queue", "Arn"]}
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert 2 <= mapping["ScalingConfig"]["MaximumConcurrency"] <= 1000
+    # Lambda's rule: more than ten messages need a window.
+    assert mapping["BatchSize"] <= 10 or mapping["MaximumBatchingWindowInSeconds"] >= 1
+
+
+def test_connections_divide_a_batch_evenly(any_stage: Template) -> None:
+    """The last round of a batch keeps every connection busy."""
+    worker = of_type(any_stage, "AWS::Lambda::Function")["WorkerLambdaFunction"]
+    (mapping,) = of_type(any_stage, "AWS::Lambda::EventSourceMapping").values()
+    assert mapping["BatchSize"] % int(worker["Environment"]["Variables"]["MAX_IN_FLIGHT"]) == 0
+
+
+def test_the_worker_has_time_for_a_call_and_for_settling(any_stage: Template) -> None:
+    """A call that takes as long as it may, and the settling after it, fit into the worker's timeout."""
+    properties = of_type(any_stage, "AWS::Lambda::Function")["WorkerLambdaFunction"]
+    variables = resolved(properties["Environment"]["Variables"])
+    settings = worker_fn.settings.Settings.from_env(variables)
+    assert settings.connect_timeout_s + settings.read_timeout_s + settings.settle_reserve_s <= properties["Timeout"]
+
+
+def test_concurrency_is_reserved_only_when_asked_for(template: Template, package: Package) -> None:
+    """A new account cannot reserve any, so by default nothing is; a number is taken as it is."""
+    reserved = package(INGEST_RESERVED_CONCURRENCY="400", MAX_CONCURRENCY="40", MAX_IN_FLIGHT="5")
+    for stage, expected in ((template, None), (reserved, 400)):
+        functions = of_type(stage, "AWS::Lambda::Function")
+        assert functions["IngestLambdaFunction"].get("ReservedConcurrentExecutions") == expected
+        assert "ReservedConcurrentExecutions" not in functions["WorkerLambdaFunction"]
+    (mapping,) = of_type(reserved, "AWS::Lambda::EventSourceMapping").values()
+    assert mapping["ScalingConfig"] == {"MaximumConcurrency": 40}
+
+
+class Recorded(dict[str, str]):
+    """An environment that remembers which variables were looked at."""
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        super().__init__(variables)
+        self.seen: set[str] = set()
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.seen.add(key)
+        return super().get(key, default)
+
+    def __getitem__(self, key: str) -> str:
+        self.seen.add(key)
+        return super().__getitem__(key)
+
+
+def resolved(variables: Mapping[str, Any]) -> dict[str, str]:
+    """Give a function's environment as it is once deployed: a reference to a queue is its URL."""
+    return {
+        name: value if isinstance(value, str) else f"https://sqs.us-east-1.amazonaws.com/0/{value['Ref']}"
+        for name, value in variables.items()
+    }
+
+
+# What Lambda itself sets, and what is read for the end-to-end tests alone.
+RUNTIME_VARIABLES = re.compile(r"^AWS_")
+# Read by Powertools, not by us.
+LIBRARY_VARIABLES = {"ingest": set[str](), "worker": {"LOG_LEVEL"}}
+
+
+@pytest.mark.parametrize("function", ["ingest", "worker"])
+def test_a_function_is_given_the_variables_that_it_reads(package: Package, function: str) -> None:
+    """Every variable that settings and partner read is in the template, with a value they take; and no other is."""
+    template = package(WEBHOOK_URL="https://partner.example/events")
+    properties = of_type(template, "AWS::Lambda::Function")[f"{function.title()}LambdaFunction"]
+    variables = Recorded({"AWS_REGION": "us-east-1", **resolved(properties["Environment"]["Variables"])})
+    settings = {"ingest": ingest_fn.settings.Settings, "worker": worker_fn.settings.Settings}[function]
+    settings.from_env(variables)
+    load_partner(variables)
+    read = {name for name in variables.seen if not RUNTIME_VARIABLES.match(name)}
+    assert set(properties["Environment"]["Variables"]) == read | LIBRARY_VARIABLES[function]
+
+
+def test_no_secret_is_in_the_template(any_stage: Template) -> None:
+    """No variable is named like a credential, and no value looks like one."""
+    for function in of_type(any_stage, "AWS::Lambda::Function").values():
+        for name, value in function["Environment"]["Variables"].items():
+            assert not re.search(r"SECRET|TOKEN|PASSWORD|API_?KEY|CREDENTIAL", name)
+            assert not re.search(r"AKIA[0-9A-Z]{16}|(?i:bearer )\S|[A-Za-z0-9/+]{40}", str(value))
+
+
+def test_the_deploy_bucket_is_private(template: Template) -> None:
+    """Where serverless puts the zips nobody else reads, and nobody without TLS."""
+    (bucket,) = of_type(template, "AWS::S3::Bucket").values()
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    assert "BucketEncryption" in bucket
+
+
+def test_outputs_say_what_to_give_to_mparticle(template: Template) -> None:
+    """The alias's ARN, the queues and the table are outputs, and none is exported for another stack to hold on to."""
+    outputs = template["Outputs"]
+    ours = {
+        "IngestAliasArn",
+        "WorkerAliasArn",
+        "WorkerMappingId",
+        "QueueUrl",
+        "ParkingQueueUrl",
+        "DlqUrl",
+        "StateTableName",
+    }
+    assert ours <= set(outputs)
+    assert outputs["IngestAliasArn"]["Value"] == {"Ref": "IngestProductionAlias"}
+    assert not [name for name in ours if "Export" in outputs[name]]
+    for name in ours:
+        (reference,) = outputs[name]["Value"].values()
+        assert reference in template["Resources"]
+
+
+def test_stages_share_no_name(template: Template, production: Template) -> None:
+    """Two stages live in one account side by side: functions, queues, table and log groups have names of their own."""
+    names = [
+        {
+            str(value)
+            for resource in stage["Resources"].values()
+            for name, value in resource["Properties"].items()
+            if name.endswith("Name") and isinstance(value, str)
+        }
+        for stage in (template, production)
+    ]
+    assert names[0] - {"production"}
+    assert names[0] & names[1] == {"production"}  # the alias, which is a function's own
