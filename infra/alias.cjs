@@ -168,8 +168,9 @@ module.exports = class ProductionAlias {
     // All are looked up before the first is moved: a number that one function does not have changes nothing.
     const moves = [];
     for (const name of this.functionNames) {
-      const [live, published] = [await this.liveVersion(name), await this.publishedVersions(name)];
+      const live = await this.liveVersion(name);
       if (!live) throw this.fail(`${this.deployedName(name)} has no alias ${this.config.name} yet: deploy first.`);
+      const published = await this.publishedVersions(name);
       const to = wanted.get(name) || published.at(-1);
       if (!published.includes(to)) throw this.fail(`${this.deployedName(name)} has no version ${to}; it has ${published.join(', ')}.`);
       moves.push({ name, live, to });

@@ -74,6 +74,8 @@ class LocalAws:
             "no_proxy": "127.0.0.1",
             # How often serverless asks whether CloudFormation is done: 5 s by default, longer than a local deploy.
             "SLS_AWS_MONITORING_FREQUENCY": "500",
+            # What Node says about its own age would hide what went wrong.
+            "NODE_NO_WARNINGS": "1",
         }
 
     def client(self, service: str, account_id: str | None = None, **config: Any) -> Any:
