@@ -206,7 +206,10 @@ def epoch_ns(value: object) -> int | None:
 
 def _iso_ns(moment: re.Match[str]) -> int:
     zone = moment["zone"].upper().replace("Z", "+00:00")
-    at = datetime.fromisoformat(f"{moment['day']}T{moment['time']}{zone}")
+    try:
+        at = datetime.fromisoformat(f"{moment['day']}T{moment['time']}{zone}")
+    except ValueError:  # its text quotes the value
+        raise ValueError("expected a day and time that exist") from None
     whole_seconds = (at - _EPOCH) // timedelta(seconds=1)
     return whole_seconds * 10**9 + int((moment["fraction"] or "").ljust(9, "0")[:9])
 
