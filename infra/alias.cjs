@@ -43,6 +43,7 @@ module.exports = class ProductionAlias {
       // Versions exist from here on, and events (the queue's mapping) are compiled next: what is set as a function's
       // `targetAlias` is what osls makes them point at.
       'after:package:compileFunctions': () => this.addAliases(),
+      'after:aws:info:displayFunctions': () => this.showLive(),
       'promote:promote': () => this.promote(),
     };
   }
@@ -144,15 +145,27 @@ module.exports = class ProductionAlias {
     }
   }
 
-  async liveVersion(functionName) {
+  async alias(functionName) {
     const client = await this.lambda();
     try {
-      const alias = await client.send(new GetAliasCommand({ FunctionName: this.deployedName(functionName), Name: this.config.name }));
-      return alias.FunctionVersion;
+      return await client.send(new GetAliasCommand({ FunctionName: this.deployedName(functionName), Name: this.config.name }));
     } catch (error) {
       if (error.name === 'ResourceNotFoundException') return null;
       throw error;
     }
+  }
+
+  async liveVersion(functionName) {
+    return (await this.alias(functionName))?.FunctionVersion;
+  }
+
+  // The last lines of `serverless deploy` and `serverless info`: what to give to mParticle, and what it now reaches.
+  async showLive() {
+    const aliases = await Promise.all(this.functionNames.map((name) => this.alias(name)));
+    const live = this.functionNames.map((name, index) => `${name}: version ${aliases[index]?.FunctionVersion ?? 'none'}`);
+    const invoked = aliases[this.functionNames.indexOf(this.config.invokers.function)];
+    if (invoked) this.serverless.serviceOutputs.set('IngestAliasArn, to give to mParticle', invoked.AliasArn);
+    this.serverless.serviceOutputs.set(`alias ${this.config.name}`, live);
   }
 
   async publishedVersions(functionName) {

@@ -1,5 +1,6 @@
 """A deploy goes live or waits beside the live version, and `serverless promote` decides later: on real deploys."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -65,6 +66,13 @@ def test_a_deploy_goes_live_or_waits_until_it_is_promoted(release: Release) -> N
     with pytest.raises(LocalAwsError, match='--to is "newest"; it is a version number, or one for each'):
         release.promote("--to", "newest")
     assert release.live() == [("3", "three")] * 2, "what is refused changes nothing"
+
+
+def test_a_deploy_ends_with_what_to_give_to_mparticle(aws: LocalAws, stack: dict[str, str]) -> None:
+    """`serverless info`, as at the end of a deploy, names the alias's ARN and the live versions."""
+    said = aws.serverless("info")
+    assert f"IngestAliasArn, to give to mParticle: {stack['IngestAliasArn']}" in said
+    assert re.search(r"ingest: version \d+\n *worker: version \d+", said)
 
 
 def test_promoting_what_was_never_deployed_is_said_in_one_line(aws: LocalAws) -> None:
