@@ -481,6 +481,16 @@ def test_what_is_no_request_is_refused(payload: Any, where: str) -> None:
     assert refused.value.where == where
 
 
+def test_endless_nesting_is_refused() -> None:
+    """Where an unreadable value makes a look at every key necessary, nesting without end is refused."""
+    deep: dict[str, Any] = {}
+    for _ in range(100_000):
+        deep = {"x": deep}
+    with pytest.raises(InvalidRequest, match="nested too deeply"):
+        parse_request({"type": "event_processing_request", "mpid": [], "new": deep})
+    assert parse_request({"type": "event_processing_request", "new": deep}).malformed == ()
+
+
 def test_no_error_and_no_finding_quotes_the_payload() -> None:
     """Neither an error with its traceback nor any finding holds a key or a value of the payload."""
     odd: list[Any] = [CANARY, [CANARY], {CANARY: CANARY}, {CANARY: {CANARY: [CANARY]}}, [[{CANARY: CANARY}]]]
