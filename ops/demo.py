@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from ops.local import demo_run, report
-from ops.local.aws import LocalAwsError
+from ops.local.aws import LocalAwsError, sigterm_as_exit
 from ops.local.demo_settings import DemoSettings
 from ops.local.demo_side import DemoFailed
 from ops.local.live_view import view
@@ -22,7 +22,7 @@ def run(settings: DemoSettings, folder: Path) -> int:
     """Run the demo; gives the exit status."""
     console, errors = Console(), Console(stderr=True)
     try:
-        with view(console) as shown:
+        with sigterm_as_exit(), view(console) as shown:
             direct, spillway = demo_run.run(settings, view=shown, folder=folder)
     except (LocalAwsError, DemoFailed, OSError) as error:
         errors.print(f"spillway demo: {error}", highlight=False, markup=False, soft_wrap=True)

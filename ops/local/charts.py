@@ -168,7 +168,7 @@ def histogram(groups: Sequence[tuple[str, str, Sequence[float]]], *, title: str,
                 )
     for row, mark in enumerate(marks):
         x = frame.x(place(mark.at))
-        anchor, gap = ("end", -5) if x > WIDE * 0.8 else ("start", 5)
+        anchor, gap = ("end", -5) if x > WIDE * 0.6 else ("start", 5)
         drawn.append(
             f'<line class="{mark.css} mark" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>'
             f'<text class="mark-label" x="{x + gap:.1f}" y="{TOP + 11 + 15 * row}" text-anchor="{anchor}">'

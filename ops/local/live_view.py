@@ -100,8 +100,8 @@ class LiveView:
 
     def _drawn(self, progress: Progress) -> Group:
         invoked_per_s, throttled_per_s = progress.invoked_per_s, progress.throttled_per_s
-        takes = f"{progress.delivered_per_s:.0f} / s, the partner takes {progress.partner_rate_per_s:g} / s"
-        refused = f", refused {progress.refused:,}" if progress.refused else ""
+        takes = f"{progress.delivered_per_s:.0f} / s of {progress.partner_rate_per_s:g}"
+        refused = f", {progress.refused:,} refused" if progress.refused else ""
         rows = [
             ("invocations", progress.invoked, invoked_per_s, "cyan", f"{invoked_per_s:.0f} / s"),
             ("throttled", progress.throttled, throttled_per_s, "red", f"{throttled_per_s:.0f} / s"),
@@ -116,6 +116,8 @@ class LiveView:
         table.add_column(justify="right", min_width=9)
         table.add_column(min_width=HISTORY, max_width=HISTORY, no_wrap=True)
         table.add_column(style="dim")
+        bar = ProgressBar(total=max(progress.requests, 1), completed=progress.invoked, width=HISTORY)
+        table.add_row("sent", f"{progress.invoked / max(progress.requests, 1):.0%}", bar, f"of {progress.requests:,}")
         for label, count, level, colour, note in rows:
             table.add_row(label, f"{count:,}", self._history_of(label, level, colour), note)
         oldest = self._history_of("oldest", progress.oldest_s, "magenta")
@@ -126,8 +128,7 @@ class LiveView:
             (f"{progress.accepted:,} accepted, {progress.under_way} under way", "dim"),
             (f", {progress.failed:,} failed" if progress.failed else "", "red"),
         )
-        sent = ProgressBar(total=max(progress.requests, 1), completed=progress.invoked, width=72)
-        return Group(Text(), heading, sent, table)
+        return Group(Text(), heading, table)
 
     def _history_of(self, label: str, level: float, colour: str) -> Text:
         history = self._history.setdefault(label, deque(maxlen=HISTORY))

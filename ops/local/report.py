@@ -175,7 +175,7 @@ def cells(direct: Summary, spillway: Summary) -> list[tuple[str, str, str, str]]
 
 def table(direct: Summary, spillway: Summary) -> Table:
     """The comparison for a terminal."""
-    result = Table(title="The same spike, the same partner, the same execution limit", title_justify="left")
+    result = Table()
     result.add_column("")
     result.add_column("direct", justify="right")
     result.add_column("Spillway", justify="right", style="bold")

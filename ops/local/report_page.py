@@ -38,7 +38,7 @@ def render(direct: Side, spillway: Side, *, settings: Mapping[str, Any], notes: 
         drain_s=f"{right.drain_s:g}",
         rows="".join(_row(row, left, right) for row in cells(left, right)),
         settings="".join(
-            f"<div><dt>{escape(name.replace('_', ' '))}</dt><dd>{escape(str(value))}</dd></div>"
+            f"<div><dt>{escape(name.replace('_', ' '))}</dt><dd>{escape(_setting(value))}</dd></div>"
             for name, value in settings.items()
         ),
         notes="".join(f"<li>{escape(note)}</li>" for note in notes),
@@ -111,6 +111,10 @@ def _plots(direct: Side, spillway: Side, left: Summary, right: Summary, settings
 
 def _answers_ms(side: Side) -> list[float]:
     return [one.answer_ms for one in side.invocations if one.outcome is Outcome.ACCEPTED]
+
+
+def _setting(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _share(part: int, whole: int) -> str:

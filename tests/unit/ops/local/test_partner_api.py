@@ -1,0 +1,109 @@
+import pytest
+
+from ops.local.partner_api import Behaviour, PartnerApi, Verdict
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def test_a_partner_without_limits_takes_everything(clock: Clock) -> None:
+    """The default behaviour answers 200, however many calls come at once."""
+    api = PartnerApi(Behaviour(), clock=clock)
+    assert [api.judge().status for _ in range(1000)] == [200] * 1000
+
+
+def test_the_burst_is_taken_and_the_rest_refused(clock: Clock) -> None:
+    """Calls at one moment beyond the burst get 429, with the whole seconds until there is room again."""
+    api = PartnerApi(Behaviour(rate_per_s=2, burst=3), clock=clock)
+    assert [api.judge() for _ in range(5)] == [Verdict(200)] * 3 + [Verdict(429, 1)] * 2
+
+
+def test_retry_after_is_long_enough(clock: Clock) -> None:
+    """A caller that waits as long as it was told is taken."""
+    api = PartnerApi(Behaviour(rate_per_s=0.25, burst=1), clock=clock)
+    assert api.judge().status == 200
+    refused = api.judge()
+    assert refused == Verdict(429, 4)
+    clock.now_s += refused.retry_after_s or 0
+    assert api.judge().status == 200
+
+
+def test_the_rate_holds_over_time(clock: Clock) -> None:
+    """Over ten seconds of ten times too many calls, the partner takes its rate and the burst, no more and no less."""
+    api = PartnerApi(Behaviour(rate_per_s=50, burst=50), clock=clock)
+    taken = 0
+    for _ in range(10 * 512):
+        clock.now_s += 1 / 512  # exact in binary
+        taken += api.judge().status == 200
+    assert taken == 50 + 10 * 50 - 1  # the first step finds the bucket full
+
+
+def test_unused_rate_is_not_saved_up(clock: Clock) -> None:
+    """After an hour of silence there is one burst, not an hour's worth."""
+    api = PartnerApi(Behaviour(rate_per_s=10, burst=10), clock=clock)
+    clock.now_s += 3600
+    assert sum(api.judge().status == 200 for _ in range(100)) == 10
+
+
+def test_failures_come_at_their_rate_and_the_same_for_a_seed(clock: Clock) -> None:
+    """A share of the calls fails with 500; the same seed fails the same calls, another seed fails others."""
+
+    def failures(seed: int) -> list[int]:
+        api = PartnerApi(Behaviour(failure_rate=0.2, seed=seed), clock=clock)
+        return [api.judge().status for _ in range(2000)]
+
+    assert 300 < failures(1).count(500) < 500
+    assert failures(1) == failures(1)
+    assert failures(1) != failures(2)
+
+
+def test_an_outage_has_a_beginning_and_an_end(clock: Clock) -> None:
+    """Everything in the window gets 503, counted from `begin`; before and after it nothing does."""
+    api = PartnerApi(Behaviour(outages=((5, 10), (20, 21))), clock=clock)
+    clock.now_s += 1000
+    api.begin()
+    seen = []
+    for _ in range(25):
+        seen.append(api.judge().status)
+        clock.now_s += 1
+    down = [second for second, status in enumerate(seen) if status == 503]
+    assert down == [5, 6, 7, 8, 9, 20]
+
+
+def test_a_call_without_the_token_is_turned_away(clock: Clock) -> None:
+    """A wrong or missing bearer token gets 401 and costs nothing of the rate."""
+    api = PartnerApi(Behaviour(token="right", rate_per_s=1, burst=1), clock=clock)
+    assert [api.judge(header).status for header in ("", "Bearer wrong", "right")] == [401, 401, 401]
+    assert api.judge("Bearer right").status == 200
+    assert api.ledger.unauthorized == 3
+
+
+def test_the_ledger_tells_deliveries_from_duplicates(clock: Clock) -> None:
+    """Each event counts once as delivered, however often it arrives, and each time it arrives again as a duplicate."""
+    api = PartnerApi(Behaviour(), clock=clock)
+    for event_id in ("a", "b", "a", "a", None):
+        clock.now_s += 1
+        api.accept(event_id)
+    assert (api.ledger.delivered, api.ledger.duplicates, api.ledger.others) == (2, 2, 1)
+    assert api.ledger.arrivals == {"a": [101.0, 103.0, 104.0], "b": [102.0]}
+
+
+def test_a_new_beginning_forgets_the_old_one(clock: Clock) -> None:
+    """What a warm-up delivered is not counted; whoever still holds the old ledger sees it unchanged."""
+    api = PartnerApi(Behaviour(), clock=clock)
+    api.accept("a")
+    before = api.ledger
+    api.begin()
+    api.accept("b")
+    assert list(before.arrivals) == ["a"]
+    assert list(api.ledger.arrivals) == ["b"]

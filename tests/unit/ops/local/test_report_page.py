@@ -1,0 +1,135 @@
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from ops.local import charts, report_page
+from ops.local.demo_settings import DemoSettings
+from ops.local.mparticle import Invocation, Outcome, Parcel
+from ops.local.partner_api import Ledger
+from ops.local.report import QueueSample, Side
+
+VOID = {"meta"}
+
+
+class Tags(HTMLParser):
+    """Collects what is open and what the page points to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.links: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.links += [value or "" for name, value in attrs if name in {"src", "href", "xlink:href"}]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.links += [value or "" for name, value in attrs if name in {"src", "href", "xlink:href"}]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def side(*, throttled: int = 0, lost: bool = False) -> Side:
+    ledger = Ledger()
+    invocations = []
+    for number in range(20):
+        outcome = Outcome.THROTTLED if number < throttled else Outcome.ACCEPTED
+        invocations.append(Invocation(Parcel(b"", (f"{number}",)), number / 2, 5.0 + number, outcome, 200, b""))
+        if outcome is Outcome.ACCEPTED and not (lost and number == 19):
+            ledger.arrivals[f"{number}"] = [number / 2 + 1]
+            ledger.accepted_s.append(number / 2 + 1)
+    return Side(0.0, invocations, ledger, [QueueSample(1.0, 5, 2, 1.0)])
+
+
+def page(direct: Side, spillway: Side, notes: tuple[str, ...] = ()) -> str:
+    return report_page.render(direct, spillway, settings=DemoSettings().as_json(), notes=notes)
+
+
+def parsed(text: str) -> Tags:
+    tags = Tags()
+    tags.feed(text)
+    tags.close()
+    return tags
+
+
+def test_the_page_needs_nothing_but_itself() -> None:
+    """No script, no link, no image, no import: it opens offline and from a mail."""
+    text = page(side(throttled=8), side())
+    assert parsed(text).links == []
+    assert not re.search(r"<script|@import|url\(|https?://", text)
+
+
+def test_the_page_is_well_formed() -> None:
+    """Every element that is opened is closed, in order, and no placeholder is left."""
+    tags = parsed(page(side(throttled=8), side()))
+    assert tags.open == []
+    assert "$" not in tags.text
+
+
+def test_the_page_says_when_something_was_lost() -> None:
+    """The verdict on top is the one of the exit status."""
+    assert "nothing throttled, nothing lost" in page(side(throttled=8), side())
+    spoiled = page(side(throttled=8), side(lost=True))
+    assert "Spillway lost 1 of 20 accepted events" in spoiled
+    assert "nothing lost" not in spoiled
+
+
+def test_text_is_escaped() -> None:
+    """A note with angle brackets is text, not markup."""
+    assert "a &lt;b&gt; c" in page(side(), side(), notes=("a <b> c",))
+
+
+def test_a_demo_in_which_nothing_was_accepted_has_a_page_too() -> None:
+    """No answer times, no deliveries: the page is still drawn."""
+    tags = parsed(page(side(throttled=20), side(throttled=20)))
+    assert tags.open == []
+
+
+def test_both_invocation_plots_have_the_same_scale() -> None:
+    """The plots stand side by side: the same height is the same rate."""
+    text = page(side(throttled=8), side())
+    plots = re.findall(r"<svg[^>]*aria-label=\"Invocations[^>]*>.*?</svg>", text, re.DOTALL)
+    ticks = [re.findall(r'text-anchor="end">([\d.,]+)<', plot) for plot in plots]
+    assert len(plots) == 2
+    assert ticks[0] == ticks[1]
+
+
+@pytest.mark.parametrize(
+    ("top", "expected"),
+    [
+        (0, [0.0, 1.0]),
+        (1, [0, 0.5, 1.0]),
+        (4, [0, 1, 2, 3, 4]),
+        (120, [0, 50, 100, 150]),
+        (125, [0, 50, 100, 150]),
+        (7, [0, 2, 4, 6, 8]),
+    ],
+)
+def test_ticks_are_round_numbers_that_reach_the_top(top: float, expected: list[float]) -> None:
+    """Steps of 1, 2 or 5 times a power of ten, from 0 to the first that is not below the largest value."""
+    assert charts.nice_ticks(top) == expected
+
+
+def rects(svg: str) -> list[dict[str, Any]]:
+    found = re.findall(r'<rect class="(\w+) area" x="([\d.]+)" y="([\d.]+)" width="[\d.]+" height="([\d.]+)">', svg)
+    return [{"css": css, "y": float(y), "height": float(height)} for css, _, y, height in found]
+
+
+def test_bars_stand_on_one_another() -> None:
+    """A stacked bar begins where the one below it ends, and its height is its share of the axis."""
+    svg = charts.stacked_bars(
+        [charts.Series("a", "accepted", [0], [30]), charts.Series("b", "throttled", [0], [10])],
+        title="t", x_label="x", y_label="y",
+    )  # fmt: skip
+    below, above = rects(svg)
+    assert below["css"] == "accepted"
+    assert above["y"] + above["height"] == pytest.approx(below["y"], abs=0.2)
+    assert below["height"] == pytest.approx(3 * above["height"], abs=0.3)
