@@ -4,9 +4,11 @@ A partner file holds one subclass of `Partner`. It turns a request into deliveri
 no retries, no queue, no clock. The worker sends what it returns, retries, waits and settles.
 """
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -37,8 +39,47 @@ class Delivery:
     method: str = "POST"
     headers: Mapping[str, str] = field(default_factory=dict)
     secret_headers: Mapping[str, Secret] = field(default_factory=dict)
+    merge: str | None = None
+    """Name of the bulk endpoint that takes it; neighbours of the same account and name may travel in one call."""
     sign_with: Secret | None = None
     """Key of a Standard Webhooks signature (HMAC-SHA256 over id, timestamp and body), made anew for each attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A limit in the partner's own terms: `calls` every `per_s` seconds, 45 every 20 s say."""
+
+    calls: float
+    per_s: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (self.calls > 0 and self.per_s > 0 and math.isfinite(self.calls / self.per_s)):
+            raise ValueError("a rate needs a positive number of calls and of seconds")
+
+    @property
+    def per_second(self) -> float:
+        return self.calls / self.per_s
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the partner's API takes: of all customers together, of each one, and in one bulk call.
+
+    Nothing declared: Spillway finds the rate out, by what the partner answers with 429.
+    """
+
+    rate: Rate | None = None
+    account_rate: Rate | None = None
+    bulk_items: int = 100
+    bulk_bytes: int = 1_000_000
+
+
+class Result(Enum):
+    """What became of one item, where a partner says so inside a 200."""
+
+    DELIVERED = "delivered"
+    RETRY = "retry"
+    REJECTED = "rejected"
 
 
 class Partner(ABC):
@@ -55,6 +96,8 @@ class Partner(ABC):
         """Build the partner from the function's environment. Raises InvalidSettings that names the bad variable."""
         return cls()
 
+    limits: Limits = Limits()
+
     @abstractmethod
     def registration(self) -> "Registration":
         """What mParticle is told when it asks who we are: settings, event types, permissions."""
@@ -62,6 +105,14 @@ class Partner(ABC):
     @abstractmethod
     def deliveries(self, request: "Request") -> Iterable[Delivery]:
         """Map a request to the calls it means, in sending order. Pure: the same request, the same deliveries."""
+
+    def merge(self, deliveries: Sequence[Delivery]) -> Delivery:
+        """Make one call of deliveries that share an account and a `merge` name. Only partners that name one need it."""
+        raise NotImplementedError(f"{self.name} names bulk endpoints and does not say how to merge")
+
+    def read_response(self, deliveries: Sequence[Delivery], body: bytes) -> Sequence[Result] | None:  # noqa: ARG002
+        """Say of each delivery what a 2xx means, where it may hold failures; None: all of them arrived. Pure."""
+        return None
 
     def subscribe(self, request: "AudienceSubscriptionRequest") -> Mapping[str, str]:
         """Answer an audience subscription in line: the settings to store with it. By default, as they came."""

@@ -5,6 +5,7 @@
     ├── InvalidRequest         the sender changes the request; the same request can never succeed
     │   └── RequestTooLarge    one event or profile alone exceeds what a queue message can carry
     ├── QueueUnavailable       nothing was accepted; mParticle sends the request again
+    ├── StateUnavailable       the worker goes on without what the fleet shares, carefully
     └── UndecodableMessage     the worker dead-letters the message as it is, reason `undecodable`
 
 No text of any of them holds a part of a payload, a header or a response body: they end up in logs, in answers to
@@ -39,6 +40,10 @@ class RequestTooLarge(InvalidRequest):
 
 class QueueUnavailable(SpillwayError):
     """The queue did not confirm every part of the request in time; none counts as accepted."""
+
+
+class StateUnavailable(SpillwayError):
+    """The state table does not answer, or others were first too often."""
 
 
 class UndecodableMessage(SpillwayError):

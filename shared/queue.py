@@ -11,7 +11,8 @@ import json
 import random
 import ssl
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -159,36 +160,73 @@ class Sender:
 
 
 class WorkerQueue:
-    """What the worker does to messages that it holds: let them wait, or dead-letter them. `sqs` is a boto3 client."""
+    """What the worker does to messages that it holds: let them wait, park or dead-letter them. `sqs` is a boto3
+    client.
+    """
 
-    def __init__(self, sqs: Any, *, queue_url: str, dead_letter_url: str) -> None:
+    def __init__(self, sqs: Any, *, queue_url: str, dead_letter_url: str, parking_url: str) -> None:
         self._sqs = sqs
         self._queue_url = queue_url
         self._dead_letter_url = dead_letter_url
+        self._parking_url = parking_url
 
-    def hide(self, waits_s: Mapping[str, int]) -> None:
-        """Make received messages invisible for so many seconds from now; keys are receipt handles.
+    def hide(self, waits_s: Mapping[str, int]) -> set[str]:
+        """Make at most ten received messages (SQS quota) invisible for so many seconds; keys are receipt handles.
 
-        A message for which the call fails keeps the queue's own visibility timeout: it comes back, only at another
-        time.
+        Returns the handles for which that failed: they keep the queue's own visibility timeout, and come back all the
+        same, only at another time.
         """
         handles = list(waits_s)
-        for start in range(0, len(handles), 10):  # SQS quota: ten entries a batch
-            entries = [
-                {"Id": str(index), "ReceiptHandle": handle, "VisibilityTimeout": min(waits_s[handle], MAX_VISIBILITY_S)}
-                for index, handle in enumerate(handles[start : start + 10])
-            ]
-            self._sqs.change_message_visibility_batch(QueueUrl=self._queue_url, Entries=entries)
+        entries = [
+            {"Id": str(index), "ReceiptHandle": handle, "VisibilityTimeout": min(waits_s[handle], MAX_VISIBILITY_S)}
+            for index, handle in enumerate(handles)
+        ]
+        try:
+            with _as_unavailable():
+                answer = self._sqs.change_message_visibility_batch(QueueUrl=self._queue_url, Entries=entries)
+        except QueueUnavailable:
+            return set(handles)
+        return {handles[int(entry["Id"])] for entry in answer.get("Failed", [])}
 
-    def dead_letter(self, body: str, attributes: Mapping[str, str]) -> None:
-        """Put a body, unchanged, into the dead-letter queue. Raises what boto3 raises: then the message must stay."""
-        self._sqs.send_message(
-            QueueUrl=self._dead_letter_url,
-            MessageBody=body,
-            MessageAttributes={
-                name: {"DataType": "String", "StringValue": value} for name, value in attributes.items() if value
-            },
-        )
+    def dead_letter(self, body: str, attributes: Mapping[str, str], group_id: str | None = None) -> None:
+        """Put a body, unchanged, into the dead-letter queue. Raises QueueUnavailable: then the message must stay."""
+        self._send(self._dead_letter_url, body, _as_strings(attributes), group_id)
+
+    def park(self, record: Mapping[str, Any]) -> None:
+        """Put a record's body and attributes, unchanged, into the parking queue. Raises QueueUnavailable."""
+        self._send(self._parking_url, record["body"], *_kept(record))
+
+    def _send(self, url: str, body: str, attributes: Mapping[str, Any], group_id: str | None) -> None:
+        group = {"MessageGroupId": group_id} if group_id else {}
+        if group_id and url.endswith(".fifo"):
+            group["MessageDeduplicationId"] = hashlib.sha256(body.encode()).hexdigest()
+        with _as_unavailable():
+            self._sqs.send_message(QueueUrl=url, MessageBody=body, MessageAttributes=attributes, **group)
+
+
+@contextmanager
+def _as_unavailable() -> Iterator[None]:
+    """Turn boto3's errors into QueueUnavailable."""
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - ingest has this module without boto3
+
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise QueueUnavailable(f"SQS did not do it ({type(error).__name__})") from None
+
+
+def _as_strings(attributes: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    return {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()}
+
+
+def _kept(record: Mapping[str, Any]) -> tuple[dict[str, dict[str, str]], str | None]:
+    """A Lambda record's message attributes as SendMessage takes them, and its group."""
+    attributes = {
+        name: {"DataType": value["dataType"], "StringValue": value["stringValue"]}
+        for name, value in record.get("messageAttributes", {}).items()
+        if value.get("stringValue")
+    }
+    return attributes, record["attributes"].get("MessageGroupId")
 
 
 def _error_code(answer: bytes) -> str:

@@ -37,11 +37,17 @@ class Metric(StrEnum):
     INVALID_REQUEST = "InvalidRequest"
     QUEUE_UNAVAILABLE = "QueueUnavailable"
     DELIVERED = "Delivered"
-    DELIVERIES = "Deliveries"
     WAITING = "Waiting"
+    PARKED = "Parked"
     DEAD_LETTERED = "DeadLettered"
-    REFUSED = "Refused"
     SETTLE_FAILED = "SettleFailed"
+    MALFORMED = "Malformed"
+    """Parts of requests that could not be read; they are delivered as they came, where the partner passes them on."""
+    STATE_UNAVAILABLE = "StateUnavailable"
+    """Calls to the state table that failed; deliveries go on without it."""
+    LIMIT = "Limit"
+    """The adaptive limit, calls a second."""
+    BREAKER_OPEN = "BreakerOpen"
 
 
 def safe(fields: Mapping[str, Any]) -> dict[str, Any]:

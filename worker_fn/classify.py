@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum
 
+from worker_fn.flow import Because
 from worker_fn.http_client import Answer
 
 
@@ -20,6 +21,8 @@ class Verdict(Enum):
     """The partner will never take this delivery as it is."""
     UNSENDABLE = "unsendable"
     """The partner's code made a call that HTTP has no form for: it never left."""
+    UNREADABLE = "unreadable"
+    """It arrived, but the partner's code can not read the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,15 @@ class Outcome:
     status: int | None = None
     error: str | None = None
     retry_after_s: float | None = None
+    because: Because | None = None
+    """Why no call was made; None if one was."""
+    wait_until_ms: int = 0
+    """Without a call: when to ask again."""
+
+    @property
+    def is_about_the_call(self) -> bool:
+        """Whether it counts as an attempt: the partner was called, and did not merely push back."""
+        return self.because is None and self.status != 429
 
 
 RETRIED_4XX = frozenset({408, 425, 429})

@@ -1,83 +1,95 @@
-"""STAGE 3, the main path: decode -> map -> send -> settle.
+"""STAGE 3, the main path: decode -> map -> resume -> send -> decide -> settle.
 
-Messages are worked side by side, at most `max_in_flight` calls at a time; a message's own deliveries go one after the
-other unless the partner says that their order does not matter. Sending stops early enough to settle everything that
-was received.
+Everything that waits or talks is handed in, so that the same code runs on Lambda and on a simulated clock. Sending
+stops early enough to settle everything that was received.
 """
 
+import asyncio
 import hashlib
 import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 from partners import Delivery, Partner
-from shared.errors import InvalidRequest, UndecodableMessage
+from shared.errors import InvalidRequest, StateUnavailable, UndecodableMessage
 from shared.firehose import parse_request
 from shared.message import Message, decode
-from worker_fn.classify import Outcome, Verdict, classify
-from worker_fn.http_client import Answer
-from worker_fn.retry import back_off_s, send_with_retries
-from worker_fn.settle import REASON_OF, DeadLetter, Delivered, End, Queue, Reason, Report, Settled, Waiting, settle
-
-SHORTEST_CALL_S = 0.5
-"""A call that could not be given even this long is not begun."""
-
-Send = Callable[[Delivery, str, float], Answer]
-"""Make one call: the delivery, its idempotency key, and the seconds that it may take."""
-
-NOT_SENT = Outcome(Verdict.RETRY, error="out of time")
+from shared.state import Conflict, State
+from worker_fn import flow as flows
+from worker_fn import progress as progresses
+from worker_fn.classify import Outcome, Verdict
+from worker_fn.courier import Courier, Lane, Send, Shipment
+from worker_fn.ends import Budgets, DeadLetter, Delivered, End, Parked, Reason, Story, Waiting, end_of
+from worker_fn.flow import Because
+from worker_fn.gates import Gates
+from worker_fn.progress import Progress
+from worker_fn.settle import Queue, Report, Settled, settle
+from worker_fn.suspensions import Place, Suspensions
 
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """What draining needs; all of it can be a fake, clocks and chance included."""
+    """One Lambda environment: what it is set up with, and what it remembers between its invocations."""
 
     partner: Partner
     send: Send
     queue: Queue
+    state: State
+    gates: Gates
+    suspensions: Suspensions
     max_in_flight: int
     attempts: int
     settle_reserve_s: float
     call_timeout_s: float
-    wall_clock: Callable[[], float] = time.time
-    sleep: Callable[[float], None] = time.sleep
+    budgets: Budgets = field(default_factory=Budgets)
+    in_groups: bool = False
+    """A FIFO queue: messages of a group stay in order, and a failure holds back those behind it."""
+    clock: Callable[[], float] = time.time
     rng: random.Random = field(default_factory=random.Random)
+    log: Callable[..., None] = lambda *_, **__: None
+
+    def now_ms(self) -> int:
+        return int(self.clock() * 1_000)
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A delivery on its way, and what came of it."""
-
-    outcome: Outcome
-    attempts: int
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Job:
-    """A record that mapped: its message and the lanes of deliveries, each lane in order."""
+    """A record that mapped, on its way."""
 
     record: Mapping[str, Any]
     message: Message
-    lanes: list[list[tuple[Delivery, str]]]
+    items: list[Shipment]
+    total: int
+    progress: Progress = progresses.NONE
+    place: Place = Place.SEND
+    malformed: int = 0
+
+    @property
+    def receives(self) -> int:
+        return int(self.record["attributes"]["ApproximateReceiveCount"])
 
 
-def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Callable[[], float]) -> Report:
+async def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Callable[[], float]) -> Report:
     """Work a batch of SQS records within `remaining_s` seconds; every record gets its end."""
-    ready: list[Job] = []
-    settled: list[Settled] = []
-    for record in records:
-        job = prepare(record, worker.partner)
-        if isinstance(job, Job):
-            ready.append(job)
-        else:
-            settled.append(job)
-    settled += deliver(ready, worker, lambda: remaining_s() - worker.settle_reserve_s)
-    return settle(settled, worker.queue)
+    report = Report()
+    prepared = [prepare(record, worker.partner) for record in records]
+    jobs = [job for job in prepared if isinstance(job, Job)]
+    settled = [job for job in prepared if isinstance(job, Settled)]
+    await resume(jobs, worker)
+    await place(jobs, worker)
+    sending = [job for job in jobs if job.place is Place.SEND]
+    await courier_for(worker, lambda: remaining_s() - worker.settle_reserve_s).deliver(
+        [lane for group in in_order(sending, worker) for lane in group]
+    )
+    settled += await asyncio.gather(*(conclude(job, worker) for job in jobs))
+    report.calls = sum(item.attempts for job in jobs for item in job.items)
+    report.malformed = sum(job.malformed for job in jobs)
+    report.state_trouble = worker.gates.take_trouble()
+    return await settle(settled, worker.queue, report)
 
 
 def prepare(record: dict[str, Any], partner: Partner) -> Job | Settled:
@@ -89,14 +101,15 @@ def prepare(record: dict[str, Any], partner: Partner) -> Job | Settled:
         return Settled(record, DeadLetter(Reason.UNDECODABLE, str(error)), attributes)
     attributes |= {"type": message.type, "account_id": message.account_id or ""}
     try:
-        deliveries = list(partner.deliveries(parse_request(message.payload)))
+        request = parse_request(message.payload)
+        deliveries = list(partner.deliveries(request))
     except InvalidRequest as error:
         return Settled(record, DeadLetter(Reason.UNMAPPABLE, str(error)), attributes)
     except Exception as error:
-        where = _raised_at(error)
-        return Settled(record, DeadLetter(Reason.UNMAPPABLE, f"{type(error).__name__} in {where}"), attributes)
-    keyed = list(with_keys(message, deliveries))
-    return Job(record, message, [keyed] if partner.in_order else [[one] for one in keyed])
+        where = f"{type(error).__name__} in {_raised_at(error)}"
+        return Settled(record, DeadLetter(Reason.UNMAPPABLE, where), attributes)
+    items = [Shipment(delivery, key) for delivery, key in with_keys(message, deliveries)]
+    return Job(record, message, items, len(items), malformed=len(request.malformed))
 
 
 def with_keys(message: Message, deliveries: Iterable[Delivery]) -> Iterable[tuple[Delivery, str]]:
@@ -111,77 +124,150 @@ def with_keys(message: Message, deliveries: Iterable[Delivery]) -> Iterable[tupl
         yield delivery, hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def deliver(jobs: list[Job], worker: Worker, remaining_s: Callable[[], float]) -> list[Settled]:
-    """Send what the jobs hold and judge each job by what came of its deliveries."""
-    with ThreadPoolExecutor(worker.max_in_flight, thread_name_prefix="deliver") as pool:
-        running: list[tuple[Job, list[Future[list[Call]]]]] = [
-            (job, [pool.submit(send_lane, lane, worker, remaining_s) for lane in job.lanes]) for job in jobs
-        ]
-        return [
-            conclude(job, [call for lane in lanes for call in lane.result()], worker.partner, worker.rng)
-            for job, lanes in running
-        ]
+async def resume(jobs: list[Job], worker: Worker) -> None:
+    """Leave out what an earlier receive delivered. With the state table down everything is sent again, with the same
+    keys.
+    """
 
-
-def send_lane(lane: list[tuple[Delivery, str]], worker: Worker, remaining_s: Callable[[], float]) -> list[Call]:
-    """Send deliveries one after the other. One that must wait holds back those behind it; a refused one does not."""
-    calls = []
-    for delivery, key in lane:
-        calls.append(send_one(delivery, key, worker, remaining_s))
-        if calls[-1].outcome.verdict is Verdict.RETRY:
-            break
-    return calls
-
-
-def send_one(delivery: Delivery, key: str, worker: Worker, remaining_s: Callable[[], float]) -> Call:
-    """Send one delivery, with the short retries, as long as there is time."""
-
-    def attempt() -> Outcome:
-        timeout_s = min(worker.call_timeout_s, remaining_s())
+    async def read(job: Job) -> None:
         try:
-            answer = worker.send(delivery, key, timeout_s)
-        except (ValueError, TypeError) as error:  # a header with a line break, say
-            return Outcome(Verdict.UNSENDABLE, error=type(error).__name__)
-        return classify(answer, now_s=worker.wall_clock())
+            job.progress = await progresses.read(worker.state, job.message)
+        except StateUnavailable:
+            worker.gates.trouble()
+            return
+        job.items = [item for item in job.items if not job.progress.settles(item.key)]
 
-    if remaining_s() < SHORTEST_CALL_S:
-        return Call(NOT_SENT, 0)
-    outcome, attempts = send_with_retries(
-        attempt,
+    await asyncio.gather(*(read(job) for job in jobs if job.receives > 1))
+
+
+async def place(jobs: list[Job], worker: Worker) -> None:
+    """Find the messages of suspended accounts: one is the account's probe, the others are parked."""
+    await worker.suspensions.refresh()
+    for job in jobs:
+        job.place = await worker.suspensions.place(job.message.account_id, job.record["messageId"])
+
+
+def in_order(jobs: list[Job], worker: Worker) -> Iterable[list[Lane]]:
+    """Lanes: a message's deliveries one after the other, or each its own; a FIFO group's messages are one lane."""
+    grouped: dict[str, Lane] = {}
+    for job in jobs:
+        account_id = job.message.account_id
+        group_id = job.record["attributes"].get("MessageGroupId") if worker.in_groups else None
+        if group_id is not None:
+            lane = grouped.setdefault(group_id, Lane(account_id, []))
+            lane.items += job.items
+        elif worker.partner.in_order:
+            yield [Lane(account_id, job.items)]
+        else:
+            yield [Lane(account_id, [item]) for item in job.items]
+    yield list(grouped.values())
+
+
+def courier_for(worker: Worker, remaining_s: Callable[[], float]) -> Courier:
+    return Courier(
+        partner=worker.partner,
+        send=worker.send,
+        gate=worker.gates.partner,
+        account_gates=worker.gates.of,
+        max_in_flight=worker.max_in_flight,
         attempts=worker.attempts,
-        remaining_s=lambda: remaining_s() - SHORTEST_CALL_S,
-        rng=worker.rng,
-        sleep=worker.sleep,
+        call_timeout_s=worker.call_timeout_s,
+        remaining_s=remaining_s,
+        now_ms=worker.now_ms,
+        jitter=lambda bound: worker.rng.uniform(0, bound),
+        log=worker.log,
     )
-    return Call(outcome, attempts)
 
 
-def conclude(job: Job, calls: list[Call], partner: Partner, rng: random.Random) -> Settled:
-    """The end of a message from the outcomes of its deliveries: what must wait comes first, then what was refused."""
-    attempts = sum(call.attempts for call in calls)
+async def conclude(job: Job, worker: Worker) -> Settled:
+    """Decide a job's end, and see to what that means for its account and its progress."""
     attributes = {
-        "partner": partner.name,
+        "partner": worker.partner.name,
         "type": job.message.type,
         "account_id": job.message.account_id or "",
         **_received(job.record),
     }
-    waiting = [call.outcome for call in calls if call.outcome.verdict is Verdict.RETRY]
-    refused = [call.outcome for call in calls if call.outcome.verdict in REASON_OF]
-    end: End = Delivered()
-    if waiting:
-        end = Waiting(_wait_s(waiting, job.record, rng), waiting[0])
-    elif refused:
-        worst = next((one for one in refused if one.verdict is Verdict.UNAUTHORIZED), refused[0])
-        error = f"{worst.error} for {len(refused)} of {len(calls)} deliveries"
-        end = DeadLetter(REASON_OF[worst.verdict], error, worst.status, attempts)
+    if job.place is Place.PARK:
+        return Settled(job.record, Parked(), attributes)
+    if job.place is Place.PROBE_LATER:
+        return Settled(
+            job.record, Waiting(worker.suspensions.probe_wait_s(job.message.account_id), "suspended"), attributes
+        )
+    progress = _after(job, worker)
+    story = Story(
+        kind=job.message.type,
+        received_at_ms=job.message.received_at_ms,
+        now_ms=worker.now_ms(),
+        attempts=progress.attempts,
+        strikes=progress.strikes,
+        total=job.total,
+        refused=job.progress.refused,
+    )
+    end = end_of([item.outcome for item in job.items], story, worker.budgets, worker.rng)
+    end = await _account(job, end, worker)
+    await _remember(job, end, progress, worker)
     return Settled(job.record, end, attributes)
 
 
-def _wait_s(waiting: list[Outcome], record: Mapping[str, Any], rng: random.Random) -> int:
-    if all(outcome is NOT_SENT for outcome in waiting):
-        return 1  # nobody said no: the time of this invocation ran out
-    asked = max((outcome.retry_after_s or 0.0 for outcome in waiting), default=0.0)
-    return back_off_s(int(record["attributes"]["ApproximateReceiveCount"]), retry_after_s=asked, rng=rng)
+def _after(job: Job, worker: Worker) -> Progress:
+    """The job's progress with what this invocation added."""
+    done, refused, attempts, strikes = [], {}, 0, 0
+    healthy = flows.is_healthy(worker.gates.partner.flow, now_ms=worker.now_ms())
+    for item in job.items:
+        attempts += item.attempts
+        if item.outcome is None:
+            continue
+        if item.outcome.verdict is Verdict.DELIVERED:
+            done.append(item.key)
+        elif item.outcome.verdict is Verdict.RETRY:
+            strikes += item.attempts if healthy else 0
+        elif item.outcome.verdict is not Verdict.UNAUTHORIZED:  # which better credentials will mend
+            refused[item.key] = item.outcome.error or ""
+    return job.progress.with_(done=done, refused=refused, attempts=attempts, strikes=strikes)
+
+
+async def _account(job: Job, end: End, worker: Worker) -> End:
+    """Suspend the account whose credentials were refused; clear the one whose probe arrived."""
+    account_id = job.message.account_id
+    if account_id is None:
+        return end
+    refused = [one for one in _outcomes(job) if one.verdict is Verdict.UNAUTHORIZED]
+    if refused or any(one.because is Because.SUSPENDED for one in _outcomes(job)):
+        message_id = job.record["messageId"]
+        if refused and worker.suspensions.of(account_id) is None:
+            await worker.suspensions.suspend(account_id, status=refused[0].status or 401, message_id=message_id)
+        suspension = worker.suspensions.of(account_id)
+        if suspension is not None and suspension.probe_id != message_id:
+            return Parked()
+        return Waiting(worker.suspensions.probe_wait_s(account_id), "suspended")
+    accepted = any(one.verdict is Verdict.DELIVERED for one in _outcomes(job))
+    if accepted and worker.suspensions.of(account_id) is not None:
+        await worker.suspensions.clear(account_id)
+    return end
+
+
+async def _remember(job: Job, end: End, progress: Progress, worker: Worker) -> None:
+    """Write progress when something was answered and the message comes back; forget it when it does not."""
+    now_s = worker.now_ms() // 1_000
+    learnt = (progress.done, progress.refused, progress.attempts) != (
+        job.progress.done,
+        job.progress.refused,
+        job.progress.attempts,
+    )
+    try:
+        if isinstance(end, Waiting | Parked) and learnt:
+            expires_at = now_s + int(worker.budgets.age_s(job.message.type)) + 86_400
+            await progresses.write(worker.state, job.message, progress, expires_at=expires_at)
+        elif isinstance(end, Delivered) and job.progress.item.rev:
+            await progresses.forget(worker.state, job.message)
+    except StateUnavailable:
+        worker.gates.trouble()
+    except Conflict:
+        pass  # SQS delivered it twice at once, and the other worker wrote first
+
+
+def _outcomes(job: Job) -> list[Outcome]:
+    return [item.outcome for item in job.items if item.outcome is not None]
 
 
 def _received(record: Mapping[str, Any]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Self
+from typing import ClassVar, Self
 
 from shared.errors import InvalidSettings
 
@@ -14,6 +14,8 @@ class Settings:
 
     queue_url: str
     dead_letter_url: str
+    parking_url: str
+    state_table: str
     stage: str
     max_in_flight: int
     """Connections of one Lambda environment; times MaximumConcurrency it is what the partner sees at most."""
@@ -23,7 +25,18 @@ class Settings:
     read_timeout_s: float
     settle_reserve_s: float
     """Time kept back at the end of an invocation to settle everything that was received."""
+    max_concurrency: int
+    """Lambda environments at most: MaximumConcurrency of the mapping, which the deployment repeats here."""
+    max_age_s: float
+    """How long a message may wait; then it is dead-lettered as too old."""
+    erasure_max_age_s: float
+    max_strikes: int
+    """How often the partner may fail on a message while it takes others."""
+    fifo: bool
     env: Mapping[str, str] = field(repr=False)
+
+    visibility_margin_s: ClassVar[float] = 43_200.0
+    """A message that is hidden when its age ends is seen again within SQS's longest visibility timeout, 12 hours."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Self:
@@ -32,12 +45,19 @@ class Settings:
         return cls(
             queue_url=_url(env, "QUEUE_URL"),
             dead_letter_url=_url(env, "DLQ_URL"),
+            parking_url=_url(env, "PARKING_QUEUE_URL"),
+            state_table=_text(env, "STATE_TABLE"),
             stage=env.get("STAGE") or "none",
             max_in_flight=int(_number(env, "MAX_IN_FLIGHT", 10, 1, 1_000)),
             attempts=int(_number(env, "ATTEMPTS", 3, 1, 10)),
             connect_timeout_s=_number(env, "CONNECT_TIMEOUT_S", 3, 0.1, 60),
             read_timeout_s=_number(env, "READ_TIMEOUT_S", 10, 0.1, 300),
             settle_reserve_s=_number(env, "SETTLE_RESERVE_S", 5, 0.5, 60),
+            max_concurrency=int(_number(env, "MAX_CONCURRENCY", 10, 2, 1_000)),
+            max_age_s=_number(env, "MAX_AGE_S", 72 * 3_600, 60, 1_209_600),
+            erasure_max_age_s=_number(env, "ERASURE_MAX_AGE_S", 13 * 86_400, 60, 1_209_600),
+            max_strikes=int(_number(env, "MAX_STRIKES", 50, 1, 10_000)),
+            fifo=_one_of(env, "QUEUE_TYPE", ("standard", "fifo")) == "fifo",
             env=env,
         )
 
@@ -46,6 +66,20 @@ def _url(env: Mapping[str, str], name: str) -> str:
     value = env.get(name, "")
     if not value.startswith(("https://", "http://")):
         raise InvalidSettings(f"{name} must be the URL of an SQS queue")
+    return value
+
+
+def _text(env: Mapping[str, str], name: str) -> str:
+    value = env.get(name, "")
+    if not value:
+        raise InvalidSettings(f"{name} is missing")
+    return value
+
+
+def _one_of(env: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> str:
+    value = env.get(name) or allowed[0]
+    if value not in allowed:
+        raise InvalidSettings(f"{name} must be one of {', '.join(allowed)}")
     return value
 
 

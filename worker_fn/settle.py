@@ -1,63 +1,21 @@
-"""Each record's end: delivered, waiting or dead-lettered. No record has another.
+"""Each record's end, carried out. No record has none, and none has two.
 
-The order of the calls is what keeps a message safe: first it is in the dead-letter queue, only then may it leave this
-one. Whatever can not be settled is reported as a batch item failure, and comes back.
+The order of the calls is what keeps a message safe: first it is in the dead-letter or parking queue, only then may it
+leave this one. Whatever can not be settled is reported as a batch item failure, and comes back.
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any, Protocol
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from worker_fn.classify import Outcome, Verdict
-
-
-class Reason(StrEnum):
-    """Why a message is in the dead-letter queue. docs/flow.md says what to do about each."""
-
-    REJECTED = "rejected"
-    UNAUTHORIZED = "unauthorized"
-    UNDECODABLE = "undecodable"
-    UNMAPPABLE = "unmappable"
-
-
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """Come back in `wait_s` whole seconds; the reason is for the log."""
-
-    wait_s: int
-    outcome: Outcome
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """Never again, unless someone mends the cause and redrives. `error` holds nothing of the payload."""
-
-    reason: Reason
-    error: str
-    status: int | None = None
-    attempts: int = 0
-
-
-End = Delivered | Waiting | DeadLetter
-
-REASON_OF = {
-    Verdict.REJECTED: Reason.REJECTED,
-    Verdict.UNAUTHORIZED: Reason.UNAUTHORIZED,
-    Verdict.UNSENDABLE: Reason.UNMAPPABLE,
-}
+from shared.errors import QueueUnavailable
+from worker_fn.ends import DeadLetter, Delivered, End, Parked, Waiting
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A record and its end; `attributes` says of the message what a dead letter has to tell."""
+    """A record and its end; `attributes` say of the message what a dead letter has to tell."""
 
     record: Mapping[str, Any]
     end: End
@@ -65,10 +23,16 @@ class Settled:
 
 
 class Queue(Protocol):
-    """shared.queue.WorkerQueue, or a fake in tests."""
+    """shared.queue.WorkerQueue, or a fake in tests. Every call may raise QueueUnavailable."""
 
-    def hide(self, waits_s: Mapping[str, int]) -> None: ...
-    def dead_letter(self, body: str, attributes: Mapping[str, str]) -> None: ...
+    async def hide(self, waits_s: Mapping[str, int]) -> set[str]:
+        """Hide messages (receipt handle -> seconds from now); returns the handles for which that failed."""
+
+    async def dead_letter(self, body: str, attributes: Mapping[str, str], group_id: str | None) -> None:
+        """Return when the body is in the dead-letter queue."""
+
+    async def park(self, record: Mapping[str, Any]) -> None:
+        """Return when the record's body and attributes are in the parking queue."""
 
 
 @dataclass(slots=True)
@@ -77,16 +41,22 @@ class Report:
 
     delivered: int = 0
     waiting: int = 0
+    parked: int = 0
     dead_lettered: int = 0
     unsettled: int = 0
+    calls: int = 0
+    refused: int = 0
+    malformed: int = 0
+    state_trouble: int = 0
     failures: list[str] = field(default_factory=list)
 
 
-def settle(settled: Iterable[Settled], queue: Queue) -> Report:
+async def settle(settled: Iterable[Settled], queue: Queue, report: Report) -> Report:
     """Carry out the ends. A settle call that fails costs time, never a message."""
-    report = Report()
+    settled = list(settled)
+    moved = await asyncio.gather(*(_move(one, queue) for one in settled))
     waits_s: dict[str, int] = {}
-    for one in settled:
+    for one, is_moved in zip(settled, moved, strict=True):
         match one.end:
             case Delivered():
                 report.delivered += 1
@@ -94,30 +64,42 @@ def settle(settled: Iterable[Settled], queue: Queue) -> Report:
                 report.waiting += 1
                 report.failures.append(one.record["messageId"])
                 waits_s[one.record["receiptHandle"]] = wait_s
-            case DeadLetter() as letter:
-                if _dead_letter(one, letter, queue):
-                    report.dead_lettered += 1
-                else:
-                    report.unsettled += 1
-                    report.failures.append(one.record["messageId"])
-    try:
-        queue.hide(waits_s)
-    except (BotoCoreError, ClientError):
-        # They are reported all the same, and come back when the queue's own visibility timeout ends.
-        report.unsettled += len(waits_s)
+            case _ if not is_moved:
+                report.unsettled += 1
+                report.failures.append(one.record["messageId"])
+            case Parked():
+                report.parked += 1
+            case DeadLetter():
+                report.dead_lettered += 1
+    if waits_s:
+        # Those that fail are reported all the same, and come back when the queue's own visibility timeout ends.
+        report.unsettled += len(await queue.hide(waits_s))
     return report
 
 
-def _dead_letter(one: Settled, letter: DeadLetter, queue: Queue) -> bool:
-    attributes = {
-        **one.attributes,
+async def _move(one: Settled, queue: Queue) -> bool:
+    """Put a record where its end says; True once it is there."""
+    try:
+        match one.end:
+            case DeadLetter() as letter:
+                group_id = one.record["attributes"].get("MessageGroupId")
+                await queue.dead_letter(one.record["body"], letter_attributes(one.attributes, letter), group_id)
+            case Parked():
+                await queue.park(one.record)
+            case _:
+                return False
+    except QueueUnavailable:
+        return False
+    return True
+
+
+def letter_attributes(attributes: Mapping[str, str], letter: DeadLetter) -> dict[str, str]:
+    """What a dead letter says of itself; empty values are left out, which SQS does not take."""
+    full = {
+        **attributes,
         "reason": str(letter.reason),
         "error": letter.error[:256],
         "status": "" if letter.status is None else str(letter.status),
         "attempts": str(letter.attempts),
     }
-    try:
-        queue.dead_letter(one.record["body"], attributes)
-    except (BotoCoreError, ClientError):
-        return False
-    return True
+    return {name: value for name, value in full.items() if value}

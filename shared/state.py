@@ -1,0 +1,167 @@
+"""The only module that talks to DynamoDB: what the fleet remembers together.
+
+One table, keys `pk` and `sk`; every item is small, and all but the partner's own expire by TTL (`expires_at`, seconds):
+
+    partner       flow        rate, limit, cool-down, breaker of the partner        worker_fn/flow.py
+    account#7     flow        the same for one account, where the partner limits accounts
+    suspended     7           an account whose credentials the partner refuses      worker_fn/suspensions.py
+    message#<id>  <part>      which deliveries of a message are done                worker_fn/progress.py
+
+Everything here can be lost, or out of reach, without losing a message: callers catch StateUnavailable and go on
+without it.
+"""
+
+import asyncio
+import json
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+from shared.errors import StateUnavailable
+
+T = TypeVar("T")
+
+FLOW = "flow"
+PARTNER = "partner"
+SUSPENDED = "suspended"
+
+
+def account_key(account_id: str) -> str:
+    return f"account#{account_id}"
+
+
+def message_key(message_id: str) -> str:
+    return f"message#{message_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What stands under a key: JSON values, and the revision that the next writer has to name. None yet: revision 0."""
+
+    rev: int = 0
+    value: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Conflict(Exception):  # no failure: somebody else was first, and `current` is what they wrote
+    """Another writer was first."""
+
+    def __init__(self, current: Item) -> None:
+        super().__init__("another writer was first")
+        self.current = current
+
+
+class State(Protocol):
+    """The table as the worker uses it: DynamoDB, or a dictionary in tests. Every call may raise StateUnavailable."""
+
+    async def read(self, pk: str, sk: str) -> Item:
+        """Read one item, as it was written last."""
+
+    async def swap(self, pk: str, sk: str, item: Item, value: Mapping[str, Any], *, expires_at: int | None) -> Item:
+        """Replace `item`, as it was read, by a new value. Raises Conflict with what stands there instead."""
+
+    async def delete(self, pk: str, sk: str) -> None:
+        """Remove an item; one that is not there is removed already."""
+
+    async def listed(self, pk: str) -> dict[str, Item]:
+        """Read all items under a key, by their `sk`."""
+
+
+class DynamoState:
+    """State in DynamoDB. `client` is a boto3 client; each call runs in a thread, so that others go on meanwhile."""
+
+    def __init__(self, client: Any, table: str) -> None:
+        self._client = client
+        self._table = table
+
+    async def read(self, pk: str, sk: str) -> Item:
+        answer = await self._call(self._client.get_item, Key=_key(pk, sk), ConsistentRead=True)
+        return _item(answer.get("Item"))
+
+    async def swap(self, pk: str, sk: str, item: Item, value: Mapping[str, Any], *, expires_at: int | None) -> Item:
+        new = Item(item.rev + 1, value)
+        row = {**_key(pk, sk), "rev": {"N": str(new.rev)}, "value": {"S": json.dumps(value, separators=(",", ":"))}}
+        if expires_at is not None:
+            row["expires_at"] = {"N": str(expires_at)}
+        if item.rev:
+            condition = {
+                "ConditionExpression": "rev = :rev",
+                "ExpressionAttributeValues": {":rev": {"N": str(item.rev)}},
+            }
+        else:
+            condition = {"ConditionExpression": "attribute_not_exists(pk)"}
+        try:
+            await self._call(
+                self._client.put_item, Item=row, ReturnValuesOnConditionCheckFailure="ALL_OLD", **condition
+            )
+        except self._client.exceptions.ConditionalCheckFailedException as error:
+            found = error.response.get("Item")
+            raise Conflict(_item(found) if found else await self.read(pk, sk)) from None
+        return new
+
+    async def delete(self, pk: str, sk: str) -> None:
+        await self._call(self._client.delete_item, Key=_key(pk, sk))
+
+    async def listed(self, pk: str) -> dict[str, Item]:
+        found: dict[str, Item] = {}
+        start: dict[str, Any] = {}
+        while True:
+            answer = await self._call(
+                self._client.query,
+                KeyConditionExpression="pk = :pk",
+                ExpressionAttributeValues={":pk": {"S": pk}},
+                ConsistentRead=True,
+                **start,
+            )
+            found |= {row["sk"]["S"]: _item(row) for row in answer.get("Items", [])}
+            if "LastEvaluatedKey" not in answer:
+                return found
+            start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+
+    async def _call(self, operation: Callable[..., Any], **arguments: Any) -> Any:
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - ingest reads this module without boto3
+
+        try:
+            return await asyncio.to_thread(partial(operation, TableName=self._table, **arguments))
+        except self._client.exceptions.ConditionalCheckFailedException:
+            raise
+        except (BotoCoreError, ClientError) as error:
+            raise StateUnavailable(f"the state table does not answer ({type(error).__name__})") from None
+
+
+async def change(
+    state: State,
+    pk: str,
+    sk: str,
+    function: Callable[[Mapping[str, Any]], tuple[Mapping[str, Any], T]],
+    *,
+    rng: random.Random,
+    known: Item | None = None,
+    expires_at: int | None = None,
+    tries: int = 10,
+) -> tuple[Item, T]:
+    """Run `function` on an item's value and write what it makes of it, again on what others wrote if they were first.
+
+    `known` saves the read when it is still what stands there. Nothing is written when nothing changes. Raises
+    StateUnavailable, also when others are first `tries` times in a row.
+    """
+    item = known if known is not None else await state.read(pk, sk)
+    for attempt in range(tries):
+        value, result = function(item.value)
+        if value == item.value:
+            return item, result
+        try:
+            return await state.swap(pk, sk, item, value, expires_at=expires_at), result
+        except Conflict as conflict:
+            item = conflict.current
+            await asyncio.sleep(rng.uniform(0, 0.02 * (attempt + 1)))
+    raise StateUnavailable(f"others were first {tries} times in a row")
+
+
+def _key(pk: str, sk: str) -> dict[str, dict[str, str]]:
+    return {"pk": {"S": pk}, "sk": {"S": sk}}
+
+
+def _item(row: Mapping[str, Any] | None) -> Item:
+    return Item(int(row["rev"]["N"]), json.loads(row["value"]["S"])) if row else Item()

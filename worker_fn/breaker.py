@@ -1,0 +1,72 @@
+"""The circuit breaker, as arithmetic: one for the whole fleet. Pure.
+
+Closed, calls go. When half of the last calls found the partner down (5xx, time-out, no connection) it opens: nobody
+calls. After a pause one worker gets the lease of a single probe; if that is delivered the breaker closes, else the
+next pause is longer. A worker that dies with the lease loses it when it runs out.
+"""
+
+from dataclasses import dataclass, replace
+
+MIN_CALLS = 10
+FAILURE_SHARE = 0.5
+MEMORY_CALLS = 40
+"""The counts are halved beyond so many calls, and once every MEMORY_MS: what was long ago does not decide."""
+MEMORY_MS = 30_000
+FIRST_PAUSE_MS = 5_000
+LONGEST_PAUSE_MS = 60_000
+PROBE_LEASE_MS = 30_000
+"""Longer than a call may take, settling included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    calls: float = 0.0
+    faults: float = 0.0
+    counted_ms: int = 0
+    opened_ms: int | None = None
+    """When it opened; None while closed."""
+    failed_probes: int = 0
+    probe_at_ms: int = 0
+    probe_until_ms: int = 0
+
+    @property
+    def is_open(self) -> bool:
+        return self.opened_ms is not None
+
+
+def count(breaker: Breaker, *, delivered: int, faults: int, now_ms: int) -> Breaker:
+    """Add what calls came to, and open if it is too much. An open breaker is moved by its probe alone."""
+    if breaker.is_open or delivered + faults == 0:
+        return breaker
+    fading = 0.5 if now_ms - breaker.counted_ms > MEMORY_MS or breaker.calls > MEMORY_CALLS else 1.0
+    counted_ms = now_ms if fading < 1 or breaker.calls == 0 else breaker.counted_ms
+    calls = breaker.calls * fading + delivered + faults
+    failed = breaker.faults * fading + faults
+    if calls >= MIN_CALLS and failed / calls >= FAILURE_SHARE:
+        return Breaker(opened_ms=now_ms, probe_at_ms=now_ms + FIRST_PAUSE_MS)
+    return replace(breaker, calls=calls, faults=failed, counted_ms=counted_ms)
+
+
+def probe_is_due(breaker: Breaker, *, now_ms: int) -> bool:
+    return breaker.is_open and now_ms >= breaker.probe_at_ms and now_ms >= breaker.probe_until_ms
+
+
+def lease_probe(breaker: Breaker, *, now_ms: int) -> Breaker:
+    """Take the lease of the one probe; the caller has seen that it is due."""
+    return replace(breaker, probe_until_ms=now_ms + PROBE_LEASE_MS)
+
+
+def probed(breaker: Breaker, *, delivered: bool, now_ms: int) -> Breaker:
+    """Close after a probe that arrived; else wait longer for the next one."""
+    if not breaker.is_open:
+        return breaker
+    if delivered:
+        return Breaker(counted_ms=now_ms)
+    failed = breaker.failed_probes + 1
+    pause_ms = min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** min(failed, 10))
+    return replace(breaker, failed_probes=failed, probe_at_ms=now_ms + pause_ms, probe_until_ms=0)
+
+
+def next_try_ms(breaker: Breaker, *, now_ms: int) -> int:
+    """When it makes sense to ask again."""
+    return max(now_ms, breaker.probe_at_ms, breaker.probe_until_ms)

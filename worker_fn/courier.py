@@ -1,0 +1,281 @@
+"""Sending a batch: which delivery goes when, over which of the few connections, with whose permission.
+
+Deliveries stand in lanes, each lane in order. Lanes go side by side; where the partner takes bulk calls, an account's
+lanes go in step, so that what stands at their heads can travel together. A call waits for three things: its account's
+rate, a free connection (the account with the fewest is next), and the partner's rate, cool-down and breaker.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from partners import Delivery, Partner, Result
+from worker_fn import flow as flows
+from worker_fn.classify import Outcome, Verdict, classify
+from worker_fn.flow import Because, Tally
+from worker_fn.http_client import Answer
+from worker_fn.permits import Gate, Go, Wait
+from worker_fn.retry import send_with_retries
+from worker_fn.slots import FairSlots
+
+SHORTEST_CALL_S = 0.5
+"""A call that could not be given even this long is not begun."""
+
+Send = Callable[[Delivery, str, float], Awaitable[Answer]]
+"""Make one call: the delivery, its idempotency key, and the seconds that it may take."""
+
+
+@dataclass(slots=True)
+class Shipment:
+    """One delivery on its way, and what came of it; `outcome` stays None while it was not sent."""
+
+    delivery: Delivery
+    key: str
+    outcome: Outcome | None = None
+    attempts: int = 0
+    """Calls that the partner answered with anything but a push-back, or did not answer at all."""
+
+
+@dataclass(slots=True)
+class Lane:
+    """Deliveries of one message in order. A lane stops at the first that must wait."""
+
+    account_id: str | None
+    items: list[Shipment]
+    next: int = 0
+
+    @property
+    def is_open(self) -> bool:
+        return self.next < len(self.items)
+
+    def head(self, *, in_bulk: bool) -> list[Shipment]:
+        """The next item, and those behind it that the same bulk call could take."""
+        first = self.items[self.next]
+        run = [first]
+        if in_bulk and first.delivery.merge is not None:
+            for item in self.items[self.next + 1 :]:
+                if item.delivery.merge != first.delivery.merge:
+                    break
+                run.append(item)
+        return run
+
+    def advance(self) -> None:
+        """Go past what is settled; stop for good where something must wait."""
+        while self.is_open:
+            outcome = self.items[self.next].outcome
+            if outcome is None:
+                return
+            if outcome.verdict is Verdict.RETRY:
+                self.next = len(self.items)
+                return
+            self.next += 1
+
+
+@dataclass(slots=True)
+class Courier:
+    """One batch's sending. Gates outlive it; slots and time are its own."""
+
+    partner: Partner
+    send: Send
+    gate: Gate
+    account_gates: Callable[[str | None], Gate | None]
+    max_in_flight: int
+    attempts: int
+    call_timeout_s: float
+    remaining_s: Callable[[], float]
+    now_ms: Callable[[], int]
+    jitter: Callable[[float], float]
+    log: Callable[..., None] = lambda *_, **__: None
+    _slots: FairSlots = field(init=False)
+    _unsent: int = 0
+    _unauthorized: set[str] = field(default_factory=set)
+    """Accounts whose credentials were refused in this batch: no further call of theirs is made."""
+
+    def __post_init__(self) -> None:
+        self._slots = FairSlots(self.max_in_flight)
+
+    async def deliver(self, lanes: Sequence[Lane]) -> None:
+        """Send everything that may be sent in the time there is; outcomes stand in the items."""
+        self._unsent = sum(len(lane.items) for lane in lanes)
+        bulk = any(item.delivery.merge is not None for lane in lanes for item in lane.items)
+        crews: dict[object, list[Lane]] = {}
+        for index, lane in enumerate(lanes):
+            crews.setdefault(lane.account_id if bulk else index, []).append(lane)
+        async with asyncio.TaskGroup() as tasks:
+            for crew in crews.values():
+                tasks.create_task(self._run(crew, bulk=bulk))
+        await self.gate.report(last=True)
+        for account_id in {lane.account_id for lane in lanes}:
+            if gate := self.account_gates(account_id):
+                await gate.report(last=True)
+
+    async def _run(self, crew: list[Lane], *, bulk: bool) -> None:
+        """Send the heads of some lanes, then what is behind them, until nothing is left or everything waits."""
+        while heads := [lane.head(in_bulk=bulk) for lane in crew if lane.is_open]:
+            calls = self._packed([item for head in heads for item in head]) if bulk else heads
+            account_id = crew[0].account_id
+            if len(calls) == 1:
+                await self._send(calls[0], account_id)
+            else:
+                async with asyncio.TaskGroup() as tasks:
+                    for call in calls:
+                        tasks.create_task(self._send(call, account_id))
+            for lane in crew:
+                lane.advance()
+
+    def _packed(self, items: list[Shipment]) -> list[list[Shipment]]:
+        """Put items of one account into as few calls as the bulk limits allow, each kind in order."""
+        calls: list[list[Shipment]] = []
+        room: dict[str, tuple[list[Shipment], int]] = {}
+        for item in items:
+            name, size = item.delivery.merge, len(item.delivery.body)
+            if name is None:
+                calls.append([item])
+                continue
+            call, used = room.get(name, ([], 0))
+            full = len(call) >= self.partner.limits.bulk_items or used + size > self.partner.limits.bulk_bytes
+            if not call or full:
+                call, used = [], 0
+                calls.append(call)
+            call.append(item)
+            room[name] = (call, used + size)
+        return calls
+
+    async def _send(self, items: list[Shipment], account_id: str | None) -> None:
+        """Send one call, with its short retries; a bulk call that is refused is halved until the culprit is alone."""
+        outcome, results = await self._attempts(items, account_id)
+        if outcome.verdict in {Verdict.REJECTED, Verdict.UNSENDABLE} and len(items) > 1:
+            middle = len(items) // 2
+            await self._send(items[:middle], account_id)
+            await self._send(items[middle:], account_id)
+            return
+        for index, item in enumerate(items):
+            item.outcome = outcome if results is None else _judged(results[index], outcome)
+        self._unsent -= len(items)
+
+    async def _attempts(self, items: list[Shipment], account_id: str | None) -> tuple[Outcome, Sequence[Result] | None]:
+        results: Sequence[Result] | None = None
+
+        async def attempt() -> Outcome:
+            nonlocal results
+            outcome, results = await self._attempt(items, account_id)
+            return outcome
+
+        outcome = await send_with_retries(
+            attempt,
+            attempts=self.attempts,
+            remaining_s=lambda: self.remaining_s() - SHORTEST_CALL_S,
+            jitter=self.jitter,
+            sleep=asyncio.sleep,
+        )
+        return outcome, results
+
+    async def _attempt(self, items: list[Shipment], account_id: str | None) -> tuple[Outcome, Sequence[Result] | None]:
+        """One call, if it may be made: first the account's permission, then a connection, then the partner's."""
+        if account_id is not None and account_id in self._unauthorized:
+            return _not_now(Wait(self.now_ms(), Because.SUSPENDED)), None
+        account_gate = self.account_gates(account_id)
+        if account_gate is not None:
+            permit = await self._admitted(account_gate, 1)
+            if isinstance(permit, Wait):
+                return _not_now(permit), None
+        async with self._slots.slot(account_id):
+            permit = await self._admitted(self.gate, self._unsent)
+            if isinstance(permit, Wait):
+                return _not_now(permit), None
+            if self.remaining_s() < SHORTEST_CALL_S:
+                if permit.probe:
+                    self.gate.note(Tally(probe=False))
+                return _not_now(Wait(self.now_ms() + 1_000, Because.TIME)), None
+            return await self._call(items, account_id, account_gate, probe=permit.probe)
+
+    async def _admitted(self, gate: Gate, wanted: int) -> Go | Wait:
+        left_ms = int(1_000 * (self.remaining_s() - SHORTEST_CALL_S))
+        now_ms = self.now_ms()
+        if left_ms <= 0:
+            return Wait(now_ms + 1_000, Because.TIME)
+        return await gate.admit(until_ms=now_ms + left_ms, wanted=wanted, in_flight=self.max_in_flight)
+
+    async def _call(
+        self, items: list[Shipment], account_id: str | None, account_gate: Gate | None, *, probe: bool
+    ) -> tuple[Outcome, Sequence[Result] | None]:
+        started_ms = self.now_ms()
+        results: Sequence[Result] | None = None
+        try:
+            delivery, key = self._merged(items)
+            answer = await self.send(delivery, key, min(self.call_timeout_s, self.remaining_s()))
+        except (ValueError, TypeError) as error:  # a header with a line break, say: it never left
+            if probe:
+                self.gate.note(Tally(probe=False))
+            return Outcome(Verdict.UNSENDABLE, error=type(error).__name__), None
+        outcome = classify(answer, now_s=started_ms / 1_000)
+        self._learn(outcome, answer, account_gate, took_ms=self.now_ms() - started_ms, probe=probe)
+        for item in items:
+            item.attempts += outcome.is_about_the_call
+        if outcome.verdict is Verdict.UNAUTHORIZED and account_id is not None:
+            self._unauthorized.add(account_id)
+        if outcome.verdict is Verdict.DELIVERED:
+            outcome, results = self._read(items, answer, outcome)
+        await self.gate.report()
+        if account_gate is not None:
+            await account_gate.report()
+        return outcome, results
+
+    def _merged(self, items: list[Shipment]) -> tuple[Delivery, str]:
+        if len(items) == 1:
+            return items[0].delivery, items[0].key
+        keys = "\n".join(item.key for item in items)
+        try:
+            merged = self.partner.merge([item.delivery for item in items])
+        except Exception as error:
+            raise ValueError(type(error).__name__) from None
+        return merged, hashlib.sha256(keys.encode()).hexdigest()[:32]
+
+    def _read(self, items: list[Shipment], answer: Answer, outcome: Outcome) -> tuple[Outcome, Sequence[Result] | None]:
+        """What a 2xx says of each item, where the partner says so in its body."""
+        try:
+            results = self.partner.read_response([item.delivery for item in items], answer.body)
+        except Exception as error:
+            return Outcome(Verdict.UNREADABLE, outcome.status, f"{type(error).__name__} in read_response"), None
+        if results is not None and len(results) != len(items):
+            return Outcome(Verdict.UNREADABLE, outcome.status, "read_response gave another number of results"), None
+        return outcome, results
+
+    def _learn(self, outcome: Outcome, answer: Answer, account_gate: Gate | None, *, took_ms: int, probe: bool) -> None:
+        """Note what an answer says of the partner as a whole, and of the account where its limits are by account."""
+        self.gate.latency_ms += 0.2 * (took_ms - self.gate.latency_ms)
+        cool_until_ms = 0
+        if outcome.retry_after_s is not None:
+            until_ms = flows.cool_until_ms(outcome.retry_after_s, now_ms=self.now_ms())
+            if until_ms is None:
+                self.log("absurd Retry-After ignored", status=outcome.status, retry_after_s=outcome.retry_after_s)
+            cool_until_ms = until_ms or 0
+        pushed_back = outcome.status == 429
+        fault = outcome.verdict is Verdict.RETRY and not pushed_back
+        tally = Tally(
+            delivered=int(not pushed_back and not fault),
+            refused=int(pushed_back),
+            faults=int(fault),
+            timeouts=int(answer.fault == "timeout"),
+            cool_until_ms=cool_until_ms,
+        )
+        if account_gate is not None and pushed_back:  # the limit that was hit is the account's
+            account_gate.note(tally)
+            tally = Tally(delivered=1)
+        elif account_gate is not None:
+            account_gate.note(Tally(delivered=1))
+        if probe:
+            tally += Tally(probe=not fault and not pushed_back)
+        self.gate.note(tally)
+
+
+def _not_now(wait: Wait) -> Outcome:
+    return Outcome(Verdict.RETRY, error=str(wait.because), wait_until_ms=wait.until_ms, because=wait.because)
+
+
+def _judged(result: Result, outcome: Outcome) -> Outcome:
+    if result is Result.DELIVERED:
+        return outcome
+    verdict = Verdict.RETRY if result is Result.RETRY else Verdict.REJECTED
+    return Outcome(verdict, outcome.status, f"{result.value} inside HTTP {outcome.status}")

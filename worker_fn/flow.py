@@ -1,0 +1,200 @@
+"""What the fleet knows of a partner (or of one account at it), in one item: rate, limit, cool-down, breaker. Pure.
+
+Every change is a function from a `Flow` to the next one; `shared/state.py` writes it on the condition that nobody
+else wrote meanwhile, and runs the function again on what the other one wrote. So the rules hold under any
+interleaving of workers.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
+from typing import Any, Self
+
+from worker_fn import adaptive, breaker, rate
+from worker_fn.adaptive import Bounds, Limit
+from worker_fn.breaker import Breaker
+from worker_fn.rate import Tokens
+
+LONGEST_COOL_DOWN_S = 12 * 3_600.0
+"""As long as a message may be hidden. What asks for more is obeyed up to here."""
+ABSURD_RETRY_AFTER_S = 7 * 24 * 3_600.0
+"""A Retry-After of over a week is a mistake, not a wish: it is not obeyed."""
+HEALTHY_MS = 600_000
+"""A partner that took a call in the last ten minutes is not down: what it answers to another call is about that call.
+"""
+
+
+class Because(StrEnum):
+    """Why a call may not be made now."""
+
+    COOL_DOWN = "cool_down"
+    BREAKER = "breaker"
+    RATE = "rate"
+    SUSPENDED = "suspended"
+    """The account's credentials were refused a moment ago."""
+    TIME = "time"
+    """The invocation's time is over; the partner has nothing to do with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    limit: Limit = field(default_factory=Limit)
+    granted: Tokens = field(default_factory=dict)
+    breaker: Breaker = field(default_factory=Breaker)
+    cool_until_ms: int = 0
+    delivered_ms: int = 0
+    """When a call was last delivered."""
+
+    def to_item(self) -> dict[str, Any]:
+        """As JSON values; `from_item` reads them back."""
+        return {**asdict(self), "granted": {str(window): count for window, count in self.granted.items()}}
+
+    @classmethod
+    def from_item(cls, item: Mapping[str, Any]) -> Self:
+        return cls(
+            limit=Limit(**item["limit"]),
+            granted={int(window): count for window, count in item["granted"].items()},
+            breaker=Breaker(**item["breaker"]),
+            cool_until_ms=item["cool_until_ms"],
+            delivered_ms=item["delivered_ms"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a worker asks for: `wanted` calls that it can start until `until_ms`, at most so many a window."""
+
+    now_ms: int
+    until_ms: int
+    wanted: int
+    most_a_window: int
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """What it got. `tokens` None: no rate is known, call freely. `wait_until_ms`: nothing now, ask again then."""
+
+    tokens: Tokens | None = None
+    probe: bool = False
+    wait_until_ms: int | None = None
+    because: Because | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What calls came to. `faults` counts 5xx, time-outs and broken connections; `timeouts` those of them that timed
+    out.
+    """
+
+    delivered: int = 0
+    refused: int = 0
+    faults: int = 0
+    timeouts: int = 0
+    cool_until_ms: int = 0
+    probe: bool | None = None
+    """Whether the probe that was ours arrived; None: there was none."""
+    unused: Tokens = field(default_factory=dict)
+
+    def __add__(self, other: "Tally") -> "Tally":
+        unused = dict(self.unused)
+        for window, count in other.unused.items():
+            unused[window] = unused.get(window, 0) + count
+        return Tally(
+            self.delivered + other.delivered,
+            self.refused + other.refused,
+            self.faults + other.faults,
+            self.timeouts + other.timeouts,
+            max(self.cool_until_ms, other.cool_until_ms),
+            self.probe if other.probe is None else other.probe,
+            unused,
+        )
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether the fleet should know at once."""
+        return bool(self.refused or self.faults or self.cool_until_ms or self.probe is not None or self.unused)
+
+
+NOTHING = Tally()
+
+
+def lease(flow: Flow, ask: Ask, bounds: Bounds) -> tuple[Flow, Permit]:
+    """Ask for calls. A cool-down and an open breaker come before the rate."""
+    flow = _stepped(flow, bounds, ask.now_ms)
+    blocked = block(flow, now_ms=ask.now_ms)
+    if blocked is not None:
+        if blocked.because is Because.BREAKER and breaker.probe_is_due(flow.breaker, now_ms=ask.now_ms):
+            leased = replace(flow, breaker=breaker.lease_probe(flow.breaker, now_ms=ask.now_ms))
+            return leased, Permit(tokens={ask.now_ms // rate.WINDOW_MS: 1}, probe=True)
+        return flow, blocked
+    limit = flow.limit.per_second
+    if limit is None:
+        return flow, Permit()
+    books, tokens = rate.lease(
+        flow.granted,
+        limit=limit,
+        now_ms=ask.now_ms,
+        until_ms=ask.until_ms,
+        wanted=ask.wanted,
+        most_a_window=ask.most_a_window,
+    )
+    reached = flow.limit.reached or sum(tokens.values()) < ask.wanted
+    flow = replace(flow, granted=books, limit=replace(flow.limit, reached=reached))
+    if tokens:
+        return flow, Permit(tokens=tokens)
+    free_ms = rate.first_free_ms(books, limit=limit, now_ms=ask.now_ms, longest_ms=300_000)
+    return flow, Permit(wait_until_ms=max(free_ms, ask.now_ms + 1), because=Because.RATE)
+
+
+def block(flow: Flow, *, now_ms: int) -> Permit | None:
+    """What forbids every call now, if anything does."""
+    if flow.cool_until_ms > now_ms:
+        return Permit(wait_until_ms=flow.cool_until_ms, because=Because.COOL_DOWN)
+    if flow.breaker.is_open:
+        return Permit(wait_until_ms=breaker.next_try_ms(flow.breaker, now_ms=now_ms), because=Because.BREAKER)
+    return None
+
+
+def report(flow: Flow, tally: Tally, bounds: Bounds, *, now_ms: int) -> Flow:
+    """Add what calls came to: counts, a cool-down (the longest wins), the probe's end, tokens that were not used."""
+    limit = replace(
+        flow.limit,
+        delivered=flow.limit.delivered + tally.delivered,
+        pushed_back=flow.limit.pushed_back + tally.refused + tally.timeouts,
+    )
+    after = breaker.count(flow.breaker, delivered=tally.delivered + tally.refused, faults=tally.faults, now_ms=now_ms)
+    if tally.probe is not None and after.is_open:
+        after = breaker.probed(after, delivered=tally.probe, now_ms=now_ms)
+        if not after.is_open:
+            limit = adaptive.restart(limit, bounds, now_ms=now_ms)
+    return _stepped(
+        replace(
+            flow,
+            limit=limit,
+            breaker=after,
+            granted=rate.give_back(flow.granted, tally.unused, now_ms=now_ms) if tally.unused else flow.granted,
+            cool_until_ms=max(flow.cool_until_ms, tally.cool_until_ms),
+            delivered_ms=now_ms if tally.delivered else flow.delivered_ms,
+        ),
+        bounds,
+        now_ms,
+    )
+
+
+def cool_until_ms(retry_after_s: float, *, now_ms: int) -> int | None:
+    """When a Retry-After ends; None if it is absurd, which the caller says in a log."""
+    if retry_after_s > ABSURD_RETRY_AFTER_S:
+        return None
+    return now_ms + round(1_000 * min(retry_after_s, LONGEST_COOL_DOWN_S))
+
+
+def is_healthy(flow: Flow, *, now_ms: int) -> bool:
+    """Whether the partner took somebody's call lately."""
+    return not flow.breaker.is_open and now_ms - flow.delivered_ms <= HEALTHY_MS
+
+
+def _stepped(flow: Flow, bounds: Bounds, now_ms: int) -> Flow:
+    limit = flow.limit
+    if limit.since_ms == 0 and (bounds.highest is not None or limit.delivered or limit.pushed_back):
+        limit = replace(adaptive.start(bounds, now_ms), delivered=limit.delivered, pushed_back=limit.pushed_back)
+    return replace(flow, limit=adaptive.step(limit, bounds, now_ms=now_ms))

@@ -1,0 +1,70 @@
+"""The gates of one Lambda environment: the partner's, and one for each account where the partner limits accounts."""
+
+import random
+from collections import OrderedDict
+from collections.abc import Callable
+
+from partners import Limits
+from shared.state import PARTNER, State, account_key
+from worker_fn.adaptive import Bounds
+from worker_fn.permits import Gate
+
+MOST_ACCOUNTS = 2_000
+"""Gates of accounts that are kept; the one that was not used for longest goes first."""
+
+ACCOUNT_TTL_S = 86_400
+
+
+class Gates:
+    """`share` is one over MaximumConcurrency: what is ours of a rate while the state table is out of reach."""
+
+    def __init__(
+        self, state: State, limits: Limits, *, share: float, now_ms: Callable[[], int], rng: random.Random
+    ) -> None:
+        self._state = state
+        self._limits = limits
+        self._share = share
+        self._now_ms = now_ms
+        self._rng = rng
+        self._accounts: OrderedDict[str, Gate] = OrderedDict()
+        self._trouble = 0
+        self.partner = self._gate(PARTNER, _bounds(limits.rate.per_second if limits.rate else None), ttl_s=None)
+
+    def of(self, account_id: str | None) -> Gate | None:
+        """An account's gate; None where the partner does not limit accounts."""
+        rate = self._limits.account_rate
+        if rate is None or account_id is None:
+            return None
+        gate = self._accounts.get(account_id)
+        if gate is None:
+            gate = self._gate(account_key(account_id), _bounds(rate.per_second), ttl_s=ACCOUNT_TTL_S)
+            self._accounts[account_id] = gate
+            if len(self._accounts) > MOST_ACCOUNTS:
+                self._accounts.popitem(last=False)
+        self._accounts.move_to_end(account_id)
+        return gate
+
+    def trouble(self) -> None:
+        """Count a call to the state table that failed."""
+        self._trouble += 1
+
+    def take_trouble(self) -> int:
+        """How many calls failed since this was asked last."""
+        count, self._trouble = self._trouble, 0
+        return count
+
+    def _gate(self, key: str, bounds: Bounds, *, ttl_s: int | None) -> Gate:
+        return Gate(
+            self._state,
+            key,
+            bounds,
+            share=self._share,
+            now_ms=self._now_ms,
+            rng=self._rng,
+            ttl_s=ttl_s,
+            on_trouble=self.trouble,
+        )
+
+
+def _bounds(per_second: float | None) -> Bounds:
+    return Bounds(highest=per_second, lowest=min(1.0, per_second or 1.0))

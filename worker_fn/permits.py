@@ -1,0 +1,255 @@
+"""Permission to call: one worker's side of what the fleet agreed on with the partner.
+
+A `Gate` stands for one agreement (the partner's, or one account's at it). It leases calls for a whole batch at once,
+hands them out one by one at their time, looks at the shared state at least once a second while it does, and reports
+what the calls came to.
+"""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from shared.errors import StateUnavailable
+from shared.state import FLOW, Item, State, change
+from worker_fn import flow as flows
+from worker_fn.adaptive import Bounds
+from worker_fn.flow import NOTHING, Ask, Because, Flow, Permit, Tally
+from worker_fn.rate import WINDOW_MS, Tokens
+
+FRESH_MS = 1_000
+"""How old a worker's knowledge of the shared state may be when it starts a call."""
+
+PATIENCE_MS = 5_000
+"""A cool-down of up to so long is waited out inside the invocation: that holds back the intake. Longer ones on the
+queue.
+"""
+
+REPORT_EVERY_MS = 2_000
+"""Good news travels this often, if there is any; bad news at once."""
+
+ALONE_MS = 5_000
+"""How long a state table that did not answer is left alone: each try costs a batch its time."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Go:
+    """A call may start now. `probe`: it is the one that an open breaker lets through."""
+
+    probe: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """No call before `until_ms`, and why."""
+
+    until_ms: int
+    because: Because
+
+
+class Gate:
+    """One agreement, as one Lambda environment keeps it between its invocations.
+
+    `share` is the part of the limit that is ours when the state table is out of reach: one over MaximumConcurrency, so
+    that all workers together stay within it.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        key: str,
+        bounds: Bounds,
+        *,
+        share: float,
+        now_ms: Callable[[], int],
+        rng: random.Random,
+        ttl_s: int | None = None,
+        on_trouble: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._state = state
+        self._key = key
+        self._bounds = bounds
+        self._share = share
+        self._now_ms = now_ms
+        self._rng = rng
+        self._ttl_s = ttl_s
+        self._on_trouble = on_trouble
+        self._item: Item | None = None
+        self._flow = Flow()
+        self._alone: Flow | None = None
+        """Our own books while the state table is out of reach."""
+        self._alone_until_ms = 0
+        self._seen_ms = 0
+        self._reported_ms = 0
+        self._pending: Tally = NOTHING
+        self._starts_ms: list[int] = []
+        """When the calls that were leased may start, the latest first."""
+        self._lock = asyncio.Lock()
+        self.latency_ms = 300.0
+        """How long a call takes, smoothed: it bounds what is leased, since tokens that nobody can use are lost."""
+
+    @property
+    def flow(self) -> Flow:
+        return self._flow
+
+    async def admit(self, *, until_ms: int, wanted: int, in_flight: int) -> Go | Wait:
+        """Return when a call may start, or with the time to come back at, if that is not before `until_ms`."""
+        while True:
+            async with self._lock:
+                permit = await self._next(until_ms, wanted, in_flight)
+            now_ms = self._now_ms()
+            match permit:
+                case Go():
+                    return permit
+                case int() as start_ms:
+                    await self._sleep_until(start_ms)
+                    if await self._still_free():
+                        return Go()
+                case Wait(because=Because.BREAKER):
+                    return permit
+                case Wait(until_ms=wait_until_ms, because=because):
+                    patience_ms = until_ms - now_ms if because is Because.RATE else PATIENCE_MS
+                    if wait_until_ms - now_ms > patience_ms or wait_until_ms >= until_ms:
+                        return permit
+                    await self._sleep_until(wait_until_ms)
+
+    def note(self, tally: Tally) -> None:
+        """Remember what a call came to; our own next call knows it at once, the fleet with the next `report`."""
+        self._pending += tally
+        if tally.cool_until_ms:
+            self._flow = replace(self._flow, cool_until_ms=max(self._flow.cool_until_ms, tally.cool_until_ms))
+
+    async def report(self, *, last: bool = False) -> None:
+        """Tell the fleet what it should know now. `last`: the batch is done, and what tokens are left go back."""
+        if last:
+            self._return_tokens()
+        tally, now_ms = self._pending, self._now_ms()
+        due = tally.is_urgent or now_ms - self._reported_ms >= REPORT_EVERY_MS
+        if tally == NOTHING or not due or now_ms < self._alone_until_ms:
+            return
+        self._pending = NOTHING
+        self._reported_ms = now_ms
+        try:
+            await self._change(lambda flow: (flows.report(flow, tally, self._bounds, now_ms=now_ms), None))
+        except StateUnavailable:
+            self._pending += replace(tally, unused={}, probe=None)
+
+    async def _next(self, until_ms: int, wanted: int, in_flight: int) -> Go | Wait | int:
+        """What is possible: a call now, a call at a time that is ours, or a wait."""
+        now_ms = self._now_ms()
+        blocked = flows.block(self._flow, now_ms=now_ms)
+        if blocked is None and (start_ms := self._take_start(now_ms)):
+            return start_ms
+        if blocked is not None and blocked.because is Because.COOL_DOWN and blocked.wait_until_ms:
+            return Wait(blocked.wait_until_ms, Because.COOL_DOWN)
+        ask = Ask(
+            now_ms=now_ms,
+            until_ms=until_ms,
+            wanted=max(1, wanted),
+            most_a_window=max(1, round(in_flight * WINDOW_MS / max(self.latency_ms, 1.0))),
+        )
+        permit = await self._lease(ask)
+        if permit.probe:
+            return Go(probe=True)
+        if permit.wait_until_ms is not None:
+            return Wait(permit.wait_until_ms, permit.because or Because.RATE)
+        if permit.tokens is None:
+            return Go()
+        self._starts_ms = self._spread(permit.tokens, now_ms)
+        return self._starts_ms.pop()
+
+    async def _lease(self, ask: Ask) -> Permit:
+        fresh = self._item is not None and ask.now_ms - self._seen_ms < FRESH_MS
+        if fresh and self._pending == NOTHING and self._flow.limit.per_second is None:
+            return Permit()  # no rate is known and nothing forbids: there is nothing to agree on
+        if ask.now_ms < self._alone_until_ms:
+            return self._lease_alone(ask)
+        tally, self._pending = self._pending, NOTHING
+
+        def ask_again(flow: Flow) -> tuple[Flow, Permit]:
+            told = flow if tally == NOTHING else flows.report(flow, tally, self._bounds, now_ms=ask.now_ms)
+            return flows.lease(told, ask, self._bounds)
+
+        try:
+            return await self._change(ask_again, fresh=fresh)
+        except StateUnavailable:
+            self._pending += replace(tally, unused={}, probe=None)
+            return self._lease_alone(ask)
+
+    def _lease_alone(self, ask: Ask) -> Permit:
+        """Our share of what was known last. No probe is ours to make: nobody could be asked whether it is."""
+        known = self._flow.limit.per_second if self._bounds.highest is None else self._bounds.highest
+        bounds = Bounds(None if known is None else known * self._share, self._bounds.lowest * self._share)
+        alone = self._alone or replace(Flow(), cool_until_ms=self._flow.cool_until_ms)
+        self._alone, permit = flows.lease(alone, ask, bounds)
+        return permit
+
+    async def _change(self, function: Callable[[Flow], tuple[Flow, T]], *, fresh: bool = False) -> T:
+        def on_item(value: Mapping[str, Any]) -> tuple[Mapping[str, Any], T]:
+            flow, result = function(Flow.from_item(value) if value else Flow())
+            return (flow.to_item() if flow != Flow() else value), result
+
+        now_ms = self._now_ms()
+        expires_at = None if self._ttl_s is None else now_ms // 1_000 + self._ttl_s
+        known = self._item if fresh else None
+        try:
+            self._item, result = await change(
+                self._state, self._key, FLOW, on_item, known=known, expires_at=expires_at, rng=self._rng
+            )
+        except StateUnavailable:
+            self._alone_until_ms = now_ms + ALONE_MS
+            self._on_trouble()
+            raise
+        self._see(self._item, now_ms)
+        return result
+
+    async def _still_free(self) -> bool:
+        """Whether a call may start: what we know is no older than FRESH_MS and forbids nothing."""
+        now_ms = self._now_ms()
+        if now_ms - self._seen_ms >= FRESH_MS and now_ms >= self._alone_until_ms:
+            try:
+                self._see(await self._state.read(self._key, FLOW), now_ms)
+            except StateUnavailable:
+                self._alone_until_ms = now_ms + ALONE_MS
+                self._on_trouble()
+        return flows.block(self._flow, now_ms=self._now_ms()) is None
+
+    def _see(self, item: Item, now_ms: int) -> None:
+        cool_until_ms = self._flow.cool_until_ms  # what a call of ours was told and is not written yet
+        self._item, self._seen_ms, self._alone = item, now_ms, None
+        seen = Flow.from_item(item.value) if item.value else Flow()
+        self._flow = replace(seen, cool_until_ms=max(seen.cool_until_ms, cool_until_ms))
+
+    def _take_start(self, now_ms: int) -> int | None:
+        """The next start that is ours; those whose window is over are lost."""
+        while self._starts_ms:
+            start_ms = self._starts_ms.pop()
+            if now_ms < (start_ms // WINDOW_MS + 1) * WINDOW_MS:
+                return max(start_ms, now_ms)
+        return None
+
+    def _spread(self, tokens: Tokens, now_ms: int) -> list[int]:
+        """Start times, the latest first: evenly over each window, beginning at a place that differs between workers."""
+        starts = []
+        for window, count in tokens.items():
+            begins_ms = max(now_ms, window * WINDOW_MS)
+            width_ms = ((window + 1) * WINDOW_MS - begins_ms) / count
+            phase = self._rng.random()
+            starts += [int(begins_ms + (index + phase) * width_ms) for index in range(count)]
+        return sorted(starts, reverse=True)
+
+    def _return_tokens(self) -> None:
+        unused = Counter(start_ms // WINDOW_MS for start_ms in self._starts_ms)
+        self._starts_ms = []
+        now_ms = self._now_ms()
+        unused = Counter({window: count for window, count in unused.items() if window * WINDOW_MS > now_ms})
+        if unused:
+            self._pending += Tally(unused=unused)
+
+    async def _sleep_until(self, moment_ms: int) -> None:
+        while (left_ms := moment_ms - self._now_ms()) > 0:
+            await asyncio.sleep(left_ms / 1_000)

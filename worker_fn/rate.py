@@ -1,0 +1,77 @@
+"""The shared rate, as arithmetic: how many calls of each second have been given away, and to whom more may go. Pure.
+
+Time is cut into windows of one second. A lease takes tokens out of the present window and of those to come, each
+window's up to its quota; a token is good for starting one call within its window. So however many workers lease, in
+whatever order, no second ever holds more calls than the rate allows, and a batch needs one lease.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+
+WINDOW_MS = 1_000
+
+HEADROOM = 0.96
+"""Share of the partner's rate that is used: the rest is for calls that are on their way longer than their neighbours.
+"""
+
+Tokens = Mapping[int, int]
+"""Window (seconds since the epoch) -> number of calls that may start in it."""
+
+
+def quota(window: int, limit: float) -> int:
+    """Calls that may start in a window at `limit` calls a second; fractions add up over the windows, never ahead of
+    time.
+    """
+    used = limit * HEADROOM
+    return math.floor((window + 1) * used) - math.floor(window * used)
+
+
+def lease(
+    granted: Tokens, *, limit: float, now_ms: int, until_ms: int, wanted: int, most_a_window: int
+) -> tuple[dict[int, int], dict[int, int]]:
+    """Give out up to `wanted` tokens of the windows from now to `until_ms`; returns the new books and the tokens.
+
+    `most_a_window` is what the worker can use of one window (its connections over the partner's latency): what it could
+    not use would be lost to the others.
+    """
+    books, tokens, missing = current(granted, now_ms), dict[int, int](), wanted
+    for window in windows(now_ms, until_ms):
+        if missing <= 0:
+            break
+        free = quota(window, limit) - books.get(window, 0)
+        begun_ms = now_ms - window * WINDOW_MS
+        if begun_ms > 0:  # the present window: what is left of it, so that its end does not hold all of its calls
+            free = min(free, math.ceil(quota(window, limit) * (1 - begun_ms / WINDOW_MS)))
+        taken = min(free, missing, max(1, most_a_window))
+        if taken > 0:
+            books[window] = books.get(window, 0) + taken
+            tokens[window] = taken
+            missing -= taken
+    return books, tokens
+
+
+def give_back(granted: Tokens, unused: Tokens, *, now_ms: int) -> dict[int, int]:
+    """Return tokens of windows that are still to come; the others are gone."""
+    books = current(granted, now_ms)
+    for window, count in unused.items():
+        if window * WINDOW_MS > now_ms and window in books:
+            books[window] = max(0, books[window] - count)
+    return {window: count for window, count in books.items() if count}
+
+
+def current(granted: Tokens, now_ms: int) -> dict[int, int]:
+    """The books without the windows that are over: refilling is forgetting them."""
+    return {window: count for window, count in granted.items() if (window + 1) * WINDOW_MS > now_ms}
+
+
+def windows(now_ms: int, until_ms: int) -> Iterator[int]:
+    """The windows that begin before `until_ms`, the present one first."""
+    yield from range(now_ms // WINDOW_MS, max(now_ms // WINDOW_MS + 1, math.ceil(until_ms / WINDOW_MS)))
+
+
+def first_free_ms(granted: Tokens, *, limit: float, now_ms: int, longest_ms: int) -> int:
+    """When a window with a free token begins, at most `longest_ms` from now."""
+    for window in windows(now_ms, now_ms + longest_ms):
+        if quota(window, limit) > granted.get(window, 0):
+            return max(now_ms, window * WINDOW_MS)
+    return now_ms + longest_ms

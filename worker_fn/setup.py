@@ -1,0 +1,82 @@
+"""A worker from its settings: everything real, made once for a Lambda environment."""
+
+import random
+import time
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from partners import load_partner
+from shared.errors import InvalidSettings
+from shared.queue import WorkerQueue
+from shared.state import DynamoState
+from worker_fn.drain import Worker
+from worker_fn.ends import Budgets
+from worker_fn.gates import Gates
+from worker_fn.http_client import HttpClient
+from worker_fn.logs import logger
+from worker_fn.settings import Settings
+from worker_fn.suspensions import Suspensions
+from worker_fn.threads import ThreadedClient, ThreadedQueue
+
+CONFIG = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 3})
+STATE_CONFIG = Config(connect_timeout=0.5, read_timeout=1, retries={"mode": "standard", "total_max_attempts": 2})
+"""Shorter: what can do without an answer does not wait long for it."""
+
+
+def build(settings: Settings) -> Worker:
+    """Make the worker. Raises InvalidSettings, also when a message could outlive its queue."""
+    sqs = boto3.client("sqs", config=CONFIG)
+    check_ages(settings, sqs)
+    partner = load_partner(settings.env)
+    rng = random.Random()  # noqa: S311 - jitter, not a secret
+    state = DynamoState(boto3.client("dynamodb", config=STATE_CONFIG), settings.state_table)
+    gates = Gates(state, partner.limits, share=1 / settings.max_concurrency, now_ms=now_ms, rng=rng)
+    client = HttpClient(
+        max_in_flight=settings.max_in_flight,
+        connect_timeout_s=settings.connect_timeout_s,
+        read_timeout_s=settings.read_timeout_s,
+    )
+    queue = WorkerQueue(
+        sqs,
+        queue_url=settings.queue_url,
+        dead_letter_url=settings.dead_letter_url,
+        parking_url=settings.parking_url,
+    )
+    return Worker(
+        partner=partner,
+        send=ThreadedClient(client, settings.max_in_flight).send,
+        queue=ThreadedQueue(queue),
+        state=state,
+        gates=gates,
+        suspensions=Suspensions(state, now_ms=now_ms, on_trouble=gates.trouble),
+        max_in_flight=settings.max_in_flight,
+        attempts=settings.attempts,
+        settle_reserve_s=settings.settle_reserve_s,
+        call_timeout_s=settings.connect_timeout_s + settings.read_timeout_s,
+        budgets=Budgets(settings.max_age_s, settings.erasure_max_age_s, settings.max_strikes),
+        in_groups=settings.fifo,
+        rng=rng,
+        log=_log,
+    )
+
+
+def check_ages(settings: Settings, sqs: Any) -> None:
+    """A message must reach the end of its age before the queue forgets it. Raises InvalidSettings."""
+    answer = sqs.get_queue_attributes(QueueUrl=settings.queue_url, AttributeNames=["MessageRetentionPeriod"])
+    retention_s = int(answer["Attributes"]["MessageRetentionPeriod"])
+    for name, age_s in (("MAX_AGE_S", settings.max_age_s), ("ERASURE_MAX_AGE_S", settings.erasure_max_age_s)):
+        if age_s + settings.visibility_margin_s > retention_s:
+            raise InvalidSettings(
+                f"{name} is {age_s:.0f} s and the queue forgets after {retention_s} s: a message must be dead-lettered "
+                f"before; choose at most {retention_s - settings.visibility_margin_s:.0f}"
+            )
+
+
+def _log(message: str, **fields: Any) -> None:
+    logger.warning(message, extra=fields)
+
+
+def now_ms() -> int:
+    return int(time.time() * 1_000)
