@@ -97,6 +97,7 @@ class Courier:
 
     async def deliver(self, lanes: Sequence[Lane]) -> None:
         """Send everything that may be sent in the time there is; outcomes stand in the items."""
+        self.gate.begin()
         self._unsent = sum(len(lane.items) for lane in lanes)
         bulk = any(item.delivery.merge is not None for lane in lanes for item in lane.items)
         crews: dict[object, list[Lane]] = {}

@@ -89,12 +89,19 @@ class Gate:
         self._starts_ms: list[int] = []
         """When the calls that were leased may start, the latest first."""
         self._lock = asyncio.Lock()
+        self._probing = False
+        self._probe_ended = asyncio.Event()
         self.latency_ms = 300.0
         """How long a call takes, smoothed: it bounds what is leased, since tokens that nobody can use are lost."""
 
     @property
     def flow(self) -> Flow:
         return self._flow
+
+    def begin(self) -> None:
+        """Forget what a batch left behind that ended before its time."""
+        self._probing = False
+        self._starts_ms = []
 
     async def admit(self, *, until_ms: int, wanted: int, in_flight: int) -> Go | Wait:
         """Return when a call may start, or with the time to come back at, if that is not before `until_ms`."""
@@ -110,7 +117,9 @@ class Gate:
                     if await self._still_free():
                         return Go()
                 case Wait(because=Because.BREAKER):
-                    return permit
+                    if not self._probing:
+                        return permit
+                    await self._probe_ended.wait()  # the probe is ours: its answer decides for the batch, too
                 case Wait(until_ms=wait_until_ms, because=because):
                     patience_ms = until_ms - now_ms if because is Because.RATE else PATIENCE_MS
                     if wait_until_ms - now_ms > patience_ms or wait_until_ms >= until_ms:
@@ -120,6 +129,9 @@ class Gate:
     def note(self, tally: Tally) -> None:
         """Remember what a call came to; our own next call knows it at once, the fleet with the next `report`."""
         self._pending += tally
+        if tally.probe is not None:
+            self._probing = False
+            self._probe_ended.set()
         if tally.cool_until_ms:
             self._flow = replace(self._flow, cool_until_ms=max(self._flow.cool_until_ms, tally.cool_until_ms))
 
@@ -154,6 +166,8 @@ class Gate:
         )
         permit = await self._lease(ask)
         if permit.probe:
+            self._probing = True
+            self._probe_ended.clear()
             return Go(probe=True)
         if permit.wait_until_ms is not None:
             return Wait(permit.wait_until_ms, permit.because or Because.RATE)
@@ -164,10 +178,13 @@ class Gate:
 
     async def _lease(self, ask: Ask) -> Permit:
         fresh = self._item is not None and ask.now_ms - self._seen_ms < FRESH_MS
-        if fresh and self._pending == NOTHING and self._flow.limit.per_second is None:
+        free = flows.block(self._flow, now_ms=ask.now_ms) is None and self._flow.limit.per_second is None
+        if fresh and free and self._pending == NOTHING:
             return Permit()  # no rate is known and nothing forbids: there is nothing to agree on
         if ask.now_ms < self._alone_until_ms:
             return self._lease_alone(ask)
+        if self._pending.probe is not None:
+            await self.report()
         tally, self._pending = self._pending, NOTHING
 
         def ask_again(flow: Flow) -> tuple[Flow, Permit]:

@@ -1,17 +1,21 @@
+import asyncio
 import json
 import random
-import threading
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from botocore.exceptions import ClientError
+import pytest
 
-from partners import Delivery, Partner
+from partners import Delivery, Limits, Partner, Result
+from shared.errors import QueueUnavailable, StateUnavailable
 from shared.firehose import EventProcessingRequest, Registration, Request
 from shared.message import Head, encode, to_json
+from shared.state import Conflict, Item
 from worker_fn.drain import Worker, drain
+from worker_fn.gates import Gates
 from worker_fn.http_client import Answer
+from worker_fn.settle import Report
+from worker_fn.suspensions import PROBE_EVERY_MS, Suspensions
 
 
 class Echo(Partner):
@@ -34,121 +38,257 @@ class Unordered(Echo):
     in_order = False
 
 
+class Merging(Echo):
+    """Takes up to three events in one call."""
+
+    limits = Limits(bulk_items=3)
+
+    def deliveries(self, request: Request) -> Iterable[Delivery]:
+        for delivery in super().deliveries(request):
+            yield Delivery(delivery.url, delivery.body, delivery.item, merge="bulk")
+
+    def merge(self, deliveries: Sequence[Delivery]) -> Delivery:
+        bodies = [json.loads(delivery.body) for delivery in deliveries]
+        return Delivery("https://partner.example/bulk", json.dumps(bodies).encode(), "bulk")
+
+    def read_response(self, deliveries: Sequence[Delivery], body: bytes) -> Sequence[Result] | None:
+        answers = json.loads(body)
+        return [Result(answer) for answer in answers] if answers else None
+
+
 class FakeQueue:
     def __init__(self, *, broken: bool = False) -> None:
         self.hidden: dict[str, int] = {}
         self.dead: list[tuple[str, Mapping[str, str]]] = []
+        self.parked: list[str] = []
         self.broken = broken
 
-    def hide(self, waits_s: Mapping[str, int]) -> None:
+    async def hide(self, waits_s: Mapping[str, int]) -> set[str]:
         if self.broken:
-            raise ClientError({"Error": {"Code": "ServiceUnavailable"}}, "ChangeMessageVisibilityBatch")
+            return set(waits_s)
         self.hidden.update(waits_s)
+        return set()
 
-    def dead_letter(self, body: str, attributes: Mapping[str, str]) -> None:
+    async def dead_letter(self, body: str, attributes: Mapping[str, str], group_id: str | None) -> None:
         if self.broken:
-            raise ClientError({"Error": {"Code": "ServiceUnavailable"}}, "SendMessage")
+            raise QueueUnavailable("down")
         self.dead.append((body, attributes))
+
+    async def park(self, record: Mapping[str, Any]) -> None:
+        if self.broken:
+            raise QueueUnavailable("down")
+        self.parked.append(record["messageId"])
+
+
+class FakeState:
+    """The state table as a dictionary; `down` makes every call fail."""
+
+    def __init__(self, *, down: bool = False) -> None:
+        self.items: dict[tuple[str, str], Item] = {}
+        self.down = down
+
+    def _check(self) -> None:
+        if self.down:
+            raise StateUnavailable("down")
+
+    async def read(self, pk: str, sk: str) -> Item:
+        self._check()
+        return self.items.get((pk, sk), Item())
+
+    async def swap(self, pk: str, sk: str, item: Item, value: Mapping[str, Any], *, expires_at: int | None) -> Item:
+        self._check()
+        current = self.items.get((pk, sk), Item())
+        if current.rev != item.rev:
+            raise Conflict(current)
+        self.items[pk, sk] = Item(item.rev + 1, json.loads(json.dumps(value)))
+        return self.items[pk, sk]
+
+    async def delete(self, pk: str, sk: str) -> None:
+        self._check()
+        self.items.pop((pk, sk), None)
+
+    async def listed(self, pk: str) -> dict[str, Item]:
+        self._check()
+        return {key[1]: item for key, item in self.items.items() if key[0] == pk}
+
+    def keys(self, pk: str) -> list[str]:
+        return [key[1] for key in self.items if key[0].startswith(pk)]
 
 
 class FakePartnerApi:
-    """Answers by what an event's name says: a status, or `timeout`; remembers what it got."""
+    """Answers by what an event's name says: a status, `timeout`, or the n-th of several; remembers what it got."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: "Clock") -> None:
         self.calls: list[tuple[str, str]] = []
+        self.bulks: list[list[str]] = []
         self.timeouts_s: list[float] = []
-        self.now, self.call_s = 0.0, 0.0
+        self.clock = clock
+        self.call_s = 0.0
         self.in_flight = self.most_in_flight = 0
-        self.lock = threading.Lock()
+        self.seen: dict[str, int] = {}
 
-    def send(self, delivery: Delivery, key: str, timeout_s: float) -> Answer:
-        event = json.loads(delivery.body)
-        with self.lock:
-            self.calls.append((event["id"], key))
-            self.timeouts_s.append(timeout_s)
-            self.now += self.call_s
-        name = event.get("name", "200")
+    async def send(self, delivery: Delivery, key: str, timeout_s: float) -> Answer:
+        content = json.loads(delivery.body)
+        self.timeouts_s.append(timeout_s)
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        await asyncio.sleep(0)
+        self.clock.now_s += self.call_s
+        self.in_flight -= 1
+        if isinstance(content, list):
+            return self._bulk(content)
+        self.calls.append((content["id"], key))
+        return self._answer(content)
+
+    def _answer(self, event: dict[str, Any]) -> Answer:
+        names = event.get("name", "200").split("|")
+        turn = self.seen[event["id"]] = self.seen.get(event["id"], -1) + 1
+        name = names[min(turn, len(names) - 1)]
         if name == "bad header":
             raise ValueError("canary@example.com")
-        if name == "timeout":
-            return Answer(fault="timeout")
+        if name in {"timeout", "connection"}:
+            return Answer(fault=name)
+        if name in {"poison", "rejected"}:
+            return Answer(400)
+        if name == "retry":
+            return Answer(503)
         status, _, retry_after = name.partition(" ")
-        return Answer(int(status), retry_after=retry_after or None, body=b"canary@example.com")
+        return Answer(int(status), retry_after=retry_after or None, body=b"[]")
+
+    def _bulk(self, events: list[dict[str, Any]]) -> Answer:
+        self.bulks.append([event["id"] for event in events])
+        if any(event["name"] == "poison" for event in events):
+            return Answer(400)
+        results = [event["name"] if event["name"] in ("retry", "rejected") else "delivered" for event in events]
+        return Answer(200, body=json.dumps(results).encode())
 
     @property
     def ids(self) -> list[str]:
         return [event_id for event_id, _ in self.calls]
 
 
-def record(number: int, names: list[str], *, receives: int = 1, message_id: str | None = None) -> dict[str, Any]:
+class Clock:
+    """Simulated time: a sleep moves it at once."""
+
+    def __init__(self) -> None:
+        self.now_s = 1_700_000_000.0
+
+    def time(self) -> float:
+        return self.now_s
+
+
+class Fleet:
+    """What a test sets up: a partner, a queue, a state table and workers that share them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, partner: Partner | None = None, **options: Any) -> None:
+        self.clock = Clock()
+        self.api = FakePartnerApi(self.clock)
+        self.queue = FakeQueue()
+        self.state = FakeState()
+        self.partner = partner or Echo()
+        self.options = {"max_in_flight": 4, "attempts": 1, **options}
+        self.worker = self.another()
+        real_sleep = asyncio.sleep
+
+        async def sleep(seconds: float) -> None:
+            self.clock.now_s += max(0.0, seconds)
+            await real_sleep(0)
+
+        monkeypatch.setattr("asyncio.sleep", sleep)
+
+    def another(self) -> Worker:
+        """Another Lambda environment of the same fleet."""
+
+        def now_ms() -> int:
+            return int(self.clock.now_s * 1_000)
+
+        rng = random.Random(1)
+        gates = Gates(self.state, self.partner.limits, share=0.1, now_ms=now_ms, rng=rng)
+        return Worker(
+            partner=self.partner,
+            send=self.api.send,
+            queue=self.queue,
+            state=self.state,
+            gates=gates,
+            suspensions=Suspensions(self.state, now_ms=now_ms, on_trouble=gates.trouble),
+            settle_reserve_s=5.0,
+            call_timeout_s=13.0,
+            clock=self.clock.time,
+            rng=rng,
+            **self.options,
+        )
+
+    def run(self, *records: dict[str, Any], time_s: float = 60.0, worker: Worker | None = None) -> Report:
+        ends_s = self.clock.now_s + time_s
+        return asyncio.run(drain(list(records), worker or self.worker, lambda: ends_s - self.clock.now_s))
+
+    def letters(self) -> list[tuple[str, str]]:
+        return [(attributes["reason"], attributes.get("error", "")) for _, attributes in self.queue.dead]
+
+
+@pytest.fixture
+def fleet(monkeypatch: pytest.MonkeyPatch) -> Fleet:
+    return Fleet(monkeypatch)
+
+
+def record(
+    number: int, names: list[str], *, receives: int = 1, account: int = 7, kind: str = "events", **more: Any
+) -> dict[str, Any]:
     """An SQS record of a request whose events are named as given."""
     events = [{"type": "custom_event", "id": f"{number}.{i}", "name": name} for i, name in enumerate(names)]
-    request_id = message_id or f"r-{number}"
-    request = {"type": "event_processing_request", "id": request_id, "account": {"account_id": 7}, "events": events}
-    [body] = encode(Head(request_id, "event_processing_request", "7", 1), to_json(request))
-    return raw_record(number, body, receives=receives)
+    request_id = f"r-{number}"
+    request = {
+        "type": "event_processing_request",
+        "id": request_id,
+        "account": {"account_id": account},
+        "events": events,
+    }
+    head = Head(request_id, "event_processing_request", str(account), more.pop("received_at_ms", 1_700_000_000_000))
+    [body] = encode(head, to_json(request))
+    return raw_record(number, body, receives=receives, **more)
 
 
-def raw_record(number: int, body: str, *, receives: int = 1) -> dict[str, Any]:
+def raw_record(number: int, body: str, *, receives: int = 1, group: str | None = None) -> dict[str, Any]:
+    attributes = {"ApproximateReceiveCount": str(receives), "ApproximateFirstReceiveTimestamp": "1700000000000"}
+    if group:
+        attributes["MessageGroupId"] = group
     return {
         "messageId": f"m-{number}",
         "receiptHandle": f"h-{number}",
         "body": body,
-        "attributes": {"ApproximateReceiveCount": str(receives), "ApproximateFirstReceiveTimestamp": "1700000000000"},
+        "attributes": attributes,
     }
 
 
-def worker(
-    api: FakePartnerApi, queue: FakeQueue, partner: Partner | None = None, *, max_in_flight: int = 4, attempts: int = 1
-) -> Worker:
-    return Worker(
-        partner=partner or Echo(),
-        send=api.send,
-        queue=queue,
-        max_in_flight=max_in_flight,
-        attempts=attempts,
-        settle_reserve_s=5.0,
-        call_timeout_s=13.0,
-        wall_clock=lambda: 1_700_000_000.0,
-        sleep=lambda _: None,
-        rng=random.Random(1),
-    )
-
-
-def run(records: list[dict[str, Any]], **options: Any) -> tuple[FakePartnerApi, FakeQueue, Any]:
-    api, queue = FakePartnerApi(), options.pop("queue", None) or FakeQueue()
-    report = drain(records, worker(api, queue, **options), lambda: 60.0)
-    return api, queue, report
-
-
-def test_delivered_messages_leave_the_queue() -> None:
-    """Everything arrived: nothing is reported, nothing is dead-lettered."""
-    api, queue, report = run([record(1, ["200", "204"]), record(2, ["201"])])
-    assert sorted(api.ids) == ["1.0", "1.1", "2.0"]
-    assert (report.failures, queue.dead, queue.hidden) == ([], [], {})
+def test_delivered_messages_leave_the_queue(fleet: Fleet) -> None:
+    """Everything arrived: nothing is reported, nothing is dead-lettered, nothing is remembered."""
+    report = fleet.run(record(1, ["200", "204"]), record(2, ["201"]))
+    assert sorted(fleet.api.ids) == ["1.0", "1.1", "2.0"]
+    assert (report.failures, fleet.queue.dead, fleet.queue.hidden) == ([], [], {})
     assert report.delivered == 2
+    assert fleet.state.keys("message#") == []
 
 
-def test_message_that_must_wait_is_hidden_and_reported() -> None:
+def test_message_that_must_wait_is_hidden_and_reported(fleet: Fleet) -> None:
     """A partner that is down sends the message back to the queue for a while; its neighbours are delivered."""
-    _, queue, report = run([record(1, ["503"]), record(2, ["200"]), record(3, ["timeout"])])
+    report = fleet.run(record(1, ["503"]), record(2, ["200"]), record(3, ["timeout"]))
     assert report.failures == ["m-1", "m-3"]
-    assert set(queue.hidden) == {"h-1", "h-3"}
-    assert all(wait >= 1 for wait in queue.hidden.values())
-    assert queue.dead == []
+    assert set(fleet.queue.hidden) == {"h-1", "h-3"}
+    assert all(wait >= 1 for wait in fleet.queue.hidden.values())
+    assert fleet.queue.dead == []
 
 
-def test_retry_after_is_the_least_that_a_message_waits() -> None:
+def test_retry_after_is_the_least_that_a_message_waits(fleet: Fleet) -> None:
     """The partner's own wish decides when the message comes back."""
-    _, queue, _ = run([record(1, ["429 120"])])
-    assert queue.hidden["h-1"] >= 120
+    fleet.run(record(1, ["429 120"]))
+    assert fleet.queue.hidden["h-1"] >= 120
 
 
-def test_refused_message_is_dead_lettered_with_a_reason() -> None:
+def test_refused_message_is_dead_lettered_with_a_reason(fleet: Fleet) -> None:
     """A 4xx goes to the dead-letter queue, body unchanged, with what an operator needs to know."""
     refused = record(1, ["200", "422", "200"])
-    api, queue, report = run([refused])
-    [(body, attributes)] = queue.dead
+    report = fleet.run(refused)
+    [(body, attributes)] = fleet.queue.dead
     assert body == refused["body"]
     assert attributes == {
         "reason": "rejected",
@@ -161,127 +301,311 @@ def test_refused_message_is_dead_lettered_with_a_reason() -> None:
         "type": "event_processing_request",
     }
     assert report.failures == []
-    assert api.ids == ["1.0", "1.1", "1.2"]
+    assert fleet.api.ids == ["1.0", "1.1", "1.2"]
 
 
-def test_unauthorized_has_its_own_reason() -> None:
-    """401 and 403 speak of the customer's credentials, not of the message."""
-    _, queue, _ = run([record(1, ["401"]), record(2, ["403"]), record(3, ["400", "401"])])
-    assert [attributes["reason"] for _, attributes in queue.dead] == ["unauthorized"] * 3
-
-
-def test_undecodable_message_is_dead_lettered_and_its_neighbours_delivered() -> None:
+def test_undecodable_message_is_dead_lettered_and_its_neighbours_delivered(fleet: Fleet) -> None:
     """A body that is not ours does not stop a batch."""
-    api, queue, report = run([raw_record(1, "poison"), record(2, ["200"])])
-    [(body, attributes)] = queue.dead
+    report = fleet.run(raw_record(1, "poison"), record(2, ["200"]))
+    [(body, attributes)] = fleet.queue.dead
     assert (body, attributes["reason"]) == ("poison", "undecodable")
-    assert (api.ids, report.failures) == (["2.0"], [])
+    assert (fleet.api.ids, report.failures) == (["2.0"], [])
 
 
-def test_unmappable_message_tells_where_but_not_what() -> None:
+def test_unmappable_message_tells_where_but_not_what(fleet: Fleet) -> None:
     """When the partner's code raises, the dead letter names the place in the code and nothing of the payload."""
-    _, queue, report = run([record(1, ["boom"]), record(2, ["200"])])
-    [(_, attributes)] = queue.dead
+    report = fleet.run(record(1, ["boom"]), record(2, ["200"]))
+    [(_, attributes)] = fleet.queue.dead
     assert attributes["reason"] == "unmappable"
     assert attributes["error"].startswith("KeyError in test_drain.py:")
     assert "canary" not in json.dumps(attributes)
     assert report.delivered == 1
 
 
-def test_request_that_is_none_is_unmappable() -> None:
+def test_request_that_is_none_is_unmappable(fleet: Fleet) -> None:
     """A message whose payload is no request of mParticle's is dead-lettered by its field."""
     [body] = encode(Head("r", "event_processing_request", None, 1), b'{"type":"new_request"}')
-    _, queue, _ = run([raw_record(1, body)])
-    assert (queue.dead[0][1]["reason"], queue.dead[0][1]["error"].split(":")[0]) == ("unmappable", "type")
+    fleet.run(raw_record(1, body))
+    [(reason, error)] = fleet.letters()
+    assert (reason, error.split(":")[0]) == ("unmappable", "type")
 
 
-def test_call_that_http_has_no_form_for_is_unmappable() -> None:
+def test_call_that_http_has_no_form_for_is_unmappable(fleet: Fleet) -> None:
     """A header that can not be sent is the mapping's fault and never leaves."""
-    _, queue, _ = run([record(1, ["bad header"])])
-    assert queue.dead[0][1]["reason"] == "unmappable"
-    assert "canary" not in json.dumps(queue.dead[0][1])
+    fleet.run(record(1, ["bad header"]))
+    assert fleet.queue.dead[0][1]["reason"] == "unmappable"
+    assert "canary" not in json.dumps(fleet.queue.dead[0][1])
 
 
-def test_order_within_a_message_is_kept() -> None:
+def test_order_within_a_message_is_kept(fleet: Fleet) -> None:
     """What must wait holds back what is behind it in the same message."""
-    api, _, report = run([record(1, ["200", "503", "200"])])
-    assert api.ids == ["1.0", "1.1"]
+    report = fleet.run(record(1, ["200", "503", "200"]))
+    assert fleet.api.ids == ["1.0", "1.1"]
     assert report.failures == ["m-1"]
 
 
-def test_unordered_partner_sends_past_a_wait() -> None:
+def test_unordered_partner_sends_past_a_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where order does not matter, one wait does not hold back the others."""
-    api, _, report = run([record(1, ["200", "503", "200"])], partner=Unordered())
-    assert sorted(api.ids) == ["1.0", "1.1", "1.2"]
+    fleet = Fleet(monkeypatch, Unordered())
+    report = fleet.run(record(1, ["200", "503", "200"]))
+    assert sorted(fleet.api.ids) == ["1.0", "1.1", "1.2"]
     assert report.failures == ["m-1"]
 
 
-def test_waiting_comes_before_refusal() -> None:
+def test_waiting_comes_before_refusal(fleet: Fleet) -> None:
     """A message with a refused and a waiting delivery waits: it is judged when all of it was answered."""
-    _, queue, report = run([record(1, ["400", "503"])])
-    assert (report.failures, queue.dead) == (["m-1"], [])
+    report = fleet.run(record(1, ["400", "503"]))
+    assert (report.failures, fleet.queue.dead) == (["m-1"], [])
 
 
-def test_failing_settle_calls_lose_nothing() -> None:
+def test_refusal_is_remembered_until_the_rest_is_delivered(fleet: Fleet) -> None:
+    """The refused delivery is not sent again when its message comes back, and still decides its end."""
+    fleet.run(record(1, ["400", "503|200"]))
+    fleet.clock.now_s += 60
+    fleet.run(record(1, ["400", "503|200"], receives=2))
+    assert fleet.api.ids == ["1.0", "1.1", "1.1"]
+    assert fleet.letters() == [("rejected", "HTTP 400 for 1 of 2 deliveries")]
+
+
+def test_failing_settle_calls_lose_nothing(fleet: Fleet) -> None:
     """With SQS down, every message that is not delivered is reported, so Lambda leaves it in the queue."""
-    records = [record(1, ["200"]), record(2, ["503"]), record(3, ["400"]), raw_record(4, "poison")]
-    _, _, report = run(records, queue=FakeQueue(broken=True))
+    fleet.queue.broken = True
+    report = fleet.run(record(1, ["200"]), record(2, ["503"]), record(3, ["400"]), raw_record(4, "poison"))
     assert sorted(report.failures) == ["m-2", "m-3", "m-4"]
     assert report.unsettled == 3
 
 
-def test_keys_are_stable_and_distinct() -> None:
+def test_keys_are_stable_and_distinct(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same message sent again has the same Idempotency-Keys; every delivery has its own."""
-    api, _, _ = run([record(1, ["200", "200"]), record(2, ["200"])], max_in_flight=1)
-    again, _, _ = run([record(1, ["200", "200"]), record(2, ["200"])], max_in_flight=1)
-    assert api.calls == again.calls
-    assert len({key for _, key in api.calls}) == 3
+    first, second = Fleet(monkeypatch, max_in_flight=1), Fleet(monkeypatch, max_in_flight=1)
+    for fleet in (first, second):
+        fleet.run(record(1, ["200", "200"]), record(2, ["200"]))
+    assert first.api.calls == second.api.calls
+    assert len({key for _, key in first.api.calls}) == 3
 
 
-def test_repeated_item_gets_a_key_of_its_own() -> None:
+def test_repeated_item_gets_a_key_of_its_own(fleet: Fleet) -> None:
     """Two events with one id in a request are two deliveries, not a duplicate."""
     duplicated = record(1, ["200", "200"])
     envelope = json.loads(duplicated["body"])
     for event in envelope["payload"]["events"]:
         event["id"] = "same"
-    api, _, _ = run([{**duplicated, "body": json.dumps(envelope)}])
-    assert len({key for _, key in api.calls}) == 2
+    fleet.run({**duplicated, "body": json.dumps(envelope)})
+    assert len({key for _, key in fleet.api.calls}) == 2
 
 
-def test_sending_stops_in_time_to_settle() -> None:
+def test_sending_stops_in_time_to_settle(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls stop when the time left is what settling needs; what was not sent comes back soon and unharmed."""
-    api, queue = FakePartnerApi(), FakeQueue()
-    api.call_s = 4.0
-    report = drain([record(n, ["200"]) for n in range(10)], worker(api, queue, max_in_flight=1), lambda: 20.0 - api.now)
-    assert api.now <= 20.0 - 5.0 + 4.0
+    fleet = Fleet(monkeypatch, max_in_flight=1)
+    fleet.api.call_s = 4.0
+    started_s = fleet.clock.now_s
+    report = fleet.run(*(record(n, ["200"]) for n in range(10)), time_s=20.0)
+    assert fleet.clock.now_s - started_s <= 20.0 - 5.0 + 4.0
     assert 0 < report.delivered < 10
     assert report.waiting == 10 - report.delivered
-    assert set(queue.hidden.values()) == {1}
-    assert queue.dead == []
+    assert set(fleet.queue.hidden.values()) == {1}
+    assert fleet.queue.dead == []
 
 
-def test_call_gets_no_more_time_than_there_is() -> None:
+def test_call_gets_no_more_time_than_there_is(fleet: Fleet) -> None:
     """The time-out of a call ends before the time that is kept back for settling."""
-    api, queue = FakePartnerApi(), FakeQueue()
-    drain([record(1, ["200"])], worker(api, queue), lambda: 9.0)
-    assert api.timeouts_s == [4.0]
+    fleet.run(record(1, ["200"]), time_s=9.0)
+    assert fleet.api.timeouts_s == [4.0]
 
 
-def test_calls_in_flight_are_bounded() -> None:
+def test_calls_in_flight_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Never more calls at once than MAX_IN_FLIGHT, and as many where there is work for them."""
-    api, queue = FakePartnerApi(), FakeQueue()
-    full = threading.Barrier(3, timeout=10)
-
-    def send(delivery: Delivery, key: str, timeout_s: float) -> Answer:
-        with api.lock:
-            api.in_flight += 1
-            api.most_in_flight = max(api.most_in_flight, api.in_flight)
-        full.wait()  # passes only when three calls are in flight at once
-        with api.lock:
-            api.in_flight -= 1
-        return Answer(200)
-
-    three = replace(worker(api, queue, max_in_flight=3), send=send)
-    report = drain([record(n, ["200"]) for n in range(9)], three, lambda: 60.0)
+    fleet = Fleet(monkeypatch, max_in_flight=3)
+    report = fleet.run(*(record(n, ["200"]) for n in range(9)))
     assert report.delivered == 9
-    assert api.most_in_flight == 3
+    assert fleet.api.most_in_flight == 3
+
+
+def test_message_is_resumed_where_it_stopped(fleet: Fleet) -> None:
+    """What was delivered before the trouble is not delivered again when the message comes back."""
+    fleet.run(record(1, ["200", "200", "503|200", "200"]))
+    assert fleet.api.ids == ["1.0", "1.1", "1.2"]
+    fleet.clock.now_s += 60
+    report = fleet.run(record(1, ["200", "200", "503|200", "200"], receives=2), worker=fleet.another())
+    assert fleet.api.ids == ["1.0", "1.1", "1.2", "1.2", "1.3"]
+    assert report.delivered == 1
+    assert fleet.state.keys("message#") == []
+
+
+def test_without_the_state_table_messages_are_delivered_all_the_same(fleet: Fleet) -> None:
+    """The state table can be out of reach: deliveries go on, at least once, and the trouble is counted."""
+    fleet.state.down = True
+    report = fleet.run(record(1, ["200"]), record(2, ["200", "503"]), record(3, ["200"], receives=4))
+    assert sorted(fleet.api.ids) == ["1.0", "2.0", "2.1", "3.0"]
+    assert report.delivered == 2
+    assert report.state_trouble > 0
+
+
+def test_waiting_is_no_attempt(fleet: Fleet) -> None:
+    """A cool-down sends nothing and uses up nothing but time: the message may wait as often as it has to."""
+    fleet.run(record(1, ["429 600"]))
+    for receives in range(2, 60):
+        fleet.clock.now_s += 5
+        report = fleet.run(record(1, ["429 600"], receives=receives), record(2, ["200"]))
+        assert sorted(report.failures) == ["m-1", "m-2"]
+    assert fleet.api.ids == ["1.0"]
+    assert fleet.queue.dead == []
+
+
+def test_message_that_is_too_old_is_dead_lettered(fleet: Fleet) -> None:
+    """A message that would have to wait beyond its age goes to the dead-letter queue, after a last try."""
+    old_ms = 1_700_000_000_000 - 73 * 3_600_000
+    fleet.run(record(1, ["503"], received_at_ms=old_ms), record(2, ["200"], received_at_ms=old_ms))
+    assert fleet.letters() == [("too_old", "HTTP 503 after 73 hours")]
+    assert sorted(fleet.api.ids) == ["1.0", "2.0"]
+
+
+def test_message_that_alone_fails_again_and_again_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message on which the partner fails while it takes others is dead-lettered when its strikes are used up."""
+    fleet = Fleet(monkeypatch)
+    receives = 0
+    while not fleet.queue.dead:
+        receives += 1
+        fleet.clock.now_s += 60
+        fleet.run(record(100 + receives, ["200"]), record(1, ["500"], receives=receives))
+        assert receives < 60
+    [(reason, error)] = fleet.letters()
+    assert reason == "rejected"
+    assert error.startswith("HTTP 500 50 times")
+
+
+def test_partner_that_fails_on_everything_costs_no_message_its_strikes(fleet: Fleet) -> None:
+    """While the partner takes nothing, no message is to blame."""
+    for receives in range(1, 80):
+        fleet.clock.now_s += 900
+        fleet.run(record(1, ["500"], receives=receives, received_at_ms=int(fleet.clock.now_s * 1_000)))
+    assert fleet.queue.dead == []
+
+
+def test_first_refused_credentials_suspend_the_account(fleet: Fleet) -> None:
+    """After a 401 the account's messages are parked; one stays as the probe; other customers are served."""
+    report = fleet.run(*(record(n, ["401"]) for n in range(5)), record(9, ["200"], account=8))
+    assert report.delivered == 1
+    assert len(fleet.queue.parked) == 4
+    assert len(report.failures) == 1
+    assert fleet.state.keys("suspended") == ["7"]
+    assert fleet.queue.dead == []
+    calls = len(fleet.api.calls)
+    fleet.clock.now_s += 10
+    fleet.run(record(20, ["200"]), worker=fleet.another())
+    assert (len(fleet.api.calls), fleet.queue.parked[-1]) == (calls, "m-20")
+
+
+def test_probe_that_arrives_clears_the_account(fleet: Fleet) -> None:
+    """Once the credentials work, the account is served again and its parked messages are asked for."""
+    fleet.run(record(1, ["401|200"]))
+    fleet.clock.now_s += PROBE_EVERY_MS / 1_000 + 1
+    report = fleet.run(record(1, ["401|200"], receives=2))
+    assert report.delivered == 1
+    assert fleet.state.keys("suspended") == []
+    assert fleet.state.keys("partner") == ["flow", "sweep"] or "sweep" in fleet.state.keys("partner")
+    assert fleet.run(record(2, ["200"])).delivered == 1
+
+
+def test_probe_waits_for_its_time(fleet: Fleet) -> None:
+    """Between two probes the partner hears nothing of the account."""
+    fleet.run(record(1, ["401"]))
+    fleet.clock.now_s += 10
+    report = fleet.run(record(1, ["401"], receives=2))
+    assert len(fleet.api.calls) == 1
+    assert report.failures == ["m-1"]
+    assert fleet.queue.hidden["h-1"] >= PROBE_EVERY_MS / 1_000 - 11
+
+
+def test_unauthorized_without_an_account_is_dead_lettered(fleet: Fleet) -> None:
+    """Where there is no account to suspend, nobody could clear it: the message says why it could not be sent."""
+    bare = record(1, ["401"])
+    envelope = json.loads(bare["body"])
+    envelope["account_id"] = None
+    fleet.run({**bare, "body": json.dumps(envelope)})
+    assert fleet.letters()[0][0] == "unauthorized"
+
+
+def test_refused_credentials_do_not_open_the_breaker(fleet: Fleet) -> None:
+    """A customer's wrong key says nothing of the partner."""
+    fleet.run(*(record(n, ["401"], account=n) for n in range(40)))
+    assert fleet.worker.gates.partner.flow.breaker.is_open is False
+
+
+def test_outage_opens_the_breaker_for_the_whole_fleet(fleet: Fleet) -> None:
+    """After enough faults nobody calls: another worker's messages wait without a call."""
+    fleet.run(*(record(n, ["503"]) for n in range(30)))
+    calls = len(fleet.api.calls)
+    assert calls < 30
+    report = fleet.run(*(record(n, ["200"]) for n in range(50, 60)), worker=fleet.another())
+    assert len(fleet.api.calls) == calls
+    assert len(report.failures) == 10
+    assert fleet.queue.dead == []
+
+
+def test_one_probe_closes_the_breaker(fleet: Fleet) -> None:
+    """When the pause is over one call goes; when it arrives, everybody's do."""
+    fleet.run(*(record(n, ["503"]) for n in range(30)))
+    calls = len(fleet.api.calls)
+    fleet.clock.now_s += 6
+    report = fleet.run(*(record(n, ["200"]) for n in range(50, 60)))
+    assert len(fleet.api.calls) == calls + 10
+    assert report.delivered == 10
+
+
+def test_failed_probe_keeps_the_breaker_open(fleet: Fleet) -> None:
+    """A probe that fails is the only call until the next, longer pause is over."""
+    fleet.run(*(record(n, ["503"]) for n in range(30)))
+    calls = len(fleet.api.calls)
+    fleet.clock.now_s += 6
+    fleet.run(*(record(n, ["503"]) for n in range(50, 60)))
+    assert len(fleet.api.calls) == calls + 1
+    fleet.clock.now_s += 6
+    fleet.run(*(record(n, ["503"]) for n in range(50, 60)), worker=fleet.another())
+    assert len(fleet.api.calls) == calls + 1
+
+
+def test_deliveries_of_many_messages_travel_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Items of one account go in as few calls as the partner's limit allows; another account's go apart."""
+    fleet = Fleet(monkeypatch, Merging())
+    report = fleet.run(*(record(n, ["200", "200"]) for n in range(3)), record(9, ["200", "200"], account=8))
+    assert sorted(len(bulk) for bulk in fleet.api.bulks) == [2, 3, 3]
+    assert report.delivered == 4
+
+
+def test_poison_item_is_isolated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bulk call that is refused is halved until the culprit is alone; its neighbours arrive once."""
+    fleet = Fleet(monkeypatch, Merging())
+    report = fleet.run(record(1, ["200"]), record(2, ["poison"]), record(3, ["200"]))
+    assert report.delivered == 2
+    assert fleet.letters()[0][0] == "rejected"
+    arrived = [event_id for bulk in fleet.api.bulks for event_id in bulk if "2.0" not in bulk] + fleet.api.ids
+    assert sorted(event_id for event_id in arrived if event_id != "2.0") == ["1.0", "3.0"]
+
+
+def test_answers_inside_a_bulk_call_are_taken_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each item has its own end, whatever the others' were; what arrived is not sent again."""
+    fleet = Fleet(monkeypatch, Merging())
+    report = fleet.run(record(1, ["200"]), record(2, ["rejected"]), record(3, ["200", "retry"]))
+    assert report.delivered == 1
+    assert fleet.letters()[0][0] == "rejected"
+    assert report.failures == ["m-3"]
+    fleet.clock.now_s += 60
+    fleet.run(record(3, ["200", "200"], receives=2))
+    assert fleet.api.ids[-1:] == ["3.1"] or fleet.api.bulks[-1] == ["3.1"]
+
+
+def test_fifo_group_waits_behind_its_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a FIFO queue a failure holds back its own group, in order; other groups go on."""
+    fleet = Fleet(monkeypatch, in_groups=True)
+    report = fleet.run(record(1, ["503"], group="a"), record(2, ["200"], group="a"), record(3, ["200"], group="b"))
+    assert sorted(fleet.api.ids) == ["1.0", "3.0"]
+    assert report.failures == ["m-1", "m-2"]
+
+
+def test_fifo_refusal_lets_its_group_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message that will never be taken does not block its group."""
+    fleet = Fleet(monkeypatch, in_groups=True)
+    report = fleet.run(record(1, ["400"], group="a"), record(2, ["200"], group="a"))
+    assert fleet.api.ids == ["1.0", "2.0"]
+    assert (report.delivered, report.failures) == (1, [])

@@ -1,9 +1,11 @@
+import asyncio
 import random
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from worker_fn.classify import Outcome, Verdict
+from worker_fn.flow import Because
 from worker_fn.retry import FIRST_BACK_OFF_S, LONGEST_BACK_OFF_S, LONGEST_PAUSE_S, back_off_s, send_with_retries
 
 RETRY = Outcome(Verdict.RETRY, 503)
@@ -16,23 +18,29 @@ class Partner:
     def __init__(self, *outcomes: Outcome, time_s: float = 60.0) -> None:
         self.outcomes = list(outcomes)
         self.left_s = time_s
+        self.calls = 0
         self.slept: list[float] = []
 
-    def attempt(self) -> Outcome:
+    async def attempt(self) -> Outcome:
+        self.calls += 1
         return self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
 
-    def sleep(self, seconds: float) -> None:
+    async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.left_s -= seconds
 
     def send(self, attempts: int = 3) -> tuple[Outcome, int]:
-        return send_with_retries(
-            self.attempt,
-            attempts=attempts,
-            remaining_s=lambda: self.left_s,
-            rng=random.Random(1),
-            sleep=self.sleep,
+        rng = random.Random(1)
+        outcome = asyncio.run(
+            send_with_retries(
+                self.attempt,
+                attempts=attempts,
+                remaining_s=lambda: self.left_s,
+                jitter=lambda bound: rng.uniform(0, bound),
+                sleep=self.sleep,
+            )
         )
+        return outcome, self.calls
 
 
 def test_success_is_not_repeated() -> None:
@@ -73,6 +81,13 @@ def test_short_retry_after_is_obeyed() -> None:
     partner = Partner(Outcome(Verdict.RETRY, 429, retry_after_s=2.0), DONE)
     assert partner.send() == (DONE, 2)
     assert partner.slept[0] >= 2.0
+
+
+def test_call_that_was_not_allowed_is_not_repeated() -> None:
+    """Where no call may be made now, asking again at once is no use."""
+    held = Outcome(Verdict.RETRY, because=Because.BREAKER)
+    partner = Partner(held)
+    assert partner.send() == (held, 1)
 
 
 def test_no_pause_outlasts_the_invocation() -> None:

@@ -3,7 +3,12 @@ import pytest
 from shared.errors import InvalidSettings
 from worker_fn.settings import Settings
 
-ENV = {"QUEUE_URL": "https://sqs/1/q", "DLQ_URL": "https://sqs/1/d"}
+ENV = {
+    "QUEUE_URL": "https://sqs/1/q",
+    "DLQ_URL": "https://sqs/1/d",
+    "PARKING_QUEUE_URL": "https://sqs/1/p",
+    "STATE_TABLE": "state",
+}
 
 
 def test_defaults_need_only_the_queues() -> None:
