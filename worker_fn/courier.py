@@ -97,7 +97,9 @@ class Courier:
 
     async def deliver(self, lanes: Sequence[Lane]) -> None:
         """Send everything that may be sent in the time there is; outcomes stand in the items."""
-        self.gate.begin()
+        gates = [self.gate, *filter(None, map(self.account_gates, {lane.account_id for lane in lanes}))]
+        for gate in gates:
+            gate.begin()
         self._unsent = sum(len(lane.items) for lane in lanes)
         bulk = any(item.delivery.merge is not None for lane in lanes for item in lane.items)
         crews: dict[object, list[Lane]] = {}
@@ -106,10 +108,7 @@ class Courier:
         async with asyncio.TaskGroup() as tasks:
             for crew in crews.values():
                 tasks.create_task(self._run(crew, bulk=bulk))
-        await self.gate.report(last=True)
-        for account_id in {lane.account_id for lane in lanes}:
-            if gate := self.account_gates(account_id):
-                await gate.report(last=True)
+        await asyncio.gather(*(gate.report(last=True) for gate in gates))
 
     async def _run(self, crew: list[Lane], *, bulk: bool) -> None:
         """Send the heads of some lanes, then what is behind them, until nothing is left or everything waits."""
@@ -245,7 +244,6 @@ class Courier:
 
     def _learn(self, outcome: Outcome, answer: Answer, account_gate: Gate | None, *, took_ms: int, probe: bool) -> None:
         """Note what an answer says of the partner as a whole, and of the account where its limits are by account."""
-        self.gate.latency_ms += 0.2 * (took_ms - self.gate.latency_ms)
         cool_until_ms = 0
         if outcome.retry_after_s is not None:
             until_ms = flows.cool_until_ms(outcome.retry_after_s, now_ms=self.now_ms())
@@ -259,11 +257,12 @@ class Courier:
             refused=int(pushed_back),
             faults=int(fault),
             timeouts=int(answer.fault == "timeout"),
+            took_ms=took_ms,
             cool_until_ms=cool_until_ms,
         )
         if account_gate is not None and pushed_back:  # the limit that was hit is the account's
             account_gate.note(tally)
-            tally = Tally(delivered=1)
+            tally = Tally(delivered=1, took_ms=took_ms)
         elif account_gate is not None:
             account_gate.note(Tally(delivered=1))
         if probe:

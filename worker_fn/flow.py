@@ -19,6 +19,14 @@ LONGEST_COOL_DOWN_S = 12 * 3_600.0
 """As long as a message may be hidden. What asks for more is obeyed up to here."""
 ABSURD_RETRY_AFTER_S = 7 * 24 * 3_600.0
 """A Retry-After of over a week is a mistake, not a wish: it is not obeyed."""
+LONG_COOL_DOWN_MS = 60_000
+"""From here on a cool-down stops the intake, as an open breaker does: it takes about so long to stop it and start it
+again.
+"""
+LONGEST_LINE_MS = 300_000
+"""How far ahead an account's messages are given a time to come back: its rate times that is what it has in flight at
+most.
+"""
 HEALTHY_MS = 600_000
 """A partner that took a call in the last ten minutes is not down: what it answers to another call is about that call.
 """
@@ -44,6 +52,10 @@ class Flow:
     cool_until_ms: int = 0
     delivered_ms: int = 0
     """When a call was last delivered."""
+    latency_ms: float = 0.0
+    """How long a call takes, smoothed; 0 while nobody knows."""
+    booked_ms: int = 0
+    """Up to when messages that wait for this account's rate have been given a time to come back."""
 
     def to_item(self) -> dict[str, Any]:
         """As JSON values; `from_item` reads them back."""
@@ -55,8 +67,7 @@ class Flow:
             limit=Limit(**item["limit"]),
             granted={int(window): count for window, count in item["granted"].items()},
             breaker=Breaker(**item["breaker"]),
-            cool_until_ms=item["cool_until_ms"],
-            delivered_ms=item["delivered_ms"],
+            **{name: item[name] for name in ("cool_until_ms", "delivered_ms", "latency_ms", "booked_ms")},
         )
 
 
@@ -90,6 +101,8 @@ class Tally:
     refused: int = 0
     faults: int = 0
     timeouts: int = 0
+    took_ms: int = 0
+    """What the answered calls took, added up."""
     cool_until_ms: int = 0
     probe: bool | None = None
     """Whether the probe that was ours arrived; None: there was none."""
@@ -104,6 +117,7 @@ class Tally:
             self.refused + other.refused,
             self.faults + other.faults,
             self.timeouts + other.timeouts,
+            self.took_ms + other.took_ms,
             max(self.cool_until_ms, other.cool_until_ms),
             self.probe if other.probe is None else other.probe,
             unused,
@@ -175,10 +189,31 @@ def report(flow: Flow, tally: Tally, bounds: Bounds, *, now_ms: int) -> Flow:
             granted=rate.give_back(flow.granted, tally.unused, now_ms=now_ms) if tally.unused else flow.granted,
             cool_until_ms=max(flow.cool_until_ms, tally.cool_until_ms),
             delivered_ms=now_ms if tally.delivered else flow.delivered_ms,
+            latency_ms=_smoothed(flow.latency_ms, tally),
         ),
         bounds,
         now_ms,
     )
+
+
+def book(flow: Flow, bounds: Bounds, *, count: int, now_ms: int) -> tuple[Flow, list[int]]:
+    """Times to come back for messages that wait for an account's rate, one after the other at that rate.
+
+    Fewer than `count` when the account has as many waiting as it may: the rest belongs into the parking queue.
+    """
+    limit = flow.limit.per_second or bounds.highest
+    if limit is None:
+        return flow, []
+    begin_ms = max(flow.booked_ms, flow.cool_until_ms, now_ms)
+    room = int((now_ms + LONGEST_LINE_MS - begin_ms) * limit / 1_000)
+    taken = max(0, min(count, room))
+    times_ms = [begin_ms + round((index + 1) * 1_000 / limit) for index in range(taken)]
+    return (replace(flow, booked_ms=times_ms[-1]) if times_ms else flow), times_ms
+
+
+def stops_intake(flow: Flow, *, now_ms: int) -> bool:
+    """Whether nobody will be called for so long that taking messages from the queue only fills its in-flight quota."""
+    return flow.breaker.is_open or flow.cool_until_ms - now_ms > LONG_COOL_DOWN_MS
 
 
 def cool_until_ms(retry_after_s: float, *, now_ms: int) -> int | None:
@@ -191,6 +226,14 @@ def cool_until_ms(retry_after_s: float, *, now_ms: int) -> int | None:
 def is_healthy(flow: Flow, *, now_ms: int) -> bool:
     """Whether the partner took somebody's call lately."""
     return not flow.breaker.is_open and now_ms - flow.delivered_ms <= HEALTHY_MS
+
+
+def _smoothed(latency_ms: float, tally: Tally) -> float:
+    calls = tally.delivered + tally.refused + tally.faults
+    if not calls or not tally.took_ms:
+        return latency_ms
+    took_ms = tally.took_ms / calls
+    return round(took_ms if not latency_ms else latency_ms + 0.2 * (took_ms - latency_ms), 1)
 
 
 def _stepped(flow: Flow, bounds: Bounds, now_ms: int) -> Flow:

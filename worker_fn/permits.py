@@ -27,8 +27,15 @@ PATIENCE_MS = 5_000
 queue.
 """
 
+HOLD_MS = 15_000
+"""How long a batch is held when nobody may be called: the intake takes tens of seconds to stop, and every batch that is
+given back at once makes room for another."""
+
 REPORT_EVERY_MS = 2_000
 """Good news travels this often, if there is any; bad news at once."""
+
+GUESSED_LATENCY_MS = 300.0
+"""How long a call takes, until somebody knows."""
 
 ALONE_MS = 5_000
 """How long a state table that did not answer is left alone: each try costs a batch its time."""
@@ -91,16 +98,26 @@ class Gate:
         self._lock = asyncio.Lock()
         self._probing = False
         self._probe_ended = asyncio.Event()
-        self.latency_ms = 300.0
-        """How long a call takes, smoothed: it bounds what is leased, since tokens that nobody can use are lost."""
+        self._held_until_ms = 0
 
     @property
     def flow(self) -> Flow:
         return self._flow
 
+    async def book(self, count: int) -> list[int]:
+        """Times (ms) to come back for messages that wait for this rate; fewer than asked for when the line is full."""
+        now_ms = self._now_ms()
+        try:
+            return await self._change(lambda flow: flows.book(flow, self._bounds, count=count, now_ms=now_ms))
+        except StateUnavailable:
+            return [now_ms + 1_000 * (index + 1) for index in range(count)]
+
     def begin(self) -> None:
-        """Forget what a batch left behind that ended before its time."""
+        """Start a batch: forget what one that ended before its time left behind."""
+        self._lock = asyncio.Lock()
+        self._probe_ended = asyncio.Event()
         self._probing = False
+        self._held_until_ms = 0
         self._starts_ms = []
 
     async def admit(self, *, until_ms: int, wanted: int, in_flight: int) -> Go | Wait:
@@ -114,17 +131,35 @@ class Gate:
                     return permit
                 case int() as start_ms:
                     await self._sleep_until(start_ms)
-                    if await self._still_free():
-                        return Go()
-                case Wait(because=Because.BREAKER):
-                    if not self._probing:
-                        return permit
+                    if await self._still_free() and self._now_ms() // WINDOW_MS == start_ms // WINDOW_MS:
+                        return Go()  # later than its window a token is worth nothing: the next one has its own
+                case Wait(because=Because.BREAKER) if self._probing:
                     await self._probe_ended.wait()  # the probe is ours: its answer decides for the batch, too
+                case Wait(until_ms=wait_until_ms) if self._stops_intake(now_ms):
+                    if not await self._hold(min(wait_until_ms, until_ms)):
+                        return permit
                 case Wait(until_ms=wait_until_ms, because=because):
                     patience_ms = until_ms - now_ms if because is Because.RATE else PATIENCE_MS
                     if wait_until_ms - now_ms > patience_ms or wait_until_ms >= until_ms:
                         return permit
                     await self._sleep_until(wait_until_ms)
+
+    def _stops_intake(self, now_ms: int) -> bool:
+        return self._alone is None and flows.stops_intake(self._flow, now_ms=now_ms)
+
+    async def _hold(self, until_ms: int) -> bool:
+        """Hold the batch for a while, so that its Lambda does not fetch the next one before the intake has stopped.
+
+        False when it was held for long enough. One batch is held once, however many of its calls wait.
+        """
+        now_ms = self._now_ms()
+        self._held_until_ms = self._held_until_ms or now_ms + HOLD_MS
+        end_ms = min(self._held_until_ms, until_ms)
+        if now_ms >= end_ms:
+            return until_ms <= now_ms < self._held_until_ms
+        await self._sleep_until(min(end_ms, now_ms + 2 * FRESH_MS))
+        await self._still_free()
+        return True
 
     def note(self, tally: Tally) -> None:
         """Remember what a call came to; our own next call knows it at once, the fleet with the next `report`."""
@@ -162,7 +197,8 @@ class Gate:
             now_ms=now_ms,
             until_ms=until_ms,
             wanted=max(1, wanted),
-            most_a_window=max(1, round(in_flight * WINDOW_MS / max(self.latency_ms, 1.0))),
+            # What is leased and can not be used is lost to the others.
+            most_a_window=max(1, round(in_flight * WINDOW_MS / max(self._flow.latency_ms or GUESSED_LATENCY_MS, 1.0))),
         )
         permit = await self._lease(ask)
         if permit.probe:
