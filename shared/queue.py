@@ -196,6 +196,37 @@ class WorkerQueue:
         """Put a record's body and attributes, unchanged, into the parking queue. Raises QueueUnavailable."""
         self._send(self._parking_url, record["body"], *_kept(record))
 
+    def take(self, visibility_s: int) -> dict[str, Any] | None:
+        """Receive one message of the main queue, as a Lambda record; None if none is visible."""
+        records = self._receive(self._queue_url, 1, visibility_s)
+        return records[0] if records else None
+
+    def delete(self, record: Mapping[str, Any]) -> None:
+        """Delete a message from the main queue."""
+        with _as_unavailable():
+            self._sqs.delete_message(QueueUrl=self._queue_url, ReceiptHandle=record["receiptHandle"])
+
+    def parked(self, sight_s: int) -> list[dict[str, Any]]:
+        """Receive up to ten parked messages (SQS quota), as records, hidden for so long."""
+        return self._receive(self._parking_url, 10, sight_s)
+
+    def unpark(self, record: Mapping[str, Any]) -> None:
+        """Move a parked message back: it is in the main queue before it leaves the parking queue."""
+        self._send(self._queue_url, record["body"], *_kept(record))
+        with _as_unavailable():
+            self._sqs.delete_message(QueueUrl=self._parking_url, ReceiptHandle=record["receiptHandle"])
+
+    def _receive(self, url: str, count: int, visibility_s: int) -> list[dict[str, Any]]:
+        with _as_unavailable():
+            answer = self._sqs.receive_message(
+                QueueUrl=url,
+                MaxNumberOfMessages=count,
+                VisibilityTimeout=visibility_s,
+                MessageSystemAttributeNames=["All"],
+                MessageAttributeNames=["All"],
+            )
+        return [_as_record(message) for message in answer.get("Messages", [])]
+
     def _send(self, url: str, body: str, attributes: Mapping[str, Any], group_id: str | None) -> None:
         group = {"MessageGroupId": group_id} if group_id else {}
         if group_id and url.endswith(".fifo"):
@@ -217,6 +248,21 @@ def _as_unavailable() -> Iterator[None]:
 
 def _as_strings(attributes: Mapping[str, str]) -> dict[str, dict[str, str]]:
     return {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()}
+
+
+def _as_record(message: Mapping[str, Any]) -> dict[str, Any]:
+    """A received message as Lambda hands it over."""
+    attributes = {
+        name: {"dataType": value["DataType"], "stringValue": value.get("StringValue", "")}
+        for name, value in message.get("MessageAttributes", {}).items()
+    }
+    return {
+        "messageId": message["MessageId"],
+        "receiptHandle": message["ReceiptHandle"],
+        "body": message["Body"],
+        "attributes": message["Attributes"],
+        "messageAttributes": attributes,
+    }
 
 
 def _kept(record: Mapping[str, Any]) -> tuple[dict[str, dict[str, str]], str | None]:

@@ -35,6 +35,8 @@ class Outcome:
     retry_after_s: float | None = None
     because: Because | None = None
     """Why no call was made; None if one was."""
+    is_of_account: bool = False
+    """No call was made because of the account's own limit."""
     wait_until_ms: int = 0
     """Without a call: when to ask again."""
 

@@ -8,7 +8,7 @@ rate, a free connection (the account with the fewest is next), and the partner's
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from partners import Delivery, Partner, Result
 from worker_fn import flow as flows
@@ -179,7 +179,7 @@ class Courier:
         if account_gate is not None:
             permit = await self._admitted(account_gate, 1)
             if isinstance(permit, Wait):
-                return _not_now(permit), None
+                return replace(_not_now(permit), is_of_account=permit.because is not Because.TIME), None
         async with self._slots.slot(account_id):
             permit = await self._admitted(self.gate, self._unsent)
             if isinstance(permit, Wait):

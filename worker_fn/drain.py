@@ -9,8 +9,8 @@ import hashlib
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,9 +26,15 @@ from worker_fn.courier import Courier, Lane, Send, Shipment
 from worker_fn.ends import Budgets, DeadLetter, Delivered, End, Parked, Reason, Story, Waiting, end_of
 from worker_fn.flow import Because
 from worker_fn.gates import Gates
+from worker_fn.intake import Intake, IntakeUnavailable
 from worker_fn.progress import Progress
 from worker_fn.settle import Queue, Report, Settled, settle
 from worker_fn.suspensions import Place, Suspensions
+
+
+async def nobody() -> Intake | None:
+    """No mapping is known: nothing to pause."""
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,8 @@ class Worker:
     settle_reserve_s: float
     call_timeout_s: float
     budgets: Budgets = field(default_factory=Budgets)
+    intake: Callable[[], Awaitable[Intake | None]] = nobody
+    """The mapping that feeds us, once its id is known."""
     in_groups: bool = False
     """A FIFO queue: messages of a group stay in order, and a failure holds back those behind it."""
     clock: Callable[[], float] = time.time
@@ -85,7 +93,9 @@ async def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Call
     await courier_for(worker, lambda: remaining_s() - worker.settle_reserve_s).deliver(
         [lane for group in in_order(sending, worker) for lane in group]
     )
+    await stop_intake(worker)
     settled += await asyncio.gather(*(conclude(job, worker) for job in jobs))
+    settled = await book(settled, worker)
     report.calls = sum(item.attempts for job in jobs for item in job.items)
     report.malformed = sum(job.malformed for job in jobs)
     report.state_trouble = worker.gates.take_trouble()
@@ -161,6 +171,42 @@ def in_order(jobs: list[Job], worker: Worker) -> Iterable[list[Lane]]:
         else:
             yield [Lane(account_id, [item]) for item in job.items]
     yield list(grouped.values())
+
+
+async def stop_intake(worker: Worker) -> None:
+    """Pause the mapping when nobody may be called for long; if that fails, the next tick does it."""
+    if not flows.stops_intake(worker.gates.partner.flow, now_ms=worker.now_ms()):
+        return
+    try:
+        intake = await worker.intake()
+        if intake is not None and (await intake.status()).is_enabled:
+            await intake.pause()
+    except IntakeUnavailable as error:
+        worker.log("the intake could not be paused", error=str(error))
+
+
+async def book(settled: list[Settled], worker: Worker) -> list[Settled]:
+    """Give messages that wait for their account's rate a time to come back, one after the other; park what is too many.
+
+    So an account's flood returns at its own rate, and never fills the queue's in-flight quota.
+    """
+    lines: dict[str, list[int]] = {}
+    for index, one in enumerate(settled):
+        if isinstance(one.end, Waiting) and one.end.for_account:
+            lines.setdefault(one.attributes["account_id"], []).append(index)
+    for account_id, indexes in lines.items():
+        gate = worker.gates.of(account_id)
+        if gate is None:
+            continue
+        times_ms = await gate.book(len(indexes))
+        now_ms = worker.now_ms()
+        for index, time_ms in zip(indexes, times_ms, strict=False):
+            wait_s = max(1, -(-(time_ms - now_ms) // 1_000))
+            settled[index] = replace(settled[index], end=Waiting(wait_s, "account rate"))
+        if len(times_ms) < len(indexes) and await worker.suspensions.expect_sweep():
+            for index in indexes[len(times_ms) :]:
+                settled[index] = replace(settled[index], end=Parked())
+    return settled
 
 
 def courier_for(worker: Worker, remaining_s: Callable[[], float]) -> Courier:

@@ -41,6 +41,8 @@ class Waiting:
 
     wait_s: int
     why: str = ""
+    for_account: bool = False
+    """It waits for its own account's rate or cool-down: the account's messages come back in a line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,8 @@ def _waiting(waiting: Sequence[Outcome], story: Story, budgets: Budgets, rng: ra
         error = f"{last.error or last.because} after {age_s / 3_600:.0f} hours"
         return DeadLetter(Reason.TOO_OLD, error, last.status, story.attempts)
     wait_s = min(_wait_s(waiting, called, story, age_s, rng), MAX_VISIBILITY_S - 60, max(1, int(left_s)))
-    return Waiting(wait_s, str(last.error or last.because))
+    for_account = not called and any(one.is_of_account for one in waiting)
+    return Waiting(wait_s, str(last.error or last.because), for_account)
 
 
 def _wait_s(

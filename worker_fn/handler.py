@@ -1,28 +1,39 @@
 """Lambda entry of stage 3: a batch of SQS records in, the records that must come back out; and a tick each minute."""
 
 import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from aws_lambda_powertools import Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from shared.errors import StateUnavailable
 from shared.telemetry import NAMESPACE, Metric
 from worker_fn.drain import Worker, drain
+from worker_fn.intake import remember_mapping
 from worker_fn.logs import logger
 from worker_fn.settings import Settings
 from worker_fn.settle import Report
-from worker_fn.setup import build
+from worker_fn.setup import build, intake
+from worker_fn.threads import ThreadedQueue
+from worker_fn.tick import Ticker, TickReport, tick
 
 metrics = Metrics(namespace=NAMESPACE, service="worker")
 
 
 @lru_cache(maxsize=1)
+def _settings() -> Settings:
+    return Settings.from_env()
+
+
+@lru_cache(maxsize=1)
 def _worker() -> Worker:
-    settings = Settings.from_env()
-    metrics.set_default_dimensions(stage=settings.stage)
-    return build(settings)
+    metrics.set_default_dimensions(stage=_settings().stage)
+    return build(_settings())
 
 
 @lru_cache(maxsize=1)
@@ -32,14 +43,25 @@ def _loop() -> asyncio.AbstractEventLoop:
 
 
 @logger.inject_lambda_context
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, list[dict[str, str]]]:
-    """Drain one batch. Raises InvalidSettings: then Lambda keeps the whole batch in the queue."""
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Drain one batch, or do what is due each minute. Raises InvalidSettings: then Lambda keeps the whole batch."""
+
+    def remaining_s() -> float:
+        return context.get_remaining_time_in_millis() / 1_000
+
     worker = _worker()
-    report = _loop().run_until_complete(
-        drain(event["Records"], worker, lambda: context.get_remaining_time_in_millis() / 1_000)
-    )
+    if "tick" in event:
+        return asdict(_loop().run_until_complete(_tick(worker, event["tick"]["mapping_id"], remaining_s)))
+    report = _loop().run_until_complete(drain(event["Records"], worker, remaining_s))
     _measure(report, worker)
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in report.failures]}
+
+
+async def _tick(worker: Worker, mapping_id: str, remaining_s: Callable[[], float]) -> TickReport:
+    with suppress(StateUnavailable):
+        await remember_mapping(worker.state, mapping_id)
+    queues = cast(ThreadedQueue, worker.queue)  # as worker_fn.setup made it
+    return await tick(Ticker(worker, queues, intake(mapping_id), most=_settings().max_concurrency), remaining_s)
 
 
 def _measure(report: Report, worker: Worker) -> None:

@@ -15,6 +15,7 @@ from worker_fn.drain import Worker
 from worker_fn.ends import Budgets
 from worker_fn.gates import Gates
 from worker_fn.http_client import HttpClient
+from worker_fn.intake import Intake, LambdaIntake, known_mapping
 from worker_fn.logs import logger
 from worker_fn.settings import Settings
 from worker_fn.suspensions import Suspensions
@@ -44,10 +45,11 @@ def build(settings: Settings) -> Worker:
         dead_letter_url=settings.dead_letter_url,
         parking_url=settings.parking_url,
     )
+    queues = ThreadedQueue(queue)
     return Worker(
         partner=partner,
         send=ThreadedClient(client, settings.max_in_flight).send,
-        queue=ThreadedQueue(queue),
+        queue=queues,
         state=state,
         gates=gates,
         suspensions=Suspensions(state, now_ms=now_ms, on_trouble=gates.trouble),
@@ -56,10 +58,28 @@ def build(settings: Settings) -> Worker:
         settle_reserve_s=settings.settle_reserve_s,
         call_timeout_s=settings.connect_timeout_s + settings.read_timeout_s,
         budgets=Budgets(settings.max_age_s, settings.erasure_max_age_s, settings.max_strikes),
+        intake=Feed(state),
         in_groups=settings.fifo,
         rng=rng,
         log=_log,
     )
+
+
+class Feed:
+    """The mapping that feeds the worker, by the id that the tick wrote into the state table."""
+
+    def __init__(self, state: DynamoState) -> None:
+        self._state = state
+        self._found: LambdaIntake | None = None
+
+    async def __call__(self) -> Intake | None:
+        if self._found is None and (mapping_id := await known_mapping(self._state)) is not None:
+            self._found = intake(mapping_id)
+        return self._found
+
+
+def intake(mapping_id: str) -> LambdaIntake:
+    return LambdaIntake(boto3.client("lambda", config=CONFIG), mapping_id)
 
 
 def check_ages(settings: Settings, sqs: Any) -> None:

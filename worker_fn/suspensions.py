@@ -100,6 +100,15 @@ class Suspensions:
             self._on_trouble()
         self._known.pop(account_id, None)
 
+    async def expect_sweep(self) -> bool:
+        """Have the tick look through the parking queue; False if nobody could be told, and nothing should be parked."""
+        try:
+            await request_sweep(self._state, now_ms=self._now_ms())
+        except StateUnavailable:
+            self._on_trouble()
+            return False
+        return True
+
     async def _write(self, suspension: Suspension, *, probe_id: str, probe_at_ms: int) -> bool:
         value = {
             "status": suspension.status,

@@ -1,7 +1,7 @@
 """The blocking libraries, run in threads: urllib3 towards the partner, boto3 towards SQS."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -11,6 +11,10 @@ from worker_fn.http_client import Answer, HttpClient
 
 ENTRIES = 10
 """SQS quota: entries of one ChangeMessageVisibilityBatch."""
+
+
+TAKEN_S = 120
+"""Visibility timeout of a message that the tick takes: longer than a tick may run."""
 
 
 class ThreadedClient:
@@ -28,10 +32,11 @@ class ThreadedClient:
 
 
 class ThreadedQueue:
-    """The worker's queue; see worker_fn.settle.Queue."""
+    """The worker's queues; see worker_fn.settle.Queue and worker_fn.tick.Queues."""
 
-    def __init__(self, queue: WorkerQueue) -> None:
+    def __init__(self, queue: WorkerQueue, *, visibility_s: int = TAKEN_S) -> None:
         self._queue = queue
+        self._visibility_s = visibility_s
 
     async def hide(self, waits_s: Mapping[str, int]) -> set[str]:
         handles = list(waits_s)
@@ -43,6 +48,18 @@ class ThreadedQueue:
 
     async def dead_letter(self, body: str, attributes: Mapping[str, str], group_id: str | None) -> None:
         await asyncio.to_thread(self._queue.dead_letter, body, attributes, group_id)
+
+    async def take(self) -> dict[str, Any] | None:
+        return await asyncio.to_thread(self._queue.take, self._visibility_s)
+
+    async def delete(self, record: Mapping[str, Any]) -> None:
+        await asyncio.to_thread(self._queue.delete, record)
+
+    async def parked(self, sight_s: int) -> Sequence[dict[str, Any]]:
+        return await asyncio.to_thread(self._queue.parked, sight_s)
+
+    async def unpark(self, record: Mapping[str, Any]) -> None:
+        await asyncio.to_thread(self._queue.unpark, record)
 
     async def park(self, record: Mapping[str, Any]) -> None:
         await asyncio.to_thread(self._queue.park, record)

@@ -1,0 +1,174 @@
+"""Once a minute, whatever else happens: probe, pause or resume, steer, and move parked messages back.
+
+While the intake is paused no batch arrives, so the tick takes one message from the queue by itself and lets it be the
+probe. Each step reads what is and does what is missing: a tick that fails, or a worker that died before it, is made
+good by the next one.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from shared.errors import QueueUnavailable, StateUnavailable
+from shared.state import FLOW, PARTNER, SUSPENDED, State
+from worker_fn import breaker
+from worker_fn import flow as flows
+from worker_fn.drain import Worker, drain
+from worker_fn.flow import Flow
+from worker_fn.intake import Intake, IntakeUnavailable
+from worker_fn.suspensions import SWEEP
+
+SPARE = 1.3
+"""Environments beyond what the limit needs by its arithmetic: calls are not evenly long."""
+LEAST_CONCURRENCY = 2
+"""Lambda's least for MaximumConcurrency."""
+WORTH_A_CHANGE = 0.25
+"""A change of MaximumConcurrency by less than this share is left."""
+SWEEP_ENDS_S = 15.0
+"""Time that is kept back at the end of a tick."""
+SIGHT_S = 120
+"""How long a parked message that was looked at stays out of sight: a sweep sees each one once."""
+
+
+class Queues(Protocol):
+    """The main queue and the parking queue, by hand. Every call may raise QueueUnavailable."""
+
+    async def take(self) -> dict[str, Any] | None:
+        """Receive one message of the main queue, as a Lambda record; None if none is visible."""
+
+    async def delete(self, record: Mapping[str, Any]) -> None:
+        """Delete it from the main queue."""
+
+    async def parked(self, sight_s: int) -> Sequence[dict[str, Any]]:
+        """Receive up to ten parked messages, as records, hidden for so long."""
+
+    async def unpark(self, record: Mapping[str, Any]) -> None:
+        """Send a parked message to the main queue, then delete it from the parking queue: never in neither."""
+
+
+@dataclass(slots=True)
+class TickReport:
+    paused: bool = False
+    resumed: bool = False
+    probed: bool = False
+    concurrency: int | None = None
+    unparked: int = 0
+    trouble: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ticker:
+    """What a tick needs beside the worker. `most` is the deployment's MaximumConcurrency: the tick stays within it."""
+
+    worker: Worker
+    queues: Queues
+    intake: Intake
+    most: int
+
+
+async def tick(ticker: Ticker, remaining_s: Callable[[], float]) -> TickReport:
+    """Do what is due. Never raises for what the next tick can make good."""
+    report = TickReport()
+    steps = (_probe, _switch, _steer)
+    try:
+        flow = await _flow(ticker.worker.state)
+        for step in steps:
+            try:
+                flow = await step(ticker, flow, report, remaining_s)
+            except (IntakeUnavailable, QueueUnavailable):
+                report.trouble += 1
+        await _sweep(ticker, report, remaining_s)
+    except (StateUnavailable, QueueUnavailable):
+        report.trouble += 1
+    return report
+
+
+async def _probe(ticker: Ticker, flow: Flow, report: TickReport, remaining_s: Callable[[], float]) -> Flow:
+    """Let one message try whether the partner is back, when that is due and no batch can."""
+    worker = ticker.worker
+    due = breaker.probe_is_due(flow.breaker, now_ms=worker.now_ms()) and flow.cool_until_ms <= worker.now_ms()
+    if not due or (await ticker.intake.status()).is_enabled:
+        return flow
+    record = await ticker.queues.take()
+    if record is None:
+        # Nothing visible to try with: the next batch will bring the probe.
+        await ticker.intake.resume()
+        report.resumed = True
+        return flow
+    report.probed = True
+    drained = await drain([record], worker, remaining_s)
+    if not drained.failures:
+        await ticker.queues.delete(record)
+    return await _flow(worker.state)
+
+
+async def _switch(ticker: Ticker, flow: Flow, report: TickReport, remaining_s: Callable[[], float]) -> Flow:  # noqa: ARG001
+    """Make the mapping what the flow says it should be."""
+    status = await ticker.intake.status()
+    stop = flows.stops_intake(flow, now_ms=ticker.worker.now_ms())
+    if stop and status.is_enabled and status.is_settled and not report.resumed:
+        await ticker.intake.pause()
+        report.paused = True
+    elif not stop and not status.is_enabled and status.is_settled:
+        await ticker.intake.resume()
+        report.resumed = True
+    return flow
+
+
+async def _steer(ticker: Ticker, flow: Flow, report: TickReport, remaining_s: Callable[[], float]) -> Flow:  # noqa: ARG001
+    """Set MaximumConcurrency to what the partner's allowance can use: more would only wait for tokens, and be paid
+    for.
+    """
+    status = await ticker.intake.status()
+    wanted = concurrency_for(flow, max_in_flight=ticker.worker.max_in_flight, most=ticker.most)
+    now = status.concurrency
+    if now is None or not status.is_settled or report.paused or report.resumed:
+        return flow
+    if abs(wanted - now) > max(1, WORTH_A_CHANGE * now) or (
+        wanted != now and wanted in {LEAST_CONCURRENCY, ticker.most}
+    ):
+        await ticker.intake.set_concurrency(wanted)
+        report.concurrency = wanted
+    return flow
+
+
+def concurrency_for(flow: Flow, *, max_in_flight: int, most: int) -> int:
+    """Environments that a limit keeps busy: calls under way at once (rate x latency) over connections each."""
+    limit = flow.limit.per_second
+    if limit is None or not flow.latency_ms:
+        return most
+    under_way = limit * flow.latency_ms / 1_000
+    return max(LEAST_CONCURRENCY, min(most, math.ceil(under_way * SPARE / max_in_flight) + 1))
+
+
+async def _sweep(ticker: Ticker, report: TickReport, remaining_s: Callable[[], float]) -> None:
+    """Move the parked messages of accounts that may be served again back to the main queue."""
+    state = ticker.worker.state
+    wanted = await state.read(PARTNER, SWEEP)
+    if not wanted.value:
+        return
+    suspended = await state.listed(SUSPENDED)
+    left = 0
+    while remaining_s() > SWEEP_ENDS_S:
+        records = await ticker.queues.parked(SIGHT_S)
+        if not records:
+            break
+        for record in records:
+            account_id = record["messageAttributes"].get("account_id", {}).get("stringValue")
+            if account_id in suspended:
+                left += 1
+                continue
+            await ticker.queues.unpark(record)
+            report.unparked += 1
+    else:
+        return  # out of time: the next tick goes on
+    if not report.unparked:  # a whole look around found nothing to move
+        current = await state.read(PARTNER, SWEEP)
+        if current == wanted:
+            await state.delete(PARTNER, SWEEP)
+
+
+async def _flow(state: State) -> Flow:
+    value = (await state.read(PARTNER, FLOW)).value
+    return Flow.from_item(value) if value else Flow()
