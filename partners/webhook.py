@@ -9,6 +9,8 @@ Environment of the worker (and of ingest, for the registration):
                      request: one call for each request of mParticle's
     WEBHOOK_AUTH     bearer (default): the customer's `apiKey` setting as `Authorization: Bearer ...`
                      header:NAME: the customer's `apiKey` as header NAME;  none: no credentials
+    WEBHOOK_RATE     what the endpoint takes of all customers together: 50, or 45/20 for 45 calls every 20 s
+    WEBHOOK_ACCOUNT_RATE  the same for each customer; by default there is none
     WEBHOOK_SIGN     true: sign with the customer's `signingSecret` setting, as Standard Webhooks has it
 
 A body holds mParticle's JSON as it came, numbers exact, without the account's settings: they hold the credentials.
@@ -21,7 +23,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from partners.base import Delivery, Partner, Secret
+from partners.base import Delivery, Limits, Partner, Rate, Secret
 from shared.errors import InvalidRequest, InvalidSettings
 from shared.firehose import (
     AudienceMembershipChangeRequest,
@@ -59,6 +61,7 @@ class Webhook(Partner):
     per_event: bool = True
     credential_header: str | None = "Authorization"
     signs: bool = False
+    limits: Limits = Limits()
 
     name = "webhook"
 
@@ -71,6 +74,10 @@ class Webhook(Partner):
             headers=_headers(env.get("WEBHOOK_HEADERS") or "{}"),
             per_event=_one_of("WEBHOOK_PER", env.get("WEBHOOK_PER") or "event", ("event", "request")) == "event",
             credential_header=_credential_header(auth),
+            limits=Limits(
+                rate=_rate("WEBHOOK_RATE", env.get("WEBHOOK_RATE", "")),
+                account_rate=_rate("WEBHOOK_ACCOUNT_RATE", env.get("WEBHOOK_ACCOUNT_RATE", "")),
+            ),
             signs=_one_of("WEBHOOK_SIGN", env.get("WEBHOOK_SIGN") or "false", ("true", "false")) == "true",
         )
 
@@ -202,6 +209,17 @@ def _credential_header(auth: str) -> str | None:
     if prefix != "header" or not _HEADER_NAME.fullmatch(name) or name.lower() == "authorization":
         raise InvalidSettings("WEBHOOK_AUTH must be bearer, none or header:NAME (a header other than Authorization)")
     return name
+
+
+def _rate(variable: str, text: str) -> Rate | None:
+    """`50` is 50 calls a second, `45/20` is 45 calls every 20 seconds; nothing is no limit."""
+    if not text:
+        return None
+    calls, _, per_s = text.partition("/")
+    try:
+        return Rate(float(calls), float(per_s or 1))
+    except ValueError:
+        raise InvalidSettings(f"{variable} must be calls a second (50) or calls/seconds (45/20)") from None
 
 
 def _one_of(variable: str, value: str, allowed: tuple[str, ...]) -> str:

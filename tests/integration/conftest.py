@@ -16,6 +16,9 @@ from ingest_fn import handler as ingest_entry
 from worker_fn import handler as worker_entry
 
 
+QUEUE = {"VisibilityTimeout": "120", "MessageRetentionPeriod": "1209600"}
+
+
 @dataclass
 class Call:
     """What the partner received."""
@@ -96,6 +99,7 @@ class Queues:
     sqs: Any
     url: str
     dead_letter_url: str
+    parking_url: str
 
     def receive(self) -> list[dict[str, Any]]:
         """Up to ten messages as the records of a Lambda event."""
@@ -108,7 +112,10 @@ class Queues:
                 "receiptHandle": message["ReceiptHandle"],
                 "body": message["Body"],
                 "attributes": message["Attributes"],
-                "messageAttributes": message.get("MessageAttributes", {}),
+                "messageAttributes": {
+                    key: {"dataType": value["DataType"], "stringValue": value["StringValue"]}
+                    for key, value in message.get("MessageAttributes", {}).items()
+                },
                 "eventSource": "aws:sqs",
             }
             for message in answer.get("Messages", [])
@@ -160,13 +167,14 @@ def queues(moto_url: str, partner: PartnerServer, monkeypatch: pytest.MonkeyPatc
     name = f"q{abs(hash(request.node.nodeid))}"
     dead = sqs.create_queue(QueueName=f"{name}-dlq")["QueueUrl"]
     dead_arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    parking = sqs.create_queue(QueueName=f"{name}-parking")["QueueUrl"]
     redrive = json.dumps({"deadLetterTargetArn": dead_arn, "maxReceiveCount": 1000})
-    url = sqs.create_queue(QueueName=name, Attributes={"RedrivePolicy": redrive, "VisibilityTimeout": "120"})[
-        "QueueUrl"
-    ]
+    url = sqs.create_queue(QueueName=name, Attributes={**QUEUE, "RedrivePolicy": redrive})["QueueUrl"]
     env = {
         "QUEUE_URL": url,
         "DLQ_URL": dead,
+        "PARKING_QUEUE_URL": parking,
+        "STATE_TABLE": "state",
         "STAGE": "test",
         "PARTNER": "partners.webhook",
         "WEBHOOK_URL": f"{partner.url}/hook",
@@ -175,13 +183,22 @@ def queues(moto_url: str, partner: PartnerServer, monkeypatch: pytest.MonkeyPatc
     }
     for variable, value in env.items():
         monkeypatch.setenv(variable, value)
-    caches = (ingest_entry._settings, ingest_entry._queue, worker_entry._worker)
+    caches = (ingest_entry._settings, ingest_entry._queue, worker_entry._settings, worker_entry._worker)
     for cache in caches:
         cache.cache_clear()
-    yield Queues(sqs, url, dead)
+    dynamo = boto3.client("dynamodb", region_name="us-east-1")
+    dynamo.create_table(
+        TableName="state",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in ("pk", "sk")],
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+    )
+    yield Queues(sqs, url, dead, parking)
+    dynamo.delete_table(TableName="state")
+    dynamo.close()
     ingest_entry._queue().close()
     for cache in caches:
         cache.cache_clear()
-    for queue in (url, dead):
+    for queue in (url, dead, parking):
         sqs.delete_queue(QueueUrl=queue)
     sqs.close()

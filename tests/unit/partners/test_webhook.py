@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 import simplejson
 
+from partners import Rate
 from partners.webhook import Webhook
 from shared.errors import InvalidRequest, InvalidSettings
 from shared.firehose import parse_request, registration_response
@@ -133,6 +134,11 @@ def test_static_headers_and_method_are_used() -> None:
         ("HEADERS", '{"X Y": "z"}'),
         ("HEADERS", '{"X": "a\\nb"}'),
         ("SIGN", "yes"),
+        ("RATE", "fast"),
+        ("RATE", "0"),
+        ("RATE", "45/0"),
+        ("RATE", "inf"),
+        ("ACCOUNT_RATE", "-1/5"),
     ],
 )
 def test_bad_setting_is_named(name: str, value: str) -> None:
@@ -140,6 +146,13 @@ def test_bad_setting_is_named(name: str, value: str) -> None:
     with pytest.raises(InvalidSettings, match=f"WEBHOOK_{name}") as raised:
         webhook(**{name: value})
     assert "canary" not in str(raised.value)
+
+
+def test_rates_are_given_in_the_partners_terms() -> None:
+    """45/20 is 45 calls every 20 seconds, 50 is 50 a second, nothing is no limit."""
+    limits = webhook(RATE="45/20", ACCOUNT_RATE="50").limits
+    assert (limits.rate, limits.account_rate) == (Rate(45, 20), Rate(50))
+    assert webhook().limits.rate is None
 
 
 def test_loopback_may_be_plain_http() -> None:
