@@ -63,3 +63,10 @@ def test_a_webhook_without_an_address_is_refused(tmp_path: Path) -> None:
     code, said = serverless(tmp_path, "deploy")
     assert code != 0
     assert "Where do deliveries go? Set WEBHOOK_URL" in said
+
+
+def test_an_unknown_type_of_queue_is_refused(tmp_path: Path) -> None:
+    """Types that exist are files; another one stops the deploy with the setting's place."""
+    code, said = serverless(tmp_path, "package", QUEUE_TYPE="lifo")
+    assert code != 0
+    assert 'Cannot resolve variable at "custom.queues"' in said

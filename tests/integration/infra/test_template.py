@@ -11,6 +11,7 @@ import pytest
 import ingest_fn.settings
 import worker_fn.settings
 from partners import load_partner
+from shared.state import SUSPENDED
 
 Template = dict[str, Any]
 Package = Callable[..., Template]
@@ -18,6 +19,7 @@ Package = Callable[..., Template]
 ROOT = Path(__file__).parents[3]
 FOURTEEN_DAYS_S = 14 * 24 * 3600
 US_ACCOUNTS = {"338661164609", "457804467337"}
+QUEUES = {"Queue", "ParkingQueue", "DeadLetterQueue"}
 
 
 def of_type(template: Template, kind: str) -> dict[str, dict[str, Any]]:
@@ -35,15 +37,27 @@ def statements(template: Template) -> Iterator[tuple[str, dict[str, Any]]]:
         for policy in properties["Policies"]:
             for statement in policy["PolicyDocument"]["Statement"]:
                 yield role, statement
+    for policy in of_type(template, "AWS::IAM::Policy").values():
+        assert set(policy) == {"PolicyName", "Roles", "PolicyDocument"}, "policies are for roles alone"
+        for role in policy["Roles"]:
+            for statement in policy["PolicyDocument"]["Statement"]:
+                yield role["Ref"], statement
 
 
 def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-@pytest.fixture(scope="module", params=["dev", "production", "local"])
+@pytest.fixture(scope="module", params=["dev", "production", "local", "production, fifo"])
 def any_stage(request: pytest.FixtureRequest, package: Package) -> Template:
-    return package(request.param)
+    """Give the template of every stage, and that of FIFO queues."""
+    stage, _, queue_type = request.param.partition(", ")
+    return package(stage, QUEUE_TYPE=queue_type) if queue_type else package(stage)
+
+
+@pytest.fixture(scope="module")
+def fifo(package: Package) -> Template:
+    return package(QUEUE_TYPE="fifo")
 
 
 def test_a_role_may_do_what_its_function_does_and_nothing_else(template: Template) -> None:
@@ -53,29 +67,55 @@ def test_a_role_may_do_what_its_function_does_and_nothing_else(template: Templat
         for role, statement in statements(template)
         for action in as_list(statement["Action"])
     }
-    queue, dlq = (json.dumps({"Fn::GetAtt": [name, "Arn"]}) for name in ("Queue", "DeadLetterQueue"))
+    names = ("Queue", "ParkingQueue", "DeadLetterQueue", "StateTable")
+    queue, parking, dlq, table = (json.dumps({"Fn::GetAtt": [name, "Arn"]}) for name in names)
+    mappings = "arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}:event-source-mapping"
+    mapping = json.dumps({"Fn::Sub": f"{mappings}:${{WorkerEventSourceMappingSQSQueue}}"})
     groups = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:/aws/lambda/spillway-dev"
     logs = {name: json.dumps({"Fn::Sub": f"{groups}-{name}:*"}) for name in ("ingest", "worker")}
     assert allowed == {
         ("IngestRole", "sqs:SendMessage", queue),
+        ("IngestRole", "dynamodb:Query", table),
         ("IngestRole", "logs:CreateLogStream", logs["ingest"]),
         ("IngestRole", "logs:PutLogEvents", logs["ingest"]),
         ("WorkerRole", "sqs:ReceiveMessage", queue),
         ("WorkerRole", "sqs:DeleteMessage", queue),
         ("WorkerRole", "sqs:GetQueueAttributes", queue),
         ("WorkerRole", "sqs:ChangeMessageVisibility", queue),
+        ("WorkerRole", "sqs:SendMessage", queue),
+        ("WorkerRole", "sqs:SendMessage", parking),
+        ("WorkerRole", "sqs:ReceiveMessage", parking),
+        ("WorkerRole", "sqs:DeleteMessage", parking),
+        ("WorkerRole", "sqs:ChangeMessageVisibility", parking),
         ("WorkerRole", "sqs:SendMessage", dlq),
+        ("WorkerRole", "dynamodb:GetItem", table),
+        ("WorkerRole", "dynamodb:PutItem", table),
+        ("WorkerRole", "dynamodb:DeleteItem", table),
+        ("WorkerRole", "dynamodb:Query", table),
+        ("WorkerRole", "lambda:GetEventSourceMapping", mapping),
+        ("WorkerRole", "lambda:UpdateEventSourceMapping", mapping),
         ("WorkerRole", "logs:CreateLogStream", logs["worker"]),
         ("WorkerRole", "logs:PutLogEvents", logs["worker"]),
     }
 
 
 def test_no_action_and_no_resource_is_a_wildcard(any_stage: Template) -> None:
-    """No role of any stage is allowed `*`, or every action of a service, or anything on every resource."""
+    """No role of any stage is allowed `*`, or every action of a service; only log streams have no name in advance."""
     for role, statement in statements(any_stage):
         assert statement["Effect"] == "Allow"
         assert not [action for action in as_list(statement["Action"]) if "*" in action], role
-        assert "*" not in as_list(statement["Resource"]), role
+        for resource in as_list(statement["Resource"]):
+            named = json.dumps(resource)
+            assert "*" not in named or re.search(r":log-group:/aws/lambda/[a-z-]+:\*", named), (role, named)
+
+
+def test_ingest_reads_the_suspended_accounts_and_nothing_else(template: Template) -> None:
+    """Its role opens one key of the state table, the one under which suspensions stand."""
+    (statement,) = [
+        statement for role, statement in statements(template)
+        if role == "IngestRole" and statement["Action"] == "dynamodb:Query"
+    ]  # fmt: skip
+    assert statement["Condition"] == {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [SUSPENDED]}}
 
 
 def test_each_function_has_a_role_of_its_own(template: Template) -> None:
@@ -102,7 +142,7 @@ def test_functions_run_on_arm_with_python_3_13(any_stage: Template) -> None:
 def test_queues_are_encrypted_and_keep_messages_14_days(any_stage: Template) -> None:
     """Queue, parking queue and dead-letter queue encrypt and keep as long as SQS can."""
     queues = of_type(any_stage, "AWS::SQS::Queue")
-    assert set(queues) == {"Queue", "ParkingQueue", "DeadLetterQueue"}
+    assert set(queues) == QUEUES
     for properties in queues.values():
         assert properties["SqsManagedSseEnabled"] is True
         assert properties["MessageRetentionPeriod"] == FOURTEEN_DAYS_S
@@ -124,7 +164,59 @@ def test_a_message_stays_invisible_for_six_timeouts_and_the_window(any_stage: Te
     worker = of_type(any_stage, "AWS::Lambda::Function")["WorkerLambdaFunction"]
     (mapping,) = of_type(any_stage, "AWS::Lambda::EventSourceMapping").values()
     visibility = of_type(any_stage, "AWS::SQS::Queue")["Queue"]["VisibilityTimeout"]
-    assert visibility >= 6 * worker["Timeout"] + mapping["MaximumBatchingWindowInSeconds"]
+    assert visibility >= 6 * worker["Timeout"] + mapping.get("MaximumBatchingWindowInSeconds", 0)
+
+
+def test_queues_are_standard_unless_told_otherwise(template: Template, package: Package) -> None:
+    """A standard queue has no property of a FIFO queue, not even one that says no: CloudFormation refuses it."""
+    queues = of_type(template, "AWS::SQS::Queue")
+    assert of_type(package(QUEUE_TYPE="standard"), "AWS::SQS::Queue") == queues
+    for properties in queues.values():
+        assert not [name for name in properties if re.search("(?i)fifo|deduplication", name)]
+        assert not properties["QueueName"].endswith(".fifo")
+
+
+def test_fifo_queues_are_fifo_all_three(fifo: Template, template: Template) -> None:
+    """Queue, parking queue and dead-letter queue are FIFO, of high throughput, and find no duplicates by themselves."""
+    for logical_id, properties in of_type(fifo, "AWS::SQS::Queue").items():
+        standard = of_type(template, "AWS::SQS::Queue")[logical_id]
+        assert properties["QueueName"] == f"{standard['QueueName']}.fifo"
+        assert {name: properties[name] for name in set(properties) - set(standard)} == {
+            "FifoQueue": True,
+            "ContentBasedDeduplication": False,
+            "DeduplicationScope": "messageGroup",
+            "FifoThroughputLimit": "perMessageGroupId",
+        }
+
+
+def test_a_fifo_queue_is_read_in_tens_without_a_window(package: Package) -> None:
+    """Lambda takes no more than ten messages of a FIFO queue and gathers none, whatever is set for a standard one."""
+    (mapping,) = of_type(
+        package(QUEUE_TYPE="fifo", BATCH_SIZE="100", BATCH_WINDOW_S="5"), "AWS::Lambda::EventSourceMapping"
+    ).values()
+    assert mapping["BatchSize"] == 10
+    assert "MaximumBatchingWindowInSeconds" not in mapping
+
+
+def test_the_type_of_the_queues_changes_nothing_else(fifo: Template, template: Template) -> None:
+    """Roles, rule and table are the same, both functions are told the type, and a deploy publishes new versions."""
+    versions = "AWS::Lambda::Version"
+    same = {
+        logical_id
+        for logical_id, resource in template["Resources"].items()
+        if resource["Type"] != versions and fifo["Resources"][logical_id] == resource
+    }
+    changed = {
+        *QUEUES, "WorkerEventSourceMappingSQSQueue", "IngestLambdaFunction", "WorkerLambdaFunction",
+        "IngestProductionAlias", "WorkerProductionAlias",
+    }  # fmt: skip
+    others = {logical_id for logical_id, resource in template["Resources"].items() if resource["Type"] != versions}
+    assert others - same == changed
+    for stage, queue_type in ((template, "standard"), (fifo, "fifo")):
+        for properties in of_type(stage, "AWS::Lambda::Function").values():
+            assert properties["Environment"]["Variables"]["QUEUE_TYPE"] == queue_type
+    # A changed reference alone would leave the alias on a version that sends to queues of the other type.
+    assert not set(of_type(template, versions)) & set(of_type(fifo, versions))
 
 
 def test_the_state_table_is_on_demand_encrypted_and_forgets(any_stage: Template) -> None:
@@ -166,14 +258,42 @@ def test_both_functions_have_the_alias_and_a_deploy_moves_it(template: Template)
         assert published["DeletionPolicy"] == "Retain"
 
 
-def test_mparticle_may_invoke_the_alias_and_nobody_may_invoke_anything_else(template: Template) -> None:
-    """Permissions are for ingest's alias only, and for exactly mParticle's accounts."""
-    permissions = of_type(template, "AWS::Lambda::Permission").values()
-    assert {p["Principal"] for p in permissions} == US_ACCOUNTS
-    for permission in permissions:
+def test_mparticle_and_the_tick_may_invoke_an_alias_and_nobody_may_invoke_anything_else(template: Template) -> None:
+    """Permissions are for ingest's alias and exactly mParticle's accounts, and for the worker's and its own rule."""
+    permissions = of_type(template, "AWS::Lambda::Permission")
+    tick = permissions.pop("TickMayInvokeWorker")
+    assert tick == {
+        "FunctionName": {"Ref": "WorkerProductionAlias"},
+        "Action": "lambda:InvokeFunction",
+        "Principal": "events.amazonaws.com",
+        "SourceArn": {"Fn::GetAtt": ["Tick", "Arn"]},
+    }
+    assert {p["Principal"] for p in permissions.values()} == US_ACCOUNTS
+    for permission in permissions.values():
         assert permission["FunctionName"] == {"Ref": "IngestProductionAlias"}
         assert permission["Action"] == "lambda:InvokeFunction"
     assert not of_type(template, "AWS::Lambda::Url")
+
+
+def test_a_tick_a_minute_invokes_the_live_worker(any_stage: Template) -> None:
+    """The rule stands on the alias, which a held deploy leaves alone, and names the mapping that it is to steer."""
+    (rule,) = of_type(any_stage, "AWS::Events::Rule").values()
+    assert (rule["ScheduleExpression"], rule["State"]) == ("rate(1 minute)", "ENABLED")
+    (target,) = rule["Targets"]
+    assert target["Arn"] == {"Ref": "WorkerProductionAlias"}
+    payload = re.sub(r"\$\{(\w+)\}", r"\1", target["Input"]["Fn::Sub"])
+    assert json.loads(payload) == {"tick": {"mapping_id": any_stage["Outputs"]["WorkerMappingId"]["Value"]["Ref"]}}
+
+
+def test_a_tick_that_fails_is_not_repeated(template: Template) -> None:
+    """Neither EventBridge nor Lambda sends it again: the next one is due, and late ones would pile up."""
+    ((_, rule),) = of_type(template, "AWS::Events::Rule").items()
+    assert rule["Targets"][0]["RetryPolicy"] == {"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60}
+    (invocation,) = of_type(template, "AWS::Lambda::EventInvokeConfig").values()
+    alias = of_type(template, "AWS::Lambda::Alias")["WorkerProductionAlias"]
+    assert (invocation["FunctionName"], invocation["Qualifier"]) == (alias["FunctionName"], alias["Name"])
+    assert (invocation["MaximumRetryAttempts"], invocation["MaximumEventAgeInSeconds"]) == (0, 60)
+    assert {"WorkerTickPolicy", "WorkerTickInvocation"} == set(template["Resources"]["Tick"]["DependsOn"])
 
 
 def test_other_accounts_are_a_parameter(package: Package) -> None:
@@ -181,6 +301,7 @@ def test_other_accounts_are_a_parameter(package: Package) -> None:
     permissions = of_type(
         package(MPARTICLE_ACCOUNTS=" 386705975570, 111122223333,386705975570"), "AWS::Lambda::Permission"
     )
+    del permissions["TickMayInvokeWorker"]
     assert sorted(p["Principal"] for p in permissions.values()) == ["111122223333", "386705975570"]
 
 
@@ -194,6 +315,25 @@ def test_the_mapping_feeds_the_alias_and_reports_failures_by_message(template: T
     assert 2 <= mapping["ScalingConfig"]["MaximumConcurrency"] <= 1000
     # Lambda's rule: more than ten messages need a window.
     assert mapping["BatchSize"] <= 10 or mapping["MaximumBatchingWindowInSeconds"] >= 1
+
+
+def test_the_worker_knows_how_many_it_can_be(any_stage: Template, package: Package) -> None:
+    """Its share of the partner's limits is reckoned from the mapping's own MaximumConcurrency, whoever set it."""
+    for stage in (any_stage, package(MAX_CONCURRENCY="40")):
+        (mapping,) = of_type(stage, "AWS::Lambda::EventSourceMapping").values()
+        worker = of_type(stage, "AWS::Lambda::Function")["WorkerLambdaFunction"]["Environment"]["Variables"]
+        assert int(worker["MAX_CONCURRENCY"]) == mapping["ScalingConfig"]["MaximumConcurrency"]
+
+
+def test_ages_fit_the_retention_of_the_queues(any_stage: Template) -> None:
+    """A message that is hidden when its age ends is seen once more before the queue forgets it."""
+    variables = resolved(
+        of_type(any_stage, "AWS::Lambda::Function")["WorkerLambdaFunction"]["Environment"]["Variables"]
+    )
+    settings = worker_fn.settings.Settings.from_env(variables)
+    retention_s = of_type(any_stage, "AWS::SQS::Queue")["Queue"]["MessageRetentionPeriod"]
+    for age_s in (settings.max_age_s, settings.erasure_max_age_s):
+        assert age_s + settings.visibility_margin_s <= retention_s
 
 
 def test_connections_divide_a_batch_evenly(any_stage: Template) -> None:
@@ -239,11 +379,15 @@ class Recorded(dict[str, str]):
 
 
 def resolved(variables: Mapping[str, Any]) -> dict[str, str]:
-    """Give a function's environment as it is once deployed: a reference to a queue is its URL."""
-    return {
-        name: value if isinstance(value, str) else f"https://sqs.us-east-1.amazonaws.com/0/{value['Ref']}"
-        for name, value in variables.items()
-    }
+    """Give a function's environment as it is once deployed: a queue's reference is its URL, a table's its name."""
+
+    def value_of(value: Any) -> str:
+        if isinstance(value, str):
+            return value
+        reference = str(value["Ref"])
+        return f"https://sqs.us-east-1.amazonaws.com/0/{reference}" if reference in QUEUES else reference
+
+    return {name: value_of(value) for name, value in variables.items()}
 
 
 # What Lambda itself sets, and what is read for the end-to-end tests alone.
@@ -258,8 +402,10 @@ def test_a_function_is_given_the_variables_that_it_reads(package: Package, funct
     template = package(WEBHOOK_URL="https://partner.example/events")
     properties = of_type(template, "AWS::Lambda::Function")[f"{function.title()}LambdaFunction"]
     variables = Recorded({"AWS_REGION": "us-east-1", **resolved(properties["Environment"]["Variables"])})
-    settings = {"ingest": ingest_fn.settings.Settings, "worker": worker_fn.settings.Settings}[function]
-    settings.from_env(variables)
+    if function == "ingest":
+        ingest_fn.settings.Settings.from_env(variables)
+    else:
+        worker_fn.settings.Settings.from_env(variables)
     load_partner(variables)
     read = {name for name in variables.seen if not RUNTIME_VARIABLES.match(name)}
     assert set(properties["Environment"]["Variables"]) == read | LIBRARY_VARIABLES[function]
@@ -301,11 +447,12 @@ def test_outputs_say_what_to_give_to_mparticle(template: Template) -> None:
 
 
 def test_stages_share_no_name(template: Template, production: Template) -> None:
-    """Two stages live in one account side by side: functions, queues, table and log groups have names of their own."""
+    """Two stages live in one account side by side: functions, queues, table, rule and log groups have other names."""
     names = [
         {
             str(value)
             for resource in stage["Resources"].values()
+            if resource["Type"] != "AWS::IAM::Policy"  # its name is within its role's
             for name, value in resource["Properties"].items()
             if name.endswith("Name") and isinstance(value, str)
         }
