@@ -10,6 +10,8 @@ from typing import Any
 from ingest_fn.ingest import ingest
 from ingest_fn.payload import keep_bytes
 from ingest_fn.settings import Settings
+from ingest_fn.suspended import Suspended
+from shared.aws_http import AwsHttp
 from shared.errors import InvalidRequest, QueueUnavailable, SpillwayError
 from shared.queue import Sender
 from shared.telemetry import Metric, count, log
@@ -24,16 +26,22 @@ def _settings() -> Settings:
 
 @lru_cache(maxsize=1)
 def _queue() -> Sender:
-    settings = _settings()
-    return Sender(
-        settings.queue_url, endpoint=settings.endpoint, region=settings.region, credentials=settings.credentials
-    )
+    return Sender(_settings().queue_url, _http("sqs", _settings().sqs_endpoint))
+
+
+@lru_cache(maxsize=1)
+def _suspended() -> Suspended:
+    return Suspended(_http("dynamodb", _settings().dynamodb_endpoint), _settings().state_table)
+
+
+def _http(service: str, endpoint: str) -> AwsHttp:
+    return AwsHttp(service, endpoint=endpoint, region=_settings().region, credentials=_settings().credentials)
 
 
 def handler(event: object, context: object) -> dict[str, Any]:
     """Answer one request. Raises SpillwayError."""
     try:
-        return ingest(event, settings=_settings(), queue=_queue())
+        return ingest(event, settings=_settings(), queue=_queue(), suspended=_suspended())
     except SpillwayError as error:
         _report(error, getattr(context, "aws_request_id", None))
         raise error.with_traceback(None) from None

@@ -4,8 +4,9 @@ Nothing here validates more than it needs: a request that the worker can not use
 it can be dead-lettered, shown and redriven. What is refused here comes back from mParticle until someone changes it.
 """
 
+import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any, Protocol
 
 from ingest_fn import replies
@@ -26,7 +27,12 @@ class Queue(Protocol):
 
 
 def ingest(
-    request: object, *, settings: Settings, queue: Queue, clock: Callable[[], float] = time.time
+    request: object,
+    *,
+    settings: Settings,
+    queue: Queue,
+    suspended: Container[str] = (),
+    clock: Callable[[], float] = time.time,
 ) -> dict[str, Any]:
     """Answer one invocation of mParticle's.
 
@@ -39,8 +45,9 @@ def ingest(
     head = head_of(request, text, received_at_ms=now_ms)
     if head.type in QUEUED_TYPES:
         if not is_probe(request, head.type) or _tells_of_a_user(request, head.type, settings):
-            queue.send(messages(head, text))
-        return replies.accepted(head.type, request_id=head.id, now_ms=now_ms)
+            queue.send(messages(head, request, text, fifo=settings.fifo))
+        suspend = head.type == AUDIENCE and head.account_id is not None and head.account_id in suspended
+        return replies.accepted(head.type, request_id=head.id, now_ms=now_ms, suspend=suspend)
     if head.type == replies.REGISTRATION:
         from ingest_fn.registration import register  # noqa: PLC0415 - pydantic stays off the hot path
 
@@ -69,12 +76,38 @@ def _tells_of_a_user(request: Mapping[str, Any], kind: str, settings: Settings) 
     return forwards_eventless(settings.env)
 
 
-def messages(head: Head, text: bytes) -> list[Outgoing]:
-    """The queue messages that carry the request, in order. Raises RequestTooLarge."""
+def messages(head: Head, request: Mapping[str, Any], text: bytes, *, fifo: bool = False) -> list[Outgoing]:
+    """The queue messages that carry the request, in order. Raises RequestTooLarge.
+
+    On a standard queue their group is the account, so that SQS's fair queueing keeps one customer's flood from the
+    others; on a FIFO queue it is the user, whose messages stay in order.
+    """
     attributes = {"type": head.type}
     if head.account_id is not None:
         attributes["account_id"] = head.account_id
-    return [Outgoing(body, attributes, group_id=head.account_id) for body in encode(head, text)]
+    bodies = encode(head, text)
+    if not fifo:
+        return [Outgoing(body, attributes, group_id=head.account_id) for body in bodies]
+    group_id = _digest(head.account_id, user_of(request) or head.id)
+    return [
+        Outgoing(body, attributes, group_id, deduplication_id=_digest(head.id, f"{number}/{len(bodies)}"))
+        for number, body in enumerate(bodies, start=1)
+    ]
+
+
+def user_of(request: Mapping[str, Any]) -> str | None:
+    """Whose order a FIFO queue keeps: the mpid, or the device's stamp; of an audience change its only user's mpid."""
+    profiles = request.get("user_profiles")
+    alone = profiles[0] if isinstance(profiles, list) and len(profiles) == 1 and isinstance(profiles[0], dict) else {}
+    for found in (request.get("mpid"), alone.get("mpid"), request.get("device_application_stamp")):
+        if isinstance(found, str | int) and not isinstance(found, bool) and found != "":
+            return str(found)
+    return None
+
+
+def _digest(*parts: str | None) -> str:
+    """Any texts as an id that SQS takes: letters and digits, at most 128."""
+    return hashlib.sha256("\n".join(part or "" for part in parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _listed(request: Mapping[str, Any], field: str) -> list[Any]:

@@ -15,8 +15,11 @@ class Settings:
     """`env` is kept for the partner, which reads its own variables when it is asked for."""
 
     queue_url: str
-    endpoint: str
+    state_table: str
+    sqs_endpoint: str
+    dynamodb_endpoint: str
     region: str
+    fifo: bool
     stage: str
     credentials: Callable[[], Credentials] = field(repr=False)
     env: Mapping[str, str] = field(repr=False)
@@ -32,11 +35,23 @@ class Settings:
         region = env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or ""
         if not region:
             raise InvalidSettings("AWS_REGION must name the queue's region; Lambda sets it")
-        endpoint = env.get("AWS_ENDPOINT_URL_SQS") or env.get("AWS_ENDPOINT_URL")
+        everywhere = env.get("AWS_ENDPOINT_URL")
+        sqs = env.get("AWS_ENDPOINT_URL_SQS") or everywhere or f"{address.scheme}://{address.netloc}"
+        # The queue's URL tells the partition's domain: amazonaws.com, amazonaws.com.cn.
+        domain = (address.hostname or "").partition(f"{region}.")[2] or "amazonaws.com"
+        dynamodb = env.get("AWS_ENDPOINT_URL_DYNAMODB") or everywhere or f"https://dynamodb.{region}.{domain}"
+        if not env.get("STATE_TABLE"):
+            raise InvalidSettings("STATE_TABLE must name the state table")
+        queue_type = env.get("QUEUE_TYPE") or "standard"
+        if queue_type not in {"standard", "fifo"}:
+            raise InvalidSettings("QUEUE_TYPE must be standard or fifo")
         return cls(
             queue_url=queue_url,
-            endpoint=endpoint or f"{address.scheme}://{address.netloc}",
+            state_table=env["STATE_TABLE"],
+            sqs_endpoint=sqs,
+            dynamodb_endpoint=dynamodb,
             region=region,
+            fifo=queue_type == "fifo",
             stage=env.get("STAGE") or "none",
             credentials=_credentials(env),
             env=env,

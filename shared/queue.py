@@ -7,21 +7,17 @@ has.
 
 import hashlib
 import http.client
-import json
 import random
-import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 
+from shared.aws_http import AwsHttp, error_code
 from shared.errors import QueueUnavailable
-from shared.sigv4 import Credentials, signed_headers
 
 SEND_BUDGET_S = 1.0
 """mParticle waits 200 ms for 99% of its calls and sends again what failed: trying for longer serves nobody."""
@@ -39,11 +35,16 @@ _TRANSIENT = ("Throttl", "ServiceUnavailable", "InternalError", "InternalFailure
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message on its way to the queue. `attributes` are strings; `group_id` is the tenant of SQS fair queues."""
+    """A message on its way to the queue. `attributes` are strings.
+
+    `group_id` is the tenant of SQS fair queues, or what stays in order on a FIFO queue; only there is there a
+    `deduplication_id`.
+    """
 
     body: str
     attributes: Mapping[str, str]
     group_id: str | None = None
+    deduplication_id: str | None = None
 
 
 class Sender:
@@ -56,23 +57,17 @@ class Sender:
     def __init__(
         self,
         queue_url: str,
+        sqs: AwsHttp,
         *,
-        endpoint: str,
-        region: str,
-        credentials: Callable[[], Credentials],
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         rng: random.Random | None = None,
     ) -> None:
         self._queue_url = queue_url
-        self._endpoint = urlsplit(endpoint)
-        self._region = region
-        self._credentials = credentials
+        self._sqs = sqs
         self._clock = clock
         self._sleep = sleep
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
-        self._tls = ssl.create_default_context() if self._endpoint.scheme == "https" else None
-        self._connection: http.client.HTTPConnection | None = None
 
     def send(self, messages: Iterable[Outgoing]) -> None:
         """Send all messages, in order. Raises QueueUnavailable unless SQS has confirmed every one of them."""
@@ -83,12 +78,12 @@ class Sender:
         request: dict[str, Any] = {
             "QueueUrl": self._queue_url,
             "MessageBody": message.body,
-            "MessageAttributes": {
-                name: {"DataType": "String", "StringValue": value} for name, value in message.attributes.items()
-            },
+            "MessageAttributes": _as_strings(message.attributes),
         }
         if message.group_id:
             request["MessageGroupId"] = message.group_id
+        if message.deduplication_id:
+            request["MessageDeduplicationId"] = message.deduplication_id
         body = orjson.dumps(request)
         expected_md5 = hashlib.md5(message.body.encode(), usedforsecurity=False).hexdigest()
         give_up_at = self._clock() + SEND_BUDGET_S
@@ -103,60 +98,23 @@ class Sender:
 
     def _attempt(self, body: bytes, expected_md5: str, give_up_at: float) -> tuple[str | None, bool]:
         """What went wrong, if anything, and whether another attempt may help."""
-        kept_open = self._connection is not None
+        kept_open = self._sqs.is_open
+        timeout_s = max(0.05, min(ATTEMPT_TIMEOUT_S, give_up_at - self._clock()))
         try:
-            status, answer = self._post(body, give_up_at)
+            status, answer = self._sqs.call("AmazonSQS.SendMessage", body, timeout_s=timeout_s)
         except (OSError, http.client.HTTPException) as error:
-            self.close()
             if kept_open and not isinstance(error, TimeoutError):
                 # The other end closed the idle connection: no attempt at all, so it costs none.
                 return self._attempt(body, expected_md5, give_up_at)
             return type(error).__name__, True
         if status != 200:
-            code = _error_code(answer) or str(status)
+            code = error_code(answer) or str(status)
             return code, status >= 500 or status == 429 or any(word in code for word in _TRANSIENT)
         try:
             confirmed = orjson.loads(answer).get("MD5OfMessageBody")
         except (ValueError, AttributeError):
             confirmed = None
         return (None, False) if confirmed == expected_md5 else ("the queue confirmed another body", True)
-
-    def _post(self, body: bytes, give_up_at: float) -> tuple[int, bytes]:
-        timeout_s = max(0.05, min(ATTEMPT_TIMEOUT_S, give_up_at - self._clock()))
-        connection = self._connect(timeout_s)
-        headers = signed_headers(
-            self._credentials(),
-            host=self._endpoint.netloc,
-            region=self._region,
-            service="sqs",
-            target="AmazonSQS.SendMessage",
-            body=body,
-            now=datetime.now(UTC),
-        )
-        connection.request("POST", "/", body, headers)
-        response = connection.getresponse()
-        answer = response.read()
-        if response.will_close:
-            self.close()
-        return response.status, answer
-
-    def _connect(self, timeout_s: float) -> http.client.HTTPConnection:
-        if self._connection is None:
-            host, port = self._endpoint.hostname or "", self._endpoint.port
-            if self._tls is not None:
-                self._connection = http.client.HTTPSConnection(host, port, timeout=timeout_s, context=self._tls)
-            else:
-                self._connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
-            self._connection.connect()
-        elif self._connection.sock is not None:
-            self._connection.sock.settimeout(timeout_s)
-        return self._connection
-
-    def close(self) -> None:
-        """Close the connection; the next send opens another."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
 
 
 class WorkerQueue:
@@ -273,12 +231,3 @@ def _kept(record: Mapping[str, Any]) -> tuple[dict[str, dict[str, str]], str | N
         if value.get("stringValue")
     }
     return attributes, record["attributes"].get("MessageGroupId")
-
-
-def _error_code(answer: bytes) -> str:
-    """SQS's own name of the error (`com.amazonaws.sqs#QueueDoesNotExist`), never its text."""
-    try:
-        code = json.loads(answer).get("__type", "")
-    except (ValueError, AttributeError):
-        return ""
-    return code.rpartition("#")[2] if isinstance(code, str) and len(code) < 100 else ""

@@ -16,6 +16,7 @@ NOW_MS = 1_700_000_000_500
 
 ENV = {
     "QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/1/q",
+    "STATE_TABLE": "state",
     "AWS_REGION": "us-east-1",
     "AWS_ACCESS_KEY_ID": "a",
     "AWS_SECRET_ACCESS_KEY": "b",
@@ -69,6 +70,49 @@ def test_audience_changes_are_queued_and_always_say_whether_to_suspend() -> None
     assert answer["type"] == "audience_membership_change_response"
     assert answer["suspend_subscription"] is False
     assert len(sent) == 1
+
+
+def test_suspended_account_is_told_so_and_its_request_is_queued_all_the_same() -> None:
+    """mParticle learns from the next audience change that the account is suspended; the change itself is kept."""
+    request = {
+        "type": "audience_membership_change_request",
+        "id": "r-2",
+        "account": {"account_id": 7},
+        "user_profiles": [{"mpid": "1"}],
+    }
+    queue = ListQueue()
+    answers = [
+        ingest(request, settings=Settings.from_env(ENV), queue=queue, suspended=suspended)["suspend_subscription"]
+        for suspended in ({"7"}, {"8"}, ())
+    ]
+    assert answers == [True, False, False]
+    assert len(queue.sent) == 3
+
+
+def test_suspension_is_not_looked_up_for_events() -> None:
+    """Events can not be suspended by an answer that mParticle reads only for audiences: no read is spent on them."""
+
+    class Untouchable:
+        def __contains__(self, _: object) -> bool:
+            raise AssertionError("looked up")
+
+    ingest(
+        event_request(events=[{"id": "e"}]),
+        settings=Settings.from_env(ENV),
+        queue=ListQueue(),
+        suspended=Untouchable(),
+    )
+
+
+def test_fifo_keeps_a_users_messages_together() -> None:
+    """On a FIFO queue the user is the group, and the same request again is a duplicate."""
+    one = event_request(events=[{"id": "e-1"}], mpid="-5")
+    _, [first] = run(one, QUEUE_TYPE="fifo")
+    _, [again] = run(one, QUEUE_TYPE="fifo")
+    _, [later] = run({**one, "id": "r-2"}, QUEUE_TYPE="fifo")
+    _, [other] = run({**one, "mpid": "-6"}, QUEUE_TYPE="fifo")
+    assert first.group_id == again.group_id == later.group_id != other.group_id
+    assert first.deduplication_id == again.deduplication_id != later.deduplication_id
 
 
 def test_erasures_are_queued_without_an_account() -> None:

@@ -7,21 +7,40 @@ from ingest_fn.settings import Settings
 from shared.errors import InvalidSettings
 from shared.sigv4 import Credentials
 
-ENV = {"QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/1/q", "AWS_REGION": "eu-west-1"}
+ENV = {
+    "QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/1/q",
+    "STATE_TABLE": "state",
+    "AWS_REGION": "eu-west-1",
+}
 
 
 def test_endpoint_is_the_host_of_the_queue() -> None:
     """Without an override SQS is called where the queue's URL says."""
-    assert Settings.from_env(ENV).endpoint == "https://sqs.eu-west-1.amazonaws.com"
+    settings = Settings.from_env(ENV)
+    assert settings.sqs_endpoint == "https://sqs.eu-west-1.amazonaws.com"
+    assert settings.dynamodb_endpoint == "https://dynamodb.eu-west-1.amazonaws.com"
+
+
+def test_endpoints_follow_the_partition() -> None:
+    """In China AWS has another domain; the queue's URL tells."""
+    env = {**ENV, "QUEUE_URL": "https://sqs.cn-north-1.amazonaws.com.cn/1/q", "AWS_REGION": "cn-north-1"}
+    assert Settings.from_env(env).dynamodb_endpoint == "https://dynamodb.cn-north-1.amazonaws.com.cn"
+
+
+def test_unknown_queue_type_is_named() -> None:
+    """A queue is standard or FIFO."""
+    assert Settings.from_env({**ENV, "QUEUE_TYPE": "fifo"}).fifo
+    with pytest.raises(InvalidSettings, match="QUEUE_TYPE"):
+        Settings.from_env({**ENV, "QUEUE_TYPE": "lifo"})
 
 
 @pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SQS"])
 def test_endpoint_can_be_overridden(variable: str) -> None:
     """AWS's own endpoint variables are obeyed."""
-    assert Settings.from_env({**ENV, variable: "http://127.0.0.1:4566"}).endpoint == "http://127.0.0.1:4566"
+    assert Settings.from_env({**ENV, variable: "http://127.0.0.1:4566"}).sqs_endpoint == "http://127.0.0.1:4566"
 
 
-@pytest.mark.parametrize("missing", ["QUEUE_URL", "AWS_REGION"])
+@pytest.mark.parametrize("missing", ["QUEUE_URL", "STATE_TABLE", "AWS_REGION"])
 def test_missing_variable_is_named(missing: str) -> None:
     """The error names the variable that is missing."""
     with pytest.raises(InvalidSettings, match=missing):

@@ -2,11 +2,13 @@ import hashlib
 import http.client
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
+from shared.aws_http import AwsHttp
 from shared.errors import QueueUnavailable
 from shared.queue import ATTEMPTS, SEND_BUDGET_S, Outgoing, Sender, WorkerQueue
 from shared.sigv4 import Credentials
@@ -72,9 +74,12 @@ def sender(monkeypatch: pytest.MonkeyPatch) -> Callable[[Script], Sender]:
         )
         return Sender(
             "http://localhost/000000000000/q",
-            endpoint="http://localhost:4566",
-            region="us-east-1",
-            credentials=lambda: Credentials("a", "b"),
+            AwsHttp(
+                "sqs",
+                endpoint="http://localhost:4566",
+                region="us-east-1",
+                credentials=lambda: Credentials("a", "b"),
+            ),
             clock=lambda: script.now,
             sleep=script.sleep,
             rng=random.Random(1),
@@ -166,33 +171,76 @@ def test_no_part_is_reported_as_sent_when_a_later_one_fails(sender: Callable[[Sc
         sender(script).send([MESSAGE, MESSAGE])
 
 
+RECEIVED = {
+    "MessageId": "m",
+    "ReceiptHandle": "h",
+    "Body": "body",
+    "Attributes": {"ApproximateReceiveCount": "1"},
+    "MessageAttributes": {"account_id": {"DataType": "String", "StringValue": "7"}},
+}
+
+
 class FakeSqs:
-    def __init__(self) -> None:
-        self.calls: list[dict[str, Any]] = []
+    """A boto3 client that keeps a log; `failed` entries of a batch, or everything when `down`, fail."""
+
+    def __init__(self, *, failed: Sequence[str] = (), down: bool = False, messages: Sequence[Any] = ()) -> None:
+        self.log: list[tuple[str, dict[str, Any]]] = []
+        self.failed, self.down, self.messages = failed, down, messages
+
+    @property
+    def calls(self) -> list[dict[str, Any]]:
+        return [call for _, call in self.log]
+
+    def _answer(self, name: str, call: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+        if self.down:
+            raise ClientError({"Error": {"Code": "ServiceUnavailable"}}, name)
+        self.log.append((name, call))
+        return answer
 
     def change_message_visibility_batch(self, **call: Any) -> dict[str, Any]:
-        self.calls.append(call)
-        return {}
+        failed = [{"Id": name} for name in self.failed]
+        return self._answer("change_message_visibility_batch", call, {"Failed": failed} if failed else {})
 
     def send_message(self, **call: Any) -> dict[str, Any]:
-        self.calls.append(call)
-        return {}
+        return self._answer("send_message", call, {})
+
+    def delete_message(self, **call: Any) -> dict[str, Any]:
+        return self._answer("delete_message", call, {})
+
+    def receive_message(self, **call: Any) -> dict[str, Any]:
+        return self._answer("receive_message", call, {"Messages": list(self.messages)} if self.messages else {})
 
 
-def test_visibility_is_changed_in_batches_of_ten() -> None:
-    """Twenty-three messages take three calls, and none is hidden for longer than SQS allows."""
+def worker_queue(sqs: FakeSqs, parking: str = "p") -> WorkerQueue:
+    return WorkerQueue(sqs, queue_url="q", dead_letter_url="d", parking_url=parking)
+
+
+def test_fifo_message_carries_its_deduplication_id(sender: Callable[[Script], Sender]) -> None:
+    """On a FIFO queue a message says what it is a duplicate of."""
+    script = Script([CONFIRMED])
+    sender(script).send([Outgoing(MESSAGE.body, {}, group_id="g", deduplication_id="d")])
+    assert (script.requests[0]["MessageGroupId"], script.requests[0]["MessageDeduplicationId"]) == ("g", "d")
+
+
+def test_no_message_is_hidden_for_longer_than_sqs_allows() -> None:
+    """Twelve hours is SQS's longest visibility timeout."""
     sqs = FakeSqs()
-    waits = {f"handle-{n}": 100_000 if n == 0 else n for n in range(23)}
-    WorkerQueue(sqs, queue_url="q", dead_letter_url="d").hide(waits)
-    assert [len(call["Entries"]) for call in sqs.calls] == [10, 10, 3]
-    hidden = {entry["ReceiptHandle"]: entry["VisibilityTimeout"] for call in sqs.calls for entry in call["Entries"]}
-    assert hidden == {**waits, "handle-0": 43_200}
+    assert worker_queue(sqs).hide({"a": 100_000, "b": 5}) == set()
+    hidden = {entry["ReceiptHandle"]: entry["VisibilityTimeout"] for entry in sqs.calls[0]["Entries"]}
+    assert hidden == {"a": 43_200, "b": 5}
 
 
-def test_dead_letter_keeps_the_body_and_leaves_out_empty_attributes() -> None:
-    """SQS refuses empty attribute values: they are left out, the body is not touched."""
+def test_messages_that_could_not_be_hidden_are_named() -> None:
+    """SQS may refuse some of a batch, or the whole call may fail: the caller learns which."""
+    partly = FakeSqs(failed=["1"])
+    assert worker_queue(partly).hide({"a": 5, "b": 5}) == {"b"}
+    assert worker_queue(FakeSqs(down=True)).hide({"a": 5, "b": 5}) == {"a", "b"}
+
+
+def test_dead_letter_keeps_the_body() -> None:
+    """The body goes into the dead-letter queue as it is, with its reasons."""
     sqs = FakeSqs()
-    WorkerQueue(sqs, queue_url="q", dead_letter_url="d").dead_letter("body", {"reason": "rejected", "status": ""})
+    worker_queue(sqs).dead_letter("body", {"reason": "rejected"})
     assert sqs.calls == [
         {
             "QueueUrl": "d",
@@ -200,3 +248,43 @@ def test_dead_letter_keeps_the_body_and_leaves_out_empty_attributes() -> None:
             "MessageAttributes": {"reason": {"DataType": "String", "StringValue": "rejected"}},
         }
     ]
+
+
+def test_failed_send_is_one_error() -> None:
+    """Whatever boto3 raises, the worker learns that the message is not there."""
+    with pytest.raises(QueueUnavailable):
+        worker_queue(FakeSqs(down=True)).dead_letter("body", {})
+
+
+RECORD = {
+    "messageId": "m",
+    "receiptHandle": "h",
+    "body": "body",
+    "attributes": {"MessageGroupId": "7"},
+    "messageAttributes": {"account_id": {"dataType": "String", "stringValue": "7"}},
+}
+
+
+@pytest.mark.parametrize("parking", ["p", "p.fifo"])
+def test_parked_message_keeps_body_attributes_and_group(parking: str) -> None:
+    """Parking changes nothing of a message."""
+    sqs = FakeSqs()
+    worker_queue(sqs, parking).park(RECORD)
+    [call] = sqs.calls
+    assert (call["QueueUrl"], call["MessageBody"], call["MessageGroupId"]) == (parking, "body", "7")
+    assert call["MessageAttributes"] == {"account_id": {"DataType": "String", "StringValue": "7"}}
+    assert ("MessageDeduplicationId" in call) == (parking == "p.fifo")
+
+
+def test_parked_message_is_back_before_it_leaves() -> None:
+    """Moving back is send, then delete: at no time is the message in neither queue."""
+    sqs = FakeSqs()
+    worker_queue(sqs).unpark(RECORD)
+    assert [(name, call["QueueUrl"]) for name, call in sqs.log] == [("send_message", "q"), ("delete_message", "p")]
+
+
+def test_received_message_is_a_record_like_lambdas() -> None:
+    """What the tick takes by hand looks like what Lambda hands over."""
+    sqs = FakeSqs(messages=[RECEIVED])
+    assert worker_queue(sqs).take(30) == {**RECORD, "attributes": {"ApproximateReceiveCount": "1"}}
+    assert worker_queue(FakeSqs()).take(30) is None

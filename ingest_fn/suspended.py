@@ -1,0 +1,53 @@
+"""Who is suspended: the worker writes it down, and the account's next audience change is answered with it.
+
+`suspend_subscription: true` makes mParticle stop sending and tell the customer, who then renews the credentials. Read
+at most once a minute, and only for audience changes; whatever is wrong with the state table, the answer is the normal
+one.
+"""
+
+import http.client
+import time
+from collections.abc import Callable
+
+import orjson
+
+from shared.aws_http import AwsHttp
+
+REFRESH_S = 60.0
+TIMEOUT_S = 0.1
+"""Half of what mParticle gives the whole call."""
+
+
+class Suspended:
+    """The suspended accounts as this environment read them last."""
+
+    def __init__(self, dynamodb: AwsHttp, table: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._dynamodb = dynamodb
+        self._query = orjson.dumps(
+            {
+                "TableName": table,
+                "KeyConditionExpression": "pk = :pk",
+                "ExpressionAttributeValues": {":pk": {"S": "suspended"}},
+                "ProjectionExpression": "sk",
+            }
+        )
+        self._clock = clock
+        self._accounts: frozenset[str] = frozenset()
+        self._read_s: float | None = None
+
+    def __contains__(self, account_id: object) -> bool:
+        now_s = self._clock()
+        if self._read_s is None or now_s - self._read_s >= REFRESH_S:
+            self._read_s = now_s
+            self._accounts = self._read()
+        return account_id in self._accounts
+
+    def _read(self) -> frozenset[str]:
+        """One query; of more than a megabyte of suspended accounts (some ten thousand) the first are known."""
+        try:
+            status, answer = self._dynamodb.call("DynamoDB_20120810.Query", self._query, timeout_s=TIMEOUT_S)
+            if status != 200:
+                return frozenset()
+            return frozenset(item["sk"]["S"] for item in orjson.loads(answer)["Items"])
+        except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+            return frozenset()

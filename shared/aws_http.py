@@ -1,0 +1,84 @@
+"""One AWS service over one kept connection: a signed JSON call, without botocore.
+
+For ingest, whose cold start botocore would be most of (docs/adr/0005-ingest-signs-by-itself.md). Not for several
+threads at once.
+"""
+
+import http.client
+import json
+import ssl
+from collections.abc import Callable
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+from shared.sigv4 import Credentials, signed_headers
+
+
+class AwsHttp:
+    """Calls operations of one service (`sqs`, `dynamodb`). The connection is opened by the first call and kept."""
+
+    def __init__(self, service: str, *, endpoint: str, region: str, credentials: Callable[[], Credentials]) -> None:
+        self._service = service
+        self._endpoint = urlsplit(endpoint)
+        self._region = region
+        self._credentials = credentials
+        self._tls = ssl.create_default_context() if self._endpoint.scheme == "https" else None
+        self._connection: http.client.HTTPConnection | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a connection was kept: one that has been idle may have been closed at the other end."""
+        return self._connection is not None
+
+    def call(self, target: str, body: bytes, *, timeout_s: float) -> tuple[int, bytes]:
+        """Make one call; gives status and answer. Raises OSError or HTTPException, and then closes the connection.
+
+        `timeout_s` bounds each wait for the network, not their sum.
+        """
+        try:
+            connection = self._connect(timeout_s)
+            headers = signed_headers(
+                self._credentials(),
+                host=self._endpoint.netloc,
+                region=self._region,
+                service=self._service,
+                target=target,
+                body=body,
+                now=datetime.now(UTC),
+            )
+            connection.request("POST", "/", body, headers)
+            response = connection.getresponse()
+            answer = response.read()
+        except (OSError, http.client.HTTPException):
+            self.close()
+            raise
+        if response.will_close:
+            self.close()
+        return response.status, answer
+
+    def _connect(self, timeout_s: float) -> http.client.HTTPConnection:
+        if self._connection is None:
+            host, port = self._endpoint.hostname or "", self._endpoint.port
+            if self._tls is not None:
+                self._connection = http.client.HTTPSConnection(host, port, timeout=timeout_s, context=self._tls)
+            else:
+                self._connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
+            self._connection.connect()
+        elif self._connection.sock is not None:
+            self._connection.sock.settimeout(timeout_s)
+        return self._connection
+
+    def close(self) -> None:
+        """Close the connection; the next call opens another."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def error_code(answer: bytes) -> str:
+    """The service's own name of an error (`QueueDoesNotExist`), never its text."""
+    try:
+        code = json.loads(answer).get("__type", "")
+    except (ValueError, AttributeError):
+        return ""
+    return code.rpartition("#")[2] if isinstance(code, str) and len(code) < 100 else ""

@@ -1,0 +1,62 @@
+import json
+
+import pytest
+
+from ingest_fn.suspended import REFRESH_S, Suspended
+
+Answer = tuple[int, bytes] | Exception
+
+
+class FakeDynamo:
+    """Answers one query after the other; counts them."""
+
+    def __init__(self, *answers: Answer) -> None:
+        self.answers = list(answers)
+        self.queries: list[dict[str, object]] = []
+
+    def call(self, target: str, body: bytes, *, timeout_s: float) -> tuple[int, bytes]:
+        assert target == "DynamoDB_20120810.Query"
+        assert timeout_s <= 0.2
+        self.queries.append(json.loads(body))
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def listing(*accounts: str) -> Answer:
+    return 200, json.dumps({"Items": [{"sk": {"S": account}} for account in accounts]}).encode()
+
+
+def suspended(dynamo: FakeDynamo, now: list[float]) -> Suspended:
+    return Suspended(dynamo, "state", clock=lambda: now[0])  # type: ignore[arg-type]
+
+
+def test_suspended_accounts_are_known() -> None:
+    """Who stands in the table is suspended, others are not."""
+    dynamo = FakeDynamo(listing("7", "9"))
+    accounts = suspended(dynamo, [0.0])
+    assert [account in accounts for account in ("7", "8", "9")] == [True, False, True]
+    assert dynamo.queries[0]["ExpressionAttributeValues"] == {":pk": {"S": "suspended"}}
+
+
+def test_table_is_read_once_a_minute_at_most() -> None:
+    """However many audience changes come, the table is asked once a minute."""
+    dynamo, now = FakeDynamo(listing("7"), listing()), [0.0]
+    accounts = suspended(dynamo, now)
+    assert all("7" in accounts for _ in range(100))
+    now[0] = REFRESH_S
+    assert "7" not in accounts
+    assert len(dynamo.queries) == 2
+
+
+@pytest.mark.parametrize(
+    "trouble", [TimeoutError(), ConnectionRefusedError(), (400, b"{}"), (200, b"no json"), (200, b"[]"), (200, b"{}")]
+)
+def test_trouble_with_the_table_suspends_nobody(trouble: Answer) -> None:
+    """With the state table down mParticle gets the normal answer, and the table is left alone for a minute."""
+    dynamo = FakeDynamo(trouble)
+    accounts = suspended(dynamo, [0.0])
+    assert "7" not in accounts
+    assert "7" not in accounts
+    assert len(dynamo.queries) == 1
