@@ -161,22 +161,23 @@ class LocalAws:
 
 @contextmanager
 def local_aws(
-    *, account_concurrency: int = 100, port: int | None = None, shims: str = "all", log_level: str = "WARNING"
+    *, account_concurrency: int = 100, port: int | None = None, shims: str = "all", enforce_iam: bool = False
 ) -> Iterator[LocalAws]:
     """Run an AWS for as long as the block lasts. Raises LocalAwsError if it cannot start.
 
     `account_concurrency` is the account's limit of concurrent executions, and the most worker processes that there
-    can be: each holds 50 to 60 MB.
+    can be: each holds 50 to 60 MB. `enforce_iam` makes it check signatures, and functions may do what their roles
+    allow and nothing else; whoever calls with an account id for a key is that account's root.
     """
     with sigterm_as_exit():
-        aws = start(account_concurrency=account_concurrency, port=port, shims=shims, log_level=log_level)
+        aws = start(account_concurrency=account_concurrency, port=port, shims=shims, enforce_iam=enforce_iam)
         try:
             yield aws
         finally:
             aws.stop()
 
 
-def start(*, account_concurrency: int, port: int | None, shims: str, log_level: str) -> LocalAws:
+def start(*, account_concurrency: int, port: int | None, shims: str, enforce_iam: bool) -> LocalAws:
     """Start MiniStack and wait until it answers."""
     python = ROOT / ".venv-aws" / "bin" / "python"
     if not python.exists():
@@ -191,7 +192,7 @@ def start(*, account_concurrency: int, port: int | None, shims: str, log_level: 
             process = subprocess.Popen(
                 # -P: the script's folder stays off the module path, its neighbours are not MiniStack's business.
                 [str(python), "-P", str(Path(__file__).with_name("ministack_shims.py"))],
-                env=server_env(chosen, folder, account_concurrency, shims, log_level),
+                env=server_env(chosen, folder, account_concurrency, shims, enforce_iam),
                 cwd=folder, start_new_session=True,
                 # Held open by us alone: when it closes, we are gone.
                 stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT,
@@ -206,7 +207,7 @@ def start(*, account_concurrency: int, port: int | None, shims: str, log_level: 
     return aws
 
 
-def server_env(port: int, folder: Path, account_concurrency: int, shims: str, log_level: str) -> dict[str, str]:
+def server_env(port: int, folder: Path, account_concurrency: int, shims: str, enforce_iam: bool) -> dict[str, str]:
     """Return MiniStack's environment. Its Lambda workers inherit it, so it holds nothing of ours that could leak in."""
     return {
         "PATH": os.environ.get("PATH", os.defpath),
@@ -220,7 +221,8 @@ def server_env(port: int, folder: Path, account_concurrency: int, shims: str, lo
         "STATE_DIR": str(folder / "state"),
         "S3_DATA_DIR": str(folder / "s3"),
         "TMPDIR": str(folder),
-        "LOG_LEVEL": log_level,
+        "AUTH": str(enforce_iam).lower(),
+        "LOG_LEVEL": "WARNING",
         "SPILLWAY_SHIMS": shims,
         # Services that would open ports of their own, and a Docker that is none of its business.
         "SFTP_ENABLED": "0",
