@@ -17,8 +17,8 @@ PARTNER_SHARE = 0.9
 WORKERS = 4
 MIN_LIMIT = 6
 MAX_LIMIT = 60
-"""The embedded AWS runs 64 invocations at a time: above that it would queue what it should throttle. Each execution is a
-process of about 60 MB."""
+"""The embedded AWS runs 64 invocations at a time: above that it would queue what it should throttle. Each execution is
+a process of about 60 MB."""
 MAX_REQUEST_S = 10.0
 
 
@@ -45,7 +45,7 @@ class DemoSettings:
             (not 1 <= self.partner_latency_ms <= 5000, "PARTNER_LATENCY_MS must be between 1 and 5000"),
             (
                 self.events * self.partner_latency_ms > MAX_REQUEST_S * 1000,
-                f"EVENTS x PARTNER_LATENCY_MS must stay within {MAX_REQUEST_S:.0f} s: a function has 20 s for a request",
+                f"EVENTS x PARTNER_LATENCY_MS must stay within {MAX_REQUEST_S:.0f} s, half of a function's time limit",
             ),
             (not 1 <= self.partner_rate <= 2000, "PARTNER_RATE must be between 1 and 2000 calls a second"),
             (not 0 <= self.seed <= 1000, "SEED must be between 0 and 1000"),
