@@ -39,6 +39,7 @@ START_TIMEOUT_S = 60.0
 DEPLOY_TIMEOUT_S = 300.0
 STOP_GRACE_S = 5.0
 LOG_TAIL_LINES = 25
+SIGTERM_STATUS = 128 + signal.SIGTERM
 
 
 class LocalAwsError(Exception):
@@ -264,17 +265,30 @@ def end_group(process: subprocess.Popen[Any], grace_s: float) -> None:
 
 @contextmanager
 def sigterm_as_exit() -> Iterator[None]:
-    """Turn SIGTERM into SystemExit, so that a `timeout` or a CI runner that ends us ends what we started, too."""
+    """Let SIGTERM leave the block as Ctrl-C does, with status 143, so that who ends us ends what we started, too.
+
+    It takes the way of Ctrl-C because asyncio knows that one: its tasks are cancelled, and nothing is raised amid them.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    asked = False
 
-    def leave(_signal: int, _frame: FrameType | None) -> None:
-        sys.exit(143)
+    def leave(_number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        asked = True
+        interrupt = signal.getsignal(signal.SIGINT)
+        if not callable(interrupt):  # a shell's background job ignores Ctrl-C
+            sys.exit(SIGTERM_STATUS)
+        interrupt(signal.SIGINT, frame)
 
     before = signal.signal(signal.SIGTERM, leave)
     try:
         yield
+    except KeyboardInterrupt:
+        if asked:
+            sys.exit(SIGTERM_STATUS)
+        raise
     finally:
         signal.signal(signal.SIGTERM, before)
 
