@@ -18,7 +18,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
-# The first interpreter that is new enough; `make ... PYTHON=python3.12` decides otherwise.
+# The first interpreter that is new enough; `make test PYTHON=python3.12` decides otherwise.
 PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
 PYTHON_VERSION := $(shell "$(PYTHON)" -c 'import sys; print(*sys.version_info[:2], sep=".")' 2>/dev/null)
@@ -60,11 +60,11 @@ build: .venv ## The zips of both functions, for AWS and for the embedded AWS
 
 .PHONY: deploy
 deploy: node_modules build-aws ## Deploy to AWS (STAGE=production, ALIAS_MODE=hold to leave the live version)
-	@$(SERVERLESS) deploy --stage "$(STAGE)" $(ARGS)
+	@PKG_TARGET=aws $(SERVERLESS) deploy --stage "$(STAGE)" $(ARGS)
 
 .PHONY: promote
 promote: node_modules ## Make the newest version live, or an earlier one (STAGE=production TO=12)
-	@$(SERVERLESS) promote --stage "$(STAGE)" $(if $(TO),--to "$(TO)") $(ARGS)
+	@PKG_TARGET=aws $(SERVERLESS) promote --stage "$(STAGE)" $(if $(TO),--to "$(TO)") $(ARGS)
 
 .PHONY: bench
 bench: ## Measurements against named peers and limits (comes with a later release)
@@ -78,8 +78,8 @@ lock: .venv ## Lock requirements/*.in anew, with hashes
 
 .PHONY: clean
 clean: ## Remove what make created: environments, node_modules, zips, caches
-	@rm -rf .venv .venv-aws node_modules .serverless build .mypy_cache .pytest_cache .ruff_cache .hypothesis \
-		.import_linter_cache
+	@rm -rf .venv .venv-aws node_modules build .serverless ops/local/demo_stack/.serverless \
+		.mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 # --- what they stand on ---------------------------------------------------------------------------------------------
 

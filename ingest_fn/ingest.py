@@ -61,7 +61,7 @@ def ingest(
 
 
 def is_probe(request: Mapping[str, Any], kind: str) -> bool:
-    """mParticle's verification traffic: an event request with nothing to forward, an audience change without profiles."""
+    """mParticle's verification traffic: no events and no notifications to forward, or no user profiles."""
     if kind == EVENTS:
         return not _listed(request, "events") and not _listed(request, "system_notifications")
     return kind == AUDIENCE and not _listed(request, "user_profiles")

@@ -41,5 +41,9 @@ def run(settings: DemoSettings, folder: Path) -> int:
         console.print(
             f"[green]✓[/] Spillway took all {right.invocations:,} requests and delivered all {right.delivered:,} events"
         )
-    console.print(f"{folder / 'report.html'} has the plots, {folder / 'report.json'} the numbers", highlight=False)
+    console.print(
+        f"  {folder / 'report.html'} has the plots, {folder / 'report.json'} the numbers",
+        highlight=False,
+        soft_wrap=True,
+    )
     return 1 if found else 0

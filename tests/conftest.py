@@ -2,7 +2,6 @@
 
 import os
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,7 +33,7 @@ def no_real_aws(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def no_sockets_in_unit_tests(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def no_sockets_in_unit_tests(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A unit or property test that opens a connection fails."""
     folder = request.path.relative_to(ROOT / "tests").parts[0]
     if folder in {"unit", "property"}:
@@ -43,4 +42,3 @@ def no_sockets_in_unit_tests(request: pytest.FixtureRequest, monkeypatch: pytest
             raise AssertionError("a unit test opened a socket; use a fake, or move the test to tests/integration")
 
         monkeypatch.setattr(socket.socket, "connect", refuse)
-    yield

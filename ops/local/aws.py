@@ -39,6 +39,7 @@ START_TIMEOUT_S = 60.0
 DEPLOY_TIMEOUT_S = 300.0
 STOP_GRACE_S = 5.0
 LOG_TAIL_LINES = 25
+SIGTERM_STATUS = 128 + signal.SIGTERM
 
 
 class LocalAwsError(Exception):
@@ -161,22 +162,23 @@ class LocalAws:
 
 @contextmanager
 def local_aws(
-    *, account_concurrency: int = 100, port: int | None = None, shims: str = "all", log_level: str = "WARNING"
+    *, account_concurrency: int = 100, port: int | None = None, shims: str = "all", enforce_iam: bool = False
 ) -> Iterator[LocalAws]:
     """Run an AWS for as long as the block lasts. Raises LocalAwsError if it cannot start.
 
     `account_concurrency` is the account's limit of concurrent executions, and the most worker processes that there
-    can be: each holds 50 to 60 MB.
+    can be: each holds 50 to 60 MB. `enforce_iam` makes it check signatures, and functions may do what their roles
+    allow and nothing else; whoever calls with an account id for a key is that account's root.
     """
     with sigterm_as_exit():
-        aws = start(account_concurrency=account_concurrency, port=port, shims=shims, log_level=log_level)
+        aws = start(account_concurrency=account_concurrency, port=port, shims=shims, enforce_iam=enforce_iam)
         try:
             yield aws
         finally:
             aws.stop()
 
 
-def start(*, account_concurrency: int, port: int | None, shims: str, log_level: str) -> LocalAws:
+def start(*, account_concurrency: int, port: int | None, shims: str, enforce_iam: bool) -> LocalAws:
     """Start MiniStack and wait until it answers."""
     python = ROOT / ".venv-aws" / "bin" / "python"
     if not python.exists():
@@ -191,7 +193,7 @@ def start(*, account_concurrency: int, port: int | None, shims: str, log_level: 
             process = subprocess.Popen(
                 # -P: the script's folder stays off the module path, its neighbours are not MiniStack's business.
                 [str(python), "-P", str(Path(__file__).with_name("ministack_shims.py"))],
-                env=server_env(chosen, folder, account_concurrency, shims, log_level),
+                env=server_env(chosen, folder, account_concurrency, shims, enforce_iam),
                 cwd=folder, start_new_session=True,
                 # Held open by us alone: when it closes, we are gone.
                 stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT,
@@ -206,7 +208,7 @@ def start(*, account_concurrency: int, port: int | None, shims: str, log_level: 
     return aws
 
 
-def server_env(port: int, folder: Path, account_concurrency: int, shims: str, log_level: str) -> dict[str, str]:
+def server_env(port: int, folder: Path, account_concurrency: int, shims: str, enforce_iam: bool) -> dict[str, str]:
     """Return MiniStack's environment. Its Lambda workers inherit it, so it holds nothing of ours that could leak in."""
     return {
         "PATH": os.environ.get("PATH", os.defpath),
@@ -220,7 +222,8 @@ def server_env(port: int, folder: Path, account_concurrency: int, shims: str, lo
         "STATE_DIR": str(folder / "state"),
         "S3_DATA_DIR": str(folder / "s3"),
         "TMPDIR": str(folder),
-        "LOG_LEVEL": log_level,
+        "AUTH": str(enforce_iam).lower(),
+        "LOG_LEVEL": "WARNING",
         "SPILLWAY_SHIMS": shims,
         # Services that would open ports of their own, and a Docker that is none of its business.
         "SFTP_ENABLED": "0",
@@ -262,17 +265,30 @@ def end_group(process: subprocess.Popen[Any], grace_s: float) -> None:
 
 @contextmanager
 def sigterm_as_exit() -> Iterator[None]:
-    """Turn SIGTERM into SystemExit, so that a `timeout` or a CI runner that ends us ends what we started, too."""
+    """Let SIGTERM leave the block as Ctrl-C does, with status 143, so that who ends us ends what we started, too.
+
+    It takes the way of Ctrl-C because asyncio knows that one: its tasks are cancelled, and nothing is raised amid them.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    asked = False
 
-    def leave(_signal: int, _frame: FrameType | None) -> None:
-        sys.exit(143)
+    def leave(_number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        asked = True
+        interrupt = signal.getsignal(signal.SIGINT)
+        if not callable(interrupt):  # a shell's background job ignores Ctrl-C
+            sys.exit(SIGTERM_STATUS)
+        interrupt(signal.SIGINT, frame)
 
     before = signal.signal(signal.SIGTERM, leave)
     try:
         yield
+    except KeyboardInterrupt:
+        if asked:
+            sys.exit(SIGTERM_STATUS)
+        raise
     finally:
         signal.signal(signal.SIGTERM, before)
 

@@ -11,7 +11,7 @@ from html import escape
 from math import ceil, floor, log10
 
 WIDTH, WIDE, HEIGHT = 540, 1080, 250
-LEFT, RIGHT, TOP, BOTTOM = 58, 18, 36, 46
+LEFT, RIGHT, TOP, BOTTOM = 66, 24, 36, 46
 FLOOR_MS, CEILING_MS = 1.0, 10_000.0
 BINS_PER_DECADE = 12
 
@@ -168,7 +168,7 @@ def histogram(groups: Sequence[tuple[str, str, Sequence[float]]], *, title: str,
                 )
     for row, mark in enumerate(marks):
         x = frame.x(place(mark.at))
-        anchor, gap = ("end", -5) if x > WIDE * 0.6 else ("start", 5)
+        anchor, gap = ("end", -5) if x > WIDE * 0.55 else ("start", 5)
         drawn.append(
             f'<line class="{mark.css} mark" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>'
             f'<text class="mark-label" x="{x + gap:.1f}" y="{TOP + 11 + 15 * row}" text-anchor="{anchor}">'
@@ -221,7 +221,7 @@ def _axes(
         f'<line class="axis" x1="{LEFT}" x2="{frame.right}" y1="{frame.y(0):.1f}" y2="{frame.y(0):.1f}"/>'
         f'<text class="label" x="{(LEFT + frame.right) / 2}" y="{HEIGHT - 6}" text-anchor="middle">'
         f"{escape(x_label)}</text>"
-        f'<text class="label" transform="translate(13 {middle}) rotate(-90)" text-anchor="middle">'
+        f'<text class="label" transform="translate(12 {middle}) rotate(-90)" text-anchor="middle">'
         f"{escape(y_label)}</text>"
     )
     return frame, grid

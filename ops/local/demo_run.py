@@ -1,10 +1,9 @@
 """The demo from end to end: an embedded AWS, a partner, two deploys, two runs, one report."""
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
-from ops.local import report, report_page
+from ops.local import interrupts, report, report_page
 from ops.local.aws import LocalAws, local_aws
 from ops.local.demo_settings import DemoSettings
 from ops.local.demo_side import QueueProbe, Traffic, run_side
@@ -62,7 +61,7 @@ def _run_direct(aws: LocalAws, api: PartnerApi, partner_url: str, *, settings: D
     env = {"WEBHOOK_URL": partner_url, "DIRECT_RESERVED_CONCURRENCY": str(settings.limit)}
     outputs = aws.deploy(STAGE, env=env, cwd=STACK)
     _reserve(aws, outputs["DirectArn"], settings.limit)
-    return asyncio.run(
+    return interrupts.run(
         run_side(
             "direct",
             _mparticle(aws, outputs["DirectArn"], settings),
@@ -89,7 +88,7 @@ def _run_spillway(
     }
     outputs = aws.deploy(STAGE, env=env)
     _reserve(aws, outputs["IngestAliasArn"], settings.ingest_limit)
-    return asyncio.run(
+    return interrupts.run(
         run_side(
             "Spillway",
             _mparticle(aws, outputs["IngestAliasArn"], settings),

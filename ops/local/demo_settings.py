@@ -16,8 +16,10 @@ PARTNER_SHARE = 0.9
 """How much of the partner's rate Spillway is sized for; the rest absorbs calls that come back sooner than usual."""
 WORKERS = 4
 MIN_LIMIT = 6
-MAX_LIMIT = 100
-"""An execution is a process of about 60 MB here."""
+MAX_LIMIT = 60
+"""The embedded AWS runs 64 invocations at a time: above that it would queue what it should throttle. Each execution is
+a process of about 60 MB."""
+MAX_REQUEST_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,10 @@ class DemoSettings:
             (not MIN_LIMIT <= self.limit <= MAX_LIMIT, f"LIMIT must be between {MIN_LIMIT} and {MAX_LIMIT} executions"),
             (not 1 <= self.events <= 100, "EVENTS must be between 1 and 100 for each request"),
             (not 1 <= self.partner_latency_ms <= 5000, "PARTNER_LATENCY_MS must be between 1 and 5000"),
+            (
+                self.events * self.partner_latency_ms > MAX_REQUEST_S * 1000,
+                f"EVENTS x PARTNER_LATENCY_MS must stay within {MAX_REQUEST_S:.0f} s, half of a function's time limit",
+            ),
             (not 1 <= self.partner_rate <= 2000, "PARTNER_RATE must be between 1 and 2000 calls a second"),
             (not 0 <= self.seed <= 1000, "SEED must be between 0 and 1000"),
             (not 0 <= self.partner_failure_rate <= 0.5, "PARTNER_FAILURE_RATE must be between 0 and 0.5"),

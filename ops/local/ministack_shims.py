@@ -24,7 +24,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from ministack import app
-from ministack.core import iam_evaluator, lambda_runtime, responses
+from ministack.core import iam_actions, iam_evaluator, lambda_runtime, responses
 from ministack.services import lambda_svc, sqs
 
 INVOKE_PATH = re.compile(
@@ -229,6 +229,17 @@ def batch_failures() -> None:
     lambda_svc._run_sqs_batch, lambda_svc._execute_function = run, execute_checked
 
 
+def batch_permissions() -> None:
+    """SQS's batch calls need the permission of the single call; MiniStack asks for one that IAM does not know."""
+    asked_for = iam_actions.extract_iam_action
+
+    def action(*request: Any, **more: Any) -> Any:
+        named = asked_for(*request, **more)
+        return named.removesuffix("Batch") if str(named).startswith("sqs:") else named
+
+    iam_actions.extract_iam_action = action
+
+
 def fast_logs() -> None:
     """MiniStack waits 50 ms for a line of a handler that prints none; on a pipe of this machine 3 ms are enough."""
     lambda_runtime.Worker._drain_stderr_bounded.__defaults__ = (0.003, 0.001, 0.25)
@@ -254,7 +265,16 @@ def shared_code() -> None:
 
 SHIMS: dict[str, Callable[[], None]] = {
     shim.__name__: shim
-    for shim in (alias_concurrency, foreign_invoke, move_tasks, mapping_batches, batch_failures, fast_logs, shared_code)
+    for shim in (
+        alias_concurrency,
+        foreign_invoke,
+        move_tasks,
+        mapping_batches,
+        batch_failures,
+        batch_permissions,
+        fast_logs,
+        shared_code,
+    )
 }
 
 

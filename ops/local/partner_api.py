@@ -12,12 +12,14 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from math import ceil
 from typing import Any, NamedTuple
 
 import orjson
+
+from ops.local.interrupts import held_back
 
 REASONS = {
     200: "OK",
@@ -229,13 +231,19 @@ def serve(api: PartnerApi, *, port: int = 0) -> Iterator[str]:
     are closed and the thread has ended.
     """
     listener = socket.create_server(("127.0.0.1", port), backlog=BACKLOG)
-    loop = asyncio.new_event_loop()
-    stop = asyncio.Event()
-    thread = threading.Thread(target=loop.run_until_complete, args=(_run(api, listener, stop),), name="partner-api")
-    thread.start()
-    try:
+    with ExitStack() as stack:
+        with held_back():
+            loop = asyncio.new_event_loop()
+            stop = asyncio.Event()
+            work = _run(api, listener, stop)
+            thread = threading.Thread(target=loop.run_until_complete, args=(work,), name="partner-api", daemon=True)
+            thread.start()
+            stack.callback(_end, loop, stop, thread)
         yield f"http://127.0.0.1:{listener.getsockname()[1]}/events"
-    finally:
+
+
+def _end(loop: asyncio.AbstractEventLoop, stop: asyncio.Event, thread: threading.Thread) -> None:
+    with held_back():
         loop.call_soon_threadsafe(stop.set)
         thread.join()
         loop.close()

@@ -1,5 +1,6 @@
 """One embedded AWS with one deployed stack for all end-to-end tests: it costs five seconds, once."""
 
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -18,6 +19,12 @@ class Partner:
 
     api: PartnerApi
     url: str
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c_is_heard() -> None:
+    """A shell starts what it puts in the background deaf to Ctrl-C, and what we start would inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -86,12 +86,14 @@ def test_stopped_at_any_moment_it_leaves_no_process(
     """Ctrl-C and SIGTERM end the embedded AWS, its functions and the deploy, whatever was going on."""
     running = start(tmp_path)
     assert running.stdout
+    printed = ""
     try:
         for line in running.stdout:
+            printed += line
             if moment in line:
                 break
         else:
-            pytest.fail(f"the demo ended before {moment!r}")
+            pytest.fail(f"the demo ended before {moment!r}:\n{printed}")
         os.kill(running.pid, number)
         rest = running.stdout.read()
         assert running.wait(60) == status

@@ -8,10 +8,11 @@ import json
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError
 
@@ -26,15 +27,11 @@ SHIMS = (
     "move_tasks",
     "mapping_batches",
     "batch_failures",
+    "batch_permissions",
     "fast_logs",
     "shared_code",
 )
-
-
-@pytest.fixture(scope="module")
-def shimmed() -> Iterator[LocalAws]:
-    with local_aws() as running:
-        yield running
+NEEDS_IAM = "batch_permissions"
 
 
 def until(met: Callable[[], object], timeout_s: float = 20) -> bool:
@@ -197,6 +194,24 @@ def batch_failures(aws: LocalAws, folder: Path) -> bool:
     return times() > 1
 
 
+def batch_permissions(aws: LocalAws, folder: Path) -> bool:
+    """Who may send a message may send ten, and nothing else."""
+    url, arn = make_queue(aws, "batches")
+    iam = aws.client("iam")
+    iam.create_user(UserName="sender")
+    allowed = {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": arn}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+    iam.put_user_policy(UserName="sender", PolicyName="send", PolicyDocument=policy)
+    key = iam.create_access_key(UserName="sender")["AccessKey"]
+    sqs = boto3.client(
+        "sqs", endpoint_url=aws.endpoint_url, region_name=aws.region,
+        aws_access_key_id=key["AccessKeyId"], aws_secret_access_key=key["SecretAccessKey"],
+    )  # fmt: skip
+    sqs.send_message(QueueUrl=url, MessageBody="one")
+    assert refused(lambda: sqs.receive_message(QueueUrl=url))
+    return refused(lambda: sqs.send_message_batch(QueueUrl=url, Entries=[{"Id": "a", "MessageBody": "x"}])) is None
+
+
 def fast_logs(aws: LocalAws, folder: Path) -> bool:
     """A function that prints nothing answers in less than the 50 ms of waiting for a line."""
     arn = make_function(aws, "silent", "def handler(event, context): return 1")
@@ -241,22 +256,24 @@ def shared_code(aws: LocalAws, folder: Path) -> bool:
 BEHAVIOURS: dict[str, Callable[[LocalAws, Path], bool]] = {
     behaviour.__name__: behaviour
     for behaviour in (
-        alias_concurrency, foreign_invoke, move_tasks, mapping_batches, batch_failures, fast_logs, shared_code,
+        alias_concurrency, foreign_invoke, move_tasks, mapping_batches, batch_failures, batch_permissions,
+        fast_logs, shared_code,
     )
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", SHIMS)
-def test_with_the_shim_it_is_as_on_aws(shimmed: LocalAws, tmp_path: Path, name: str) -> None:
+def test_with_the_shim_it_is_as_on_aws(tmp_path: Path, name: str) -> None:
     """The embedded AWS behaves as AWS does."""
-    assert BEHAVIOURS[name](shimmed, tmp_path)
+    with local_aws(enforce_iam=name == NEEDS_IAM) as running:
+        assert BEHAVIOURS[name](running, tmp_path)
 
 
 @pytest.mark.parametrize("name", SHIMS)
 def test_without_the_shim_it_is_not(tmp_path: Path, name: str) -> None:
     """MiniStack alone behaves otherwise, so the shim is still needed."""
     others = ",".join(shim for shim in SHIMS if shim != name) or "none"
-    with local_aws(shims=others) as running:
+    with local_aws(shims=others, enforce_iam=name == NEEDS_IAM) as running:
         assert not BEHAVIOURS[name](running, tmp_path), f"MiniStack does this by itself now: remove the shim {name}"
 
 

@@ -42,7 +42,7 @@ class RuntimeApi:
                 headers = {
                     "Lambda-Runtime-Aws-Request-Id": request_id,
                     "Lambda-Runtime-Deadline-Ms": str(int((time.time() + 30) * 1000)),
-                    "Lambda-Runtime-Invoked-Function-Arn": "arn:aws:lambda:us-east-1:000000000000:function:f:production",
+                    "Lambda-Runtime-Invoked-Function-Arn": "arn:aws:lambda:us-east-1:000000000000:function:f:1",
                     "Content-Type": "application/json",
                     "Content-Length": str(len(payload)),
                 }

@@ -222,7 +222,7 @@ def test_same_request_twice_gives_the_same_id() -> None:
 
 
 def test_hot_path_imports_nothing_heavy() -> None:
-    """Importing the ingest handler brings neither pydantic nor boto3, Powertools, simplejson, the worker or a partner."""
+    """Importing the ingest handler brings neither pydantic nor boto3, Powertools, the worker or a partner."""
     code = "import json, sys, ingest_fn.handler; print(json.dumps(sorted(sys.modules)))"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     loaded = {name.partition(".")[0] for name in json.loads(printed)}

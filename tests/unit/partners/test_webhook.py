@@ -85,7 +85,9 @@ def test_signature_uses_the_customers_secret() -> None:
 
 def test_request_mode_sends_what_came_but_the_settings() -> None:
     """One call for the whole request, numbers exact, without the account's settings."""
-    text = b'{"type":"event_processing_request","account":{"account_id":7,"account_settings":{"apiKey":"canary"}},"events":[{"type":"product_action","total_amount":10.00,"x":12345678901234567890.123}]}'
+    account = b'{"account_id":7,"account_settings":{"apiKey":"canary"}}'
+    event = b'{"type":"product_action","total_amount":10.00,"x":12345678901234567890.123}'
+    text = b'{"type":"event_processing_request","account":%s,"events":[%s]}' % (account, event)
     [delivery] = webhook(PER="request").deliveries(parse_request(text))
     assert delivery.item == "request"
     assert b'"total_amount":10.00' in delivery.body

@@ -1,0 +1,88 @@
+"""The functions' roles, enforced: they allow all that the code does, and what they do not allow is refused."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from ops.local.aws import LocalAws, local_aws
+from ops.local.partner_api import Behaviour, PartnerApi, serve
+
+MPARTICLE_ACCOUNT = "338661164609"
+
+
+@dataclass(frozen=True)
+class Enforced:
+    """A deployed stack on an AWS that enforces IAM, and the partner behind it."""
+
+    aws: LocalAws
+    api: PartnerApi
+    outputs: dict[str, str]
+
+    def invoke(self, event_id: str) -> dict[str, Any]:
+        """Send one event as mParticle; gives the answer, or the function's error."""
+        request = {
+            "type": "event_processing_request",
+            "id": f"request-{event_id}",
+            "timestamp_ms": 1700000000000,
+            "account": {"account_id": 5001, "account_settings": {"apiKey": "key"}},
+            "events": [{"type": "custom_event", "id": event_id, "timestamp_ms": 1700000000000}],
+        }
+        answer = self.aws.client("lambda", account_id=MPARTICLE_ACCOUNT).invoke(
+            FunctionName=self.outputs["IngestAliasArn"], Payload=json.dumps(request)
+        )
+        said = json.loads(answer["Payload"].read())
+        assert isinstance(said, dict)
+        return said
+
+    def dead_letters(self) -> list[dict[str, Any]]:
+        sqs = self.aws.client("sqs")
+        found = sqs.receive_message(QueueUrl=self.outputs["DlqUrl"], MessageAttributeNames=["All"])
+        return list(found.get("Messages", []))
+
+
+@pytest.fixture(scope="module")
+def enforced() -> Iterator[Enforced]:
+    api = PartnerApi(Behaviour())
+    with serve(api) as url, local_aws(enforce_iam=True) as aws:
+        yield Enforced(aws, api, aws.deploy(env={"WEBHOOK_URL": url}))
+
+
+def until(get: Callable[[], Any], timeout_s: float = 60) -> Any:
+    """Poll until there is something; gives the last thing seen."""
+    deadline = time.monotonic() + timeout_s
+    while not (found := get()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return found
+
+
+def test_the_roles_allow_all_that_the_functions_do(enforced: Enforced) -> None:
+    """Enqueue, receive, hide until a partner is back, deliver, delete, dead-letter: nothing is denied."""
+    # An outage longer than the tries of one invocation. Were the worker not allowed to set when the message comes
+    # back, it would come back after the queue's own two minutes.
+    enforced.api.behaviour = Behaviour(outages=((0, 4),))
+    enforced.api.begin()
+    assert enforced.invoke("e1")["type"] == "event_processing_response"
+    assert until(lambda: "e1" in enforced.api.ledger.arrivals)
+    assert enforced.api.ledger.failed_s
+
+    enforced.aws.client("sqs").send_message(QueueUrl=enforced.outputs["QueueUrl"], MessageBody="not ours")
+    (letter,) = until(enforced.dead_letters)
+    assert letter["Body"] == "not ours"
+    assert letter["MessageAttributes"]["reason"]["StringValue"] == "undecodable"
+
+
+def test_a_role_is_needed_for_what_it_allows(enforced: Enforced) -> None:
+    """The same stack with ingest's permission taken away accepts nothing: roles are what lets it work."""
+    iam = enforced.aws.client("iam")
+    (role,) = [role["RoleName"] for role in iam.list_roles()["Roles"] if "IngestRole" in role["RoleName"]]
+    policy = iam.get_role_policy(RoleName=role, PolicyName="queue")["PolicyDocument"]
+    iam.delete_role_policy(RoleName=role, PolicyName="queue")
+    try:
+        assert "the queue did not take the message" in enforced.invoke("e2")["errorMessage"]
+    finally:
+        iam.put_role_policy(RoleName=role, PolicyName="queue", PolicyDocument=json.dumps(policy))
+    assert enforced.invoke("e3")["type"] == "event_processing_response"
