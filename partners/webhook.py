@@ -61,7 +61,7 @@ class Webhook(Partner):
     per_event: bool = True
     credential_header: str | None = "Authorization"
     signs: bool = False
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
 
     name = "webhook"
 

@@ -69,6 +69,10 @@ class Sender:
         self._sleep = sleep
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
 
+    def close(self) -> None:
+        """Close the connection; the next send opens another."""
+        self._sqs.close()
+
     def send(self, messages: Iterable[Outgoing]) -> None:
         """Send all messages, in order. Raises QueueUnavailable unless SQS has confirmed every one of them."""
         for message in messages:

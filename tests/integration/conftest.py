@@ -15,7 +15,6 @@ from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 from ingest_fn import handler as ingest_entry
 from worker_fn import handler as worker_entry
 
-
 QUEUE = {"VisibilityTimeout": "120", "MessageRetentionPeriod": "1209600"}
 
 
