@@ -12,7 +12,7 @@ UP_FAST = 1.5
 RESTART = 0.3
 """Share of the limit to begin with after an outage: its backlog must not knock the partner over again."""
 UP_SHARE = 0.02
-"""Share of the highest limit that a step up adds, at least one call a second."""
+"""Share of the limit that a step up adds, at least one call a second."""
 
 
 @dataclass(frozen=True, slots=True)

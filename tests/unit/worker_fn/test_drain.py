@@ -1,234 +1,8 @@
-import asyncio
 import json
-import random
-from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import pytest
-
-from partners import Delivery, Limits, Partner, Result
-from shared.errors import QueueUnavailable, StateUnavailable
-from shared.firehose import EventProcessingRequest, Registration, Request
 from shared.message import Head, encode, to_json
-from shared.state import Conflict, Item
-from worker_fn.drain import Worker, drain
-from worker_fn.gates import Gates
-from worker_fn.http_client import Answer
-from worker_fn.settle import Report
-from worker_fn.suspensions import PROBE_EVERY_MS, Suspensions
-
-
-class Echo(Partner):
-    """One delivery for each event; `wrong` and `boom` in an event's name raise where a partner's code might."""
-
-    name = "echo"
-
-    def registration(self) -> Registration:
-        return Registration(name="Echo", version="1")
-
-    def deliveries(self, request: Request) -> Iterable[Delivery]:
-        assert isinstance(request, EventProcessingRequest)
-        for event in request.events:
-            if "boom" in json.dumps(event.raw):
-                raise KeyError("canary@example.com")
-            yield Delivery(url="https://partner.example/e", body=to_json(event.raw), item=event.id or "")
-
-
-class Unordered(Echo):
-    in_order = False
-
-
-class Merging(Echo):
-    """Takes up to three events in one call."""
-
-    limits = Limits(bulk_items=3)
-
-    def deliveries(self, request: Request) -> Iterable[Delivery]:
-        for delivery in super().deliveries(request):
-            yield Delivery(delivery.url, delivery.body, delivery.item, merge="bulk")
-
-    def merge(self, deliveries: Sequence[Delivery]) -> Delivery:
-        bodies = [json.loads(delivery.body) for delivery in deliveries]
-        return Delivery("https://partner.example/bulk", json.dumps(bodies).encode(), "bulk")
-
-    def read_response(self, deliveries: Sequence[Delivery], body: bytes) -> Sequence[Result] | None:
-        answers = json.loads(body)
-        return [Result(answer) for answer in answers] if answers else None
-
-
-class FakeQueue:
-    def __init__(self, *, broken: bool = False) -> None:
-        self.hidden: dict[str, int] = {}
-        self.dead: list[tuple[str, Mapping[str, str]]] = []
-        self.parked: list[str] = []
-        self.broken = broken
-
-    async def hide(self, waits_s: Mapping[str, int]) -> set[str]:
-        if self.broken:
-            return set(waits_s)
-        self.hidden.update(waits_s)
-        return set()
-
-    async def dead_letter(self, body: str, attributes: Mapping[str, str], group_id: str | None) -> None:
-        if self.broken:
-            raise QueueUnavailable("down")
-        self.dead.append((body, attributes))
-
-    async def park(self, record: Mapping[str, Any]) -> None:
-        if self.broken:
-            raise QueueUnavailable("down")
-        self.parked.append(record["messageId"])
-
-
-class FakeState:
-    """The state table as a dictionary; `down` makes every call fail."""
-
-    def __init__(self, *, down: bool = False) -> None:
-        self.items: dict[tuple[str, str], Item] = {}
-        self.down = down
-
-    def _check(self) -> None:
-        if self.down:
-            raise StateUnavailable("down")
-
-    async def read(self, pk: str, sk: str) -> Item:
-        self._check()
-        return self.items.get((pk, sk), Item())
-
-    async def swap(self, pk: str, sk: str, item: Item, value: Mapping[str, Any], *, expires_at: int | None) -> Item:
-        self._check()
-        current = self.items.get((pk, sk), Item())
-        if current.rev != item.rev:
-            raise Conflict(current)
-        self.items[pk, sk] = Item(item.rev + 1, json.loads(json.dumps(value)))
-        return self.items[pk, sk]
-
-    async def delete(self, pk: str, sk: str) -> None:
-        self._check()
-        self.items.pop((pk, sk), None)
-
-    async def listed(self, pk: str) -> dict[str, Item]:
-        self._check()
-        return {key[1]: item for key, item in self.items.items() if key[0] == pk}
-
-    def keys(self, pk: str) -> list[str]:
-        return [key[1] for key in self.items if key[0].startswith(pk)]
-
-
-class FakePartnerApi:
-    """Answers by what an event's name says: a status, `timeout`, or the n-th of several; remembers what it got."""
-
-    def __init__(self, clock: "Clock") -> None:
-        self.calls: list[tuple[str, str]] = []
-        self.bulks: list[list[str]] = []
-        self.timeouts_s: list[float] = []
-        self.clock = clock
-        self.call_s = 0.0
-        self.in_flight = self.most_in_flight = 0
-        self.seen: dict[str, int] = {}
-
-    async def send(self, delivery: Delivery, key: str, timeout_s: float) -> Answer:
-        content = json.loads(delivery.body)
-        self.timeouts_s.append(timeout_s)
-        self.in_flight += 1
-        self.most_in_flight = max(self.most_in_flight, self.in_flight)
-        await asyncio.sleep(0)
-        self.clock.now_s += self.call_s
-        self.in_flight -= 1
-        if isinstance(content, list):
-            return self._bulk(content)
-        self.calls.append((content["id"], key))
-        return self._answer(content)
-
-    def _answer(self, event: dict[str, Any]) -> Answer:
-        names = event.get("name", "200").split("|")
-        turn = self.seen[event["id"]] = self.seen.get(event["id"], -1) + 1
-        name = names[min(turn, len(names) - 1)]
-        if name == "bad header":
-            raise ValueError("canary@example.com")
-        if name in {"timeout", "connection"}:
-            return Answer(fault=name)
-        if name in {"poison", "rejected"}:
-            return Answer(400)
-        if name == "retry":
-            return Answer(503)
-        status, _, retry_after = name.partition(" ")
-        return Answer(int(status), retry_after=retry_after or None, body=b"[]")
-
-    def _bulk(self, events: list[dict[str, Any]]) -> Answer:
-        self.bulks.append([event["id"] for event in events])
-        if any(event["name"] == "poison" for event in events):
-            return Answer(400)
-        results = [event["name"] if event["name"] in ("retry", "rejected") else "delivered" for event in events]
-        return Answer(200, body=json.dumps(results).encode())
-
-    @property
-    def ids(self) -> list[str]:
-        return [event_id for event_id, _ in self.calls]
-
-
-class Clock:
-    """Simulated time: a sleep moves it at once."""
-
-    def __init__(self) -> None:
-        self.now_s = 1_700_000_000.0
-
-    def time(self) -> float:
-        return self.now_s
-
-
-class Fleet:
-    """What a test sets up: a partner, a queue, a state table and workers that share them."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, partner: Partner | None = None, **options: Any) -> None:
-        self.clock = Clock()
-        self.api = FakePartnerApi(self.clock)
-        self.queue = FakeQueue()
-        self.state = FakeState()
-        self.partner = partner or Echo()
-        self.options = {"max_in_flight": 4, "attempts": 1, **options}
-        self.worker = self.another()
-        real_sleep = asyncio.sleep
-
-        async def sleep(seconds: float) -> None:
-            self.clock.now_s += max(0.0, seconds)
-            await real_sleep(0)
-
-        monkeypatch.setattr("asyncio.sleep", sleep)
-
-    def another(self) -> Worker:
-        """Another Lambda environment of the same fleet."""
-
-        def now_ms() -> int:
-            return int(self.clock.now_s * 1_000)
-
-        rng = random.Random(1)
-        gates = Gates(self.state, self.partner.limits, share=0.1, now_ms=now_ms, rng=rng)
-        return Worker(
-            partner=self.partner,
-            send=self.api.send,
-            queue=self.queue,
-            state=self.state,
-            gates=gates,
-            suspensions=Suspensions(self.state, now_ms=now_ms, on_trouble=gates.trouble),
-            settle_reserve_s=5.0,
-            call_timeout_s=13.0,
-            clock=self.clock.time,
-            rng=rng,
-            **self.options,
-        )
-
-    def run(self, *records: dict[str, Any], time_s: float = 60.0, worker: Worker | None = None) -> Report:
-        ends_s = self.clock.now_s + time_s
-        return asyncio.run(drain(list(records), worker or self.worker, lambda: ends_s - self.clock.now_s))
-
-    def letters(self) -> list[tuple[str, str]]:
-        return [(attributes["reason"], attributes.get("error", "")) for _, attributes in self.queue.dead]
-
-
-@pytest.fixture
-def fleet(monkeypatch: pytest.MonkeyPatch) -> Fleet:
-    return Fleet(monkeypatch)
+from worker_fn.suspensions import PROBE_EVERY_MS
 
 
 def record(
@@ -260,7 +34,7 @@ def raw_record(number: int, body: str, *, receives: int = 1, group: str | None =
     }
 
 
-def test_delivered_messages_leave_the_queue(fleet: Fleet) -> None:
+def test_delivered_messages_leave_the_queue(fleet: Any) -> None:
     """Everything arrived: nothing is reported, nothing is dead-lettered, nothing is remembered."""
     report = fleet.run(record(1, ["200", "204"]), record(2, ["201"]))
     assert sorted(fleet.api.ids) == ["1.0", "1.1", "2.0"]
@@ -269,7 +43,7 @@ def test_delivered_messages_leave_the_queue(fleet: Fleet) -> None:
     assert fleet.state.keys("message#") == []
 
 
-def test_message_that_must_wait_is_hidden_and_reported(fleet: Fleet) -> None:
+def test_message_that_must_wait_is_hidden_and_reported(fleet: Any) -> None:
     """A partner that is down sends the message back to the queue for a while; its neighbours are delivered."""
     report = fleet.run(record(1, ["503"]), record(2, ["200"]), record(3, ["timeout"]))
     assert report.failures == ["m-1", "m-3"]
@@ -278,13 +52,13 @@ def test_message_that_must_wait_is_hidden_and_reported(fleet: Fleet) -> None:
     assert fleet.queue.dead == []
 
 
-def test_retry_after_is_the_least_that_a_message_waits(fleet: Fleet) -> None:
+def test_retry_after_is_the_least_that_a_message_waits(fleet: Any) -> None:
     """The partner's own wish decides when the message comes back."""
     fleet.run(record(1, ["429 120"]))
     assert fleet.queue.hidden["h-1"] >= 120
 
 
-def test_refused_message_is_dead_lettered_with_a_reason(fleet: Fleet) -> None:
+def test_refused_message_is_dead_lettered_with_a_reason(fleet: Any) -> None:
     """A 4xx goes to the dead-letter queue, body unchanged, with what an operator needs to know."""
     refused = record(1, ["200", "422", "200"])
     report = fleet.run(refused)
@@ -304,7 +78,7 @@ def test_refused_message_is_dead_lettered_with_a_reason(fleet: Fleet) -> None:
     assert fleet.api.ids == ["1.0", "1.1", "1.2"]
 
 
-def test_undecodable_message_is_dead_lettered_and_its_neighbours_delivered(fleet: Fleet) -> None:
+def test_undecodable_message_is_dead_lettered_and_its_neighbours_delivered(fleet: Any) -> None:
     """A body that is not ours does not stop a batch."""
     report = fleet.run(raw_record(1, "poison"), record(2, ["200"]))
     [(body, attributes)] = fleet.queue.dead
@@ -312,17 +86,17 @@ def test_undecodable_message_is_dead_lettered_and_its_neighbours_delivered(fleet
     assert (fleet.api.ids, report.failures) == (["2.0"], [])
 
 
-def test_unmappable_message_tells_where_but_not_what(fleet: Fleet) -> None:
+def test_unmappable_message_tells_where_but_not_what(fleet: Any) -> None:
     """When the partner's code raises, the dead letter names the place in the code and nothing of the payload."""
     report = fleet.run(record(1, ["boom"]), record(2, ["200"]))
     [(_, attributes)] = fleet.queue.dead
     assert attributes["reason"] == "unmappable"
-    assert attributes["error"].startswith("KeyError in test_drain.py:")
+    assert attributes["error"].startswith("KeyError in conftest.py:")
     assert "canary" not in json.dumps(attributes)
     assert report.delivered == 1
 
 
-def test_request_that_is_none_is_unmappable(fleet: Fleet) -> None:
+def test_request_that_is_none_is_unmappable(fleet: Any) -> None:
     """A message whose payload is no request of mParticle's is dead-lettered by its field."""
     [body] = encode(Head("r", "event_processing_request", None, 1), b'{"type":"new_request"}')
     fleet.run(raw_record(1, body))
@@ -330,35 +104,35 @@ def test_request_that_is_none_is_unmappable(fleet: Fleet) -> None:
     assert (reason, error.split(":")[0]) == ("unmappable", "type")
 
 
-def test_call_that_http_has_no_form_for_is_unmappable(fleet: Fleet) -> None:
+def test_call_that_http_has_no_form_for_is_unmappable(fleet: Any) -> None:
     """A header that can not be sent is the mapping's fault and never leaves."""
     fleet.run(record(1, ["bad header"]))
     assert fleet.queue.dead[0][1]["reason"] == "unmappable"
     assert "canary" not in json.dumps(fleet.queue.dead[0][1])
 
 
-def test_order_within_a_message_is_kept(fleet: Fleet) -> None:
+def test_order_within_a_message_is_kept(fleet: Any) -> None:
     """What must wait holds back what is behind it in the same message."""
     report = fleet.run(record(1, ["200", "503", "200"]))
     assert fleet.api.ids == ["1.0", "1.1"]
     assert report.failures == ["m-1"]
 
 
-def test_unordered_partner_sends_past_a_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unordered_partner_sends_past_a_wait(make_fleet: Any) -> None:
     """Where order does not matter, one wait does not hold back the others."""
-    fleet = Fleet(monkeypatch, Unordered())
+    fleet = make_fleet("unordered")
     report = fleet.run(record(1, ["200", "503", "200"]))
     assert sorted(fleet.api.ids) == ["1.0", "1.1", "1.2"]
     assert report.failures == ["m-1"]
 
 
-def test_waiting_comes_before_refusal(fleet: Fleet) -> None:
+def test_waiting_comes_before_refusal(fleet: Any) -> None:
     """A message with a refused and a waiting delivery waits: it is judged when all of it was answered."""
     report = fleet.run(record(1, ["400", "503"]))
     assert (report.failures, fleet.queue.dead) == (["m-1"], [])
 
 
-def test_refusal_is_remembered_until_the_rest_is_delivered(fleet: Fleet) -> None:
+def test_refusal_is_remembered_until_the_rest_is_delivered(fleet: Any) -> None:
     """The refused delivery is not sent again when its message comes back, and still decides its end."""
     fleet.run(record(1, ["400", "503|200"]))
     fleet.clock.now_s += 60
@@ -367,7 +141,7 @@ def test_refusal_is_remembered_until_the_rest_is_delivered(fleet: Fleet) -> None
     assert fleet.letters() == [("rejected", "HTTP 400 for 1 of 2 deliveries")]
 
 
-def test_failing_settle_calls_lose_nothing(fleet: Fleet) -> None:
+def test_failing_settle_calls_lose_nothing(fleet: Any) -> None:
     """With SQS down, every message that is not delivered is reported, so Lambda leaves it in the queue."""
     fleet.queue.broken = True
     report = fleet.run(record(1, ["200"]), record(2, ["503"]), record(3, ["400"]), raw_record(4, "poison"))
@@ -375,16 +149,16 @@ def test_failing_settle_calls_lose_nothing(fleet: Fleet) -> None:
     assert report.unsettled == 3
 
 
-def test_keys_are_stable_and_distinct(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys_are_stable_and_distinct(make_fleet: Any) -> None:
     """The same message sent again has the same Idempotency-Keys; every delivery has its own."""
-    first, second = Fleet(monkeypatch, max_in_flight=1), Fleet(monkeypatch, max_in_flight=1)
+    first, second = make_fleet(max_in_flight=1), make_fleet(max_in_flight=1)
     for fleet in (first, second):
         fleet.run(record(1, ["200", "200"]), record(2, ["200"]))
     assert first.api.calls == second.api.calls
     assert len({key for _, key in first.api.calls}) == 3
 
 
-def test_repeated_item_gets_a_key_of_its_own(fleet: Fleet) -> None:
+def test_repeated_item_gets_a_key_of_its_own(fleet: Any) -> None:
     """Two events with one id in a request are two deliveries, not a duplicate."""
     duplicated = record(1, ["200", "200"])
     envelope = json.loads(duplicated["body"])
@@ -394,9 +168,9 @@ def test_repeated_item_gets_a_key_of_its_own(fleet: Fleet) -> None:
     assert len({key for _, key in fleet.api.calls}) == 2
 
 
-def test_sending_stops_in_time_to_settle(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sending_stops_in_time_to_settle(make_fleet: Any) -> None:
     """Calls stop when the time left is what settling needs; what was not sent comes back soon and unharmed."""
-    fleet = Fleet(monkeypatch, max_in_flight=1)
+    fleet = make_fleet(max_in_flight=1)
     fleet.api.call_s = 4.0
     started_s = fleet.clock.now_s
     report = fleet.run(*(record(n, ["200"]) for n in range(10)), time_s=20.0)
@@ -407,21 +181,21 @@ def test_sending_stops_in_time_to_settle(monkeypatch: pytest.MonkeyPatch) -> Non
     assert fleet.queue.dead == []
 
 
-def test_call_gets_no_more_time_than_there_is(fleet: Fleet) -> None:
+def test_call_gets_no_more_time_than_there_is(fleet: Any) -> None:
     """The time-out of a call ends before the time that is kept back for settling."""
     fleet.run(record(1, ["200"]), time_s=9.0)
     assert fleet.api.timeouts_s == [4.0]
 
 
-def test_calls_in_flight_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_calls_in_flight_are_bounded(make_fleet: Any) -> None:
     """Never more calls at once than MAX_IN_FLIGHT, and as many where there is work for them."""
-    fleet = Fleet(monkeypatch, max_in_flight=3)
+    fleet = make_fleet(max_in_flight=3)
     report = fleet.run(*(record(n, ["200"]) for n in range(9)))
     assert report.delivered == 9
     assert fleet.api.most_in_flight == 3
 
 
-def test_message_is_resumed_where_it_stopped(fleet: Fleet) -> None:
+def test_message_is_resumed_where_it_stopped(fleet: Any) -> None:
     """What was delivered before the trouble is not delivered again when the message comes back."""
     fleet.run(record(1, ["200", "200", "503|200", "200"]))
     assert fleet.api.ids == ["1.0", "1.1", "1.2"]
@@ -432,7 +206,7 @@ def test_message_is_resumed_where_it_stopped(fleet: Fleet) -> None:
     assert fleet.state.keys("message#") == []
 
 
-def test_without_the_state_table_messages_are_delivered_all_the_same(fleet: Fleet) -> None:
+def test_without_the_state_table_messages_are_delivered_all_the_same(fleet: Any) -> None:
     """The state table can be out of reach: deliveries go on, at least once, and the trouble is counted."""
     fleet.state.down = True
     report = fleet.run(record(1, ["200"]), record(2, ["200", "503"]), record(3, ["200"], receives=4))
@@ -441,7 +215,7 @@ def test_without_the_state_table_messages_are_delivered_all_the_same(fleet: Flee
     assert report.state_trouble > 0
 
 
-def test_waiting_is_no_attempt(fleet: Fleet) -> None:
+def test_waiting_is_no_attempt(fleet: Any) -> None:
     """A cool-down sends nothing and uses up nothing but time: the message may wait as often as it has to."""
     fleet.run(record(1, ["429 9000"]))
     for receives in range(2, 60):
@@ -452,7 +226,7 @@ def test_waiting_is_no_attempt(fleet: Fleet) -> None:
     assert fleet.queue.dead == []
 
 
-def test_message_that_is_too_old_is_dead_lettered(fleet: Fleet) -> None:
+def test_message_that_is_too_old_is_dead_lettered(fleet: Any) -> None:
     """A message that would have to wait beyond its age goes to the dead-letter queue, after a last try."""
     old_ms = 1_700_000_000_000 - 73 * 3_600_000
     fleet.run(record(1, ["503"], received_at_ms=old_ms), record(2, ["200"], received_at_ms=old_ms))
@@ -460,9 +234,9 @@ def test_message_that_is_too_old_is_dead_lettered(fleet: Fleet) -> None:
     assert sorted(fleet.api.ids) == ["1.0", "2.0"]
 
 
-def test_message_that_alone_fails_again_and_again_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_message_that_alone_fails_again_and_again_is_rejected(make_fleet: Any) -> None:
     """A message on which the partner fails while it takes others is dead-lettered when its strikes are used up."""
-    fleet = Fleet(monkeypatch)
+    fleet = make_fleet()
     receives = 0
     while not fleet.queue.dead:
         receives += 1
@@ -474,7 +248,7 @@ def test_message_that_alone_fails_again_and_again_is_rejected(monkeypatch: pytes
     assert error.startswith("HTTP 500 50 times")
 
 
-def test_partner_that_fails_on_everything_costs_no_message_its_strikes(fleet: Fleet) -> None:
+def test_partner_that_fails_on_everything_costs_no_message_its_strikes(fleet: Any) -> None:
     """While the partner takes nothing, no message is to blame."""
     for receives in range(1, 80):
         fleet.clock.now_s += 900
@@ -482,7 +256,7 @@ def test_partner_that_fails_on_everything_costs_no_message_its_strikes(fleet: Fl
     assert fleet.queue.dead == []
 
 
-def test_first_refused_credentials_suspend_the_account(fleet: Fleet) -> None:
+def test_first_refused_credentials_suspend_the_account(fleet: Any) -> None:
     """After a 401 the account's messages are parked; one stays as the probe; other customers are served."""
     report = fleet.run(*(record(n, ["401"]) for n in range(5)), record(9, ["200"], account=8))
     assert report.delivered == 1
@@ -496,7 +270,7 @@ def test_first_refused_credentials_suspend_the_account(fleet: Fleet) -> None:
     assert (len(fleet.api.calls), fleet.queue.parked[-1]) == (calls, "m-20")
 
 
-def test_probe_that_arrives_clears_the_account(fleet: Fleet) -> None:
+def test_probe_that_arrives_clears_the_account(fleet: Any) -> None:
     """Once the credentials work, the account is served again and its parked messages are asked for."""
     fleet.run(record(1, ["401|200"]))
     fleet.clock.now_s += PROBE_EVERY_MS / 1_000 + 1
@@ -507,7 +281,7 @@ def test_probe_that_arrives_clears_the_account(fleet: Fleet) -> None:
     assert fleet.run(record(2, ["200"])).delivered == 1
 
 
-def test_probe_waits_for_its_time(fleet: Fleet) -> None:
+def test_probe_waits_for_its_time(fleet: Any) -> None:
     """Between two probes the partner hears nothing of the account."""
     fleet.run(record(1, ["401"]))
     fleet.clock.now_s += 10
@@ -517,7 +291,7 @@ def test_probe_waits_for_its_time(fleet: Fleet) -> None:
     assert fleet.queue.hidden["h-1"] >= PROBE_EVERY_MS / 1_000 - 11
 
 
-def test_unauthorized_without_an_account_is_dead_lettered(fleet: Fleet) -> None:
+def test_unauthorized_without_an_account_is_dead_lettered(fleet: Any) -> None:
     """Where there is no account to suspend, nobody could clear it: the message says why it could not be sent."""
     bare = record(1, ["401"])
     envelope = json.loads(bare["body"])
@@ -526,13 +300,13 @@ def test_unauthorized_without_an_account_is_dead_lettered(fleet: Fleet) -> None:
     assert fleet.letters()[0][0] == "unauthorized"
 
 
-def test_refused_credentials_do_not_open_the_breaker(fleet: Fleet) -> None:
+def test_refused_credentials_do_not_open_the_breaker(fleet: Any) -> None:
     """A customer's wrong key says nothing of the partner."""
     fleet.run(*(record(n, ["401"], account=n) for n in range(40)))
     assert fleet.worker.gates.partner.flow.breaker.is_open is False
 
 
-def test_outage_opens_the_breaker_for_the_whole_fleet(fleet: Fleet) -> None:
+def test_outage_opens_the_breaker_for_the_whole_fleet(fleet: Any) -> None:
     """After enough faults nobody calls: another worker's messages wait without a call."""
     fleet.run(*(record(n, ["503"]) for n in range(30)))
     calls = len(fleet.api.calls)
@@ -543,7 +317,7 @@ def test_outage_opens_the_breaker_for_the_whole_fleet(fleet: Fleet) -> None:
     assert fleet.queue.dead == []
 
 
-def test_one_probe_closes_the_breaker(fleet: Fleet) -> None:
+def test_one_probe_closes_the_breaker(fleet: Any) -> None:
     """When the pause is over one call goes; when it arrives, everybody's do."""
     fleet.run(*(record(n, ["503"]) for n in range(30)))
     calls = len(fleet.api.calls)
@@ -553,7 +327,7 @@ def test_one_probe_closes_the_breaker(fleet: Fleet) -> None:
     assert report.delivered == 10
 
 
-def test_failed_probe_keeps_the_breaker_open(fleet: Fleet) -> None:
+def test_failed_probe_keeps_the_breaker_open(fleet: Any) -> None:
     """A probe that fails is the only call until the next, longer pause is over."""
     fleet.run(*(record(n, ["503"]) for n in range(30)))
     calls = len(fleet.api.calls)
@@ -565,17 +339,17 @@ def test_failed_probe_keeps_the_breaker_open(fleet: Fleet) -> None:
     assert len(fleet.api.calls) == calls + 1
 
 
-def test_deliveries_of_many_messages_travel_together(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deliveries_of_many_messages_travel_together(make_fleet: Any) -> None:
     """Items of one account go in as few calls as the partner's limit allows; another account's go apart."""
-    fleet = Fleet(monkeypatch, Merging())
+    fleet = make_fleet("merging")
     report = fleet.run(*(record(n, ["200", "200"]) for n in range(3)), record(9, ["200", "200"], account=8))
     assert sorted(len(bulk) for bulk in fleet.api.bulks) == [2, 3, 3]
     assert report.delivered == 4
 
 
-def test_poison_item_is_isolated(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_poison_item_is_isolated(make_fleet: Any) -> None:
     """A bulk call that is refused is halved until the culprit is alone; its neighbours arrive once."""
-    fleet = Fleet(monkeypatch, Merging())
+    fleet = make_fleet("merging")
     report = fleet.run(record(1, ["200"]), record(2, ["poison"]), record(3, ["200"]))
     assert report.delivered == 2
     assert fleet.letters()[0][0] == "rejected"
@@ -583,9 +357,9 @@ def test_poison_item_is_isolated(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sorted(event_id for event_id in arrived if event_id != "2.0") == ["1.0", "3.0"]
 
 
-def test_answers_inside_a_bulk_call_are_taken_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_answers_inside_a_bulk_call_are_taken_apart(make_fleet: Any) -> None:
     """Each item has its own end, whatever the others' were; what arrived is not sent again."""
-    fleet = Fleet(monkeypatch, Merging())
+    fleet = make_fleet("merging")
     report = fleet.run(record(1, ["200"]), record(2, ["rejected"]), record(3, ["200", "retry"]))
     assert report.delivered == 1
     assert fleet.letters()[0][0] == "rejected"
@@ -595,17 +369,40 @@ def test_answers_inside_a_bulk_call_are_taken_apart(monkeypatch: pytest.MonkeyPa
     assert fleet.api.ids[-1:] == ["3.1"] or fleet.api.bulks[-1] == ["3.1"]
 
 
-def test_fifo_group_waits_behind_its_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fifo_group_waits_behind_its_failure(make_fleet: Any) -> None:
     """In a FIFO queue a failure holds back its own group, in order; other groups go on."""
-    fleet = Fleet(monkeypatch, in_groups=True)
+    fleet = make_fleet(in_groups=True)
     report = fleet.run(record(1, ["503"], group="a"), record(2, ["200"], group="a"), record(3, ["200"], group="b"))
     assert sorted(fleet.api.ids) == ["1.0", "3.0"]
     assert report.failures == ["m-1", "m-2"]
 
 
-def test_fifo_refusal_lets_its_group_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fifo_refusal_lets_its_group_go_on(make_fleet: Any) -> None:
     """A message that will never be taken does not block its group."""
-    fleet = Fleet(monkeypatch, in_groups=True)
+    fleet = make_fleet(in_groups=True)
     report = fleet.run(record(1, ["400"], group="a"), record(2, ["200"], group="a"))
     assert fleet.api.ids == ["1.0", "2.0"]
     assert (report.delivered, report.failures) == (1, [])
+
+
+def test_dead_letter_that_was_not_taken_is_resumed_not_repeated(fleet: Any) -> None:
+    """When the dead-letter queue does not take a message, its good deliveries are not made again."""
+    fleet.queue.broken = True
+    fleet.run(record(1, ["200", "400"]))
+    fleet.queue.broken = False
+    fleet.clock.now_s += 400
+    fleet.run(record(1, ["200", "400"], receives=2))
+    assert fleet.api.ids == ["1.0", "1.1"]
+    assert fleet.letters() == [("rejected", "HTTP 400 for 1 of 2 deliveries")]
+
+
+def test_message_from_the_parking_queue_is_resumed(fleet: Any) -> None:
+    """A message that was parked half way is a new one to SQS; it is resumed all the same."""
+    fleet.run(record(9, ["401"]))
+    fleet.state.items.clear()
+    fleet.run(record(1, ["200", "503|200"]))
+    fleet.clock.now_s += 600
+    moved = record(1, ["200", "503|200"])
+    moved["attributes"]["SentTimestamp"] = str(int(fleet.clock.now_s * 1_000))
+    fleet.run(moved)
+    assert fleet.api.ids == ["9.0", "1.0", "1.1", "1.1"]
