@@ -31,6 +31,9 @@ from worker_fn.progress import Progress
 from worker_fn.settle import Queue, Report, Settled, settle
 from worker_fn.suspensions import Place, Suspensions
 
+MOVED_MS = 60_000
+"""A message that reached the queue so long after mParticle sent it came from another queue."""
+
 
 async def nobody() -> Intake | None:
     """No mapping is known: nothing to pause."""
@@ -77,8 +80,12 @@ class Job:
     malformed: int = 0
 
     @property
-    def receives(self) -> int:
-        return int(self.record["attributes"]["ApproximateReceiveCount"])
+    def was_seen_before(self) -> bool:
+        """Whether somebody may have worked on it: received before, or sent again from the parking queue."""
+        attributes = self.record["attributes"]
+        sent_ms = int(attributes.get("SentTimestamp", self.message.received_at_ms))
+        moved = sent_ms - self.message.received_at_ms > MOVED_MS
+        return int(attributes["ApproximateReceiveCount"]) > 1 or moved
 
 
 async def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Callable[[], float]) -> Report:
@@ -99,7 +106,9 @@ async def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Call
     report.calls = sum(item.attempts for job in jobs for item in job.items)
     report.malformed = sum(job.malformed for job in jobs)
     report.state_trouble = worker.gates.take_trouble()
-    return await settle(settled, worker.queue, report)
+    await settle(settled, worker.queue, report)
+    await remember_the_unsettled(jobs, settled, report, worker)
+    return report
 
 
 def prepare(record: dict[str, Any], partner: Partner) -> Job | Settled:
@@ -147,7 +156,7 @@ async def resume(jobs: list[Job], worker: Worker) -> None:
             return
         job.items = [item for item in job.items if not job.progress.settles(item.key)]
 
-    await asyncio.gather(*(read(job) for job in jobs if job.receives > 1))
+    await asyncio.gather(*(read(job) for job in jobs if job.was_seen_before))
 
 
 async def place(jobs: list[Job], worker: Worker) -> None:
@@ -310,6 +319,16 @@ async def _remember(job: Job, end: End, progress: Progress, worker: Worker) -> N
         worker.gates.trouble()
     except Conflict:
         pass  # SQS delivered it twice at once, and the other worker wrote first
+
+
+async def remember_the_unsettled(jobs: list[Job], settled: list[Settled], report: Report, worker: Worker) -> None:
+    """Dead letters that the queue did not take come back: what of them arrived must not be sent again."""
+    failed = set(report.failures)
+    ends = {one.record["messageId"]: one.end for one in settled}
+    for job in jobs:
+        message_id = job.record["messageId"]
+        if message_id in failed and isinstance(ends[message_id], DeadLetter):
+            await _remember(job, Waiting(0), _after(job, worker), worker)
 
 
 def _outcomes(job: Job) -> list[Outcome]:

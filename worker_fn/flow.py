@@ -50,6 +50,8 @@ class Flow:
     granted: Tokens = field(default_factory=dict)
     breaker: Breaker = field(default_factory=Breaker)
     cool_until_ms: int = 0
+    cool_from_ms: int = 0
+    """When that was asked for, by the clock of the worker that was asked."""
     delivered_ms: int = 0
     """When a call was last delivered."""
     latency_ms: float = 0.0
@@ -67,7 +69,10 @@ class Flow:
             limit=Limit(**item["limit"]),
             granted={int(window): count for window, count in item["granted"].items()},
             breaker=Breaker(**item["breaker"]),
-            **{name: item[name] for name in ("cool_until_ms", "delivered_ms", "latency_ms", "booked_ms")},
+            **{
+                name: item[name]
+                for name in ("cool_until_ms", "cool_from_ms", "delivered_ms", "latency_ms", "booked_ms")
+            },
         )
 
 
@@ -188,6 +193,7 @@ def report(flow: Flow, tally: Tally, bounds: Bounds, *, now_ms: int) -> Flow:
             breaker=after,
             granted=rate.give_back(flow.granted, tally.unused, now_ms=now_ms) if tally.unused else flow.granted,
             cool_until_ms=max(flow.cool_until_ms, tally.cool_until_ms),
+            cool_from_ms=now_ms if tally.cool_until_ms > flow.cool_until_ms else flow.cool_from_ms,
             delivered_ms=now_ms if tally.delivered else flow.delivered_ms,
             latency_ms=_smoothed(flow.latency_ms, tally),
         ),
@@ -209,6 +215,16 @@ def book(flow: Flow, bounds: Bounds, *, count: int, now_ms: int) -> tuple[Flow, 
     taken = max(0, min(count, room))
     times_ms = [begin_ms + round((index + 1) * 1_000 / limit) for index in range(taken)]
     return (replace(flow, booked_ms=times_ms[-1]) if times_ms else flow), times_ms
+
+
+def obeyed_until_ms(flow: Flow, *, seen_ms: int) -> int:
+    """Until when a worker that first saw a cool-down at `seen_ms` obeys it, by its own clock.
+
+    A clock that is ahead of the writer's would end it early: so it is obeyed for as long as was asked for, counted from
+    when it was seen, at most SKEW_MS beyond its end.
+    """
+    asked_ms = flow.cool_until_ms - flow.cool_from_ms
+    return max(flow.cool_until_ms, min(seen_ms + asked_ms, flow.cool_until_ms + rate.SKEW_MS))
 
 
 def stops_intake(flow: Flow, *, now_ms: int) -> bool:

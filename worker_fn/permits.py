@@ -272,10 +272,12 @@ class Gate:
         return flows.block(self._flow, now_ms=self._now_ms()) is None
 
     def _see(self, item: Item, now_ms: int) -> None:
-        cool_until_ms = self._flow.cool_until_ms  # what a call of ours was told and is not written yet
+        told_ms = self._flow.cool_until_ms  # by an answer of our own that is not written yet, or by an earlier look
         self._item, self._seen_ms, self._alone = item, now_ms, None
         seen = Flow.from_item(item.value) if item.value else Flow()
-        self._flow = replace(seen, cool_until_ms=max(seen.cool_until_ms, cool_until_ms))
+        if seen.cool_until_ms > told_ms:
+            told_ms = flows.obeyed_until_ms(seen, seen_ms=now_ms)
+        self._flow = replace(seen, cool_until_ms=max(seen.cool_until_ms, told_ms))
 
     def _take_start(self, now_ms: int) -> int | None:
         """The next start that is ours; those whose window is over are lost."""

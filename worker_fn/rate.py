@@ -14,6 +14,9 @@ HEADROOM = 0.96
 """Share of the partner's rate that is used: the rest is for calls that are on their way longer than their neighbours.
 """
 
+SKEW_MS = 10_000
+"""How far a worker's clock may be behind another's without finding its windows' books forgotten."""
+
 Tokens = Mapping[int, int]
 """Window (seconds since the epoch) -> number of calls that may start in it."""
 
@@ -60,8 +63,8 @@ def give_back(granted: Tokens, unused: Tokens, *, now_ms: int) -> dict[int, int]
 
 
 def current(granted: Tokens, now_ms: int) -> dict[int, int]:
-    """The books without the windows that are over: refilling is forgetting them."""
-    return {window: count for window, count in granted.items() if (window + 1) * WINDOW_MS > now_ms}
+    """The books without the windows that are over for everybody: refilling is forgetting them."""
+    return {window: count for window, count in granted.items() if (window + 1) * WINDOW_MS + SKEW_MS > now_ms}
 
 
 def windows(now_ms: int, until_ms: int) -> Iterator[int]:
