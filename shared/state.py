@@ -14,7 +14,7 @@ without it.
 import asyncio
 import json
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -128,6 +128,40 @@ class DynamoState:
             raise
         except (BotoCoreError, ClientError) as error:
             raise StateUnavailable(f"the state table does not answer ({type(error).__name__})") from None
+
+
+class Patient:
+    """A state table that is left alone for a while after it did not answer: its callers' time is worth more than a try.
+
+    One call that fails costs a batch its time-out; without this, fifty messages would cost it fifty.
+    """
+
+    def __init__(self, state: State, *, now_ms: Callable[[], int], leave_alone_ms: int = 5_000) -> None:
+        self._state = state
+        self._now_ms = now_ms
+        self._leave_alone_ms = leave_alone_ms
+        self._silent_until_ms = 0
+
+    async def read(self, pk: str, sk: str) -> Item:
+        return await self._try(self._state.read, pk, sk)
+
+    async def swap(self, pk: str, sk: str, item: Item, value: Mapping[str, Any], *, expires_at: int | None) -> Item:
+        return await self._try(self._state.swap, pk, sk, item, value, expires_at=expires_at)
+
+    async def delete(self, pk: str, sk: str) -> None:
+        await self._try(self._state.delete, pk, sk)
+
+    async def listed(self, pk: str) -> dict[str, Item]:
+        return await self._try(self._state.listed, pk)
+
+    async def _try(self, operation: Callable[..., Awaitable[T]], *arguments: Any, **named: Any) -> T:
+        if self._now_ms() < self._silent_until_ms:
+            raise StateUnavailable("the state table did not answer a moment ago")
+        try:
+            return await operation(*arguments, **named)
+        except StateUnavailable:
+            self._silent_until_ms = self._now_ms() + self._leave_alone_ms
+            raise
 
 
 async def change(

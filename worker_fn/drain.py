@@ -94,8 +94,8 @@ async def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Call
     prepared = [prepare(record, worker.partner) for record in records]
     jobs = [job for job in prepared if isinstance(job, Job)]
     settled = [job for job in prepared if isinstance(job, Settled)]
-    await resume(jobs, worker)
     await place(jobs, worker)
+    await resume([job for job in jobs if job.place is Place.SEND], worker)
     sending = [job for job in jobs if job.place is Place.SEND]
     await courier_for(worker, lambda: remaining_s() - worker.settle_reserve_s).deliver(
         [lane for group in in_order(sending, worker) for lane in group]

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
 from functools import lru_cache
@@ -18,7 +19,7 @@ from worker_fn.intake import remember_mapping
 from worker_fn.logs import logger
 from worker_fn.settings import Settings
 from worker_fn.settle import Report
-from worker_fn.setup import build, intake
+from worker_fn.setup import THREADS, build, intake
 from worker_fn.threads import ThreadedQueue
 from worker_fn.tick import Ticker, TickReport, tick
 
@@ -39,7 +40,9 @@ def _worker() -> Worker:
 @lru_cache(maxsize=1)
 def _loop() -> asyncio.AbstractEventLoop:
     """One loop for the life of the environment: what waits on it belongs to it."""
-    return asyncio.new_event_loop()
+    loop = asyncio.new_event_loop()
+    loop.set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="aws"))
+    return loop
 
 
 @logger.inject_lambda_context

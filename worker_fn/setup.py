@@ -10,7 +10,7 @@ from botocore.config import Config
 from partners import load_partner
 from shared.errors import InvalidSettings
 from shared.queue import WorkerQueue
-from shared.state import DynamoState
+from shared.state import DynamoState, Patient, State
 from worker_fn.drain import Worker
 from worker_fn.ends import Budgets
 from worker_fn.gates import Gates
@@ -21,8 +21,21 @@ from worker_fn.settings import Settings
 from worker_fn.suspensions import Suspensions
 from worker_fn.threads import ThreadedClient, ThreadedQueue
 
-CONFIG = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 3})
-STATE_CONFIG = Config(connect_timeout=0.5, read_timeout=1, retries={"mode": "standard", "total_max_attempts": 2})
+THREADS = 32
+"""Calls to AWS at once: a batch's progress is read side by side."""
+
+CONFIG = Config(
+    connect_timeout=1,
+    read_timeout=2,
+    max_pool_connections=THREADS,
+    retries={"mode": "standard", "total_max_attempts": 2},
+)
+STATE_CONFIG = Config(
+    connect_timeout=0.5,
+    read_timeout=1,
+    max_pool_connections=THREADS,
+    retries={"mode": "standard", "total_max_attempts": 2},
+)
 """Shorter: what can do without an answer does not wait long for it."""
 
 
@@ -32,7 +45,7 @@ def build(settings: Settings) -> Worker:
     check_ages(settings, sqs)
     partner = load_partner(settings.env)
     rng = random.Random()  # noqa: S311 - jitter, not a secret
-    state = DynamoState(boto3.client("dynamodb", config=STATE_CONFIG), settings.state_table)
+    state = Patient(DynamoState(boto3.client("dynamodb", config=STATE_CONFIG), settings.state_table), now_ms=now_ms)
     gates = Gates(state, partner.limits, share=1 / settings.max_concurrency, now_ms=now_ms, rng=rng)
     client = HttpClient(
         max_in_flight=settings.max_in_flight,
@@ -68,7 +81,7 @@ def build(settings: Settings) -> Worker:
 class Feed:
     """The mapping that feeds the worker, by the id that the tick wrote into the state table."""
 
-    def __init__(self, state: DynamoState) -> None:
+    def __init__(self, state: State) -> None:
         self._state = state
         self._found: LambdaIntake | None = None
 

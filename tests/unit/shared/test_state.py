@@ -1,0 +1,87 @@
+import asyncio
+import random
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from shared.errors import StateUnavailable
+from shared.state import Conflict, Item, Patient, change
+
+
+class Table:
+    """A state table that counts its calls and fails when told to."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.down = False
+        self.item = Item()
+        self.conflicts = 0
+
+    async def read(self, pk: str, sk: str) -> Item:
+        self.calls += 1
+        if self.down:
+            raise StateUnavailable("down")
+        return self.item
+
+    async def swap(self, pk: str, sk: str, item: Item, value: Mapping[str, Any], *, expires_at: int | None) -> Item:
+        self.calls += 1
+        if self.down:
+            raise StateUnavailable("down")
+        if self.conflicts:
+            self.conflicts -= 1
+            self.item = Item(self.item.rev + 1, {"n": self.item.value.get("n", 0) + 100})
+        if item.rev != self.item.rev:
+            raise Conflict(self.item)
+        self.item = Item(item.rev + 1, value)
+        return self.item
+
+    async def delete(self, pk: str, sk: str) -> None:
+        await self.read(pk, sk)
+
+    async def listed(self, pk: str) -> dict[str, Item]:
+        return {"x": await self.read(pk, "x")}
+
+
+def one_more(value: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    return {"n": value.get("n", 0) + 1}, "done"
+
+
+def test_change_is_made_on_what_others_wrote() -> None:
+    """A writer that was first does not lose its change to us, nor we ours to it."""
+    table = Table()
+    table.conflicts = 3
+    item, result = asyncio.run(change(table, "a", "b", one_more, rng=random.Random(1)))
+    assert (item.value, result) == ({"n": 301}, "done")
+
+
+def test_known_item_saves_the_read() -> None:
+    """A change on an item that is still what we know is one call."""
+    table = Table()
+    asyncio.run(change(table, "a", "b", one_more, rng=random.Random(1), known=Item()))
+    assert table.calls == 1
+
+
+def test_endless_conflicts_end_as_trouble() -> None:
+    """An item that everybody writes is given up, not tried for ever."""
+    table = Table()
+    table.conflicts = 1_000
+    with pytest.raises(StateUnavailable):
+        asyncio.run(change(table, "a", "b", one_more, rng=random.Random(1), tries=3))
+
+
+def test_silent_table_is_left_alone_for_a_while() -> None:
+    """One call that fails spares the next ones their time; after a while the table is asked again."""
+    table, now = Table(), [0]
+    state = Patient(table, now_ms=lambda: now[0], leave_alone_ms=5_000)
+    table.down = True
+
+    async def every_call() -> None:
+        for call in (state.read("a", "b"), state.delete("a", "b"), state.listed("a")):
+            with pytest.raises(StateUnavailable):
+                await call
+
+    asyncio.run(every_call())
+    assert table.calls == 1
+    table.down, now[0] = False, 5_000
+    assert asyncio.run(state.read("a", "b")) == Item()
