@@ -23,6 +23,9 @@ from shared.errors import StateUnavailable
 
 T = TypeVar("T")
 
+ANSWER_WITHIN_S = 1.5
+"""DynamoDB answers in milliseconds: what takes longer is not worth a batch's time."""
+
 FLOW = "flow"
 PARTNER = "partner"
 SUSPENDED = "suspended"
@@ -158,10 +161,11 @@ class Patient:
         if self._now_ms() < self._silent_until_ms:
             raise StateUnavailable("the state table did not answer a moment ago")
         try:
-            return await operation(*arguments, **named)
-        except StateUnavailable:
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                return await operation(*arguments, **named)
+        except (StateUnavailable, TimeoutError):
             self._silent_until_ms = self._now_ms() + self._leave_alone_ms
-            raise
+            raise StateUnavailable("the state table does not answer") from None
 
 
 async def change(

@@ -35,6 +35,10 @@ MOVED_MS = 60_000
 """A message that reached the queue so long after mParticle sent it came from another queue."""
 
 
+MARGIN_S = 1.0
+"""What is kept for the function's own answer."""
+
+
 async def nobody() -> Intake | None:
     """No mapping is known: nothing to pause."""
     return None
@@ -100,14 +104,15 @@ async def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Call
     await courier_for(worker, lambda: remaining_s() - worker.settle_reserve_s).deliver(
         [lane for group in in_order(sending, worker) for lane in group]
     )
-    await stop_intake(worker)
     settled += await asyncio.gather(*(conclude(job, worker) for job in jobs))
     settled = await book(settled, worker)
     report.calls = sum(item.attempts for job in jobs for item in job.items)
     report.malformed = sum(job.malformed for job in jobs)
     report.state_trouble = worker.gates.take_trouble()
-    await settle(settled, worker.queue, report)
+    await settle(settled, worker.queue, report, time_s=remaining_s() - MARGIN_S)
     await remember_the_unsettled(jobs, settled, report, worker)
+    if remaining_s() > MARGIN_S:
+        await stop_intake(worker)
     return report
 
 

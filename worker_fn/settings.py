@@ -52,7 +52,7 @@ class Settings:
             attempts=int(_number(env, "ATTEMPTS", 3, 1, 10)),
             connect_timeout_s=_number(env, "CONNECT_TIMEOUT_S", 3, 0.1, 60),
             read_timeout_s=_number(env, "READ_TIMEOUT_S", 10, 0.1, 300),
-            settle_reserve_s=_number(env, "SETTLE_RESERVE_S", 5, 0.5, 60),
+            settle_reserve_s=_number(env, "SETTLE_RESERVE_S", 8, 2, 60),
             max_concurrency=int(_number(env, "MAX_CONCURRENCY", 10, 2, 1_000)),
             max_age_s=_number(env, "MAX_AGE_S", 72 * 3_600, 60, 1_209_600),
             erasure_max_age_s=_number(env, "ERASURE_MAX_AGE_S", 13 * 86_400, 60, 1_209_600),

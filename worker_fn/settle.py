@@ -5,12 +5,15 @@ leave this one. Whatever can not be settled is reported as a batch item failure,
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from shared.errors import QueueUnavailable
 from worker_fn.ends import DeadLetter, Delivered, End, Parked, Waiting
+
+LEAST_S = 0.5
+"""However little time is left, a settle call gets so much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +54,13 @@ class Report:
     failures: list[str] = field(default_factory=list)
 
 
-async def settle(settled: Iterable[Settled], queue: Queue, report: Report) -> Report:
-    """Carry out the ends. A settle call that fails costs time, never a message."""
-    settled = list(settled)
-    moved = await asyncio.gather(*(_move(one, queue) for one in settled))
+async def settle(settled: Sequence[Settled], queue: Queue, report: Report, *, time_s: float) -> Report:
+    """Carry out the ends within `time_s` seconds. A settle call that fails or takes too long never costs a message.
+
+    What is not moved in time is reported: so the function ends in time, and what was delivered can leave the queue.
+    """
+    began_s = asyncio.get_running_loop().time()
+    moved = await _moved(settled, queue, time_s)
     waits_s: dict[str, int] = {}
     for one, is_moved in zip(settled, moved, strict=True):
         match one.end:
@@ -73,8 +79,29 @@ async def settle(settled: Iterable[Settled], queue: Queue, report: Report) -> Re
                 report.dead_lettered += 1
     if waits_s:
         # Those that fail are reported all the same, and come back when the queue's own visibility timeout ends.
-        report.unsettled += len(await queue.hide(waits_s))
+        left_s = time_s - (asyncio.get_running_loop().time() - began_s)
+        try:
+            async with asyncio.timeout(max(LEAST_S, left_s)):
+                report.unsettled += len(await queue.hide(waits_s))
+        except TimeoutError:
+            report.unsettled += len(waits_s)
     return report
+
+
+async def _moved(settled: Sequence[Settled], queue: Queue, time_s: float) -> list[bool]:
+    """For each record, whether it is where its end says."""
+    moves = {
+        index: asyncio.ensure_future(_move(one, queue))
+        for index, one in enumerate(settled)
+        if isinstance(one.end, DeadLetter | Parked)
+    }
+    if moves:
+        _, late = await asyncio.wait(moves.values(), timeout=max(LEAST_S, time_s - LEAST_S))
+        for move in late:
+            move.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+    done = {index for index, move in moves.items() if not move.cancelled() and move.result()}
+    return [index in done for index in range(len(settled))]
 
 
 async def _move(one: Settled, queue: Queue) -> bool:

@@ -1,5 +1,8 @@
+import asyncio
 import json
 from typing import Any
+
+import pytest
 
 from shared.message import Head, encode, to_json
 from worker_fn.suspensions import PROBE_EVERY_MS
@@ -404,3 +407,16 @@ def test_message_from_the_parking_queue_is_resumed(fleet: Any) -> None:
     moved["attributes"]["SentTimestamp"] = str(int(fleet.clock.now_s * 1_000))
     fleet.run(moved)
     assert fleet.api.ids == ["1.0", "1.1", "1.1"]
+
+
+def test_settle_call_that_hangs_does_not_hold_the_batch(fleet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dead-letter queue that does not answer keeps one message in the queue; the batch ends in time."""
+    monkeypatch.setattr("worker_fn.settle.LEAST_S", 0.01)
+
+    async def hang(*_: object) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    fleet.queue.dead_letter = hang
+    report = fleet.run(record(1, ["400"]), record(2, ["200"]), time_s=5.5)
+    assert report.failures == ["m-1"]
+    assert (report.delivered, report.unsettled) == (1, 1)

@@ -45,4 +45,4 @@ def test_bad_number_is_named(name: str, value: str) -> None:
 
 def test_empty_variable_means_the_default() -> None:
     """Deploy tools write empty variables where nothing was chosen."""
-    assert Settings.from_env({**ENV, "SETTLE_RESERVE_S": ""}).settle_reserve_s == 5
+    assert Settings.from_env({**ENV, "SETTLE_RESERVE_S": ""}).settle_reserve_s == 8
