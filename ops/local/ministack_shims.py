@@ -240,6 +240,21 @@ def batch_permissions() -> None:
     iam_actions.extract_iam_action = action
 
 
+def mapping_permissions() -> None:
+    """One mapping is read and changed with permissions of its own; MiniStack asks for that of listing, or for none."""
+    asked_for = iam_actions._lambda_action
+    one_mapping = re.compile(r"/event-source-mappings/[^/]+/?$")
+    verbs = {"GET": "Get", "PUT": "Update", "DELETE": "Delete"}
+
+    def action(method: str, path: str) -> str | None:
+        if method in verbs and one_mapping.search(path):
+            return f"{verbs[method]}EventSourceMapping"
+        named: str | None = asked_for(method, path)
+        return named
+
+    iam_actions._lambda_action = action
+
+
 def fast_logs() -> None:
     """MiniStack waits 50 ms for a line of a handler that prints none; on a pipe of this machine 3 ms are enough."""
     lambda_runtime.Worker._drain_stderr_bounded.__defaults__ = (0.003, 0.001, 0.25)
@@ -272,6 +287,7 @@ SHIMS: dict[str, Callable[[], None]] = {
         mapping_batches,
         batch_failures,
         batch_permissions,
+        mapping_permissions,
         fast_logs,
         shared_code,
     )

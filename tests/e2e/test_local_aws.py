@@ -28,10 +28,19 @@ SHIMS = (
     "mapping_batches",
     "batch_failures",
     "batch_permissions",
+    "mapping_permissions",
     "fast_logs",
     "shared_code",
 )
-NEEDS_IAM = "batch_permissions"
+TRUST_LAMBDA = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        ],
+    }
+)
+NEED_IAM = {"batch_permissions", "mapping_permissions"}
 
 
 def until(met: Callable[[], object], timeout_s: float = 20) -> bool:
@@ -77,6 +86,20 @@ def make_queue(aws: LocalAws, name: str, **attributes: str) -> tuple[str, str]:
     sqs = aws.client("sqs")
     url = sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
     return url, sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+
+
+def client_of_user(aws: LocalAws, service: str, actions: list[str], resource: str) -> Any:
+    """Give a client of somebody who is allowed these actions on one resource, and nothing else."""
+    iam = aws.client("iam")
+    iam.create_user(UserName="somebody")
+    allowed = {"Effect": "Allow", "Action": actions, "Resource": resource}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+    iam.put_user_policy(UserName="somebody", PolicyName="allowed", PolicyDocument=policy)
+    key = iam.create_access_key(UserName="somebody")["AccessKey"]
+    return boto3.client(
+        service, endpoint_url=aws.endpoint_url, region_name=aws.region,
+        aws_access_key_id=key["AccessKeyId"], aws_secret_access_key=key["SecretAccessKey"],
+    )  # fmt: skip
 
 
 def depth(aws: LocalAws, url: str) -> int:
@@ -188,7 +211,10 @@ def batch_failures(aws: LocalAws, folder: Path) -> bool:
     mapping = aws.client("lambda").create_event_source_mapping(
         EventSourceArn=queue_arn, FunctionName=arn, FunctionResponseTypes=["ReportBatchItemFailures"]
     )
-    times = lambda: len(seen.read_text().split()) if seen.exists() else 0  # noqa: E731
+
+    def times() -> int:
+        return len(seen.read_text().split()) if seen.exists() else 0
+
     assert until(lambda: times() > 1 or depth(aws, url) == 0)
     aws.client("lambda").delete_event_source_mapping(UUID=mapping["UUID"])
     return times() > 1
@@ -197,19 +223,31 @@ def batch_failures(aws: LocalAws, folder: Path) -> bool:
 def batch_permissions(aws: LocalAws, folder: Path) -> bool:
     """Who may send a message may send ten, and nothing else."""
     url, arn = make_queue(aws, "batches")
-    iam = aws.client("iam")
-    iam.create_user(UserName="sender")
-    allowed = {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": arn}
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
-    iam.put_user_policy(UserName="sender", PolicyName="send", PolicyDocument=policy)
-    key = iam.create_access_key(UserName="sender")["AccessKey"]
-    sqs = boto3.client(
-        "sqs", endpoint_url=aws.endpoint_url, region_name=aws.region,
-        aws_access_key_id=key["AccessKeyId"], aws_secret_access_key=key["SecretAccessKey"],
-    )  # fmt: skip
+    sqs = client_of_user(aws, "sqs", ["sqs:SendMessage"], arn)
     sqs.send_message(QueueUrl=url, MessageBody="one")
     assert refused(lambda: sqs.receive_message(QueueUrl=url))
     return refused(lambda: sqs.send_message_batch(QueueUrl=url, Entries=[{"Id": "a", "MessageBody": "x"}])) is None
+
+
+def mapping_permissions(aws: LocalAws, folder: Path) -> bool:
+    """Who may read and pause one mapping may not do so to another one, and may not list or remove any."""
+    aws.client("iam").create_role(RoleName="any", AssumeRolePolicyDocument=TRUST_LAMBDA)
+    arn = make_function(aws, "fed", "def handler(event, context): return None")
+    own, other = (
+        aws.client("lambda").create_event_source_mapping(EventSourceArn=make_queue(aws, name)[1], FunctionName=arn)
+        for name in ("own", "other")
+    )
+    actions = ["lambda:GetEventSourceMapping", "lambda:UpdateEventSourceMapping"]
+    lambdas = client_of_user(aws, "lambda", actions, own["EventSourceMappingArn"])
+    calls: list[tuple[Callable[[], object], bool]] = [
+        (lambda: lambdas.get_event_source_mapping(UUID=own["UUID"]), True),
+        (lambda: lambdas.update_event_source_mapping(UUID=own["UUID"], Enabled=False), True),
+        (lambda: lambdas.get_event_source_mapping(UUID=other["UUID"]), False),
+        (lambda: lambdas.update_event_source_mapping(UUID=other["UUID"], Enabled=False), False),
+        (lambda: lambdas.delete_event_source_mapping(UUID=own["UUID"]), False),
+        (lambdas.list_event_source_mappings, False),
+    ]
+    return all((refused(call) is None) is allowed for call, allowed in calls)
 
 
 def fast_logs(aws: LocalAws, folder: Path) -> bool:
@@ -257,7 +295,7 @@ BEHAVIOURS: dict[str, Callable[[LocalAws, Path], bool]] = {
     behaviour.__name__: behaviour
     for behaviour in (
         alias_concurrency, foreign_invoke, move_tasks, mapping_batches, batch_failures, batch_permissions,
-        fast_logs, shared_code,
+        mapping_permissions, fast_logs, shared_code,
     )
 }  # fmt: skip
 
@@ -265,7 +303,7 @@ BEHAVIOURS: dict[str, Callable[[LocalAws, Path], bool]] = {
 @pytest.mark.parametrize("name", SHIMS)
 def test_with_the_shim_it_is_as_on_aws(tmp_path: Path, name: str) -> None:
     """The embedded AWS behaves as AWS does."""
-    with local_aws(enforce_iam=name == NEEDS_IAM) as running:
+    with local_aws(enforce_iam=name in NEED_IAM) as running:
         assert BEHAVIOURS[name](running, tmp_path)
 
 
@@ -273,7 +311,7 @@ def test_with_the_shim_it_is_as_on_aws(tmp_path: Path, name: str) -> None:
 def test_without_the_shim_it_is_not(tmp_path: Path, name: str) -> None:
     """MiniStack alone behaves otherwise, so the shim is still needed."""
     others = ",".join(shim for shim in SHIMS if shim != name) or "none"
-    with local_aws(shims=others, enforce_iam=name == NEEDS_IAM) as running:
+    with local_aws(shims=others, enforce_iam=name in NEED_IAM) as running:
         assert not BEHAVIOURS[name](running, tmp_path), f"MiniStack does this by itself now: remove the shim {name}"
 
 
