@@ -43,8 +43,8 @@ def lease(
             break
         free = quota(window, limit) - books.get(window, 0)
         begun_ms = now_ms - window * WINDOW_MS
-        if begun_ms > 0:  # the present window: what is left of it, so that its end does not hold all of its calls
-            free = min(free, math.ceil(quota(window, limit) * (1 - begun_ms / WINDOW_MS)))
+        if begun_ms > 0:  # the present window: its end must not hold all of its calls, whoever asks for them
+            free = math.ceil(quota(window, limit) * (1 - begun_ms / WINDOW_MS)) - books.get(window, 0)
         taken = min(free, missing, max(1, most_a_window))
         if taken > 0:
             books[window] = books.get(window, 0) + taken

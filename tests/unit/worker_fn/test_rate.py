@@ -34,6 +34,14 @@ def test_late_in_a_window_only_its_rest_is_given() -> None:
     assert tokens == {NOW // WINDOW_MS: 24}
 
 
+def test_late_in_a_window_its_rest_is_given_once() -> None:
+    """Workers that start together late in a second share what is left of it: none brings a rest of its own."""
+    books: dict[int, int] = {}
+    for late_ms in (600, 620, 650, 700, 900):
+        books, _ = lease(books, limit=50, now_ms=NOW + late_ms, until_ms=NOW + 1_000, wanted=100, most_a_window=100)
+    assert books == {NOW // WINDOW_MS: 20}
+
+
 def test_nothing_is_given_beyond_the_time_that_is_left() -> None:
     """Tokens that the worker could not use any more are not taken from the others."""
     _, tokens = lease({}, limit=10, now_ms=NOW, until_ms=NOW + 2_500, wanted=100, most_a_window=100)
