@@ -14,9 +14,9 @@ without it.
 import asyncio
 import json
 import random
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from shared.errors import StateUnavailable
@@ -71,12 +71,18 @@ class State(Protocol):
         """Read all items under a key, by their `sk`."""
 
 
+OnDate = Callable[[float, float, str], None]
+"""Told of the time that an answer carried: when it was asked for and when it came (epoch seconds), and the HTTP date.
+"""
+
+
 class DynamoState:
     """State in DynamoDB. `client` is a boto3 client; each call runs in a thread, so that others go on meanwhile."""
 
-    def __init__(self, client: Any, table: str) -> None:
+    def __init__(self, client: Any, table: str, *, on_date: OnDate = lambda *_: None) -> None:
         self._client = client
         self._table = table
+        self._on_date = on_date
 
     async def read(self, pk: str, sk: str) -> Item:
         answer = await self._call(self._client.get_item, Key=_key(pk, sk), ConsistentRead=True)
@@ -125,8 +131,16 @@ class DynamoState:
     async def _call(self, operation: Callable[..., Any], **arguments: Any) -> Any:
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - ingest reads this module without boto3
 
+        def call() -> Any:
+            asked_s = time.time()
+            answer = operation(TableName=self._table, **arguments)
+            date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+            if date:
+                self._on_date(asked_s, time.time(), date)
+            return answer
+
         try:
-            return await asyncio.to_thread(partial(operation, TableName=self._table, **arguments))
+            return await asyncio.to_thread(call)
         except self._client.exceptions.ConditionalCheckFailedException:
             raise
         except (BotoCoreError, ClientError) as error:

@@ -10,7 +10,8 @@ STEP_MS = 2_000
 DOWN = 0.9
 UP_FAST = 1.5
 RESTART = 0.3
-"""Share of the limit to begin with after an outage: its backlog must not knock the partner over again."""
+"""Share of the limit to begin with after an outage."""
+FADING = 0.99
 UP_SHARE = 0.02
 """Share of the limit that a step up adds, at least one call a second."""
 
@@ -29,13 +30,15 @@ class Limit:
 
     per_second: float | None = None
     held: float | None = None
-    """The last limit that the partner held: below it, growth is quick."""
+    """The last limit at which the partner was content: below it, growth is quick."""
+    best: float = 0.0
+    """The most deliveries a second that a window saw; it fades, by a hundredth a window."""
     since_ms: int = 0
     delivered: int = 0
     pushed_back: int = 0
     """429s and time-outs."""
     reached: bool = False
-    """Somebody wanted more than the limit gave."""
+    """Somebody could have used more than the limit gave."""
     why: str = "start"
 
 
@@ -43,33 +46,51 @@ def start(bounds: Bounds, now_ms: int) -> Limit:
     return Limit(per_second=bounds.highest, held=bounds.highest, since_ms=now_ms)
 
 
+def add(limit: Limit, *, delivered: int, pushed_back: int, now_ms: int) -> Limit:
+    """Count what calls came to. A window begins with its first call where no limit is known: idle time says nothing."""
+    idle = limit.per_second is None and not limit.delivered and not limit.pushed_back
+    return replace(
+        limit,
+        since_ms=now_ms if idle and (delivered or pushed_back) else limit.since_ms,
+        delivered=limit.delivered + delivered,
+        pushed_back=limit.pushed_back + pushed_back,
+    )
+
+
 def step(limit: Limit, bounds: Bounds, *, now_ms: int) -> Limit:
     """Move the limit if a window has passed since the last move, else leave it."""
     passed_ms = now_ms - limit.since_ms
-    quiet = limit.per_second is None and not limit.delivered and not limit.pushed_back
-    if passed_ms < STEP_MS or quiet:
+    idle = limit.per_second is None and not limit.delivered and not limit.pushed_back
+    if passed_ms < STEP_MS or idle:
         return limit
-    lowest = min(bounds.lowest, bounds.highest or bounds.lowest)
-    highest = bounds.highest or float("inf")
+    best = max(limit.best * FADING, limit.delivered * 1_000 / passed_ms)
     now, held, why = limit.per_second, limit.held, "steady"
-    if limit.pushed_back:
-        seen = (limit.delivered + limit.pushed_back) / (passed_ms / 1000)
-        now = DOWN * (seen if now is None else now)
+    if limit.pushed_back and now is None:
+        now = DOWN * (best or limit.pushed_back * 1_000 / passed_ms)
         held, why = now, "pushed back"
-    elif now is not None and limit.reached and now < highest:
+    elif limit.pushed_back and now is not None:
+        now, why = DOWN * now, "pushed back"
+        # Where some calls went through, this is about where it holds; where none did, it says nothing of the rate.
+        held = now if limit.delivered else held
+    elif now is not None and limit.reached:
         quick = held is not None and now < held
         up = now * (UP_FAST - 1) if quick else max(1.0, UP_SHARE * now)
         now = min(now + up, held) if quick and held is not None else now + up
         why = "recovering" if quick else "reached"
-    if now is not None:
-        now = min(highest, max(lowest, now))
-    return Limit(per_second=now, held=held, since_ms=now_ms, why=why)
+    return Limit(per_second=_bounded(now, bounds), held=held, best=round(best, 3), since_ms=now_ms, why=why)
 
 
 def restart(limit: Limit, bounds: Bounds, *, now_ms: int) -> Limit:
-    """Begin low after an outage, and grow quickly to what held before it."""
-    if limit.per_second is None:
-        return replace(Limit(), since_ms=now_ms, why="recovering")
-    lowest = min(bounds.lowest, bounds.highest or bounds.lowest)
-    before = limit.per_second if limit.held is None else max(limit.per_second, limit.held)
-    return Limit(max(lowest, RESTART * before), held=before, since_ms=now_ms, why="recovering")
+    """Begin low after an outage: its backlog must not knock the partner over again. Grow quickly to what held before."""
+    before = max(limit.per_second or 0.0, limit.held or 0.0) or limit.best
+    if not before:
+        return replace(limit, since_ms=now_ms, delivered=0, pushed_back=0, why="recovering")
+    now = _bounded(RESTART * before, bounds)
+    return Limit(per_second=now, held=before, best=limit.best, since_ms=now_ms, why="recovering")
+
+
+def _bounded(limit: float | None, bounds: Bounds) -> float | None:
+    if limit is None:
+        return None
+    highest = bounds.highest if bounds.highest is not None else float("inf")
+    return min(highest, max(min(bounds.lowest, highest), limit))

@@ -176,14 +176,25 @@ class Courier:
         if account_id is not None and account_id in self._unauthorized:
             return _not_now(Wait(self.now_ms(), Because.SUSPENDED)), None
         account_gate = self.account_gates(account_id)
-        if account_gate is not None:
-            permit = await self._admitted(account_gate, 1)
-            if isinstance(permit, Wait):
-                return replace(_not_now(permit), is_of_account=permit.because is not Because.TIME), None
+        while True:
+            turn = Go() if account_gate is None else await self._admitted(account_gate, 1)
+            if isinstance(turn, Wait):
+                return replace(_not_now(turn), is_of_account=turn.because is not Because.TIME), None
+            made = await self._in_turn(items, account_id, account_gate, turn)
+            if made is not None:
+                return made
+
+    async def _in_turn(
+        self, items: list[Shipment], account_id: str | None, account_gate: Gate | None, turn: Go
+    ) -> tuple[Outcome, Sequence[Result] | None] | None:
+        """Make the call with a connection and the partner's permission; None if the account's turn passed meanwhile."""
         async with self._slots.slot(account_id):
             permit = await self._admitted(self.gate, self._unsent)
             if isinstance(permit, Wait):
                 return _not_now(permit), None
+            if account_gate is not None and not account_gate.is_current(turn) and not permit.probe:
+                self.gate.put_back(permit)
+                return None
             if self.remaining_s() < SHORTEST_CALL_S:
                 if permit.probe:
                     self.gate.note(Tally(probe=False))

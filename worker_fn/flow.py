@@ -157,7 +157,7 @@ def lease(flow: Flow, ask: Ask, bounds: Bounds) -> tuple[Flow, Permit]:
         wanted=ask.wanted,
         most_a_window=ask.most_a_window,
     )
-    reached = flow.limit.reached or sum(tokens.values()) < ask.wanted
+    reached = flow.limit.reached or _falls_short(tokens, ask)
     flow = replace(flow, granted=books, limit=replace(flow.limit, reached=reached))
     if tokens:
         return flow, Permit(tokens=tokens)
@@ -176,11 +176,9 @@ def block(flow: Flow, *, now_ms: int) -> Permit | None:
 
 def report(flow: Flow, tally: Tally, bounds: Bounds, *, now_ms: int) -> Flow:
     """Add what calls came to: counts, a cool-down (the longest wins), the probe's end, tokens that were not used."""
-    limit = replace(
-        flow.limit,
-        delivered=flow.limit.delivered + tally.delivered,
-        pushed_back=flow.limit.pushed_back + tally.refused + tally.timeouts,
-    )
+    # While the breaker is open only probes are made: they tell whether the partner is there, and nothing of its rate.
+    pushed_back = 0 if flow.breaker.is_open else tally.refused + tally.timeouts
+    limit = adaptive.add(flow.limit, delivered=tally.delivered, pushed_back=pushed_back, now_ms=now_ms)
     after = breaker.count(flow.breaker, delivered=tally.delivered + tally.refused, faults=tally.faults, now_ms=now_ms)
     if tally.probe is not None and after.is_open:
         after = breaker.probed(after, delivered=tally.probe, now_ms=now_ms)
@@ -242,6 +240,13 @@ def cool_until_ms(retry_after_s: float, *, now_ms: int) -> int | None:
 def is_healthy(flow: Flow, *, now_ms: int) -> bool:
     """Whether the partner took somebody's call lately."""
     return not flow.breaker.is_open and now_ms - flow.delivered_ms <= HEALTHY_MS
+
+
+def _falls_short(tokens: Tokens, ask: Ask) -> bool:
+    """Whether the worker could have used more of the next two windows than it got."""
+    first = ask.now_ms // rate.WINDOW_MS + 1  # the present one may be almost over
+    usable = min(ask.wanted, 2 * ask.most_a_window)
+    return sum(count for window, count in tokens.items() if window <= first + 1) < usable
 
 
 def _smoothed(latency_ms: float, tally: Tally) -> float:

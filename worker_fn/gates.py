@@ -14,6 +14,10 @@ MOST_ACCOUNTS = 2_000
 
 ACCOUNT_TTL_S = 86_400
 
+ACCOUNT_PATIENCE_MS = 2_000
+"""How long a call waits inside an invocation for its account's turn: one customer's flood must not hold the invocations
+that the others need."""
+
 
 class Gates:
     """`share` is one over MaximumConcurrency: what is ours of a rate while the state table is out of reach."""
@@ -37,7 +41,8 @@ class Gates:
             return None
         gate = self._accounts.get(account_id)
         if gate is None:
-            gate = self._gate(account_key(account_id), _bounds(rate.per_second), ttl_s=ACCOUNT_TTL_S)
+            bounds = _bounds(rate.per_second)
+            gate = self._gate(account_key(account_id), bounds, ttl_s=ACCOUNT_TTL_S, patience_ms=ACCOUNT_PATIENCE_MS)
             self._accounts[account_id] = gate
             if len(self._accounts) > MOST_ACCOUNTS:
                 self._accounts.popitem(last=False)
@@ -53,7 +58,7 @@ class Gates:
         count, self._trouble = self._trouble, 0
         return count
 
-    def _gate(self, key: str, bounds: Bounds, *, ttl_s: int | None) -> Gate:
+    def _gate(self, key: str, bounds: Bounds, *, ttl_s: int | None, patience_ms: int | None = None) -> Gate:
         return Gate(
             self._state,
             key,
@@ -62,6 +67,7 @@ class Gates:
             now_ms=self._now_ms,
             rng=self._rng,
             ttl_s=ttl_s,
+            patience_ms=patience_ms,
             on_trouble=self.trouble,
         )
 

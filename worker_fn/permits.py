@@ -37,6 +37,11 @@ REPORT_EVERY_MS = 2_000
 GUESSED_LATENCY_MS = 300.0
 """How long a call takes, until somebody knows."""
 
+LEASE_AHEAD_MS = 15_000
+"""How far ahead calls are leased. So long after the state table was lost nobody holds a lease any more, and everybody
+may
+call at its share of the limit."""
+
 ALONE_MS = 5_000
 """How long a state table that did not answer is left alone: each try costs a batch its time."""
 
@@ -45,9 +50,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Go:
-    """A call may start now. `probe`: it is the one that an open breaker lets through."""
+    """A call may start now; within `window`, where a rate is known. `probe`: what an open breaker lets through."""
 
     probe: bool = False
+    window: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +68,8 @@ class Gate:
     """One agreement, as one Lambda environment keeps it between its invocations.
 
     `share` is the part of the limit that is ours when the state table is out of reach: one over MaximumConcurrency, so
-    that all workers together stay within it.
+    that all workers together stay within it. `patience_ms` bounds how long a call waits inside an invocation for its
+    turn; None: as long as there is time.
     """
 
     def __init__(
@@ -75,6 +82,7 @@ class Gate:
         now_ms: Callable[[], int],
         rng: random.Random,
         ttl_s: int | None = None,
+        patience_ms: int | None = None,
         on_trouble: Callable[[], None] = lambda: None,
     ) -> None:
         self._state = state
@@ -84,12 +92,15 @@ class Gate:
         self._now_ms = now_ms
         self._rng = rng
         self._ttl_s = ttl_s
+        self._patience_ms = patience_ms
         self._on_trouble = on_trouble
         self._item: Item | None = None
         self._flow = Flow()
         self._alone: Flow | None = None
         """Our own books while the state table is out of reach."""
         self._alone_until_ms = 0
+        self._lost_ms = 0
+        """When the state table was lost; 0 while it answers."""
         self._seen_ms = 0
         self._reported_ms = 0
         self._pending: Tally = NOTHING
@@ -122,6 +133,8 @@ class Gate:
 
     async def admit(self, *, until_ms: int, wanted: int, in_flight: int) -> Go | Wait:
         """Return when a call may start, or with the time to come back at, if that is not before `until_ms`."""
+        if self._patience_ms is not None:
+            until_ms = min(until_ms, self._now_ms() + self._patience_ms)
         while True:
             async with self._lock:
                 permit = await self._next(until_ms, wanted, in_flight)
@@ -132,17 +145,27 @@ class Gate:
                 case int() as start_ms:
                     await self._sleep_until(start_ms)
                     if await self._still_free() and self._now_ms() // WINDOW_MS == start_ms // WINDOW_MS:
-                        return Go()  # later than its window a token is worth nothing: the next one has its own
+                        # Later than its window a token is worth nothing: the next one has its own.
+                        return Go(window=start_ms // WINDOW_MS)
                 case Wait(because=Because.BREAKER) if self._probing:
                     await self._probe_ended.wait()  # the probe is ours: its answer decides for the batch, too
                 case Wait(until_ms=wait_until_ms) if self._stops_intake(now_ms):
                     if not await self._hold(min(wait_until_ms, until_ms)):
                         return permit
                 case Wait(until_ms=wait_until_ms, because=because):
-                    patience_ms = until_ms - now_ms if because is Because.RATE else PATIENCE_MS
-                    if wait_until_ms - now_ms > patience_ms or wait_until_ms >= until_ms:
+                    patient_until_ms = until_ms if because is Because.RATE else min(until_ms, now_ms + PATIENCE_MS)
+                    if wait_until_ms >= patient_until_ms:
                         return permit
                     await self._sleep_until(wait_until_ms)
+
+    def is_current(self, go: Go) -> bool:
+        """Whether the window of a permission is not over yet."""
+        return go.window is None or go.window == self._now_ms() // WINDOW_MS
+
+    def put_back(self, go: Go) -> None:
+        """Another call may start in place of the one that was permitted."""
+        if go.window is not None and self.is_current(go):
+            self._starts_ms.append(self._now_ms())
 
     def _stops_intake(self, now_ms: int) -> bool:
         return self._alone is None and flows.stops_intake(self._flow, now_ms=now_ms)
@@ -195,7 +218,7 @@ class Gate:
             return Wait(blocked.wait_until_ms, Because.COOL_DOWN)
         ask = Ask(
             now_ms=now_ms,
-            until_ms=until_ms,
+            until_ms=min(until_ms, now_ms + LEASE_AHEAD_MS),
             wanted=max(1, wanted),
             # What is leased and can not be used is lost to the others.
             most_a_window=max(1, round(in_flight * WINDOW_MS / max(self._flow.latency_ms or GUESSED_LATENCY_MS, 1.0))),
@@ -234,8 +257,13 @@ class Gate:
             return self._lease_alone(ask)
 
     def _lease_alone(self, ask: Ask) -> Permit:
-        """Our share of what was known last. No probe is ours to make: nobody could be asked whether it is."""
+        """Our share of what was known last, once the leases that others may still hold have run out.
+
+        No probe is ours to make: nobody could be asked whether it is.
+        """
         known = self._flow.limit.per_second if self._bounds.highest is None else self._bounds.highest
+        if known is not None and ask.now_ms < self._lost_ms + LEASE_AHEAD_MS:
+            return Permit(wait_until_ms=self._lost_ms + LEASE_AHEAD_MS, because=Because.RATE)
         bounds = Bounds(None if known is None else known * self._share, self._bounds.lowest * self._share)
         alone = self._alone or replace(Flow(), cool_until_ms=self._flow.cool_until_ms)
         self._alone, permit = flows.lease(alone, ask, bounds)
@@ -254,11 +282,16 @@ class Gate:
                 self._state, self._key, FLOW, on_item, known=known, expires_at=expires_at, rng=self._rng
             )
         except StateUnavailable:
-            self._alone_until_ms = now_ms + ALONE_MS
-            self._on_trouble()
+            self._lose(now_ms)
             raise
         self._see(self._item, now_ms)
         return result
+
+    def _lose(self, now_ms: int) -> None:
+        """The state table did not answer: leave it alone for a while."""
+        self._lost_ms = self._lost_ms or now_ms
+        self._alone_until_ms = now_ms + ALONE_MS
+        self._on_trouble()
 
     async def _still_free(self) -> bool:
         """Whether a call may start: what we know is no older than FRESH_MS and forbids nothing."""
@@ -267,13 +300,12 @@ class Gate:
             try:
                 self._see(await self._state.read(self._key, FLOW), now_ms)
             except StateUnavailable:
-                self._alone_until_ms = now_ms + ALONE_MS
-                self._on_trouble()
+                self._lose(now_ms)
         return flows.block(self._flow, now_ms=self._now_ms()) is None
 
     def _see(self, item: Item, now_ms: int) -> None:
         told_ms = self._flow.cool_until_ms  # by an answer of our own that is not written yet, or by an earlier look
-        self._item, self._seen_ms, self._alone = item, now_ms, None
+        self._item, self._seen_ms, self._alone, self._lost_ms = item, now_ms, None, 0
         seen = Flow.from_item(item.value) if item.value else Flow()
         if seen.cool_until_ms > told_ms:
             told_ms = flows.obeyed_until_ms(seen, seen_ms=now_ms)

@@ -2,6 +2,8 @@
 
 import random
 import time
+from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any
 
 import boto3
@@ -11,6 +13,7 @@ from partners import load_partner
 from shared.errors import InvalidSettings
 from shared.queue import WorkerQueue
 from shared.state import DynamoState, Patient, State
+from worker_fn.clock import FleetClock
 from worker_fn.drain import Worker
 from worker_fn.ends import Budgets
 from worker_fn.gates import Gates
@@ -45,7 +48,10 @@ def build(settings: Settings) -> Worker:
     check_ages(settings, sqs)
     partner = load_partner(settings.env)
     rng = random.Random()  # noqa: S311 - jitter, not a secret
-    state = Patient(DynamoState(boto3.client("dynamodb", config=STATE_CONFIG), settings.state_table), now_ms=now_ms)
+    clock = FleetClock(lambda: int(time.time() * 1_000))
+    dynamodb = boto3.client("dynamodb", config=STATE_CONFIG)
+    state = Patient(DynamoState(dynamodb, settings.state_table, on_date=partial(observe, clock)), now_ms=clock.local_ms)
+    now_ms = clock.now_ms
     gates = Gates(state, partner.limits, share=1 / settings.max_concurrency, now_ms=now_ms, rng=rng)
     client = HttpClient(
         max_in_flight=settings.max_in_flight,
@@ -73,6 +79,7 @@ def build(settings: Settings) -> Worker:
         budgets=Budgets(settings.max_age_s, settings.erasure_max_age_s, settings.max_strikes),
         intake=Feed(state),
         in_groups=settings.fifo,
+        clock=lambda: clock.now_ms() / 1_000,
         rng=rng,
         log=_log,
     )
@@ -111,5 +118,7 @@ def _log(message: str, **fields: Any) -> None:
     logger.warning(message, extra=fields)
 
 
-def now_ms() -> int:
-    return int(time.time() * 1_000)
+def observe(clock: FleetClock, asked_s: float, heard_s: float, date: str) -> None:
+    """Let the fleet's clock learn from an HTTP date."""
+    date_ms = int(parsedate_to_datetime(date).timestamp() * 1_000)
+    clock.observe(asked_ms=int(asked_s * 1_000), heard_ms=int(heard_s * 1_000), date_ms=date_ms)

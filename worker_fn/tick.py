@@ -17,7 +17,7 @@ from worker_fn import flow as flows
 from worker_fn.drain import Worker, drain
 from worker_fn.flow import Flow
 from worker_fn.intake import Intake, IntakeUnavailable
-from worker_fn.suspensions import SWEEP
+from worker_fn.suspensions import SWEEP, request_sweep
 
 SPARE = 1.3
 """Environments beyond what the limit needs by its arithmetic: calls are not evenly long."""
@@ -148,8 +148,8 @@ async def _sweep(ticker: Ticker, report: TickReport, remaining_s: Callable[[], f
     wanted = await state.read(PARTNER, SWEEP)
     if not wanted.value:
         return
+    now_ms = ticker.worker.now_ms()
     suspended = await state.listed(SUSPENDED)
-    left = 0
     while remaining_s() > SWEEP_ENDS_S:
         records = await ticker.queues.parked(SIGHT_S)
         if not records:
@@ -157,16 +157,16 @@ async def _sweep(ticker: Ticker, report: TickReport, remaining_s: Callable[[], f
         for record in records:
             account_id = record["messageAttributes"].get("account_id", {}).get("stringValue")
             if account_id in suspended:
-                left += 1
                 continue
             await ticker.queues.unpark(record)
             report.unparked += 1
     else:
         return  # out of time: the next tick goes on
-    if not report.unparked:  # a whole look around found nothing to move
-        current = await state.read(PARTNER, SWEEP)
-        if current == wanted:
-            await state.delete(PARTNER, SWEEP)
+    if report.unparked:
+        await request_sweep(state, now_ms=now_ms)
+    elif now_ms - wanted.value["wanted_ms"] > 2_000 * SIGHT_S and await state.read(PARTNER, SWEEP) == wanted:
+        # For so long nothing was found to move, although everything came into sight: there is nothing.
+        await state.delete(PARTNER, SWEEP)
 
 
 async def _flow(state: State) -> Flow:

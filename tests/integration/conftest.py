@@ -159,6 +159,11 @@ class Context:
 
 
 @pytest.fixture
+def lambda_context() -> type[Context]:
+    return Context
+
+
+@pytest.fixture
 def queues(moto_url: str, partner: PartnerServer, monkeypatch: pytest.MonkeyPatch, request: Any) -> Iterator[Queues]:
     """Both functions in one process, set up for their queues and the partner."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
@@ -182,7 +187,13 @@ def queues(moto_url: str, partner: PartnerServer, monkeypatch: pytest.MonkeyPatc
     }
     for variable, value in env.items():
         monkeypatch.setenv(variable, value)
-    caches = (ingest_entry._settings, ingest_entry._queue, worker_entry._settings, worker_entry._worker)
+    caches = (
+        ingest_entry._settings,
+        ingest_entry._queue,
+        worker_entry._settings,
+        worker_entry._worker,
+        ingest_entry._suspended,
+    )
     for cache in caches:
         cache.cache_clear()
     dynamo = boto3.client("dynamodb", region_name="us-east-1")

@@ -56,7 +56,7 @@ def test_recovery_is_quick_up_to_what_held() -> None:
 
 
 def test_unknown_limit_is_learnt_from_the_first_push_back() -> None:
-    """Where nothing is declared, the first 429s show what the partner takes: nine tenths of what was sent."""
+    """Where nothing is declared, the first 429s show what the partner takes: nine tenths of what went through."""
     unknown = Limit(since_ms=NOW, delivered=100, pushed_back=20)
-    assert after(unknown, bounds=Bounds()).per_second == DOWN * 120 / 2
+    assert after(unknown, bounds=Bounds()).per_second == DOWN * 100 / 2
     assert after(replace(unknown, pushed_back=0), bounds=Bounds()).per_second is None

@@ -1,0 +1,123 @@
+"""An account whose credentials are refused, from the 401 to its messages' return, over real SQS and DynamoDB calls."""
+
+import json
+from typing import Any
+
+import pytest
+
+from ingest_fn import handler as ingest_entry
+from worker_fn import handler as worker_entry
+from worker_fn import suspensions
+from worker_fn.intake import Status
+
+
+def request(number: int, account_id: int) -> dict[str, Any]:
+    account = {"account_id": account_id, "account_settings": {"apiKey": f"key-{account_id}"}}
+    event = {"type": "custom_event", "id": f"{account_id}-{number}", "name": "n"}
+    return {
+        "type": "event_processing_request",
+        "id": f"r-{account_id}-{number}",
+        "account": account,
+        "events": [event],
+    }
+
+
+def audience(account_id: int) -> dict[str, Any]:
+    return {
+        "type": "audience_membership_change_request",
+        "id": "a",
+        "account": {"account_id": account_id},
+        "user_profiles": [{"mpid": "1"}],
+    }
+
+
+class FakeIntake:
+    """A mapping that is enabled."""
+
+    async def status(self) -> Status:
+        return Status(is_enabled=True, is_settled=True, concurrency=10)
+
+
+class Story:
+    """What a test tells: requests come, batches are worked, minutes pass."""
+
+    def __init__(self, queues: Any, partner: Any, context: Any) -> None:
+        self.queues, self.partner, self.context = queues, partner, context
+        self.refused = {"key-7"}
+        partner.answer = self._answer
+
+    def _answer(self, handler: Any, call: Any) -> None:
+        known = call.headers.get("Authorization", "")[7:] not in self.refused
+        handler.send_response(200 if known else 401)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    def send(self, *requests: dict[str, Any]) -> None:
+        for one in requests:
+            ingest_entry.handler(one, None)
+
+    def arrived(self) -> list[str]:
+        """Events whose call was made with credentials that the partner takes now."""
+        good = [call for call in self.partner.calls if call.headers.get("Authorization", "")[7:] not in self.refused]
+        return sorted(json.loads(call.body)["event"]["id"] for call in good if b'"event"' in call.body)
+
+    def parked(self) -> int:
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        found = self.queues.sqs.get_queue_attributes(QueueUrl=self.queues.parking_url, AttributeNames=names)
+        return sum(int(count) for count in found["Attributes"].values())
+
+    def tick(self) -> dict[str, Any]:
+        report: dict[str, Any] = worker_entry.handler({"tick": {"mapping_id": "m"}}, self.context(60.0))
+        return report
+
+
+@pytest.fixture
+def story(queues: Any, partner: Any, lambda_context: Any, monkeypatch: pytest.MonkeyPatch) -> Story:
+    monkeypatch.setattr(worker_entry, "intake", lambda _: FakeIntake())
+    return Story(queues, partner, lambda_context)
+
+
+def test_other_customers_are_served_while_one_is_parked(story: Story) -> None:
+    """The account with the wrong key waits in the parking queue; nobody else notices, nothing is dead-lettered."""
+    story.send(*(request(n, 7) for n in range(3)), *(request(n, 8) for n in range(3)))
+    story.queues.drain_once()
+    assert story.arrived() == ["8-0", "8-1", "8-2"]
+    assert story.parked() == 2
+    assert story.queues.depth() == (0, 1)  # the probe
+    assert story.queues.dead_letters() == []
+
+
+def test_mparticle_learns_of_the_suspension(story: Story) -> None:
+    """The account's next audience change is answered with suspend_subscription, another's is not."""
+    story.send(request(1, 7))
+    story.queues.drain_once()
+    ingest_entry._suspended.cache_clear()
+    assert ingest_entry.handler(audience(7), None)["suspend_subscription"] is True
+    assert ingest_entry.handler(audience(8), None)["suspend_subscription"] is False
+
+
+def test_parked_messages_return_once_the_key_works(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the probe arrives the account is cleared, the tick moves its messages back, and each arrives once."""
+    monkeypatch.setattr(suspensions, "PROBE_EVERY_MS", 1)
+    story.send(*(request(n, 7) for n in range(12)))
+    while story.queues.depth()[0]:
+        story.queues.drain_once()
+    story.refused.clear()
+    while story.queues.depth() != (0, 0):
+        story.queues.drain_once()  # the probe, hidden for a second
+    assert story.tick()["unparked"] == story.parked() + 11 == 11
+    while story.queues.depth() != (0, 0):
+        story.queues.drain_once()
+    assert sorted(set(story.arrived())) == sorted(f"7-{n}" for n in range(12))
+    assert story.queues.dead_letters() == []
+
+
+def test_without_the_state_table_messages_are_delivered(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table that is not there costs the fleet's memory, and no message."""
+    monkeypatch.setenv("STATE_TABLE", "no-such-table")
+    for cache in (worker_entry._settings, worker_entry._worker, ingest_entry._settings, ingest_entry._suspended):
+        cache.cache_clear()
+    story.send(*(request(n, 8) for n in range(3)), audience(8))
+    while story.queues.depth() != (0, 0):
+        assert story.queues.drain_once() == {"batchItemFailures": []}
+    assert story.arrived()[:3] == ["8-0", "8-1", "8-2"]

@@ -1,0 +1,43 @@
+"""One clock for the fleet: ours, corrected by what the state table's answers say of the time.
+
+Leases are for seconds of the clock that all workers share, so a worker whose own clock is off would use the seconds
+of others. Every answer of DynamoDB carries its time in whole seconds; with when we asked and when we heard, that
+bounds how far we are off. Each answer narrows the bounds; while zero is within them nothing is corrected, and on
+Lambda, whose clocks are good to milliseconds, it always is.
+"""
+
+from collections.abc import Callable
+
+DATE_RESOLUTION_MS = 1_000
+
+
+class FleetClock:
+    """`local_ms` is our own clock, milliseconds since the epoch."""
+
+    def __init__(self, local_ms: Callable[[], int]) -> None:
+        self._local_ms = local_ms
+        self._least_ms: float = float("-inf")
+        self._most_ms: float = float("inf")
+
+    def now_ms(self) -> int:
+        """Milliseconds since the epoch, as the fleet has it."""
+        return self._local_ms() + self.offset_ms
+
+    def local_ms(self) -> int:
+        """Milliseconds since the epoch by our own clock."""
+        return self._local_ms()
+
+    @property
+    def offset_ms(self) -> int:
+        """What is added to our clock: nothing while it may be right, else the middle of what is possible."""
+        if self._least_ms <= 0 <= self._most_ms:
+            return 0
+        return round((self._least_ms + self._most_ms) / 2)
+
+    def observe(self, *, asked_ms: int, heard_ms: int, date_ms: int) -> None:
+        """Learn from an answer that carried the time `date_ms` (whole seconds); asked and heard are by our clock."""
+        least, most = date_ms - heard_ms, date_ms + DATE_RESOLUTION_MS - asked_ms
+        if least > self._most_ms or most < self._least_ms:  # a clock was set, or has drifted: start anew
+            self._least_ms, self._most_ms = least, most
+        else:
+            self._least_ms, self._most_ms = max(self._least_ms, least), min(self._most_ms, most)
