@@ -81,7 +81,7 @@ def step(limit: Limit, bounds: Bounds, *, now_ms: int) -> Limit:
 
 
 def restart(limit: Limit, bounds: Bounds, *, now_ms: int) -> Limit:
-    """Begin low after an outage: its backlog must not knock the partner over again. Grow quickly to what held before."""
+    """Begin low after an outage: its backlog must not knock the partner over again. Grow quickly to what held."""
     before = max(limit.per_second or 0.0, limit.held or 0.0) or limit.best
     if not before:
         return replace(limit, since_ms=now_ms, delivered=0, pushed_back=0, why="recovering")
