@@ -89,7 +89,7 @@ def test_the_three_queues_are_of_the_type_that_was_asked_for(deployed: Deployed)
 
 
 def test_a_message_arrives_through_either_type(deployed: Deployed, partner: Any) -> None:
-    """Ingest sends as the new queue's type wants it, and the mapping feeds the worker from it, in tens if it is FIFO."""
+    """Ingest sends as the new queue's type wants it, and the mapping reads from it: by tens if it is FIFO."""
     mapping = deployed.mapping()
     assert mapping["EventSourceArn"] == deployed.attributes("QueueUrl")["QueueArn"]
     assert mapping["BatchSize"] == {"fifo": 10, "standard": 50}[deployed.queue_type]
