@@ -13,7 +13,7 @@ from ingest_fn import replies
 from ingest_fn.payload import text_of
 from ingest_fn.settings import Settings
 from shared.errors import InvalidRequest
-from shared.message import AUDIENCE, EVENTS, QUEUED_TYPES, Head, encode, head_of
+from shared.message import AUDIENCE, ERASURE, EVENTS, QUEUED_TYPES, Head, encode, head_of
 from shared.queue import Outgoing
 
 _USER_FIELDS = ("user_identities", "user_attributes", "user_attribute_lists", "mpid", "consent_state")
@@ -88,7 +88,9 @@ def messages(head: Head, request: Mapping[str, Any], text: bytes, *, fifo: bool 
     bodies = encode(head, text)
     if not fifo:
         return [Outgoing(body, attributes, group_id=head.account_id) for body in bodies]
-    group_id = _digest(head.account_id, user_of(request) or head.id)
+    # An erasure waits for up to 13 days: it must not hold back what its user does meanwhile, nor be held back by it.
+    user = None if head.type == ERASURE else user_of(request)
+    group_id = _digest(head.account_id, user or head.id)
     return [
         Outgoing(body, attributes, group_id, deduplication_id=_digest(head.id, f"{number}/{len(bodies)}"))
         for number, body in enumerate(bodies, start=1)

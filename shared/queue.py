@@ -150,13 +150,13 @@ class WorkerQueue:
             return set(handles)
         return {handles[int(entry["Id"])] for entry in answer.get("Failed", [])}
 
-    def dead_letter(self, body: str, attributes: Mapping[str, str], group_id: str | None = None) -> None:
-        """Put a body, unchanged, into the dead-letter queue. Raises QueueUnavailable: then the message must stay."""
-        self._send(self._dead_letter_url, body, _as_strings(attributes), group_id)
+    def dead_letter(self, record: Mapping[str, Any], attributes: Mapping[str, str]) -> None:
+        """Put a record's body, unchanged, into the dead-letter queue. Raises QueueUnavailable: then it must stay."""
+        self._send(self._dead_letter_url, record, _as_strings(attributes))
 
     def park(self, record: Mapping[str, Any]) -> None:
         """Put a record's body and attributes, unchanged, into the parking queue. Raises QueueUnavailable."""
-        self._send(self._parking_url, record["body"], *_kept(record))
+        self._send(self._parking_url, record, _kept(record))
 
     def take(self, visibility_s: int) -> dict[str, Any] | None:
         """Receive one message of the main queue, as a Lambda record; None if none is visible."""
@@ -174,7 +174,7 @@ class WorkerQueue:
 
     def unpark(self, record: Mapping[str, Any]) -> None:
         """Move a parked message back: it is in the main queue before it leaves the parking queue."""
-        self._send(self._queue_url, record["body"], *_kept(record))
+        self._send(self._queue_url, record, _kept(record))
         with _as_unavailable():
             self._sqs.delete_message(QueueUrl=self._parking_url, ReceiptHandle=record["receiptHandle"])
 
@@ -189,12 +189,18 @@ class WorkerQueue:
             )
         return [_as_record(message) for message in answer.get("Messages", [])]
 
-    def _send(self, url: str, body: str, attributes: Mapping[str, Any], group_id: str | None) -> None:
+    def _send(self, url: str, record: Mapping[str, Any], attributes: Mapping[str, Any]) -> None:
+        """Send a record's body on, in its group.
+
+        On a FIFO queue the id of the message that is moved is what it is a duplicate of: SQS drops another move of the
+        same one, and takes a later one of the same content.
+        """
+        group_id = record["attributes"].get("MessageGroupId")
         group = {"MessageGroupId": group_id} if group_id else {}
-        if group_id and url.endswith(".fifo"):
-            group["MessageDeduplicationId"] = hashlib.sha256(body.encode()).hexdigest()
+        if url.endswith(".fifo"):
+            group |= {"MessageGroupId": group_id or record["messageId"], "MessageDeduplicationId": record["messageId"]}
         with _as_unavailable():
-            self._sqs.send_message(QueueUrl=url, MessageBody=body, MessageAttributes=attributes, **group)
+            self._sqs.send_message(QueueUrl=url, MessageBody=record["body"], MessageAttributes=attributes, **group)
 
 
 @contextmanager
@@ -227,11 +233,10 @@ def _as_record(message: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _kept(record: Mapping[str, Any]) -> tuple[dict[str, dict[str, str]], str | None]:
-    """A Lambda record's message attributes as SendMessage takes them, and its group."""
-    attributes = {
+def _kept(record: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """A Lambda record's message attributes as SendMessage takes them."""
+    return {
         name: {"DataType": value["dataType"], "StringValue": value["stringValue"]}
         for name, value in record.get("messageAttributes", {}).items()
         if value.get("stringValue")
     }
-    return attributes, record["attributes"].get("MessageGroupId")

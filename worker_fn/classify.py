@@ -46,6 +46,9 @@ class Outcome:
         return self.because is None and self.status != 429
 
 
+ABSURD_RETRY_AFTER_S = 7 * 24 * 3_600.0
+"""A Retry-After of over a week is a mistake, not a wish: nobody obeys it."""
+
 RETRIED_4XX = frozenset({408, 425, 429})
 """Request Timeout, Too Early, Too Many Requests: client errors by number, but the same call may succeed later."""
 
@@ -59,7 +62,9 @@ def classify(answer: Answer, *, now_s: float) -> Outcome:
         return Outcome(Verdict.DELIVERED, status)
     error = f"HTTP {status}"
     if status in RETRIED_4XX or status >= 500:
-        return Outcome(Verdict.RETRY, status, error, retry_after_s(answer.retry_after, now_s=now_s))
+        asked_s = retry_after_s(answer.retry_after, now_s=now_s)
+        absurd = asked_s is not None and asked_s > ABSURD_RETRY_AFTER_S
+        return Outcome(Verdict.RETRY, status, error, None if absurd else asked_s)
     if status in {401, 403}:
         return Outcome(Verdict.UNAUTHORIZED, status, error)
     return Outcome(Verdict.REJECTED, status, error)

@@ -22,6 +22,9 @@ from worker_fn.slots import FairSlots
 SHORTEST_CALL_S = 0.5
 """A call that could not be given even this long is not begun."""
 
+UNSENDABLE = (ValueError, TypeError, AttributeError)
+"""What comes of a delivery that HTTP has no form for."""
+
 Send = Callable[[Delivery, str, float], Awaitable[Answer]]
 """Make one call: the delivery, its idempotency key, and the seconds that it may take."""
 
@@ -216,10 +219,13 @@ class Courier:
         try:
             delivery, key = self._merged(items)
             answer = await self.send(delivery, key, min(self.call_timeout_s, self.remaining_s()))
-        except (ValueError, TypeError) as error:  # a header with a line break, say: it never left
+        except UNSENDABLE as error:  # a header with a line break, a merge that raises: it never left
             if probe:
                 self.gate.note(Tally(probe=False))
             return Outcome(Verdict.UNSENDABLE, error=type(error).__name__), None
+        except Exception as error:  # whatever else went wrong here says nothing against the delivery
+            self.log("call failed on our side", exception_name=type(error).__name__)
+            answer = Answer(fault="connection")
         outcome = classify(answer, now_s=started_ms / 1_000)
         self._learn(outcome, answer, account_gate, took_ms=self.now_ms() - started_ms, probe=probe)
         for item in items:
@@ -239,7 +245,7 @@ class Courier:
         keys = "\n".join(item.key for item in items)
         try:
             merged = self.partner.merge([item.delivery for item in items])
-        except Exception as error:
+        except Exception as error:  # a partner's code may raise anything
             raise ValueError(type(error).__name__) from None
         return merged, hashlib.sha256(keys.encode()).hexdigest()[:32]
 
@@ -247,7 +253,8 @@ class Courier:
         """What a 2xx says of each item, where the partner says so in its body."""
         try:
             results = self.partner.read_response([item.delivery for item in items], answer.body)
-        except Exception as error:
+            results = None if results is None else [Result(result) for result in results]
+        except Exception as error:  # a partner's code may raise anything, and give anything back
             return Outcome(Verdict.UNREADABLE, outcome.status, f"{type(error).__name__} in read_response"), None
         if results is not None and len(results) != len(items):
             return Outcome(Verdict.UNREADABLE, outcome.status, "read_response gave another number of results"), None
@@ -257,10 +264,9 @@ class Courier:
         """Note what an answer says of the partner as a whole, and of the account where its limits are by account."""
         cool_until_ms = 0
         if outcome.retry_after_s is not None:
-            until_ms = flows.cool_until_ms(outcome.retry_after_s, now_ms=self.now_ms())
-            if until_ms is None:
-                self.log("absurd Retry-After ignored", status=outcome.status, retry_after_s=outcome.retry_after_s)
-            cool_until_ms = until_ms or 0
+            cool_until_ms = flows.cool_until_ms(outcome.retry_after_s, now_ms=self.now_ms())
+        elif answer.retry_after is not None and outcome.verdict is Verdict.RETRY:
+            self.log("Retry-After ignored: not to be read, or over a week", status=outcome.status)
         pushed_back = outcome.status == 429
         fault = outcome.verdict is Verdict.RETRY and not pushed_back
         tally = Tally(

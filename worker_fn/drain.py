@@ -126,13 +126,12 @@ def prepare(record: dict[str, Any], partner: Partner) -> Job | Settled:
     attributes |= {"type": message.type, "account_id": message.account_id or ""}
     try:
         request = parse_request(message.payload)
-        deliveries = list(partner.deliveries(request))
+        items = [Shipment(delivery, key) for delivery, key in with_keys(message, partner.deliveries(request))]
     except InvalidRequest as error:
         return Settled(record, DeadLetter(Reason.UNMAPPABLE, str(error)), attributes)
     except Exception as error:
         where = f"{type(error).__name__} in {_raised_at(error)}"
         return Settled(record, DeadLetter(Reason.UNMAPPABLE, where), attributes)
-    items = [Shipment(delivery, key) for delivery, key in with_keys(message, deliveries)]
     return Job(record, message, items, len(items), malformed=len(request.malformed))
 
 

@@ -17,8 +17,6 @@ from worker_fn.rate import Tokens
 
 LONGEST_COOL_DOWN_S = 12 * 3_600.0
 """As long as a message may be hidden. What asks for more is obeyed up to here."""
-ABSURD_RETRY_AFTER_S = 7 * 24 * 3_600.0
-"""A Retry-After of over a week is a mistake, not a wish: it is not obeyed."""
 LONG_COOL_DOWN_MS = 60_000
 """From here on a cool-down stops the intake, as an open breaker does: it takes about so long to stop it and start it
 again.
@@ -230,10 +228,8 @@ def stops_intake(flow: Flow, *, now_ms: int) -> bool:
     return flow.breaker.is_open or flow.cool_until_ms - now_ms > LONG_COOL_DOWN_MS
 
 
-def cool_until_ms(retry_after_s: float, *, now_ms: int) -> int | None:
-    """When a Retry-After ends; None if it is absurd, which the caller says in a log."""
-    if retry_after_s > ABSURD_RETRY_AFTER_S:
-        return None
+def cool_until_ms(retry_after_s: float, *, now_ms: int) -> int:
+    """When a Retry-After ends."""
     return now_ms + round(1_000 * min(retry_after_s, LONGEST_COOL_DOWN_S))
 
 

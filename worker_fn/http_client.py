@@ -78,6 +78,7 @@ class HttpClient:
                 timeout=timeout,
                 redirect=False,
                 preload_content=False,
+                pool_timeout=timeout_s,
             )
         except HTTPError as error:
             return Answer(fault=_fault(error))
@@ -86,6 +87,8 @@ class HttpClient:
         except (HTTPError, OSError) as error:
             response.close()
             return Answer(fault=_fault(error))
+        finally:
+            response.release_conn()  # a closed one, too: the pool opens it anew, and would miss it otherwise
         return Answer(status=response.status, retry_after=response.headers.get("Retry-After"), body=body)
 
     def _read(self, response: urllib3.BaseHTTPResponse, give_up_at: float) -> bytes:
@@ -98,7 +101,6 @@ class HttpClient:
                 return body[:MAX_ANSWER_BYTES]
             if self._clock() >= give_up_at:
                 raise TimeoutError
-        response.release_conn()
         return body
 
     def _headers(self, delivery: Delivery, idempotency_key: str) -> dict[str, str]:

@@ -49,7 +49,8 @@ class LambdaIntake:
         found = await self._call("get_event_source_mapping")
         state = str(found["State"])
         concurrency = (found.get("ScalingConfig") or {}).get("MaximumConcurrency")
-        return Status(state in {"Enabled", "Enabling"}, state in {"Enabled", "Disabled"}, concurrency)
+        # Every change passes through `Updating`, of an enabled mapping as of a disabled one.
+        return Status(state not in {"Disabled", "Disabling"}, state in {"Enabled", "Disabled"}, concurrency)
 
     async def pause(self) -> None:
         await self._call("update_event_source_mapping", Enabled=False)

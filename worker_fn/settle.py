@@ -31,8 +31,8 @@ class Queue(Protocol):
     async def hide(self, waits_s: Mapping[str, int]) -> set[str]:
         """Hide messages (receipt handle -> seconds from now); returns the handles for which that failed."""
 
-    async def dead_letter(self, body: str, attributes: Mapping[str, str], group_id: str | None) -> None:
-        """Return when the body is in the dead-letter queue."""
+    async def dead_letter(self, record: Mapping[str, Any], attributes: Mapping[str, str]) -> None:
+        """Return when the record's body is in the dead-letter queue."""
 
     async def park(self, record: Mapping[str, Any]) -> None:
         """Return when the record's body and attributes are in the parking queue."""
@@ -109,8 +109,7 @@ async def _move(one: Settled, queue: Queue) -> bool:
     try:
         match one.end:
             case DeadLetter() as letter:
-                group_id = one.record["attributes"].get("MessageGroupId")
-                await queue.dead_letter(one.record["body"], letter_attributes(one.attributes, letter), group_id)
+                await queue.dead_letter(one.record, letter_attributes(one.attributes, letter))
             case Parked():
                 await queue.park(one.record)
             case _:

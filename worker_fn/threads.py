@@ -13,6 +13,9 @@ ENTRIES = 10
 """SQS quota: entries of one ChangeMessageVisibilityBatch."""
 
 
+GRACE_S = 0.5
+"""Sockets bound each wait for the network; headers that drip in byte by byte, or slow names, can add up to more."""
+
 TAKEN_S = 120
 """Visibility timeout of a message that the tick takes: longer than a tick may run."""
 
@@ -22,13 +25,20 @@ class ThreadedClient:
 
     def __init__(self, client: HttpClient, max_in_flight: int) -> None:
         self._client = client
-        self._threads = ThreadPoolExecutor(max_in_flight, thread_name_prefix="partner")
+        # Twice: a call that is given up while the partner's answer drips in keeps its thread until it ends.
+        self._threads = ThreadPoolExecutor(2 * max_in_flight, thread_name_prefix="partner")
 
     async def send(self, delivery: Delivery, key: str, timeout_s: float) -> Answer:
         """Make the call. Raises ValueError or TypeError for what HTTP has no form for."""
-        return await asyncio.get_running_loop().run_in_executor(
+        call = asyncio.get_running_loop().run_in_executor(
             self._threads, lambda: self._client.send(delivery, idempotency_key=key, timeout_s=timeout_s)
         )
+        try:
+            async with asyncio.timeout(timeout_s + GRACE_S):
+                return await asyncio.shield(call)
+        except TimeoutError:
+            call.add_done_callback(lambda ended: ended.exception())
+            return Answer(fault="timeout")
 
 
 class ThreadedQueue:
@@ -46,8 +56,8 @@ class ThreadedQueue:
         )
         return set[str]().union(*failed)
 
-    async def dead_letter(self, body: str, attributes: Mapping[str, str], group_id: str | None) -> None:
-        await asyncio.to_thread(self._queue.dead_letter, body, attributes, group_id)
+    async def dead_letter(self, record: Mapping[str, Any], attributes: Mapping[str, str]) -> None:
+        await asyncio.to_thread(self._queue.dead_letter, record, attributes)
 
     async def take(self) -> dict[str, Any] | None:
         return await asyncio.to_thread(self._queue.take, self._visibility_s)

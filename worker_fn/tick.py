@@ -88,7 +88,8 @@ async def _probe(ticker: Ticker, flow: Flow, report: TickReport, remaining_s: Ca
     """Let one message try whether the partner is back, when that is due and no batch can."""
     worker = ticker.worker
     due = breaker.probe_is_due(flow.breaker, now_ms=worker.now_ms()) and flow.cool_until_ms <= worker.now_ms()
-    if not due or (await ticker.intake.status()).is_enabled:
+    status = await ticker.intake.status()
+    if not due or status.is_enabled or not status.is_settled:
         return flow
     record = await ticker.queues.take()
     if record is None:

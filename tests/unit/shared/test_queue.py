@@ -240,7 +240,7 @@ def test_messages_that_could_not_be_hidden_are_named() -> None:
 def test_dead_letter_keeps_the_body() -> None:
     """The body goes into the dead-letter queue as it is, with its reasons."""
     sqs = FakeSqs()
-    worker_queue(sqs).dead_letter("body", {"reason": "rejected"})
+    worker_queue(sqs).dead_letter({**RECORD, "attributes": {}}, {"reason": "rejected"})
     assert sqs.calls == [
         {
             "QueueUrl": "d",
@@ -253,7 +253,7 @@ def test_dead_letter_keeps_the_body() -> None:
 def test_failed_send_is_one_error() -> None:
     """Whatever boto3 raises, the worker learns that the message is not there."""
     with pytest.raises(QueueUnavailable):
-        worker_queue(FakeSqs(down=True)).dead_letter("body", {})
+        worker_queue(FakeSqs(down=True)).dead_letter(RECORD, {})
 
 
 RECORD = {
@@ -273,7 +273,8 @@ def test_parked_message_keeps_body_attributes_and_group(parking: str) -> None:
     [call] = sqs.calls
     assert (call["QueueUrl"], call["MessageBody"], call["MessageGroupId"]) == (parking, "body", "7")
     assert call["MessageAttributes"] == {"account_id": {"DataType": "String", "StringValue": "7"}}
-    assert ("MessageDeduplicationId" in call) == (parking == "p.fifo")
+    # Not the body's hash: parked again within five minutes, the same body must not be taken for a duplicate.
+    assert call.get("MessageDeduplicationId") == ("m" if parking == "p.fifo" else None)
 
 
 def test_parked_message_is_back_before_it_leaves() -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -58,6 +59,43 @@ class Merging(Echo):
         return [Result(answer) for answer in answers] if answers else None
 
 
+class Faulty(Echo):
+    """Makes of an event named `fault` what no delivery can be."""
+
+    def __init__(self, fault: str = "url") -> None:
+        self.fault = fault
+
+    def deliveries(self, request: Request) -> Iterable[Delivery]:
+        for delivery in super().deliveries(request):
+            if b"fault" not in delivery.body:
+                yield delivery
+            elif self.fault == "none":
+                yield None  # type: ignore[misc]
+            elif self.fault == "item":
+                yield replace(delivery, item=5)  # type: ignore[arg-type]
+            elif self.fault == "secret":
+                yield replace(delivery, secret_headers={"A": "no secret"})  # type: ignore[dict-item]
+            else:
+                yield replace(delivery, url="https://[bad/x")
+
+
+class FaultyBulk(Merging):
+    """Merges or reads bulk calls wrongly."""
+
+    def __init__(self, fault: str = "raises") -> None:
+        self.fault = fault
+
+    def merge(self, deliveries: Sequence[Delivery]) -> Delivery:
+        if self.fault == "none":
+            return None  # type: ignore[return-value]
+        return super().merge(deliveries)
+
+    def read_response(self, deliveries: Sequence[Delivery], body: bytes) -> Any:
+        if self.fault == "raises":
+            raise KeyError("canary@example.com")
+        return {"short": (), "wrong": [True] * len(deliveries)}.get(self.fault)
+
+
 class FakeQueue:
     def __init__(self, *, broken: bool = False) -> None:
         self.hidden: dict[str, int] = {}
@@ -71,10 +109,10 @@ class FakeQueue:
         self.hidden.update(waits_s)
         return set()
 
-    async def dead_letter(self, body: str, attributes: Mapping[str, str], group_id: str | None) -> None:
+    async def dead_letter(self, record: Mapping[str, Any], attributes: Mapping[str, str]) -> None:
         if self.broken:
             raise QueueUnavailable("down")
-        self.dead.append((body, attributes))
+        self.dead.append((record["body"], attributes))
 
     async def park(self, record: Mapping[str, Any]) -> None:
         if self.broken:
@@ -131,6 +169,8 @@ class FakePartnerApi:
 
     async def send(self, delivery: Delivery, key: str, timeout_s: float) -> Answer:
         content = json.loads(delivery.body)
+        for secret in delivery.secret_headers.values():
+            assert secret.value
         self.timeouts_s.append(timeout_s)
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
@@ -242,7 +282,9 @@ def make_fleet(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def make(partner: str = "echo", **options: Any) -> Fleet:
         partners = {"echo": Echo, "unordered": Unordered, "merging": Merging}
-        return Fleet(monkeypatch, partners[partner](), **options)
+        faulty = {"faulty": Faulty, "faulty_bulk": FaultyBulk}
+        made = faulty[partner](options.pop("fault")) if partner in faulty else partners[partner]()
+        return Fleet(monkeypatch, made, **options)
 
     return make
 

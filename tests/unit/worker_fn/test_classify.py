@@ -26,6 +26,11 @@ def test_no_answer_waits(fault: str) -> None:
     assert classify(Answer(fault=fault), now_s=NOW_S) == Outcome(Verdict.RETRY, error=fault)
 
 
+def test_absurd_retry_after_is_nobodys_wish() -> None:
+    """A Retry-After of years neither cools the fleet nor hides the message until it is too old."""
+    assert classify(Answer(503, "9000000000"), now_s=NOW_S).retry_after_s is None
+
+
 def test_retry_after_is_read_from_throttles_and_faults() -> None:
     """A 429 and a 503 may say when to come back; a refusal may not."""
     assert classify(Answer(429, "7"), now_s=NOW_S).retry_after_s == 7

@@ -421,3 +421,22 @@ def test_settle_call_that_hangs_does_not_hold_the_batch(fleet: Any, monkeypatch:
     report = fleet.run(record(1, ["400"]), record(2, ["200"]))
     assert report.failures == ["m-1"]
     assert (report.delivered, report.unsettled) == (1, 1)
+
+
+@pytest.mark.parametrize("fault", ["url", "item", "none", "secret"])
+def test_delivery_that_makes_no_sense_costs_only_its_message(fault: str, make_fleet: Any) -> None:
+    """A bad URL, an item that is no text, None for a delivery: the message is unmappable, its neighbours arrive."""
+    fleet = make_fleet("faulty", fault=fault)
+    report = fleet.run(record(1, ["200"]), record(2, ["fault"]), record(3, ["200"]))
+    assert report.delivered == 2
+    assert [reason for reason, _ in fleet.letters()] == ["unmappable"]
+
+
+@pytest.mark.parametrize("fault", ["raises", "short", "wrong", "none"])
+def test_bulk_code_that_makes_no_sense_costs_only_its_messages(fault: str, make_fleet: Any) -> None:
+    """Whatever a partner's merge and read_response give back, every message gets an end."""
+    fleet = make_fleet("faulty_bulk", fault=fault)
+    report = fleet.run(record(1, ["200"]), record(2, ["200"]), record(3, ["200"], account=8))
+    assert report.delivered + report.dead_lettered == 3
+    assert {reason for reason, _ in fleet.letters()} <= {"unmappable"}
+    assert report.failures == []

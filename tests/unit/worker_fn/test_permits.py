@@ -1,0 +1,78 @@
+import asyncio
+import random
+from bisect import bisect_left
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from shared.state import FLOW, PARTNER
+from worker_fn.adaptive import Bounds
+from worker_fn.flow import Flow, Tally
+from worker_fn.permits import FRESH_MS, Gate
+from worker_fn.rate import HEADROOM, WINDOW_MS
+
+LIMIT = 100.0
+QUOTA = round(LIMIT * HEADROOM)
+
+
+@pytest.fixture
+def gate(fleet: Any) -> Gate:
+    now_ms = lambda: int(fleet.clock.now_s * 1_000)  # noqa: E731
+    return Gate(fleet.state, PARTNER, Bounds(LIMIT), share=1.0, now_ms=now_ms, rng=random.Random(7))
+
+
+async def starts_until(gate: Gate, fleet: Any, end_s: float) -> list[int]:
+    """Ask for one call after the other, with a batch for a quarter of a minute behind it; gives when each may start."""
+    starts_ms: list[int] = []
+    while fleet.clock.now_s < end_s:
+        until_ms = int(fleet.clock.now_s * 1_000) + 15_000
+        await gate.admit(until_ms=until_ms, wanted=1_500, in_flight=100)
+        starts_ms.append(int(fleet.clock.now_s * 1_000))
+    return starts_ms
+
+
+def most_in_a_second(starts_ms: list[int]) -> int:
+    return max(bisect_left(starts_ms, start_ms + 1_000) - index for index, start_ms in enumerate(starts_ms))
+
+
+@pytest.mark.parametrize("begins_s", [0.0, 0.35, 0.9])
+def test_no_second_holds_more_than_a_window(gate: Gate, fleet: Any, begins_s: float) -> None:
+    """Calls are spread so that a second across two windows, the first one's rest included, has no more than either."""
+    fleet.clock.now_s += begins_s
+    starts_ms = asyncio.run(starts_until(gate, fleet, fleet.clock.now_s + 5))
+    assert most_in_a_second(starts_ms) <= QUOTA + 1
+    assert len(starts_ms) >= 4 * QUOTA
+
+
+def test_a_limit_that_went_down_holds_for_what_was_leased_before(gate: Gate, fleet: Any) -> None:
+    """Within the second in which a worker looks again, calls that it leased fifteen seconds ahead are thinned out."""
+
+    async def half_way() -> list[int]:
+        began_s = fleet.clock.now_s
+        await starts_until(gate, fleet, began_s + 2)
+        known = await fleet.state.read(PARTNER, FLOW)
+        flow = Flow.from_item(known.value)
+        lower = replace(flow, limit=replace(flow.limit, per_second=LIMIT / 2))
+        await fleet.state.swap(PARTNER, FLOW, known, lower.to_item(), expires_at=None)
+        return await starts_until(gate, fleet, began_s + 9)
+
+    starts_ms = asyncio.run(half_way())
+    later = Counter(start_ms // WINDOW_MS for start_ms in starts_ms if start_ms >= starts_ms[0] + FRESH_MS + WINDOW_MS)
+    del later[starts_ms[-1] // WINDOW_MS]  # which has only begun
+    assert set(later.values()) <= set(range(QUOTA // 2 - 3, QUOTA // 2 + 2))
+
+
+def test_what_a_cool_down_took_is_not_made_up_for(gate: Gate, fleet: Any) -> None:
+    """Calls whose time came during a cool-down do not start together at its end."""
+
+    async def cooled() -> tuple[int, list[int]]:
+        await starts_until(gate, fleet, fleet.clock.now_s + 1)
+        until_ms = int(fleet.clock.now_s * 1_000) + 2_600
+        gate.note(Tally(refused=1, cool_until_ms=until_ms))
+        return until_ms, await starts_until(gate, fleet, fleet.clock.now_s + 5)
+
+    until_ms, starts_ms = asyncio.run(cooled())
+    assert starts_ms[0] >= until_ms
+    assert most_in_a_second(starts_ms) <= QUOTA + 1
