@@ -6,9 +6,10 @@ what the calls came to.
 """
 
 import asyncio
+import math
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -106,6 +107,8 @@ class Gate:
         self._pending: Tally = NOTHING
         self._starts_ms: list[int] = []
         """When the calls that were leased may start, the latest first."""
+        self._leased_at: float | None = None
+        """The limit that they were leased under, in calls a second."""
         self._lock = asyncio.Lock()
         self._probing = False
         self._probe_ended = asyncio.Event()
@@ -233,6 +236,7 @@ class Gate:
         if permit.tokens is None:
             return Go()
         self._starts_ms = self._spread(permit.tokens, now_ms)
+        self._leased_at = self._flow.limit.per_second
         return self._starts_ms.pop()
 
     async def _lease(self, ask: Ask) -> Permit:
@@ -310,29 +314,48 @@ class Gate:
         if seen.cool_until_ms > told_ms:
             told_ms = flows.obeyed_until_ms(seen, seen_ms=now_ms)
         self._flow = replace(seen, cool_until_ms=max(seen.cool_until_ms, told_ms))
+        self._thin_out(now_ms)
+
+    def _thin_out(self, now_ms: int) -> None:
+        """Give back as much of what was leased as the limit has gone down since: it holds for that, too."""
+        limit, before = self._flow.limit.per_second, self._leased_at
+        if limit is None or before is None or limit >= before:
+            return
+        self._leased_at = limit
+        kept, gone = [], []
+        for index, start_ms in enumerate(self._starts_ms):  # one in ten of them, say, and not the last tenth
+            stays = math.floor((index + 1) * limit / before) > math.floor(index * limit / before)
+            (kept if stays else gone).append(start_ms)
+        self._starts_ms = kept
+        self._give_back(gone, now_ms)
 
     def _take_start(self, now_ms: int) -> int | None:
-        """The next start that is ours; those whose window is over are lost."""
+        """The next start that is ours; those whose window is over, or that a cool-down took, are lost."""
         while self._starts_ms:
             start_ms = self._starts_ms.pop()
-            if now_ms < (start_ms // WINDOW_MS + 1) * WINDOW_MS:
+            if start_ms >= self._flow.cool_until_ms and now_ms < (start_ms // WINDOW_MS + 1) * WINDOW_MS:
                 return max(start_ms, now_ms)
         return None
 
     def _spread(self, tokens: Tokens, now_ms: int) -> list[int]:
-        """Start times, the latest first: evenly over each window, beginning at a place that differs between workers."""
-        starts = []
+        """Start times, the latest first: evenly over each window, beginning at a place that differs between workers.
+
+        It is the same place in each window, so that a second between two windows holds no more than either.
+        """
+        starts, phase = [], self._rng.random()
         for window, count in tokens.items():
             begins_ms = max(now_ms, window * WINDOW_MS)
             width_ms = ((window + 1) * WINDOW_MS - begins_ms) / count
-            phase = self._rng.random()
             starts += [int(begins_ms + (index + phase) * width_ms) for index in range(count)]
         return sorted(starts, reverse=True)
 
     def _return_tokens(self) -> None:
-        unused = Counter(start_ms // WINDOW_MS for start_ms in self._starts_ms)
-        self._starts_ms = []
-        now_ms = self._now_ms()
+        starts_ms, self._starts_ms = self._starts_ms, []
+        self._give_back(starts_ms, self._now_ms())
+
+    def _give_back(self, starts_ms: Iterable[int], now_ms: int) -> None:
+        """Have the next report free the tokens of windows that are still to come."""
+        unused = Counter(start_ms // WINDOW_MS for start_ms in starts_ms)
         unused = Counter({window: count for window, count in unused.items() if window * WINDOW_MS > now_ms})
         if unused:
             self._pending += Tally(unused=unused)
