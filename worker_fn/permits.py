@@ -39,9 +39,13 @@ GUESSED_LATENCY_MS = 300.0
 """How long a call takes, until somebody knows."""
 
 LEASE_AHEAD_MS = 15_000
-"""How far ahead calls are leased. So long after the state table was lost nobody holds a lease any more, and everybody
-may
-call at its share of the limit."""
+"""How far ahead calls are leased."""
+
+LOST_MS = 60_000
+"""How long a worker waits for a state table that does not answer before it calls at its share of the limit. By then the
+others have lost it, too, and their leases have run out: all shares together are the limit, and a share beside leases
+would be more.
+"""
 
 ALONE_MS = 5_000
 """How long a state table that did not answer is left alone: each try costs a batch its time."""
@@ -261,13 +265,13 @@ class Gate:
             return self._lease_alone(ask)
 
     def _lease_alone(self, ask: Ask) -> Permit:
-        """Our share of what was known last, once the leases that others may still hold have run out.
+        """Our share of what was known last, once the table is out of reach for so long that it must be for everybody.
 
         No probe is ours to make: nobody could be asked whether it is.
         """
         known = self._flow.limit.per_second if self._bounds.highest is None else self._bounds.highest
-        if known is not None and ask.now_ms < self._lost_ms + LEASE_AHEAD_MS:
-            return Permit(wait_until_ms=self._lost_ms + LEASE_AHEAD_MS, because=Because.RATE)
+        if known is not None and ask.now_ms < self._lost_ms + LOST_MS:
+            return Permit(wait_until_ms=self._lost_ms + LOST_MS, because=Because.RATE)
         bounds = Bounds(None if known is None else known * self._share, self._bounds.lowest * self._share)
         alone = self._alone or replace(Flow(), cool_until_ms=self._flow.cool_until_ms)
         self._alone, permit = flows.lease(alone, ask, bounds)
@@ -322,7 +326,7 @@ class Gate:
         if limit is None or before is None or limit >= before:
             return
         self._leased_at = limit
-        kept, gone = [], []
+        kept, gone = list[int](), list[int]()
         for index, start_ms in enumerate(self._starts_ms):  # one in ten of them, say, and not the last tenth
             stays = math.floor((index + 1) * limit / before) > math.floor(index * limit / before)
             (kept if stays else gone).append(start_ms)
