@@ -6,9 +6,16 @@ bounds how far we are off. Each answer narrows the bounds; while zero is within 
 Lambda, whose clocks are good to milliseconds, it always is.
 """
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from shared.errors import StateUnavailable
+from shared.state import FLOW, PARTNER, State
 
 DATE_RESOLUTION_MS = 1_000
+ROUNDS = 30
+CERTAIN_MS = 80
+"""Near enough: calls are not spread more evenly than that."""
 
 
 class FleetClock:
@@ -34,6 +41,11 @@ class FleetClock:
             return 0
         return round((self._least_ms + self._most_ms) / 2)
 
+    @property
+    def uncertainty_ms(self) -> float:
+        """How far apart the bounds are; infinite before the first answer."""
+        return self._most_ms - self._least_ms
+
     def observe(self, *, asked_ms: int, heard_ms: int, date_ms: int) -> None:
         """Learn from an answer that carried the time `date_ms` (whole seconds); asked and heard are by our clock."""
         least, most = date_ms - heard_ms, date_ms + DATE_RESOLUTION_MS - asked_ms
@@ -41,3 +53,30 @@ class FleetClock:
             self._least_ms, self._most_ms = least, most
         else:
             self._least_ms, self._most_ms = max(self._least_ms, least), min(self._most_ms, most)
+
+
+async def agree(clock: FleetClock, state: State) -> None:
+    """Read until a second begins at the table: then we know to some hundredths of a second how late it is there.
+
+    Once for an environment, about a second and two dozen reads. A table that does not answer leaves our clock as it is.
+    """
+    try:
+        for _ in range(ROUNDS):
+            if clock.uncertainty_ms <= CERTAIN_MS:
+                return
+            await state.read(PARTNER, FLOW)
+            await asyncio.sleep(CERTAIN_MS / 2_000)
+    except StateUnavailable:
+        return
+
+
+class Once:
+    """Does something the first time that it is called."""
+
+    def __init__(self, action: Callable[[], Awaitable[None]]) -> None:
+        self._action: Callable[[], Awaitable[None]] | None = action
+
+    async def __call__(self) -> None:
+        action, self._action = self._action, None
+        if action is not None:
+            await action()

@@ -39,6 +39,10 @@ MARGIN_S = 1.0
 """What is kept for the function's own answer."""
 
 
+async def no_need() -> None:
+    """Our clock is the fleet's."""
+
+
 async def nobody() -> Intake | None:
     """No mapping is known: nothing to pause."""
     return None
@@ -59,6 +63,8 @@ class Worker:
     settle_reserve_s: float
     call_timeout_s: float
     budgets: Budgets = field(default_factory=Budgets)
+    agree_on_time: Callable[[], Awaitable[None]] = no_need
+    """Set our clock by the fleet's, once."""
     intake: Callable[[], Awaitable[Intake | None]] = nobody
     """The mapping that feeds us, once its id is known."""
     in_groups: bool = False
@@ -98,6 +104,7 @@ async def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Call
     prepared = [prepare(record, worker.partner) for record in records]
     jobs = [job for job in prepared if isinstance(job, Job)]
     settled = [job for job in prepared if isinstance(job, Settled)]
+    await worker.agree_on_time()
     await place(jobs, worker)
     await resume([job for job in jobs if job.place is Place.SEND], worker)
     sending = [job for job in jobs if job.place is Place.SEND]

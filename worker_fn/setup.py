@@ -13,8 +13,8 @@ from partners import load_partner
 from shared.errors import InvalidSettings
 from shared.queue import WorkerQueue
 from shared.state import DynamoState, Patient, State
-from worker_fn.clock import FleetClock
-from worker_fn.drain import Worker
+from worker_fn.clock import FleetClock, Once, agree
+from worker_fn.drain import Worker, no_need
 from worker_fn.ends import Budgets
 from worker_fn.gates import Gates
 from worker_fn.http_client import HttpClient
@@ -65,6 +65,7 @@ def build(settings: Settings) -> Worker:
         parking_url=settings.parking_url,
     )
     queues = ThreadedQueue(queue)
+    limited = partner.limits.rate is not None or partner.limits.account_rate is not None
     return Worker(
         partner=partner,
         send=ThreadedClient(client, settings.max_in_flight).send,
@@ -77,6 +78,7 @@ def build(settings: Settings) -> Worker:
         settle_reserve_s=settings.settle_reserve_s,
         call_timeout_s=settings.connect_timeout_s + settings.read_timeout_s,
         budgets=Budgets(settings.max_age_s, settings.erasure_max_age_s, settings.max_strikes),
+        agree_on_time=Once(partial(agree, clock, state)) if limited else no_need,
         intake=Feed(state),
         in_groups=settings.fifo,
         clock=lambda: clock.now_ms() / 1_000,
