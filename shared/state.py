@@ -23,7 +23,7 @@ from shared.errors import StateUnavailable
 
 T = TypeVar("T")
 
-ANSWER_WITHIN_S = 1.5
+ANSWER_WITHIN_S = 1.0
 """DynamoDB answers in milliseconds: what takes longer is not worth a batch's time."""
 
 FLOW = "flow"
@@ -52,6 +52,14 @@ class Conflict(Exception):  # no failure: somebody else was first, and `current`
 
     def __init__(self, current: Item) -> None:
         super().__init__("another writer was first")
+        self.current = current
+
+
+class Contended(StateUnavailable):
+    """Others were first too often. The table is well; `current` is what it holds."""
+
+    def __init__(self, current: Item) -> None:
+        super().__init__("others were first too often")
         self.current = current
 
 
@@ -177,7 +185,7 @@ class Patient:
         try:
             async with asyncio.timeout(ANSWER_WITHIN_S):
                 return await operation(*arguments, **named)
-        except (StateUnavailable, TimeoutError):
+        except (StateUnavailable, TimeoutError):  # no Contended comes from a single call
             self._silent_until_ms = self._now_ms() + self._leave_alone_ms
             raise StateUnavailable("the state table does not answer") from None
 
@@ -196,7 +204,7 @@ async def change(
     """Run `function` on an item's value and write what it makes of it, again on what others wrote if they were first.
 
     `known` saves the read when it is still what stands there. Nothing is written when nothing changes. Raises
-    StateUnavailable, also when others are first `tries` times in a row.
+    StateUnavailable; of these, Contended when others are first `tries` times in a row.
     """
     item = known if known is not None else await state.read(pk, sk)
     for attempt in range(tries):
@@ -208,7 +216,7 @@ async def change(
         except Conflict as conflict:
             item = conflict.current
             await asyncio.sleep(rng.uniform(0, 0.02 * (attempt + 1)))
-    raise StateUnavailable(f"others were first {tries} times in a row")
+    raise Contended(item)
 
 
 def _key(pk: str, sk: str) -> dict[str, dict[str, str]]:

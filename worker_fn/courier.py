@@ -192,9 +192,14 @@ class Courier:
     ) -> tuple[Outcome, Sequence[Result] | None] | None:
         """Make the call with a connection and the partner's permission; None if the account's turn passed meanwhile."""
         async with self._slots.slot(account_id):
+            if account_id in self._unauthorized:  # by an answer that came while this one waited
+                return _not_now(Wait(self.now_ms(), Because.SUSPENDED)), None
             permit = await self._admitted(self.gate, self._unsent)
             if isinstance(permit, Wait):
                 return _not_now(permit), None
+            if account_id in self._unauthorized and not permit.probe:
+                self.gate.put_back(permit)
+                return _not_now(Wait(self.now_ms(), Because.SUSPENDED)), None
             if account_gate is not None and not account_gate.is_current(turn) and not permit.probe:
                 self.gate.put_back(permit)
                 return None

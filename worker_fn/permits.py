@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from shared.errors import StateUnavailable
-from shared.state import FLOW, Item, State, change
+from shared.state import FLOW, Contended, Item, State, change
 from worker_fn import flow as flows
-from worker_fn.adaptive import Bounds
+from worker_fn.adaptive import Bounds, Limit
 from worker_fn.flow import NOTHING, Ask, Because, Flow, Permit, Tally
 from worker_fn.rate import WINDOW_MS, Tokens
 
@@ -31,6 +31,13 @@ queue.
 HOLD_MS = 15_000
 """How long a batch is held when nobody may be called: the intake takes tens of seconds to stop, and every batch that is
 given back at once makes room for another."""
+
+LOOK_EVERY_MS = 50
+"""The least that a held batch waits before it looks again."""
+
+URGENT_EVERY_MS = 250
+"""Faults and push-backs travel so often at most: a fleet that fails must not fight over one item. Cool-downs and probes
+travel at once."""
 
 REPORT_EVERY_MS = 2_000
 """Good news travels this often, if there is any; bad news at once."""
@@ -113,7 +120,7 @@ class Gate:
         """When the calls that were leased may start, the latest first."""
         self._leased_at: float | None = None
         """The limit that they were leased under, in calls a second."""
-        self._lock = asyncio.Lock()
+        self._lock, self._reporting = asyncio.Lock(), asyncio.Lock()
         self._probing = False
         self._probe_ended = asyncio.Event()
         self._held_until_ms = 0
@@ -130,9 +137,15 @@ class Gate:
         except StateUnavailable:
             return [now_ms + 1_000 * (index + 1) for index in range(count)]
 
+    def _too_late(self, permit: "Go | int", now_ms: int) -> Wait:
+        """What was permitted came when its time was over: it is not used."""
+        if isinstance(permit, Go) and permit.probe:
+            self.note(Tally(probe=False))
+        return Wait(now_ms + WINDOW_MS, Because.RATE if self._patience_ms is not None else Because.TIME)
+
     def begin(self) -> None:
         """Start a batch: forget what one that ended before its time left behind."""
-        self._lock = asyncio.Lock()
+        self._lock, self._reporting = asyncio.Lock(), asyncio.Lock()
         self._probe_ended = asyncio.Event()
         self._probing = False
         self._held_until_ms = 0
@@ -146,6 +159,8 @@ class Gate:
             async with self._lock:
                 permit = await self._next(until_ms, wanted, in_flight)
             now_ms = self._now_ms()
+            if now_ms >= until_ms:
+                return permit if isinstance(permit, Wait) else self._too_late(permit, now_ms)
             match permit:
                 case Go():
                     return permit
@@ -157,7 +172,7 @@ class Gate:
                 case Wait(because=Because.BREAKER) if self._probing:
                     await self._probe_ended.wait()  # the probe is ours: its answer decides for the batch, too
                 case Wait(until_ms=wait_until_ms) if self._stops_intake(now_ms):
-                    if not await self._hold(min(wait_until_ms, until_ms)):
+                    if not await self._hold(wait_until_ms, until_ms):
                         return permit
                 case Wait(until_ms=wait_until_ms, because=because):
                     patient_until_ms = until_ms if because is Because.RATE else min(until_ms, now_ms + PATIENCE_MS)
@@ -175,25 +190,29 @@ class Gate:
             self._starts_ms.append(self._now_ms())
 
     def _stops_intake(self, now_ms: int) -> bool:
-        return self._alone is None and flows.stops_intake(self._flow, now_ms=now_ms)
+        """Whether the intake has to stop: that is the partner's gate's business, while it knows what the fleet knows.
+        """
+        return self._patience_ms is None and self._alone is None and flows.stops_intake(self._flow, now_ms=now_ms)
 
-    async def _hold(self, until_ms: int) -> bool:
+    async def _hold(self, wait_until_ms: int, deadline_ms: int) -> bool:
         """Hold the batch for a while, so that its Lambda does not fetch the next one before the intake has stopped.
 
         False when it was held for long enough. One batch is held once, however many of its calls wait.
         """
         now_ms = self._now_ms()
         self._held_until_ms = self._held_until_ms or now_ms + HOLD_MS
-        end_ms = min(self._held_until_ms, until_ms)
+        end_ms = min(self._held_until_ms, deadline_ms)
         if now_ms >= end_ms:
-            return until_ms <= now_ms < self._held_until_ms
-        await self._sleep_until(min(end_ms, now_ms + 2 * FRESH_MS))
+            return False
+        await self._sleep_until(min(end_ms, max(wait_until_ms, now_ms + LOOK_EVERY_MS), now_ms + 2 * FRESH_MS))
         await self._still_free()
         return True
 
     def note(self, tally: Tally) -> None:
         """Remember what a call came to; our own next call knows it at once, the fleet with the next `report`."""
         self._pending += tally
+        if self._alone is not None:
+            self._alone = flows.report(self._alone, tally, self._bounds, now_ms=self._now_ms())
         if tally.probe is not None:
             self._probing = False
             self._probe_ended.set()
@@ -204,8 +223,16 @@ class Gate:
         """Tell the fleet what it should know now. `last`: the batch is done, and what tokens are left go back."""
         if last:
             self._return_tokens()
+        if self._reporting.locked() and not last:
+            return  # one report at a time: what comes meanwhile goes with the next one
+        async with self._reporting:
+            await self._report(last=last)
+
+    async def _report(self, *, last: bool) -> None:
         tally, now_ms = self._pending, self._now_ms()
-        due = tally.is_urgent or now_ms - self._reported_ms >= REPORT_EVERY_MS
+        since_ms = now_ms - self._reported_ms
+        must = last or tally.cool_until_ms > 0 or tally.probe is not None
+        due = since_ms >= (URGENT_EVERY_MS if tally.is_urgent else REPORT_EVERY_MS) or (must and tally.is_urgent)
         if tally == NOTHING or not due or now_ms < self._alone_until_ms:
             return
         self._pending = NOTHING
@@ -260,6 +287,10 @@ class Gate:
 
         try:
             return await self._change(ask_again, fresh=fresh)
+        except Contended:
+            self._pending += replace(tally, unused={}, probe=None)
+            soon_ms = self._now_ms() + self._rng.randint(LOOK_EVERY_MS, 10 * LOOK_EVERY_MS)
+            return Permit(wait_until_ms=soon_ms, because=Because.RATE)
         except StateUnavailable:
             self._pending += replace(tally, unused={}, probe=None)
             return self._lease_alone(ask)
@@ -273,7 +304,7 @@ class Gate:
         if known is not None and ask.now_ms < self._lost_ms + LOST_MS:
             return Permit(wait_until_ms=self._lost_ms + LOST_MS, because=Because.RATE)
         bounds = Bounds(None if known is None else known * self._share, self._bounds.lowest * self._share)
-        alone = self._alone or replace(Flow(), cool_until_ms=self._flow.cool_until_ms)
+        alone = self._alone or replace(self._flow, granted={}, limit=Limit())
         self._alone, permit = flows.lease(alone, ask, bounds)
         return permit
 
@@ -289,10 +320,13 @@ class Gate:
             self._item, result = await change(
                 self._state, self._key, FLOW, on_item, known=known, expires_at=expires_at, rng=self._rng
             )
+        except Contended as contended:
+            self._see(contended.current, self._now_ms())
+            raise
         except StateUnavailable:
             self._lose(now_ms)
             raise
-        self._see(self._item, now_ms)
+        self._see(self._item, self._now_ms())
         return result
 
     def _lose(self, now_ms: int) -> None:
@@ -306,7 +340,8 @@ class Gate:
         now_ms = self._now_ms()
         if now_ms - self._seen_ms >= FRESH_MS and now_ms >= self._alone_until_ms:
             try:
-                self._see(await self._state.read(self._key, FLOW), now_ms)
+                item = await self._state.read(self._key, FLOW)
+                self._see(item, self._now_ms())
             except StateUnavailable:
                 self._lose(now_ms)
         return flows.block(self._flow, now_ms=self._now_ms()) is None

@@ -19,8 +19,10 @@ from worker_fn.flow import Flow
 from worker_fn.intake import Intake, IntakeUnavailable
 from worker_fn.suspensions import SWEEP, request_sweep
 
-SPARE = 1.3
-"""Environments beyond what the limit needs by its arithmetic: calls are not evenly long."""
+SPARE = 2.0
+"""Environments beyond what the limit needs by its arithmetic: an invocation is not calls alone, and they are not evenly
+long. Too few would keep the rate below the limit, and nobody would see that it could grow.
+"""
 LEAST_CONCURRENCY = 2
 """Lambda's least for MaximumConcurrency."""
 WORTH_A_CHANGE = 0.25
@@ -137,8 +139,8 @@ async def _steer(ticker: Ticker, flow: Flow, report: TickReport, remaining_s: Ca
 def concurrency_for(flow: Flow, *, max_in_flight: int, most: int) -> int:
     """Environments that a limit keeps busy: calls under way at once (rate x latency) over connections each."""
     limit = flow.limit.per_second
-    if limit is None or not flow.latency_ms:
-        return most
+    if limit is None or not flow.latency_ms or flow.limit.why in {"start", "steady"}:
+        return most  # the limit is not what holds the fleet back
     under_way = limit * flow.latency_ms / 1_000
     return max(LEAST_CONCURRENCY, min(most, math.ceil(under_way * SPARE / max_in_flight) + 1))
 

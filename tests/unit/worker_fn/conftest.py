@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from partners import Delivery, Limits, Partner, Result
+from partners import Delivery, Limits, Partner, Rate, Result
 from shared.errors import QueueUnavailable, StateUnavailable
 from shared.firehose import EventProcessingRequest, Registration, Request
 from shared.message import Head, encode, to_json
@@ -39,6 +39,10 @@ class Echo(Partner):
 
 class Unordered(Echo):
     in_order = False
+
+
+class Limited(Echo):
+    limits = Limits(rate=Rate(20))
 
 
 class Merging(Echo):
@@ -281,7 +285,7 @@ def make_fleet(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Make fleets with other partners and settings."""
 
     def make(partner: str = "echo", **options: Any) -> Fleet:
-        partners = {"echo": Echo, "unordered": Unordered, "merging": Merging}
+        partners = {"echo": Echo, "unordered": Unordered, "merging": Merging, "limited": Limited}
         faulty = {"faulty": Faulty, "faulty_bulk": FaultyBulk}
         made = faulty[partner](options.pop("fault")) if partner in faulty else partners[partner]()
         return Fleet(monkeypatch, made, **options)

@@ -166,23 +166,29 @@ def test_failing_pause_call_is_made_good_by_the_next_tick(setting: Any) -> None:
 
 def test_concurrency_follows_what_the_allowance_can_use(setting: Any) -> None:
     """A partner that takes 50 calls of 200 ms a second needs few environments; more would wait for tokens."""
-    set_flow(setting, Flow(limit=Limit(per_second=50.0, since_ms=1), latency_ms=200.0))
+    set_flow(setting, Flow(limit=Limit(per_second=50.0, since_ms=1, why="reached"), latency_ms=200.0))
     intake = FakeIntake(concurrency=10)
     assert run(setting, intake, FakeQueues(), most=10).concurrency == concurrency_for(
-        Flow(limit=Limit(per_second=50.0), latency_ms=200.0), max_in_flight=4, most=10
+        Flow(limit=Limit(per_second=50.0, why="reached"), latency_ms=200.0), max_in_flight=4, most=10
     )
-    assert intake.concurrency == 5
+    assert intake.concurrency == 6
     assert run(setting, intake, FakeQueues(), most=10).concurrency is None
 
 
 @pytest.mark.parametrize(
     ("limit", "latency_ms", "expected"),
-    [(None, 200.0, 40), (50.0, 0.0, 40), (1.0, 50.0, 2), (10_000.0, 1_000.0, 40), (100.0, 600.0, 9)],
+    [(None, 200.0, 40), (50.0, 0.0, 40), (1.0, 50.0, 2), (10_000.0, 1_000.0, 40), (100.0, 600.0, 13)],
 )
 def test_concurrency_stays_within_its_bounds(limit: float | None, latency_ms: float, expected: int) -> None:
     """Never below Lambda's two, never above the deployment's, and that where nothing is known."""
-    flow = Flow(limit=Limit(per_second=limit), latency_ms=latency_ms)
+    flow = Flow(limit=Limit(per_second=limit, why="reached"), latency_ms=latency_ms)
     assert concurrency_for(flow, max_in_flight=10, most=40) == expected
+
+
+def test_limit_that_is_not_reached_does_not_hold_back_environments() -> None:
+    """Where the limit is not what holds the fleet back, all environments may work."""
+    flow = Flow(limit=Limit(per_second=1.0, why="steady"), latency_ms=50.0)
+    assert concurrency_for(flow, max_in_flight=10, most=40) == 40
 
 
 def test_parked_messages_of_cleared_accounts_alone_move_back(setting: Any) -> None:
