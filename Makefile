@@ -54,6 +54,10 @@ check: .venv ## Format, lint, types, imports
 	@$(PY) -m mypy
 	@$(PY) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
 
+.PHONY: scenarios
+scenarios: .venv ## The fleet on simulated time, through outages, storms and deaths (SEED=7 or 1-20, NAME=outage)
+	@$(PY) -m ops.scenarios $(ARGS)
+
 .PHONY: build
 build: .venv ## The zips of both functions, for AWS and for the embedded AWS
 	@$(PY) -m infra.build aws local

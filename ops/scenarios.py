@@ -1,0 +1,114 @@
+"""`make scenarios`: the fleet on simulated time, through everything that goes wrong; a table, and a report as JSON.
+
+    SEED=7          another seed; 1-20 or 3,5,8: several, each scenario with each
+    NAME=outage     only scenarios whose name holds this
+
+`python -m ops.scenarios --write-docs` also renews the table in docs/limits.md.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ops.simulation.judge import Verdict
+from ops.simulation.scenario import Scenario, load_all
+from ops.simulation.suite import examine
+
+ROOT = Path(__file__).parent.parent
+REPORT = ROOT / "build/scenarios/report.json"
+LIMITS = ROOT / "docs/limits.md"
+BEGIN, END = "<!-- scenarios: begin -->", "<!-- scenarios: end -->"
+COLUMNS = ("events", "lost", "false dead letters", "calls in cool-down", "over-admitted", "duplicates", "healthy p99")
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+Seed = Annotated[str, typer.Option(envvar="SEED", help="A seed, or several: 1-20 or 3,5,8.")]
+Name = Annotated[str, typer.Option(envvar="NAME", help="Only scenarios whose name holds this.")]
+WriteDocs = Annotated[bool, typer.Option(help="Renew the table in docs/limits.md (one seed, all scenarios).")]
+
+
+@app.command()
+def scenarios(seed: Seed = "1", name: Name = "", write_docs: WriteDocs = False) -> None:
+    """Run the scenarios and judge them; the exit code says whether a band is broken."""
+    chosen = [one for one in load_all() if name in one.name]
+    seeds = seeds_of(seed)
+    if not chosen or not seeds or (write_docs and (name or len(seeds) > 1)):
+        raise typer.BadParameter("no such scenario or seed, or --write-docs with less or more than all with one seed")
+    verdicts = list(_examined(chosen, seeds))
+    REPORT.parent.mkdir(parents=True, exist_ok=True)
+    REPORT.write_text(json.dumps([one.reported() for one in verdicts], indent=2) + "\n", encoding="utf-8")
+    _show(verdicts)
+    if write_docs:
+        LIMITS.write_text(with_table(LIMITS.read_text(encoding="utf-8"), markdown(verdicts)), encoding="utf-8")
+    if any(one.broken for one in verdicts):
+        raise typer.Exit(1)
+
+
+def seeds_of(text: str) -> list[int]:
+    """`7`, `3,5,8` or `1-20`."""
+    seeds: list[int] = []
+    for part in filter(None, text.replace(" ", "").split(",")):
+        first, _, last = part.partition("-")
+        seeds += range(int(first), int(last or first) + 1)
+    return seeds
+
+
+def _examined(chosen: Sequence[Scenario], seeds: Sequence[int]) -> Iterable[Verdict]:
+    """All scenarios with all seeds, a process for each core; in the order of the files."""
+    work = [(one, seed) for one in chosen for seed in seeds]
+    if len(work) == 1:
+        yield examine(*work[0])
+        return
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        yield from pool.map(examine, *zip(*work, strict=True))
+
+
+def _show(verdicts: Sequence[Verdict]) -> None:
+    table = Table("scenario", "seed", *COLUMNS, "bands")
+    for one in verdicts:
+        broken = "; ".join(one.broken[:4])
+        table.add_row(one.scenario, str(one.seed), *cells(one), f"[red]{broken}[/red]" if broken else "kept")
+    console = Console()
+    console.print(table)
+    console.print(f"{sum(1 for one in verdicts if not one.broken)} of {len(verdicts)} within their bands; {REPORT}")
+
+
+def cells(verdict: Verdict) -> list[str]:
+    """A verdict's row, in the order of COLUMNS."""
+    counts = (
+        verdict.events,
+        verdict.lost,
+        verdict.false_dead_letters,
+        verdict.calls_during_cooldown,
+        verdict.over_admitted,
+        verdict.duplicates,
+    )
+    return [*(f"{count:,}" for count in counts), f"× {verdict.healthy_p99_ratio:.1f}"]
+
+
+def markdown(verdicts: Sequence[Verdict]) -> str:
+    """The table as docs/limits.md has it."""
+    titles = {one.name: one.title for one in load_all()}
+    rows = [["scenario", "what happens", *COLUMNS], ["---"] * 2 + ["---:"] * len(COLUMNS)]
+    rows += [[f"`{one.scenario}`", titles[one.scenario], *cells(one)] for one in verdicts]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def with_table(document: str, table: str) -> str:
+    """The document with another table between its markers."""
+    before, found, rest = document.partition(BEGIN)
+    _, ends, after = rest.partition(END)
+    if not (found and ends):
+        raise typer.BadParameter(f"{LIMITS.name} has no markers for the table")
+    return f"{before}{BEGIN}\n{table}\n{END}{after}"
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,194 @@
+"""What a run came to, in numbers, and which accepted bands it breaks."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ops.simulation.ledger import Call, Ledger
+from ops.simulation.run import Run
+from ops.simulation.scenario import Scenario
+from worker_fn.permits import FRESH_MS
+
+REPORTED = (
+    "scenario",
+    "events",
+    "lost",
+    "false_dead_letters",
+    "calls_during_cooldown",
+    "over_admitted",
+    "duplicates",
+    "healthy_p99_ratio",
+    "seed",
+)
+ZERO = ("lost", "false_dead_letters", "calls_during_cooldown", "over_admitted")
+
+
+@dataclass(slots=True)
+class Verdict:
+    """The figures of one scenario. `healthy_p99_ratio`: accepted -> delivered, over the same without the trouble."""
+
+    scenario: str
+    seed: int
+    events: int
+    lost: int
+    false_dead_letters: int
+    calls_during_cooldown: int
+    over_admitted: int
+    duplicates: int
+    duplicates_explained: int
+    healthy_p99_ratio: float | None = None
+    waiting: int = 0
+    parked: int = 0
+    dead: Counter[str] = field(default_factory=Counter)
+    calls: int = 0
+    refused: int = 0
+    faults: int = 0
+    in_flight_most: int = 0
+    deaths: int = 0
+    timeouts: int = 0
+    crashes: int = 0
+    ended_s: float = 0.0
+    healthy_p99_s: float = 0.0
+    paid_s: float = 0.0
+    invocations: int = 0
+    worst_second: int = 0
+    broken: list[str] = field(default_factory=list)
+
+    def reported(self) -> dict[str, Any]:
+        row = asdict(self)
+        return {name: row[name] for name in REPORTED}
+
+
+def judge(run: Run, scenario: Scenario, seed: int, calm: Run | None) -> Verdict:
+    """Count, and compare with the bands. `calm` is the same without the trouble."""
+    ledger, queues = run.world.ledger, run.queues
+    waiting = {held.sent.id for held in queues.waiting()}
+    parked = {held.sent.id for held in queues.parked.values()}
+    dead = {letter.sent.id for letter in queues.dead}
+    lost = wrongly_dead = 0
+    for sent in ledger.sent.values():
+        missing = [item for item in sent.items if item not in ledger.accepted]
+        refused = [item for item in missing if item in sent.poison]
+        if sent.id in waiting or sent.id in parked:
+            continue
+        if sent.id in dead:
+            wrongly_dead += len(missing) - len(refused)
+        else:
+            lost += len(missing)
+    wrongly_dead += sum(1 for letter in queues.dead if not letter.sent.poison)
+    wrongly_dead += sum(1 for letter in queues.dead if letter.attributes["reason"] != "rejected" and letter.sent.poison)
+    unreceived = queues.streams.unreceived(run.ended_s)
+    p99_s = p99(waits_s(ledger, scenario))
+    verdict = Verdict(
+        scenario=scenario.name,
+        seed=seed,
+        events=sum(one.messages * one.events for one in scenario.traffic),
+        lost=lost,
+        false_dead_letters=wrongly_dead,
+        calls_during_cooldown=len(calls_in_cool_down(ledger)),
+        over_admitted=over_admitted(ledger, scenario),
+        duplicates=sum(len(times) - 1 for times in ledger.accepted.values()),
+        duplicates_explained=sum(
+            min(len(times) - 1, ledger.unsure[item]) for item, times in ledger.accepted.items() if len(times) > 1
+        ),
+        waiting=len(waiting) + unreceived,
+        parked=len(parked),
+        dead=Counter(letter.attributes["reason"] for letter in queues.dead),
+        calls=len(ledger.calls),
+        refused=sum(call.ended == "refused" for call in ledger.calls),
+        faults=sum(call.ended == "fault" for call in ledger.calls),
+        in_flight_most=ledger.in_flight_most,
+        deaths=ledger.deaths,
+        timeouts=ledger.timeouts,
+        crashes=len(run.deployment.crashes),
+        ended_s=run.ended_s,
+        healthy_p99_s=p99_s,
+        paid_s=ledger.paid_s,
+        invocations=ledger.invocations,
+        worst_second=max(Counter(int(call.at_s) for call in ledger.calls).values(), default=0),
+    )
+    if calm is not None:
+        verdict.healthy_p99_ratio = round(p99_s / p99(waits_s(calm.world.ledger, scenario)), 2)
+    verdict.broken = list(broken_bands(verdict, scenario))
+    return verdict
+
+
+def broken_bands(verdict: Verdict, scenario: Scenario) -> Iterable[str]:
+    bands = scenario.bands
+    for name in ZERO:
+        if getattr(verdict, name):
+            yield f"{name} = {getattr(verdict, name)}"
+    if verdict.crashes:
+        yield f"the worker raised {verdict.crashes} times"
+    if verdict.duplicates > verdict.duplicates_explained:
+        yield f"{verdict.duplicates - verdict.duplicates_explained} duplicates without a cause"
+    if verdict.duplicates > bands.duplicate_share * verdict.events:
+        yield f"duplicates = {verdict.duplicates} of {verdict.events}"
+    ratio = verdict.healthy_p99_ratio
+    if ratio is not None and ratio > bands.healthy_p99_ratio:
+        yield f"healthy_p99_ratio = {ratio}"
+    for name in ("waiting", "parked"):
+        if getattr(verdict, name) > getattr(bands, name):
+            yield f"{name} = {getattr(verdict, name)}"
+    if verdict.in_flight_most > bands.in_flight:
+        yield f"in flight = {verdict.in_flight_most}"
+    if bands.faults is not None and verdict.faults > bands.faults:
+        yield f"calls that failed = {verdict.faults}"
+    if bands.seconds is not None and verdict.ended_s > bands.seconds:
+        yield f"settled after {verdict.ended_s:.0f} s"
+    if verdict.timeouts:
+        yield f"invocations that ran out of time = {verdict.timeouts}"
+
+
+def waits_s(ledger: Ledger, scenario: Scenario) -> list[float]:
+    """Seconds from accepted to delivered of the events that the trouble is not about."""
+    bands = scenario.bands
+    return [
+        min(ledger.accepted[item]) - sent.at_s
+        for sent in ledger.sent.values()
+        if (not bands.healthy_accounts or sent.account in bands.healthy_accounts) and sent.at_s >= bands.healthy_from_s
+        for item in sent.items
+        if item in ledger.accepted
+    ]
+
+
+def p99(seconds: Sequence[float]) -> float:
+    return sorted(seconds)[int(0.99 * (len(seconds) - 1))] if seconds else float("inf")
+
+
+def calls_in_cool_down(ledger: Ledger) -> list[Call]:
+    """Calls by a worker that had been told to wait; and calls by any other begun later than FRESH_MS and one call to
+    the state table after the cool-down stood there.
+    """
+    if not ledger.cool_downs:
+        return []
+    grace_s = FRESH_MS / 1_000 + 2 * ledger.state_s
+    found = []
+    for call in ledger.calls:
+        knew = any(
+            one.environment == call.environment
+            and one.at_s < call.at_s < one.until_s - 0.002
+            and one.account in {None, call.account}
+            for one in ledger.cool_downs
+        )
+        stood = any(
+            one.at_s + grace_s < call.at_s < one.until_s - 0.002 and one.account in {None, call.account}
+            for one in ledger.recorded
+        )
+        if knew or stood:
+            found.append(call)
+    return found
+
+
+def over_admitted(ledger: Ledger, scenario: Scenario) -> int:
+    """Calls beyond what the declared limit allows in a second, all workers together."""
+    partner = scenario.partner
+    count = 0
+    if partner.rate_per_s is not None and partner.declared:
+        seconds = Counter(int(call.at_s) for call in ledger.calls)
+        count += sum(max(0, calls - int(partner.rate_per_s)) for calls in seconds.values())
+    if partner.account_rate_per_s is not None:
+        accounts = Counter((int(call.at_s), call.account) for call in ledger.calls)
+        count += sum(max(0, calls - int(partner.account_rate_per_s)) for calls in accounts.values())
+    return count
