@@ -184,6 +184,7 @@ class WorkerQueue:
                 QueueUrl=url,
                 MaxNumberOfMessages=count,
                 VisibilityTimeout=visibility_s,
+                WaitTimeSeconds=1,  # a short poll asks only some of SQS's servers
                 MessageSystemAttributeNames=["All"],
                 MessageAttributeNames=["All"],
             )

@@ -12,6 +12,9 @@ UP_FAST = 1.5
 RESTART = 0.3
 """Share of the limit to begin with after an outage."""
 FADING = 0.99
+ECHO_MS = 1_000
+"""How long after a step down push-backs still are about the limit before it."""
+PUSHED_BACK = "pushed back"
 UP_SHARE = 0.02
 """Share of the limit that a step up adds, at least one call a second."""
 
@@ -49,6 +52,8 @@ def start(bounds: Bounds, now_ms: int) -> Limit:
 def add(limit: Limit, *, delivered: int, pushed_back: int, now_ms: int) -> Limit:
     """Count what calls came to. A window begins with its first call where no limit is known: idle time says nothing."""
     idle = limit.per_second is None and not limit.delivered and not limit.pushed_back
+    if limit.why == PUSHED_BACK and now_ms - limit.since_ms < ECHO_MS:
+        pushed_back = 0  # calls that left before the fleet knew of the step down
     return replace(
         limit,
         since_ms=now_ms if idle and (delivered or pushed_back) else limit.since_ms,
@@ -67,9 +72,9 @@ def step(limit: Limit, bounds: Bounds, *, now_ms: int) -> Limit:
     now, held, why = limit.per_second, limit.held, "steady"
     if limit.pushed_back and now is None:
         now = DOWN * (best or limit.pushed_back * 1_000 / passed_ms)
-        held, why = now, "pushed back"
+        held, why = now, PUSHED_BACK
     elif limit.pushed_back and now is not None:
-        now, why = DOWN * now, "pushed back"
+        now, why = DOWN * now, PUSHED_BACK
         # Where some calls went through, this is about where it holds; where none did, it says nothing of the rate.
         held = now if limit.delivered else held
     elif now is not None and limit.reached:

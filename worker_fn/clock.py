@@ -8,12 +8,13 @@ Lambda, whose clocks are good to milliseconds, it always is.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from shared.errors import StateUnavailable
 from shared.state import FLOW, PARTNER, State
 
 DATE_RESOLUTION_MS = 1_000
-ROUNDS = 30
+LONGEST_S = 3.0
 CERTAIN_MS = 80
 """Near enough: calls are not spread more evenly than that."""
 
@@ -60,14 +61,11 @@ async def agree(clock: FleetClock, state: State) -> None:
 
     Once for an environment, about a second and two dozen reads. A table that does not answer leaves our clock as it is.
     """
-    try:
-        for _ in range(ROUNDS):
-            if clock.uncertainty_ms <= CERTAIN_MS:
-                return
-            await state.read(PARTNER, FLOW)
-            await asyncio.sleep(CERTAIN_MS / 2_000)
-    except StateUnavailable:
-        return
+    with suppress(StateUnavailable, TimeoutError):
+        async with asyncio.timeout(LONGEST_S):
+            while clock.uncertainty_ms > CERTAIN_MS:
+                await state.read(PARTNER, FLOW)
+                await asyncio.sleep(CERTAIN_MS / 2_000)
 
 
 class Once:

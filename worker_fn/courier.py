@@ -7,6 +7,7 @@ rate, a free connection (the account with the fewest is next), and the partner's
 
 import asyncio
 import hashlib
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -38,6 +39,10 @@ class Shipment:
     outcome: Outcome | None = None
     attempts: int = 0
     """Calls that the partner answered with anything but a push-back, or did not answer at all."""
+
+    @property
+    def waits(self) -> bool:
+        return self.outcome is not None and self.outcome.verdict is Verdict.RETRY
 
 
 @dataclass(slots=True)
@@ -92,6 +97,7 @@ class Courier:
     log: Callable[..., None] = lambda *_, **__: None
     _slots: FairSlots = field(init=False)
     _unsent: int = 0
+    _per_call: int = 1
     _unauthorized: set[str] = field(default_factory=set)
     """Accounts whose credentials were refused in this batch: no further call of theirs is made."""
 
@@ -105,6 +111,7 @@ class Courier:
             gate.begin()
         self._unsent = sum(len(lane.items) for lane in lanes)
         bulk = any(item.delivery.merge is not None for lane in lanes for item in lane.items)
+        self._per_call = self.partner.limits.bulk_items if bulk else 1
         crews: dict[object, list[Lane]] = {}
         for index, lane in enumerate(lanes):
             crews.setdefault(lane.account_id if bulk else index, []).append(lane)
@@ -116,7 +123,7 @@ class Courier:
     async def _run(self, crew: list[Lane], *, bulk: bool) -> None:
         """Send the heads of some lanes, then what is behind them, until nothing is left or everything waits."""
         while heads := [lane.head(in_bulk=bulk) for lane in crew if lane.is_open]:
-            calls = self._packed([item for head in heads for item in head]) if bulk else heads
+            calls = self._packed(heads) if bulk else heads
             account_id = crew[0].account_id
             if len(calls) == 1:
                 await self._send(calls[0], account_id)
@@ -127,22 +134,31 @@ class Courier:
             for lane in crew:
                 lane.advance()
 
-    def _packed(self, items: list[Shipment]) -> list[list[Shipment]]:
-        """Put items of one account into as few calls as the bulk limits allow, each kind in order."""
+    def _packed(self, heads: list[list[Shipment]]) -> list[list[Shipment]]:
+        """Put the heads of an account's lanes into as few calls as the bulk limits allow.
+
+        What of a head does not fit into the call of its first item waits for the next round: its order must hold
+        whatever becomes of the call.
+        """
         calls: list[list[Shipment]] = []
         room: dict[str, tuple[list[Shipment], int]] = {}
-        for item in items:
-            name, size = item.delivery.merge, len(item.delivery.body)
+        for head in heads:
+            name = head[0].delivery.merge
             if name is None:
-                calls.append([item])
+                calls.append(head[:1])
                 continue
             call, used = room.get(name, ([], 0))
-            full = len(call) >= self.partner.limits.bulk_items or used + size > self.partner.limits.bulk_bytes
-            if not call or full:
-                call, used = [], 0
-                calls.append(call)
-            call.append(item)
-            room[name] = (call, used + size)
+            for index, item in enumerate(head):
+                size = len(item.delivery.body)
+                full = len(call) >= self.partner.limits.bulk_items or used + size > self.partner.limits.bulk_bytes
+                if call and full and index > 0 and self.partner.in_order:
+                    break
+                if not call or full:
+                    call, used = [], 0
+                    calls.append(call)
+                call.append(item)
+                used += size
+            room[name] = (call, used)
         return calls
 
     async def _send(self, items: list[Shipment], account_id: str | None) -> None:
@@ -151,6 +167,8 @@ class Courier:
         if outcome.verdict in {Verdict.REJECTED, Verdict.UNSENDABLE} and len(items) > 1:
             middle = len(items) // 2
             await self._send(items[:middle], account_id)
+            if self.partner.in_order and any(item.waits for item in items[:middle]):
+                return  # the second half goes with the next round, but for what is behind an item that waits
             await self._send(items[middle:], account_id)
             return
         for index, item in enumerate(items):
@@ -194,7 +212,7 @@ class Courier:
         async with self._slots.slot(account_id):
             if account_id in self._unauthorized:  # by an answer that came while this one waited
                 return _not_now(Wait(self.now_ms(), Because.SUSPENDED)), None
-            permit = await self._admitted(self.gate, self._unsent)
+            permit = await self._admitted(self.gate, math.ceil(self._unsent / self._per_call))
             if isinstance(permit, Wait):
                 return _not_now(permit), None
             if account_id in self._unauthorized and not permit.probe:

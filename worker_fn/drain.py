@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from partners import Delivery, Partner
@@ -30,6 +30,8 @@ from worker_fn.intake import Intake, IntakeUnavailable
 from worker_fn.progress import Progress
 from worker_fn.settle import Queue, Report, Settled, settle
 from worker_fn.suspensions import Place, Suspensions
+
+T = TypeVar("T")
 
 MOVED_MS = 60_000
 """A message that reached the queue so long after mParticle sent it came from another queue."""
@@ -112,15 +114,23 @@ async def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Call
         [lane for group in in_order(sending, worker) for lane in group]
     )
     settled += await asyncio.gather(*(conclude(job, worker) for job in jobs))
-    settled = await book(settled, worker)
+    settled = await in_time(book(settled, worker), remaining_s() - worker.settle_reserve_s / 2, settled)
     report.calls = sum(item.attempts for job in jobs for item in job.items)
     report.malformed = sum(job.malformed for job in jobs)
     report.state_trouble = worker.gates.take_trouble()
     await settle(settled, worker.queue, report, time_s=remaining_s() - MARGIN_S)
-    await remember_the_unsettled(jobs, settled, report, worker)
-    if remaining_s() > MARGIN_S:
-        await stop_intake(worker)
+    after = asyncio.gather(remember_letters(jobs, settled, report, worker), stop_intake(worker))
+    await in_time(after, remaining_s() - MARGIN_S / 2, None)
     return report
+
+
+async def in_time(work: Awaitable[T], seconds: float, otherwise: T) -> T:
+    """What some work comes to, or `otherwise` when there is no time for it: it is not worth the batch's answer."""
+    try:
+        async with asyncio.timeout(max(0.0, seconds)):
+            return await work
+    except TimeoutError:
+        return otherwise
 
 
 def prepare(record: dict[str, Any], partner: Partner) -> Job | Settled:
@@ -195,7 +205,8 @@ def in_order(jobs: list[Job], worker: Worker) -> Iterable[list[Lane]]:
 
 async def stop_intake(worker: Worker) -> None:
     """Pause the mapping when nobody may be called for long; if that fails, the next tick does it."""
-    if not flows.stops_intake(worker.gates.partner.flow, now_ms=worker.now_ms()):
+    gate = worker.gates.partner
+    if not gate.knows_now or not flows.stops_intake(gate.flow, now_ms=worker.now_ms()):
         return
     try:
         intake = await worker.intake()
@@ -214,16 +225,15 @@ async def book(settled: list[Settled], worker: Worker) -> list[Settled]:
     for index, one in enumerate(settled):
         if isinstance(one.end, Waiting) and one.end.for_account:
             lines.setdefault(one.attributes["account_id"], []).append(index)
-    for account_id, indexes in lines.items():
-        gate = worker.gates.of(account_id)
-        if gate is None:
-            continue
-        times_ms = await gate.book(len(indexes))
+    gates = {account_id: gate for account_id in lines if (gate := worker.gates.of(account_id)) is not None}
+    booked = await asyncio.gather(*(gate.book(len(lines[account_id])) for account_id, gate in gates.items()))
+    for account_id, times_ms in zip(gates, booked, strict=True):
+        indexes = lines[account_id]
         now_ms = worker.now_ms()
         for index, time_ms in zip(indexes, times_ms, strict=False):
             wait_s = max(1, -(-(time_ms - now_ms) // 1_000))
             settled[index] = replace(settled[index], end=Waiting(wait_s, "account rate"))
-        if len(times_ms) < len(indexes) and await worker.suspensions.expect_sweep():
+        if len(times_ms) < len(indexes) and not worker.in_groups and await worker.suspensions.expect_sweep():
             for index in indexes[len(times_ms) :]:
                 settled[index] = replace(settled[index], end=Parked())
     return settled
@@ -253,6 +263,10 @@ async def conclude(job: Job, worker: Worker) -> Settled:
         "account_id": job.message.account_id or "",
         **_received(job.record),
     }
+    age_s = (worker.now_ms() - job.message.received_at_ms) / 1_000
+    if job.place is not Place.SEND and age_s > worker.budgets.age_s(job.message.type):
+        letter = DeadLetter(Reason.TOO_OLD, f"its account is suspended; {age_s / 3_600:.0f} hours old")
+        return Settled(job.record, letter, attributes)
     if job.place is Place.PARK:
         return Settled(job.record, Parked(), attributes)
     if job.place is Place.PROBE_LATER:
@@ -267,6 +281,7 @@ async def conclude(job: Job, worker: Worker) -> Settled:
         attempts=progress.attempts,
         strikes=progress.strikes,
         total=job.total,
+        receives=int(job.record["attributes"]["ApproximateReceiveCount"]),
         refused=job.progress.refused,
     )
     end = end_of([item.outcome for item in job.items], story, worker.budgets, worker.rng)
@@ -298,6 +313,8 @@ async def _account(job: Job, end: End, worker: Worker) -> End:
     if account_id is None:
         return end
     refused = [one for one in _outcomes(job) if one.verdict is Verdict.UNAUTHORIZED]
+    if isinstance(end, DeadLetter) and end.reason is Reason.TOO_OLD:
+        return end
     if refused or any(one.because is Because.SUSPENDED for one in _outcomes(job)):
         message_id = job.record["messageId"]
         if refused and worker.suspensions.of(account_id) is None:
@@ -315,11 +332,7 @@ async def _account(job: Job, end: End, worker: Worker) -> End:
 async def _remember(job: Job, end: End, progress: Progress, worker: Worker) -> None:
     """Write progress when something was answered and the message comes back; forget it when it does not."""
     now_s = worker.now_ms() // 1_000
-    learnt = (progress.done, progress.refused, progress.attempts) != (
-        job.progress.done,
-        job.progress.refused,
-        job.progress.attempts,
-    )
+    learnt = progress != job.progress
     try:
         if isinstance(end, Waiting | Parked) and learnt:
             expires_at = now_s + int(worker.budgets.age_s(job.message.type)) + 86_400
@@ -332,14 +345,24 @@ async def _remember(job: Job, end: End, progress: Progress, worker: Worker) -> N
         pass  # SQS delivered it twice at once, and the other worker wrote first
 
 
-async def remember_the_unsettled(jobs: list[Job], settled: list[Settled], report: Report, worker: Worker) -> None:
-    """Dead letters that the queue did not take come back: what of them arrived must not be sent again."""
+async def remember_letters(jobs: list[Job], settled: list[Settled], report: Report, worker: Worker) -> None:
+    """What of a dead letter arrived must not be sent again, whether its queue did not take it or somebody redrives it.
+
+    One that was not taken comes back as it was; one that is redriven gets another chance for what was refused.
+    """
     failed = set(report.failures)
     ends = {one.record["messageId"]: one.end for one in settled}
-    for job in jobs:
+
+    async def remember(job: Job) -> None:
         message_id = job.record["messageId"]
-        if message_id in failed and isinstance(ends[message_id], DeadLetter):
-            await _remember(job, Waiting(0), _after(job, worker), worker)
+        progress = _after(job, worker)
+        if not isinstance(ends[message_id], DeadLetter) or not (progress.done or job.progress.item.rev):
+            return
+        if message_id not in failed:
+            progress = replace(progress, refused={}, strikes=0)
+        await _remember(job, Waiting(0), progress, worker)
+
+    await asyncio.gather(*(remember(job) for job in jobs))
 
 
 def _outcomes(job: Job) -> list[Outcome]:

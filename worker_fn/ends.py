@@ -5,6 +5,7 @@ waiting        something must be tried again: hidden until it makes sense
 dead letter    something was refused and nothing waits; or it waits beyond its age or its attempts
 """
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -69,6 +70,9 @@ REASON_OF = {
     Verdict.UNREADABLE: Reason.UNMAPPABLE,
 }
 
+MANY_RECEIVES, MOST_RECEIVES = 50, 900
+"""From how many receives on they are saved, and how many there are: fewer than the queue's maxReceiveCount of 1,000."""
+
 DAY_S = 24 * 3_600.0
 
 
@@ -102,6 +106,7 @@ class Story:
     strikes: int
     """Those of them that failed while the partner took other calls."""
     total: int
+    receives: int = 1
     refused: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -133,9 +138,20 @@ def _waiting(waiting: Sequence[Outcome], story: Story, budgets: Budgets, rng: ra
     if left_s <= 0:
         error = f"{last.error or last.because} after {age_s / 3_600:.0f} hours"
         return DeadLetter(Reason.TOO_OLD, error, last.status, story.attempts)
-    wait_s = min(_wait_s(waiting, called, story, age_s, rng), MAX_VISIBILITY_S - 60, max(1, int(left_s)))
+    wait_s = max(_wait_s(waiting, called, story, age_s, rng), _least_s(story, left_s, rng))
+    wait_s = min(wait_s, MAX_VISIBILITY_S - 60, max(1, int(left_s)))
     for_account = not called and any(one.is_of_account for one in waiting)
     return Waiting(wait_s, str(last.error or last.because), for_account)
+
+
+def _least_s(story: Story, left_s: float, rng: random.Random) -> int:
+    """The least that a message waits that was received often: its receives have to last for its age.
+
+    SQS itself dead-letters, without a reason, what was received a thousand times.
+    """
+    if story.receives < MANY_RECEIVES:
+        return 0
+    return math.ceil(left_s / max(1, MOST_RECEIVES - story.receives) * rng.uniform(1.0, 1.5))
 
 
 def _wait_s(

@@ -6,7 +6,7 @@ interleaving of workers.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Self
 
@@ -25,6 +25,8 @@ LONGEST_LINE_MS = 300_000
 """How far ahead an account's messages are given a time to come back: its rate times that is what it has in flight at
 most.
 """
+MOST_IN_LINE = 1_000
+"""Messages that an account may have waiting by visibility, however large its rate: the queue has 120,000 for all."""
 HEALTHY_MS = 600_000
 """A partner that took a call in the last ten minutes is not down: what it answers to another call is about that call.
 """
@@ -63,15 +65,14 @@ class Flow:
 
     @classmethod
     def from_item(cls, item: Mapping[str, Any]) -> Self:
-        return cls(
-            limit=Limit(**item["limit"]),
-            granted={int(window): count for window, count in item["granted"].items()},
-            breaker=Breaker(**item["breaker"]),
-            **{
-                name: item[name]
-                for name in ("cool_until_ms", "cool_from_ms", "delivered_ms", "latency_ms", "booked_ms")
-            },
-        )
+        """Read an item, of another version of ours too: what is unknown is left out, what is missing is as at the
+        start.
+        """
+        read = _known(cls, item)
+        read["limit"] = Limit(**_known(Limit, item.get("limit", {})))
+        read["breaker"] = Breaker(**_known(Breaker, item.get("breaker", {})))
+        read["granted"] = {int(window): count for window, count in item.get("granted", {}).items()}
+        return cls(**read)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +208,8 @@ def book(flow: Flow, bounds: Bounds, *, count: int, now_ms: int) -> tuple[Flow, 
     if limit is None:
         return flow, []
     begin_ms = max(flow.booked_ms, flow.cool_until_ms, now_ms)
-    room = int((now_ms + LONGEST_LINE_MS - begin_ms) * limit / 1_000)
+    in_line = (begin_ms - now_ms) * limit / 1_000 if flow.booked_ms > now_ms else 0
+    room = int(min((now_ms + LONGEST_LINE_MS - begin_ms) * limit / 1_000, MOST_IN_LINE - in_line))
     taken = max(0, min(count, room))
     times_ms = [begin_ms + round((index + 1) * 1_000 / limit) for index in range(taken)]
     return (replace(flow, booked_ms=times_ms[-1]) if times_ms else flow), times_ms
@@ -243,6 +245,11 @@ def _falls_short(tokens: Tokens, ask: Ask) -> bool:
     first = ask.now_ms // rate.WINDOW_MS + 1  # the present one may be almost over
     usable = min(ask.wanted, 2 * ask.most_a_window)
     return sum(count for window, count in tokens.items() if window <= first + 1) < usable
+
+
+def _known(cls: type, item: Mapping[str, Any]) -> dict[str, Any]:
+    """What of an item are fields of a class."""
+    return {one.name: item[one.name] for one in fields(cls) if one.name in item}
 
 
 def _smoothed(latency_ms: float, tally: Tally) -> float:

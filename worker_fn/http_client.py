@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import urllib3
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, LocationValueError
 
 from partners import Delivery
 
@@ -80,6 +80,8 @@ class HttpClient:
                 preload_content=False,
                 pool_timeout=timeout_s,
             )
+        except LocationValueError as error:
+            raise ValueError("no URL that could be called") from error
         except HTTPError as error:
             return Answer(fault=_fault(error))
         try:

@@ -32,6 +32,8 @@ HOLD_MS = 15_000
 """How long a batch is held when nobody may be called: the intake takes tens of seconds to stop, and every batch that is
 given back at once makes room for another."""
 
+KNOWN_MS = 10_000
+
 LOOK_EVERY_MS = 50
 """The least that a held batch waits before it looks again."""
 
@@ -39,8 +41,11 @@ URGENT_EVERY_MS = 250
 """Faults and push-backs travel so often at most: a fleet that fails must not fight over one item. Cool-downs and probes
 travel at once."""
 
-REPORT_EVERY_MS = 2_000
+REPORT_EVERY_MS = 1_000
 """Good news travels this often, if there is any; bad news at once."""
+
+LATE_MS = 25
+"""What a start may be late: calls are planned so long before their window ends, or the last ones would miss it."""
 
 GUESSED_LATENCY_MS = 300.0
 """How long a call takes, until somebody knows."""
@@ -129,6 +134,11 @@ class Gate:
     def flow(self) -> Flow:
         return self._flow
 
+    @property
+    def knows_now(self) -> bool:
+        """Whether what it knows is of this batch, and the fleet's."""
+        return self._alone is None and self._now_ms() - self._seen_ms < KNOWN_MS
+
     async def book(self, count: int) -> list[int]:
         """Times (ms) to come back for messages that wait for this rate; fewer than asked for when the line is full."""
         now_ms = self._now_ms()
@@ -190,8 +200,7 @@ class Gate:
             self._starts_ms.append(self._now_ms())
 
     def _stops_intake(self, now_ms: int) -> bool:
-        """Whether the intake has to stop: that is the partner's gate's business, while it knows what the fleet knows.
-        """
+        """Whether the intake has to stop: the partner's gate's business, while it knows what the fleet knows."""
         return self._patience_ms is None and self._alone is None and flows.stops_intake(self._flow, now_ms=now_ms)
 
     async def _hold(self, wait_until_ms: int, deadline_ms: int) -> bool:
@@ -223,7 +232,7 @@ class Gate:
         """Tell the fleet what it should know now. `last`: the batch is done, and what tokens are left go back."""
         if last:
             self._return_tokens()
-        if self._reporting.locked() and not last:
+        if self._reporting.locked() and not last and not self._pending.cool_until_ms and self._pending.probe is None:
             return  # one report at a time: what comes meanwhile goes with the next one
         async with self._reporting:
             await self._report(last=last)
@@ -245,7 +254,7 @@ class Gate:
     async def _next(self, until_ms: int, wanted: int, in_flight: int) -> Go | Wait | int:
         """What is possible: a call now, a call at a time that is ours, or a wait."""
         now_ms = self._now_ms()
-        blocked = flows.block(self._flow, now_ms=now_ms)
+        blocked = self._blocked(now_ms)
         if blocked is None and (start_ms := self._take_start(now_ms)):
             return start_ms
         if blocked is not None and blocked.because is Because.COOL_DOWN and blocked.wait_until_ms:
@@ -344,7 +353,12 @@ class Gate:
                 self._see(item, self._now_ms())
             except StateUnavailable:
                 self._lose(now_ms)
-        return flows.block(self._flow, now_ms=self._now_ms()) is None
+        return self._blocked(self._now_ms()) is None
+
+    def _blocked(self, now_ms: int) -> Permit | None:
+        """What forbids a call: a cool-down that we know of, and the breaker, our own while we are alone."""
+        known = self._flow if self._alone is None else replace(self._flow, breaker=self._alone.breaker)
+        return flows.block(known, now_ms=now_ms)
 
     def _see(self, item: Item, now_ms: int) -> None:
         told_ms = self._flow.cool_until_ms  # by an answer of our own that is not written yet, or by an earlier look
@@ -384,7 +398,7 @@ class Gate:
         starts, phase = [], self._rng.random()
         for window, count in tokens.items():
             begins_ms = max(now_ms, window * WINDOW_MS)
-            width_ms = ((window + 1) * WINDOW_MS - begins_ms) / count
+            width_ms = max(0, (window + 1) * WINDOW_MS - LATE_MS - begins_ms) / count
             starts += [int(begins_ms + (index + phase) * width_ms) for index in range(count)]
         return sorted(starts, reverse=True)
 

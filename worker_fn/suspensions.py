@@ -38,6 +38,15 @@ class Suspension:
     probe_at_ms: int
     item: Item
 
+    @classmethod
+    def from_item(cls, account_id: str, item: Item) -> "Suspension":
+        value = item.value
+        return cls(account_id, value["status"], value["since_ms"], value["probe_id"], value["probe_at_ms"], item)
+
+    def probe_is_lost(self, now_ms: int) -> bool:
+        """Whether the probe was not seen for so long that it is gone."""
+        return now_ms - self.probe_at_ms >= PROBE_LOST_MS
+
 
 class Suspensions:
     """The suspended accounts, as one Lambda environment knows them. With the state table down nobody is suspended."""
@@ -60,7 +69,7 @@ class Suspensions:
         except StateUnavailable:
             self._on_trouble()
             return
-        self._known = {account_id: _suspension(account_id, item) for account_id, item in items.items()}
+        self._known = {account_id: Suspension.from_item(account_id, item) for account_id, item in items.items()}
 
     def of(self, account_id: str | None) -> Suspension | None:
         return self._known.get(account_id) if account_id is not None else None
@@ -77,13 +86,15 @@ class Suspensions:
         if suspension is None:
             return Place.SEND
         now_ms = self._now_ms()
-        lost = now_ms - suspension.probe_at_ms >= PROBE_LOST_MS
-        if suspension.probe_id != message_id and not lost:
+        if suspension.probe_id != message_id and not suspension.probe_is_lost(now_ms):
             return Place.PARK
         if now_ms < suspension.probe_at_ms:
             return Place.PROBE_LATER
         taken = await self._write(suspension, probe_id=message_id, probe_at_ms=now_ms + PROBE_EVERY_MS)
-        return Place.SEND if taken else Place.PARK
+        if taken:
+            return Place.SEND
+        now = self.of(account_id)
+        return Place.PARK if now is not None and now.probe_id != message_id else Place.PROBE_LATER
 
     async def suspend(self, account_id: str, *, status: int, message_id: str) -> None:
         """Suspend an account; the message that found it out is its probe, unless another worker was first."""
@@ -94,8 +105,9 @@ class Suspensions:
     async def clear(self, account_id: str) -> None:
         """Its credentials work again: forget the suspension and have its parked messages moved back."""
         try:
-            await self._state.delete(SUSPENDED, account_id)
+            # In this order: a sweep that finds the account still suspended looks again; one that nobody wants does not.
             await request_sweep(self._state, now_ms=self._now_ms())
+            await self._state.delete(SUSPENDED, account_id)
         except StateUnavailable:
             self._on_trouble()
         self._known.pop(account_id, None)
@@ -121,12 +133,12 @@ class Suspensions:
             item = await self._state.swap(SUSPENDED, account_id, suspension.item, value, expires_at=None)
         except Conflict as conflict:
             if conflict.current.value:
-                self._known[account_id] = _suspension(account_id, conflict.current)
+                self._known[account_id] = Suspension.from_item(account_id, conflict.current)
             return False
         except StateUnavailable:
             self._on_trouble()
             return False
-        self._known[account_id] = _suspension(account_id, item)
+        self._known[account_id] = Suspension.from_item(account_id, item)
         return True
 
 
@@ -134,12 +146,8 @@ async def request_sweep(state: State, *, now_ms: int) -> None:
     """Tell the tick that parked messages have to move back. Raises StateUnavailable."""
     for _ in range(5):
         try:
-            await state.swap(PARTNER, SWEEP, await state.read(PARTNER, SWEEP), {"wanted_ms": now_ms}, expires_at=None)
+            item = await state.read(PARTNER, SWEEP)
+            await state.swap(PARTNER, SWEEP, item, {**item.value, "wanted_ms": now_ms}, expires_at=None)
         except Conflict:
             continue
         return
-
-
-def _suspension(account_id: str, item: Item) -> Suspension:
-    value = item.value
-    return Suspension(account_id, value["status"], value["since_ms"], value["probe_id"], value["probe_at_ms"], item)

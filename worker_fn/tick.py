@@ -7,17 +7,19 @@ good by the next one.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from shared.errors import QueueUnavailable, StateUnavailable
-from shared.state import FLOW, PARTNER, SUSPENDED, State
+from shared.errors import QueueUnavailable, StateUnavailable, UndecodableMessage
+from shared.message import decode
+from shared.state import FLOW, PARTNER, SUSPENDED, Conflict, State
 from worker_fn import breaker
 from worker_fn import flow as flows
 from worker_fn.drain import Worker, drain
 from worker_fn.flow import Flow
 from worker_fn.intake import Intake, IntakeUnavailable
-from worker_fn.suspensions import SWEEP, request_sweep
+from worker_fn.suspensions import SWEEP, Suspension
 
 SPARE = 2.0
 """Environments beyond what the limit needs by its arithmetic: an invocation is not calls alone, and they are not evenly
@@ -29,6 +31,8 @@ WORTH_A_CHANGE = 0.25
 """A change of MaximumConcurrency by less than this share is left."""
 SWEEP_ENDS_S = 15.0
 """Time that is kept back at the end of a tick."""
+LOOK_EVERY_MS = 600_000
+"""The parking queue is looked through so often also if nobody asked: a worker may have died before it could."""
 SIGHT_S = 120
 """How long a parked message that was looked at stays out of sight: a sweep sees each one once."""
 
@@ -81,9 +85,23 @@ async def tick(ticker: Ticker, remaining_s: Callable[[], float]) -> TickReport:
             except (IntakeUnavailable, QueueUnavailable):
                 report.trouble += 1
         await _sweep(ticker, report, remaining_s)
-    except (StateUnavailable, QueueUnavailable):
+    except StateUnavailable:
+        report.trouble += 1
+        await _let_in(ticker, report)
+    except QueueUnavailable:
         report.trouble += 1
     return report
+
+
+async def _let_in(ticker: Ticker, report: TickReport) -> None:
+    """With the state table down nobody knows why the intake was paused: messages are delivered all the same."""
+    try:
+        status = await ticker.intake.status()
+        if not status.is_enabled and status.is_settled:
+            await ticker.intake.resume()
+            report.resumed = True
+    except IntakeUnavailable:
+        report.trouble += 1
 
 
 async def _probe(ticker: Ticker, flow: Flow, report: TickReport, remaining_s: Callable[[], float]) -> Flow:
@@ -146,30 +164,42 @@ def concurrency_for(flow: Flow, *, max_in_flight: int, most: int) -> int:
 
 
 async def _sweep(ticker: Ticker, report: TickReport, remaining_s: Callable[[], float]) -> None:
-    """Move the parked messages of accounts that may be served again back to the main queue."""
-    state = ticker.worker.state
-    wanted = await state.read(PARTNER, SWEEP)
-    if not wanted.value:
+    """Move parked messages back: of accounts that may be served again, those too old to wait, and a suspended account's
+    next probe where the last one is gone.
+    """
+    worker, state = ticker.worker, ticker.worker.state
+    now_ms = worker.now_ms()
+    asked = await state.read(PARTNER, SWEEP)
+    suspended = {name: Suspension.from_item(name, item) for name, item in (await state.listed(SUSPENDED)).items()}
+    lost = {name for name, one in suspended.items() if one.probe_is_lost(now_ms)}
+    wanted = now_ms - asked.value.get("wanted_ms", 0) <= 2_000 * SIGHT_S
+    looked_lately = now_ms - asked.value.get("looked_ms", 0) < LOOK_EVERY_MS
+    if not wanted and not lost and looked_lately:
         return
-    now_ms = ticker.worker.now_ms()
-    suspended = await state.listed(SUSPENDED)
     while remaining_s() > SWEEP_ENDS_S:
         records = await ticker.queues.parked(SIGHT_S)
         if not records:
             break
         for record in records:
             account_id = record["messageAttributes"].get("account_id", {}).get("stringValue")
-            if account_id in suspended:
+            if account_id in suspended and account_id not in lost and not _is_too_old(record, worker):
                 continue
+            lost.discard(account_id)
             await ticker.queues.unpark(record)
             report.unparked += 1
-    else:
-        return  # out of time: the next tick goes on
-    if report.unparked:
-        await request_sweep(state, now_ms=now_ms)
-    elif now_ms - wanted.value["wanted_ms"] > 2_000 * SIGHT_S and await state.read(PARTNER, SWEEP) == wanted:
-        # For so long nothing was found to move, although everything came into sight: there is nothing.
-        await state.delete(PARTNER, SWEEP)
+    with suppress(Conflict):  # somebody asked meanwhile: the next tick looks again
+        wanted_ms = now_ms if report.unparked else asked.value.get("wanted_ms", 0)
+        value = {"wanted_ms": wanted_ms, "looked_ms": now_ms}
+        await state.swap(PARTNER, SWEEP, asked, value, expires_at=None)
+
+
+def _is_too_old(record: Mapping[str, Any], worker: Worker) -> bool:
+    """Whether a parked message has used up its age: the worker that gets it says so in the dead-letter queue."""
+    try:
+        message = decode(record["body"])
+    except UndecodableMessage:
+        return True
+    return worker.now_ms() - message.received_at_ms > 1_000 * worker.budgets.age_s(message.type)
 
 
 async def _flow(state: State) -> Flow:

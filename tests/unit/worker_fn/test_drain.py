@@ -346,7 +346,7 @@ def test_deliveries_of_many_messages_travel_together(make_fleet: Any) -> None:
     """Items of one account go in as few calls as the partner's limit allows; another account's go apart."""
     fleet = make_fleet("merging")
     report = fleet.run(*(record(n, ["200", "200"]) for n in range(3)), record(9, ["200", "200"], account=8))
-    assert sorted(len(bulk) for bulk in fleet.api.bulks) == [2, 3, 3]
+    assert sorted(len(bulk) for bulk in fleet.api.bulks) == [2, 2, 3]
     assert report.delivered == 4
 
 
@@ -440,3 +440,33 @@ def test_bulk_code_that_makes_no_sense_costs_only_its_messages(fault: str, make_
     assert report.delivered + report.dead_lettered == 3
     assert {reason for reason, _ in fleet.letters()} <= {"unmappable"}
     assert report.failures == []
+
+
+def test_order_holds_beyond_one_bulk_call(make_fleet: Any) -> None:
+    """What of a message does not fit into one bulk call waits for that call's answer."""
+    fleet = make_fleet("merging")
+    report = fleet.run(record(1, ["retry", "200", "200", "200", "200"]))
+    assert fleet.api.bulks == [["1.0", "1.1", "1.2"]]
+    assert report.failures == ["m-1"]
+
+
+def test_redriven_message_gets_another_chance_for_what_was_refused(fleet: Any) -> None:
+    """Whoever redrives a dead letter has mended something: the refused part is sent, what arrived is not."""
+    fleet.run(record(1, ["200", "400|200", "503|200"]))
+    fleet.clock.now_s += 60
+    fleet.run(record(1, ["200", "400|200", "503|200"], receives=2))
+    assert fleet.letters() == [("rejected", "HTTP 400 for 1 of 3 deliveries")]
+    fleet.clock.now_s += 3_600
+    redriven = record(1, ["200", "400|200", "503|200"])
+    redriven["attributes"]["SentTimestamp"] = str(int(fleet.clock.now_s * 1_000))
+    assert fleet.run(redriven).delivered == 1
+    assert fleet.api.ids == ["1.0", "1.1", "1.2", "1.2", "1.1"]
+
+
+def test_message_that_was_received_often_saves_its_receives(fleet: Any) -> None:
+    """A partner that says 'in ten seconds' for hours does not use up the thousand receives that SQS grants."""
+    fleet.run(record(1, ["429 10"], receives=400))
+    assert fleet.queue.hidden["h-1"] >= 72 * 3_600 / 900
+    fleet.clock.now_s += 60
+    fleet.run(record(2, ["429 10"], receives=3))
+    assert fleet.queue.hidden["h-2"] < 60

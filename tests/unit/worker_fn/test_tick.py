@@ -79,15 +79,10 @@ def setting(fleet_of_fakes: Any) -> Any:
     return fleet_of_fakes
 
 
-def parked(number: int, account_id: str) -> dict[str, Any]:
+def parked(setting: Any, number: int, account_id: str, **more: Any) -> dict[str, Any]:
+    """A parked message of an account."""
     attributes = {"account_id": {"dataType": "String", "stringValue": account_id}}
-    return {
-        "messageId": f"p-{number}",
-        "messageAttributes": attributes,
-        "attributes": {},
-        "body": "",
-        "receiptHandle": "",
-    }
+    return {**setting.record(number, ["200"], account=int(account_id), **more), "messageAttributes": attributes}
 
 
 def run(setting: Any, intake: FakeIntake, queues: FakeQueues, *, most: int = 10) -> TickReport:
@@ -191,35 +186,79 @@ def test_limit_that_is_not_reached_does_not_hold_back_environments() -> None:
     assert concurrency_for(flow, max_in_flight=10, most=40) == 40
 
 
+def suspend(setting: Any, account_id: str, *, probe_seen_s: float = 0.0) -> None:
+    """An account that is suspended, whose probe was due so many seconds ago."""
+    at_ms = int((setting.clock.now_s - probe_seen_s) * 1_000)
+    value = {"status": 401, "since_ms": 1, "probe_id": "x", "probe_at_ms": at_ms}
+    setting.set_item("suspended", account_id, value)
+
+
+def ask(setting: Any) -> None:
+    asyncio.run(request_sweep(setting.state, now_ms=int(setting.clock.now_s * 1_000)))
+
+
 def test_parked_messages_of_cleared_accounts_alone_move_back(setting: Any) -> None:
-    """Who is still suspended stays parked; when there is nothing left to move, nobody looks any more."""
-    setting.set_item("suspended", "8", {"status": 401, "since_ms": 1, "probe_id": "x", "probe_at_ms": 1})
-    asyncio.run(request_sweep(setting.state, now_ms=1))
-    rows = [parked(number, "7" if number % 2 else "8") for number in range(30)]
+    """Who is still suspended stays parked."""
+    suspend(setting, "8")
+    ask(setting)
+    rows = [parked(setting, number, "7" if number % 2 else "8") for number in range(30)]
     queues = FakeQueues(parked=rows)
     assert run(setting, FakeIntake(), queues).unparked == 15
-    assert queues.back == [f"p-{number}" for number in range(1, 30, 2)]
-    assert "sweep" in setting.state.keys("partner")
-    run(setting, FakeIntake(), FakeQueues(parked=[parked(0, "8")]))
-    assert "sweep" in setting.state.keys("partner")  # some may be out of sight still
-    setting.clock.now_s += 300
-    run(setting, FakeIntake(), FakeQueues(parked=[parked(0, "8")]))
-    assert "sweep" not in setting.state.keys("partner")
+    assert queues.back == [f"m-{number}" for number in range(1, 30, 2)]
+
+
+def test_parking_queue_is_looked_through_when_asked_and_now_and_then(setting: Any) -> None:
+    """Right after somebody was cleared each tick looks; later every ten minutes, in case that a worker died."""
+    suspend(setting, "8")
+    looks = []
+    for _ in range(20):
+        queues = FakeQueues(parked=[parked(setting, 0, "8")])
+        suspend(setting, "8")
+        run(setting, FakeIntake(), queues)
+        looks.append(not queues.waiting)
+        setting.clock.now_s += 60
+    assert looks == [True] + [False] * 9 + [True] + [False] * 9
+    ask(setting)
+    queues = FakeQueues(parked=[parked(setting, 0, "8")])
+    run(setting, FakeIntake(), queues)
+    assert not queues.waiting
+
+
+def test_account_that_lost_its_probe_gets_another(setting: Any) -> None:
+    """When a suspended account's probe is gone, one of its parked messages takes its place; the others stay."""
+    suspend(setting, "8", probe_seen_s=3_600)
+    queues = FakeQueues(parked=[parked(setting, number, "8") for number in range(5)])
+    assert run(setting, FakeIntake(), queues).unparked == 1
+    assert queues.back == ["m-0"]
+
+
+def test_parked_message_that_is_too_old_comes_back_to_be_dead_lettered(setting: Any) -> None:
+    """Nothing vanishes in the parking queue: what has used up its age gets a dead letter that says so."""
+    suspend(setting, "7")
+    ask(setting)
+    old = parked(setting, 1, "7", received_at_ms=int((setting.clock.now_s - 73 * 3_600) * 1_000))
+    queues = FakeQueues(parked=[old, parked(setting, 2, "7")])
+    assert run(setting, FakeIntake(), queues).unparked == 1
+    assert queues.back == ["m-1"]
+    setting.run(old)
+    assert [reason for reason, _ in setting.letters()] == ["too_old"]
+    assert setting.api.calls == []
 
 
 def test_sweep_that_fails_half_way_is_taken_up_again(setting: Any) -> None:
     """SQS may fail in the middle: what was not moved is still parked, and the next tick moves it."""
-    asyncio.run(request_sweep(setting.state, now_ms=1))
-    queues = FakeQueues(parked=[parked(1, "7")])
+    ask(setting)
+    queues = FakeQueues(parked=[parked(setting, 1, "7")])
     queues.broken = True
     assert run(setting, FakeIntake(), queues).trouble == 1
-    assert "sweep" in setting.state.keys("partner")
+    queues = FakeQueues(parked=[parked(setting, 1, "7")])
+    assert run(setting, FakeIntake(), queues).unparked == 1
 
 
-def test_tick_with_the_state_table_down_changes_nothing(setting: Any) -> None:
-    """Without knowing, nothing is paused or resumed."""
+def test_tick_with_the_state_table_down_lets_messages_in(setting: Any) -> None:
+    """With nobody to say why the intake was paused, messages are delivered all the same."""
     setting.state.down = True
     intake = FakeIntake(enabled=False)
     report = run(setting, intake, FakeQueues())
-    assert (report.trouble, intake.calls) == (1, [])
+    assert (report.trouble, intake.calls) == (1, ["resume"])
     assert json.dumps(report.unparked) == "0"
