@@ -18,7 +18,7 @@ from shared.state import FLOW, Contended, Item, State, change
 from worker_fn import flow as flows
 from worker_fn.adaptive import Bounds, Limit
 from worker_fn.flow import NOTHING, Ask, Because, Flow, Permit, Tally
-from worker_fn.rate import WINDOW_MS, Tokens
+from worker_fn.rate import USABLE_MS, WINDOW_MS, Tokens
 
 FRESH_MS = 1_000
 """How old a worker's knowledge of the shared state may be when it starts a call."""
@@ -44,9 +44,6 @@ travel at once."""
 REPORT_EVERY_MS = 1_000
 """Good news travels this often, if there is any; bad news at once."""
 
-LATE_MS = 25
-"""What a start may be late: calls are planned so long before their window ends, or the last ones would miss it."""
-
 GUESSED_LATENCY_MS = 300.0
 """How long a call takes, until somebody knows."""
 
@@ -58,6 +55,9 @@ LOST_MS = 60_000
 others have lost it, too, and their leases have run out: all shares together are the limit, and a share beside leases
 would be more.
 """
+
+RETURN_MS = 12_000
+"""How long a worker keeps to its share after the table came back: by then the others have noticed, too."""
 
 ALONE_MS = 5_000
 """How long a state table that did not answer is left alone: each try costs a batch its time."""
@@ -118,6 +118,8 @@ class Gate:
         self._alone_until_ms = 0
         self._lost_ms = 0
         """When the state table was lost; 0 while it answers."""
+        self._share_until_ms = 0
+        """Until when we keep to our share, although it answers again."""
         self._seen_ms = 0
         self._reported_ms = 0
         self._pending: Tally = NOTHING
@@ -137,7 +139,7 @@ class Gate:
     @property
     def knows_now(self) -> bool:
         """Whether what it knows is of this batch, and the fleet's."""
-        return self._alone is None and self._now_ms() - self._seen_ms < KNOWN_MS
+        return not self._lost_ms and self._now_ms() - self._seen_ms < KNOWN_MS
 
     async def book(self, count: int) -> list[int]:
         """Times (ms) to come back for messages that wait for this rate; fewer than asked for when the line is full."""
@@ -201,7 +203,7 @@ class Gate:
 
     def _stops_intake(self, now_ms: int) -> bool:
         """Whether the intake has to stop: the partner's gate's business, while it knows what the fleet knows."""
-        return self._patience_ms is None and self._alone is None and flows.stops_intake(self._flow, now_ms=now_ms)
+        return self._patience_ms is None and not self._lost_ms and flows.stops_intake(self._flow, now_ms=now_ms)
 
     async def _hold(self, wait_until_ms: int, deadline_ms: int) -> bool:
         """Hold the batch for a while, so that its Lambda does not fetch the next one before the intake has stopped.
@@ -267,6 +269,9 @@ class Gate:
             most_a_window=max(1, round(in_flight * WINDOW_MS / max(self._flow.latency_ms or GUESSED_LATENCY_MS, 1.0))),
         )
         permit = await self._lease(ask)
+        told = self._blocked(self._now_ms())
+        if told is not None and told.because is Because.COOL_DOWN and told.wait_until_ms and not permit.probe:
+            return Wait(told.wait_until_ms, Because.COOL_DOWN)  # by an answer that came while we asked
         if permit.probe:
             self._probing = True
             self._probe_ended.clear()
@@ -284,8 +289,10 @@ class Gate:
         free = flows.block(self._flow, now_ms=ask.now_ms) is None and self._flow.limit.per_second is None
         if fresh and free and self._pending == NOTHING:
             return Permit()  # no rate is known and nothing forbids: there is nothing to agree on
-        if ask.now_ms < self._alone_until_ms:
+        if ask.now_ms < max(self._alone_until_ms, self._share_until_ms):
             return self._lease_alone(ask)
+        if self._alone is not None:
+            self._alone, self._starts_ms = None, []
         if self._pending.probe is not None:
             await self.report()
         tally, self._pending = self._pending, NOTHING
@@ -310,7 +317,8 @@ class Gate:
         No probe is ours to make: nobody could be asked whether it is.
         """
         known = self._flow.limit.per_second if self._bounds.highest is None else self._bounds.highest
-        if known is not None and ask.now_ms < self._lost_ms + LOST_MS:
+        still_leased = self._lost_ms and ask.now_ms < self._lost_ms + LOST_MS and ask.now_ms >= self._share_until_ms
+        if known is not None and still_leased:
             return Permit(wait_until_ms=self._lost_ms + LOST_MS, because=Because.RATE)
         bounds = Bounds(None if known is None else known * self._share, self._bounds.lowest * self._share)
         alone = self._alone or replace(self._flow, granted={}, limit=Limit())
@@ -357,12 +365,15 @@ class Gate:
 
     def _blocked(self, now_ms: int) -> Permit | None:
         """What forbids a call: a cool-down that we know of, and the breaker, our own while we are alone."""
-        known = self._flow if self._alone is None else replace(self._flow, breaker=self._alone.breaker)
+        lost = self._lost_ms and self._alone is not None
+        known = replace(self._flow, breaker=self._alone.breaker) if lost and self._alone else self._flow
         return flows.block(known, now_ms=now_ms)
 
     def _see(self, item: Item, now_ms: int) -> None:
         told_ms = self._flow.cool_until_ms  # by an answer of our own that is not written yet, or by an earlier look
-        self._item, self._seen_ms, self._alone, self._lost_ms = item, now_ms, None, 0
+        if self._alone is not None and self._lost_ms:
+            self._share_until_ms = now_ms + RETURN_MS
+        self._item, self._seen_ms, self._lost_ms = item, now_ms, 0
         seen = Flow.from_item(item.value) if item.value else Flow()
         if seen.cool_until_ms > told_ms:
             told_ms = flows.obeyed_until_ms(seen, seen_ms=now_ms)
@@ -398,7 +409,7 @@ class Gate:
         starts, phase = [], self._rng.random()
         for window, count in tokens.items():
             begins_ms = max(now_ms, window * WINDOW_MS)
-            width_ms = max(0, (window + 1) * WINDOW_MS - LATE_MS - begins_ms) / count
+            width_ms = max(0, window * WINDOW_MS + USABLE_MS - begins_ms) / count
             starts += [int(begins_ms + (index + phase) * width_ms) for index in range(count)]
         return sorted(starts, reverse=True)
 

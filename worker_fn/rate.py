@@ -10,6 +10,9 @@ from collections.abc import Iterator, Mapping
 
 WINDOW_MS = 1_000
 
+USABLE_MS = WINDOW_MS - 25
+"""Calls are planned for this part of a window: one that starts a little late would else miss it."""
+
 HEADROOM = 0.96
 """Share of the partner's rate that is used: the rest is for calls that are on their way longer than their neighbours.
 """
@@ -41,16 +44,19 @@ def lease(
     for window in windows(now_ms, until_ms):
         if missing <= 0:
             break
-        free = quota(window, limit) - books.get(window, 0)
-        begun_ms = now_ms - window * WINDOW_MS
-        if begun_ms > 0:  # the present window: its end must not hold all of its calls, whoever asks for them
-            free = math.ceil(quota(window, limit) * (1 - begun_ms / WINDOW_MS)) - books.get(window, 0)
-        taken = min(free, missing, max(1, most_a_window))
+        taken = min(free(books, window, limit, now_ms), missing, max(1, most_a_window))
         if taken > 0:
             books[window] = books.get(window, 0) + taken
             tokens[window] = taken
             missing -= taken
     return books, tokens
+
+
+def free(granted: Tokens, window: int, limit: float, now_ms: int) -> int:
+    """Tokens of a window that are left. The end of the present one must not hold all of its calls, whoever asks."""
+    begun_ms = max(0, now_ms - window * WINDOW_MS)
+    usable = math.ceil(quota(window, limit) * max(0.0, 1 - begun_ms / USABLE_MS))
+    return max(0, usable - granted.get(window, 0))
 
 
 def give_back(granted: Tokens, unused: Tokens, *, now_ms: int) -> dict[int, int]:
@@ -75,6 +81,6 @@ def windows(now_ms: int, until_ms: int) -> Iterator[int]:
 def first_free_ms(granted: Tokens, *, limit: float, now_ms: int, longest_ms: int) -> int:
     """When a window with a free token begins, at most `longest_ms` from now."""
     for window in windows(now_ms, now_ms + longest_ms):
-        if quota(window, limit) > granted.get(window, 0):
+        if free(granted, window, limit, now_ms):
             return max(now_ms, window * WINDOW_MS)
     return now_ms + longest_ms

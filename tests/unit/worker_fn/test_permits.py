@@ -42,7 +42,7 @@ def test_no_second_holds_more_than_a_window(gate: Gate, fleet: Any, begins_s: fl
     """Calls are spread so that a second across two windows, the first one's rest included, has no more than either."""
     fleet.clock.now_s += begins_s
     starts_ms = asyncio.run(starts_until(gate, fleet, fleet.clock.now_s + 5))
-    assert most_in_a_second(starts_ms) <= QUOTA + 1
+    assert most_in_a_second(starts_ms) <= QUOTA + 2
     assert len(starts_ms) >= 4 * QUOTA
 
 
@@ -75,4 +75,4 @@ def test_what_a_cool_down_took_is_not_made_up_for(gate: Gate, fleet: Any) -> Non
 
     until_ms, starts_ms = asyncio.run(cooled())
     assert starts_ms[0] >= until_ms
-    assert most_in_a_second(starts_ms) <= QUOTA + 1
+    assert most_in_a_second(starts_ms) <= QUOTA + 2

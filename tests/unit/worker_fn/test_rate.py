@@ -31,7 +31,7 @@ def test_no_window_is_leased_beyond_its_quota() -> None:
 def test_late_in_a_window_only_its_rest_is_given() -> None:
     """At three quarters of a second a quarter of its calls is left, so that they do not crowd at its end."""
     _, tokens = lease({}, limit=100, now_ms=NOW + 750, until_ms=NOW + 900, wanted=100, most_a_window=100)
-    assert tokens == {NOW // WINDOW_MS: 24}
+    assert tokens == {NOW // WINDOW_MS: 23}
 
 
 def test_late_in_a_window_its_rest_is_given_once() -> None:
@@ -39,7 +39,7 @@ def test_late_in_a_window_its_rest_is_given_once() -> None:
     books: dict[int, int] = {}
     for late_ms in (600, 620, 650, 700, 900):
         books, _ = lease(books, limit=50, now_ms=NOW + late_ms, until_ms=NOW + 1_000, wanted=100, most_a_window=100)
-    assert books == {NOW // WINDOW_MS: 20}
+    assert books == {NOW // WINDOW_MS: 19}
 
 
 def test_nothing_is_given_beyond_the_time_that_is_left() -> None:
@@ -70,3 +70,11 @@ def test_first_free_window_is_found() -> None:
     full = {window: 100, window + 1: 100}
     assert first_free_ms(full, limit=50, now_ms=NOW, longest_ms=60_000) == (window + 2) * WINDOW_MS
     assert first_free_ms({}, limit=50, now_ms=NOW, longest_ms=60_000) == NOW
+
+
+def test_what_is_left_of_a_window_is_not_free_twice() -> None:
+    """With the rest of the present second leased, the next one is the first to ask for."""
+    window = NOW // WINDOW_MS
+    late_ms = NOW + 600
+    books, _ = lease({}, limit=50, now_ms=late_ms, until_ms=NOW + 1_000, wanted=100, most_a_window=100)
+    assert first_free_ms(books, limit=50, now_ms=late_ms + 1, longest_ms=60_000) == (window + 1) * WINDOW_MS
