@@ -147,7 +147,8 @@ def waits_s(ledger: Ledger, scenario: Scenario) -> list[float]:
     return [
         min(ledger.accepted[item]) - sent.at_s
         for sent in ledger.sent.values()
-        if (not bands.healthy_accounts or sent.account in bands.healthy_accounts) and sent.at_s >= bands.healthy_from_s
+        if (not bands.healthy_accounts or sent.account in bands.healthy_accounts)
+        and bands.healthy_from_s <= sent.at_s < bands.healthy_until_s
         for item in sent.items
         if item in ledger.accepted
     ]

@@ -105,7 +105,8 @@ class Bands:
     healthy_accounts: tuple[int, ...] = ()
     """Whose p99 is compared; none named: everybody's."""
     healthy_from_s: float = 0.0
-    """Only requests accepted from here on are compared: where the trouble is everybody's, those after it."""
+    healthy_until_s: float = 1e12
+    """Only requests accepted in between are compared: where the trouble is everybody's, those before or after it."""
     healthy_p99_ratio: float = 3.0
     waiting: int = 0
     """Messages that may still wait at the end."""
@@ -125,6 +126,8 @@ class Scenario:
     title: str
     dies_at_each_step: bool = False
     """Run it once for each step that a worker takes in it, and let the worker die there."""
+    calm_ends_s: float = 1e12
+    """The latest end of the run that it is compared with."""
     ends_s: float = 7_200.0
     """The latest end; a scenario is over earlier when everything is settled and nothing more will happen."""
     traffic: tuple[Traffic, ...] = (Traffic(),)
@@ -136,7 +139,8 @@ class Scenario:
     def without_trouble(self) -> "Scenario":
         """The run that it is compared with: no trouble, no flood, no poison."""
         calm = tuple(replace(one, poison_every=0) for one in self.traffic if not one.is_trouble)
-        return replace(self, traffic=calm, trouble=(), fleet=replace(self.fleet, skew_s=0.0))
+        fleet = replace(self.fleet, skew_s=0.0)
+        return replace(self, traffic=calm, trouble=(), fleet=fleet, ends_s=min(self.ends_s, self.calm_ends_s))
 
     def at_share(self, share: float) -> "Scenario":
         """The same with a share of the traffic, of the fleet and of the in-flight messages that are accepted."""
