@@ -161,10 +161,14 @@ class Patient:
     One call that fails costs a batch its time-out; without this, fifty messages would cost it fifty.
     """
 
-    def __init__(self, state: State, *, now_ms: Callable[[], int], leave_alone_ms: int = 5_000) -> None:
+    def __init__(
+        self, state: State, *, now_ms: Callable[[], int], first_pause_ms: int = 500, longest_pause_ms: int = 5_000
+    ) -> None:
         self._state = state
         self._now_ms = now_ms
-        self._leave_alone_ms = leave_alone_ms
+        self._first_pause_ms = first_pause_ms
+        self._longest_pause_ms = longest_pause_ms
+        self._failures = 0
         self._silent_until_ms = 0
 
     async def read(self, pk: str, sk: str) -> Item:
@@ -184,10 +188,14 @@ class Patient:
             raise StateUnavailable("the state table did not answer a moment ago")
         try:
             async with asyncio.timeout(ANSWER_WITHIN_S):
-                return await operation(*arguments, **named)
+                answer = await operation(*arguments, **named)
         except (StateUnavailable, TimeoutError):  # no Contended comes from a single call
-            self._silent_until_ms = self._now_ms() + self._leave_alone_ms
+            pause_ms = min(self._longest_pause_ms, self._first_pause_ms * 2 ** min(self._failures, 10))
+            self._failures += 1
+            self._silent_until_ms = self._now_ms() + pause_ms
             raise StateUnavailable("the state table does not answer") from None
+        self._failures = 0
+        return answer
 
 
 async def change(

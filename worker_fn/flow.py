@@ -27,6 +27,12 @@ most.
 """
 MOST_IN_LINE = 1_000
 """Messages that an account may have waiting by visibility, however large its rate: the queue has 120,000 for all."""
+SILENCE_MS = 60_000
+"""When nobody reported a delivery for so long, the table may have been out of reach, and others may call at their
+share.
+"""
+RETURN_MS = 12_000
+"""How long everybody keeps to its share then: by that time all have noticed that the table is there."""
 HEALTHY_MS = 600_000
 """A partner that took a call in the last ten minutes is not down: what it answers to another call is about that call.
 """
@@ -56,6 +62,9 @@ class Flow:
     """When a call was last delivered."""
     latency_ms: float = 0.0
     """How long a call takes, smoothed; 0 while nobody knows."""
+    share_until_ms: int = 0
+    """Until when everybody keeps to its share: some called at theirs while the table was out of reach, and may still.
+    """
     booked_ms: int = 0
     """Up to when messages that wait for this account's rate have been given a time to come back."""
 
@@ -83,6 +92,8 @@ class Ask:
     until_ms: int
     wanted: int
     most_a_window: int
+    cautious: bool = False
+    """Nobody keeps common books: round nothing up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +104,8 @@ class Permit:
     probe: bool = False
     wait_until_ms: int | None = None
     because: Because | None = None
+    share: bool = False
+    """Nothing is leased now: call at your share of the limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +161,10 @@ def lease(flow: Flow, ask: Ask, bounds: Bounds) -> tuple[Flow, Permit]:
     limit = flow.limit.per_second
     if limit is None:
         return flow, Permit()
+    if flow.delivered_ms and ask.now_ms - flow.delivered_ms > SILENCE_MS and flow.share_until_ms <= ask.now_ms:
+        flow = replace(flow, share_until_ms=ask.now_ms + RETURN_MS, delivered_ms=ask.now_ms)
+    if flow.share_until_ms > ask.now_ms:
+        return flow, Permit(share=True)
     books, tokens = rate.lease(
         flow.granted,
         limit=limit,
@@ -155,6 +172,7 @@ def lease(flow: Flow, ask: Ask, bounds: Bounds) -> tuple[Flow, Permit]:
         until_ms=ask.until_ms,
         wanted=ask.wanted,
         most_a_window=ask.most_a_window,
+        cautious=ask.cautious,
     )
     reached = flow.limit.reached or _falls_short(tokens, ask)
     flow = replace(flow, granted=books, limit=replace(flow.limit, reached=reached))

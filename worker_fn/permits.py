@@ -56,11 +56,11 @@ others have lost it, too, and their leases have run out: all shares together are
 would be more.
 """
 
-RETURN_MS = 12_000
-"""How long a worker keeps to its share after the table came back: by then the others have noticed, too."""
+ALONE_SHARE = 0.9
+"""What of its share a worker uses while nobody keeps common books: environments come and go within a second."""
 
-ALONE_MS = 5_000
-"""How long a state table that did not answer is left alone: each try costs a batch its time."""
+FIRST_ALONE_MS, ALONE_MS = 500, 5_000
+"""How long a state table that did not answer is left alone, at first and at most: each try costs a batch its time."""
 
 T = TypeVar("T")
 
@@ -115,11 +115,12 @@ class Gate:
         self._flow = Flow()
         self._alone: Flow | None = None
         """Our own books while the state table is out of reach."""
+        self._alone_bounds = bounds
         self._alone_until_ms = 0
+        self._failures = 0
+        """Calls to the state table that failed in a row."""
         self._lost_ms = 0
         """When the state table was lost; 0 while it answers."""
-        self._share_until_ms = 0
-        """Until when we keep to our share, although it answers again."""
         self._seen_ms = 0
         self._reported_ms = 0
         self._pending: Tally = NOTHING
@@ -223,7 +224,7 @@ class Gate:
         """Remember what a call came to; our own next call knows it at once, the fleet with the next `report`."""
         self._pending += tally
         if self._alone is not None:
-            self._alone = flows.report(self._alone, tally, self._bounds, now_ms=self._now_ms())
+            self._alone = flows.report(self._alone, tally, self._alone_bounds, now_ms=self._now_ms())
         if tally.probe is not None:
             self._probing = False
             self._probe_ended.set()
@@ -272,6 +273,10 @@ class Gate:
         told = self._blocked(self._now_ms())
         if told is not None and told.because is Because.COOL_DOWN and told.wait_until_ms and not permit.probe:
             return Wait(told.wait_until_ms, Because.COOL_DOWN)  # by an answer that came while we asked
+        return self._granted(permit, now_ms)
+
+    def _granted(self, permit: Permit, now_ms: int) -> Go | Wait | int:
+        """What a lease comes to for the call that asked; the rest of it is kept for those behind."""
         if permit.probe:
             self._probing = True
             self._probe_ended.clear()
@@ -287,11 +292,11 @@ class Gate:
     async def _lease(self, ask: Ask) -> Permit:
         fresh = self._item is not None and ask.now_ms - self._seen_ms < FRESH_MS
         free = flows.block(self._flow, now_ms=ask.now_ms) is None and self._flow.limit.per_second is None
-        if fresh and free and self._pending == NOTHING:
+        if fresh and free and not self._pending.is_urgent:
             return Permit()  # no rate is known and nothing forbids: there is nothing to agree on
-        if ask.now_ms < max(self._alone_until_ms, self._share_until_ms):
+        if ask.now_ms < self._alone_until_ms:
             return self._lease_alone(ask)
-        if self._alone is not None:
+        if self._alone is not None and not self._lost_ms and ask.now_ms >= self._flow.share_until_ms:
             self._alone, self._starts_ms = None, []
         if self._pending.probe is not None:
             await self.report()
@@ -302,7 +307,8 @@ class Gate:
             return flows.lease(told, ask, self._bounds)
 
         try:
-            return await self._change(ask_again, fresh=fresh)
+            permit = await self._change(ask_again, fresh=fresh)
+            return self._lease_alone(ask, limit=self._flow.limit.per_second) if permit.share else permit
         except Contended:
             self._pending += replace(tally, unused={}, probe=None)
             soon_ms = self._now_ms() + self._rng.randint(LOOK_EVERY_MS, 10 * LOOK_EVERY_MS)
@@ -311,18 +317,21 @@ class Gate:
             self._pending += replace(tally, unused={}, probe=None)
             return self._lease_alone(ask)
 
-    def _lease_alone(self, ask: Ask) -> Permit:
+    def _lease_alone(self, ask: Ask, *, limit: float | None = None) -> Permit:
         """Our share of what was known last, once the table is out of reach for so long that it must be for everybody.
 
         No probe is ours to make: nobody could be asked whether it is.
         """
         known = self._flow.limit.per_second if self._bounds.highest is None else self._bounds.highest
-        still_leased = self._lost_ms and ask.now_ms < self._lost_ms + LOST_MS and ask.now_ms >= self._share_until_ms
-        if known is not None and still_leased:
+        known = known if limit is None else limit
+        if known is not None and self._lost_ms and ask.now_ms < self._lost_ms + LOST_MS:
             return Permit(wait_until_ms=self._lost_ms + LOST_MS, because=Because.RATE)
-        bounds = Bounds(None if known is None else known * self._share, self._bounds.lowest * self._share)
+        share = self._share * ALONE_SHARE
+        bounds = Bounds(None if known is None else known * share, self._bounds.lowest * share)
+        self._alone_bounds = bounds
         alone = self._alone or replace(self._flow, granted={}, limit=Limit())
-        self._alone, permit = flows.lease(alone, ask, bounds)
+        alone = replace(alone, delivered_ms=0, share_until_ms=0)  # these are about the others
+        self._alone, permit = flows.lease(alone, replace(ask, cautious=True), bounds)
         return permit
 
     async def _change(self, function: Callable[[Flow], tuple[Flow, T]], *, fresh: bool = False) -> T:
@@ -349,7 +358,8 @@ class Gate:
     def _lose(self, now_ms: int) -> None:
         """The state table did not answer: leave it alone for a while."""
         self._lost_ms = self._lost_ms or now_ms
-        self._alone_until_ms = now_ms + ALONE_MS
+        self._failures += 1
+        self._alone_until_ms = now_ms + min(ALONE_MS, FIRST_ALONE_MS * 2 ** min(self._failures - 1, 10))
         self._on_trouble()
 
     async def _still_free(self) -> bool:
@@ -371,13 +381,14 @@ class Gate:
 
     def _see(self, item: Item, now_ms: int) -> None:
         told_ms = self._flow.cool_until_ms  # by an answer of our own that is not written yet, or by an earlier look
-        if self._alone is not None and self._lost_ms:
-            self._share_until_ms = now_ms + RETURN_MS
-        self._item, self._seen_ms, self._lost_ms = item, now_ms, 0
+        self._item, self._seen_ms, self._lost_ms, self._failures = item, now_ms, 0, 0
         seen = Flow.from_item(item.value) if item.value else Flow()
         if seen.cool_until_ms > told_ms:
             told_ms = flows.obeyed_until_ms(seen, seen_ms=now_ms)
         self._flow = replace(seen, cool_until_ms=max(seen.cool_until_ms, told_ms))
+        if seen.share_until_ms > now_ms and self._alone is None:
+            leased, self._starts_ms = self._starts_ms, []
+            self._give_back(leased, now_ms)
         self._thin_out(now_ms)
 
     def _thin_out(self, now_ms: int) -> None:

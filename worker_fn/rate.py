@@ -33,18 +33,26 @@ def quota(window: int, limit: float) -> int:
 
 
 def lease(
-    granted: Tokens, *, limit: float, now_ms: int, until_ms: int, wanted: int, most_a_window: int
+    granted: Tokens,
+    *,
+    limit: float,
+    now_ms: int,
+    until_ms: int,
+    wanted: int,
+    most_a_window: int,
+    cautious: bool = False,
 ) -> tuple[dict[int, int], dict[int, int]]:
     """Give out up to `wanted` tokens of the windows from now to `until_ms`; returns the new books and the tokens.
 
     `most_a_window` is what the worker can use of one window (its connections over the partner's latency): what it could
-    not use would be lost to the others.
+    not use would be lost to the others. `cautious`: where nobody keeps common books, no fraction is rounded up.
     """
     books, tokens, missing = current(granted, now_ms), dict[int, int](), wanted
     for window in windows(now_ms, until_ms):
         if missing <= 0:
             break
-        taken = min(free(books, window, limit, now_ms), missing, max(1, most_a_window))
+        left = free(books, window, limit, now_ms, cautious=cautious)
+        taken = min(left, missing, max(1, most_a_window))
         if taken > 0:
             books[window] = books.get(window, 0) + taken
             tokens[window] = taken
@@ -52,10 +60,11 @@ def lease(
     return books, tokens
 
 
-def free(granted: Tokens, window: int, limit: float, now_ms: int) -> int:
+def free(granted: Tokens, window: int, limit: float, now_ms: int, *, cautious: bool = False) -> int:
     """Tokens of a window that are left. The end of the present one must not hold all of its calls, whoever asks."""
     begun_ms = max(0, now_ms - window * WINDOW_MS)
-    usable = math.ceil(quota(window, limit) * max(0.0, 1 - begun_ms / USABLE_MS))
+    rest = quota(window, limit) * max(0.0, 1 - begun_ms / USABLE_MS)
+    usable = math.floor(rest) if cautious else math.ceil(rest)
     return max(0, usable - granted.get(window, 0))
 
 

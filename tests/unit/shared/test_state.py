@@ -73,7 +73,7 @@ def test_endless_conflicts_end_as_trouble() -> None:
 def test_silent_table_is_left_alone_for_a_while() -> None:
     """One call that fails spares the next ones their time; after a while the table is asked again."""
     table, now = Table(), [0]
-    state = Patient(table, now_ms=lambda: now[0], leave_alone_ms=5_000)
+    state = Patient(table, now_ms=lambda: now[0], first_pause_ms=5_000)
     table.down = True
 
     async def every_call() -> None:
