@@ -48,8 +48,8 @@ class Deployment:
 
     world: World
     queues: Queues
+    api: Api
     table: Table = field(init=False)
-    api: Api = field(init=False)
     mapping: Mapping = field(init=False)
     crashes: list[BaseException] = field(default_factory=list)
     """What the worker raised: never meant to happen, and Lambda keeps the batch."""
@@ -63,7 +63,6 @@ class Deployment:
 
     def __post_init__(self) -> None:
         self.table = Table(self.world)
-        self.api = Api(self.world)
         self.mapping = Mapping(self.world, self.world.scenario.fleet.max_concurrency)
 
     @property

@@ -41,6 +41,7 @@ class Verdict:
     waiting: int = 0
     parked: int = 0
     dead: Counter[str] = field(default_factory=Counter)
+    delivered: int = 0
     calls: int = 0
     refused: int = 0
     faults: int = 0
@@ -95,6 +96,7 @@ def judge(run: Run, scenario: Scenario, seed: int, calm: Run | None) -> Verdict:
         waiting=len(waiting) + unreceived,
         parked=len(parked),
         dead=Counter(letter.attributes["reason"] for letter in queues.dead),
+        delivered=len(ledger.accepted),
         calls=len(ledger.calls),
         refused=sum(call.ended == "refused" for call in ledger.calls),
         faults=sum(call.ended == "fault" for call in ledger.calls),
@@ -135,6 +137,8 @@ def broken_bands(verdict: Verdict, scenario: Scenario) -> Iterable[str]:
         yield f"in flight = {verdict.in_flight_most}"
     if bands.faults is not None and verdict.faults > bands.faults:
         yield f"calls that failed = {verdict.faults}"
+    if verdict.delivered < bands.delivered:
+        yield f"delivered = {verdict.delivered}"
     if bands.seconds is not None and verdict.ended_s > bands.seconds:
         yield f"settled after {verdict.ended_s:.0f} s"
     if verdict.timeouts:

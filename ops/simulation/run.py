@@ -8,6 +8,7 @@ from ops.simulation import clock
 from ops.simulation.clock import now_s
 from ops.simulation.fleet import Deployment
 from ops.simulation.life import World
+from ops.simulation.partner import Api
 from ops.simulation.queues import Queues
 from ops.simulation.scenario import Scenario
 from ops.simulation.streams import Streams
@@ -29,17 +30,17 @@ class Run:
         return self.deployment.queues
 
 
-def simulate(scenario: Scenario, seed: int, *, dies_at_step: int | None = None) -> Run:
+def simulate(scenario: Scenario, seed: int, *, dies_at_step: int | None = None, api: type[Api] = Api) -> Run:
     """Run a scenario until everything is settled, or to its latest end. The same seed, the same run."""
-    return clock.run(_simulate(scenario, seed, dies_at_step))
+    return clock.run(_simulate(scenario, seed, dies_at_step, api))
 
 
-async def _simulate(scenario: Scenario, seed: int, dies_at_step: int | None) -> Run:
+async def _simulate(scenario: Scenario, seed: int, dies_at_step: int | None, api: type[Api]) -> Run:
     rng = random.Random(f"{scenario.name} {seed}")  # noqa: S311 - a simulation
     world = World(scenario, rng, dies_at_step=dies_at_step)
     accounts = {account for one in scenario.traffic for account in one.accounts}
     streams = Streams(scenario.traffic, world.ledger, is_fair=1 < len(accounts) <= 100)
-    deployment = Deployment(world, Queues(world, streams))
+    deployment = Deployment(world, Queues(world, streams), api(world))
     running = {asyncio.get_running_loop().create_task(one) for one in (deployment.poll(), deployment.tick())}
     while now_s() < scenario.ends_s and not _is_over(deployment):
         done, _ = await asyncio.wait(running, timeout=min(5.0, scenario.ends_s - now_s()))

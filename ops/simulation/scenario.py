@@ -116,6 +116,8 @@ class Bands:
     """Duplicates over events, on top of none beyond what their causes explain."""
     faults: int | None = None
     """Calls at most that a partner in trouble fails: while it is down it sees probes alone."""
+    delivered: int = 0
+    """Events at least that have to arrive before the end, where not all can."""
     seconds: float | None = None
     """When everything has to be settled."""
 
@@ -146,7 +148,11 @@ class Scenario:
         """The same with a share of the traffic, of the fleet and of the in-flight messages that are accepted."""
         traffic = tuple(replace(one, rate_per_s=one.rate_per_s * share) for one in self.traffic)
         fleet = replace(self.fleet, max_concurrency=max(2, round(self.fleet.max_concurrency * share)))
-        bands = replace(self.bands, in_flight=round(self.bands.in_flight * share))
+        bands = replace(
+            self.bands,
+            in_flight=round(self.bands.in_flight * share),
+            delivered=round(self.bands.delivered * share),
+        )
         return replace(self, traffic=traffic, fleet=fleet, bands=bands)
 
 

@@ -45,6 +45,7 @@ def _added(total: Verdict, one: Verdict) -> Verdict:
         "duplicates_explained",
         "waiting",
         "parked",
+        "delivered",
         "calls",
         "refused",
         "faults",
