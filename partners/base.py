@@ -106,8 +106,11 @@ class Partner(ABC):
     def deliveries(self, request: "Request") -> Iterable[Delivery]:
         """Map a request to the calls it means, in sending order. Pure: the same request, the same deliveries."""
 
-    def merge(self, deliveries: Sequence[Delivery]) -> Delivery:
-        """Make one call of deliveries that share an account and a `merge` name. Only partners that name one need it."""
+    def merge(self, deliveries: Sequence[Delivery], keys: Sequence[str]) -> Delivery:
+        """Make one call of deliveries that share an account and a `merge` name. Only partners that name one need it.
+
+        `keys` are their idempotency keys: an item that is sent again, among others then, has the same one.
+        """
         raise NotImplementedError(f"{self.name} names bulk endpoints and does not say how to merge")
 
     def read_response(self, deliveries: Sequence[Delivery], body: bytes) -> Sequence[Result] | None:  # noqa: ARG002

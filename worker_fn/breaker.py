@@ -13,7 +13,8 @@ MEMORY_CALLS = 40
 """The counts are halved beyond so many calls, and once every MEMORY_MS: what was long ago does not decide."""
 MEMORY_MS = 30_000
 FIRST_PAUSE_MS = 5_000
-LONGEST_PAUSE_MS = 60_000
+LONGEST_PAUSE_MS = 50_000
+"""Less than a minute: a tick, which comes once a minute, finds each probe due."""
 PROBE_LEASE_MS = 30_000
 """Longer than a call may take, settling included."""
 

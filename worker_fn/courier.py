@@ -265,12 +265,12 @@ class Courier:
     def _merged(self, items: list[Shipment]) -> tuple[Delivery, str]:
         if len(items) == 1:
             return items[0].delivery, items[0].key
-        keys = "\n".join(item.key for item in items)
+        keys = [item.key for item in items]
         try:
-            merged = self.partner.merge([item.delivery for item in items])
+            merged = self.partner.merge([item.delivery for item in items], keys)
         except Exception as error:  # a partner's code may raise anything
             raise ValueError(type(error).__name__) from None
-        return merged, hashlib.sha256(keys.encode()).hexdigest()[:32]
+        return merged, hashlib.sha256("\n".join(keys).encode()).hexdigest()[:32]
 
     def _read(self, items: list[Shipment], answer: Answer, outcome: Outcome) -> tuple[Outcome, Sequence[Result] | None]:
         """What a 2xx says of each item, where the partner says so in its body."""

@@ -23,10 +23,11 @@ from worker_fn import flow as flows
 from worker_fn import progress as progresses
 from worker_fn.classify import Outcome, Verdict
 from worker_fn.courier import Courier, Lane, Send, Shipment
-from worker_fn.ends import Budgets, DeadLetter, Delivered, End, Parked, Reason, Story, Waiting, end_of
+from worker_fn.ends import Budgets, DeadLetter, Delivered, End, Parked, Reason, Story, Waiting, Whose, end_of
 from worker_fn.flow import Because
 from worker_fn.gates import Gates
 from worker_fn.intake import Intake, IntakeUnavailable
+from worker_fn.permits import Gate
 from worker_fn.progress import Progress
 from worker_fn.settle import Queue, Report, Settled, settle
 from worker_fn.suspensions import Place, Suspensions
@@ -113,6 +114,9 @@ async def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Call
     await courier_for(worker, lambda: remaining_s() - worker.settle_reserve_s).deliver(
         [lane for group in in_order(sending, worker) for lane in group]
     )
+    for job in jobs:
+        if any(one.verdict is Verdict.DELIVERED for one in _outcomes(job)):
+            worker.gates.note_delivered(job.message.account_id)
     settled += await asyncio.gather(*(conclude(job, worker) for job in jobs))
     settled = await in_time(book(settled, worker), remaining_s() - worker.settle_reserve_s / 2, settled)
     report.calls = sum(item.attempts for job in jobs for item in job.items)
@@ -219,24 +223,32 @@ async def stop_intake(worker: Worker) -> None:
 async def book(settled: list[Settled], worker: Worker) -> list[Settled]:
     """Give messages that wait for their account's rate a time to come back, one after the other; park what is too many.
 
-    So an account's flood returns at its own rate, and never fills the queue's in-flight quota.
+    So an account's flood returns at its own rate, and neither it nor an account whose calls fail fills the queue's
+    in-flight quota.
     """
-    lines: dict[str, list[int]] = {}
+    lines: dict[tuple[str, bool], list[int]] = {}
     for index, one in enumerate(settled):
-        if isinstance(one.end, Waiting) and one.end.for_account:
-            lines.setdefault(one.attributes["account_id"], []).append(index)
-    gates = {account_id: gate for account_id in lines if (gate := worker.gates.of(account_id)) is not None}
-    booked = await asyncio.gather(*(gate.book(len(lines[account_id])) for account_id, gate in gates.items()))
-    for account_id, times_ms in zip(gates, booked, strict=True):
-        indexes = lines[account_id]
-        now_ms = worker.now_ms()
-        for index, time_ms in zip(indexes, times_ms, strict=False):
-            wait_s = max(1, -(-(time_ms - now_ms) // 1_000))
-            settled[index] = replace(settled[index], end=Waiting(wait_s, "account rate"))
-        if len(times_ms) < len(indexes) and not worker.in_groups and await worker.suspensions.expect_sweep():
-            for index in indexes[len(times_ms) :]:
+        if isinstance(one.end, Waiting) and one.end.of is not Whose.FLEET and one.attributes["account_id"]:
+            key = (one.attributes["account_id"], one.end.of is Whose.ACCOUNT_RATE)
+            lines.setdefault(key, []).append(index)
+    booked = await asyncio.gather(*(_line(*key, worker).book(len(indexes)) for key, indexes in lines.items()))
+    for (key, indexes), times_ms in zip(lines.items(), booked, strict=True):
+        if key[1]:
+            now_ms = worker.now_ms()
+            for index, time_ms in zip(indexes, times_ms, strict=False):
+                wait_s = max(1, -(-(time_ms - now_ms) // 1_000))
+                settled[index] = replace(settled[index], end=Waiting(wait_s, "account rate", Whose.ACCOUNT_RATE))
+        too_many = indexes[len(times_ms) :]
+        if too_many and not worker.in_groups and await worker.suspensions.expect_sweep():
+            for index in too_many:
                 settled[index] = replace(settled[index], end=Parked())
     return settled
+
+
+def _line(account_id: str, is_rate: bool, worker: Worker) -> Gate:
+    """Where an account's waiting messages are counted."""
+    gate = worker.gates.of(account_id) if is_rate else None
+    return gate or worker.gates.line(account_id)
 
 
 def courier_for(worker: Worker, remaining_s: Callable[[], float]) -> Courier:
@@ -293,7 +305,10 @@ async def conclude(job: Job, worker: Worker) -> Settled:
 def _after(job: Job, worker: Worker) -> Progress:
     """The job's progress with what this invocation added."""
     done, refused, attempts, strikes = [], {}, 0, 0
-    healthy = flows.is_healthy(worker.gates.partner.flow, now_ms=worker.now_ms())
+    # Others arrive, and others of this account: then what fails is this message.
+    account_id = job.message.account_id
+    served = worker.gates.is_served(account_id)
+    healthy = served and flows.is_healthy(worker.gates.partner.flow, now_ms=worker.now_ms())
     for item in job.items:
         attempts += item.attempts
         if item.outcome is None:

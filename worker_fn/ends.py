@@ -36,14 +36,24 @@ class Delivered:
     pass
 
 
+class Whose(StrEnum):
+    """On whose account a message waits."""
+
+    FLEET = "fleet"
+    """Everybody does, or it is only out of time."""
+    ACCOUNT_RATE = "account_rate"
+    """Its account's rate or cool-down: the account's messages come back in a line."""
+    ACCOUNT_FAILURE = "account_failure"
+    """Calls for it failed: the account has only so many waiting."""
+
+
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """Come back in `wait_s` whole seconds; `why` is for the log."""
 
     wait_s: int
     why: str = ""
-    for_account: bool = False
-    """It waits for its own account's rate or cool-down: the account's messages come back in a line."""
+    of: Whose = Whose.FLEET
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +150,12 @@ def _waiting(waiting: Sequence[Outcome], story: Story, budgets: Budgets, rng: ra
         return DeadLetter(Reason.TOO_OLD, error, last.status, story.attempts)
     wait_s = max(_wait_s(waiting, called, story, age_s, rng), _least_s(story, left_s, rng))
     wait_s = min(wait_s, MAX_VISIBILITY_S - 60, max(1, int(left_s)))
-    for_account = not called and any(one.is_of_account for one in waiting)
-    return Waiting(wait_s, str(last.error or last.because), for_account)
+    whose = Whose.FLEET
+    if called and all(one.status != 429 for one in called):
+        whose = Whose.ACCOUNT_FAILURE
+    elif not called and any(one.is_of_account for one in waiting):
+        whose = Whose.ACCOUNT_RATE
+    return Waiting(wait_s, str(last.error or last.because), whose)
 
 
 def _least_s(story: Story, left_s: float, rng: random.Random) -> int:

@@ -174,7 +174,8 @@ def lease(flow: Flow, ask: Ask, bounds: Bounds) -> tuple[Flow, Permit]:
         most_a_window=ask.most_a_window,
         cautious=ask.cautious,
     )
-    reached = flow.limit.reached or _falls_short(tokens, ask)
+    full = any(rate.free(books, window, limit, ask.now_ms) == 0 for window in list(tokens)[:2])
+    reached = flow.limit.reached or full or _falls_short(tokens, ask)
     flow = replace(flow, granted=books, limit=replace(flow.limit, reached=reached))
     if tokens:
         return flow, Permit(tokens=tokens)
@@ -237,10 +238,10 @@ def obeyed_until_ms(flow: Flow, *, seen_ms: int) -> int:
     """Until when a worker that first saw a cool-down at `seen_ms` obeys it, by its own clock.
 
     A clock that is ahead of the writer's would end it early: so it is obeyed for as long as was asked for, counted from
-    when it was seen, at most SKEW_MS beyond its end.
+    when it was seen, at most a quarter of that beyond its end.
     """
     asked_ms = flow.cool_until_ms - flow.cool_from_ms
-    return max(flow.cool_until_ms, min(seen_ms + asked_ms, flow.cool_until_ms + rate.SKEW_MS))
+    return max(flow.cool_until_ms, min(seen_ms + asked_ms, flow.cool_until_ms + min(rate.SKEW_MS, asked_ms // 4)))
 
 
 def stops_intake(flow: Flow, *, now_ms: int) -> bool:

@@ -7,12 +7,16 @@ from collections.abc import Callable
 from partners import Limits
 from shared.state import PARTNER, State, account_key
 from worker_fn.adaptive import Bounds
+from worker_fn.flow import HEALTHY_MS
 from worker_fn.permits import Gate
 
 MOST_ACCOUNTS = 2_000
 """Gates of accounts that are kept; the one that was not used for longest goes first."""
 
 ACCOUNT_TTL_S = 86_400
+
+LINE_EMPTIES_PER_S = 1_000 / 300
+"""Of an account whose calls fail about a thousand messages may wait by visibility; their back-offs are minutes."""
 
 ACCOUNT_PATIENCE_MS = 2_000
 """How long a call waits inside an invocation for its account's turn: one customer's flood must not hold the invocations
@@ -31,6 +35,8 @@ class Gates:
         self._now_ms = now_ms
         self._rng = rng
         self._accounts: OrderedDict[str, Gate] = OrderedDict()
+        self._lines: OrderedDict[str, Gate] = OrderedDict()
+        self._delivered_ms: OrderedDict[str, int] = OrderedDict()
         self._trouble = 0
         self.partner = self._gate(PARTNER, _bounds(limits.rate.per_second if limits.rate else None), ttl_s=None)
 
@@ -48,6 +54,29 @@ class Gates:
                 self._accounts.popitem(last=False)
         self._accounts.move_to_end(account_id)
         return gate
+
+    def line(self, account_id: str) -> Gate:
+        """Counts what an account has waiting for another reason than its rate; it empties as messages come back."""
+        gate = self._lines.get(account_id)
+        if gate is None:
+            gate = self._gate(f"line#{account_id}", Bounds(highest=LINE_EMPTIES_PER_S), ttl_s=ACCOUNT_TTL_S)
+            self._lines[account_id] = gate
+            if len(self._lines) > MOST_ACCOUNTS:
+                self._lines.popitem(last=False)
+        self._lines.move_to_end(account_id)
+        return gate
+
+    def note_delivered(self, account_id: str | None) -> None:
+        """Remember that the partner took something of an account."""
+        if account_id is not None:
+            self._delivered_ms[account_id] = self._now_ms()
+            self._delivered_ms.move_to_end(account_id)
+            if len(self._delivered_ms) > MOST_ACCOUNTS:
+                self._delivered_ms.popitem(last=False)
+
+    def is_served(self, account_id: str | None) -> bool:
+        """Whether the partner took something of an account lately, as far as this environment knows."""
+        return account_id is None or self._now_ms() - self._delivered_ms.get(account_id, 0) <= HEALTHY_MS
 
     def trouble(self) -> None:
         """Count a call to the state table that failed."""

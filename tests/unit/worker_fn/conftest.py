@@ -54,7 +54,7 @@ class Merging(Echo):
         for delivery in super().deliveries(request):
             yield Delivery(delivery.url, delivery.body, delivery.item, merge="bulk")
 
-    def merge(self, deliveries: Sequence[Delivery]) -> Delivery:
+    def merge(self, deliveries: Sequence[Delivery], keys: Sequence[str]) -> Delivery:
         bodies = [json.loads(delivery.body) for delivery in deliveries]
         return Delivery("https://partner.example/bulk", json.dumps(bodies).encode(), "bulk")
 
@@ -89,10 +89,10 @@ class FaultyBulk(Merging):
     def __init__(self, fault: str = "raises") -> None:
         self.fault = fault
 
-    def merge(self, deliveries: Sequence[Delivery]) -> Delivery:
+    def merge(self, deliveries: Sequence[Delivery], keys: Sequence[str]) -> Delivery:
         if self.fault == "none":
             return None  # type: ignore[return-value]
-        return super().merge(deliveries)
+        return super().merge(deliveries, keys)
 
     def read_response(self, deliveries: Sequence[Delivery], body: bytes) -> Any:
         if self.fault == "raises":

@@ -59,7 +59,7 @@ def test_delivered_probe_closes() -> None:
 
 
 def test_failed_probes_wait_longer_and_longer() -> None:
-    """Each failed probe doubles the pause, up to a minute."""
+    """Each failed probe doubles the pause, up to almost a minute."""
     pauses, breaker, now_ms = [], OPEN, NOW
     for _ in range(6):
         breaker = probed(breaker, delivered=False, now_ms=now_ms)
