@@ -38,6 +38,7 @@ class Verdict:
     duplicates: int
     duplicates_explained: int
     healthy_p99_ratio: float | None = None
+    out_of_order: int = 0
     waiting: int = 0
     parked: int = 0
     dead: Counter[str] = field(default_factory=Counter)
@@ -93,6 +94,7 @@ def judge(run: Run, scenario: Scenario, seed: int, calm: Run | None) -> Verdict:
         duplicates_explained=sum(
             min(len(times) - 1, ledger.unsure[item]) for item, times in ledger.accepted.items() if len(times) > 1
         ),
+        out_of_order=out_of_order(ledger) if scenario.fleet.fifo else 0,
         waiting=len(waiting) + unreceived,
         parked=len(parked),
         dead=Counter(letter.attributes["reason"] for letter in queues.dead),
@@ -117,32 +119,26 @@ def judge(run: Run, scenario: Scenario, seed: int, calm: Run | None) -> Verdict:
 
 
 def broken_bands(verdict: Verdict, scenario: Scenario) -> Iterable[str]:
+    """What is not within the scenario's bands, in words."""
     bands = scenario.bands
-    for name in ZERO:
-        if getattr(verdict, name):
-            yield f"{name} = {getattr(verdict, name)}"
-    if verdict.crashes:
-        yield f"the worker raised {verdict.crashes} times"
-    if verdict.duplicates > verdict.duplicates_explained:
-        yield f"{verdict.duplicates - verdict.duplicates_explained} duplicates without a cause"
-    if verdict.duplicates > bands.duplicate_share * verdict.events:
-        yield f"duplicates = {verdict.duplicates} of {verdict.events}"
-    ratio = verdict.healthy_p99_ratio
-    if ratio is not None and ratio > bands.healthy_p99_ratio:
-        yield f"healthy_p99_ratio = {ratio}"
-    for name in ("waiting", "parked"):
-        if getattr(verdict, name) > getattr(bands, name):
-            yield f"{name} = {getattr(verdict, name)}"
-    if verdict.in_flight_most > bands.in_flight:
-        yield f"in flight = {verdict.in_flight_most}"
-    if bands.faults is not None and verdict.faults > bands.faults:
-        yield f"calls that failed = {verdict.faults}"
+    unexplained = verdict.duplicates - verdict.duplicates_explained
+    most: list[tuple[str, float, float]] = [
+        *((name, getattr(verdict, name), 0) for name in ZERO),
+        ("exceptions of the worker", verdict.crashes, 0),
+        ("invocations that ran out of time", verdict.timeouts, 0),
+        ("duplicates without a cause", unexplained, 0),
+        ("events before their turn", verdict.out_of_order, 0),
+        ("duplicates", verdict.duplicates, bands.duplicate_share * verdict.events),
+        ("healthy_p99_ratio", verdict.healthy_p99_ratio or 0, bands.healthy_p99_ratio),
+        ("waiting", verdict.waiting, bands.waiting),
+        ("parked", verdict.parked, bands.parked),
+        ("in flight", verdict.in_flight_most, bands.in_flight),
+        ("calls that failed", verdict.faults, float("inf") if bands.faults is None else bands.faults),
+        ("seconds until all was settled", verdict.ended_s, float("inf") if bands.seconds is None else bands.seconds),
+    ]
+    yield from (f"{name} = {count:g}, {bound:g} accepted" for name, count, bound in most if count > bound)
     if verdict.delivered < bands.delivered:
-        yield f"delivered = {verdict.delivered}"
-    if bands.seconds is not None and verdict.ended_s > bands.seconds:
-        yield f"settled after {verdict.ended_s:.0f} s"
-    if verdict.timeouts:
-        yield f"invocations that ran out of time = {verdict.timeouts}"
+        yield f"delivered = {verdict.delivered}, {bands.delivered} expected"
 
 
 def waits_s(ledger: Ledger, scenario: Scenario) -> list[float]:
@@ -196,4 +192,17 @@ def over_admitted(ledger: Ledger, scenario: Scenario) -> int:
     if partner.account_rate_per_s is not None:
         accounts = Counter((int(call.at_s), call.account) for call in ledger.calls)
         count += sum(max(0, calls - int(partner.account_rate_per_s)) for calls in accounts.values())
+    return count
+
+
+def out_of_order(ledger: Ledger) -> int:
+    """Events that arrived before one of the same user that was accepted earlier; a FIFO queue's promise."""
+    latest: dict[str, float] = {}
+    count = 0
+    for sent in sorted(ledger.sent.values(), key=lambda one: one.at_s):
+        for item in sent.items:
+            if item in ledger.accepted:
+                first_s = min(ledger.accepted[item])
+                count += first_s < latest.get(sent.group, 0.0)
+                latest[sent.group] = max(first_s, latest.get(sent.group, 0.0))
     return count

@@ -45,7 +45,7 @@ class SimulatedPartner(Partner):
             merge = "bulk" if self._bulk else None
             yield Delivery(url="https://partner.example/events", body=line.encode(), item=event.id or "", merge=merge)
 
-    def merge(self, deliveries: Sequence[Delivery], keys: Sequence[str]) -> Delivery:
+    def merge(self, deliveries: Sequence[Delivery], keys: Sequence[str]) -> Delivery:  # noqa: ARG002
         body = b"\n".join(one.body for one in deliveries)
         return Delivery(url="https://partner.example/events", body=body, item="", merge="bulk")
 

@@ -43,6 +43,7 @@ def _added(total: Verdict, one: Verdict) -> Verdict:
         "over_admitted",
         "duplicates",
         "duplicates_explained",
+        "out_of_order",
         "waiting",
         "parked",
         "delivered",

@@ -1,4 +1,4 @@
-"""Whatever the partner answers, wherever a worker dies: an event is delivered, waiting or a dead letter with a reason."""
+"""Any answer, any death: every event is delivered, waiting or dead-lettered with a reason."""
 
 from dataclasses import dataclass, replace
 
