@@ -6,10 +6,8 @@ what the calls came to.
 """
 
 import asyncio
-import math
 import random
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -18,7 +16,8 @@ from shared.state import FLOW, Contended, Item, State, change
 from worker_fn import flow as flows
 from worker_fn.adaptive import Bounds, Limit
 from worker_fn.flow import NOTHING, Ask, Because, Flow, Permit, Tally
-from worker_fn.rate import USABLE_MS, WINDOW_MS, Tokens
+from worker_fn.rate import WINDOW_MS, Tokens
+from worker_fn.starts import Starts
 
 FRESH_MS = 1_000
 """How old a worker's knowledge of the shared state may be when it starts a call."""
@@ -124,10 +123,7 @@ class Gate:
         self._seen_ms = 0
         self._reported_ms = 0
         self._pending: Tally = NOTHING
-        self._starts_ms: list[int] = []
-        """When the calls that were leased may start, the latest first."""
-        self._leased_at: float | None = None
-        """The limit that they were leased under, in calls a second."""
+        self._starts = Starts(rng)
         self._lock, self._reporting = asyncio.Lock(), asyncio.Lock()
         self._probing = False
         self._probe_ended = asyncio.Event()
@@ -162,7 +158,7 @@ class Gate:
         self._probe_ended = asyncio.Event()
         self._probing = False
         self._held_until_ms = 0
-        self._starts_ms = []
+        self._starts.drop(now_ms=self._now_ms())
 
     async def admit(self, *, until_ms: int, wanted: int, in_flight: int) -> Go | Wait:
         """Return when a call may start, or with the time to come back at, if that is not before `until_ms`."""
@@ -200,7 +196,7 @@ class Gate:
     def put_back(self, go: Go) -> None:
         """Another call may start in place of the one that was permitted."""
         if go.window is not None and self.is_current(go):
-            self._starts_ms.append(self._now_ms())
+            self._starts.put_back(self._now_ms())
 
     def _stops_intake(self, now_ms: int) -> bool:
         """Whether the intake has to stop: the partner's gate's business, while it knows what the fleet knows."""
@@ -234,7 +230,7 @@ class Gate:
     async def report(self, *, last: bool = False) -> None:
         """Tell the fleet what it should know now. `last`: the batch is done, and what tokens are left go back."""
         if last:
-            self._return_tokens()
+            self._free(self._starts.drop(now_ms=self._now_ms()))
         if self._reporting.locked() and not last and not self._pending.cool_until_ms and self._pending.probe is None:
             return  # one report at a time: what comes meanwhile goes with the next one
         async with self._reporting:
@@ -258,7 +254,7 @@ class Gate:
         """What is possible: a call now, a call at a time that is ours, or a wait."""
         now_ms = self._now_ms()
         blocked = self._blocked(now_ms)
-        if blocked is None and (start_ms := self._take_start(now_ms)):
+        if blocked is None and (start_ms := self._starts.take(now_ms=now_ms, not_before_ms=self._flow.cool_until_ms)):
             return start_ms
         if blocked is not None and blocked.because is Because.COOL_DOWN and blocked.wait_until_ms:
             return Wait(blocked.wait_until_ms, Because.COOL_DOWN)
@@ -285,9 +281,9 @@ class Gate:
             return Wait(permit.wait_until_ms, permit.because or Because.RATE)
         if permit.tokens is None:
             return Go()
-        self._starts_ms = self._spread(permit.tokens, now_ms)
-        self._leased_at = self._flow.limit.per_second
-        return self._starts_ms.pop()
+        self._starts.lease(permit.tokens, limit=self._flow.limit.per_second, now_ms=now_ms)
+        start_ms = self._starts.take(now_ms=now_ms, not_before_ms=0)
+        return Wait(now_ms + LOOK_EVERY_MS, Because.RATE) if start_ms is None else start_ms
 
     async def _lease(self, ask: Ask) -> Permit:
         fresh = self._item is not None and ask.now_ms - self._seen_ms < FRESH_MS
@@ -297,7 +293,8 @@ class Gate:
         if ask.now_ms < self._alone_until_ms:
             return self._lease_alone(ask)
         if self._alone is not None and not self._lost_ms and ask.now_ms >= self._flow.share_until_ms:
-            self._alone, self._starts_ms = None, []
+            self._alone = None
+            self._starts.drop(now_ms=ask.now_ms)
         if self._pending.probe is not None:
             await self.report()
         tally, self._pending = self._pending, NOTHING
@@ -387,51 +384,11 @@ class Gate:
             told_ms = flows.obeyed_until_ms(seen, seen_ms=now_ms)
         self._flow = replace(seen, cool_until_ms=max(seen.cool_until_ms, told_ms))
         if seen.share_until_ms > now_ms and self._alone is None:
-            leased, self._starts_ms = self._starts_ms, []
-            self._give_back(leased, now_ms)
-        self._thin_out(now_ms)
+            self._free(self._starts.drop(now_ms=now_ms))
+        self._free(self._starts.thin_out(self._flow.limit.per_second, now_ms=now_ms))
 
-    def _thin_out(self, now_ms: int) -> None:
-        """Give back as much of what was leased as the limit has gone down since: it holds for that, too."""
-        limit, before = self._flow.limit.per_second, self._leased_at
-        if limit is None or before is None or limit >= before:
-            return
-        self._leased_at = limit
-        kept, gone = list[int](), list[int]()
-        for index, start_ms in enumerate(self._starts_ms):  # one in ten of them, say, and not the last tenth
-            stays = math.floor((index + 1) * limit / before) > math.floor(index * limit / before)
-            (kept if stays else gone).append(start_ms)
-        self._starts_ms = kept
-        self._give_back(gone, now_ms)
-
-    def _take_start(self, now_ms: int) -> int | None:
-        """The next start that is ours; those whose window is over, or that a cool-down took, are lost."""
-        while self._starts_ms:
-            start_ms = self._starts_ms.pop()
-            if start_ms >= self._flow.cool_until_ms and now_ms < (start_ms // WINDOW_MS + 1) * WINDOW_MS:
-                return max(start_ms, now_ms)
-        return None
-
-    def _spread(self, tokens: Tokens, now_ms: int) -> list[int]:
-        """Start times, the latest first: evenly over each window, beginning at a place that differs between workers.
-
-        It is the same place in each window, so that a second between two windows holds no more than either.
-        """
-        starts, phase = [], self._rng.random()
-        for window, count in tokens.items():
-            begins_ms = max(now_ms, window * WINDOW_MS)
-            width_ms = max(0, window * WINDOW_MS + USABLE_MS - begins_ms) / count
-            starts += [int(begins_ms + (index + phase) * width_ms) for index in range(count)]
-        return sorted(starts, reverse=True)
-
-    def _return_tokens(self) -> None:
-        starts_ms, self._starts_ms = self._starts_ms, []
-        self._give_back(starts_ms, self._now_ms())
-
-    def _give_back(self, starts_ms: Iterable[int], now_ms: int) -> None:
-        """Have the next report free the tokens of windows that are still to come."""
-        unused = Counter(start_ms // WINDOW_MS for start_ms in starts_ms)
-        unused = Counter({window: count for window, count in unused.items() if window * WINDOW_MS > now_ms})
+    def _free(self, unused: Tokens) -> None:
+        """Have the next report free tokens that are not used."""
         if unused:
             self._pending += Tally(unused=unused)
 
