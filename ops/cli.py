@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from shared.errors import InvalidSettings, SpillwayError
+from shared.errors import SpillwayError
 
 app = typer.Typer(
     help="Tools around Spillway: mParticle -> ingest -> SQS -> worker -> partner.",
@@ -18,15 +18,18 @@ app = typer.Typer(
 )
 
 
-# Typer reads these at import. The defaults of a demo stand here alone; ops/local/demo_settings.py explains each number.
-Requests = Annotated[int, typer.Option(envvar="REQUESTS", help="Requests that mParticle sends.")]
-Limit = Annotated[int, typer.Option(envvar="LIMIT", help="Executions that may run at once, for each design.")]
-Events = Annotated[int, typer.Option(envvar="EVENTS", help="Events in a request; each is one call to the partner.")]
-LatencyMs = Annotated[int, typer.Option(envvar="PARTNER_LATENCY_MS", help="The partner's time for one call, ms.")]
-Rate = Annotated[float, typer.Option(envvar="PARTNER_RATE", help="Calls a second above which it answers 429.")]
-FailureRate = Annotated[float, typer.Option(envvar="PARTNER_FAILURE_RATE", help="Share of calls it fails, 0 to 0.5.")]
-Seed = Annotated[int, typer.Option(envvar="SEED", help="The same seed, the same requests.")]
-Scenario = Annotated[str, typer.Option(envvar="SCENARIO", help="What happens: spike.")]
+# Typer reads these at import. What an option is when it is not given, the scenario says: ops/local/demo_scenarios.py.
+Requests = Annotated[int | None, typer.Option(envvar="REQUESTS", help="Requests that mParticle sends.")]
+Limit = Annotated[int | None, typer.Option(envvar="LIMIT", help="Executions that may run at once, for each design.")]
+Events = Annotated[int | None, typer.Option(envvar="EVENTS", help="Events in a request; each is one call.")]
+LatencyMs = Annotated[int | None, typer.Option(envvar="PARTNER_LATENCY_MS", help="The partner's time for a call, ms.")]
+Rate = Annotated[float | None, typer.Option(envvar="PARTNER_RATE", help="Calls a second above which it answers 429.")]
+FailureRate = Annotated[float | None, typer.Option(envvar="PARTNER_FAILURE_RATE", help="Share of calls it fails.")]
+OutageS = Annotated[float | None, typer.Option(envvar="OUTAGE_S", help="How long it is down, in the outage.")]
+Seed = Annotated[int | None, typer.Option(envvar="SEED", help="The same seed, the same requests.")]
+ScenarioName = Annotated[
+    str, typer.Option("--scenario", envvar="SCENARIO", help="spike, outage, throttle, poison or noisy.")
+]
 Folder = Annotated[Path, typer.Option(help="Where the report goes.")]
 
 
@@ -37,33 +40,34 @@ def spillway() -> None:
 
 @app.command()
 def demo(  # noqa: PLR0917 - each is an option of the command line
-    requests: Requests = 1500,
-    limit: Limit = 40,
-    events: Events = 2,
-    partner_latency_ms: LatencyMs = 400,
-    partner_rate: Rate = 120,
-    partner_failure_rate: FailureRate = 0,
-    seed: Seed = 1,
-    scenario: Scenario = "spike",
+    requests: Requests = None,
+    limit: Limit = None,
+    events: Events = None,
+    partner_latency_ms: LatencyMs = None,
+    partner_rate: Rate = None,
+    partner_failure_rate: FailureRate = None,
+    outage_s: OutageS = None,
+    seed: Seed = None,
+    scenario: ScenarioName = "spike",
     folder: Folder = Path("build/demo"),
 ) -> None:
-    """Send one spike through the direct design and through Spillway, on an embedded AWS, and compare."""
+    """Send requests through Spillway on an embedded AWS, while nothing, or something, goes wrong at the partner."""
     from ops import demo as verb  # noqa: PLC0415 - see the module's docstring
-    from ops.local.demo_settings import DemoSettings  # noqa: PLC0415
+    from ops.local.demo_scenarios import scenario_named  # noqa: PLC0415
 
     with one_line_errors():
-        if scenario != "spike":
-            raise InvalidSettings(f"SCENARIO must be spike: there is no scenario {scenario!r}")
-        settings = DemoSettings(
+        chosen = scenario_named(scenario)
+        settings = chosen.settings(
             requests=requests,
             limit=limit,
             events=events,
             partner_latency_ms=partner_latency_ms,
             partner_rate=partner_rate,
             partner_failure_rate=partner_failure_rate,
+            outage_s=outage_s,
             seed=seed,
         )
-        code = verb.run(settings, folder)
+        code = verb.run(chosen, settings, folder)
     raise typer.Exit(code)
 
 

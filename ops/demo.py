@@ -1,6 +1,7 @@
-"""`spillway demo`: run it, show the comparison, say with the exit status whether it held.
+"""`spillway demo`: run a scenario, show its numbers, say with the exit status whether it held.
 
-0: nothing lost on either side, nothing throttled or failed on Spillway's. 1: something was. 2: it could not run.
+0: nothing lost on any side; nothing throttled, failed, falsely dead-lettered or left over on Spillway's. 1: something
+was. 2: it could not run.
 """
 
 import signal
@@ -10,6 +11,7 @@ from rich.console import Console
 
 from ops.local import demo_run, report
 from ops.local.aws import LocalAwsError, sigterm_as_exit
+from ops.local.demo_scenarios import Scenario
 from ops.local.demo_settings import DemoSettings
 from ops.local.demo_side import DemoFailed
 from ops.local.live_view import view
@@ -18,29 +20,30 @@ COULD_NOT_RUN = 2
 INTERRUPTED = 128 + signal.SIGINT
 
 
-def run(settings: DemoSettings, folder: Path) -> int:
+def run(scenario: Scenario, settings: DemoSettings, folder: Path) -> int:
     """Run the demo; gives the exit status."""
     console, errors = Console(), Console(stderr=True)
     try:
         with sigterm_as_exit(), view(console) as shown:
-            direct, spillway = demo_run.run(settings, view=shown, folder=folder)
+            sides = demo_run.run(scenario, settings, view=shown, folder=folder)
     except (LocalAwsError, DemoFailed, OSError) as error:
         errors.print(f"spillway demo: {error}", highlight=False, markup=False, soft_wrap=True)
         return COULD_NOT_RUN
     except KeyboardInterrupt:
         errors.print("spillway demo: stopped", highlight=False)
         return INTERRUPTED
-    left, right = report.summarise(direct), report.summarise(spillway)
-    console.print(report.table(left, right))
-    if not left.throttled:
+    summaries = {name: report.summarise(side) for name, side in sides.items()}
+    spillway = summaries[report.SPILLWAY]
+    console.print(report.table(summaries))
+    if scenario.compares and not summaries[report.DIRECT].throttled:
         console.print("With these settings the direct design keeps up: lower LIMIT or send more to see it throttle.")
-    found = report.problems(left, right)
+    if not scenario.compares:
+        console.print(report.customers_table(spillway))
+    found = report.problems(summaries)
     for problem in found:
         console.print(f"[red]✗[/] {problem}", highlight=False)
     if not found:
-        console.print(
-            f"[green]✓[/] Spillway took all {right.invocations:,} requests and delivered all {right.delivered:,} events"
-        )
+        console.print(f"[green]✓[/] {report.verdict(spillway)}", highlight=False)
     console.print(
         f"  {folder / 'report.html'} has the plots, {folder / 'report.json'} the numbers",
         highlight=False,

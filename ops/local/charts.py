@@ -14,6 +14,8 @@ WIDTH, WIDE, HEIGHT = 540, 1080, 250
 LEFT, RIGHT, TOP, BOTTOM = 66, 24, 36, 46
 FLOOR_MS, CEILING_MS = 1.0, 10_000.0
 BINS_PER_DECADE = 12
+STRIP = 7
+"""Height of a strip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,25 @@ class Mark:
     label: str
     at: float
     css: str = "limit"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of the x axis in which something held: shaded over the whole height, with its name on top."""
+
+    label: str
+    css: str
+    begin: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """When something held, as a bar along the x axis: one flag for each point of the series."""
+
+    label: str
+    css: str
+    flags: Sequence[bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,16 +122,20 @@ def lines(
     x_label: str,
     y_label: str,
     marks: Sequence[Mark] = (),
+    spans: Sequence[Span] = (),
+    strips: Sequence[Strip] = (),
     fill: bool = False,
+    width: int = WIDTH,
 ) -> str:
-    """Lines over a common pair of axes; horizontal marks for limits."""
+    """Lines over a common pair of axes; horizontal marks for limits, spans and strips for what held when."""
     frame, grid = _axes(
-        x_top=max((x for one in series for x in one.x), default=1),
+        x_top=max([*(x for one in series for x in one.x), *(span.end for span in spans)], default=1),
         y_top=max([*(y for one in series for y in one.y), *(mark.at for mark in marks)], default=1),
         x_label=x_label,
         y_label=y_label,
+        width=width,
     )
-    drawn: list[str] = []
+    drawn = [*_spans(frame, spans), *grid]
     for one in series:
         points = " ".join(f"{frame.x(x):.1f},{frame.y(y):.1f}" for x, y in zip(one.x, one.y, strict=True))
         if not points:
@@ -123,6 +148,7 @@ def lines(
             )
         name = f"<title>{escape(one.label)}</title>"
         drawn.append(f'<polyline class="{one.css} line" points="{points}">{name}</polyline>')
+    drawn += _strips(frame, strips)
     for mark in marks:
         y = frame.y(mark.at)
         drawn.append(
@@ -130,7 +156,47 @@ def lines(
             f'<text class="mark-label" x="{frame.right}" y="{y - 5:.1f}" text-anchor="end">'
             f"{escape(mark.label)}</text>"
         )
-    return _svg(title, [*grid, *drawn, _legend([(one.label, one.css) for one in series])])
+    shown = [(one.label, one.css) for one in series]
+    shown += [(strip.label, strip.css) for strip in strips if any(strip.flags)]
+    return _svg(title, [*drawn, _legend(shown)], width=width)
+
+
+def _spans(frame: _Frame, spans: Sequence[Span]) -> list[str]:
+    drawn = []
+    for span in spans:
+        begin, end = frame.x(span.begin), frame.x(span.end)
+        drawn.append(
+            f'<rect class="{span.css} wash" x="{begin:.1f}" y="{TOP}" width="{end - begin:.1f}"'
+            f' height="{HEIGHT - TOP - BOTTOM}"/>'
+            f'<text class="mark-label" x="{(begin + end) / 2:.1f}" y="{TOP + 13}" text-anchor="middle">'
+            f"{escape(span.label)}</text>"
+        )
+    return drawn
+
+
+def _strips(frame: _Frame, strips: Sequence[Strip]) -> list[str]:
+    """Bars above the axis, one row for each strip that has anything to show; a flag holds for one unit of x."""
+    drawn = []
+    for row, strip in enumerate(strip for strip in strips if any(strip.flags)):
+        y = frame.y(0) - (row + 1) * (STRIP + 2)
+        for begin, end in _runs(strip.flags):
+            drawn.append(
+                f'<rect class="{strip.css} area" x="{frame.x(begin):.1f}" y="{y:.1f}"'
+                f' width="{max(frame.x(end) - frame.x(begin), 1.5):.1f}" height="{STRIP}" rx="2">'
+                f"<title>{escape(strip.label)}: {begin} s to {end} s</title></rect>"
+            )
+    return drawn
+
+
+def _runs(flags: Sequence[bool]) -> Iterable[tuple[int, int]]:
+    """The stretches of true flags, as (first, one after the last)."""
+    begin: int | None = None
+    for index, flag in enumerate([*flags, False]):
+        if flag and begin is None:
+            begin = index
+        elif not flag and begin is not None:
+            yield begin, index
+            begin = None
 
 
 def histogram(groups: Sequence[tuple[str, str, Sequence[float]]], *, title: str, marks: Sequence[Mark] = ()) -> str:

@@ -1,6 +1,6 @@
 """What a demo runs with: the few numbers a person gives, and those that follow from them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import floor
 from typing import Any
@@ -20,6 +20,8 @@ MAX_LIMIT = 60
 """The embedded AWS runs 64 invocations at a time: above that it would queue what it should throttle. Each execution is
 a process of about 60 MB."""
 MAX_REQUEST_S = 10.0
+OF_SCENARIOS = ("outage_s", "account_rate", "retry_after_s", "spike_rps_at_most", "calls_at_once_at_least")
+"""Settings that the report shows where a scenario has a use for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,14 @@ class DemoSettings:
     """Calls a second before the partner answers 429."""
     partner_failure_rate: float = 0
     seed: int = 1
+    outage_s: float = 25
+    """How long the partner is down, in the outage."""
+    account_rate: float = 30
+    """Calls a second that the partner takes of each customer, in the noisy demo."""
+    retry_after_s: int = 3
+    """What the partner's 429 asks for, in the throttled demo."""
+    spike_rps_at_most: float = MACHINE_RPS
+    calls_at_once_at_least: int = 1
 
     def __post_init__(self) -> None:
         wrong = [
@@ -48,6 +58,7 @@ class DemoSettings:
                 f"EVENTS x PARTNER_LATENCY_MS must stay within {MAX_REQUEST_S:.0f} s, half of a function's time limit",
             ),
             (not 1 <= self.partner_rate <= 2000, "PARTNER_RATE must be between 1 and 2000 calls a second"),
+            (not 1 <= self.outage_s <= 600, "OUTAGE_S must be between 1 and 600 seconds"),
             (not 0 <= self.seed <= 1000, "SEED must be between 0 and 1000"),
             (not 0 <= self.partner_failure_rate <= 0.5, "PARTNER_FAILURE_RATE must be between 0 and 0.5"),
         ]
@@ -62,7 +73,7 @@ class DemoSettings:
 
     @property
     def spike_rps(self) -> float:
-        return min(self.direct_rps * SPIKE_OVER_CAPACITY, MACHINE_RPS)
+        return min(self.direct_rps * SPIKE_OVER_CAPACITY, self.spike_rps_at_most)
 
     @property
     def calm_rps(self) -> float:
@@ -81,26 +92,22 @@ class DemoSettings:
     @property
     def calls_at_once(self) -> float:
         """Calls under way that make the partner's rate: rate times latency (Little's law), with a margin."""
-        return self.partner_rate * PARTNER_SHARE * self.partner_latency_ms / 1000
+        return max(
+            self.partner_rate * PARTNER_SHARE * self.partner_latency_ms / 1000, float(self.calls_at_once_at_least)
+        )
 
     @property
     def ingest_limit(self) -> int:
         """What the workers leave of the limit."""
         return self.limit - self.workers
 
-    @property
-    def account_ids(self) -> range:
-        """The customers whose events are sent, in turn."""
-        return range(5001, 5006)
-
-    def as_json(self) -> Mapping[str, Any]:
-        """All of it for the report, the derived numbers too."""
-        given = asdict(self)
+    def as_json(self, shows: Sequence[str] = ()) -> Mapping[str, Any]:
+        """What the report shows: the numbers, those that only some scenarios use if asked for, and the derived ones."""
+        given = {name: value for name, value in asdict(self).items() if name not in OF_SCENARIOS or name in shows}
         given["partner_rate_per_s"] = given.pop("partner_rate")
         return given | {
             "spike_rps": round(self.spike_rps, 1),
             "calm_rps": round(self.calm_rps, 1),
-            "direct_reserved_concurrency": self.limit,
             "spillway_ingest_reserved_concurrency": self.ingest_limit,
             "spillway_worker_maximum_concurrency": self.workers,
             "spillway_max_in_flight": self.max_in_flight,

@@ -1,6 +1,6 @@
-"""Runs one design through the demo: registration and probes, a warm-up, the spike, and the wait until all is delivered.
+"""Runs one design through the demo: registration and probes, a warm-up, the requests, and the wait until all is done.
 
-Which design it is shows in the ARN alone, and in whether there is a queue to look at: both are warmed, invoked, watched
+Which design it is shows in the ARN alone, and in whether there are queues to look at: both are warmed, invoked, watched
 and counted by the same code.
 """
 
@@ -13,18 +13,28 @@ import orjson
 
 from ops.local.demo_settings import DemoSettings
 from ops.local.live_view import Progress, View
-from ops.local.mparticle import Invocation, MParticle, Outcome, Parcel, arrivals
-from ops.local.partner_api import PartnerApi
-from ops.local.report import QueueSample, Side
+from ops.local.mparticle import Invocation, MParticle, Outcome, Parcel
+from ops.local.partner_api import Behaviour, PartnerApi
+from ops.local.report import Expected, Remains, Sample, Side
 
 SAMPLE_S = 0.5
 RATE_OVER_S = 2.0
-STALLED_S = 90.0
-"""The drain is given up when the partner has seen nothing new for this long."""
-SETTLE_S = 20.0
-"""How long the queue may take to become empty after the last delivery; what comes twice would come now."""
+STALLED_S = 120.0
+"""The drain is given up when the partner has seen nothing new for this long: more than a tick and a back-off take."""
+EMPTY_S = 20.0
+"""With empty queues it is given up sooner: what has not arrived never will, unless it is parked."""
 
-QueueProbe = Callable[[], tuple[int, int]]
+
+@dataclass(frozen=True, slots=True)
+class Queues:
+    """Looks at a design's queues, and at what its workers know of the partner. Both calls block."""
+
+    look: Callable[[float, float], Sample]
+    """The state now: told the time and how long the oldest event has waited."""
+    remains: Callable[[], Remains]
+    """What is left when all is over; takes the dead letters out of sight."""
+    settle_s: float
+    """How long the queue may take to become empty after the last delivery; what comes twice would come now."""
 
 
 class DemoFailed(Exception):
@@ -33,12 +43,15 @@ class DemoFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What mParticle sends to one design."""
+    """What mParticle sends to one design, and how the partner behaves from the first of the `requests` on."""
 
     registration: Parcel
     probes: Sequence[Parcel]
     warm_up: Sequence[Parcel]
-    spike: Sequence[Parcel]
+    requests: Sequence[Parcel]
+    due_s: Sequence[float]
+    behaviour: Behaviour
+    expected: Expected
 
 
 @dataclass(slots=True)
@@ -49,15 +62,17 @@ class _Watch:
     name: str
     api: PartnerApi
     began_s: float
+    expected: Expected
     invocations: list[Invocation] = field(default_factory=list)
-    samples: list[QueueSample] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
     waiting: dict[str, float] = field(default_factory=dict)
-    """Accepted events that have not arrived, and when their request was sent."""
+    """Accepted events that have not arrived and can, and when their request was sent."""
 
     def book(self, invocation: Invocation) -> None:
         self.invocations.append(invocation)
         if invocation.outcome is Outcome.ACCEPTED:
-            self.waiting |= dict.fromkeys(invocation.parcel.event_ids, invocation.started_s)
+            can_arrive = [one for one in invocation.parcel.event_ids if one not in self.expected.never]
+            self.waiting |= dict.fromkeys(can_arrive, invocation.started_s)
 
     def arrived(self) -> None:
         """Drop from the waiting what the partner has."""
@@ -72,7 +87,6 @@ class _Watch:
             counts[one.outcome] += 1
             recent[one.outcome] += one.started_s > now_s - RATE_OVER_S
         delivered_s = self.api.ledger.accepted_s
-        last = self.samples[-1] if self.samples else None
         return Progress(
             side=self.name,
             elapsed_s=now_s - self.began_s,
@@ -83,20 +97,28 @@ class _Watch:
             throttled=counts[Outcome.THROTTLED],
             failed=counts[Outcome.FAILED],
             events_accepted=counts[Outcome.ACCEPTED] * self.settings.events,
+            partner_down=self.is_down(now_s),
             delivered=self.api.ledger.delivered,
             refused=len(self.api.ledger.refused_s),
             invoked_per_s=sum(recent.values()) / RATE_OVER_S,
             throttled_per_s=recent[Outcome.THROTTLED] / RATE_OVER_S,
             delivered_per_s=sum(at_s > now_s - RATE_OVER_S for at_s in delivered_s[-5000:]) / RATE_OVER_S,
             partner_rate_per_s=self.settings.partner_rate,
-            queue_visible=last.visible if last else None,
-            queue_in_flight=last.in_flight if last else None,
+            sample=self.samples[-1] if self.samples else None,
             oldest_s=self._oldest_s(now_s),
         )
 
-    def sample(self, visible: int, in_flight: int) -> None:
+    def look(self, queues: Queues) -> None:
         now_s = time.monotonic()
-        self.samples.append(QueueSample(now_s, visible, in_flight, self._oldest_s(now_s)))
+        self.samples.append(queues.look(now_s, self._oldest_s(now_s)))
+
+    def is_empty(self) -> bool:
+        """Whether the queues held nothing that moves when they were last looked at, or there is none."""
+        last = self.samples[-1] if self.samples else None
+        return last is None or last.visible + last.in_flight <= self.expected.stay
+
+    def is_down(self, now_s: float) -> bool:
+        return any(begin_s <= now_s - self.began_s < end_s for begin_s, end_s in self.expected.outages)
 
     def _oldest_s(self, now_s: float) -> float:
         return now_s - min(self.waiting.values(), default=now_s)
@@ -110,29 +132,30 @@ async def run_side(
     settings: DemoSettings,
     api: PartnerApi,
     view: View,
-    queue: QueueProbe | None = None,
+    queues: Queues | None = None,
 ) -> Side:
     """Take one design through the whole of it. Raises DemoFailed when it does not even answer."""
     async with mparticle:
         await _greet(name, mparticle, traffic)
         view.say(f"{name}: registration and probes answered; warming up")
         await _warm_up(name, mparticle, traffic.warm_up, api)
-        api.begin()
-        due_s = arrivals(len(traffic.spike), calm_rps=settings.calm_rps, spike_rps=settings.spike_rps)
+        api.begin(traffic.behaviour)
         view.say(
-            f"{name}: {len(due_s):,} requests over {due_s[-1]:.0f} s, {settings.spike_rps:.0f} a second at the peak"
+            f"{name}: {len(traffic.requests):,} requests over {traffic.due_s[-1]:.0f} s,"
+            f" {settings.spike_rps:.0f} a second at the peak"
         )
-        watch = _Watch(settings, name, api, began_s=time.monotonic())
-        watching = asyncio.create_task(_watch(watch, mparticle, view, queue))
+        watch = _Watch(settings, name, api, time.monotonic(), traffic.expected)
+        watching = asyncio.create_task(_watch(watch, mparticle, view, queues))
         try:
-            await mparticle.spike(traffic.spike, due_s, watch.book)
-            await _drain(watch, queue)
+            await mparticle.spike(traffic.requests, traffic.due_s, watch.book)
+            await _drain(watch, queues)
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
+    remains = Remains() if queues is None else await asyncio.to_thread(queues.remains)
     ledger = api.ledger
     api.begin()
-    return Side(watch.began_s, watch.invocations, ledger, watch.samples)
+    return Side(watch.began_s, watch.invocations, ledger, watch.samples, remains, traffic.expected)
 
 
 async def _greet(name: str, mparticle: MParticle, traffic: Traffic) -> None:
@@ -168,25 +191,25 @@ def _need(name: str, what: str, invocation: Invocation) -> None:
         raise DemoFailed(f"{name} did not answer {what}: {invocation.outcome}, status {invocation.status}, {said}")
 
 
-async def _watch(watch: _Watch, mparticle: MParticle, view: View, queue: QueueProbe | None) -> None:
+async def _watch(watch: _Watch, mparticle: MParticle, view: View, queues: Queues | None) -> None:
     while True:
         watch.arrived()
-        if queue is not None:
-            watch.sample(*await asyncio.to_thread(queue))
+        if queues is not None:
+            await asyncio.to_thread(watch.look, queues)
         view.show(watch.progress(mparticle.in_flight))
         await asyncio.sleep(SAMPLE_S)
 
 
-async def _drain(watch: _Watch, queue: QueueProbe | None) -> None:
-    """Wait until every accepted event arrived and the queue is empty, or until nothing moves any more."""
+async def _drain(watch: _Watch, queues: Queues | None) -> None:
+    """Wait until every accepted event that can arrive has, and the queue is empty, or until nothing moves any more."""
     heard_s, missing = time.monotonic(), len(watch.waiting)
     while missing:
         await asyncio.sleep(SAMPLE_S / 2)
         watch.arrived()
-        if len(watch.waiting) < missing:
+        if len(watch.waiting) < missing or watch.is_down(time.monotonic()):
             heard_s, missing = time.monotonic(), len(watch.waiting)
-        elif time.monotonic() - heard_s > STALLED_S:
+        elif time.monotonic() - heard_s > (EMPTY_S if watch.is_empty() else STALLED_S):
             return
-    empty_by_s = time.monotonic() + SETTLE_S
-    while queue is not None and any(await asyncio.to_thread(queue)) and time.monotonic() < empty_by_s:
+    empty_by_s = time.monotonic() + (queues.settle_s if queues else 0)
+    while not watch.is_empty() and time.monotonic() < empty_by_s:
         await asyncio.sleep(SAMPLE_S / 2)

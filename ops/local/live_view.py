@@ -17,6 +17,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from ops.local.report import Sample
+
 BLOCKS = " ▁▂▃▄▅▆▇█"
 HISTORY = 40
 PLAIN_EVERY_S = 5.0
@@ -41,9 +43,30 @@ class Progress:
     throttled_per_s: float
     delivered_per_s: float
     partner_rate_per_s: float
-    queue_visible: int | None = None
-    queue_in_flight: int | None = None
+    sample: Sample | None = None
+    """What was seen of the queues last; None for a design without one."""
     oldest_s: float = 0.0
+    partner_down: bool = False
+
+    @property
+    def depth(self) -> int:
+        """Messages on the main queue."""
+        return self.sample.visible + self.sample.in_flight if self.sample else 0
+
+    @property
+    def state(self) -> str:
+        """What is out of the ordinary, in words; empty when nothing is."""
+        words = ["partner down"] if self.partner_down else []
+        if self.sample is not None:
+            known = {
+                "breaker open": self.sample.breaker_open,
+                "cooling down": self.sample.cooling,
+                "intake stopped": self.sample.paused,
+                f"{self.sample.parked:,} parked": self.sample.parked,
+                f"{self.sample.dead:,} dead letters": self.sample.dead,
+            }
+            words += [word for word, holds in known.items() if holds]
+        return ", ".join(words)
 
 
 class View(Protocol):
@@ -72,13 +95,13 @@ class PlainView:
         if progress.elapsed_s < self._next_s:
             return
         self._next_s = progress.elapsed_s + PLAIN_EVERY_S
-        depth = (progress.queue_visible or 0) + (progress.queue_in_flight or 0)
-        queue = "" if progress.queue_visible is None else f", queue {depth}"
+        queue = "" if progress.sample is None else f", queue {progress.depth}"
+        state = f"; {progress.state}" if progress.state else ""
         self.say(
             f"  {progress.side} {progress.elapsed_s:4.0f} s: {progress.invoked}/{progress.requests} invoked,"
             f" {progress.accepted} accepted, {progress.throttled} throttled,"
             f" {progress.delivered}/{progress.events_accepted} events delivered{queue},"
-            f" oldest {progress.oldest_s:.0f} s"
+            f" oldest {progress.oldest_s:.0f} s{state}"
         )
 
 
@@ -107,10 +130,12 @@ class LiveView:
             ("throttled", progress.throttled, throttled_per_s, "red", f"{throttled_per_s:.0f} / s"),
             ("deliveries", progress.delivered, progress.delivered_per_s, "green", takes + refused),
         ]
-        if progress.queue_visible is not None:
-            in_flight = progress.queue_in_flight or 0
-            depth = progress.queue_visible + in_flight
-            rows.insert(2, ("queue depth", depth, depth, "yellow", f"{in_flight:,} being delivered"))
+        if progress.sample is not None:
+            note = f"{progress.sample.in_flight:,} being delivered or hidden"
+            rows.insert(2, ("queue depth", progress.depth, progress.depth, "yellow", note))
+            limit = progress.sample.limit_per_s
+            if limit is not None:
+                rows.append(("limit", round(limit), limit, "blue", f"{limit:.1f} / s are allowed"))
         table = Table.grid(padding=(0, 2))
         table.add_column(style="dim")
         table.add_column(justify="right", min_width=9)
@@ -127,6 +152,7 @@ class LiveView:
             f"  {progress.elapsed_s:.0f} s  ",
             (f"{progress.accepted:,} accepted, {progress.under_way} under way", "dim"),
             (f", {progress.failed:,} failed" if progress.failed else "", "red"),
+            (f"  {progress.state}" if progress.state else "", "bold yellow"),
         )
         return Group(Text(), heading, table)
 

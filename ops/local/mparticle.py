@@ -37,10 +37,11 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """A request ready to be sent, and the ids of the events in it."""
+    """A request ready to be sent, the ids of the events in it, and whose they are."""
 
     body: bytes
     event_ids: tuple[str, ...] = ()
+    account_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A partner's HTTP API on loopback: slow, rate limited, failing or down, as told, and it remembers every event.
+"""A partner's HTTP API on loopback: slow, rate limited, failing or down, as told, and it remembers every call.
 
 The demo and the integration tests stand it at the end of the flow. `Behaviour` says what it does,
 `PartnerApi` decides each call (no sockets, an injected clock), `serve` puts it on a port. A plain asyncio
@@ -11,7 +11,8 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from math import ceil
@@ -43,10 +44,18 @@ class Behaviour:
     """Calls a second; what is above gets 429 with Retry-After. None: no limit."""
     burst: int | None = None
     """How many calls may come at once before the rate holds. None: one second's worth."""
+    strict: bool = False
+    """No second, wherever it begins, may hold more than `rate_per_s` calls: nothing is saved up, and no burst."""
+    account_rate_per_s: float | None = None
+    """Calls a second of each account, with one second's burst."""
+    retry_after_s: int | None = None
+    """What a 429 asks for. None: whole seconds until there is room again."""
     failure_rate: float = 0
     """Share of the calls answered with 500, drawn from `seed`."""
     outages: tuple[tuple[float, float], ...] = ()
     """Windows of (start, end) in seconds after `begin`: everything gets 503."""
+    answers: Mapping[str, int] = field(default_factory=dict)
+    """Event id -> the status that it is always answered with, whatever the others are."""
     token: str | None = None
     """The bearer token that a call must carry. None: not looked at."""
     seed: int = 0
@@ -57,10 +66,22 @@ class Verdict(NamedTuple):
     retry_after_s: int | None = None
 
 
+class Call(NamedTuple):
+    """One call: when its last byte had come in, and how and when it was answered. Times are the partner's."""
+
+    at_s: float
+    status: int
+    retry_after_s: int | None = None
+    answered_s: float = 0.0
+    account_id: str | None = None
+
+
 @dataclass(slots=True)
 class Ledger:
     """What the partner saw since `begin`; times are seconds of its clock."""
 
+    calls: list[Call] = field(default_factory=list)
+    """Every call that was answered, in the order of the answers; the other lists say what became of them."""
     arrivals: dict[str, list[float]] = field(default_factory=dict)
     """Event id -> when it was accepted: more than one time is a duplicate."""
     accepted_s: list[float] = field(default_factory=list)
@@ -69,6 +90,8 @@ class Ledger:
     others: int = 0
     """Accepted calls that carry no event: a profile, a notification, an erasure."""
     unauthorized: int = 0
+    rejected: int = 0
+    """Calls with an event that is always answered with a 4xx."""
     malformed: int = 0
     """Bodies that are no JSON object, answered with 400."""
 
@@ -83,24 +106,61 @@ class Ledger:
         return len(self.accepted_s) - len(self.arrivals)
 
 
+class _Allowance:
+    """A rate as a bucket of tokens, or strictly: so many calls in any second."""
+
+    def __init__(self, rate_per_s: float, *, burst: int | None, strict: bool, now_s: float) -> None:
+        self._rate_per_s = rate_per_s
+        self._burst = self._tokens = float(burst or max(1, ceil(rate_per_s)))
+        self._refilled_s = now_s
+        self._recent_s: deque[float] | None = deque() if strict else None
+
+    def wait_s(self, now_s: float) -> float:
+        """Take room for one call; gives 0, or the seconds until there is room."""
+        if self._recent_s is not None:
+            while self._recent_s and now_s - self._recent_s[0] >= 1:
+                self._recent_s.popleft()
+            if len(self._recent_s) >= self._rate_per_s:
+                return 1 - (now_s - self._recent_s[0])
+            self._recent_s.append(now_s)
+            return 0
+        self._tokens = min(self._burst, self._tokens + (now_s - self._refilled_s) * self._rate_per_s)
+        self._refilled_s = now_s
+        if self._tokens < 1:
+            return (1 - self._tokens) / self._rate_per_s
+        self._tokens -= 1
+        return 0
+
+
 class PartnerApi:
     """Decides the answer to each call and keeps the ledger. One instance serves one port."""
 
     def __init__(self, behaviour: Behaviour, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self.behaviour = behaviour
         self.ledger = Ledger()
         self._clock = clock
-        self._random = random.Random(behaviour.seed)  # noqa: S311 - draws failures, not secrets
-        self._began_s = self._refilled_s = clock()
-        self._tokens = self._burst = float(behaviour.burst or max(1, ceil(behaviour.rate_per_s or 1)))
+        self._began_s = clock()
+        self._behave(behaviour)
 
-    def begin(self) -> None:
-        """Forget what came so far (a warm-up, say) and start the outages' clock."""
+    def begin(self, behaviour: Behaviour | None = None) -> None:
+        """Forget what came so far (a warm-up, say), start the outages' clock and behave otherwise from now on, if told
+        how.
+        """
         self.ledger = Ledger()
         self._began_s = self._clock()
+        if behaviour is not None:
+            self._behave(behaviour)
 
-    def judge(self, authorization: str = "") -> Verdict:
-        """Answer one call: authorised, then up, then within the rate, then lucky."""
+    def _behave(self, behaviour: Behaviour) -> None:
+        self.behaviour = behaviour
+        self._random = random.Random(behaviour.seed)  # noqa: S311 - draws failures, not secrets
+        self._allowance = self._allowance_of(behaviour.rate_per_s, burst=behaviour.burst, strict=behaviour.strict)
+        self._accounts: dict[str, _Allowance | None] = {}
+
+    def _allowance_of(self, rate_per_s: float | None, *, burst: int | None, strict: bool) -> _Allowance | None:
+        return None if rate_per_s is None else _Allowance(rate_per_s, burst=burst, strict=strict, now_s=self._clock())
+
+    def judge(self, authorization: str = "", event_id: str | None = None, account_id: str | None = None) -> Verdict:
+        """Answer one call: authorised, then up, then within the rates, then what the event gets, then lucky."""
         behaviour, now_s = self.behaviour, self._clock()
         if behaviour.token is not None and authorization != f"Bearer {behaviour.token}":
             self.ledger.unauthorized += 1
@@ -108,17 +168,39 @@ class PartnerApi:
         if any(start <= now_s - self._began_s < end for start, end in behaviour.outages):
             self.ledger.failed_s.append(now_s)
             return Verdict(503)
-        if behaviour.rate_per_s is not None:
-            self._tokens = min(self._burst, self._tokens + (now_s - self._refilled_s) * behaviour.rate_per_s)
-            self._refilled_s = now_s
-            if self._tokens < 1:
-                self.ledger.refused_s.append(now_s)
-                return Verdict(429, ceil((1 - self._tokens) / behaviour.rate_per_s))
-            self._tokens -= 1
+        wait_s = self._wait_s(account_id, now_s)
+        if wait_s:
+            self.ledger.refused_s.append(now_s)
+            return Verdict(429, behaviour.retry_after_s or ceil(wait_s))
+        if event_id is not None and event_id in behaviour.answers:
+            return self._always(behaviour.answers[event_id], now_s)
         if behaviour.failure_rate and self._random.random() < behaviour.failure_rate:
             self.ledger.failed_s.append(now_s)
             return Verdict(500)
         return Verdict(200)
+
+    def note(self, verdict: Verdict, came_s: float, account_id: str | None) -> None:
+        """Book a call whose answer goes out now."""
+        self.ledger.calls.append(Call(came_s, *verdict, self._clock(), account_id))
+
+    def now_s(self) -> float:
+        return self._clock()
+
+    def _always(self, status: int, now_s: float) -> Verdict:
+        if status >= 500:
+            self.ledger.failed_s.append(now_s)
+        else:
+            self.ledger.rejected += 1
+        return Verdict(status)
+
+    def _wait_s(self, account_id: str | None, now_s: float) -> float:
+        """The account's own rate first: what it refuses costs the others nothing."""
+        rate_per_s = self.behaviour.account_rate_per_s
+        if rate_per_s is not None and account_id is not None and account_id not in self._accounts:
+            self._accounts[account_id] = self._allowance_of(rate_per_s, burst=None, strict=False)
+        own = self._accounts.get(account_id) if account_id is not None else None
+        wait_s = own.wait_s(now_s) if own else 0.0
+        return wait_s or (self._allowance.wait_s(now_s) if self._allowance else 0.0)
 
     def accept(self, event_id: str | None) -> None:
         """Book a call that is answered with 200; without an event it only counts."""
@@ -178,11 +260,19 @@ class _Connection(asyncio.Protocol):
         del self._buffer[:body_end]
         self._answering = True
         content = _parsed(body)
-        verdict = self._api.malformed() if content is None else self._api.judge(headers.get("authorization", ""))
-        event_id = _event_id(content)
+        event_id, account_id, came_s = _event_id(content), _account_id(content), self._api.now_s()
+        if content is None:
+            verdict = self._api.malformed()
+        else:
+            verdict = self._api.judge(headers.get("authorization", ""), event_id, account_id)
         keep_alive = headers.get("connection", "").lower() != "close"
         delay_s = self._api.behaviour.latency_ms / 1000
-        asyncio.get_running_loop().call_later(delay_s, self._finish, verdict, event_id, keep_alive)
+
+        def finish() -> None:
+            self._api.note(verdict, came_s, account_id)
+            self._finish(verdict, event_id, keep_alive)
+
+        asyncio.get_running_loop().call_later(delay_s, finish)
 
     def _finish(self, verdict: Verdict, event_id: str | None, keep_alive: bool) -> None:
         # Booked even if the caller has gone: a partner that did its work did it, whoever still listens.
@@ -221,6 +311,14 @@ def _event_id(content: dict[str, Any] | None) -> str | None:
     event = (content or {}).get("event")
     event_id = event.get("id") if isinstance(event, dict) else None
     return event_id if isinstance(event_id, str) else None
+
+
+def _account_id(content: dict[str, Any] | None) -> str | None:
+    """The customer, as the webhook partner's bodies name it."""
+    context = (content or {}).get("context")
+    account = context.get("account") if isinstance(context, dict) else None
+    account_id = account.get("account_id") if isinstance(account, dict) else None
+    return None if account_id is None else str(account_id)
 
 
 @contextmanager

@@ -78,6 +78,25 @@ def test_the_report_has_every_field(finished: tuple[Path, str, int]) -> None:
     assert "Throttled" in printed
 
 
+def test_a_small_demo_of_trouble_tells_what_became_of_it(tmp_path: Path) -> None:
+    """Events that the partner refuses end in the dead-letter queue with their reason, and all others arrive."""
+    running = start(tmp_path, SCENARIO="poison", EVENTS="1")
+    try:
+        printed, _ = running.communicate(timeout=300)
+    finally:
+        running.kill()
+    assert running.returncode == 0, printed
+    written = json.loads((tmp_path / "report.json").read_bytes())
+    spillway = written["spillway"]
+    assert (written["scenario"], "direct" in written) == ("poison", False)
+    assert (spillway["lost"], spillway["false_dead_letters"], spillway["throttled"]) == (0, 0, 0)
+    assert spillway["dead_lettered"] == {"rejected": 2}
+    assert spillway["delivered"] == 58
+    assert (spillway["refused"], spillway["calls_during_cooldown"]) == (0, 0)
+    assert sum(one["delivered"] for one in spillway["customers"]) == 58
+    assert "dead-letter" in (tmp_path / "report.html").read_text()
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("moment", ["Starting", "Deploying the direct", "warming up", "Spillway: 60 requests"])
 def test_stopped_at_any_moment_it_leaves_no_process(

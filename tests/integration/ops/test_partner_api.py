@@ -79,9 +79,9 @@ def test_slow_calls_are_slow_side_by_side(served: Serve) -> None:
     taken = threading.Semaphore(0)
 
     class Watched(PartnerApi):
-        def judge(self, authorization: str = "") -> Verdict:
+        def judge(self, *call: str | None) -> Verdict:
             taken.release()
-            return super().judge(authorization)
+            return super().judge(*call)
 
     api = Watched(Behaviour(latency_ms=60_000))
     address = urlsplit(served(api))
@@ -130,6 +130,16 @@ def test_the_token_is_checked(start: Start) -> None:
     """Only the right bearer token is let in."""
     caller = start(PartnerApi(Behaviour(token="key")))
     assert [caller.post("a").status, caller.post("a", Authorization="Bearer key").status] == [401, 200]
+
+
+def test_every_call_is_booked_with_its_answer(start: Start) -> None:
+    """When it came, what it was answered, when that went out, and whose it was."""
+    api = PartnerApi(Behaviour(latency_ms=20, answers={"b": 400}))
+    caller = start(api)
+    caller.post("a")
+    caller.send(b'{"event":{"id":"b"},"context":{"account":{"account_id":7}}}')
+    assert [(call.status, call.account_id) for call in api.ledger.calls] == [(200, None), (400, "7")]
+    assert all(call.answered_s - call.at_s >= 0.02 for call in api.ledger.calls)
 
 
 def test_a_body_without_an_event_counts_by_itself(start: Start) -> None:

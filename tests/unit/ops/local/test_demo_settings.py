@@ -53,6 +53,7 @@ def test_the_defaults_do_not_overload_the_partner() -> None:
         ({"events": 20, "partner_latency_ms": 1000}, "EVENTS x PARTNER_LATENCY_MS"),
         ({"partner_rate": 0}, "PARTNER_RATE"),
         ({"partner_failure_rate": 0.9}, "PARTNER_FAILURE_RATE"),
+        ({"outage_s": 0}, "OUTAGE_S"),
         ({"seed": -1}, "SEED"),
     ],
 )

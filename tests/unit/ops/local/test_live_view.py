@@ -5,11 +5,12 @@ import pytest
 from rich.console import Console
 
 from ops.local.live_view import LiveView, PlainView, Progress, sparkline, view
+from ops.local.report import Sample
 
 PROGRESS = Progress(
     side="Spillway", elapsed_s=1.0, requests=100, invoked=40, under_way=2, accepted=38, throttled=0, failed=0,
     events_accepted=76, delivered=20, refused=3, invoked_per_s=20.0, throttled_per_s=0.0, delivered_per_s=10.0,
-    partner_rate_per_s=12.0, queue_visible=25, queue_in_flight=3, oldest_s=4.2,
+    partner_rate_per_s=12.0, sample=Sample(1.0, 25, 3, 4.2), oldest_s=4.2,
 )  # fmt: skip
 
 
@@ -31,11 +32,22 @@ def test_plain_lines_come_every_few_seconds(screen: StringIO) -> None:
 def test_the_next_side_begins_its_own_lines(screen: StringIO) -> None:
     """The time between two lines is counted anew for each side."""
     plain = PlainView(Console(file=screen, width=200))
-    plain.show(replace(PROGRESS, side="direct", elapsed_s=50.0, queue_visible=None))
+    plain.show(replace(PROGRESS, side="direct", elapsed_s=50.0, sample=None))
     plain.show(replace(PROGRESS, elapsed_s=6.0))
     lines = screen.getvalue().splitlines()
     assert [line.split()[0] for line in lines] == ["direct", "Spillway"]
     assert "queue" not in lines[0]
+
+
+def test_a_line_says_what_is_out_of_the_ordinary(screen: StringIO) -> None:
+    """The partner's outage, the breaker, a stopped intake, what was parked or given up; nothing while all is well."""
+    plain = PlainView(Console(file=screen, width=200))
+    trouble = Sample(1.0, 25, 3, 4.2, parked=2, breaker_open=True, paused=True)
+    plain.show(replace(PROGRESS, elapsed_s=6.0))
+    plain.show(replace(PROGRESS, elapsed_s=12.0, sample=trouble, partner_down=True))
+    calm, line = screen.getvalue().splitlines()
+    assert calm.endswith("oldest 4 s")
+    assert line.endswith("oldest 4 s; partner down, breaker open, intake stopped, 2 parked")
 
 
 def test_without_a_terminal_there_are_plain_lines(screen: StringIO) -> None:

@@ -55,6 +55,40 @@ def test_unused_rate_is_not_saved_up(clock: Clock) -> None:
     assert sum(api.judge().status == 200 for _ in range(100)) == 10
 
 
+def test_strictly_no_second_holds_more_than_the_rate(clock: Clock) -> None:
+    """Wherever a second begins it holds the rate and no more, and Retry-After can be fixed."""
+    api = PartnerApi(Behaviour(rate_per_s=3, strict=True, retry_after_s=7), clock=clock)
+    seen = []
+    for step_s in (0.0, 0.4, 0.4, 0.125, 0.125, 0.125):  # at 0, 0.4, 0.8, 0.925, 1.05, 1.175
+        clock.now_s += step_s
+        seen.append(api.judge())
+    assert seen == [Verdict(200)] * 3 + [Verdict(429, 7), Verdict(200), Verdict(429, 7)]
+
+
+def test_one_accounts_flood_is_refused_alone(clock: Clock) -> None:
+    """An account above its own rate gets 429, and takes nothing of what the others may."""
+    api = PartnerApi(Behaviour(rate_per_s=10, account_rate_per_s=2), clock=clock)
+    flood = [api.judge(account_id="1").status for _ in range(20)]
+    assert flood == [200] * 2 + [429] * 18
+    assert [api.judge(account_id="2").status for _ in range(2)] == [200] * 2
+    assert [api.judge().status for _ in range(7)] == [200] * 6 + [429]
+
+
+def test_an_event_can_have_an_answer_of_its_own(clock: Clock) -> None:
+    """It gets that status whenever it comes, and the others theirs."""
+    api = PartnerApi(Behaviour(answers={"bad": 400, "broken": 500}), clock=clock)
+    assert [api.judge(event_id=one).status for one in ("bad", "good", "broken", "bad")] == [400, 200, 500, 400]
+    assert (api.ledger.rejected, len(api.ledger.failed_s)) == (2, 1)
+
+
+def test_it_behaves_otherwise_from_a_new_beginning(clock: Clock) -> None:
+    """A limit that comes with the beginning holds from there on."""
+    api = PartnerApi(Behaviour(), clock=clock)
+    assert [api.judge().status for _ in range(5)] == [200] * 5
+    api.begin(Behaviour(rate_per_s=2))
+    assert [api.judge().status for _ in range(5)] == [200] * 2 + [429] * 3
+
+
 def test_failures_come_at_their_rate_and_the_same_for_a_seed(clock: Clock) -> None:
     """A share of the calls fails with 500; the same seed fails the same calls, another seed fails others."""
 

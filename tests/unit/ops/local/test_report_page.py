@@ -1,14 +1,15 @@
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
 import pytest
 
 from ops.local import charts, report_page
-from ops.local.demo_settings import DemoSettings
+from ops.local.demo_scenarios import SCENARIOS
 from ops.local.mparticle import Invocation, Outcome, Parcel
 from ops.local.partner_api import Ledger
-from ops.local.report import QueueSample, Side
+from ops.local.report import Letter, Remains, Sample, Side
 
 VOID = {"meta"}
 
@@ -46,11 +47,18 @@ def side(*, throttled: int = 0, lost: bool = False) -> Side:
         if outcome is Outcome.ACCEPTED and not (lost and number == 19):
             ledger.arrivals[f"{number}"] = [number / 2 + 1]
             ledger.accepted_s.append(number / 2 + 1)
-    return Side(0.0, invocations, ledger, [QueueSample(1.0, 5, 2, 1.0)])
+    return Side(0.0, invocations, ledger, [Sample(1.0, 5, 2, 1.0)])
 
 
 def page(direct: Side, spillway: Side, notes: tuple[str, ...] = ()) -> str:
-    return report_page.render(direct, spillway, settings=DemoSettings().as_json(), notes=notes)
+    return rendered("spike", {"direct": direct, "Spillway": spillway}, notes)
+
+
+def rendered(name: str, sides: dict[str, Side], notes: tuple[str, ...] = ()) -> str:
+    scenario = SCENARIOS[name]
+    settings = scenario.settings()
+    shown = settings.as_json(scenario.shows)
+    return report_page.render(scenario, sides, settings=settings, shown=shown, notes=notes)
 
 
 def parsed(text: str) -> Tags:
@@ -76,7 +84,7 @@ def test_the_page_is_well_formed() -> None:
 
 def test_the_page_says_when_something_was_lost() -> None:
     """The verdict on top is the one of the exit status."""
-    assert "nothing throttled, nothing lost" in page(side(throttled=8), side())
+    assert "nothing throttled, nothing lost, nothing given up" in page(side(throttled=8), side())
     spoiled = page(side(throttled=8), side(lost=True))
     assert "Spillway lost 1 of 20 accepted events" in spoiled
     assert "nothing lost" not in spoiled
@@ -100,6 +108,40 @@ def test_both_invocation_plots_have_the_same_scale() -> None:
     ticks = [re.findall(r'text-anchor="end">([\d.,]+)<', plot) for plot in plots]
     assert len(plots) == 2
     assert ticks[0] == ticks[1]
+
+
+@pytest.mark.parametrize("name", [name for name, scenario in SCENARIOS.items() if not scenario.compares])
+@pytest.mark.parametrize("accepted", [20, 0])
+def test_every_scenario_has_a_page_of_its_own(name: str, accepted: int) -> None:
+    """Each is well formed and needs nothing but itself, also when nothing was accepted or nobody learnt a limit."""
+    scenario = SCENARIOS[name]
+    plan = scenario.plan(scenario.settings(requests=40))
+    run = side(throttled=20 - accepted)
+    samples = [Sample(1.0, 5, 2, 1.0, parked=3, limit_per_s=20.0, breaker_open=True), Sample(2.0, 0, 0, 0.0)]
+    remains = Remains([Letter("rejected", "HTTP 400 <b>", ("1",))], frozenset({"2"}))
+    run = replace(run, samples=samples, remains=remains, expected=plan.expected(scenario.names))
+    text = rendered(name, {"Spillway": run})
+    tags = parsed(text)
+    assert (tags.open, tags.links) == ([], [])
+    assert "$" not in tags.text
+    assert "{" not in tags.text.partition("</style>")[0].partition("Spillway · ")[2]
+    assert "HTTP 400 &lt;b&gt;" in text
+    assert "breaker open" in text
+    assert ("the partner is down" in text) is (name == "outage")
+
+
+def test_what_held_stands_as_a_bar_from_its_beginning_to_its_end() -> None:
+    """Neighbouring seconds are one bar; what never held has neither a bar nor a legend."""
+    svg = charts.lines(
+        [charts.Series("a", "spillway", range(6), [1] * 6)],
+        title="t", x_label="x", y_label="y",
+        strips=[
+            charts.Strip("held", "down", [False, True, True, False, True, False]),
+            charts.Strip("never", "throttled", [False] * 6),
+        ],
+    )  # fmt: skip
+    assert re.findall(r"<title>held: (\d) s to (\d) s", svg) == [("1", "3"), ("4", "5")]
+    assert "never" not in svg
 
 
 @pytest.mark.parametrize(
