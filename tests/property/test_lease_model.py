@@ -170,6 +170,8 @@ class Leases(RuleBasedStateMachine):
             assert others == [], "one probe at a time"
             worker.probe_until_ms = self.now_ms + PROBE_LEASE_MS
             return
+        if permit.share:
+            return  # after a silence nothing is leased: everybody keeps to its share
         if permit.tokens is None:
             assert permit.wait_until_ms is not None, "where a rate is declared there is none to be had without tokens"
             return
