@@ -281,6 +281,7 @@ def _smoothed(latency_ms: float, tally: Tally) -> float:
 
 def _stepped(flow: Flow, bounds: Bounds, now_ms: int) -> Flow:
     limit = flow.limit
-    if limit.since_ms == 0 and (bounds.highest is not None or limit.delivered or limit.pushed_back):
+    declared = limit.per_second is None and bounds.highest is not None  # also when a report came before any lease
+    if declared or (limit.since_ms == 0 and (limit.delivered or limit.pushed_back)):
         limit = replace(adaptive.start(bounds, now_ms), delivered=limit.delivered, pushed_back=limit.pushed_back)
     return replace(flow, limit=adaptive.step(limit, bounds, now_ms=now_ms))
