@@ -296,7 +296,7 @@ def _partner(page: _Page) -> str:
     series = [
         page.series("taken", "spillway", SPILLWAY, "delivered"),
         page.series("refused (429)", "throttled", SPILLWAY, "refused"),
-        page.series("failed (5xx)", "failed", SPILLWAY, "errors"),
+        page.series("failed (5xx)", "errors", SPILLWAY, "errors"),
     ]
     return charts.lines(
         [one for one in series if any(one.y)],
