@@ -248,8 +248,8 @@ SCENARIOS = {
             names={HEALTHY: "healthy", FLOODING: "flooding", UNAUTHORIZED: "locked out"},
             settle_s=60.0,
             notes=(
-                "The embedded AWS takes message groups and does nothing with them, so that the healthy customer's messages"
-                " stand in the queue behind the flood. On AWS, SQS's fair queues let them pass.",
+                "The embedded AWS takes message groups and does nothing with them, so that the healthy customer's"
+                " messages stand in the queue behind the flood. On AWS, SQS's fair queues let them pass.",
                 "The customer with wrong credentials is suspended: one of its messages probes every three minutes, the"
                 " others wait in the parking queue until its credentials work. The demo ends before that.",
             ),
