@@ -70,7 +70,10 @@ class Flow:
 
     def to_item(self) -> dict[str, Any]:
         """As JSON values; `from_item` reads them back."""
-        return {**asdict(self), "granted": {str(window): count for window, count in self.granted.items()}}
+        return {
+            **asdict(replace(self, granted={})),
+            "granted": {str(window): count for window, count in self.granted.items()},
+        }
 
     @classmethod
     def from_item(cls, item: Mapping[str, Any]) -> Self:
