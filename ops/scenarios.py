@@ -7,6 +7,7 @@
 """
 
 import json
+import multiprocessing
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -66,7 +67,7 @@ def _examined(chosen: Sequence[Scenario], seeds: Sequence[int]) -> Iterable[Verd
     if len(work) == 1:
         yield examine(*work[0])
         return
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=multiprocessing.get_context("spawn")) as pool:
         yield from pool.map(examine, *zip(*work, strict=True))
 
 

@@ -1,7 +1,12 @@
 """Every scenario keeps its bands: nothing lost, no false dead letter, no call in a cool-down, nobody over-admitted."""
 
+import multiprocessing
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+
 import pytest
 
+from ops.simulation.judge import Verdict
 from ops.simulation.scenario import Scenario, load_all
 from ops.simulation.suite import examine
 
@@ -11,20 +16,37 @@ SHARE = {"in-flight-outage": 0.1, "in-flight-suspended": 0.1}
 STRIDE = 20
 """Of the steps at which a worker can die, each so many-th: `make scenarios` takes each."""
 
+SCENARIOS = load_all()
 
-@pytest.mark.parametrize("scenario", load_all(), ids=lambda scenario: scenario.name)
-def test_scenario_keeps_its_bands(scenario: Scenario) -> None:
-    """What goes wrong in the scenario's file ends within what the file accepts."""
+
+@pytest.fixture(scope="module")
+def verdicts(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[Verdict]]]:
+    """The scenarios that were asked for, run side by side on two cores."""
+    asked = {
+        item.callspec.params["scenario"].name
+        for item in request.session.items
+        if hasattr(item, "callspec") and "scenario" in item.callspec.params
+    }
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+        yield {one.name: pool.submit(_examined, one) for one in SCENARIOS if one.name in asked}
+
+
+def _examined(scenario: Scenario) -> Verdict:
     scaled = scenario.at_share(SHARE[scenario.name]) if scenario.name in SHARE else scenario
-    verdict = examine(scaled, SEED, stride=STRIDE)
+    return examine(scaled, SEED, stride=STRIDE)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_scenario_keeps_its_bands(scenario: Scenario, verdicts: dict[str, Future[Verdict]]) -> None:
+    """What goes wrong in the scenario's file ends within what the file accepts."""
+    verdict = verdicts[scenario.name].result()
     assert verdict.broken == []
     assert verdict.events > 100
 
 
-def test_scenarios_of_the_issue_are_all_there() -> None:
-    """Each kind of trouble that can be simulated is in some scenario, and each scenario says what it is."""
-    scenarios = load_all()
-    kinds = {one.kind for scenario in scenarios for one in scenario.trouble}
+def test_every_kind_of_trouble_is_in_some_scenario() -> None:
+    """What the simulation can do wrong it does somewhere, and each scenario says what it is."""
+    kinds = {one.kind for scenario in SCENARIOS for one in scenario.trouble}
     assert kinds >= {
         "down",
         "refusing",
@@ -34,10 +56,16 @@ def test_scenarios_of_the_issue_are_all_there() -> None:
         "unauthorized",
         "state_down",
         "state_throttled",
+        "state_loses_answers",
         "settle_fails",
+        "settle_fails_singly",
+        "settle_loses_answers",
+        "intake_fails",
+        "intake_loses_answers",
         "dies",
         "twice",
     }
-    assert all(scenario.title for scenario in scenarios)
-    assert any(scenario.dies_at_each_step for scenario in scenarios)
-    assert any(scenario.fleet.skew_s for scenario in scenarios)
+    assert all(scenario.title for scenario in SCENARIOS)
+    assert any(scenario.dies_at_each_step for scenario in SCENARIOS)
+    assert any(scenario.fleet.skew_s for scenario in SCENARIOS)
+    assert any(scenario.fleet.fifo for scenario in SCENARIOS)
