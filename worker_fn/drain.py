@@ -91,6 +91,8 @@ class Job:
     progress: Progress = progresses.NONE
     place: Place = Place.SEND
     malformed: int = 0
+    struck_out: bool = False
+    """A delivery used up its strikes: those behind it begin with none."""
 
     @property
     def was_seen_before(self) -> bool:
@@ -285,13 +287,13 @@ async def conclude(job: Job, worker: Worker) -> Settled:
         return Settled(
             job.record, Waiting(worker.suspensions.probe_wait_s(job.message.account_id), "suspended"), attributes
         )
+    strike_out(job, worker)
     progress = _after(job, worker)
     story = Story(
         kind=job.message.type,
         received_at_ms=job.message.received_at_ms,
         now_ms=worker.now_ms(),
         attempts=progress.attempts,
-        strikes=progress.strikes,
         total=job.total,
         receives=int(job.record["attributes"]["ApproximateReceiveCount"]),
         refused=job.progress.refused,
@@ -302,13 +304,29 @@ async def conclude(job: Job, worker: Worker) -> Settled:
     return Settled(job.record, end, attributes)
 
 
+def strike_out(job: Job, worker: Worker) -> None:
+    """Refuse the delivery on which the partner failed too often while it took others: what is behind it goes on."""
+    for item in job.items:
+        outcome = item.outcome
+        if outcome is None or outcome.verdict is not Verdict.RETRY or not item.attempts:
+            continue
+        strikes = job.progress.strikes + (item.attempts if _is_healthy(job, worker) else 0)
+        if strikes >= worker.budgets.max_strikes:
+            error = f"{outcome.error} {strikes} times, while other calls succeed"
+            item.outcome = replace(outcome, verdict=Verdict.REJECTED, error=error)
+            job.struck_out = True
+
+
+def _is_healthy(job: Job, worker: Worker) -> bool:
+    """Whether others arrive, and others of this account: then what fails is this message."""
+    served = worker.gates.is_served(job.message.account_id)
+    return served and flows.is_healthy(worker.gates.partner.flow, now_ms=worker.now_ms())
+
+
 def _after(job: Job, worker: Worker) -> Progress:
     """The job's progress with what this invocation added."""
     done, refused, attempts, strikes = [], {}, 0, 0
-    # Others arrive, and others of this account: then what fails is this message.
-    account_id = job.message.account_id
-    served = worker.gates.is_served(account_id)
-    healthy = served and flows.is_healthy(worker.gates.partner.flow, now_ms=worker.now_ms())
+    healthy = _is_healthy(job, worker)
     for item in job.items:
         attempts += item.attempts
         if item.outcome is None:
@@ -319,7 +337,8 @@ def _after(job: Job, worker: Worker) -> Progress:
             strikes += item.attempts if healthy else 0
         elif item.outcome.verdict is not Verdict.UNAUTHORIZED:  # which better credentials will mend
             refused[item.key] = item.outcome.error or ""
-    return job.progress.with_(done=done, refused=refused, attempts=attempts, strikes=strikes)
+    progress = job.progress.with_(done=done, refused=refused, attempts=attempts, strikes=strikes)
+    return replace(progress, strikes=0) if job.struck_out else progress
 
 
 async def _account(job: Job, end: End, worker: Worker) -> End:

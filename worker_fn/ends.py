@@ -113,8 +113,6 @@ class Story:
     now_ms: int
     attempts: int
     """Calls that the partner answered for this message, push-backs left out, over all receives."""
-    strikes: int
-    """Those of them that failed while the partner took other calls."""
     total: int
     receives: int = 1
     refused: Mapping[str, str] = field(default_factory=dict)
@@ -140,9 +138,6 @@ def end_of(outcomes: Sequence[Outcome | None], story: Story, budgets: Budgets, r
 def _waiting(waiting: Sequence[Outcome], story: Story, budgets: Budgets, rng: random.Random) -> End:
     called = [one for one in waiting if one.because is None]
     last = called[0] if called else waiting[0]
-    if called and story.strikes >= budgets.max_strikes:
-        error = f"{last.error} {story.strikes} times, while other calls succeed"
-        return DeadLetter(Reason.REJECTED, error, last.status, story.attempts)
     age_s = (story.now_ms - story.received_at_ms) / 1_000
     left_s = budgets.age_s(story.kind) - age_s
     if left_s <= 0:

@@ -470,3 +470,19 @@ def test_message_that_was_received_often_saves_its_receives(fleet: Any) -> None:
     fleet.clock.now_s += 60
     fleet.run(record(2, ["429 10"], receives=3))
     assert fleet.queue.hidden["h-2"] < 60
+
+
+def test_event_that_always_fails_takes_nothing_with_it(fleet: Any) -> None:
+    """What is behind an event that used up its strikes is delivered; the dead letter speaks of that event alone."""
+    names = ["200", "500", "200", "200"]
+    receives = 0
+    while not fleet.queue.dead:
+        receives += 1
+        fleet.clock.now_s += 60
+        fleet.run(record(100 + receives, ["200"]), record(1, names, receives=receives))
+        assert receives < 80
+    [(reason, error)] = fleet.letters()
+    assert reason == "rejected"
+    assert error.startswith("HTTP 500 50 times")
+    assert error.endswith("for 1 of 4 deliveries")
+    assert [event_id for event_id in fleet.api.ids if event_id in {"1.0", "1.2", "1.3"}] == ["1.0", "1.2", "1.3"]

@@ -11,13 +11,12 @@ OK = Outcome(Verdict.DELIVERED, 200)
 BUSY = Outcome(Verdict.RETRY, 503, "HTTP 503")
 
 
-def story(*, age_s: float = 0.0, kind: str = "event_processing_request", strikes: int = 0, attempts: int = 1) -> Story:
+def story(*, age_s: float = 0.0, kind: str = "event_processing_request", attempts: int = 1) -> Story:
     return Story(
         kind=kind,
         received_at_ms=NOW - int(age_s * 1_000),
         now_ms=NOW,
         attempts=attempts,
-        strikes=strikes,
         total=3,
     )
 
@@ -68,16 +67,8 @@ def test_age_ends_waiting(kind: str, days: int) -> None:
 
 @pytest.mark.parametrize("because", list(Because))
 def test_waiting_without_a_call_is_bounded_by_age_alone(because: Because) -> None:
-    """However many strikes a message has, it is not dead-lettered by a wait in which nobody was called."""
-    assert isinstance(end(held(because, 60), strikes=10_000, attempts=10_000), Waiting)
-
-
-def test_strikes_end_a_message_that_alone_fails() -> None:
-    """A message that failed again and again while others arrived is rejected."""
-    letter = end(BUSY, strikes=50)
-    assert isinstance(letter, DeadLetter)
-    assert letter.reason is Reason.REJECTED
-    assert isinstance(end(BUSY, strikes=49, attempts=500), Waiting)
+    """However many attempts a message has behind it, it is not dead-lettered by a wait in which nobody was called."""
+    assert isinstance(end(held(because, 60), attempts=10_000), Waiting)
 
 
 def test_cool_down_is_waited_out_and_jitter_only_adds() -> None:
