@@ -73,10 +73,12 @@ def _examined(chosen: Sequence[Scenario], seeds: Sequence[int]) -> Iterable[Verd
 
 def _show(verdicts: Sequence[Verdict]) -> None:
     table = Table("scenario", "seed", *COLUMNS, "bands")
+    table.columns[0].no_wrap = True
     for one in verdicts:
         broken = "; ".join(one.broken[:4])
         table.add_row(one.scenario, str(one.seed), *cells(one), f"[red]{broken}[/red]" if broken else "kept")
     console = Console()
+    console = console if console.is_terminal else Console(width=160)
     console.print(table)
     console.print(f"{sum(1 for one in verdicts if not one.broken)} of {len(verdicts)} within their bands; {REPORT}")
 
