@@ -36,6 +36,7 @@ class Worker:
     made: tuple[Flow, Any] | None = None
     tokens: Counter[int] = field(default_factory=Counter)
     probe_until_ms: int = 0
+    asked_ms: int = 0
 
     def make(self) -> None:
         """Apply the change to what was seen, through what the table would store."""
@@ -80,6 +81,7 @@ class Leases(RuleBasedStateMachine):
         worker = self.workers[index]
         if worker.change is None:
             now_ms = self.clock(worker)
+            worker.asked_ms = now_ms
             ask = Ask(now_ms=now_ms, until_ms=now_ms + ahead_ms, wanted=wanted, most_a_window=most)
             worker.change = lambda flow: flows.lease(flow, ask, self.bounds)
             worker.make()
@@ -154,6 +156,20 @@ class Leases(RuleBasedStateMachine):
         """Lose everything: tokens, a probe, what was about to be written."""
         self.workers[index] = Worker(skew_ms=self.workers[index].skew_ms)
 
+    @rule(index=workers)
+    def ask_at_once(self, index: int) -> None:
+        """Look, ask and write with nobody in between."""
+        self.look(index)
+        self.ask(index, wanted=5, ahead_ms=3_000, most=5)
+        self.write(index)
+
+    @rule()
+    def fall(self) -> None:
+        """The partner falls over: the breaker opens, and its first pause passes."""
+        told = Tally(faults=40)
+        self.rev, self.flow = self.rev + 1, flows.report(self.flow, told, self.bounds, now_ms=self.now_ms)
+        self.now_ms += 8_000
+
     @rule(passed_ms=st.one_of(st.integers(1, 900), st.integers(900, 40_000)))
     def wait(self, passed_ms: int) -> None:
         self.now_ms += passed_ms
@@ -162,13 +178,14 @@ class Leases(RuleBasedStateMachine):
 
     def permitted(self, worker: Worker, before: Flow, permit: Permit) -> None:
         """A lease was written: what it gave must have been free, and nothing else may forbid it."""
+        if permit.probe or permit.tokens:
+            assert before.cool_until_ms <= worker.asked_ms, "a cool-down binds every lease, a probe's as well"
         if permit.probe:
             assert before.breaker.is_open
-            assert before.cool_until_ms <= self.flow.breaker.probe_until_ms - PROBE_LEASE_MS, "a cool-down binds probes"
             slack_ms = 4_000  # the clocks' disagreement: the lease ran out by the clock of the one that takes it
             others = [one for one in self.workers if one is not worker and one.probe_until_ms - slack_ms > self.now_ms]
             assert others == [], "one probe at a time"
-            worker.probe_until_ms = self.now_ms + PROBE_LEASE_MS
+            worker.probe_until_ms = worker.asked_ms - worker.skew_ms + PROBE_LEASE_MS
             return
         if permit.share:
             return  # after a silence nothing is leased: everybody keeps to its share
