@@ -32,6 +32,8 @@ REASONS = {
     503: "Service Unavailable",
 }
 BACKLOG = 1024
+ACCEPT_TURNS = 10
+"""Turns of the event loop that asyncio takes at most from accepting a connection to telling the protocol of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,6 +355,8 @@ async def _run(api: PartnerApi, listener: socket.socket, stop: asyncio.Event) ->
     server = await loop.create_server(lambda: _Connection(api, connections), sock=listener, backlog=BACKLOG)
     await stop.wait()
     server.close()
+    for _ in range(ACCEPT_TURNS):  # a connection that was just accepted is not made yet
+        await asyncio.sleep(0)
     for connection in list(connections):
         if connection.transport is not None:
             connection.transport.abort()
