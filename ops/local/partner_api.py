@@ -33,7 +33,7 @@ REASONS = {
 }
 BACKLOG = 1024
 ACCEPT_TURNS = 10
-"""Turns of the event loop that asyncio takes at most from accepting a connection to telling the protocol of it."""
+"""Turns of the event loop from accepting a connection to telling the protocol, and from aborting one to closing it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,4 +360,6 @@ async def _run(api: PartnerApi, listener: socket.socket, stop: asyncio.Event) ->
     for connection in list(connections):
         if connection.transport is not None:
             connection.transport.abort()
+    for _ in range(ACCEPT_TURNS):  # an aborted connection is closed in a later turn, which wait_closed does not await
+        await asyncio.sleep(0)
     await server.wait_closed()

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -194,23 +195,38 @@ def test_work_that_was_done_counts_though_nobody_listens(served: Serve) -> None:
     assert api.ledger.delivered == 1
 
 
+def partner_threads() -> set[threading.Thread]:
+    """The partner APIs that run: another test's may, for the whole session."""
+    return {thread for thread in threading.enumerate() if thread.name == "partner-api"}
+
+
 def test_it_ends_with_connections_open() -> None:
     """On leaving, the port is closed, open connections are cut, and the thread is gone."""
-    with serve(PartnerApi(Behaviour(latency_ms=60_000))) as url:
+    before = partner_threads()
+    came = threading.Event()
+
+    class Watched(PartnerApi):
+        def judge(self, *call: Any) -> Any:
+            came.set()
+            return super().judge(*call)
+
+    with serve(Watched(Behaviour(latency_ms=60_000))) as url:
         address = urlsplit(url)
         client = socket.create_connection((address.hostname or "", address.port or 0), timeout=10)
         client.sendall(b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}")
+        assert came.wait(10)
     with client, suppress(ConnectionResetError):
         assert client.recv(10) == b""
-    assert not [thread for thread in threading.enumerate() if thread.name == "partner-api"]
+    assert partner_threads() == before
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((address.hostname or "", address.port or 0), timeout=10).close()
 
 
 def test_a_port_in_use_is_said_at_once() -> None:
     """The caller gets the OSError, and no thread is left."""
+    before = partner_threads()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(OSError, match="in use"), serve(PartnerApi(Behaviour()), port=port):
             pass
-    assert not [thread for thread in threading.enumerate() if thread.name == "partner-api"]
+    assert partner_threads() == before
