@@ -119,6 +119,7 @@ async def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Call
     for job in jobs:
         if any(one.verdict is Verdict.DELIVERED for one in _outcomes(job)):
             worker.gates.note_delivered(job.message.account_id)
+    await suspend_refused(jobs, worker)
     settled += await asyncio.gather(*(conclude(job, worker) for job in jobs))
     settled = await in_time(book(settled, worker), remaining_s() - worker.settle_reserve_s / 2, settled)
     report.calls = sum(item.attempts for job in jobs for item in job.items)
@@ -269,6 +270,19 @@ def courier_for(worker: Worker, remaining_s: Callable[[], float]) -> Courier:
     )
 
 
+async def suspend_refused(jobs: list[Job], worker: Worker) -> None:
+    """Suspend the accounts whose credentials were refused, before their messages' ends are decided.
+
+    The first message that was refused is the account's probe; all others have to find the suspension there.
+    """
+    for job in jobs:
+        account_id = job.message.account_id
+        status = next((one.status for one in _outcomes(job) if one.verdict is Verdict.UNAUTHORIZED), None)
+        if status is not None and account_id is not None and worker.suspensions.of(account_id) is None:
+            message_id = job.record["messageId"]
+            await worker.suspensions.suspend(account_id, status=status, message_id=message_id)
+
+
 async def conclude(job: Job, worker: Worker) -> Settled:
     """Decide a job's end, and see to what that means for its account and its progress."""
     attributes = {
@@ -350,11 +364,8 @@ async def _account(job: Job, end: End, worker: Worker) -> End:
     if isinstance(end, DeadLetter) and end.reason is Reason.TOO_OLD:
         return end
     if refused or any(one.because is Because.SUSPENDED for one in _outcomes(job)):
-        message_id = job.record["messageId"]
-        if refused and worker.suspensions.of(account_id) is None:
-            await worker.suspensions.suspend(account_id, status=refused[0].status or 401, message_id=message_id)
         suspension = worker.suspensions.of(account_id)
-        if suspension is not None and suspension.probe_id != message_id:
+        if suspension is not None and suspension.probe_id != job.record["messageId"]:
             return Parked()
         return Waiting(worker.suspensions.probe_wait_s(account_id), "suspended")
     accepted = any(one.verdict is Verdict.DELIVERED for one in _outcomes(job))

@@ -486,3 +486,17 @@ def test_event_that_always_fails_takes_nothing_with_it(fleet: Any) -> None:
     assert error.startswith("HTTP 500 50 times")
     assert error.endswith("for 1 of 4 deliveries")
     assert [event_id for event_id in fleet.api.ids if event_id in {"1.0", "1.2", "1.3"}] == ["1.0", "1.2", "1.3"]
+
+
+def test_slow_suspension_leaves_one_probe_all_the_same(fleet: Any) -> None:
+    """However long the state table takes to note it, one message stays as the probe and the rest is parked."""
+    swap = fleet.state.swap
+
+    async def slowly(*arguments: Any, **named: Any) -> Any:
+        for _ in range(20):
+            await asyncio.sleep(0)
+        return await swap(*arguments, **named)
+
+    fleet.state.swap = slowly
+    report = fleet.run(*(record(n, ["401"]) for n in range(12)))
+    assert (len(report.failures), len(fleet.queue.parked)) == (1, 11)
