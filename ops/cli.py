@@ -1,14 +1,8 @@
-"""The command `spillway`: one verb a task. A verb's module is imported when the verb runs, so that help is quick."""
-
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Annotated
+"""The command `spillway`: one verb a task, each declared in ops/commands."""
 
 import typer
 
-from shared.errors import SpillwayError
+from ops.commands import COMMANDS
 
 app = typer.Typer(
     help="Tools around Spillway: mParticle -> ingest -> SQS -> worker -> partner.",
@@ -18,76 +12,16 @@ app = typer.Typer(
 )
 
 
-# Typer reads these at import. What an option is when it is not given, the scenario says: ops/local/demo_scenarios.py.
-Requests = Annotated[int | None, typer.Option(envvar="REQUESTS", help="Requests that mParticle sends.")]
-Limit = Annotated[int | None, typer.Option(envvar="LIMIT", help="Executions that may run at once, for each design.")]
-Events = Annotated[int | None, typer.Option(envvar="EVENTS", help="Events in a request; each is one call.")]
-LatencyMs = Annotated[int | None, typer.Option(envvar="PARTNER_LATENCY_MS", help="The partner's time for a call, ms.")]
-Rate = Annotated[float | None, typer.Option(envvar="PARTNER_RATE", help="Calls a second above which it answers 429.")]
-FailureRate = Annotated[float | None, typer.Option(envvar="PARTNER_FAILURE_RATE", help="Share of calls it fails.")]
-OutageS = Annotated[float | None, typer.Option(envvar="OUTAGE_S", help="How long it is down, in the outage.")]
-Seed = Annotated[int | None, typer.Option(envvar="SEED", help="The same seed, the same requests.")]
-ScenarioName = Annotated[
-    str, typer.Option("--scenario", envvar="SCENARIO", help="spike, outage, throttle, poison or noisy.")
-]
-Folder = Annotated[Path, typer.Option(help="Where the report goes.")]
-
-
 @app.callback()
 def spillway() -> None:
     """Tools around Spillway: mParticle -> ingest -> SQS -> worker -> partner."""
 
 
-@app.command()
-def demo(  # noqa: PLR0917 - each is an option of the command line
-    requests: Requests = None,
-    limit: Limit = None,
-    events: Events = None,
-    partner_latency_ms: LatencyMs = None,
-    partner_rate: Rate = None,
-    partner_failure_rate: FailureRate = None,
-    outage_s: OutageS = None,
-    seed: Seed = None,
-    scenario: ScenarioName = "spike",
-    folder: Folder = Path("build/demo"),
-) -> None:
-    """Send requests through Spillway on an embedded AWS, while nothing, or something, goes wrong at the partner."""
-    from ops import demo as verb  # noqa: PLC0415 - see the module's docstring
-    from ops.local.demo_scenarios import scenario_named  # noqa: PLC0415
-
-    with one_line_errors():
-        chosen = scenario_named(scenario)
-        settings = chosen.settings(
-            requests=requests,
-            limit=limit,
-            events=events,
-            partner_latency_ms=partner_latency_ms,
-            partner_rate=partner_rate,
-            partner_failure_rate=partner_failure_rate,
-            outage_s=outage_s,
-            seed=seed,
-        )
-        code = verb.run(chosen, settings, folder)
-    raise typer.Exit(code)
-
-
-@app.command()
-def registration() -> None:
-    """Print what mParticle is told about the partner that PARTNER names."""
-    from ops import registration as verb  # noqa: PLC0415 - see the module's docstring
-
-    with one_line_errors():
-        typer.echo(verb.as_json(os.environ))
-
-
-@contextmanager
-def one_line_errors() -> Iterator[None]:
-    """Say what to change in one line and end with status 2, instead of a traceback."""
-    try:
-        yield
-    except SpillwayError as error:
-        typer.echo(f"spillway: {error}", err=True)
-        raise typer.Exit(2) from None
+for command in COMMANDS:
+    if isinstance(command, typer.Typer):
+        app.add_typer(command)
+    else:
+        app.command()(command)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,58 @@
+"""What a check found: one form for every verb that checks something, for people and for tools.
+
+{"passed": false, "findings": [{"id": "alias.missing", "severity": "error", "message": "...", "mend": "..."}]}
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+
+class Severity(StrEnum):
+    ERROR = "error"
+    """The check has not passed."""
+    WARNING = "warning"
+    """Worth a look; the check passes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong. `id` is stable, so that a tool can key on it; `mend` says what to do, as a command where
+    there is one. Neither `message` nor `mend` may hold a secret or anything of a user's data.
+    """
+
+    id: str
+    message: str
+    mend: str
+    severity: Severity = Severity.ERROR
+
+
+def passed(findings: Sequence[Finding]) -> bool:
+    """Whether nothing found is an error."""
+    return all(one.severity is not Severity.ERROR for one in findings)
+
+
+def exit_status(findings: Sequence[Finding]) -> int:
+    """0 if the check passed, 1 if not; 2 is for a check that could not be made."""
+    return 0 if passed(findings) else 1
+
+
+def as_json(findings: Sequence[Finding]) -> str:
+    """Return the document that `--json` prints, indented."""
+    document = {"passed": passed(findings), "findings": [asdict(one) for one in findings]}
+    return json.dumps(document, indent=2, ensure_ascii=False)
+
+
+def show(findings: Sequence[Finding], console: Console, *, good: str) -> None:
+    """Print the findings, errors first, or `good` if there are none."""
+    for one in sorted(findings, key=lambda finding: finding.severity is not Severity.ERROR):
+        mark = Text("✗ ", style="red") if one.severity is Severity.ERROR else Text("! ", style="yellow")
+        console.print(Text.assemble(mark, one.message, (f"  [{one.id}]", "dim")))
+        console.print(Padding(Text(one.mend), (0, 0, 0, 2)), highlight=False)
+    if not findings:
+        console.print(Text.assemble(("✓ ", "green"), good))

@@ -1,0 +1,65 @@
+"""A deployed stack, as the verbs find it: by stage, with the outputs that infra/outputs.yml names.
+
+AWS is reached as boto3 reaches it: AWS_PROFILE, AWS_REGION and so on, and AWS_ENDPOINT_URL for an embedded AWS.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from shared.errors import InvalidSettings, SpillwayError
+
+SERVICE = "spillway"
+"""The service's name in serverless.yml; a stack is called after it and its stage."""
+
+CONFIG = Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 3})
+
+
+class StackUnavailable(SpillwayError):
+    """There is no such stack, or AWS cannot be asked for it; the text says what to run or to set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """`outputs` are the stack's, by their keys: QueueUrl, StateTableName, IngestAliasArn and so on."""
+
+    stage: str
+    region: str
+    outputs: Mapping[str, str]
+    session: Any = field(repr=False)
+
+    def client(self, service: str, **config: Any) -> Any:
+        """Return a boto3 client for the stack's account and region."""
+        return self.session.client(service, config=CONFIG.merge(Config(**config)))
+
+    def output(self, key: str) -> str:
+        """Return one output. Raises StackUnavailable if the stack was deployed by a version that had none."""
+        if key not in self.outputs:
+            raise StackUnavailable(f"the stack {SERVICE}-{self.stage} has no output {key}: deploy it again")
+        return self.outputs[key]
+
+
+def find_stack(stage: str, session: Any = None) -> Stack:
+    """Find the stack of a stage. Raises StackUnavailable."""
+    name = f"{SERVICE}-{stage}"
+    try:
+        session = session or boto3.session.Session()
+        if not session.region_name:
+            raise InvalidSettings("AWS_REGION is not set, nor does the profile name a region: set AWS_REGION")
+        answer = session.client("cloudformation", config=CONFIG).describe_stacks(StackName=name)
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ValidationError":
+            raise StackUnavailable(
+                f"there is no stack {name} here: make deploy STAGE={stage}, or choose another --stage"
+            ) from None
+        raise StackUnavailable(
+            f"AWS refuses to describe the stack {name} ({error.response['Error']['Code']})"
+        ) from None
+    except BotoCoreError as error:
+        raise StackUnavailable(f"AWS cannot be asked for the stack {name} ({type(error).__name__}: {error})") from None
+    outputs = {one["OutputKey"]: one["OutputValue"] for one in answer["Stacks"][0].get("Outputs", [])}
+    return Stack(stage, session.region_name, outputs, session)

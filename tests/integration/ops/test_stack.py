@@ -1,0 +1,89 @@
+import boto3
+import pytest
+from botocore.stub import Stubber
+
+from ops.stack import Stack, StackUnavailable, find_stack
+from shared.errors import InvalidSettings
+
+QUEUE_URL = "https://sqs.eu-central-1.amazonaws.com/123456789012/q"
+FOUND = {
+    "Stacks": [
+        {
+            "StackName": "spillway-dev",
+            "CreationTime": "2026-11-01T00:00:00Z",
+            "StackStatus": "UPDATE_COMPLETE",
+            "Outputs": [{"OutputKey": "QueueUrl", "OutputValue": QUEUE_URL}],
+        }
+    ]
+}
+
+
+class StubbedSession:
+    """A session whose CloudFormation answers as the stub says."""
+
+    region_name = "eu-central-1"
+
+    def __init__(self) -> None:
+        self._cloudformation = boto3.client(
+            "cloudformation",
+            region_name=self.region_name,
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )
+        self.stub = Stubber(self._cloudformation)
+        self.stub.activate()
+
+    def client(self, service: str, **config: object) -> object:
+        assert service == "cloudformation"
+        return self._cloudformation
+
+
+@pytest.fixture
+def session() -> StubbedSession:
+    return StubbedSession()
+
+
+def found(session: StubbedSession) -> Stack:
+    session.stub.add_response("describe_stacks", FOUND, {"StackName": "spillway-dev"})
+    return find_stack("dev", session)
+
+
+def test_a_stack_is_found_by_its_stage(session: StubbedSession) -> None:
+    """Its outputs and its region."""
+    stack = found(session)
+    assert stack.region == "eu-central-1"
+    assert stack.output("QueueUrl") == QUEUE_URL
+
+
+def test_an_output_that_is_missing_asks_for_a_deploy(session: StubbedSession) -> None:
+    """A stack of an older version does not have every output."""
+    with pytest.raises(StackUnavailable, match="no output StateTableName: deploy it again"):
+        found(session).output("StateTableName")
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [("ValidationError", "make deploy STAGE=production"), ("AccessDenied", r"refuses .* \(AccessDenied\)")],
+)
+def test_no_stack_says_what_to_run(session: StubbedSession, code: str, said: str) -> None:
+    """The command that makes it is in the text; so is what AWS said."""
+    session.stub.add_client_error("describe_stacks", service_error_code=code)
+    with pytest.raises(StackUnavailable, match=said):
+        find_stack("production", session)
+
+
+def test_an_aws_out_of_reach_is_said_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No traceback of a library: one sentence."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    session = boto3.session.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name="eu-central-1")
+    with pytest.raises(StackUnavailable, match="cannot be asked for the stack spillway-dev"):
+        find_stack("dev", session)
+
+
+def test_a_region_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without one nothing is asked."""
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+    with pytest.raises(InvalidSettings, match="AWS_REGION"):
+        find_stack("dev")
