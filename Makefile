@@ -30,6 +30,8 @@ PIP_INSTALL := -m pip --disable-pip-version-check install --quiet
 
 # `make ... STAGE=production`: which stage of serverless.yml's `params`; without it, development.
 STAGE ?= dev
+# Which zips are deployed: aws, or local after `source build/local/env`.
+PKG_TARGET ?= aws
 # Passed on to pytest (`make test ARGS="tests/unit -x"`) and to serverless (`make deploy ARGS=--verbose`).
 ARGS ?=
 
@@ -42,6 +44,10 @@ help: ## Show this list
 .PHONY: demo
 demo: .venv .venv-aws node_modules build-local ## A spike, direct against Spillway, on an embedded AWS (REQUESTS=2000 LIMIT=50 ...)
 	@$(PY) -m ops.cli demo $(ARGS)
+
+.PHONY: local
+local: .venv .venv-aws node_modules build-local ## An AWS and a partner on this machine until Ctrl-C (ARGS=--no-deploy: deploy yourself)
+	@$(PY) -m ops.cli local $(ARGS)
 
 .PHONY: test
 test: .venv .venv-aws node_modules build-aws build-local ## Every test: unit, property, integration, end to end (ARGS="-k name")
@@ -63,12 +69,12 @@ build: .venv ## The zips of both functions, for AWS and for the embedded AWS
 	@$(PY) -m infra.build aws local
 
 .PHONY: deploy
-deploy: node_modules build-aws ## Deploy to AWS (STAGE=production, ALIAS_MODE=hold to leave the live version)
-	@PKG_TARGET=aws $(SERVERLESS) deploy --stage "$(STAGE)" $(ARGS)
+deploy: node_modules build-$(PKG_TARGET) ## Deploy to AWS (STAGE=production, ALIAS_MODE=hold to leave the live version)
+	@PKG_TARGET=$(PKG_TARGET) $(SERVERLESS) deploy --stage "$(STAGE)" $(ARGS)
 
 .PHONY: promote
 promote: node_modules ## Make the newest version live, or an earlier one (STAGE=production TO=12)
-	@PKG_TARGET=aws $(SERVERLESS) promote --stage "$(STAGE)" $(if $(TO),--to "$(TO)") $(ARGS)
+	@PKG_TARGET=$(PKG_TARGET) $(SERVERLESS) promote --stage "$(STAGE)" $(if $(TO),--to "$(TO)") $(ARGS)
 
 .PHONY: bench
 bench: ## Measurements against named peers and limits (comes with a later release)

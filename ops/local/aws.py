@@ -57,12 +57,15 @@ class LocalAws:
     region: str = REGION
 
     def env(self, account_id: str | None = None) -> dict[str, str]:
-        """Return a whole environment for a client process: ours, with this AWS in place of any other.
+        """Return a whole environment for a client process: ours, with this AWS in place of any other."""
+        return {**without_aws(os.environ), **self.client_settings(account_id)}
+
+    def client_settings(self, account_id: str | None = None) -> dict[str, str]:
+        """Return the variables that make a client process use this AWS as an account.
 
         MiniStack takes an access key of 12 digits for the account that calls.
         """
         return {
-            **without_aws(os.environ),
             "AWS_ENDPOINT_URL": self.endpoint_url,
             "AWS_ACCESS_KEY_ID": account_id or self.account_id,
             "AWS_SECRET_ACCESS_KEY": "local",

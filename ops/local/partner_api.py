@@ -68,6 +68,19 @@ class Verdict(NamedTuple):
     retry_after_s: int | None = None
 
 
+class Exchange(NamedTuple):
+    """One call as it came over the wire, with its answer: for who watches."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    """By their names in lower case."""
+    body_bytes: int
+    content: Mapping[str, Any] | None
+    """The body, if it is a JSON object."""
+    verdict: Verdict
+
+
 class Call(NamedTuple):
     """One call: when its last byte had come in, and how and when it was answered. Times are the partner's."""
 
@@ -137,8 +150,16 @@ class _Allowance:
 class PartnerApi:
     """Decides the answer to each call and keeps the ledger. One instance serves one port."""
 
-    def __init__(self, behaviour: Behaviour, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        behaviour: Behaviour,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        watch: Callable[[Exchange], object] | None = None,
+    ) -> None:
+        """`watch` is shown each call as it is answered, in the thread that serves."""
         self.ledger = Ledger()
+        self.watch = watch
         self._clock = clock
         self._began_s = clock()
         self._behave(behaviour)
@@ -247,8 +268,9 @@ class _Connection(asyncio.Protocol):
         if head_end < 0:
             return
         headers: dict[str, str] = {}
-        for line in bytes(self._buffer[:head_end]).split(b"\r\n")[1:]:
-            name, _, value = line.decode("latin-1").partition(":")
+        asked, *lines = bytes(self._buffer[:head_end]).decode("latin-1").split("\r\n")
+        for line in lines:
+            name, _, value = line.partition(":")
             headers[name.strip().lower()] = value.strip()
         length = headers.get("content-length", "0")
         if not length.isascii() or not length.isdigit() or "transfer-encoding" in headers:
@@ -272,6 +294,10 @@ class _Connection(asyncio.Protocol):
 
         def finish() -> None:
             self._api.note(verdict, came_s, account_id)
+            if self._api.watch:
+                method, _, rest = asked.partition(" ")
+                target = rest.rpartition(" ")[0]
+                self._api.watch(Exchange(method, target, headers, len(body), content, verdict))
             self._finish(verdict, event_id, keep_alive)
 
         asyncio.get_running_loop().call_later(delay_s, finish)
