@@ -13,7 +13,7 @@ from typing import Any, Self
 from worker_fn import adaptive, breaker, rate
 from worker_fn.adaptive import Bounds, Limit
 from worker_fn.breaker import Breaker
-from worker_fn.rate import Tokens
+from worker_fn.rate import Book, Books, Tokens
 
 LONGEST_COOL_DOWN_S = 12 * 3_600.0
 """As long as a message may be hidden. What asks for more is obeyed up to here."""
@@ -53,7 +53,8 @@ class Because(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Flow:
     limit: Limit = field(default_factory=Limit)
-    granted: Tokens = field(default_factory=dict)
+    books: Books = field(default_factory=dict)
+    """What of each second has been given to somebody."""
     breaker: Breaker = field(default_factory=Breaker)
     cool_until_ms: int = 0
     cool_from_ms: int = 0
@@ -71,8 +72,8 @@ class Flow:
     def to_item(self) -> dict[str, Any]:
         """As JSON values; `from_item` reads them back."""
         return {
-            **asdict(replace(self, granted={})),
-            "granted": {str(window): count for window, count in self.granted.items()},
+            **asdict(replace(self, books={})),
+            "books": {str(window): book.to_item() for window, book in self.books.items()},
         }
 
     @classmethod
@@ -83,7 +84,7 @@ class Flow:
         read = _known(cls, item)
         read["limit"] = Limit(**_known(Limit, item.get("limit", {})))
         read["breaker"] = Breaker(**_known(Breaker, item.get("breaker", {})))
-        read["granted"] = {int(window): count for window, count in item.get("granted", {}).items()}
+        read["books"] = {int(window): Book.from_item(book) for window, book in item.get("books", {}).items()}
         return cls(**read)
 
 
@@ -95,8 +96,6 @@ class Ask:
     until_ms: int
     wanted: int
     most_a_window: int
-    cautious: bool = False
-    """Nobody keeps common books: round nothing up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +103,8 @@ class Permit:
     """What it got. `tokens` None: no rate is known, call freely. `wait_until_ms`: nothing now, ask again then."""
 
     tokens: Tokens | None = None
+    limit: float = 0.0
+    """The limit that they were leased under, in calls a second."""
     probe: bool = False
     wait_until_ms: int | None = None
     because: Because | None = None
@@ -130,8 +131,8 @@ class Tally:
 
     def __add__(self, other: "Tally") -> "Tally":
         unused = dict(self.unused)
-        for window, count in other.unused.items():
-            unused[window] = unused.get(window, 0) + count
+        for window, numbers in other.unused.items():
+            unused[window] = (*unused.get(window, ()), *numbers)
         return Tally(
             self.delivered + other.delivered,
             self.refused + other.refused,
@@ -159,7 +160,7 @@ def lease(flow: Flow, ask: Ask, bounds: Bounds) -> tuple[Flow, Permit]:
     if blocked is not None:
         if blocked.because is Because.BREAKER and breaker.probe_is_due(flow.breaker, now_ms=ask.now_ms):
             leased = replace(flow, breaker=breaker.lease_probe(flow.breaker, now_ms=ask.now_ms))
-            return leased, Permit(tokens={ask.now_ms // rate.WINDOW_MS: 1}, probe=True)
+            return leased, Permit(probe=True)
         return flow, blocked
     limit = flow.limit.per_second
     if limit is None:
@@ -169,19 +170,18 @@ def lease(flow: Flow, ask: Ask, bounds: Bounds) -> tuple[Flow, Permit]:
     if flow.share_until_ms > ask.now_ms:
         return flow, Permit(share=True)
     books, tokens = rate.lease(
-        flow.granted,
+        flow.books,
         limit=limit,
         now_ms=ask.now_ms,
         until_ms=ask.until_ms,
         wanted=ask.wanted,
         most_a_window=ask.most_a_window,
-        cautious=ask.cautious,
     )
-    full = any(rate.free(books, window, limit, ask.now_ms) == 0 for window in list(tokens)[:2])
+    full = any(rate.free(books, window, limit=limit, now_ms=ask.now_ms) == 0 for window in list(tokens)[:2])
     reached = flow.limit.reached or full or _falls_short(tokens, ask)
-    flow = replace(flow, granted=books, limit=replace(flow.limit, reached=reached))
+    flow = replace(flow, books=books, limit=replace(flow.limit, reached=reached))
     if tokens:
-        return flow, Permit(tokens=tokens)
+        return flow, Permit(tokens=tokens, limit=limit)
     free_ms = rate.first_free_ms(books, limit=limit, now_ms=ask.now_ms, longest_ms=300_000)
     return flow, Permit(wait_until_ms=max(free_ms, ask.now_ms + 1), because=Because.RATE)
 
@@ -210,7 +210,7 @@ def report(flow: Flow, tally: Tally, bounds: Bounds, *, now_ms: int) -> Flow:
             flow,
             limit=limit,
             breaker=after,
-            granted=rate.give_back(flow.granted, tally.unused, now_ms=now_ms) if tally.unused else flow.granted,
+            books=rate.give_back(flow.books, tally.unused, now_ms=now_ms) if tally.unused else flow.books,
             cool_until_ms=max(flow.cool_until_ms, tally.cool_until_ms),
             cool_from_ms=now_ms if tally.cool_until_ms > flow.cool_until_ms else flow.cool_from_ms,
             delivered_ms=now_ms if tally.delivered else flow.delivered_ms,
@@ -266,7 +266,7 @@ def _falls_short(tokens: Tokens, ask: Ask) -> bool:
     """Whether the worker could have used more of the next two windows than it got."""
     first = ask.now_ms // rate.WINDOW_MS + 1  # the present one may be almost over
     usable = min(ask.wanted, 2 * ask.most_a_window)
-    return sum(count for window, count in tokens.items() if window <= first + 1) < usable
+    return sum(len(numbers) for window, numbers in tokens.items() if window <= first + 1) < usable
 
 
 def _known(cls: type, item: Mapping[str, Any]) -> dict[str, Any]:

@@ -33,6 +33,9 @@ given back at once makes room for another."""
 
 KNOWN_MS = 10_000
 
+LOOK_AHEAD_MS = 200
+"""A look that is due is taken so long before a call's moment, so that the call is not late for it."""
+
 LOOK_EVERY_MS = 50
 """The least that a held batch waits before it looks again."""
 
@@ -123,8 +126,10 @@ class Gate:
         self._seen_ms = 0
         self._reported_ms = 0
         self._pending: Tally = NOTHING
-        self._starts = Starts(rng)
-        self._lock, self._reporting = asyncio.Lock(), asyncio.Lock()
+        self._starts = Starts()
+        self._phase = rng.random()
+        """Our place within a step while everybody keeps books of its own: the others' should not be the same."""
+        self._lock, self._reporting, self._looking = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
         self._probing = False
         self._probe_ended = asyncio.Event()
         self._held_until_ms = 0
@@ -154,7 +159,7 @@ class Gate:
 
     def begin(self) -> None:
         """Start a batch: forget what one that ended before its time left behind."""
-        self._lock, self._reporting = asyncio.Lock(), asyncio.Lock()
+        self._lock, self._reporting, self._looking = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
         self._probe_ended = asyncio.Event()
         self._probing = False
         self._held_until_ms = 0
@@ -174,6 +179,8 @@ class Gate:
                 case Go():
                     return permit
                 case int() as start_ms:
+                    await self._sleep_until(start_ms - LOOK_AHEAD_MS)
+                    await self._look(by_ms=start_ms)
                     await self._sleep_until(start_ms)
                     if await self._still_free() and self._now_ms() // WINDOW_MS == start_ms // WINDOW_MS:
                         # Later than its window a token is worth nothing: the next one has its own.
@@ -281,7 +288,8 @@ class Gate:
             return Wait(permit.wait_until_ms, permit.because or Because.RATE)
         if permit.tokens is None:
             return Go()
-        self._starts.lease(permit.tokens, limit=self._flow.limit.per_second, now_ms=now_ms)
+        phase = 0.5 if self._alone is None else self._phase
+        self._starts.lease(permit.tokens, limit=permit.limit, phase=phase)
         start_ms = self._starts.take(now_ms=now_ms, not_before_ms=0)
         return Wait(now_ms + LOOK_EVERY_MS, Because.RATE) if start_ms is None else start_ms
 
@@ -326,9 +334,9 @@ class Gate:
         share = self._share * ALONE_SHARE
         bounds = Bounds(None if known is None else known * share, self._bounds.lowest * share)
         self._alone_bounds = bounds
-        alone = self._alone or replace(self._flow, granted={}, limit=Limit())
+        alone = self._alone or replace(self._flow, books={}, limit=Limit())
         alone = replace(alone, delivered_ms=0, share_until_ms=0)  # these are about the others
-        self._alone, permit = flows.lease(alone, replace(ask, cautious=True), bounds)
+        self._alone, permit = flows.lease(alone, ask, bounds)
         return permit
 
     async def _change(self, function: Callable[[Flow], tuple[Flow, T]], *, fresh: bool = False) -> T:
@@ -361,14 +369,20 @@ class Gate:
 
     async def _still_free(self) -> bool:
         """Whether a call may start: what we know is no older than FRESH_MS and forbids nothing."""
-        now_ms = self._now_ms()
-        if now_ms - self._seen_ms >= FRESH_MS and now_ms >= self._alone_until_ms:
+        await self._look(by_ms=self._now_ms())
+        return self._blocked(self._now_ms()) is None
+
+    async def _look(self, *, by_ms: int) -> None:
+        """Read the shared item if what we know of it will be older than FRESH_MS by then. One look at a time."""
+        async with self._looking:
+            now_ms = self._now_ms()
+            if by_ms - self._seen_ms < FRESH_MS or now_ms < self._alone_until_ms:
+                return
             try:
                 item = await self._state.read(self._key, FLOW)
                 self._see(item, self._now_ms())
             except StateUnavailable:
                 self._lose(now_ms)
-        return self._blocked(self._now_ms()) is None
 
     def _blocked(self, now_ms: int) -> Permit | None:
         """What forbids a call: a cool-down that we know of, and the breaker, our own while we are alone."""

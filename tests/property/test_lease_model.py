@@ -34,7 +34,7 @@ class Worker:
     seen: Flow = field(default_factory=Flow)
     change: Change | None = None
     made: tuple[Flow, Any] | None = None
-    tokens: Counter[int] = field(default_factory=Counter)
+    tokens: dict[int, set[int]] = field(default_factory=dict)
     probe_until_ms: int = 0
     asked_ms: int = 0
 
@@ -62,6 +62,7 @@ class Leases(RuleBasedStateMachine):
         self.workers = [Worker(skew_ms=skew) for skew in skews]
         self.granted: Counter[int] = Counter()
         self.used: Counter[int] = Counter()
+        self.limits: dict[int, float] = {}
 
     def clock(self, worker: Worker) -> int:
         return self.now_ms + worker.skew_ms
@@ -114,7 +115,7 @@ class Leases(RuleBasedStateMachine):
         """Prepare to return what is left for windows that are still to come, as a batch does at its end."""
         worker = self.workers[index]
         now_ms = self.clock(worker)
-        unused = {window: count for window, count in worker.tokens.items() if window * 1_000 > now_ms and count}
+        unused = {window: tuple(held) for window, held in worker.tokens.items() if window * 1_000 > now_ms and held}
         if worker.change is None and unused:
             for window in unused:
                 del worker.tokens[window]
@@ -147,9 +148,10 @@ class Leases(RuleBasedStateMachine):
         """Start calls with the tokens of the present window."""
         worker = self.workers[index]
         window = self.clock(worker) // 1_000
-        started = min(count, worker.tokens[window])
-        worker.tokens[window] -= started
-        self.used[window] += started
+        held = worker.tokens.get(window, set())
+        for _ in range(min(count, len(held))):
+            held.pop()
+            self.used[window] += 1
 
     @rule(index=workers)
     def die(self, index: int) -> None:
@@ -194,12 +196,16 @@ class Leases(RuleBasedStateMachine):
             return
         assert not before.breaker.is_open
         assert permit.because is not Because.COOL_DOWN
-        for window, count in permit.tokens.items():
-            assert count > 0
+        for window, numbers in permit.tokens.items():
+            assert numbers
+            assert len(set(numbers)) == len(numbers)
             if window < self.clock(worker) // 1_000:
                 continue  # it took so long to write that the window is over: nobody can use it
-            self.granted[window] += count
-            worker.tokens[window] += count
+            taken = {number for one in self.workers for number in one.tokens.get(window, ())}
+            if permit.limit == self.limits.setdefault(window, permit.limit):
+                assert not taken & set(numbers), "no moment is given to two"
+            self.granted[window] += len(numbers)
+            worker.tokens.setdefault(window, set()).update(numbers)
             quota = rate.quota(window, self.flow.limit.per_second or 0.0)
             assert self.granted[window] <= quota, "no window is given away twice"
 
@@ -207,8 +213,8 @@ class Leases(RuleBasedStateMachine):
         """A report was written: tokens that went back are free again, a probe that ended is nobody's."""
         if tally.probe is not None:
             worker.probe_until_ms = 0
-        for window, count in tally.unused.items():
-            self.granted[window] -= count
+        for window, numbers in tally.unused.items():
+            self.granted[window] -= len(numbers)
 
     @invariant()
     @precondition(lambda self: hasattr(self, "flow"))
@@ -217,7 +223,7 @@ class Leases(RuleBasedStateMachine):
         held: Counter[int] = Counter()
         for worker in self.workers:
             present = self.clock(worker) // 1_000
-            held += Counter({window: count for window, count in worker.tokens.items() if window >= present})
+            held += Counter({window: len(one) for window, one in worker.tokens.items() if window >= present})
         for window in set(self.used) | set(held):
             assert self.used[window] + held[window] <= rate.quota(window, self.bounds.highest or 0.0)
 
@@ -228,7 +234,8 @@ class Leases(RuleBasedStateMachine):
         oldest = (self.now_ms - 2_000) // 1_000
         for window, count in self.granted.items():
             if window >= oldest and self.rev:
-                assert self.flow.granted.get(window, 0) >= count
+                book = self.flow.books.get(window, rate.Book())
+                assert book.given - len(book.back) >= count
 
 
 TestLeases = Leases.TestCase

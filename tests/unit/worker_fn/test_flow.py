@@ -11,4 +11,4 @@ def test_report_before_any_lease_leaves_the_declared_rate_in_force() -> None:
     told = flows.report(Flow(), Tally(refused=1), bounds, now_ms=NOW)
     _, permit = flows.lease(told, Ask(now_ms=NOW, until_ms=NOW + 3_000, wanted=60, most_a_window=60), bounds)
     assert permit.tokens is not None
-    assert sum(permit.tokens.values()) <= 15
+    assert sum(map(len, permit.tokens.values())) <= 15
