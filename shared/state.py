@@ -4,6 +4,7 @@ One table, keys `pk` and `sk`; every item is small, and all but the partner's ow
 
     partner       flow        rate, limit, cool-down, breaker of the partner        worker_fn/flow.py
     account#7     flow        the same for one account, where the partner limits accounts
+    partner       lease#4#0   one of several books of a rate, once one is too hot   worker_fn/branches.py
     suspended     7           an account whose credentials the partner refuses      worker_fn/suspensions.py
     message#<id>  <part>      which deliveries of a message are done                worker_fn/progress.py
 
@@ -208,11 +209,13 @@ async def change(
     known: Item | None = None,
     expires_at: int | None = None,
     tries: int = 10,
+    on_lost: Callable[[], None] = lambda: None,
 ) -> tuple[Item, T]:
     """Run `function` on an item's value and write what it makes of it, again on what others wrote if they were first.
 
-    `known` saves the read when it is still what stands there. Nothing is written when nothing changes. Raises
-    StateUnavailable; of these, Contended when others are first `tries` times in a row.
+    `known` saves the read when it is still what stands there. Nothing is written when nothing changes. `on_lost` is
+    called for each race that is lost. Raises StateUnavailable; of these, Contended when others are first `tries` times
+    in a row.
     """
     item = known if known is not None else await state.read(pk, sk)
     for attempt in range(tries):
@@ -223,6 +226,8 @@ async def change(
             return await state.swap(pk, sk, item, value, expires_at=expires_at), result
         except Conflict as conflict:
             item = conflict.current
+            if attempt or known is None:  # else it was only old, what was known
+                on_lost()
             await asyncio.sleep(rng.uniform(0, 0.02 * (attempt + 1)))
     raise Contended(item)
 

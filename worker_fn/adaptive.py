@@ -25,6 +25,8 @@ class Bounds:
 
     highest: float | None = None
     lowest: float = 1.0
+    books: int = 1
+    """How many books of the rate there are at least: worker_fn/sharding.py."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,11 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Self
 
-from worker_fn import adaptive, breaker, rate
+from worker_fn import adaptive, breaker, rate, sharding
 from worker_fn.adaptive import Bounds, Limit
 from worker_fn.breaker import Breaker
 from worker_fn.rate import Book, Books, Tokens
+from worker_fn.sharding import Sharding
 
 LONGEST_COOL_DOWN_S = 12 * 3_600.0
 """As long as a message may be hidden. What asks for more is obeyed up to here."""
@@ -68,6 +69,8 @@ class Flow:
     """
     booked_ms: int = 0
     """Up to when messages that wait for this account's rate have been given a time to come back."""
+    sharding: Sharding = field(default_factory=Sharding)
+    """How many books there are of the rate: with more than one they are beside this item."""
 
     def to_item(self) -> dict[str, Any]:
         """As JSON values; `from_item` reads them back."""
@@ -84,6 +87,7 @@ class Flow:
         read = _known(cls, item)
         read["limit"] = Limit(**_known(Limit, item.get("limit", {})))
         read["breaker"] = Breaker(**_known(Breaker, item.get("breaker", {})))
+        read["sharding"] = Sharding(**_known(Sharding, item.get("sharding", {})))
         read["books"] = {int(window): Book.from_item(book) for window, book in item.get("books", {}).items()}
         return cls(**read)
 
@@ -110,6 +114,8 @@ class Permit:
     because: Because | None = None
     share: bool = False
     """Nothing is leased now: call at your share of the limit."""
+    branches: bool = False
+    """Nothing forbids: lease from a branch, of which there are several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +133,10 @@ class Tally:
     cool_until_ms: int = 0
     probe: bool | None = None
     """Whether the probe that was ours arrived; None: there was none."""
+    reached: bool = False
+    """Somebody could have used more than there was."""
+    lost: int = 0
+    """Races for the item that were lost."""
     unused: Tokens = field(default_factory=dict)
 
     def __add__(self, other: "Tally") -> "Tally":
@@ -141,6 +151,8 @@ class Tally:
             self.took_ms + other.took_ms,
             max(self.cool_until_ms, other.cool_until_ms),
             self.probe if other.probe is None else other.probe,
+            self.reached or other.reached,
+            self.lost + other.lost,
             unused,
         )
 
@@ -165,15 +177,22 @@ def lease(flow: Flow, ask: Ask, bounds: Bounds) -> tuple[Flow, Permit]:
     limit = flow.limit.per_second
     if limit is None:
         return flow, Permit()
-    if flow.delivered_ms and ask.now_ms - flow.delivered_ms > SILENCE_MS and flow.share_until_ms <= ask.now_ms:
+    if _is_silent(flow, ask.now_ms):
         flow = replace(flow, share_until_ms=ask.now_ms + RETURN_MS, delivered_ms=ask.now_ms)
     if flow.share_until_ms > ask.now_ms:
         return flow, Permit(share=True)
+    if flow.sharding.at(ask.now_ms) > 1:
+        return flow, Permit(branches=True)
+    return _from_books(flow, ask, limit)
+
+
+def _from_books(flow: Flow, ask: Ask, limit: float) -> tuple[Flow, Permit]:
+    """Lease from the item's own books."""
     books, tokens = rate.lease(
         flow.books,
         limit=limit,
         now_ms=ask.now_ms,
-        until_ms=ask.until_ms,
+        until_ms=flow.sharding.until_ms(ask.until_ms, now_ms=ask.now_ms),
         wanted=ask.wanted,
         most_a_window=ask.most_a_window,
     )
@@ -195,6 +214,17 @@ def block(flow: Flow, *, now_ms: int) -> Permit | None:
     return None
 
 
+def leases_from_branches(flow: Flow, *, now_ms: int) -> bool:
+    """Whether the item itself has nothing to say to a lease: nothing forbids it, and its books are elsewhere."""
+    return (
+        flow.sharding.at(now_ms) > 1
+        and block(flow, now_ms=now_ms) is None
+        and flow.share_until_ms <= now_ms
+        and not _is_silent(flow, now_ms)
+        and flow.limit.per_second is not None
+    )
+
+
 def report(flow: Flow, tally: Tally, bounds: Bounds, *, now_ms: int) -> Flow:
     """Add what calls came to: counts, a cool-down (the longest wins), the probe's end, tokens that were not used."""
     # While the breaker is open only probes are made: they tell whether the partner is there, and nothing of its rate.
@@ -208,8 +238,9 @@ def report(flow: Flow, tally: Tally, bounds: Bounds, *, now_ms: int) -> Flow:
     return _stepped(
         replace(
             flow,
-            limit=limit,
+            limit=replace(limit, reached=limit.reached or tally.reached),
             breaker=after,
+            sharding=sharding.add(flow.sharding, tally.lost),
             books=rate.give_back(flow.books, tally.unused, now_ms=now_ms) if tally.unused else flow.books,
             cool_until_ms=max(flow.cool_until_ms, tally.cool_until_ms),
             cool_from_ms=now_ms if tally.cool_until_ms > flow.cool_until_ms else flow.cool_from_ms,
@@ -269,6 +300,11 @@ def _falls_short(tokens: Tokens, ask: Ask) -> bool:
     return sum(len(numbers) for window, numbers in tokens.items() if window <= first + 1) < usable
 
 
+def _is_silent(flow: Flow, now_ms: int) -> bool:
+    """Whether nobody reported a delivery for so long that some may call at their share."""
+    return bool(flow.delivered_ms) and now_ms - flow.delivered_ms > SILENCE_MS and flow.share_until_ms <= now_ms
+
+
 def _known(cls: type, item: Mapping[str, Any]) -> dict[str, Any]:
     """What of an item are fields of a class."""
     return {one.name: item[one.name] for one in fields(cls) if one.name in item}
@@ -287,4 +323,8 @@ def _stepped(flow: Flow, bounds: Bounds, now_ms: int) -> Flow:
     declared = limit.per_second is None and bounds.highest is not None  # also when a report came before any lease
     if declared or (limit.since_ms == 0 and (limit.delivered or limit.pushed_back)):
         limit = replace(adaptive.start(bounds, now_ms), delivered=limit.delivered, pushed_back=limit.pushed_back)
-    return replace(flow, limit=adaptive.step(limit, bounds, now_ms=now_ms))
+    return replace(
+        flow,
+        limit=adaptive.step(limit, bounds, now_ms=now_ms),
+        sharding=sharding.step(flow.sharding, now_ms=now_ms, least=bounds.books, nothing_leased=not flow.books),
+    )

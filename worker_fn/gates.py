@@ -3,12 +3,14 @@
 import random
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 
 from partners import Limits
 from shared.state import PARTNER, State, account_key
 from worker_fn.adaptive import Bounds
 from worker_fn.flow import HEALTHY_MS
 from worker_fn.permits import Gate
+from worker_fn.sharding import books_for
 
 MOST_ACCOUNTS = 2_000
 """Gates of accounts that are kept; the one that was not used for longest goes first."""
@@ -38,7 +40,8 @@ class Gates:
         self._lines: OrderedDict[str, Gate] = OrderedDict()
         self._delivered_ms: OrderedDict[str, int] = OrderedDict()
         self._trouble = 0
-        self.partner = self._gate(PARTNER, _bounds(limits.rate.per_second if limits.rate else None), ttl_s=None)
+        bounds = _bounds(limits.rate.per_second if limits.rate else None)
+        self.partner = self._gate(PARTNER, replace(bounds, books=books_for(round(1 / share))), ttl_s=None)
 
     def of(self, account_id: str | None) -> Gate | None:
         """An account's gate; None where the partner does not limit accounts."""

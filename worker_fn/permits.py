@@ -15,8 +15,10 @@ from shared.errors import StateUnavailable
 from shared.state import FLOW, Contended, Item, State, change
 from worker_fn import flow as flows
 from worker_fn.adaptive import Bounds, Limit
+from worker_fn.branches import Branches
 from worker_fn.flow import NOTHING, Ask, Because, Flow, Permit, Tally
 from worker_fn.rate import WINDOW_MS, Tokens
+from worker_fn.sharding import LEASE_AHEAD_MS
 from worker_fn.starts import Starts
 
 FRESH_MS = 1_000
@@ -48,9 +50,6 @@ REPORT_EVERY_MS = 1_000
 
 GUESSED_LATENCY_MS = 300.0
 """How long a call takes, until somebody knows."""
-
-LEASE_AHEAD_MS = 15_000
-"""How far ahead calls are leased."""
 
 LOST_MS = 60_000
 """How long a worker waits for a state table that does not answer before it calls at its share of the limit. By then the
@@ -126,6 +125,7 @@ class Gate:
         self._seen_ms = 0
         self._reported_ms = 0
         self._pending: Tally = NOTHING
+        self._branches = Branches(state, key, rng=rng, on_lost=self._lose_race)
         self._starts = Starts()
         self._phase = rng.random()
         """Our place within a step while everybody keeps books of its own: the others' should not be the same."""
@@ -253,7 +253,10 @@ class Gate:
         self._pending = NOTHING
         self._reported_ms = now_ms
         try:
-            await self._change(lambda flow: (flows.report(flow, tally, self._bounds, now_ms=now_ms), None))
+            if not tally.cool_until_ms and tally.probe is None and self._flow.sharding.at(now_ms) > 1:
+                tally = await self._branches.tell(self._flow, tally, now_ms=now_ms)
+            if tally != NOTHING:
+                await self._change(lambda flow: (flows.report(flow, tally, self._bounds, now_ms=now_ms), None))
         except StateUnavailable:
             self._pending += replace(tally, unused={}, probe=None)
 
@@ -305,7 +308,15 @@ class Gate:
             self._starts.drop(now_ms=ask.now_ms)
         if self._pending.probe is not None:
             await self.report()
-        tally, self._pending = self._pending, NOTHING
+        if fresh and not self._pending.cool_until_ms and flows.leases_from_branches(self._flow, now_ms=ask.now_ms):
+            return await self._lease_from_branch(ask)
+        return await self._lease_from_item(ask, fresh=fresh)
+
+    async def _lease_from_item(self, ask: Ask, *, fresh: bool) -> Permit:
+        """Lease where there is one book, or ask what the shared item has to say before a branch is asked."""
+        tally = NOTHING
+        if self._flow.sharding.at(ask.now_ms) == 1 or self._pending.cool_until_ms:
+            tally, self._pending = self._pending, NOTHING
 
         def ask_again(flow: Flow) -> tuple[Flow, Permit]:
             told = flow if tally == NOTHING else flows.report(flow, tally, self._bounds, now_ms=ask.now_ms)
@@ -313,14 +324,42 @@ class Gate:
 
         try:
             permit = await self._change(ask_again, fresh=fresh)
+            if permit.branches:
+                return await self._lease_from_branch(ask)
             return self._lease_alone(ask, limit=self._flow.limit.per_second) if permit.share else permit
         except Contended:
             self._pending += replace(tally, unused={}, probe=None)
-            soon_ms = self._now_ms() + self._rng.randint(LOOK_EVERY_MS, 10 * LOOK_EVERY_MS)
-            return Permit(wait_until_ms=soon_ms, because=Because.RATE)
+            return self._soon()
         except StateUnavailable:
             self._pending += replace(tally, unused={}, probe=None)
             return self._lease_alone(ask)
+
+    async def _lease_from_branch(self, ask: Ask) -> Permit:
+        """Lease where there are several books; the shared item is told what is due."""
+        tally, self._pending = self._pending, NOTHING
+        try:
+            permit, due = await self._branches.lease(self._flow, tally, ask)
+        except Contended:
+            self._pending += replace(tally, unused={})
+            return self._soon()
+        except StateUnavailable:
+            self._pending += replace(tally, unused={})
+            self._lose(ask.now_ms)
+            return self._lease_alone(ask)
+        if due != NOTHING:
+            try:
+                await self._change(lambda flow: (flows.report(flow, due, self._bounds, now_ms=ask.now_ms), None))
+            except StateUnavailable:
+                self._pending += due
+        return permit
+
+    def _soon(self) -> Permit:
+        """Others were first too often: ask again in a moment."""
+        soon_ms = self._now_ms() + self._rng.randint(LOOK_EVERY_MS, 10 * LOOK_EVERY_MS)
+        return Permit(wait_until_ms=soon_ms, because=Because.RATE)
+
+    def _lose_race(self) -> None:
+        self._pending += Tally(lost=1)
 
     def _lease_alone(self, ask: Ask, *, limit: float | None = None) -> Permit:
         """Our share of what was known last, once the table is out of reach for so long that it must be for everybody.
@@ -349,7 +388,14 @@ class Gate:
         known = self._item if fresh else None
         try:
             self._item, result = await change(
-                self._state, self._key, FLOW, on_item, known=known, expires_at=expires_at, rng=self._rng
+                self._state,
+                self._key,
+                FLOW,
+                on_item,
+                known=known,
+                expires_at=expires_at,
+                rng=self._rng,
+                on_lost=self._lose_race,
             )
         except Contended as contended:
             self._see(contended.current, self._now_ms())
