@@ -1,7 +1,9 @@
 """The adaptive limit, as arithmetic: AIMD on the rate that the whole fleet shares. Pure.
 
 Once a window: down to nine tenths if the partner refused or timed out, up if the limit was reached and nothing spoke
-against it, else as it is. Up means by a little near the last limit that held, and quickly below it, after a recovery.
+against it, else as it is. Up means quickly below the last limit that held, after a recovery; there it rests for a while
+before it tries more, and then by a little. A partner that refused only a few calls showed where its limit is: what held
+is just below.
 """
 
 from dataclasses import dataclass, replace
@@ -15,6 +17,11 @@ FADING = 0.99
 ECHO_MS = 1_000
 """How long after a step down push-backs still are about the limit before it."""
 PUSHED_BACK = "pushed back"
+FEW_SHARE = 0.05
+"""Push-backs of at most this share of a window's calls: the limit was about right."""
+JUST_BELOW = 0.97
+REST_MS = 30_000
+"""How long a limit that held is kept before more is tried: each try that is refused costs a cool-down."""
 UP_SHARE = 0.02
 """Share of the limit that a step up adds, at least one call a second."""
 
@@ -42,6 +49,7 @@ class Limit:
     delivered: int = 0
     pushed_back: int = 0
     """429s and time-outs."""
+    rest_until_ms: int = 0
     reached: bool = False
     """Somebody could have used more than the limit gave."""
     why: str = "start"
@@ -71,20 +79,30 @@ def step(limit: Limit, bounds: Bounds, *, now_ms: int) -> Limit:
     if passed_ms < STEP_MS or idle:
         return limit
     best = max(limit.best * FADING, limit.delivered * 1_000 / passed_ms)
-    now, held, why = limit.per_second, limit.held, "steady"
+    now, held, why, rest_until_ms = limit.per_second, limit.held, "steady", limit.rest_until_ms
     if limit.pushed_back and now is None:
         now = DOWN * (best or limit.pushed_back * 1_000 / passed_ms)
         held, why = now, PUSHED_BACK
     elif limit.pushed_back and now is not None:
-        now, why = DOWN * now, PUSHED_BACK
+        few = limit.pushed_back <= FEW_SHARE * (limit.delivered + limit.pushed_back)
         # Where some calls went through, this is about where it holds; where none did, it says nothing of the rate.
-        held = now if limit.delivered else held
+        held = (JUST_BELOW if few else DOWN) * now if limit.delivered else held
+        now, why, rest_until_ms = DOWN * now, PUSHED_BACK, now_ms + REST_MS
     elif now is not None and limit.reached:
         quick = held is not None and now < held
+        if not quick and now_ms < rest_until_ms:
+            return replace(limit, best=round(best, 3), since_ms=now_ms, delivered=0, reached=False, why="holding")
         up = now * (UP_FAST - 1) if quick else max(1.0, UP_SHARE * now)
         now = min(now + up, held) if quick and held is not None else now + up
         why = "recovering" if quick else "reached"
-    return Limit(per_second=_bounded(now, bounds), held=held, best=round(best, 3), since_ms=now_ms, why=why)
+    return Limit(
+        per_second=_bounded(now, bounds),
+        held=held,
+        best=round(best, 3),
+        since_ms=now_ms,
+        rest_until_ms=rest_until_ms,
+        why=why,
+    )
 
 
 def restart(limit: Limit, bounds: Bounds, *, now_ms: int) -> Limit:

@@ -16,6 +16,24 @@ def test_push_back_takes_a_tenth() -> None:
     assert (limit.per_second, limit.why) == (100 * DOWN, "pushed back")
 
 
+def test_few_push_backs_show_where_the_limit_is() -> None:
+    """One call in fifty refused: two seconds at nine tenths, then half a minute just below, then a little more."""
+    few = after(replace(start(BOUNDS, NOW), delivered=98, pushed_back=2))
+    assert few.per_second == 90.0
+    held = after(replace(few, reached=True))
+    assert (held.per_second, held.why) == (97.0, "recovering")
+    rests = after(replace(held, reached=True))
+    assert (rests.per_second, rests.why) == (97.0, "holding")
+    tries = after(replace(rests, reached=True), seconds=30)
+    assert (tries.per_second, tries.why) == (98.94, "reached")
+
+
+def test_many_push_backs_say_that_it_is_lower() -> None:
+    """One call in ten refused: what holds is looked for from nine tenths on."""
+    many = after(replace(start(BOUNDS, NOW), delivered=90, pushed_back=10))
+    assert many.held == 90.0
+
+
 def test_limit_moves_once_a_window() -> None:
     """However often it is asked, a window moves the limit once."""
     pushed = replace(start(BOUNDS, NOW), pushed_back=10)
