@@ -40,7 +40,9 @@ class Delivery:
     headers: Mapping[str, str] = field(default_factory=dict)
     secret_headers: Mapping[str, Secret] = field(default_factory=dict)
     merge: str | None = None
-    """Name of the bulk endpoint that takes it; neighbours of the same account and name may travel in one call."""
+    """Name of the bulk endpoint that takes it, as in `Limits.bulk`; neighbours of the same account and name may travel
+    in one call.
+    """
     sign_with: Secret | None = None
     """Key of a Standard Webhooks signature (HMAC-SHA256 over id, timestamp and body), made anew for each attempt."""
 
@@ -62,24 +64,45 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """What the partner's API takes: of all customers together, of each one, and in one bulk call.
+class Bulk:
+    """A bulk endpoint: how many deliveries one call takes, and how many bytes their bodies may have together.
 
-    Nothing declared: Spillway finds the rate out, by what the partner answers with 429.
+    `rate` is what it takes of each customer, in place of `account_rate`. A delivery that names the endpoint counts
+    there, also when it travels alone.
+    """
+
+    items: int
+    bytes: int = 1_000_000
+    rate: Rate | None = None
+
+    def __post_init__(self) -> None:
+        if self.items < 1 or self.bytes < 1:
+            raise ValueError("a bulk endpoint takes at least one item and one byte")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the partner's API takes: of all customers together, of each one, and at each bulk endpoint (by the name that
+    stands in `Delivery.merge`).
+
+    No rate declared: Spillway finds it out, by what the partner answers with 429.
     """
 
     rate: Rate | None = None
     account_rate: Rate | None = None
-    bulk_items: int = 100
-    bulk_bytes: int = 1_000_000
+    bulk: Mapping[str, Bulk] = field(default_factory=dict)
 
 
 class Result(Enum):
-    """What became of one item, where a partner says so inside a 200."""
+    """What became of one delivery, where an answer says so in its body."""
 
     DELIVERED = "delivered"
     RETRY = "retry"
+    """Not now: it waits, with back-off."""
     REJECTED = "rejected"
+    """Never: it is dead-lettered."""
+    AGAIN = "again"
+    """Nothing is wrong with it but its neighbours: it is sent again at once, without them."""
 
 
 class Partner(ABC):
@@ -113,8 +136,19 @@ class Partner(ABC):
         """
         raise NotImplementedError(f"{self.name} names bulk endpoints and does not say how to merge")
 
-    def read_response(self, deliveries: Sequence[Delivery], body: bytes) -> Sequence[Result] | None:  # noqa: ARG002
-        """Say of each delivery what a 2xx means, where it may hold failures; None: all of them arrived. Pure."""
+    def read_response(
+        self,
+        deliveries: Sequence[Delivery],  # noqa: ARG002
+        status: int,  # noqa: ARG002
+        body: bytes,  # noqa: ARG002
+    ) -> Sequence[Result] | None:
+        """Say of each delivery what the body of an answer means for it; None: what the status means, for all. Pure.
+
+        Asked for every 2xx, and for other answers that have a body. What the status means for the account and for
+        the partner stands: a 401 or 403 (nobody is asked) suspends, a Retry-After is obeyed. A 408, 425, 429 or 5xx can
+        only be told apart into RETRY and AGAIN; a 429 that is told apart is about those items, not about the rate.
+        Raising dead-letters what a 2xx took; with another status, the status decides.
+        """
         return None
 
     def subscribe(self, request: "AudienceSubscriptionRequest") -> Mapping[str, str]:

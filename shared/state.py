@@ -4,6 +4,7 @@ One table, keys `pk` and `sk`; every item is small, and all but the partner's ow
 
     partner       flow        rate, limit, cool-down, breaker of the partner        worker_fn/flow.py
     account#7     flow        the same for one account, where the partner limits accounts
+    account#7#events/bulk flow  and for its calls of one bulk endpoint, where that has a rate of its own
     partner       lease#4#0   one of several books of a rate, once one is too hot   worker_fn/branches.py
     suspended     7           an account whose credentials the partner refuses      worker_fn/suspensions.py
     message#<id>  <part>      which deliveries of a message are done                worker_fn/progress.py
@@ -32,8 +33,8 @@ PARTNER = "partner"
 SUSPENDED = "suspended"
 
 
-def account_key(account_id: str) -> str:
-    return f"account#{account_id}"
+def account_key(account_id: str, endpoint: str | None = None) -> str:
+    return f"account#{account_id}" if endpoint is None else f"account#{account_id}#{endpoint}"
 
 
 def message_key(message_id: str) -> str:

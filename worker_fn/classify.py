@@ -36,14 +36,19 @@ class Outcome:
     because: Because | None = None
     """Why no call was made; None if one was."""
     is_of_account: bool = False
-    """No call was made because of the account's own limit."""
+    """No call was made because of the account's own limit, `endpoint`'s where it is a bulk endpoint."""
+    endpoint: str | None = None
     wait_until_ms: int = 0
     """Without a call: when to ask again."""
+    items: "tuple[Outcome | None, ...] | None" = None
+    """What the answer said of each item of the call; None of one that is to be sent again at once."""
+    is_of_item: bool = False
+    """The answer spoke of this item by itself."""
 
     @property
     def is_about_the_call(self) -> bool:
         """Whether it counts as an attempt: the partner was called, and did not merely push back."""
-        return self.because is None and self.status != 429
+        return self.because is None and (self.status != 429 or self.is_of_item)
 
 
 ABSURD_RETRY_AFTER_S = 7 * 24 * 3_600.0

@@ -8,8 +8,10 @@ rate, a free connection (the account with the fewest is next), and the partner's
 import asyncio
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from partners import Delivery, Partner, Result
 from worker_fn import flow as flows
@@ -39,6 +41,8 @@ class Shipment:
     outcome: Outcome | None = None
     attempts: int = 0
     """Calls that the partner answered with anything but a push-back, or did not answer at all."""
+    again: int = 0
+    """Calls that were refused for its neighbours' sake."""
 
     @property
     def waits(self) -> bool:
@@ -63,9 +67,10 @@ class Lane:
         run = [first]
         if in_bulk and first.delivery.merge is not None:
             for item in self.items[self.next + 1 :]:
-                if item.delivery.merge != first.delivery.merge:
+                if item.waits or item.delivery.merge != first.delivery.merge:
                     break
-                run.append(item)
+                if item.outcome is None:
+                    run.append(item)
         return run
 
     def advance(self) -> None:
@@ -87,7 +92,8 @@ class Courier:
     partner: Partner
     send: Send
     gate: Gate
-    account_gates: Callable[[str | None], Gate | None]
+    account_gates: Callable[[str | None, str | None], Gate | None]
+    """An account's gate at a bulk endpoint, or for its other calls (None)."""
     max_in_flight: int
     attempts: int
     call_timeout_s: float
@@ -96,8 +102,8 @@ class Courier:
     jitter: Callable[[float], float]
     log: Callable[..., None] = lambda *_, **__: None
     _slots: FairSlots = field(init=False)
-    _unsent: int = 0
-    _per_call: int = 1
+    _unsent: Counter[str | None] = field(default_factory=Counter)
+    """Items by the bulk endpoint that takes them."""
     _unauthorized: set[str] = field(default_factory=set)
     """Accounts whose credentials were refused in this batch: no further call of theirs is made."""
 
@@ -106,12 +112,12 @@ class Courier:
 
     async def deliver(self, lanes: Sequence[Lane]) -> None:
         """Send everything that may be sent in the time there is; outcomes stand in the items."""
-        gates = [self.gate, *filter(None, map(self.account_gates, {lane.account_id for lane in lanes}))]
+        pairs = dict.fromkeys((lane.account_id, item.delivery.merge) for lane in lanes for item in lane.items)
+        gates = list(dict.fromkeys([self.gate, *filter(None, (self.account_gates(*pair) for pair in pairs))]))
         for gate in gates:
             gate.begin()
-        self._unsent = sum(len(lane.items) for lane in lanes)
-        bulk = any(item.delivery.merge is not None for lane in lanes for item in lane.items)
-        self._per_call = self.partner.limits.bulk_items if bulk else 1
+        self._unsent = Counter(item.delivery.merge for lane in lanes for item in lane.items)
+        bulk = any(name is not None for name in self._unsent)
         crews: dict[object, list[Lane]] = {}
         for index, lane in enumerate(lanes):
             crews.setdefault(lane.account_id if bulk else index, []).append(lane)
@@ -147,10 +153,11 @@ class Courier:
             if name is None:
                 calls.append(head[:1])
                 continue
+            limits = self.partner.limits.bulk[name]
             call, used = room.get(name, ([], 0))
             for index, item in enumerate(head):
                 size = len(item.delivery.body)
-                full = len(call) >= self.partner.limits.bulk_items or used + size > self.partner.limits.bulk_bytes
+                full = len(call) >= limits.items or used + size > limits.bytes
                 if call and full and index > 0 and self.partner.in_order:
                     break
                 if not call or full:
@@ -162,70 +169,74 @@ class Courier:
         return calls
 
     async def _send(self, items: list[Shipment], account_id: str | None) -> None:
-        """Send one call, with its short retries; a bulk call that is refused is halved until the culprit is alone."""
-        outcome, results = await self._attempts(items, account_id)
-        if outcome.verdict in {Verdict.REJECTED, Verdict.UNSENDABLE} and len(items) > 1:
+        """Send one call, with its short retries. A bulk call that is refused is halved until the culprit is alone.
+
+        Where the answer tells its items apart, those that are to be sent again go with the next round.
+        """
+        outcome = await self._attempts(items, account_id)
+        if outcome.items is None and outcome.verdict in {Verdict.REJECTED, Verdict.UNSENDABLE} and len(items) > 1:
             middle = len(items) // 2
             await self._send(items[:middle], account_id)
-            if self.partner.in_order and any(item.waits for item in items[:middle]):
+            if self.partner.in_order and any(item.waits or item.outcome is None for item in items[:middle]):
                 return  # the second half goes with the next round, but for what is behind an item that waits
             await self._send(items[middle:], account_id)
             return
-        for index, item in enumerate(items):
-            item.outcome = outcome if results is None else _judged(results[index], outcome)
-        self._unsent -= len(items)
+        for item, judged in zip(items, outcome.items or [outcome] * len(items), strict=True):
+            item.outcome = judged
+        self._unsent[items[0].delivery.merge] -= sum(item.outcome is not None for item in items)
 
-    async def _attempts(self, items: list[Shipment], account_id: str | None) -> tuple[Outcome, Sequence[Result] | None]:
-        results: Sequence[Result] | None = None
-
-        async def attempt() -> Outcome:
-            nonlocal results
-            outcome, results = await self._attempt(items, account_id)
-            return outcome
-
-        outcome = await send_with_retries(
-            attempt,
+    async def _attempts(self, items: list[Shipment], account_id: str | None) -> Outcome:
+        return await send_with_retries(
+            partial(self._attempt, items, account_id),
             attempts=self.attempts,
             remaining_s=lambda: self.remaining_s() - SHORTEST_CALL_S,
             jitter=self.jitter,
             sleep=asyncio.sleep,
         )
-        return outcome, results
 
-    async def _attempt(self, items: list[Shipment], account_id: str | None) -> tuple[Outcome, Sequence[Result] | None]:
+    async def _attempt(self, items: list[Shipment], account_id: str | None) -> Outcome:
         """One call, if it may be made: first the account's permission, then a connection, then the partner's."""
         if account_id is not None and account_id in self._unauthorized:
-            return _not_now(Wait(self.now_ms(), Because.SUSPENDED)), None
-        account_gate = self.account_gates(account_id)
+            return _not_now(Wait(self.now_ms(), Because.SUSPENDED))
+        endpoint = items[0].delivery.merge
+        account_gate = self.account_gates(account_id, endpoint)
         while True:
             turn = Go() if account_gate is None else await self._admitted(account_gate, 1)
             if isinstance(turn, Wait):
-                return replace(_not_now(turn), is_of_account=turn.because is not Because.TIME), None
+                is_of_account = turn.because is not Because.TIME
+                return replace(_not_now(turn), is_of_account=is_of_account, endpoint=endpoint)
             made = await self._in_turn(items, account_id, account_gate, turn)
             if made is not None:
                 return made
 
     async def _in_turn(
         self, items: list[Shipment], account_id: str | None, account_gate: Gate | None, turn: Go
-    ) -> tuple[Outcome, Sequence[Result] | None] | None:
+    ) -> Outcome | None:
         """Make the call with a connection and the partner's permission; None if the account's turn passed meanwhile."""
         async with self._slots.slot(account_id):
             if account_id in self._unauthorized:  # by an answer that came while this one waited
-                return _not_now(Wait(self.now_ms(), Because.SUSPENDED)), None
-            permit = await self._admitted(self.gate, math.ceil(self._unsent / self._per_call))
+                return _not_now(Wait(self.now_ms(), Because.SUSPENDED))
+            permit = await self._admitted(self.gate, self._calls_left())
             if isinstance(permit, Wait):
-                return _not_now(permit), None
+                return _not_now(permit)
             if account_id in self._unauthorized and not permit.probe:
                 self.gate.put_back(permit)
-                return _not_now(Wait(self.now_ms(), Because.SUSPENDED)), None
+                return _not_now(Wait(self.now_ms(), Because.SUSPENDED))
             if account_gate is not None and not account_gate.is_current(turn) and not permit.probe:
                 self.gate.put_back(permit)
                 return None
             if self.remaining_s() < SHORTEST_CALL_S:
                 if permit.probe:
                     self.gate.note(Tally(probe=False))
-                return _not_now(Wait(self.now_ms() + 1_000, Because.TIME)), None
+                return _not_now(Wait(self.now_ms() + 1_000, Because.TIME))
             return await self._call(items, account_id, account_gate, probe=permit.probe)
+
+    def _calls_left(self) -> int:
+        """Calls that this batch still has to make, if every bulk call is full."""
+        bulk = self.partner.limits.bulk
+        return sum(
+            count if name is None else math.ceil(count / bulk[name].items) for name, count in self._unsent.items()
+        )
 
     async def _admitted(self, gate: Gate, wanted: int) -> Go | Wait:
         left_ms = int(1_000 * (self.remaining_s() - SHORTEST_CALL_S))
@@ -236,31 +247,31 @@ class Courier:
 
     async def _call(
         self, items: list[Shipment], account_id: str | None, account_gate: Gate | None, *, probe: bool
-    ) -> tuple[Outcome, Sequence[Result] | None]:
+    ) -> Outcome:
         started_ms = self.now_ms()
-        results: Sequence[Result] | None = None
         try:
             delivery, key = self._merged(items)
             answer = await self.send(delivery, key, min(self.call_timeout_s, self.remaining_s()))
         except UNSENDABLE as error:  # a header with a line break, a merge that raises: it never left
             if probe:
                 self.gate.note(Tally(probe=False))
-            return Outcome(Verdict.UNSENDABLE, error=type(error).__name__), None
+            return Outcome(Verdict.UNSENDABLE, error=type(error).__name__)
         except Exception as error:  # whatever else went wrong here says nothing against the delivery
             self.log("call failed on our side", exception_name=type(error).__name__)
             answer = Answer(fault="connection")
-        outcome = classify(answer, now_s=started_ms / 1_000)
+        outcome = self._read(items, answer, classify(answer, now_s=started_ms / 1_000))
         self._learn(outcome, answer, account_gate, took_ms=self.now_ms() - started_ms, probe=probe)
-        for item in items:
-            item.attempts += outcome.is_about_the_call
+        for item, judged in zip(items, outcome.items or [outcome] * len(items), strict=True):
+            if judged is None:
+                item.again += 1
+            else:
+                item.attempts += judged.is_about_the_call
         if outcome.verdict is Verdict.UNAUTHORIZED and account_id is not None:
             self._unauthorized.add(account_id)
-        if outcome.verdict is Verdict.DELIVERED:
-            outcome, results = self._read(items, answer, outcome)
         await self.gate.report()
         if account_gate is not None:
             await account_gate.report()
-        return outcome, results
+        return outcome
 
     def _merged(self, items: list[Shipment]) -> tuple[Delivery, str]:
         if len(items) == 1:
@@ -272,16 +283,34 @@ class Courier:
             raise ValueError(type(error).__name__) from None
         return merged, hashlib.sha256("\n".join(keys).encode()).hexdigest()[:32]
 
-    def _read(self, items: list[Shipment], answer: Answer, outcome: Outcome) -> tuple[Outcome, Sequence[Result] | None]:
-        """What a 2xx says of each item, where the partner says so in its body."""
+    def _read(self, items: list[Shipment], answer: Answer, outcome: Outcome) -> Outcome:
+        """What an answer means, item by item where its body says so and the partner can read it."""
+        arrived = outcome.verdict is Verdict.DELIVERED
+        if answer.status is None or outcome.verdict is Verdict.UNAUTHORIZED or not (arrived or answer.body):
+            return outcome
         try:
-            results = self.partner.read_response([item.delivery for item in items], answer.body)
-            results = None if results is None else [Result(result) for result in results]
+            said = self.partner.read_response([item.delivery for item in items], answer.status, answer.body)
+            if said is None:
+                return outcome
+            results = [Result(result) for result in said]
+            problem = _contradiction(results, outcome, len(items))
         except Exception as error:  # a partner's code may raise anything, and give anything back
-            return Outcome(Verdict.UNREADABLE, outcome.status, f"{type(error).__name__} in read_response"), None
-        if results is not None and len(results) != len(items):
-            return Outcome(Verdict.UNREADABLE, outcome.status, "read_response gave another number of results"), None
-        return outcome, results
+            results, problem = [], f"{type(error).__name__} in read_response"
+        if problem and arrived:
+            return Outcome(Verdict.UNREADABLE, outcome.status, problem)
+        if problem:  # a proxy's error page, say: nothing arrived, and the status says enough
+            self.log("an answer could not be told apart", status=outcome.status, error=problem)
+            return outcome
+        all_again = set(results) == {Result.AGAIN}  # without whom, then?
+        return replace(
+            outcome,
+            items=tuple(
+                None
+                if result is Result.AGAIN and not all_again and item.again < self.attempts
+                else _judged(result, outcome)
+                for item, result in zip(items, results, strict=True)
+            ),
+        )
 
     def _learn(self, outcome: Outcome, answer: Answer, account_gate: Gate | None, *, took_ms: int, probe: bool) -> None:
         """Note what an answer says of the partner as a whole, and of the account where its limits are by account."""
@@ -290,8 +319,9 @@ class Courier:
             cool_until_ms = flows.cool_until_ms(outcome.retry_after_s, now_ms=self.now_ms())
         elif answer.retry_after is not None and outcome.verdict is Verdict.RETRY:
             self.log("Retry-After ignored: not to be read, or over a week", status=outcome.status)
-        pushed_back = outcome.status == 429
-        fault = outcome.verdict is Verdict.RETRY and not pushed_back
+        throttled = outcome.status == 429
+        pushed_back = throttled and outcome.items is None  # else it is some items that were, and not the rate
+        fault = outcome.verdict is Verdict.RETRY and not throttled
         tally = Tally(
             delivered=int(not pushed_back and not fault),
             refused=int(pushed_back),
@@ -300,7 +330,7 @@ class Courier:
             took_ms=took_ms,
             cool_until_ms=cool_until_ms,
         )
-        if account_gate is not None and pushed_back:  # the limit that was hit is the account's
+        if account_gate is not None and throttled:  # the limit that was hit is the account's
             account_gate.note(tally)
             tally = Tally(delivered=1, took_ms=took_ms)
         elif account_gate is not None:
@@ -314,8 +344,18 @@ def _not_now(wait: Wait) -> Outcome:
     return Outcome(Verdict.RETRY, error=str(wait.because), wait_until_ms=wait.until_ms, because=wait.because)
 
 
+def _contradiction(results: Sequence[Result], outcome: Outcome, count: int) -> str | None:
+    """What is wrong with what a partner read out of an answer."""
+    if len(results) != count:
+        return "read_response gave another number of results"
+    if outcome.verdict is Verdict.RETRY and not set(results) <= {Result.RETRY, Result.AGAIN}:
+        return f"read_response finds more than RETRY and AGAIN in HTTP {outcome.status}"
+    return None
+
+
 def _judged(result: Result, outcome: Outcome) -> Outcome:
     if result is Result.DELIVERED:
-        return outcome
-    verdict = Verdict.RETRY if result is Result.RETRY else Verdict.REJECTED
-    return Outcome(verdict, outcome.status, f"{result.value} inside HTTP {outcome.status}")
+        return Outcome(Verdict.DELIVERED, outcome.status)
+    verdict = Verdict.REJECTED if result is Result.REJECTED else Verdict.RETRY
+    error = f"{result.value} inside HTTP {outcome.status}"
+    return Outcome(verdict, outcome.status, error, outcome.retry_after_s, is_of_item=True)

@@ -27,7 +27,6 @@ from worker_fn.ends import Budgets, DeadLetter, Delivered, End, Parked, Reason, 
 from worker_fn.flow import Because
 from worker_fn.gates import Gates
 from worker_fn.intake import Intake, IntakeUnavailable
-from worker_fn.permits import Gate
 from worker_fn.progress import Progress
 from worker_fn.settle import Queue, Report, Settled, settle
 from worker_fn.suspensions import Place, Suspensions
@@ -151,11 +150,16 @@ def prepare(record: dict[str, Any], partner: Partner) -> Job | Settled:
     try:
         request = parse_request(message.payload)
         items = [Shipment(delivery, key) for delivery, key in with_keys(message, partner.deliveries(request))]
+        are_declared = all(item.delivery.merge in {None, *partner.limits.bulk} for item in items)
     except InvalidRequest as error:
         return Settled(record, DeadLetter(Reason.UNMAPPABLE, str(error)), attributes)
     except Exception as error:
         where = f"{type(error).__name__} in {_raised_at(error)}"
         return Settled(record, DeadLetter(Reason.UNMAPPABLE, where), attributes)
+    if not are_declared:
+        names = ", ".join(sorted(partner.limits.bulk)) or "nothing"
+        problem = f"a delivery's `merge` is not declared: `limits.bulk` of {partner.name} holds {names}"
+        return Settled(record, DeadLetter(Reason.UNMAPPABLE, problem), attributes)
     return Job(record, message, items, len(items), malformed=len(request.malformed))
 
 
@@ -229,18 +233,17 @@ async def book(settled: list[Settled], worker: Worker) -> list[Settled]:
     So an account's flood returns at its own rate, and neither it nor an account whose calls fail fills the queue's
     in-flight quota.
     """
-    lines: dict[tuple[str, bool], list[int]] = {}
+    lines: dict[tuple[str, Whose, str | None], list[int]] = {}
     for index, one in enumerate(settled):
         if isinstance(one.end, Waiting) and one.end.of is not Whose.FLEET and one.attributes["account_id"]:
-            key = (one.attributes["account_id"], one.end.of is Whose.ACCOUNT_RATE)
-            lines.setdefault(key, []).append(index)
-    booked = await asyncio.gather(*(_line(*key, worker).book(len(indexes)) for key, indexes in lines.items()))
-    for (key, indexes), times_ms in zip(lines.items(), booked, strict=True):
-        if key[1]:
+            lines.setdefault((one.attributes["account_id"], one.end.of, one.end.endpoint), []).append(index)
+    booked = await asyncio.gather(*(_book(*key, len(indexes), worker) for key, indexes in lines.items()))
+    for ((_, whose, endpoint), indexes), times_ms in zip(lines.items(), booked, strict=True):
+        if whose is Whose.ACCOUNT_RATE:
             now_ms = worker.now_ms()
             for index, time_ms in zip(indexes, times_ms, strict=False):
                 wait_s = max(1, -(-(time_ms - now_ms) // 1_000))
-                settled[index] = replace(settled[index], end=Waiting(wait_s, "account rate", Whose.ACCOUNT_RATE))
+                settled[index] = replace(settled[index], end=Waiting(wait_s, "account rate", whose, endpoint))
         too_many = indexes[len(times_ms) :]
         if too_many and not worker.in_groups and await worker.suspensions.expect_sweep():
             for index in too_many:
@@ -248,10 +251,12 @@ async def book(settled: list[Settled], worker: Worker) -> list[Settled]:
     return settled
 
 
-def _line(account_id: str, is_rate: bool, worker: Worker) -> Gate:
-    """Where an account's waiting messages are counted."""
-    gate = worker.gates.of(account_id) if is_rate else None
-    return gate or worker.gates.line(account_id)
+async def _book(account_id: str, whose: Whose, endpoint: str | None, count: int, worker: Worker) -> list[int]:
+    """Book times where an account's waiting messages are counted; to a bulk call they come as many as it takes."""
+    gate = worker.gates.of(account_id, endpoint) if whose is Whose.ACCOUNT_RATE else None
+    if gate is None:
+        return await worker.gates.line(account_id).book(count)
+    return await gate.book(count, 1 if endpoint is None else worker.partner.limits.bulk[endpoint].items)
 
 
 def courier_for(worker: Worker, remaining_s: Callable[[], float]) -> Courier:
@@ -322,7 +327,7 @@ def strike_out(job: Job, worker: Worker) -> None:
     """Refuse the delivery on which the partner failed too often while it took others: what is behind it goes on."""
     for item in job.items:
         outcome = item.outcome
-        if outcome is None or outcome.verdict is not Verdict.RETRY or not item.attempts:
+        if outcome is None or outcome.verdict is not Verdict.RETRY or not item.attempts or outcome.status == 429:
             continue
         strikes = job.progress.strikes + (item.attempts if _is_healthy(job, worker) else 0)
         if strikes >= worker.budgets.max_strikes:
@@ -348,7 +353,7 @@ def _after(job: Job, worker: Worker) -> Progress:
         if item.outcome.verdict is Verdict.DELIVERED:
             done.append(item.key)
         elif item.outcome.verdict is Verdict.RETRY:
-            strikes += item.attempts if healthy else 0
+            strikes += item.attempts if healthy and item.outcome.status != 429 else 0
         elif item.outcome.verdict is not Verdict.UNAUTHORIZED:  # which better credentials will mend
             refused[item.key] = item.outcome.error or ""
     progress = job.progress.with_(done=done, refused=refused, attempts=attempts, strikes=strikes)

@@ -54,6 +54,8 @@ class Waiting:
     wait_s: int
     why: str = ""
     of: Whose = Whose.FLEET
+    endpoint: str | None = None
+    """Of ACCOUNT_RATE: the bulk endpoint whose rate it is; None: the account's one rate for all calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +147,13 @@ def _waiting(waiting: Sequence[Outcome], story: Story, budgets: Budgets, rng: ra
         return DeadLetter(Reason.TOO_OLD, error, last.status, story.attempts)
     wait_s = max(_wait_s(waiting, called, story, age_s, rng), _least_s(story, left_s, rng))
     wait_s = min(wait_s, MAX_VISIBILITY_S - 60, max(1, int(left_s)))
-    whose = Whose.FLEET
-    if called and all(one.status != 429 for one in called):
-        whose = Whose.ACCOUNT_FAILURE
-    elif not called and any(one.is_of_account for one in waiting):
-        whose = Whose.ACCOUNT_RATE
-    return Waiting(wait_s, str(last.error or last.because), whose)
+    why = str(last.error or last.because)
+    if called and all(one.is_about_the_call for one in called):
+        return Waiting(wait_s, why, Whose.ACCOUNT_FAILURE)
+    limited = next((one for one in waiting if one.is_of_account), None)
+    if not called and limited is not None:
+        return Waiting(wait_s, why, Whose.ACCOUNT_RATE, limited.endpoint)
+    return Waiting(wait_s, why)
 
 
 def _least_s(story: Story, left_s: float, rng: random.Random) -> int:

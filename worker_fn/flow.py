@@ -252,14 +252,16 @@ def report(flow: Flow, tally: Tally, bounds: Bounds, *, now_ms: int) -> Flow:
     )
 
 
-def book(flow: Flow, bounds: Bounds, *, count: int, now_ms: int) -> tuple[Flow, list[int]]:
-    """Times to come back for messages that wait for an account's rate, one after the other at that rate.
+def book(flow: Flow, bounds: Bounds, *, count: int, per_call: int, now_ms: int) -> tuple[Flow, list[int]]:
+    """Times to come back for messages that wait for an account's rate, one after the other at that rate, as many to a
+    call as travel together.
 
     Fewer than `count` when the account has as many waiting as it may: the rest belongs into the parking queue.
     """
-    limit = flow.limit.per_second or bounds.highest
-    if limit is None:
+    calls = flow.limit.per_second or bounds.highest
+    if calls is None:
         return flow, []
+    limit = calls * per_call
     begin_ms = max(flow.booked_ms, flow.cool_until_ms, now_ms)
     in_line = (begin_ms - now_ms) * limit / 1_000 if flow.booked_ms > now_ms else 0
     room = int(min((now_ms + LONGEST_LINE_MS - begin_ms) * limit / 1_000, MOST_IN_LINE - in_line))

@@ -1,4 +1,6 @@
-"""The gates of one Lambda environment: the partner's, and one for each account where the partner limits accounts."""
+"""The gates of one Lambda environment: the partner's, and those of each account where the partner limits accounts: one
+for each bulk endpoint that has a rate of its own, one for all other calls.
+"""
 
 import random
 from collections import OrderedDict
@@ -13,7 +15,7 @@ from worker_fn.permits import Gate
 from worker_fn.sharding import books_for
 
 MOST_ACCOUNTS = 2_000
-"""Gates of accounts that are kept; the one that was not used for longest goes first."""
+"""Gates of accounts (and of their bulk endpoints) that are kept; the one that was not used for longest goes first."""
 
 ACCOUNT_TTL_S = 86_400
 
@@ -43,19 +45,26 @@ class Gates:
         bounds = _bounds(limits.rate.per_second if limits.rate else None)
         self.partner = self._gate(PARTNER, replace(bounds, books=books_for(round(1 / share))), ttl_s=None)
 
-    def of(self, account_id: str | None) -> Gate | None:
-        """An account's gate; None where the partner does not limit accounts."""
-        rate = self._limits.account_rate
-        if rate is None or account_id is None:
+    def of(self, account_id: str | None, endpoint: str | None = None) -> Gate | None:
+        """An account's gate for calls of a bulk endpoint (None: of any other); None where the partner does not limit
+        them.
+        """
+        if account_id is None:
             return None
-        gate = self._accounts.get(account_id)
+        key, rate = account_key(account_id), self._limits.account_rate
+        bulk = None if endpoint is None else self._limits.bulk[endpoint]
+        if bulk is not None and bulk.rate is not None:
+            key, rate = account_key(account_id, endpoint), bulk.rate
+        if rate is None:
+            return None
+        gate = self._accounts.get(key)
         if gate is None:
             bounds = _bounds(rate.per_second)
-            gate = self._gate(account_key(account_id), bounds, ttl_s=ACCOUNT_TTL_S, patience_ms=ACCOUNT_PATIENCE_MS)
-            self._accounts[account_id] = gate
+            gate = self._gate(key, bounds, ttl_s=ACCOUNT_TTL_S, patience_ms=ACCOUNT_PATIENCE_MS)
+            self._accounts[key] = gate
             if len(self._accounts) > MOST_ACCOUNTS:
                 self._accounts.popitem(last=False)
-        self._accounts.move_to_end(account_id)
+        self._accounts.move_to_end(key)
         return gate
 
     def line(self, account_id: str) -> Gate:

@@ -143,13 +143,15 @@ class Gate:
         """Whether what it knows is of this batch, and the fleet's."""
         return not self._lost_ms and self._now_ms() - self._seen_ms < KNOWN_MS
 
-    async def book(self, count: int) -> list[int]:
+    async def book(self, count: int, per_call: int = 1) -> list[int]:
         """Times (ms) to come back for messages that wait for this rate; fewer than asked for when the line is full."""
         now_ms = self._now_ms()
         try:
-            return await self._change(lambda flow: flows.book(flow, self._bounds, count=count, now_ms=now_ms))
+            return await self._change(
+                lambda flow: flows.book(flow, self._bounds, count=count, per_call=per_call, now_ms=now_ms)
+            )
         except StateUnavailable:
-            return [now_ms + 1_000 * (index + 1) for index in range(count)]
+            return [now_ms + 1_000 * (index // per_call + 1) for index in range(count)]
 
     def _too_late(self, permit: "Go | int", now_ms: int) -> Wait:
         """What was permitted came when its time was over: it is not used."""

@@ -45,7 +45,8 @@ async def send_with_retries(
     """Call `attempt` until it gives something else than RETRY, at most `attempts` times; gives the last outcome.
 
     `jitter` draws a pause from zero to a bound. Stops early when the next wait would be longer than LONGEST_PAUSE_S or
-    than the time that remains, and when no call was allowed: what waits longer waits on the queue.
+    than the time that remains, when no call was allowed, and when an answer told its items apart: what waits longer
+    waits on the queue.
     """
     stop_at_count = stop_after_attempt(attempts)
 
@@ -53,7 +54,9 @@ async def send_with_retries(
         return stop_at_count(state) or state.upcoming_sleep > min(LONGEST_PAUSE_S, remaining_s())
 
     retrying = AsyncRetrying(
-        retry=retry_if_result(lambda result: result.verdict is Verdict.RETRY and result.because is None),
+        retry=retry_if_result(
+            lambda result: result.verdict is Verdict.RETRY and result.because is None and result.items is None
+        ),
         stop=stop,
         wait=_Pause(jitter),
         sleep=sleep,

@@ -65,7 +65,8 @@ def build(settings: Settings) -> Worker:
         parking_url=settings.parking_url,
     )
     queues = ThreadedQueue(queue)
-    limited = partner.limits.rate is not None or partner.limits.account_rate is not None
+    limits = partner.limits
+    limited = any((limits.rate, limits.account_rate, *(bulk.rate for bulk in limits.bulk.values())))
     return Worker(
         partner=partner,
         send=ThreadedClient(client, settings.max_in_flight).send,

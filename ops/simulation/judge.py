@@ -189,9 +189,10 @@ def over_admitted(ledger: Ledger, scenario: Scenario) -> int:
     if partner.rate_per_s is not None and partner.declared:
         seconds = Counter(int(call.at_s) for call in ledger.calls)
         count += sum(max(0, calls - int(partner.rate_per_s)) for calls in seconds.values())
-    if partner.account_rate_per_s is not None:
+    of_account = partner.bulk_rate_per_s or partner.account_rate_per_s
+    if of_account is not None:
         accounts = Counter((int(call.at_s), call.account) for call in ledger.calls)
-        count += sum(max(0, calls - int(partner.account_rate_per_s)) for calls in accounts.values())
+        count += sum(max(0, calls - int(of_account)) for calls in accounts.values())
     return count
 
 

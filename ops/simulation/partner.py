@@ -10,7 +10,7 @@ from ops.simulation.clock import EPOCH_S, now_s
 from ops.simulation.ledger import Call, CoolDown
 from ops.simulation.life import Life, World
 from ops.simulation.scenario import PartnerApi, Trouble
-from partners import Delivery, Limits, Partner, Rate, Result
+from partners import Bulk, Delivery, Limits, Partner, Rate, Result
 from shared.firehose import EventProcessingRequest, Registration, Request
 from worker_fn.classify import ABSURD_RETRY_AFTER_S, retry_after_s
 from worker_fn.flow import LONGEST_COOL_DOWN_S
@@ -27,11 +27,11 @@ class SimulatedPartner(Partner):
     def __init__(self, api: PartnerApi) -> None:
         self._bulk = api.bulk_items > 0
         self.in_order = api.in_order
-        self._per_item = api.per_item_answers
+        self._per_item = api.per_item_answers or api.names_the_bad
         self.limits = Limits(
-            rate=Rate(api.rate_per_s) if api.rate_per_s and api.declared else None,
-            account_rate=Rate(api.account_rate_per_s) if api.account_rate_per_s else None,
-            bulk_items=api.bulk_items or 1,
+            rate=_rate(api.rate_per_s) if api.declared else None,
+            account_rate=_rate(api.account_rate_per_s),
+            bulk={"bulk": Bulk(api.bulk_items, rate=_rate(api.bulk_rate_per_s))} if self._bulk else {},
         )
 
     def registration(self) -> Registration:
@@ -49,11 +49,21 @@ class SimulatedPartner(Partner):
         body = b"\n".join(one.body for one in deliveries)
         return Delivery(url="https://partner.example/events", body=body, item="", merge="bulk")
 
-    def read_response(self, deliveries: Sequence[Delivery], body: bytes) -> Sequence[Result] | None:  # noqa: ARG002
+    def read_response(
+        self,
+        deliveries: Sequence[Delivery],  # noqa: ARG002
+        status: int,
+        body: bytes,
+    ) -> Sequence[Result] | None:
         if not self._per_item:
             return None
-        words = body.decode().split()
-        return [Result.DELIVERED if word == "ok" else Result.REJECTED for word in words]
+        good = Result.DELIVERED if status < 300 else Result.AGAIN
+        bad = Result.RETRY if status in {408, 425, 429} or status >= 500 else Result.REJECTED
+        return [good if word == "ok" else bad for word in body.decode().split()]
+
+
+def _rate(per_s: float | None) -> Rate | None:
+    return Rate(per_s) if per_s else None
 
 
 class Limiter:
@@ -126,7 +136,8 @@ class Api:
         asked_s = retry_after_s(answer.retry_after, now_s=EPOCH_S + now_s())
         seconds = None if asked_s is None else cool_down_s(asked_s)
         if seconds:
-            account = lines[0][0] if answer.status == 429 and self._api.account_rate_per_s else None
+            by_account = self._api.account_rate_per_s or self._api.bulk_rate_per_s
+            account = lines[0][0] if answer.status == 429 and by_account else None
             ledger.cool_downs.append(CoolDown(now_s(), now_s() + seconds, life.number, account))
 
     def _judge(  # noqa: PLR0911 - a row of cases, the first that holds
@@ -145,13 +156,13 @@ class Api:
         bad = [kind == POISON for _, _, kind in lines]
         answers_singly = self._api.per_item_answers and self._api.bulk_items
         if any(bad) and not answers_singly:
-            return Answer(422), latency_s, "rejected"
+            return Answer(422, body=_verdicts(bad) if self._api.names_the_bad else b""), latency_s, "rejected"
         if self._world.happens("half"):
             return Answer(fault="connection"), latency_s, "accepted"
         if self._world.happens("closes"):  # before it read the call, or after it took it
             return Answer(fault="connection"), latency_s, "accepted" if self._world.rng.random() < 0.5 else "fault"
-        body = " ".join("bad" if one else "ok" for one in bad).encode() if answers_singly else b""
-        return Answer(200, body=body), latency_s, "accepted"
+        told_apart = answers_singly or self._api.names_the_bad
+        return Answer(200, body=_verdicts(bad) if told_apart else b""), latency_s, "accepted"
 
     def _down(self, down: Trouble, latency_s: float) -> tuple[Answer, float, str]:
         if down.answer == "refused":
@@ -162,8 +173,9 @@ class Api:
         return Answer(int(down.answer), retry_after=retry_after), latency_s, "fault"
 
     def _takes(self, account: int) -> bool:
-        if self._api.account_rate_per_s is not None:
-            limiter = self._accounts.setdefault(account, Limiter(self._api.account_rate_per_s, self._api.style))
+        of_account = self._api.bulk_rate_per_s or self._api.account_rate_per_s
+        if of_account is not None:
+            limiter = self._accounts.setdefault(account, Limiter(of_account, self._api.style))
             if not limiter.takes(now_s()):
                 return False
         return self._limiter is None or self._limiter.takes(now_s())
@@ -199,6 +211,10 @@ class Line:
 def _parsed(line: str) -> tuple[int, str, str]:
     account, item, kind = line.split(" ")
     return int(account), item, kind
+
+
+def _verdicts(bad: list[bool]) -> bytes:
+    return " ".join("bad" if one else "ok" for one in bad).encode()
 
 
 def cool_down_s(retry_after_s: float) -> float | None:

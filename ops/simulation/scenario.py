@@ -52,8 +52,12 @@ class PartnerApi:
     retry_after_s: float = 5.0
     bulk_items: int = 0
     """Items of one bulk call; 0: it takes single calls only."""
+    bulk_rate_per_s: float | None = None
+    """Bulk calls that it takes of each account."""
     per_item_answers: bool = False
     """A bulk call is answered item by item; otherwise one bad item has the whole call refused."""
+    names_the_bad: bool = False
+    """What refuses a whole bulk call says which items are to blame."""
     in_order: bool = True
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from partners import Delivery, Limits, Partner, Rate, Result
+from partners import Bulk, Delivery, Limits, Partner, Rate, Result
 from shared.errors import QueueUnavailable, StateUnavailable
 from shared.firehose import EventProcessingRequest, Registration, Request
 from shared.message import Head, encode, to_json
@@ -48,7 +48,7 @@ class Limited(Echo):
 class Merging(Echo):
     """Takes up to three events in one call."""
 
-    limits = Limits(bulk_items=3)
+    limits = Limits(bulk={"bulk": Bulk(3)})
 
     def deliveries(self, request: Request) -> Iterable[Delivery]:
         for delivery in super().deliveries(request):
@@ -58,7 +58,7 @@ class Merging(Echo):
         bodies = [json.loads(delivery.body) for delivery in deliveries]
         return Delivery("https://partner.example/bulk", json.dumps(bodies).encode(), "bulk")
 
-    def read_response(self, deliveries: Sequence[Delivery], body: bytes) -> Sequence[Result] | None:
+    def read_response(self, deliveries: Sequence[Delivery], status: int, body: bytes) -> Sequence[Result] | None:
         answers = json.loads(body)
         return [Result(answer) for answer in answers] if answers else None
 
@@ -94,7 +94,7 @@ class FaultyBulk(Merging):
             return None  # type: ignore[return-value]
         return super().merge(deliveries, keys)
 
-    def read_response(self, deliveries: Sequence[Delivery], body: bytes) -> Any:
+    def read_response(self, deliveries: Sequence[Delivery], status: int, body: bytes) -> Any:
         if self.fault == "raises":
             raise KeyError("canary@example.com")
         return {"short": (), "wrong": [True] * len(deliveries)}.get(self.fault)
