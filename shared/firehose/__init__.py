@@ -128,6 +128,7 @@ from shared.firehose.registration import (
     TextSetting,
     UserIdentityPermission,
     registration_response,
+    rules_unenforced,
 )
 from shared.firehose.values import (
     Unknown,
@@ -237,4 +238,5 @@ __all__ = [
     "XboxEnvironment",
     "parse_request",
     "registration_response",
+    "rules_unenforced",
 ]

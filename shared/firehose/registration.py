@@ -1,12 +1,16 @@
 """Who we are, as mParticle is told: what a partner declares, and the response that says it.
 
-Declarations are strict: an unknown field, event type or identity type is a mistake of ours and fails when it is made.
+Declarations are strict: an unknown field, event type or identity type is a mistake of ours and fails when it is made,
+and so does what breaks a rule of mParticle's (shared/firehose/rules).
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from shared.firehose.consent import SystemNotificationType
 from shared.firehose.environments import EnvironmentType
@@ -174,9 +178,7 @@ class DsrProcessingRegistration(_Declaration):
     domain: str | None = None
 
 
-class Registration(_Declaration):
-    """What a partner declares. `description` has fewer than 230 characters and may hold inline HTML."""
-
+class _Registration(_Declaration):
     name: NotEmpty
     description: str | None = None
     version: NotEmpty
@@ -186,8 +188,43 @@ class Registration(_Declaration):
     dsr_processing_registration: DsrProcessingRegistration | None = None
 
 
-class ModuleRegistrationResponse(Registration):
-    """A registration response as it is read. `model_validate` raises pydantic's ValidationError, without values."""
+_by_the_rules: ContextVar[bool] = ContextVar("by_the_rules", default=True)
+
+
+@contextmanager
+def rules_unenforced() -> Iterator[None]:
+    """Let declarations break rules while the block lasts: for who lists what is broken, and for a function that was
+    deployed all the same and has to answer.
+    """
+    before = _by_the_rules.set(False)
+    try:
+        yield
+    finally:
+        _by_the_rules.reset(before)
+
+
+class Registration(_Registration):
+    """What a partner declares. `description` has fewer than 230 characters and may hold inline HTML.
+
+    One that breaks a rule raises pydantic's ValidationError, whose text says of each rule how to keep it.
+    """
+
+    @model_validator(mode="after")
+    def _keeps_the_rules(self) -> Self:
+        if not _by_the_rules.get():
+            return self
+        from shared.firehose.rules import violations  # noqa: PLC0415 - no function needs them: cold start
+
+        broken = [str(one) for one in violations(_written(self)) if not one.is_warning]
+        if broken:
+            raise ValueError("\n".join(["mParticle would not take this registration.", *broken]))
+        return self
+
+
+class ModuleRegistrationResponse(_Registration):
+    """A registration response as it is read, whatever rules it breaks. `model_validate` raises pydantic's
+    ValidationError, without values.
+    """
 
     type: Literal["module_registration_response"]
     id: str | None = None
@@ -196,8 +233,9 @@ class ModuleRegistrationResponse(Registration):
     sdk_version: str | None = None
 
     def registration(self) -> Registration:
-        """The declaration in it, without the envelope."""
-        return Registration(**{name: getattr(self, name) for name in Registration.model_fields})
+        """The declaration in it, without the envelope, whatever rules it breaks."""
+        with rules_unenforced():
+            return Registration(**{name: getattr(self, name) for name in Registration.model_fields})
 
 
 def registration_response(registration: Registration, *, id: str, timestamp_ms: int) -> dict[str, Any]:  # noqa: A002 - the wire's name

@@ -135,7 +135,10 @@ def test_values_are_plain_json_types() -> None:
     declared = Registration(
         name="Velo",
         version="1",
-        event_processing_registration=EventProcessingRegistration(supported_event_types=list(EventType)),
+        permissions=Permissions(allow_user_attributes=True),
+        event_processing_registration=EventProcessingRegistration(
+            supported_event_types=list(EventType), push_messaging_provider_id="velo"
+        ),
     )
     written = _written(declared)["event_processing_registration"]["supported_event_types"]
     assert {type(value) for value in written} == {str}
