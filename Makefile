@@ -69,8 +69,8 @@ build: .venv ## The zips of both functions, for AWS and for the embedded AWS
 	@$(PY) -m infra.build aws local
 
 .PHONY: deploy
-deploy: node_modules build-$(PKG_TARGET) ## Deploy to AWS (STAGE=production, ALIAS_MODE=hold to leave the live version)
-	@PKG_TARGET=$(PKG_TARGET) $(SERVERLESS) deploy --stage "$(STAGE)" $(ARGS)
+deploy: node_modules build-$(PKG_TARGET) ## Deploy to AWS (STAGE=production, ALIAS_MODE=hold to leave the live version, FORCE=1)
+	@PKG_TARGET=$(PKG_TARGET) $(SERVERLESS) deploy --stage "$(STAGE)" $(if $(FORCE),--force) $(ARGS)
 
 .PHONY: promote
 promote: node_modules ## Make the newest version live, or an earlier one (STAGE=production TO=12)

@@ -1,0 +1,72 @@
+'use strict';
+
+// Serverless plugin: a registration that breaks a rule of mParticle's is not deployed.
+//
+// It asks `spillway registration --check`, with the variables that both functions will have, before AWS is asked for anything;
+// so a bare `serverless deploy` is held to it as `make deploy` is. `--force` deploys all the same, and the function
+// then answers mParticle with the registration as it is.
+
+const { execFile } = require('node:child_process');
+const { existsSync } = require('node:fs');
+const path = require('node:path');
+
+const HOW_TO_FORCE = 'To deploy all the same: make deploy FORCE=1, or serverless deploy --force';
+
+/** What `--check --json` found, a line for each and what to do below it. */
+function inWords(findings) {
+  return findings.map(({ id, message, mend }) => `  ${message} [${id}]\n    ${mend}`).join('\n');
+}
+
+module.exports = class RegistrationGate {
+  constructor(serverless, options, { log }) {
+    Object.assign(this, { serverless, options, log });
+    this.hooks = { 'before:deploy:deploy': () => this.requireRules() };
+  }
+
+  get python() {
+    return path.join(this.serverless.serviceDir, '.venv', 'bin', 'python');
+  }
+
+  async requireRules() {
+    const problem = await this.problem();
+    if (!problem) return;
+    if (this.options.force) {
+      this.log.warning(`Deployed by force.\n${problem}`);
+      return;
+    }
+    throw new this.serverless.classes.Error(`${problem}\n${HOW_TO_FORCE}`, 'SPILLWAY_REGISTRATION');
+  }
+
+  // Words if the registration may not be deployed, or if nobody can tell; null if it may.
+  async problem() {
+    if (!existsSync(this.python)) {
+      return 'The registration cannot be checked: there is no .venv here (make deploy makes it).';
+    }
+    const { code, stdout, stderr } = await this.check();
+    const { passed, findings } = this.read(stdout);
+    const warnings = findings.filter(({ severity }) => severity === 'warning');
+    if (warnings.length) this.log.warning(`About the registration:\n${inWords(warnings)}`);
+    if (code === 0 && passed) return null;
+    const errors = findings.filter(({ severity }) => severity === 'error');
+    if (errors.length) return `The registration breaks rules of mParticle's:\n${inWords(errors)}`;
+    return `The registration cannot be checked:\n${stderr.trim() || `the check ended with ${code}`}`;
+  }
+
+  check() {
+    const partner = Object.entries(this.serverless.service.custom.partner || {}).map(([name, value]) => [name, String(value ?? '')]);
+    const command = ['-m', 'ops.cli', 'registration', '--check', '--json'];
+    const options = { cwd: this.serverless.serviceDir, env: { ...process.env, ...Object.fromEntries(partner) }, timeout: 60_000 };
+    return new Promise((resolve) => {
+      execFile(this.python, command, options, (error, stdout, stderr) => resolve({ code: error ? error.code : 0, stdout, stderr }));
+    });
+  }
+
+  // A check that could not be made prints nothing, and says why on standard error.
+  read(stdout) {
+    try {
+      return JSON.parse(stdout);
+    } catch {
+      return { passed: false, findings: [] };
+    }
+  }
+};
