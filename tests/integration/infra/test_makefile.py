@@ -103,6 +103,12 @@ def test_an_old_make_is_said_in_one_line(folder: Path) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_a_deploy_is_forced_only_when_it_is_said(folder: Path) -> None:
+    """FORCE=1 hands --force to the deploy tool; without it there is none."""
+    assert 'deploy --stage "dev" --force' in make(folder, "-n", "deploy", "FORCE=1").stdout
+    assert "--force" not in make(folder, "-n", "deploy").stdout
+
+
 def test_clean_removes_what_make_made_and_nothing_else(folder: Path) -> None:
     """Sources stay; environments, zips and caches go."""
     for name in (".venv", ".venv-aws", "node_modules", "build", ".serverless", ".pytest_cache"):

@@ -1,6 +1,7 @@
 import json
 import traceback
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -62,3 +63,27 @@ def test_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("QUEUE_URL")
     with pytest.raises(InvalidSettings, match="QUEUE_URL"):
         entry.handler({"type": "dsr_processing_request"}, Context())
+
+
+DECLARATION = """\
+from partners import Partner
+from shared.firehose import *
+
+class Velo(Partner):
+    name = "velo"
+
+    def deliveries(self, request):
+        return ()
+
+    def registration(self):
+        return Registration(name="Velo", version="1.6.0", description="x" * 230)
+"""
+
+
+def test_a_registration_that_was_deployed_by_force_is_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A declaration that breaks a rule is refused at the deploy, or told as it is."""
+    (tmp_path / "velo_by_force.py").write_text(DECLARATION)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PARTNER", "velo_by_force")
+    answer = entry.handler({"type": "module_registration_request", "id": "r-1"}, Context())
+    assert (answer["name"], len(answer["description"])) == ("Velo", 230)

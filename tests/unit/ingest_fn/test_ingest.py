@@ -228,3 +228,14 @@ def test_hot_path_imports_nothing_heavy() -> None:
     loaded = {name.partition(".")[0] for name in json.loads(printed)}
     heavy = {"pydantic", "worker_fn", "partners", "boto3", "botocore", "aws_lambda_powertools", "simplejson"}
     assert loaded & (heavy | {"urllib3", "requests", "tenacity", "httpx"}) == set()
+
+
+def test_answering_a_registration_loads_no_rules() -> None:
+    """Rules are for whoever deploys: a function that is asked who we are does not pay for them."""
+    code = (
+        "import sys\nfrom ingest_fn.registration import register\n"
+        "register({'WEBHOOK_URL': 'https://partner.example'}, request_id='r-1', now_ms=1)\n"
+        "print({'shared.firehose.rules', 'html.parser'} & sys.modules.keys())"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed == "set()\n"

@@ -24,6 +24,7 @@ from shared.firehose import (
     TextSetting,
     UserIdentityPermission,
     registration_response,
+    rules_unenforced,
 )
 
 API_KEY = TextSetting(id="apiKey", name="API key", required=True, confidential=True)
@@ -166,3 +167,40 @@ def test_a_mistaken_declaration_is_refused(make: Callable[..., Any], wrong: dict
     """A declaration that mParticle would refuse, or that has a typo, fails where it is made."""
     with pytest.raises(ValidationError):
         make(**wrong)
+
+
+BREAKS_TWO_RULES: dict[str, Any] = {
+    "name": "Velo",
+    "version": "1",
+    "description": "x" * 230,
+    "permissions": Permissions(
+        partner_identities=[PartnerIdentityPermission(type="one"), PartnerIdentityPermission(type="two")]
+    ),
+}
+
+
+def test_a_declaration_that_breaks_rules_is_refused_with_each_of_them() -> None:
+    """The error names every rule that is broken, and what to do; advice refuses nothing."""
+    with pytest.raises(ValidationError) as refused:
+        Registration(**BREAKS_TWO_RULES)
+    assert "description: The description has 230 characters" in str(refused.value)
+    assert "permissions.partner_identities: 2 partner identities are declared" in str(refused.value)
+    assert "Neither events nor audiences" not in str(refused.value)
+
+
+def test_rules_can_be_left_unenforced_for_a_while() -> None:
+    """Inside the block a declaration may break rules, and is written; its form is checked all the same."""
+    with rules_unenforced():
+        declared = Registration(**BREAKS_TWO_RULES)
+        with pytest.raises(ValidationError):
+            Registration(name="", version="1")
+    assert _written(declared)["description"] == "x" * 230
+    with pytest.raises(ValidationError):
+        Registration(**BREAKS_TWO_RULES)
+
+
+def test_a_response_is_read_whatever_rules_it_breaks() -> None:
+    """Who reads another's registration gets it, and the declaration in it."""
+    with rules_unenforced():
+        wire = _written(Registration(**BREAKS_TWO_RULES))
+    assert _written(ModuleRegistrationResponse.model_validate(wire).registration()) == wire

@@ -1,0 +1,118 @@
+"""A deploy asks for the registration first: what infra/registration.cjs refuses, and what it lets pass."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+PARTNER = """\
+from partners import Partner
+from shared.firehose import *
+
+class Velo(Partner):
+    name = "velo"
+
+    def deliveries(self, request):
+        return ()
+
+    def registration(self):
+        return Registration(name="Velo", {declared})
+"""
+BROKEN = 'version="spring", description="x" * 230'
+AFTER_THE_GATE = "AWS provider credentials not found"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A home without credentials, which is also where the partner's module is found."""
+    return tmp_path
+
+
+def deploy(folder: Path, *arguments: str, **env: str) -> tuple[int, str]:
+    """Package and deploy with nothing that AWS would take; gives the exit code and all that was said of the deploy."""
+    code, said = serverless(folder, "package", **env)
+    assert code == 0, said
+    return serverless(folder, "deploy", *arguments, **env)
+
+
+def serverless(folder: Path, *arguments: str, **env: str) -> tuple[int, str]:
+    node = shutil.which("node")
+    assert node, "there is no node on the PATH: the project deploys with Node 20 or newer"
+    script = str(ROOT / "node_modules/osls/bin/serverless.js")
+    done = subprocess.run(
+        [node, script, *arguments, "--package", str(folder / "out")],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), "AWS_EC2_METADATA_DISABLED": "true",
+             "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", **env},
+    )  # fmt: skip
+    return done.returncode, done.stdout
+
+
+def partner(folder: Path, declared: str) -> dict[str, str]:
+    (folder / "velo_partner.py").write_text(PARTNER.format(declared=declared))
+    return {"PARTNER": "velo_partner"}
+
+
+def test_a_registration_that_breaks_a_rule_is_not_deployed(folder: Path) -> None:
+    """Each rule that it breaks is said, with what to do and how to deploy all the same, before AWS is asked."""
+    code, said = deploy(folder, **partner(folder, BROKEN))
+    assert code != 0
+    assert "The description has 230 characters, markup included; mParticle takes fewer than 230." in said
+    assert "Shorten it by 1." in said
+    assert "make deploy FORCE=1, or serverless deploy --force" in said
+    assert "The version is not numbers joined by dots." in said, "advice is shown, too"
+    assert AFTER_THE_GATE not in said
+
+
+def test_it_is_deployed_by_force(folder: Path) -> None:
+    """What is wrong is said once more, and the deploy goes on."""
+    _, said = deploy(folder, "--force", **partner(folder, BROKEN))
+    assert "Deployed by force." in said
+    assert "The description has 230 characters" in said
+    assert AFTER_THE_GATE in said
+
+
+def test_advice_stops_nothing(folder: Path) -> None:
+    """A registration that only could be better is deployed, and the advice is shown."""
+    _, said = deploy(folder, **partner(folder, 'version="spring", description="Rides."'))
+    assert "The version is not numbers joined by dots." in said
+    assert AFTER_THE_GATE in said
+
+
+@pytest.mark.parametrize(
+    ("env", "named"),
+    [
+        ({"PARTNER": "partners.nobody"}, "PARTNER=partners.nobody: no such module"),
+        ({"WEBHOOK_URL": "ftp://partner.example"}, "WEBHOOK_URL must be an https URL"),
+    ],
+)
+def test_a_registration_that_cannot_be_made_is_not_deployed(folder: Path, env: dict[str, str], named: str) -> None:
+    """A function that could not say who we are is refused with the line that the check ends with."""
+    code, said = deploy(folder, **env)
+    assert code != 0
+    assert "The registration cannot be checked:" in said
+    assert named in said
+    assert AFTER_THE_GATE not in said
+
+
+GATE = """
+const Gate = require({plugin});
+const serverless = {{ serviceDir: {folder}, service: {{ custom: {{}} }}, classes: {{ Error }} }};
+const gate = new Gate(serverless, {options}, {{ log: {{ warning: console.log }} }});
+const deploy = gate.hooks['before:deploy:deploy'];
+deploy().then(() => console.log('goes on'), (error) => console.log('refused:', error.message));
+"""
+
+
+@pytest.mark.parametrize(("options", "ends"), [("{}", "refused:"), ("{ force: true }", "goes on")])
+def test_without_an_environment_to_check_in_it_is_refused(tmp_path: Path, options: str, ends: str) -> None:
+    """A checkout without .venv cannot check, says what makes one, and deploys by force alone."""
+    node = shutil.which("node")
+    assert node
+    script = GATE.format(plugin=repr(str(ROOT / "infra/registration.cjs")), folder=repr(str(tmp_path)), options=options)
+    said = subprocess.run([node, "-e", script], capture_output=True, text=True, check=True).stdout
+    assert "there is no .venv here (make deploy makes it)" in said
+    assert ends in said
