@@ -30,9 +30,9 @@ FUNCTIONS = {
     "worker": ("partners", "shared", "worker_fn"),
 }
 
-# What libraries ship and no function reads: type stubs, scripts, tests, and a user interface of 2 MB in Powertools.
+# What no function reads: type stubs, scripts, tests, a user interface of 2 MB in Powertools, the logos of partners.
 DROPPED_PARTS = frozenset({"__pycache__", "bin", "tests"})
-DROPPED_SUFFIXES = frozenset({".pyc", ".pyi", ".pyx", ".pxd", ".c", ".h"})
+DROPPED_SUFFIXES = frozenset({".pyc", ".pyi", ".pyx", ".pxd", ".c", ".h", ".svg"})
 DROPPED_NAMES = frozenset({".lock", "py.typed"})
 DROPPED_PATHS = (
     "aws_lambda_powertools/event_handler/openapi/swagger_ui/",

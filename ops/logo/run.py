@@ -1,0 +1,24 @@
+"""`spillway logo check`: what it prints; what it returns is the exit status."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from ops import findings as checks
+from ops.logo.check import check
+from ops.logo.preview import write_preview
+
+
+def run(file: Path, preview: Path, *, as_json: bool) -> int:
+    """Check a logo and draw its preview, if it can be drawn. Raises LogoUnreadable."""
+    drawing, found = check(file)
+    if drawing:
+        write_preview(drawing, preview)
+    if as_json:
+        print(checks.as_json(found))
+        return checks.exit_status(found)
+    console = Console()
+    checks.show(found, console, good=f"{file} can be sent to mParticle.")
+    if drawing:
+        console.print(f"Look at it yourself: {preview}", highlight=False, soft_wrap=True)
+    return checks.exit_status(found)
