@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from ops.findings import Finding, Severity
-from ops.logo.drawing import Drawing, read
+from ops.logo.drawing import read
 from ops.logo.picture import READABLE, Measures, Unrenderable, measure, render
 
 LEAST_EXTENT = 0.5
@@ -22,8 +22,8 @@ WIDEST, TALLEST = 8.0, 3.0
 """Width over height, and height over width, beyond which a logo shrinks to a line in any tile."""
 
 
-def check(path: Path) -> tuple[Drawing | None, list[Finding]]:
-    """Return the logo if it can be rendered, and what is wrong with it. Raises LogoUnreadable."""
+def check(path: Path) -> tuple[Image.Image | None, list[Finding]]:
+    """Return the logo rendered, if it may and can be, and what is wrong with it. Raises LogoUnreadable."""
     drawing, found = read(path)
     if drawing is None:
         return None, found
@@ -31,8 +31,9 @@ def check(path: Path) -> tuple[Drawing | None, list[Finding]]:
         picture = render(drawing)
     except Unrenderable as error:
         problem = f"The renderer cannot draw it: {error}."
-        return None, [*found, Finding("logo.unrenderable", problem, "Export the logo as plain SVG again.")]
-    return drawing, [*found, *judge(measure(picture), picture)]
+        mend = "Export the logo as plain SVG, without filters and effects."
+        return None, [*found, Finding("logo.unrenderable", problem, mend)]
+    return picture, [*found, *judge(measure(picture), picture)]
 
 
 def judge(measured: Measures, picture: Image.Image) -> Iterator[Finding]:

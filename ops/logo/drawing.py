@@ -192,13 +192,14 @@ def _weight(root: ET.Element) -> Iterator[Finding]:
     try:
         shapes = weight(root)
     except RecursionError:
-        shapes = float("inf")
+        yield Finding("svg.too_deep", "The logo's groups lie too deep in each other to be drawn.", "Ungroup them.")
+        return
     if shapes > MAX_SHAPES:
-        many = "without end" if shapes == float("inf") else f"{shapes:,.0f} times"
-        problem = (
-            f"The logo draws {many}, a shape repeated by `use` counted each time; up to {MAX_SHAPES:,} are rendered."
+        many = "shapes without end" if shapes == float("inf") else f"{shapes:,.0f} shapes"
+        problem = f"The logo draws {many}, those that `use` repeats counted each time."
+        yield Finding(
+            "svg.too_many", problem, f"Simplify it: a logo is a few shapes, and up to {MAX_SHAPES:,} are drawn."
         )
-        yield Finding("svg.too_many", problem, "Simplify it: a logo is a few shapes.")
 
 
 def _box(root: ET.Element) -> tuple[float, float] | None:

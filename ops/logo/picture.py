@@ -1,9 +1,11 @@
 """A logo rendered: what its pixels say about background, size and contrast."""
 
 import io
+import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
-import resvg_py
 from PIL import Image
 
 from ops.logo.drawing import Drawing
@@ -12,6 +14,8 @@ Colour = tuple[int, int, int, int]
 
 SIDE_PX = 512
 """The longer side of what is measured."""
+RENDER_TIMEOUT_S = 20.0
+"""A logo takes a hundredth of a second."""
 VISIBLE = 26
 """An alpha of a tenth: what is fainter is the edge of a shape, not a shape."""
 READABLE = 3.0
@@ -35,18 +39,21 @@ class Measures:
     """Of the visible pixels, those with enough contrast against white."""
 
 
-def render(drawing: Drawing, side_px: int = SIDE_PX) -> Image.Image:
-    """Draw it on nothing, its longer side so many pixels. Raises Unrenderable.
-
-    Without fonts of this machine: what is drawn here is drawn everywhere.
-    """
-    scale = side_px / max(drawing.width, drawing.height)
-    width, height = (max(1, round(side * scale)) for side in (drawing.width, drawing.height))
+def render(drawing: Drawing) -> Image.Image:
+    """Draw it on nothing. Raises Unrenderable."""
+    scale = SIDE_PX / max(drawing.width, drawing.height)
+    size = [str(max(1, round(side * scale))) for side in (drawing.width, drawing.height)]
     try:
-        png = resvg_py.svg_to_bytes(svg_string=drawing.text, width=width, height=height, skip_system_fonts=True)
-    except ValueError as error:
-        raise Unrenderable(str(error)) from None
-    return Image.open(io.BytesIO(png)).convert("RGBA")
+        done = subprocess.run(
+            [sys.executable, "-P", str(Path(__file__).with_name("renderer.py")), *size],
+            input=drawing.text.encode(), capture_output=True, timeout=RENDER_TIMEOUT_S, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise Unrenderable(f"it takes longer than {RENDER_TIMEOUT_S:g} s") from None
+    if done.returncode != 0:
+        said = done.stderr.decode(errors="replace").strip().splitlines() or [f"it ended with {done.returncode}"]
+        raise Unrenderable(said[-1].removesuffix("."))
+    return Image.open(io.BytesIO(done.stdout)).convert("RGBA")
 
 
 def measure(picture: Image.Image) -> Measures:

@@ -4,8 +4,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from ops.logo.drawing import Drawing, LogoUnreadable
-from ops.logo.picture import render
+from ops.logo.drawing import LogoUnreadable
 
 BACKGROUNDS = ("#ffffff", "#9ca3af")
 PANEL_PX = (480, 480)
@@ -13,14 +12,15 @@ LARGE_PX = 320
 SMALL_PX = 64
 
 
-def write_preview(drawing: Drawing, path: Path) -> None:
-    """Write the PNG, its folder included. Raises LogoUnreadable if it cannot be written there."""
+def write_preview(picture: Image.Image, path: Path) -> None:
+    """Write the PNG of a rendered logo, its folder included. Raises LogoUnreadable if it cannot be written there."""
     width, height = PANEL_PX
     preview = Image.new("RGB", (width * len(BACKGROUNDS), height))
     for number, background in enumerate(BACKGROUNDS):
         panel = Image.new("RGB", PANEL_PX, background)
         for side_px, middle in ((LARGE_PX, height * 2 // 5), (SMALL_PX, height * 7 // 8)):
-            logo = render(drawing, side_px)
+            logo = picture.copy()
+            logo.thumbnail((side_px, side_px), Image.Resampling.LANCZOS)
             panel.paste(logo, ((width - logo.width) // 2, middle - logo.height // 2), logo)
         preview.paste(panel, (number * width, 0))
     try:

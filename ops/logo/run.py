@@ -11,14 +11,14 @@ from ops.logo.preview import write_preview
 
 def run(file: Path, preview: Path, *, as_json: bool) -> int:
     """Check a logo and draw its preview, if it can be drawn. Raises LogoUnreadable."""
-    drawing, found = check(file)
-    if drawing:
-        write_preview(drawing, preview)
+    picture, found = check(file)
+    if picture:
+        write_preview(picture, preview)
     if as_json:
         print(checks.as_json(found))
         return checks.exit_status(found)
     console = Console()
     checks.show(found, console, good=f"{file} can be sent to mParticle.")
-    if drawing:
+    if picture:
         console.print(f"Look at it yourself: {preview}", highlight=False, soft_wrap=True)
     return checks.exit_status(found)

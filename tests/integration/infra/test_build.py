@@ -113,6 +113,13 @@ def test_bytecode_is_there_for_every_module_or_for_none(zips: Path, target: str)
             assert {archive.read(name)[4:8] for name in compiled} <= {b"\x01\x00\x00\x00"}
 
 
+def test_logos_stay_out_of_the_zips(zips: Path) -> None:
+    """A partner's logo lies beside its code, and no function reads it."""
+    assert list((build.ROOT / "partners").glob("*.svg"))
+    for function in OURS:
+        assert [name for name in names(zips / f"aws/{function}.zip") if name.endswith(".svg")] == []
+
+
 @pytest.mark.parametrize("function", ["ingest", "worker"])
 def test_every_file_may_be_read_by_the_function(zips: Path, function: str) -> None:
     """Lambda runs as somebody else: files are readable by all, and none has a time of its own."""
