@@ -57,7 +57,7 @@ module.exports = class RegistrationGate {
     const command = ['-m', 'ops.cli', 'registration', '--check', '--json'];
     const options = { cwd: this.serverless.serviceDir, env: { ...process.env, ...Object.fromEntries(partner) }, timeout: 60_000 };
     return new Promise((resolve) => {
-      execFile(this.python, command, options, (error, stdout, stderr) => resolve({ code: error ? error.code : 0, stdout, stderr }));
+      execFile(this.python, command, options, (error, stdout, stderr) => resolve({ code: error ? error.code ?? error.signal : 0, stdout, stderr }));
     });
   }
 

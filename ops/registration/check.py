@@ -16,9 +16,10 @@ from ops.registration.declared import declared
 from shared.errors import SpillwayError
 from shared.firehose import ModuleRegistrationResponse
 from shared.firehose.rules import violations
+from shared.firehose.rules.settings import SETTING_LISTS
 
 _UNKNOWN_FIELD = "extra_forbidden"
-_TAGS = frozenset({"text", "integer", "float", "boolean"})
+_SETTING_LISTS = frozenset(field for _, field in SETTING_LISTS)
 _KINDS = {
     "string": "a string",
     "int": "a whole number",
@@ -128,11 +129,11 @@ def _problem(error: Mapping[str, Any]) -> str:
 
 
 def _path(location: tuple[int | str, ...]) -> list[int | str]:
-    """Leave out what the models put between: the type of a setting, after its place in the list."""
+    """Leave out what the models put between: the type of a setting, after its place in a list of settings."""
     return [
         step
         for place, step in enumerate(location)
-        if not (step in _TAGS and place and isinstance(location[place - 1], int))
+        if place < 2 or not (isinstance(location[place - 1], int) and location[place - 2] in _SETTING_LISTS)
     ]
 
 

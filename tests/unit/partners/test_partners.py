@@ -1,5 +1,6 @@
 import sys
 import types
+from pathlib import Path
 
 import pytest
 
@@ -49,3 +50,17 @@ def test_secret_does_not_show() -> None:
         "https://p.example", b"{}", "e", secret_headers={"A": Secret("canary")}, sign_with=Secret("canary")
     )
     assert "canary" not in repr(delivery) + str(delivery) + f"{Secret('canary')}"
+
+
+def test_a_registration_declared_as_the_file_is_read_does_not_stop_a_function(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A partner deployed by force is loaded by both functions, wherever it declares what breaks a rule."""
+    (tmp_path / "early_partner.py").write_text(
+        "from partners import Partner\nfrom shared.firehose import Registration\n"
+        "WE = Registration(name='Velo', version='1', description='x' * 230)\n"
+        "class Velo(Partner):\n    name = 'velo'\n    def deliveries(self, request): return ()\n"
+        "    def registration(self): return WE\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert load_partner({"PARTNER": "early_partner"}).registration().description == "x" * 230

@@ -108,6 +108,21 @@ def setting(**more: Any) -> dict[str, Any]:
             "audience_processing_registration.account_settings[0].requierd: mParticle's protocol has no such field.",
         ),
         (
+            webhook(dsr_processing_registration={"account_settings": [], "text": []}),
+            "form.unknown_field",
+            "dsr_processing_registration.text: mParticle's protocol has no such field.",
+        ),
+        (
+            webhook(permissions={"user_identities": [{"type": "email", "encoding": "raw", "text": 1}]}),
+            "form.unknown_field",
+            "permissions.user_identities[0].text: mParticle's protocol has no such field.",
+        ),
+        (
+            setting(id="a", name="A", text=1),
+            "form.unknown_field",
+            "audience_processing_registration.account_settings[0].text: mParticle's protocol has no such field.",
+        ),
+        (
             setting(id="a", name="A", type="secret"),
             "form.value",
             "audience_processing_registration.account_settings[0]: has an unknown type; there are 'text', ",
