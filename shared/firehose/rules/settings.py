@@ -1,7 +1,7 @@
 """Rules of settings: ids that stay apart, bounds in order, secrets marked as such."""
 
-import math
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +18,7 @@ from shared.firehose.rules.violation import (
 )
 
 _INT64_LIMIT = 2**63
+_LARGEST = sys.float_info.max
 _SECRET = re.compile(
     r"secret|passw|passphrase|token|credential|(api|access|private|signing|auth)[ _-]?key", re.IGNORECASE
 )
@@ -99,7 +100,8 @@ def _number(setting: Mapping[str, Any], where: str, name: str) -> Iterator[Viola
     bounds = {field: setting.get(field) for field in ("min_value", "default_value", "max_value")}
     numbers = {field: value for field, value in bounds.items() if is_number(value)}
     for field, value in numbers.items():
-        if not math.isfinite(value) or (setting.get("type") == "integer" and not -_INT64_LIMIT <= value < _INT64_LIMIT):
+        integer = setting.get("type") == "integer"
+        if not (-_INT64_LIMIT <= value < _INT64_LIMIT if integer else -_LARGEST <= value <= _LARGEST):
             yield Violation(
                 "settings.range",
                 f"{where}.{field}",

@@ -114,6 +114,8 @@ BROKEN: list[tuple[str, str, Any]] = [
     ("settings.range", f"{EVENTS}.event_connection_settings.1", integer(min_value=3, max_value=2)),
     ("settings.range", f"{EVENTS}.event_connection_settings.1", integer(max_value=2**63)),
     ("settings.range", f"{EVENTS}.event_connection_settings.1", integer(type="float", max_value=float("inf"))),
+    ("settings.range", f"{EVENTS}.event_connection_settings.1", integer(type="float", max_value=float("nan"))),
+    ("settings.range", f"{EVENTS}.event_connection_settings.1", integer(type="float", max_value=10**400)),
     ("settings.not_confidential", f"{EVENTS}.event_connection_settings.0", text(id="clientSecret")),
     ("settings.not_confidential", f"{EVENTS}.event_connection_settings.0", text(name="Write API Key")),
     ("settings.secret_default", f"{EVENTS}.account_settings.0.default_value", "hunter2"),
