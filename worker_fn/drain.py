@@ -33,8 +33,10 @@ from worker_fn.suspensions import Place, Suspensions
 
 T = TypeVar("T")
 
-MOVED_MS = 60_000
-"""A message that reached the queue so long after mParticle sent it came from another queue."""
+MOVED_MS = 5_000
+"""A message that reached the queue so long after mParticle sent it may come from another queue: ingest needs a second,
+parking and moving back at least the two that a call waits for its account's turn and a few for the sweep.
+"""
 
 
 MARGIN_S = 1.0

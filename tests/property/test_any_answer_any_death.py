@@ -41,7 +41,7 @@ answers = st.builds(
     after_s=st.sampled_from([0.01, 0.3, 5.0, 12.9, 40.0]),
 )
 scenarios = st.builds(
-    lambda events, bulk, by_item, ordered, rate, fifo, concurrency: Scenario(
+    lambda events, bulk, by_item, bulk_rate, ordered, rate, fifo, concurrency: Scenario(
         name="any",
         title="any",
         ends_s=1_800,
@@ -49,12 +49,19 @@ scenarios = st.builds(
             Traffic(accounts=(1, 2), rate_per_s=2, until_s=4, events=events, users=2 if fifo else 0),
             Traffic(accounts=(3,), rate_per_s=1, from_s=60, until_s=62, events=1),
         ),
-        partner=PartnerApi(bulk_items=bulk, per_item_answers=by_item, in_order=ordered, rate_per_s=rate),
+        partner=PartnerApi(
+            bulk_items=bulk,
+            bulk_rate_per_s=bulk_rate,
+            per_item_answers=by_item,
+            in_order=ordered,
+            rate_per_s=rate,
+        ),
         fleet=Fleet(max_concurrency=concurrency, max_in_flight=3, batch_size=10, max_age_s=900, fifo=fifo),
     ),
     events=st.integers(1, 4),
     bulk=st.sampled_from([0, 0, 3]),
     by_item=st.booleans(),
+    bulk_rate=st.sampled_from([None, None, 2.0]),
     ordered=st.booleans(),
     rate=st.sampled_from([None, 20.0]),
     fifo=st.booleans(),

@@ -284,7 +284,9 @@ class Fleet:
 def make_fleet(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Make fleets with other partners and settings."""
 
-    def make(partner: str = "echo", **options: Any) -> Fleet:
+    def make(partner: str | Partner = "echo", **options: Any) -> Fleet:
+        if isinstance(partner, Partner):
+            return Fleet(monkeypatch, partner, **options)
         partners = {"echo": Echo, "unordered": Unordered, "merging": Merging, "limited": Limited}
         faulty = {"faulty": Faulty, "faulty_bulk": FaultyBulk}
         made = faulty[partner](options.pop("fault")) if partner in faulty else partners[partner]()
