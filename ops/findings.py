@@ -4,9 +4,10 @@
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import Any
 
 from rich.console import Console
 from rich.padding import Padding
@@ -42,9 +43,9 @@ def exit_status(findings: Sequence[Finding]) -> int:
     return 0 if passed(findings) else 1
 
 
-def as_json(findings: Sequence[Finding]) -> str:
-    """Return the document that `--json` prints, indented."""
-    document = {"passed": passed(findings), "findings": [asdict(one) for one in findings]}
+def as_json(findings: Sequence[Finding], more: Mapping[str, Any] | None = None) -> str:
+    """Return the document that `--json` prints, indented. `more` is what a verb has to say beside its findings."""
+    document = {"passed": passed(findings), "findings": [asdict(one) for one in findings], **(more or {})}
     return json.dumps(document, indent=2, ensure_ascii=False)
 
 

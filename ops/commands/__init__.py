@@ -2,12 +2,13 @@
 folder, imported when the verb runs, so that help is quick.
 """
 
+from ops.commands.certify import certify
 from ops.commands.demo import demo
 from ops.commands.local import local
 from ops.commands.logo import logo
 from ops.commands.registration import registration
 
-COMMANDS = (demo, local, registration, logo)
+COMMANDS = (demo, local, registration, logo, certify)
 """In the order in which `spillway --help` lists them."""
 
 __all__ = ["COMMANDS"]

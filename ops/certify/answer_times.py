@@ -1,0 +1,86 @@
+"""How long answers took, at the caller, and what mParticle's rule says to that.
+
+mParticle's own network is not ours: it calls from beside the function. So the time of one round trip is taken off
+before an answer is held against the limit, and said. What a slow line costs beyond it is not.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+from ops.certify.exchange import Exchange
+from ops.certify.objections import Objection
+from ops.findings import Severity
+
+COLD_LIMIT_MS = 1_000.0
+"""No rule of mParticle's: a spike starts many environments at once, and for them 99% are far away."""
+
+FEWEST = 100
+"""With fewer answers nothing can be said of 99%."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    calls: int
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
+
+    @classmethod
+    def of(cls, exchanges: Sequence[Exchange]) -> "Series | None":
+        """What accepted answers took; None if there was none."""
+        taken_ms = sorted(one.answer.ms for one in exchanges if one.accepted)
+        if not taken_ms:
+            return None
+        return cls(len(taken_ms), percentile(taken_ms, 50), percentile(taken_ms, 99), taken_ms[-1])
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "calls": self.calls,
+            "p50_ms": round(self.p50_ms, 1),
+            "p99_ms": round(self.p99_ms, 1),
+            "max_ms": round(self.max_ms, 1),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """`warm` is of requests one after the other, `cold` of as many at once as the burst has, when one was warm."""
+
+    limit_ms: float
+    network_ms: float | None = None
+    warm: Series | None = None
+    cold: Series | None = None
+
+    def objections(self) -> Iterator[Objection]:
+        network_ms = self.network_ms or 0.0
+        if self.warm and (net_ms := self.warm.p99_ms - network_ms) > self.limit_ms:
+            yield Objection(
+                "times.p99",
+                f"99% of {self.warm.calls} warm answers took up to {net_ms:.0f} ms without the network's"
+                f" {network_ms:.0f} ms; mParticle asks for less than {self.limit_ms:.0f} ms",
+                "queue the request and answer, instead of calling the partner meanwhile; then give the function more"
+                " memory, which is also more processor",
+            )
+        if self.cold and (net_ms := self.cold.p50_ms - network_ms) > COLD_LIMIT_MS:
+            yield Objection(
+                "times.cold",
+                f"half of the {self.cold.calls} answers to requests that came at once took more than {net_ms:.0f} ms",
+                "a spike starts many executions at once: import less at start, build clients once, give more memory,"
+                " or use SnapStart or provisioned concurrency",
+                severity=Severity.WARNING,
+            )
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "limit_ms": self.limit_ms,
+            "network_ms": None if self.network_ms is None else round(self.network_ms, 2),
+            "warm": self.warm and self.warm.as_json(),
+            "cold": self.cold and self.cold.as_json(),
+        }
+
+
+def percentile(ordered: Sequence[float], percent: int) -> float:
+    """The nearest-rank percentile of ordered values: one of them, so that 99% of 100 answers took no longer."""
+    return ordered[max(0, ceil(len(ordered) * percent / 100) - 1)]

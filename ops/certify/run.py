@@ -1,0 +1,93 @@
+"""`spillway certify`: play mParticle against a deployed integration, and show what it would object to.
+
+0: nothing. 1: something. 2: nothing could be said, raised as SpillwayError.
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+
+from ops import findings as form
+from ops.certify import report
+from ops.certify.check import Check
+from ops.certify.checks import CHECKS
+from ops.certify.play import Player
+from ops.certify.script import Script
+from ops.certify.targets import HTTP_LIMIT_MS, LAMBDA_LIMIT_MS, Target, target_of
+from shared.errors import InvalidSettings
+
+INTERRUPTED = 130
+
+
+def run(
+    target: str,
+    *,
+    token: str = "",
+    settings: Sequence[str] = (),
+    only: Sequence[str] = (),
+    skip: Sequence[str] = (),
+    burst: int = 20,
+    calls: int = 100,
+    max_ms: float | None = None,
+    seed: int | None = None,
+    as_json: bool = False,
+) -> int:
+    """Certify a target; gives the exit status. Raises InvalidSettings and TargetUnavailable."""
+    chosen = chosen_checks(only, skip)
+    given = settings_of(settings)
+    found = target_of(target, token=token, connections=burst)
+    script = Script(
+        settings=given,
+        seed=int(time.time()) % 10_000 if seed is None else seed,
+        now_ms=int(time.time() * 1000),
+        http=found.speaks_http,
+        has_token=found.has_token,
+        calls=calls,
+        burst=burst,
+    )
+    return certify(found, script, chosen, max_ms=max_ms, as_json=as_json)
+
+
+def certify(
+    target: Target, script: Script, checks: Sequence[Check], *, max_ms: float | None = None, as_json: bool = False
+) -> int:
+    """Certify what was found; gives the exit status. Raises TargetUnavailable."""
+    # What a tool reads on standard output is the report alone.
+    console, aside = Console(), Console(stderr=True)
+    limit_ms = max_ms or (HTTP_LIMIT_MS if target.speaks_http else LAMBDA_LIMIT_MS)
+    player = Player(target, script, limit_ms, time.monotonic, checks)
+    try:
+        plan = player.register()
+        report.announce(aside if as_json else console, target.name, plan, script)
+        with report.progress(aside, plan.requests) as player.progress:
+            result = player.play(plan)
+    except KeyboardInterrupt:
+        aside.print("spillway certify: stopped", highlight=False)
+        return INTERRUPTED
+    if as_json:
+        console.print(report.as_json(result, target.name, script), soft_wrap=True, markup=False, highlight=False)
+    else:
+        report.show(console, result)
+    return form.exit_status(result.findings)
+
+
+def chosen_checks(only: Iterable[str], skip: Iterable[str]) -> tuple[Check, ...]:
+    """The checks that are played, in their order. Raises InvalidSettings for a name that there is not."""
+    only, skip = set(only), set(skip)
+    names = [check.name for check in CHECKS]
+    for name in sorted(only | skip):
+        if name not in names:
+            raise InvalidSettings(f"there is no check {name}: --only and --skip take {', '.join(names)}")
+    return tuple(check for check in CHECKS if check.name not in skip and (not only or check.name in only))
+
+
+def settings_of(texts: Iterable[str]) -> dict[str, str]:
+    """Settings as `NAME=VALUE`. Raises InvalidSettings, which shows no value."""
+    settings = {}
+    for number, text in enumerate(texts, start=1):
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise InvalidSettings(f"--setting number {number} must be NAME=VALUE")
+        settings[name] = value
+    return settings

@@ -1,0 +1,58 @@
+"""`spillway certify`: mParticle played against a deployed integration."""
+
+from typing import Annotated
+
+import typer
+
+from ops.commands.options import AsJson, one_line_errors
+
+Target = Annotated[
+    str, typer.Argument(help="ARN of the alias to give to mParticle, or the URL of an HTTP integration.")
+]
+Token = Annotated[
+    str, typer.Option(envvar="SPILLWAY_TOKEN", help="What mParticle sends as `Authorization: Token ...`, for a URL.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--setting", metavar="NAME=VALUE", help="A setting of the customer's, an API key say; repeatable."),
+]
+Only = Annotated[list[str] | None, typer.Option(metavar="CHECK", help="Play this check; repeatable.")]
+Skip = Annotated[list[str] | None, typer.Option(metavar="CHECK", help="Leave this check out; repeatable.")]
+Burst = Annotated[int, typer.Option(min=2, max=500, help="Requests that are sent at once.")]
+Calls = Annotated[int, typer.Option(min=100, max=2_000, help="Requests that the answer times are taken of.")]
+MaxMs = Annotated[
+    float | None,
+    typer.Option(min=1, help="What 99% of the answers must keep, ms: 200 for an ARN, 100 for a URL."),
+]
+Seed = Annotated[int | None, typer.Option(min=0, help="The same seed, the same requests but for ids and times.")]
+
+
+def certify(  # noqa: PLR0917 - each is an option of the command line
+    target: Target,
+    token: Token = "",
+    setting: Settings = None,
+    only: Only = None,
+    skip: Skip = None,
+    burst: Burst = 20,
+    calls: Calls = 100,
+    max_ms: MaxMs = None,
+    seed: Seed = None,
+    as_json: AsJson = False,
+) -> None:
+    """Play mParticle against a deployed integration, ours or any other: what would it object to?"""
+    from ops.certify import run as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
+
+    with one_line_errors():
+        code = verb.run(
+            target,
+            token=token,
+            settings=setting or (),
+            only=only or (),
+            skip=skip or (),
+            burst=burst,
+            calls=calls,
+            max_ms=max_ms,
+            seed=seed,
+            as_json=as_json,
+        )
+    raise typer.Exit(code)
