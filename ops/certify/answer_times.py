@@ -16,9 +16,6 @@ from ops.findings import Severity
 COLD_LIMIT_MS = 1_000.0
 """No rule of mParticle's: a spike starts many environments at once, and for them 99% are far away."""
 
-FEWEST = 100
-"""With fewer answers nothing can be said of 99%."""
-
 
 @dataclass(frozen=True, slots=True)
 class Series:

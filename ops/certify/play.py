@@ -70,6 +70,8 @@ class Player:
         """Ask who is there, and plan the rest by the answer. Raises TargetUnavailable."""
         self._deadline_s = self.clock() + self.budget_s
         self.progress(REGISTRATION.says, 0)
+        if not self.target.qualified:
+            self._objections.append(_unqualified())
         (sent,) = REGISTRATION.sends(self._script_of(REGISTRATION))
         exchanges = [Exchange(sent, self.target.send(sent))]
         if exchanges[0].answer.status in _UNAUTHORIZED and self.script.has_token:
@@ -164,6 +166,15 @@ class Player:
                 "does not take this SPILLWAY_TOKEN" if self.script.has_token else "wants a token: set SPILLWAY_TOKEN"
             )
             raise TargetUnavailable(f"{self.target.name} {wants}")
+
+
+def _unqualified() -> Objection:
+    return Objection(
+        "target.unqualified",
+        "this ARN names a function, not an alias: mParticle would get the newest code with each deploy",
+        "give mParticle the ARN of an alias, which you move when a version has shown that it works",
+        severity=Severity.WARNING,
+    )
 
 
 def _out_of_time(budget_s: float) -> Objection:

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
@@ -29,24 +28,28 @@ def announce(console: Console, target: str, plan: Plan, script: Script) -> None:
     """Say what will be sent where, before it is. Values of settings are never shown."""
     registered = plan.registered
     asked_for = [name for kind, name in _KINDS.items() if kind in registered.kinds]
-    console.print(Text.assemble(("spillway certify ", "bold"), target), soft_wrap=True)
-    console.print(
-        f"It asks for {_and(asked_for) or 'nothing'}: {len(registered.event_types)} event types,"
-        f" {len(registered.environments)} environments.",
-        highlight=False,
-    )
-    console.print(
-        f"{plan.requests} requests follow, with made-up data, which it will forward to its partner"
-        f" (seed {script.seed}).",
-        highlight=False,
-    )
-    wanted = [*registered.account_settings, *registered.audience_settings]
-    given = [f"{name}=***" for name in script.settings]
-    made_up = [name for name in dict.fromkeys(one.id for one in wanted) if name not in script.settings]
-    if given or made_up:
-        said = [f"given {', '.join(given)}"] if given else []
-        said += [f"made up {', '.join(made_up)} (--setting NAME=VALUE gives your own)"] if made_up else []
-        console.print(Text(f"Settings of the customer: {'; '.join(said)}."))
+    lines = [
+        Text.assemble(("spillway certify ", "bold"), target),
+        Text(
+            f"It asks for {_and(asked_for) or 'nothing'}; {len(registered.event_types)} event types,"
+            f" {len(registered.environments)} environments."
+        ),
+        Text(
+            f"{plan.requests} requests with made-up data follow (seed {script.seed});"
+            " it will forward them to its partner."
+        ),
+    ]
+    wanted = dict.fromkeys(one.id for one in (*registered.account_settings, *registered.audience_settings))
+    said = []
+    if given := [f"{name}=***" for name in script.settings]:
+        said.append(f"given {', '.join(given)}")
+    if made_up := [name for name in wanted if name not in script.settings]:
+        said.append(f"made up {', '.join(made_up)} (--setting NAME=VALUE gives yours)")
+    if said:
+        lines.append(Text(f"Settings of the customer: {'; '.join(said)}."))
+    for line in lines:
+        console.print(line, soft_wrap=True)
+    console.print()
 
 
 @contextmanager
@@ -74,8 +77,10 @@ def show(console: Console, result: Result) -> None:
     """Print the checks, the times and what is objected to."""
     console.print(_checks_table(result.checks))
     if result.times.warm or result.times.cold:
+        console.print()
         console.print(_times_table(result.times))
-        console.print(Padding(Text(_network(result.times), style="dim"), (0, 0, 1, 0)))
+        console.print(Text(_network(result.times), style="dim"), soft_wrap=True)
+    console.print()
     form.show(result.findings, console, good="mParticle would have nothing to object to.")
 
 
@@ -98,7 +103,7 @@ def _checks_table(checks: Sequence[Played]) -> Table:
 
 
 def _times_table(times: Times) -> Table:
-    table = Table(box=None, padding=(1, 2, 0, 0), header_style="dim")
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for name in ("answer times", "calls", "p50", "p99", "slowest"):
         table.add_column(name, justify="left" if name == "answer times" else "right")
     named: dict[str, Series | None] = {"warm, one after the other": times.warm, "at once, mostly cold": times.cold}

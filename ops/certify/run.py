@@ -27,7 +27,7 @@ def run(
     settings: Sequence[str] = (),
     only: Sequence[str] = (),
     skip: Sequence[str] = (),
-    burst: int = 20,
+    burst: int = 10,
     calls: int = 100,
     max_ms: float | None = None,
     seed: int | None = None,

@@ -87,7 +87,7 @@ class Script:
     http: bool = False
     has_token: bool = False
     calls: int = 100
-    burst: int = 20
+    burst: int = 10
     check: str = ""
     """The check that asks: ids are its own, whatever others send."""
     taken: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)

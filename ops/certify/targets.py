@@ -59,6 +59,8 @@ class Target(Protocol):
     name: str
     speaks_http: bool
     has_token: bool
+    qualified: bool
+    """Whether it stays the same while others are deployed: an alias or a version, not the newest code."""
 
     def send(self, sent: Sent) -> Answer:
         """Send once and say how it was answered. Raises TargetUnavailable where no request could be answered."""
@@ -80,7 +82,7 @@ class LambdaTarget:
     speaks_http = False
     has_token = False
 
-    def __init__(self, arn: str, *, connections: int = 20, timeout_s: float = TIMEOUT_S, session: Any = None) -> None:
+    def __init__(self, arn: str, *, connections: int = 20, timeout_s: float = TIMEOUT_S) -> None:
         found = _ARN.fullmatch(arn)
         if not found:
             raise InvalidSettings(
@@ -88,7 +90,7 @@ class LambdaTarget:
                 " arn:aws:lambda:REGION:ACCOUNT:function:NAME:ALIAS, or the URL of an HTTP integration"
             )
         self.name = arn
-        self.qualified = found["qualifier"] is not None
+        self.qualified = found["qualifier"] not in {None, ":$LATEST"}
         config = Config(
             connect_timeout=CONNECT_TIMEOUT_S,
             read_timeout=timeout_s,
@@ -96,8 +98,7 @@ class LambdaTarget:
             max_pool_connections=connections,
         )
         try:
-            session = session or boto3.session.Session()
-            self._client = session.client("lambda", region_name=found["region"], config=config)
+            self._client: Any = boto3.client("lambda", region_name=found["region"], config=config)
         except BotoCoreError as error:
             raise InvalidSettings(f"AWS cannot be reached with these settings: {error}") from None
 

@@ -33,7 +33,7 @@ def certify(  # noqa: PLR0917 - each is an option of the command line
     setting: Settings = None,
     only: Only = None,
     skip: Skip = None,
-    burst: Burst = 20,
+    burst: Burst = 10,
     calls: Calls = 100,
     max_ms: MaxMs = None,
     seed: Seed = None,

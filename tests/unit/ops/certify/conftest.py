@@ -33,6 +33,7 @@ class InProcess:
 
     has_token = False
     speaks_http = False
+    qualified = True
     timeout_s = 20.0
 
     def __init__(self, *faults: str, executions: int = 1_000, busy_status: int = 429, at_once: int = 0) -> None:
