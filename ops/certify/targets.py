@@ -98,7 +98,8 @@ class LambdaTarget:
             max_pool_connections=connections,
         )
         try:
-            self._client: Any = boto3.client("lambda", region_name=found["region"], config=config)
+            session = boto3.session.Session()
+            self._client: Any = session.client("lambda", region_name=found["region"], config=config)
         except BotoCoreError as error:
             raise InvalidSettings(f"AWS cannot be reached with these settings: {error}") from None
 
