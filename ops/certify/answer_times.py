@@ -50,7 +50,8 @@ class Times:
     warm: Series | None = None
     cold: Series | None = None
 
-    def objections(self) -> Iterator[Objection]:
+    def too_slow(self) -> Iterator[Objection]:
+        """Object to warm answers beyond the limit."""
         network_ms = self.network_ms or 0.0
         if self.warm and (net_ms := self.warm.p99_ms - network_ms) > self.limit_ms:
             yield Objection(
@@ -60,7 +61,10 @@ class Times:
                 "queue the request and answer, instead of calling the partner meanwhile; then give the function more"
                 " memory, which is also more processor",
             )
-        if self.cold and (net_ms := self.cold.p50_ms - network_ms) > COLD_LIMIT_MS:
+
+    def slow_to_start(self) -> Iterator[Objection]:
+        """Warn of answers of a burst that take far longer."""
+        if self.cold and (net_ms := self.cold.p50_ms - (self.network_ms or 0.0)) > COLD_LIMIT_MS:
             yield Objection(
                 "times.cold",
                 f"half of the {self.cold.calls} answers to requests that came at once took more than {net_ms:.0f} ms",

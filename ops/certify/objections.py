@@ -33,6 +33,6 @@ def findings(objections: Iterable[Objection]) -> list[Finding]:
 def _told(message: str, to: list[str]) -> str:
     if not to:
         return message
-    named = ", ".join(to[:_NAMED])
+    named = "; ".join(to[:_NAMED])
     more = f" and {len(to) - _NAMED} more" if len(to) > _NAMED else ""
     return f"{message}: {named}{more}"

@@ -17,7 +17,6 @@ from ops.findings import Finding, Severity
 BUDGET_S = 120.0
 """No check is begun, and none goes on, when this is used up."""
 _UNAUTHORIZED = frozenset({401, 403})
-_GRAVEST = (Severity.ERROR, Severity.WARNING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +30,15 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """One check of a run. `worst` is None if it objects to nothing."""
+    """One check of a run, and what it objects to.
+
+    `accepted` are answers that are no errors; of what is malformed or may not be sent, none should be.
+    """
 
     name: str
     requests: int
     accepted: int
-    worst: Severity | None
+    findings: list[Finding]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class Player:
     budget_s: float = BUDGET_S
     _objections: list[Objection] = field(default_factory=list)
     _exchanges: dict[str, list[Exchange]] = field(default_factory=dict)
-    _played: list[Played] = field(default_factory=list)
+    _played: dict[str, Played] = field(default_factory=dict)
     _deadline_s: float = 0.0
 
     def register(self) -> Plan:
@@ -106,10 +108,11 @@ class Player:
             warm=Series.of(self._exchanges.get(TIMES.name, [])),
             cold=Series.of(self._exchanges.get(BURST.name, [])),
         )
-        self._objections += times.objections()
+        self._object(TIMES, list(times.too_slow()))
+        self._object(BURST, list(times.slow_to_start()))
         if self.clock() > self._deadline_s:
             self._objections.append(_out_of_time(self.budget_s))
-        return Result(findings(self._objections), times, self._played)
+        return Result(findings(self._objections), times, list(self._played.values()))
 
     def _in_turn(self, check: Check) -> list[Exchange]:
         exchanges = []
@@ -141,11 +144,14 @@ class Player:
             return Exchange(sent, Answer(Ending.NO_ANSWER, 0, b"", 0.0))
 
     def _note(self, check: Check, exchanges: list[Exchange]) -> None:
-        objections = list(check.objections(exchanges, self.script))
-        worst = min((one.severity for one in objections), key=_GRAVEST.index, default=None)
         self._exchanges[check.name] = exchanges
-        self._objections += objections
-        self._played.append(Played(check.name, len(exchanges), sum(one.accepted for one in exchanges), worst))
+        self._played[check.name] = Played(check.name, len(exchanges), sum(one.accepted for one in exchanges), [])
+        self._object(check, list(check.objections(exchanges, self.script)))
+
+    def _object(self, check: Check, objections: list[Objection]) -> None:
+        if objections:
+            self._objections += objections
+            self._played[check.name].findings.extend(findings(objections))
 
     def _learn(self, exchanges: Sequence[Exchange]) -> None:
         """Keep of each kind a request that was accepted, and which kinds are not."""

@@ -14,13 +14,8 @@ from ops.certify.exchange import AUDIENCE, ERASURE, EVENTS
 from ops.certify.play import Plan, Played, Result
 from ops.certify.play import Progress as Told
 from ops.certify.script import Script
-from ops.findings import Severity
+from ops.findings import Finding
 
-_MARKS = {
-    None: Text("✓", style="green"),
-    Severity.WARNING: Text("!", style="yellow"),
-    Severity.ERROR: Text("✗", style="red"),
-}
 _KINDS = {EVENTS: "events", AUDIENCE: "audiences", ERASURE: "erasure requests"}
 
 
@@ -40,9 +35,12 @@ def announce(console: Console, target: str, plan: Plan, script: Script) -> None:
         ),
     ]
     wanted = dict.fromkeys(one.id for one in (*registered.account_settings, *registered.audience_settings))
+    unread = registered.permissions is None
     said = []
-    if given := [f"{name}=***" for name in script.settings]:
+    if given := [f"{name}=***" for name in script.settings if unread or name in wanted]:
         said.append(f"given {', '.join(given)}")
+    if unused := [name for name in script.settings if not unread and name not in wanted]:
+        said.append(f"not asked for, so not sent, {', '.join(unused)}")
     if made_up := [name for name in wanted if name not in script.settings]:
         said.append(f"made up {', '.join(made_up)} (--setting NAME=VALUE gives yours)")
     if said:
@@ -96,10 +94,16 @@ def _checks_table(checks: Sequence[Played]) -> Table:
     table.add_column("")
     table.add_column("check")
     table.add_column("requests", justify="right")
-    table.add_column("accepted", justify="right")
+    table.add_column("objections", justify="right")
     for one in checks:
-        table.add_row(_MARKS[one.worst], one.name, str(one.requests), str(one.accepted))
+        table.add_row(_mark(one.findings), one.name, str(one.requests), str(len(one.findings) or ""))
     return table
+
+
+def _mark(found: Sequence[Finding]) -> Text:
+    if not form.passed(found):
+        return Text("✗", style="red")
+    return Text("!", style="yellow") if found else Text("✓", style="green")
 
 
 def _times_table(times: Times) -> Table:

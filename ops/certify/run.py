@@ -66,7 +66,7 @@ def certify(
         aside.print("spillway certify: stopped", highlight=False)
         return INTERRUPTED
     if as_json:
-        console.print(report.as_json(result, target.name, script), soft_wrap=True, markup=False, highlight=False)
+        console.out(report.as_json(result, target.name, script), highlight=False)
     else:
         report.show(console, result)
     return form.exit_status(result.findings)

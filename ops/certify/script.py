@@ -45,7 +45,9 @@ _OPENED_IN_ENVIRONMENT = {
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """What an integration registered, as far as it decides on what it is sent."""
+    """What an integration registered, as far as it decides on what it is sent. By default all there is, of one whose
+    registration could not be read: `permissions` is None then.
+    """
 
     kinds: frozenset[str] = frozenset({EVENTS, AUDIENCE, SUBSCRIPTION, ERASURE})
     event_types: tuple[str, ...] = EVENT_TYPES
@@ -138,7 +140,8 @@ class Script:
 
     def can_send(self, kind: str) -> bool:
         """Whether the integration asked for requests of a kind, and took some unless none was sent yet."""
-        return kind in self.registered.kinds - self.refused
+        wanted = self.registered.kinds if self.registered.event_types else self.registered.kinds - {EVENTS}
+        return kind in wanted - self.refused
 
     @property
     def main_kind(self) -> str | None:
@@ -152,6 +155,8 @@ class Script:
         return [Sent.of(label, self.plain(self.main_kind, number)) for number in range(count)]
 
     def _account_settings(self) -> dict[str, str]:
+        if self.registered.permissions is None:
+            return dict(self.settings)
         return {one.id: self.settings.get(one.id, _value(one)) for one in self.registered.account_settings}
 
     def _audience_settings(self) -> dict[str, str]:

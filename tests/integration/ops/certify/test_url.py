@@ -156,3 +156,10 @@ def test_a_certificate_that_cannot_be_trusted_is_said(serving: Any) -> None:
     """https where plain HTTP is spoken fails at the handshake, and nothing is sent."""
     with serving(lambda *_: (200, {}, b"")) as url, pytest.raises(TargetUnavailable, match="certificate"):
         UrlTarget(url.replace("http://", "https://")).send(Sent("a request", b"{}"))
+
+
+def test_a_setting_that_nobody_asked_for_is_said(certify: Certify) -> None:
+    """A misspelt name would otherwise look like a key that the partner refuses."""
+    done = certify(options=("--setting", "apikey=canary-value", "--only", "probes"))
+    assert "not asked for, so not sent, apikey; made up apiKey, listId" in done.stdout
+    assert "canary-value" not in done.output

@@ -104,19 +104,19 @@ def test_a_percentile_is_one_of_the_values() -> None:
 def test_one_slow_answer_in_a_hundred_is_within_the_rule(slow: int, found: list[str]) -> None:
     """99% under the limit; two in a hundred are not."""
     times = Times(200.0, 0.0, warm=Series.of(answered(*[10.0] * (100 - slow), *[900.0] * slow)))
-    assert [one.id for one in times.objections()] == found
+    assert [one.id for one in times.too_slow()] == found
 
 
 def test_the_network_is_taken_off_before_the_rule_is_applied() -> None:
     """230 ms over a line of 40 ms are within 200 ms; an unknown line is not taken off."""
     warm = Series.of(answered(*[230.0] * 100))
-    assert list(Times(200.0, 40.0, warm=warm).objections()) == []
-    assert [one.id for one in Times(200.0, None, warm=warm).objections()] == ["times.p99"]
+    assert list(Times(200.0, 40.0, warm=warm).too_slow()) == []
+    assert [one.id for one in Times(200.0, None, warm=warm).too_slow()] == ["times.p99"]
 
 
 def test_slow_starts_are_a_warning() -> None:
     """mParticle has no rule for them."""
-    (objection,) = Times(200.0, 0.0, cold=Series.of(answered(1_500.0, 1_600.0))).objections()
+    (objection,) = Times(200.0, 0.0, cold=Series.of(answered(1_500.0, 1_600.0))).slow_to_start()
     assert (objection.id, objection.severity) == ("times.cold", Severity.WARNING)
 
 
@@ -130,7 +130,7 @@ def test_one_objection_to_many_answers_is_one_finding() -> None:
     """Three are named, the rest counted; the order is that in which they were raised."""
     said = [Objection("a", "no id", "mend it", to=f"request {n}") for n in range(5)]
     first, second = findings([*said, Objection("b", "late", "hurry")])
-    assert first.message == "no id: request 0, request 1, request 2 and 2 more"
+    assert first.message == "no id: request 0; request 1; request 2 and 2 more"
     assert (second.id, second.message) == ("b", "late")
 
 

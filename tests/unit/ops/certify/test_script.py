@@ -178,3 +178,17 @@ def test_a_kind_that_is_refused_throughout_is_not_varied() -> None:
     script = Script(now_ms=NOW_MS, refused=frozenset({EVENTS, AUDIENCE}))
     assert script.main_kind == ERASURE
     assert Script(now_ms=NOW_MS, refused=frozenset({EVENTS, AUDIENCE, ERASURE})).several("x", 3) == []
+
+
+def test_events_without_types_are_not_varied() -> None:
+    """An integration that registers events and lists none is told so, and is sent nothing but probes of them."""
+    declared = registered(event_processing_registration=EventProcessingRegistration())
+    script = Script(declared, now_ms=NOW_MS)
+    assert script.main_kind is None
+    assert all(not sent.request.get("events") for sent in everything(script) if sent.kind == EVENTS)
+
+
+def test_without_a_registration_that_can_be_read_settings_go_as_they_are() -> None:
+    """It is still looked at, and its credentials are needed for that."""
+    request = Script(settings={"apiKey": "given"}, now_ms=NOW_MS).plain(EVENTS, 0)
+    assert request["account"]["account_settings"] == {"apiKey": "given"}
