@@ -86,7 +86,7 @@ class Player:
         if exchange.accepted and isinstance(found, dict):
             read, _, _ = read_registration(found)
             if read is not None:
-                self.script = replace(self.script, registered=Registered.of(read.registration()))
+                self.script = replace(self.script, registered=Registered.of(read))
         planned = [(check, len(check.sends(self._script_of(check)))) for check in self.checks]
         wanted = tuple(check for check, count in planned if count)
         return Plan(self.script.registered, wanted, sum(count for _, count in planned))

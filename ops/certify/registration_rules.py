@@ -5,12 +5,12 @@ from collections.abc import Iterator
 
 from ops.certify.objections import Objection
 from ops.findings import Severity
-from shared.firehose import EventProcessingRegistration, Permissions, Registration
+from shared.firehose import EventProcessingRegistration, ModuleRegistrationResponse, Permissions
 
 MAX_DESCRIPTION_CHARS = 229
 
 
-def broken_rules(registration: Registration) -> Iterator[Objection]:
+def broken_rules(registration: ModuleRegistrationResponse) -> Iterator[Objection]:
     permissions = registration.permissions or Permissions()
     events = registration.event_processing_registration
     if registration.description and len(registration.description) > MAX_DESCRIPTION_CHARS:
@@ -71,7 +71,7 @@ def _of_events(events: EventProcessingRegistration, permissions: Permissions) ->
         )
 
 
-def _of_settings(registration: Registration) -> Iterator[Objection]:
+def _of_settings(registration: ModuleRegistrationResponse) -> Iterator[Objection]:
     events = registration.event_processing_registration
     audiences = registration.audience_processing_registration
     dsr = registration.dsr_processing_registration

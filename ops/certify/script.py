@@ -18,6 +18,7 @@ from shared.firehose import (
     DeviceIdentityPermission,
     Encoding,
     EventProcessingRegistration,
+    ModuleRegistrationResponse,
     Permissions,
     Registration,
     Setting,
@@ -58,7 +59,7 @@ class Registered:
     audience_settings: tuple[Setting, ...] = ()
 
     @classmethod
-    def of(cls, registration: Registration) -> "Registered":
+    def of(cls, registration: Registration | ModuleRegistrationResponse) -> "Registered":
         events = registration.event_processing_registration
         audiences = registration.audience_processing_registration
         dsr = registration.dsr_processing_registration

@@ -61,7 +61,7 @@ def _declared(found: dict[str, Any]) -> Iterator[Objection]:
             where,
         )
     if read is not None:
-        yield from broken_rules(read.registration())
+        yield from broken_rules(read)
 
 
 def read_registration(found: dict[str, Any]) -> tuple[ModuleRegistrationResponse | None, list[str], list[str]]:

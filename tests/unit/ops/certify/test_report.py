@@ -15,7 +15,7 @@ from ops.certify.script import Script
 
 @pytest.fixture
 def console() -> Console:
-    return Console(file=StringIO(), width=120)
+    return Console(file=StringIO(), width=200)
 
 
 def printed(console: Console) -> str:
