@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from ops.certify.answer_times import Series, Times
 from ops.certify.check import Check
 from ops.certify.checks import BURST, CHECKS, REGISTRATION, TIMES
-from ops.certify.checks.registration import read_registration
 from ops.certify.exchange import Answer, Ending, Exchange, Sent, Token
 from ops.certify.objections import Objection, findings
 from ops.certify.script import Registered, Script
 from ops.certify.targets import Target, TargetUnavailable
 from ops.findings import Finding, Severity
+from ops.registration.check import read_response
 
 BUDGET_S = 120.0
 """No check is begun, and none goes on, when this is used up."""
@@ -84,7 +84,7 @@ class Player:
         exchange = exchanges[-1]
         found = exchange.answer.json()
         if exchange.accepted and isinstance(found, dict):
-            read, _, _ = read_registration(found)
+            read, _ = read_response(found)
             if read is not None:
                 self.script = replace(self.script, registered=Registered.of(read))
         planned = [(check, len(check.sends(self._script_of(check)))) for check in self.checks]

@@ -11,9 +11,9 @@ CALM = ("--max-ms", "60000")
 """Speed decides no test: this machine may be busy."""
 
 FAULTS = {
-    "registration_long": "registration.description",
+    "registration_long": "registration.description.long",
     "registration_no_sdk_version": "registration.sdk_version",
-    "registration_shown_key": "registration.confidential",
+    "registration_shown_key": "registration.settings.not_confidential",
     "probe_profiles": "probe.user_profiles",
     "no_roku": "events.refused",
     "needs_environment": "events.bare",

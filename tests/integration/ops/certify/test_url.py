@@ -57,7 +57,7 @@ def test_faults_are_found_with_what_mends_them(certify: Certify) -> None:
     document = json.loads(done.stdout)
     assert document["passed"] is False
     assert {one["id"] for one in document["findings"]} == {
-        *("registration.description", "registration.sdk_version", "probe.events", "events.refused", "answer.id"),
+        *("registration.description.long", "registration.sdk_version", "probe.events", "events.refused", "answer.id"),
         *("answer.timestamp_ms", "newer.event_type", "size.refused", "malformed.retried", "http.open"),
         *("http.content_type", "erasures.refused", "subscriptions.settings"),
     }

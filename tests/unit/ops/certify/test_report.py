@@ -33,7 +33,7 @@ def test_each_check_has_its_mark(console: Console, target: Any, play: Any) -> No
     report.show(console, play(target("no_roku", "registration_shown_key", "slow")))
     text = printed(console)
     assert row(text, "events") == ["✗", "events", "6", "1"]
-    assert row(text, "registration") == ["!", "registration", "1", "1"]
+    assert row(text, "registration") == ["!", "registration", "1", "2"]
     assert row(text, "probes") == ["✓", "probes", "4"]
     assert row(text, "times") == ["✗", "times", "4", "1"]
     assert "from roku (the function raised KeyError)  [events.refused]" in text
