@@ -67,6 +67,7 @@ class Player:
     _exchanges: dict[str, list[Exchange]] = field(default_factory=dict)
     _played: dict[str, Played] = field(default_factory=dict)
     _deadline_s: float = 0.0
+    _cut_short: bool = False
 
     def register(self) -> Plan:
         """Ask who is there, and plan the rest by the answer. Raises TargetUnavailable."""
@@ -94,7 +95,7 @@ class Player:
     def play(self, plan: Plan) -> Result:
         """Play everything that is planned. Raises TargetUnavailable if nothing may be sent at all."""
         for check in plan.checks:
-            if self.clock() > self._deadline_s:
+            if self._is_late():
                 break
             self.progress(check.says, 0)
             exchanges = self._at_once(check) if check.at_once else self._in_turn(check)
@@ -110,14 +111,19 @@ class Player:
         )
         self._object(TIMES, list(times.too_slow()))
         self._object(BURST, list(times.slow_to_start()))
-        if self.clock() > self._deadline_s:
+        if self._cut_short:
             self._objections.append(_out_of_time(self.budget_s))
         return Result(findings(self._objections), times, list(self._played.values()))
+
+    def _is_late(self) -> bool:
+        """Whether something is left out because the time is up."""
+        self._cut_short = self._cut_short or self.clock() > self._deadline_s
+        return self._cut_short
 
     def _in_turn(self, check: Check) -> list[Exchange]:
         exchanges = []
         for sent in check.sends(self._script_of(check)):
-            if self.clock() > self._deadline_s:
+            if self._is_late():
                 break
             exchanges.append(self._exchange(sent))
             self.progress(check.says, 1)
