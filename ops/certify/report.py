@@ -80,6 +80,8 @@ def show(console: Console, result: Result) -> None:
         console.print(Text(_network(result.times), style="dim"), soft_wrap=True)
     console.print()
     form.show(result.findings, console, good="mParticle would have nothing to object to.")
+    if result.findings and form.passed(result.findings):
+        console.print(Text.assemble(("✓ ", "green"), "Certified: what is above are warnings."))
 
 
 def as_json(result: Result, target: str, script: Script) -> str:

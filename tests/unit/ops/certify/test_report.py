@@ -48,6 +48,12 @@ def test_nothing_to_object_to_is_said(console: Console, target: Any, play: Any) 
     assert printed(console).splitlines()[-1] == "✓ mParticle would have nothing to object to."
 
 
+def test_warnings_alone_are_no_refusal(console: Console, target: Any, play: Any) -> None:
+    """They are shown, and that it passes is said."""
+    report.show(console, play(target("registration_shown_key")))
+    assert printed(console).splitlines()[-1] == "✓ Certified: what is above are warnings."
+
+
 def test_what_will_be_sent_is_said_before(console: Console, target: Any) -> None:
     """How much, where to, of which seed, and which settings are given or made up: names alone."""
     player = Player(target(), Script(settings={"apiKey": "canary"}, seed=7), 200.0, lambda: 0.0, CHECKS)
