@@ -5,9 +5,11 @@ folder, imported when the verb runs, so that help is quick.
 from ops.commands.demo import demo
 from ops.commands.local import local
 from ops.commands.logo import logo
+from ops.commands.partner import partner
 from ops.commands.registration import registration
+from ops.commands.sample import sample
 
-COMMANDS = (demo, local, registration, logo)
-"""In the order in which `spillway --help` lists them."""
+COMMANDS = (demo, local, registration, logo, partner, sample)
+"""In the order in which `spillway --help` lists them; several verbs about one thing are a typer app with that name."""
 
 __all__ = ["COMMANDS"]

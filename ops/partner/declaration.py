@@ -1,0 +1,123 @@
+"""What must hold of a partner before a request comes: its name, its limits, its registration."""
+
+import inspect
+import json
+import re
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from ops.partner.rules import Fault
+from partners import Limits, Partner
+from shared.errors import SpillwayError
+from shared.firehose import EventType, Registration, Setting, registration_response
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+MOST_DESCRIPTION = 229
+"""mParticle takes fewer than 230 characters."""
+
+
+def faults(partner: Partner) -> Iterator[Fault]:
+    """What is wrong with a declaration."""
+    name = getattr(partner, "name", None)
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        mend = 'name = "acme": up to 64 small letters, digits, dots, dashes; it stands in log lines and metrics'
+        yield Fault("declaration.name", "its name is missing, or is no short plain name", mend)
+    in_order: Any = partner.in_order
+    if not isinstance(in_order, bool):
+        yield Fault("declaration.in_order", "in_order is neither True nor False", "in_order = False, or leave it out")
+    yield from _limit_faults(partner.limits)
+    try:
+        declared: Any = partner.registration()
+    except ValidationError as error:
+        yield from _in_words(error, raised_at(error, folder_of(partner)))
+        return
+    except Exception as error:
+        kind = f": {error}" if isinstance(error, SpillwayError) else ""
+        yield Fault(
+            "registration.raises",
+            f"registration() raises {type(error).__name__} in {raised_at(error, folder_of(partner))}{kind}",
+            "registration() needs nothing but what from_env was given",
+        )
+        return
+    if not isinstance(declared, Registration):
+        mend = "return Registration(name=..., version=..., ...), from shared.firehose"
+        yield Fault("registration.type", f"registration() gives a {type(declared).__name__}", mend)
+        return
+    yield from _registration_faults(declared)
+
+
+def _limit_faults(limits: Any) -> Iterator[Fault]:
+    if not isinstance(limits, Limits):
+        yield Fault("limits.type", f"limits is a {type(limits).__name__}", "limits = Limits(rate=Rate(50))")
+        return
+    for name in ("bulk_items", "bulk_bytes"):
+        value = getattr(limits, name, 1)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            yield Fault("limits.bulk", f"{name} is no whole number above 0", f"Limits({name}=...)")
+
+
+def _registration_faults(declared: Registration) -> Iterator[Fault]:
+    if len(declared.description or "") > MOST_DESCRIPTION:
+        mend = f"mParticle takes at most {MOST_DESCRIPTION} characters"
+        yield Fault("registration.description", "the description is too long", mend)
+    events = declared.event_processing_registration
+    parts = (events, declared.audience_processing_registration, declared.dsr_processing_registration)
+    if not any(parts):
+        mend = "add event_processing_registration, audience_processing_registration or dsr_processing_registration"
+        yield Fault("registration.empty", "the registration asks for nothing: nothing would be sent", mend)
+    if events is not None and not events.supported_event_types:
+        mend = "list them in supported_event_types"
+        yield Fault("registration.no_events", "events are asked for, and no type of event is", mend)
+    if events is not None and not events.supported_runtime_environments:
+        mend = "list them in supported_runtime_environments: list(EnvironmentType)"
+        yield Fault("registration.no_environments", "events are asked for, and of no environment", mend)
+    receipts = events is not None and EventType.PUSH_MESSAGE_RECEIPT in events.supported_event_types
+    if receipts and events is not None and not events.push_messaging_provider_id:
+        mend = "set push_messaging_provider_id, or leave EventType.PUSH_MESSAGE_RECEIPT out"
+        yield Fault("registration.receipts", "push receipts need the id of the provider", mend)
+    for settings in setting_lists(declared):
+        ids = [setting.id for setting in settings]
+        for twice in sorted({one for one in ids if ids.count(one) > 1}):
+            yield Fault("registration.setting_twice", f"the setting {twice} is there twice", "name each setting once")
+    try:
+        json.dumps(registration_response(declared, id="", timestamp_ms=0))
+    except (TypeError, ValueError) as error:
+        mend = "use texts, numbers and the enums of shared.firehose"
+        yield Fault("registration.unserialisable", f"the registration is no JSON ({type(error).__name__})", mend)
+
+
+def setting_lists(declared: Registration) -> list[list[Setting]]:
+    """Each list of settings that a registration holds."""
+    parts: list[BaseModel | None] = [
+        declared.event_processing_registration,
+        declared.audience_processing_registration,
+        declared.dsr_processing_registration,
+    ]
+    names = ("account_settings", "event_connection_settings", "audience_subscription_settings")
+    return [getattr(part, name) for part in parts if part is not None for name in names if hasattr(part, name)]
+
+
+def _in_words(error: ValidationError, where: str) -> Iterator[Fault]:
+    """Pydantic's errors, one by one: which field, and what was expected."""
+    for one in error.errors(include_url=False, include_context=False):
+        path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in one["loc"]).removeprefix(".")
+        expected = one["msg"].removeprefix("Value error, ")
+        yield Fault("registration.invalid", f"{error.title}: {path or 'value'}: {expected}", f"change it in {where}")
+
+
+def folder_of(partner: Partner) -> Path:
+    """Where the partner's code is."""
+    return Path(inspect.getfile(type(partner))).resolve().parent
+
+
+def raised_at(error: BaseException, folder: Path) -> str:
+    """File and line of the innermost frame in the partner's own folder, else of the innermost frame."""
+    frames = [(Path(frame.filename).resolve(), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    own = [(file, line) for file, line in frames if folder in file.parents]
+    for file, line in (own or frames)[-1:]:
+        return f"{file.name}:{line}"
+    return "an unknown place"
