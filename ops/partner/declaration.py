@@ -114,9 +114,13 @@ def folder_of(partner: Partner) -> Path:
     return Path(inspect.getfile(type(partner))).resolve().parent
 
 
-def raised_at(error: BaseException, folder: Path) -> str:
-    """File and line of the innermost frame in the partner's own folder, else of the innermost frame."""
-    frames = [(Path(frame.filename).resolve(), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+def raised_at(error: BaseException, folder: Path | None = None) -> str:
+    """File and line of the innermost frame below `folder`, the partner's; else of the innermost frame of a file."""
+    frames = [
+        (Path(frame.filename).resolve(), frame.lineno)
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith("<") and "importlib" not in frame.filename
+    ]
     own = [(file, line) for file, line in frames if folder in file.parents]
     for file, line in (own or frames)[-1:]:
         return f"{file.name}:{line}"

@@ -58,7 +58,7 @@ def run(partner: Partner, samples: Mapping[str, dict[str, Any]], *, count: int, 
     ordered = list(cases(declared, samples, count=count, first_seed=seed))
     for case in reversed(ordered) if backwards else ordered:
         keyed += try_case(trial, partner, case, secrets, watch)
-    if not any(fault.id == "delivery.type" for fault in trial.seen):
+    if not any(fault.id == "delivery.type" or fault.id.startswith("limits.") for fault in trial.seen):
         trial.note(bulk.faults(partner, keyed, secrets, watch), "")
     for act in watch.acts:
         trial.note([Fault("mapping.impure", f"the mapping {act.what}: {act.where}", IMPURE)], "")
@@ -169,9 +169,8 @@ def main(arguments: list[str] | None = None) -> int:
     except SpillwayError as error:
         answer: dict[str, Any] = {"unusable": str(error)}
     except Exception as error:
-        folder = Path(__file__).resolve().parents[2] / "partners"
         said = str(error) if isinstance(error, TypeError | ImportError | NameError | SyntaxError) else ""
-        place = f"{type(error).__name__} in {raised_at(error, folder)}"
+        place = f"{type(error).__name__} in {raised_at(error)}"
         answer = {"broken": f"{place}: {said}" if said else place}
     else:
         found = run(partner, samples, count=options.count, seed=options.seed, backwards=options.backwards)
