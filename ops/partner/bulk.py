@@ -17,6 +17,9 @@ GARBAGE = (
 )  # fmt: skip
 """Answers that a proxy, an outage or a new version may send with a 200."""
 
+MOST_LEFT_OUT = 20
+"""So many items of a full call are left out of it, one by one: the last ones, which a limit would cut off."""
+
 
 def faults(
     partner: Partner, keyed: Sequence[tuple[Delivery, str]], secrets: Mapping[str, str], watch: Watch
@@ -24,13 +27,14 @@ def faults(
     """What is wrong with merging the deliveries of one account, and with reading answers to them."""
     for delivery, _ in _one_of_each(keyed):
         yield from _reads(partner, [delivery], watch)
-    groups: dict[str, list[tuple[Delivery, str]]] = {}
+    groups: dict[str, dict[bytes, tuple[Delivery, str]]] = {}
     for delivery, key in keyed:
         if delivery.merge is not None:
-            groups.setdefault(delivery.merge, []).append((delivery, key))
+            groups.setdefault(delivery.merge, {}).setdefault(delivery.body, (delivery, key))
     for name, group in groups.items():
-        yield from _merges(partner, name, _full_call(partner, group), secrets, watch)
-        yield from _reads(partner, [delivery for delivery, _ in group[:3]], watch)
+        call = _full_call(partner, list(group.values()))
+        yield from _merges(partner, name, call, secrets, watch)
+        yield from _reads(partner, [delivery for delivery, _ in call[:3]], watch)
 
 
 def _one_of_each(keyed: Iterable[tuple[Delivery, str]]) -> Iterable[tuple[Delivery, str]]:
@@ -59,11 +63,12 @@ def _merges(
 
     try:
         whole, again = merged(call), merged(call)
-        parts = [merged([*call[:index], *call[index + 1 :]]) for index in range(len(call))] if len(call) > 1 else []
+        left_out = [*range(len(call))][-MOST_LEFT_OUT:] if len(call) > 1 else []
+        parts = [merged([*call[:index], *call[index + 1 :]]) for index in left_out]
     except Exception as error:
         if not isinstance(error, Refused):
             where = raised_at(error, folder_of(partner))
-            mend = f"merge() must take whatever deliveries() names `merge={name!r}`"
+            mend = f"take whatever deliveries() gives `merge={name!r}`"
             yield Fault("merge.raises", f"merge() raises {type(error).__name__} for {name}, in {where}", mend)
         return
     found = list(rules.faults(whole, secrets))
@@ -71,9 +76,13 @@ def _merges(
     if any(one.id == "delivery.type" for one in found):
         return
     if whole != again:
-        yield Fault("merge.differs", f"merged twice, {name} gives different calls", "merge() must be pure")
+        yield Fault(
+            "merge.differs",
+            f"merged twice, {name} gives different calls",
+            "keep merge() pure: the same deliveries, the same call",
+        )
     if any(part.body == whole.body for part in parts):
-        mend = "every delivery's content must be in the merged call: what is left out counts as delivered"
+        mend = "put every delivery's content into the call: what is left out counts as delivered"
         yield Fault("merge.loses", f"merged for {name}: a call is the same without one of its items", mend)
     if len(call) > 1 and len(whole.body) > partner.limits.bulk_bytes:
         mend = "declare fewer bulk_bytes: the worker adds up the bodies, and the merged one is larger than their sum"
@@ -91,7 +100,7 @@ def _reads(partner: Partner, deliveries: Sequence[Delivery], watch: Watch) -> It
             if not isinstance(error, Refused):
                 where = raised_at(error, folder_of(partner))
                 problem = f"read_response() raises {type(error).__name__} in {where}, given {shown}"
-                yield Fault("answer.raises", problem, "an answer may be anything: what cannot be read says None")
+                yield Fault("answer.raises", problem, "give None for what cannot be read: an answer may be anything")
             return
         if results is not None and len(results) != len(deliveries):
             problem = f"read_response() gives {len(results)} results for {len(deliveries)} deliveries, given {shown}"

@@ -24,11 +24,13 @@ def faults(partner: Partner) -> Iterator[Fault]:
     """What is wrong with a declaration."""
     name = getattr(partner, "name", None)
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        mend = 'name = "acme": up to 64 small letters, digits, dots, dashes; it stands in log lines and metrics'
+        mend = 'Declare name = "acme", say: at most 64 small letters, digits, dots and dashes; it stands in log lines'
         yield Fault("declaration.name", "its name is missing, or is no short plain name", mend)
     in_order: Any = partner.in_order
     if not isinstance(in_order, bool):
-        yield Fault("declaration.in_order", "in_order is neither True nor False", "in_order = False, or leave it out")
+        yield Fault(
+            "declaration.in_order", "in_order is neither True nor False", "declare in_order = False, or leave it out"
+        )
     yield from _limit_faults(partner.limits)
     try:
         declared: Any = partner.registration()
@@ -52,12 +54,18 @@ def faults(partner: Partner) -> Iterator[Fault]:
 
 def _limit_faults(limits: Any) -> Iterator[Fault]:
     if not isinstance(limits, Limits):
-        yield Fault("limits.type", f"limits is a {type(limits).__name__}", "limits = Limits(rate=Rate(50))")
+        yield Fault(
+            "limits.type",
+            f"limits is a {type(limits).__name__}",
+            "declare limits = Limits(rate=Rate(50)), or leave it out",
+        )
         return
     for name in ("bulk_items", "bulk_bytes"):
         value = getattr(limits, name, 1)
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            yield Fault("limits.bulk", f"{name} is no whole number above 0", f"Limits({name}=...)")
+            yield Fault(
+                "limits.bulk", f"{name} is no whole number above 0", f"declare Limits({name}=...) as the API has it"
+            )
 
 
 def _registration_faults(declared: Registration) -> Iterator[Fault]:

@@ -60,7 +60,7 @@ def read_samples(files: Iterable[Path]) -> dict[str, dict[str, Any]]:
             raise InvalidSettings(f"{file} is no JSON ({type(error).__name__}): mend it, or take it away") from None
         if not isinstance(content, dict) or not isinstance(content.get("type"), str):
             raise InvalidSettings(f"{file} holds no request: a JSON object with a `type`")
-        samples[file.name] = content
+        samples[f"{file.parent.name}/{file.name}"] = content
     return samples
 
 
@@ -147,17 +147,21 @@ class _Settings:
         filled = copy.deepcopy(dict(request))
         account = filled.setdefault("account", {})
         if isinstance(account, dict):
-            own = account.get("account_settings") if keep else None
-            account["account_settings"] = {**self._values(self._account, seed), **(own or {}), **self._canaries}
+            own = account.get("account_settings") if keep else {}
+            own = own if isinstance(own, dict) else {}
+            account["account_id"] = ACCOUNT_ID
+            account["account_settings"] = {**self._values(self._account, seed), **own, **self._canaries}
         for holder in (filled, *_audiences(filled)):
             if "audience_subscription_settings" in holder and self._audience and not keep:
                 holder["audience_subscription_settings"] = self._values(self._audience, seed)
         return filled
 
     def _values(self, settings: Iterable[Setting], seed: int) -> dict[str, str]:
-        return {one.id: str(self._said.get(one.id) or _value(one, seed)) for one in settings} | {
-            one.id: self._canaries[one.id] for one in settings if one.id in self._canaries
-        }
+        return {one.id: self._canaries.get(one.id) or self._value(one, seed) for one in settings}
+
+    def _value(self, setting: Setting, seed: int) -> str:
+        said = None if isinstance(setting, BooleanSetting) else self._said.get(setting.id)
+        return str(said) if said else _value(setting, seed)
 
 
 def _value(setting: Setting, seed: int) -> str:
@@ -172,8 +176,11 @@ def _value(setting: Setting, seed: int) -> str:
 
 
 def _audiences(request: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    for profile in request.get("user_profiles") or ():
-        yield from profile.get("audiences") or ()
+    """The audiences in a request's profiles, as far as they are there."""
+    profiles = request.get("user_profiles")
+    for profile in profiles if isinstance(profiles, list) else ():
+        audiences = profile.get("audiences") if isinstance(profile, dict) else None
+        yield from (one for one in audiences or () if isinstance(one, dict))
 
 
 # --- odd requests: what production sends on a bad day ---------------------------------------------------------------

@@ -55,11 +55,11 @@ def _wrong_types(delivery: Delivery) -> Iterator[Fault]:
     }
     for name, (value, kind, wanted) in fields.items():
         if not isinstance(value, kind):
-            yield Fault("delivery.type", f"its {name} is a {type(value).__name__}", f"`{name}` must be {wanted}")
+            yield Fault("delivery.type", f"its {name} is a {type(value).__name__}", f"give {wanted}")
     if isinstance(delivery.item, str) and not delivery.item:
-        yield Fault("delivery.item", "its item is empty", "`item` names what the call carries: an event's id, say")
+        yield Fault("delivery.item", "its item is empty", "name what the call carries: an event's id, say")
     if isinstance(delivery.method, str) and delivery.method not in METHODS:
-        yield Fault("delivery.method", "its method is none of HTTP's", f"`method` must be one of {', '.join(METHODS)}")
+        yield Fault("delivery.method", "its method is none of HTTP's", f"use one of {', '.join(METHODS)}")
 
 
 def _url_faults(url: str) -> Iterator[Fault]:
@@ -99,7 +99,9 @@ def _header_faults(delivery: Delivery) -> Iterator[Fault]:
             yield Fault("header.twice", f"the header {name} is there twice", "name each header once")
         seen.add(name.lower())
         if name in delivery.secret_headers and not isinstance(both[name], Secret):
-            yield Fault("header.bare_secret", f"the secret header {name} holds no Secret", f"{name}: Secret(value)")
+            yield Fault(
+                "header.bare_secret", f"the secret header {name} holds no Secret", f"give {name} a Secret(value)"
+            )
             continue
         text = value.value if isinstance(value, Secret) else value
         if isinstance(value, Secret) and name not in delivery.secret_headers:
@@ -157,7 +159,7 @@ def _leaks(delivery: Delivery, secrets: Mapping[str, str]) -> Iterator[Fault]:
         body = delivery.body
     headers = "\n".join(f"{name}: {value}" for name, value in delivery.headers.items())
     places = {
-        "url": f"{delivery.url} {unquote(delivery.url)}".encode(),
+        "URL": f"{delivery.url} {unquote(delivery.url)}".encode(),
         "body": body + b" " + unquote(body.decode("utf-8", "replace")).encode(),
         "headers": headers.encode("utf-8", "replace"),
         "item": delivery.item.encode("utf-8", "replace"),

@@ -289,3 +289,11 @@ def test_own_samples_are_mapped_with_their_settings_but_for_secrets(good: Any, f
     seen.clear()
     assert found(Regional(), samples={"eu.json": sample}) == {}
     assert "canary-of-the-sample" not in seen
+
+
+def test_a_sample_that_is_no_request_is_found(good: Any, found: Found) -> None:
+    """What ingest would refuse tries nothing: the finding names file and field."""
+    sample = {"type": "event_processing_request", "id": "s", "events": {"0": "canary"}}
+    problem, places = found(good(), samples={"good/event.json": sample})["sample.invalid"]
+    assert problem.startswith("a sample is no request: events: ")
+    assert places == ["sample good/event.json"]
