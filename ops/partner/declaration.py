@@ -13,11 +13,9 @@ from pydantic import BaseModel, ValidationError
 from ops.partner.rules import Fault
 from partners import Limits, Partner
 from shared.errors import SpillwayError
-from shared.firehose import EventType, Registration, Setting, registration_response
+from shared.firehose import Registration, Setting, registration_response
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-MOST_DESCRIPTION = 229
-"""mParticle takes fewer than 230 characters."""
 
 
 def faults(partner: Partner) -> Iterator[Fault]:
@@ -69,9 +67,6 @@ def _limit_faults(limits: Any) -> Iterator[Fault]:
 
 
 def _registration_faults(declared: Registration) -> Iterator[Fault]:
-    if len(declared.description or "") > MOST_DESCRIPTION:
-        mend = f"mParticle takes at most {MOST_DESCRIPTION} characters"
-        yield Fault("registration.description", "the description is too long", mend)
     events = declared.event_processing_registration
     parts = (events, declared.audience_processing_registration, declared.dsr_processing_registration)
     if not any(parts):
@@ -83,16 +78,8 @@ def _registration_faults(declared: Registration) -> Iterator[Fault]:
     if events is not None and not events.supported_runtime_environments:
         mend = "list them in supported_runtime_environments: list(EnvironmentType)"
         yield Fault("registration.no_environments", "events are asked for, and of no environment", mend)
-    receipts = events is not None and EventType.PUSH_MESSAGE_RECEIPT in events.supported_event_types
-    if receipts and events is not None and not events.push_messaging_provider_id:
-        mend = "set push_messaging_provider_id, or leave EventType.PUSH_MESSAGE_RECEIPT out"
-        yield Fault("registration.receipts", "push receipts need the id of the provider", mend)
-    for settings in setting_lists(declared):
-        ids = [setting.id for setting in settings]
-        for twice in sorted({one for one in ids if ids.count(one) > 1}):
-            yield Fault("registration.setting_twice", f"the setting {twice} is there twice", "name each setting once")
     try:
-        json.dumps(registration_response(declared, id="", timestamp_ms=0))
+        json.dumps(registration_response(declared, id="", timestamp_ms=0), allow_nan=False)
     except (TypeError, ValueError) as error:
         mend = "use texts, numbers and the enums of shared.firehose"
         yield Fault("registration.unserialisable", f"the registration is no JSON ({type(error).__name__})", mend)
@@ -113,8 +100,9 @@ def _in_words(error: ValidationError, where: str) -> Iterator[Fault]:
     """Pydantic's errors, one by one: which field, and what was expected."""
     for one in error.errors(include_url=False, include_context=False):
         path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in one["loc"]).removeprefix(".")
-        expected = one["msg"].removeprefix("Value error, ")
-        yield Fault("registration.invalid", f"{error.title}: {path or 'value'}: {expected}", f"change it in {where}")
+        expected = " ".join(one["msg"].removeprefix("Value error, ").split())
+        problem = ": ".join(filter(None, (error.title, path, expected)))
+        yield Fault("registration.invalid", problem, f"change it; {where} made it")
 
 
 def folder_of(partner: Partner) -> Path:

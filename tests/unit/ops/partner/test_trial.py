@@ -2,6 +2,7 @@
 
 import base64
 import itertools
+import math
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +13,7 @@ import pytest
 
 from partners import Delivery, Limits, Secret
 from shared.errors import InvalidRequest
-from shared.firehose import EventProcessingRequest, TextSetting
+from shared.firehose import EventProcessingRequest, FloatSetting, TextSetting
 
 Found = Callable[..., dict[str, tuple[str, list[str]]]]
 Spoil = Callable[[Delivery, Any], Any]
@@ -185,15 +186,17 @@ def test_a_bad_declaration_is_found(identity: str, change: dict[str, Any], good:
 @pytest.mark.parametrize(
     ("identity", "events", "others"),
     [
-        ("registration.description", {}, {"description": "x" * 230}),
         ("registration.no_events", {"supported_event_types": []}, {}),
         ("registration.no_environments", {"supported_runtime_environments": []}, {}),
-        ("registration.receipts", {"supported_event_types": ["push_message_receipt"]}, {}),
-        ("registration.setting_twice", {"account_settings": [TextSetting(id="a", name="A")] * 2}, {}),
         (
             "registration.empty",
             {},
             dict.fromkeys(f"{kind}_processing_registration" for kind in ("event", "audience", "dsr")),
+        ),
+        (
+            "registration.unserialisable",
+            {"account_settings": [FloatSetting(id="a", name="A", default_value=math.inf)]},
+            {},
         ),
         ("registration.invalid", {"supported_event_types": ["custom_evnt"]}, {}),
         ("registration.invalid", {}, {"name": ""}),
