@@ -8,6 +8,7 @@ given a time. What C code calls by itself none of them sees: a clock handed to `
 
 import _thread
 import builtins
+import gc
 import logging
 import os
 import posix
@@ -114,7 +115,8 @@ class Watch:
         """Watch the block."""
         stand_ins = {name: self._stand_in(getattr(time, name), given) for name, given in OF_NOW.items()}
         originals = {name: getattr(time, name) for name in OF_NOW}
-        before = sys.getprofile()
+        before, collects = sys.getprofile(), gc.isenabled()
+        gc.disable()  # the finalizers and callbacks that it would run amid a mapping are not the mapping's
         vars(time).update(stand_ins)
         _watching.append(self)
         sys.setprofile(self._profiled)
@@ -124,6 +126,8 @@ class Watch:
             sys.setprofile(before)
             _watching.remove(self)
             vars(time).update(originals)
+            if collects:
+                gc.enable()
 
     def note(self, what: str, frame: FrameType | None) -> bool:
         """Note an act if the partner's code stands behind it; what an import does is not the mapping's doing."""

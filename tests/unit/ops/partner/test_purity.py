@@ -4,6 +4,7 @@
 
 import contextlib
 import datetime
+import gc
 import logging
 import os
 import random
@@ -121,3 +122,17 @@ def test_afterwards_nothing_is_watched() -> None:
     assert (time.gmtime, time.strftime, sys.getprofile()) == before
     time.time()
     assert watch.acts == []
+
+
+def test_what_collects_garbage_is_not_the_partner_s() -> None:
+    """A collection may come amid a mapping, with callbacks that read the clock: not while it is watched."""
+    gc.callbacks.append(lambda *_: time.time())
+    threshold = gc.get_threshold()
+    gc.set_threshold(1)
+    try:
+        acts = watched(lambda: [[number] for number in range(10_000)]).acts
+    finally:
+        gc.set_threshold(*threshold)
+        gc.callbacks.pop()
+    assert acts == []
+    assert gc.isenabled()
