@@ -2,20 +2,25 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import product
 from typing import Any
 
 from ops.partner import rules
 from ops.partner.declaration import folder_of, raised_at
 from ops.partner.purity import Refused, Watch
 from ops.partner.rules import Fault
-from partners import Delivery, Partner, Result
+from partners import Bulk, Delivery, Partner, Result
 
 GARBAGE = (
     b"", b" ", b"<html>502</html>", b"\xff\xfe\x00", b"null", b"true", b"5", b'"text"', b"[]", b"{}", b"[null]",
     b"[[[]]]", b'{"errors": 7}', b'{"errors": {"items": null}}', b'[{"status": "brand_new"}]',
     b'{"results": [1, "2", null]}', b'{"unfinished": [', b"9" * 10_000, b"[" * 100_000,
 )  # fmt: skip
-"""Answers that a proxy, an outage or a new version may send with a 200."""
+"""Bodies that a proxy, an outage or a new version may send."""
+
+STATUSES = (200, 207, 400, 429, 503)
+NOT_NOW = frozenset({429, 503})
+"""Nothing arrived: items can only be told apart into those that wait and those that are sent again without them."""
 
 MOST_LEFT_OUT = 20
 """So many items of a full call are left out of it, one by one: the last ones, which a limit would cut off."""
@@ -32,7 +37,12 @@ def faults(
         if delivery.merge is not None:
             groups.setdefault(delivery.merge, {}).setdefault(delivery.body, (delivery, key))
     for name, group in groups.items():
-        call = _full_call(partner, list(group.values()))
+        limits = partner.limits.bulk.get(name)
+        if limits is None:
+            mend = f"declare it: Limits(bulk={{{name!r}: Bulk(items=100)}})"
+            yield Fault("merge.undeclared", f"the bulk endpoint {name} is not declared in its limits", mend)
+            continue
+        call = _full_call(limits, list(group.values()))
         yield from _merges(partner, name, call, secrets, watch)
         yield from _reads(partner, [delivery for delivery, _ in call[:3]], watch)
 
@@ -42,13 +52,13 @@ def _one_of_each(keyed: Iterable[tuple[Delivery, str]]) -> Iterable[tuple[Delive
     return {(one.method, one.url.partition("?")[0], one.merge): (one, key) for one, key in keyed}.values()
 
 
-def _full_call(partner: Partner, group: Sequence[tuple[Delivery, str]]) -> list[tuple[Delivery, str]]:
+def _full_call(limits: Bulk, group: Sequence[tuple[Delivery, str]]) -> list[tuple[Delivery, str]]:
     """As many as one call may hold, as the worker packs them."""
     call: list[tuple[Delivery, str]] = []
     used = 0
     for delivery, key in group:
         used += len(delivery.body)
-        if call and (len(call) >= partner.limits.bulk_items or used > partner.limits.bulk_bytes):
+        if call and (len(call) >= limits.items or used > limits.bytes):
             break
         call.append((delivery, key))
     return call
@@ -84,25 +94,32 @@ def _merges(
     if any(part.body == whole.body for part in parts):
         mend = "put every delivery's content into the call: what is left out counts as delivered"
         yield Fault("merge.loses", f"merged for {name}: a call is the same without one of its items", mend)
-    if len(call) > 1 and len(whole.body) > partner.limits.bulk_bytes:
-        mend = "declare fewer bulk_bytes: the worker adds up the bodies, and the merged one is larger than their sum"
-        yield Fault("merge.too_large", f"merged for {name}: the body is over bulk_bytes", mend)
+    if len(call) > 1 and len(whole.body) > partner.limits.bulk[name].bytes:
+        mend = "declare fewer bytes: the worker adds up the bodies, and the merged one is larger than their sum"
+        yield Fault("merge.too_large", f"merged for {name}: the body has more bytes than are declared", mend)
 
 
 def _reads(partner: Partner, deliveries: Sequence[Delivery], watch: Watch) -> Iterator[Fault]:
-    for body in (*GARBAGE, json.dumps([{}] * len(deliveries)).encode()):
-        shown = repr(body if len(body) < 40 else body[:10] + b"...")
+    for status, body in product(STATUSES, (*GARBAGE, json.dumps([{}] * len(deliveries)).encode())):
+        shown = f"given {status} and {body if len(body) < 40 else body[:10] + b'...'!r}"
         try:
             with watch.over():
-                results: Any = partner.read_response(deliveries, body)
-                results = None if results is None else [Result(one) for one in results]
+                said: Any = partner.read_response(deliveries, status, body)
+                results = None if said is None else [Result(one) for one in said]
         except Exception as error:
-            if not isinstance(error, Refused):
+            # With another status than 2xx the status decides, and nothing is lost.
+            if status < 300 and not isinstance(error, Refused):
                 where = raised_at(error, folder_of(partner))
-                problem = f"read_response() raises {type(error).__name__} in {where}, given {shown}"
-                yield Fault("answer.raises", problem, "give None for what cannot be read: an answer may be anything")
-            return
+                problem = f"read_response() raises {type(error).__name__} in {where}, {shown}"
+                mend = "give None for what cannot be read: what raises dead-letters what has arrived"
+                yield Fault("answer.raises", problem, mend)
+                return
+            continue
         if results is not None and len(results) != len(deliveries):
-            problem = f"read_response() gives {len(results)} results for {len(deliveries)} deliveries, given {shown}"
+            problem = f"read_response() gives {len(results)} results for {len(deliveries)} deliveries, {shown}"
             yield Fault("answer.count", problem, "give one Result for each delivery, or None")
+            return
+        if status in NOT_NOW and not set(results or ()) <= {Result.RETRY, Result.AGAIN}:
+            problem = f"read_response() finds something delivered or rejected, {shown}"
+            yield Fault("answer.contradicts", problem, f"give RETRY or AGAIN for each, or None: {status} took nothing")
             return

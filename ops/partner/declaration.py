@@ -4,14 +4,14 @@ import inspect
 import json
 import re
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from ops.partner.rules import Fault
-from partners import Limits, Partner
+from partners import Bulk, Limits, Partner
 from shared.errors import SpillwayError
 from shared.firehose import Registration, Setting, registration_response
 
@@ -58,12 +58,9 @@ def _limit_faults(limits: Any) -> Iterator[Fault]:
             "declare limits = Limits(rate=Rate(50)), or leave it out",
         )
         return
-    for name in ("bulk_items", "bulk_bytes"):
-        value = getattr(limits, name, 1)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            yield Fault(
-                "limits.bulk", f"{name} is no whole number above 0", f"declare Limits({name}=...) as the API has it"
-            )
+    if not isinstance(limits.bulk, Mapping) or not all(isinstance(one, Bulk) for one in limits.bulk.values()):
+        mend = 'declare Limits(bulk={"users": Bulk(items=100)}): by the name that stands in `merge`'
+        yield Fault("limits.bulk", "the bulk endpoints of its limits are no Bulks by name", mend)
 
 
 def _registration_faults(declared: Registration) -> Iterator[Fault]:

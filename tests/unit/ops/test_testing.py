@@ -1,6 +1,6 @@
 """What a partner's test stands on: requests, the mapping, and the worker's own code on simulated time."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -19,7 +19,7 @@ from ops.testing import (
     read_request,
     request,
 )
-from partners import Delivery, Limits, Partner, Rate, Secret
+from partners import Bulk, Delivery, Limits, Partner, Rate, Result, Secret
 from shared.firehose import AudienceMembershipChangeRequest, EventProcessingRequest, Registration, Request
 from shared.message import to_json
 
@@ -187,3 +187,25 @@ def test_a_declared_rate_is_kept() -> None:
     times_s = [call.at_s for call in api.calls]
     assert all(sum(start <= one < start + 0.999 for one in times_s) <= 11 for start in times_s)
     assert times_s[-1] >= 2
+
+
+def test_bulk_calls_are_made_and_taken_apart() -> None:
+    """Events of two messages travel together; the one that the answer refuses costs its own message alone."""
+
+    class Bulky(Echo):
+        limits = Limits(bulk={"all": Bulk(10)})
+
+        def deliveries(self, request: Request) -> Iterable[Delivery]:
+            return (replace(one, merge="all") for one in super().deliveries(request))
+
+        def merge(self, deliveries: Sequence[Delivery], keys: Sequence[str]) -> Delivery:
+            body = b"[" + b",".join(one.body for one in deliveries) + b"]"
+            return replace(deliveries[0], url="https://api.echo.example/bulk", body=body)
+
+        def read_response(self, deliveries: Sequence[Delivery], status: int, body: bytes) -> Sequence[Result] | None:
+            return [Result.REJECTED if b"e-2" in one.body else Result.DELIVERED for one in deliveries]
+
+    api = PartnerApi()
+    bad, fine = request(seed=1, events=TWO), request(seed=2, events=TWO[:1])
+    assert [end.how for end in deliver(Bulky(), bad, fine, api=api)] == ["dead-lettered", "delivered"]
+    assert [(call.path, len(json_of(call))) for call in api.calls] == [("/bulk", 3)]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ops.partner.trial import Trial, run
-from partners import Delivery, Limits, Partner, Result, Secret
+from partners import Bulk, Delivery, Limits, Partner, Result, Secret
 from shared.errors import InvalidRequest
 from shared.firehose import (
     AudienceMembershipChangeRequest,
@@ -30,7 +30,7 @@ class Good(Partner):
     """Keeps every promise: single and bulk calls, a secret, answers that it reads."""
 
     name = "good"
-    limits = Limits(bulk_items=5, bulk_bytes=100_000)
+    limits = Limits(bulk={"bulk": Bulk(5, 100_000)})
 
     def registration(self) -> Registration:
         settings = [TextSetting(id="apiKey", name="API key", required=True, confidential=True)]
@@ -82,7 +82,9 @@ class Good(Partner):
             secret_headers=deliveries[0].secret_headers,
         )
 
-    def read_response(self, deliveries: Sequence[Delivery], body: bytes) -> Sequence[Result] | None:
+    def read_response(self, deliveries: Sequence[Delivery], status: int, body: bytes) -> Sequence[Result] | None:
+        if status != 200:
+            return None
         try:
             failed = json.loads(body)["failed"]
             return [Result.REJECTED if index in failed else Result.DELIVERED for index in range(len(deliveries))]

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
-from partners import Delivery, Limits, Secret
+from partners import Delivery, Limits, Result, Secret
 from shared.errors import InvalidRequest
 from shared.firehose import EventProcessingRequest, FloatSetting, TextSetting
 
@@ -153,19 +153,38 @@ def test_a_spoilt_merge_is_found(identity: str, spoil: Any, good: Any, found: Fo
 @pytest.mark.parametrize(
     ("identity", "read"),
     [
-        ("answer.raises", lambda deliveries, body: {"fine": None}[body.decode()]),
-        ("answer.raises", lambda deliveries, body: ["fine"] * len(deliveries)),
-        ("answer.count", lambda deliveries, body: []),
+        ("answer.raises", lambda some, status, body: {"fine": None}[body.decode()]),
+        ("answer.raises", lambda some, status, body: ["fine"] * len(some)),
+        ("answer.count", lambda some, status, body: []),
+        ("answer.contradicts", lambda some, status, body: [Result.REJECTED] * len(some)),
     ],
 )
 def test_an_answer_that_is_not_read_carefully_is_found(identity: str, read: Any, good: Any, found: Found) -> None:
-    """Garbage with a 200 must neither raise nor give another number of results."""
+    """Garbage must not raise with a 200, nor give another number of results, nor more than the status allows."""
 
     class Spoilt(good):  # type: ignore[misc]
-        def read_response(self, deliveries: Any, body: bytes) -> Any:
-            return read(deliveries, body)
+        def read_response(self, deliveries: Any, status: int, body: bytes) -> Any:
+            return read(deliveries, status, body)
 
     assert identity in found(Spoilt())
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda some, status, body: None,
+        lambda some, status, body: [Result.RETRY] * len(some),
+        lambda some, status, body: None if status < 300 else {"fine": None}[body.decode()],
+    ],
+)
+def test_an_answer_that_is_read_carefully_is_fine(read: Any, good: Any, found: Found) -> None:
+    """Nothing said, everything waiting, and raising where the status decides anyhow."""
+
+    class Careful(good):  # type: ignore[misc]
+        def read_response(self, deliveries: Any, status: int, body: bytes) -> Any:
+            return read(deliveries, status, body)
+
+    assert found(Careful()) == {}
 
 
 @pytest.mark.parametrize(
@@ -175,7 +194,9 @@ def test_an_answer_that_is_not_read_carefully_is_found(identity: str, read: Any,
         ("declaration.name", {"name": "Acme Mail"}),
         ("declaration.in_order", {"in_order": "yes"}),
         ("limits.type", {"limits": 50}),
-        ("limits.bulk", {"limits": Limits(bulk_items=0)}),
+        ("limits.bulk", {"limits": Limits(bulk={"bulk": 5})}),
+        ("limits.bulk", {"limits": Limits(bulk=[5])}),
+        ("merge.undeclared", {"limits": Limits()}),
     ],
 )
 def test_a_bad_declaration_is_found(identity: str, change: dict[str, Any], good: Any, found: Found) -> None:
