@@ -1,7 +1,6 @@
 """What must hold of a partner before a request comes: its name, its limits, its registration."""
 
 import inspect
-import json
 import re
 import traceback
 from collections.abc import Iterator, Mapping
@@ -10,10 +9,16 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from ops.findings import Severity
 from ops.partner.rules import Fault
+from ops.registration.check import rule_findings
+from ops.registration.declared import written
 from partners import Bulk, Limits, Partner
 from shared.errors import SpillwayError
-from shared.firehose import Registration, Setting, registration_response
+from shared.firehose import Registration, Setting, rules_unenforced
+
+UNKNOWN = frozenset({"registration.invalid", "registration.raises", "registration.type"})
+"""Faults that leave nothing of a registration to go by."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
@@ -31,7 +36,8 @@ def faults(partner: Partner) -> Iterator[Fault]:
         )
     yield from _limit_faults(partner.limits)
     try:
-        declared: Any = partner.registration()
+        with rules_unenforced():  # one by one they say more than an error that names them all
+            declared: Any = partner.registration()
     except ValidationError as error:
         yield from _in_words(error, raised_at(error, folder_of(partner)))
         return
@@ -75,11 +81,9 @@ def _registration_faults(declared: Registration) -> Iterator[Fault]:
     if events is not None and not events.supported_runtime_environments:
         mend = "list them in supported_runtime_environments: list(EnvironmentType)"
         yield Fault("registration.no_environments", "events are asked for, and of no environment", mend)
-    try:
-        json.dumps(registration_response(declared, id="", timestamp_ms=0), allow_nan=False)
-    except (TypeError, ValueError) as error:
-        mend = "use texts, numbers and the enums of shared.firehose"
-        yield Fault("registration.unserialisable", f"the registration is no JSON ({type(error).__name__})", mend)
+    for one in rule_findings(written(declared)):
+        if one.severity is Severity.ERROR:
+            yield Fault(one.id, one.message.rstrip("."), one.mend)
 
 
 def setting_lists(declared: Registration) -> list[list[Setting]]:

@@ -214,11 +214,8 @@ def test_a_bad_declaration_is_found(identity: str, change: dict[str, Any], good:
             {},
             dict.fromkeys(f"{kind}_processing_registration" for kind in ("event", "audience", "dsr")),
         ),
-        (
-            "registration.unserialisable",
-            {"account_settings": [FloatSetting(id="a", name="A", default_value=math.inf)]},
-            {},
-        ),
+        ("settings.range", {"account_settings": [FloatSetting(id="a", name="A", default_value=math.inf)]}, {}),
+        ("description.long", {}, {"description": "x" * 230}),
         ("registration.invalid", {"supported_event_types": ["custom_evnt"]}, {}),
         ("registration.invalid", {}, {"name": ""}),
     ],
