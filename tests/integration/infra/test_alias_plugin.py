@@ -65,17 +65,6 @@ def test_a_webhook_without_an_address_is_refused(tmp_path: Path) -> None:
     assert "Where do deliveries go? Set WEBHOOK_URL" in said
 
 
-@pytest.mark.parametrize(
-    ("partner", "said"), [("partners.nobody", "there is no partners/nobody.py"), ("../x", "must be a module")]
-)
-def test_a_partner_that_is_not_there_stops_the_deploy(tmp_path: Path, partner: str, said: str) -> None:
-    """Before anything is asked of AWS, in words."""
-    code, output = serverless(tmp_path, "package", PARTNER=partner)
-    assert code != 0
-    assert said in output
-    assert "partner.cjs:" not in output
-
-
 def test_an_unknown_type_of_queue_is_refused(tmp_path: Path) -> None:
     """Types that exist are files; another one stops the deploy with the setting's place."""
     code, said = serverless(tmp_path, "package", QUEUE_TYPE="lifo")
