@@ -6,7 +6,7 @@ environments and all event types, so that a handful of requests covers the proto
 
 import random
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 Json = dict[str, Any]
@@ -123,22 +123,24 @@ def make_request(
     events: int | None = None,
     environment: str | None = None,
     account_id: int | None = None,
+    settings: Mapping[str, str] | None = None,
 ) -> Json:
     """Make a request of one of `KINDS`, as a Lambda runtime would hand it over (JSON types only).
 
     `events` is the number of events (0 makes a verification probe) and `environment` the type of device; both matter to
-    event requests alone. `account_id` is the integration's account. Raises ValueError for a kind or environment that
-    there is not.
+    event requests alone. `account_id` is the integration's account; `settings` are account settings beside the usual
+    ones. Raises ValueError for a kind or environment that there is not.
     """
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}")
     if environment is not None and environment not in ENVIRONMENTS:
         raise ValueError(f"environment must be one of {', '.join(ENVIRONMENTS)}")
-    return _Maker(kind, seed).request(events, environment, account_id)
+    return _Maker(kind, seed, settings or {}).request(events, environment, account_id)
 
 
 class _Maker:
-    def __init__(self, kind: str, seed: int) -> None:
+    def __init__(self, kind: str, seed: int, settings: Mapping[str, str]) -> None:
+        self.settings = settings
         self.kind = kind
         self.seed = seed
         self.random = random.Random(f"{kind}/{seed}")  # noqa: S311 - test data, not secrets
@@ -245,7 +247,7 @@ class _Maker:
             "api_version": "3.0",
             "regulation": self.turn(("gdpr", "ccpa")),
         }
-        if self.chance() or account_id is not None:
+        if self.chance() or account_id is not None or self.settings:
             body["account"] = self.account(account_id)
         return body
 
@@ -364,7 +366,7 @@ class _Maker:
         settings = {"apiKey": "sample-" + self.digits(8), "sendRides": "true", "threshold": "2.50", "empty": ""}
         return {
             "account_id": self.random.randint(1, 10**6) if account_id is None else account_id,
-            "account_settings": settings,
+            "account_settings": {**settings, **self.settings},
         }
 
     def environment(self, kind: str) -> Json:

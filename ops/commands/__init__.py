@@ -6,9 +6,11 @@ from ops.commands.certify import certify
 from ops.commands.demo import demo
 from ops.commands.local import local
 from ops.commands.logo import logo
+from ops.commands.partner import partner
 from ops.commands.registration import registration
+from ops.commands.sample import sample
 
-COMMANDS = (demo, local, registration, logo, certify)
-"""In the order in which `spillway --help` lists them."""
+COMMANDS = (demo, local, partner, sample, registration, logo, certify)
+"""In the order in which `spillway --help` lists them; several verbs about one thing are a typer app with that name."""
 
 __all__ = ["COMMANDS"]

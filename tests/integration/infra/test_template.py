@@ -395,11 +395,22 @@ RUNTIME_VARIABLES = re.compile(r"^AWS_")
 # Read by Powertools, not by us.
 LIBRARY_VARIABLES = {"ingest": set[str](), "worker": {"LOG_LEVEL"}}
 
+WEBHOOK = {
+    "WEBHOOK_URL": "https://partner.example/events",
+    "WEBHOOK_METHOD": "PUT",
+    "WEBHOOK_HEADERS": "{}",
+    "WEBHOOK_PER": "request",
+    "WEBHOOK_AUTH": "none",
+    "WEBHOOK_SIGN": "false",
+    "WEBHOOK_RATE": "45/20",
+    "WEBHOOK_ACCOUNT_RATE": "5",
+}
+
 
 @pytest.mark.parametrize("function", ["ingest", "worker"])
 def test_a_function_is_given_the_variables_that_it_reads(package: Package, function: str) -> None:
     """Every variable that settings and partner read is in the template, with a value they take; and no other is."""
-    template = package(WEBHOOK_URL="https://partner.example/events")
+    template = package(**WEBHOOK)
     properties = of_type(template, "AWS::Lambda::Function")[f"{function.title()}LambdaFunction"]
     variables = Recorded({"AWS_REGION": "us-east-1", **resolved(properties["Environment"]["Variables"])})
     if function == "ingest":
@@ -409,6 +420,19 @@ def test_a_function_is_given_the_variables_that_it_reads(package: Package, funct
     load_partner(variables)
     read = {name for name in variables.seen if not RUNTIME_VARIABLES.match(name)}
     assert set(properties["Environment"]["Variables"]) == read | LIBRARY_VARIABLES[function]
+
+
+def test_a_partner_is_given_the_variables_that_it_names(package: Package) -> None:
+    """Those of the shell that begin with its name and stand in its file; those of another, or of a tool, are not."""
+    strangers = {"WEBHOOK_TOKEN": "canary", "ACME_URL": "https://acme.example"}
+    template = package(WEBHOOK_URL="https://partner.example/events", **strangers)
+    for function in of_type(template, "AWS::Lambda::Function").values():
+        variables = function["Environment"]["Variables"]
+        assert (variables["PARTNER"], variables["WEBHOOK_URL"]) == (
+            "partners.webhook",
+            "https://partner.example/events",
+        )
+        assert not {"WEBHOOK_TOKEN", "ACME_URL", "WEBHOOK_RATE"} & set(variables)
 
 
 def test_no_secret_is_in_the_template(any_stage: Template) -> None:

@@ -1,0 +1,42 @@
+"""`spillway sample`: requests as mParticle sends them, to try a partner or a deployment with."""
+
+from typing import Annotated
+
+import typer
+
+from ops.commands.options import one_line_errors
+from ops.samples import ENVIRONMENTS, KINDS
+
+Kind = Annotated[str, typer.Argument(metavar="TYPE", help=f"One of {', '.join(KINDS)}.")]
+Seed = Annotated[int, typer.Option(min=0, help="The same seed, the same request.")]
+Count = Annotated[int | None, typer.Option(min=1, help="So many requests, a line each, from this seed on.")]
+Events = Annotated[int | None, typer.Option(min=0, help="Events in it; 0 makes a verification probe.")]
+Environment = Annotated[str | None, typer.Option(help=f"One of {', '.join(ENVIRONMENTS)}; by default they take turns.")]
+AccountId = Annotated[int | None, typer.Option(help="The integration's account at mParticle.")]
+Settings = Annotated[list[str] | None, typer.Option("--setting", metavar="NAME=VALUE", help="An account setting.")]
+
+
+def sample(  # noqa: PLR0917 - each is an option of the command line
+    kind: Kind,
+    seed: Seed = 1,
+    count: Count = None,
+    events: Events = None,
+    environment: Environment = None,
+    account_id: AccountId = None,
+    setting: Settings = None,
+) -> None:
+    """Print a valid request of a type, or --count of them as NDJSON."""
+    from ops import sample as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
+
+    with one_line_errors():
+        settings = verb.settings_of(setting or ())
+        for text in verb.texts(
+            kind,
+            seed=seed,
+            count=count,
+            events=events,
+            environment=environment,
+            account_id=account_id,
+            settings=settings,
+        ):
+            typer.echo(text)

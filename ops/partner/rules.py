@@ -1,0 +1,186 @@
+"""What must hold of every call that a partner makes, single or merged: no word of it is about one partner."""
+
+import base64
+import gzip
+import json
+import re
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from partners import Delivery, Secret
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+METHODS = ("POST", "PUT", "PATCH", "DELETE", "GET")
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_HEADER_VALUE = re.compile(r"[\x20-\x7e\xa0-\xff\t]*")
+LEAST_SECRET = 8
+"""A shorter secret would be found by chance."""
+
+
+class Fault(NamedTuple):
+    """A rule that does not hold. Neither text quotes a delivery: it holds a user's data."""
+
+    id: str
+    problem: str
+    mend: str
+
+
+def faults(delivery: Any, secrets: Mapping[str, str]) -> Iterator[Fault]:
+    """What is wrong with one delivery. `secrets` are the values that only secret headers may hold, by their names."""
+    if not isinstance(delivery, Delivery):
+        yield Fault("delivery.type", f"what it gives is a {type(delivery).__name__}", "give Deliveries only")
+        return
+    wrong = list(_wrong_types(delivery))
+    if wrong:
+        yield from wrong
+        return
+    yield from _url_faults(delivery.url)
+    yield from _header_faults(delivery)
+    yield from _body_faults(delivery)
+    yield from _leaks(delivery, secrets)
+
+
+def _wrong_types(delivery: Delivery) -> Iterator[Fault]:
+    fields: dict[str, tuple[Any, type | tuple[type, ...], str]] = {
+        "url": (delivery.url, str, "a text"),
+        "body": (delivery.body, bytes, "bytes: encode the text"),
+        "item": (delivery.item, str, "a text"),
+        "method": (delivery.method, str, "a text"),
+        "headers": (delivery.headers, Mapping, "a mapping of texts"),
+        "secret_headers": (delivery.secret_headers, Mapping, "a mapping of Secrets"),
+        "merge": (delivery.merge, (str, type(None)), "the name of a bulk endpoint, or None"),
+        "sign_with": (delivery.sign_with, (Secret, type(None)), "a Secret, or None"),
+    }
+    for name, (value, kind, wanted) in fields.items():
+        if not isinstance(value, kind):
+            yield Fault("delivery.type", f"its {name} is a {type(value).__name__}", f"give {wanted}")
+    if isinstance(delivery.item, str) and not delivery.item:
+        yield Fault("delivery.item", "its item is empty", "name what the call carries: an event's id, say")
+    if isinstance(delivery.method, str) and delivery.method not in METHODS:
+        yield Fault("delivery.method", "its method is none of HTTP's", f"use one of {', '.join(METHODS)}")
+
+
+def _url_faults(url: str) -> Iterator[Fault]:
+    if not (url.isascii() and url.isprintable()) or " " in url:
+        mend = "quote what comes from a request: urllib.parse.quote(value, safe='')"
+        yield Fault("url.unquoted", "its URL has a character that no URL may have", mend)
+        return
+    try:
+        address = urlsplit(url)
+        host, _ = address.hostname, address.port
+    except ValueError:
+        yield Fault("url.unreadable", "its URL cannot be read", "quote what comes from a request or a setting")
+        return
+    if address.scheme != "https" and not (address.scheme == "http" and host in LOOPBACK):
+        mend = "use https; http is for a loopback address, in tests"
+        yield Fault("url.insecure", "its URL is neither https nor on a loopback address", mend)
+    if not host:
+        yield Fault("url.no_host", "its URL has no host", "begin it with https:// and the partner's host")
+    if address.username or address.password:
+        yield Fault("url.credentials", "its URL holds credentials", "put them into `secret_headers`")
+    if address.fragment:
+        mend = "quote what comes from a request: urllib.parse.quote(value, safe='')"
+        yield Fault("url.fragment", "its URL has a fragment (#), which is never sent", mend)
+    if any(step in (".", "..") for step in map(unquote, address.path.split("/"))):
+        mend = "a value of a request can be `..`: refuse it with InvalidRequest, or send it in the body"
+        yield Fault("url.climbs", "its URL's path has a step of dots, which leads to another endpoint", mend)
+
+
+def _header_faults(delivery: Delivery) -> Iterator[Fault]:
+    both = {**delivery.headers, **delivery.secret_headers}
+    seen: set[str] = set()
+    for name, value in [*delivery.headers.items(), *delivery.secret_headers.items()]:
+        if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
+            yield Fault("header.name", "a header has a name that HTTP does not allow", "use letters, digits and dashes")
+            continue
+        if name.lower() in seen:
+            yield Fault("header.twice", f"the header {name} is there twice", "name each header once")
+        seen.add(name.lower())
+        if name in delivery.secret_headers and not isinstance(both[name], Secret):
+            yield Fault(
+                "header.bare_secret", f"the secret header {name} holds no Secret", f"give {name} a Secret(value)"
+            )
+            continue
+        text = value.value if isinstance(value, Secret) else value
+        if isinstance(value, Secret) and name not in delivery.secret_headers:
+            yield Fault("header.secret_in_plain", f"the header {name} is a Secret", "move it into `secret_headers`")
+        elif not isinstance(text, str) or not _HEADER_VALUE.fullmatch(text):
+            mend = "check a setting before it becomes a header, and refuse it with InvalidRequest; it may be anything"
+            yield Fault("header.value", f"the header {name} has a value that HTTP does not allow", mend)
+    if "idempotency-key" in seen:
+        yield Fault("header.key", "it has an Idempotency-Key of its own", "leave it to the worker, which adds it")
+
+
+def _body_faults(delivery: Delivery) -> Iterator[Fault]:
+    if not delivery.body:
+        return
+    headers = {name.lower(): value for name, value in delivery.headers.items()}
+    content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if not content_type:
+        yield Fault("body.untyped", "its body has no Content-Type", 'add one to `headers`: "application/json", say')
+        return
+    try:
+        _read(plain_body(delivery), content_type)
+    except (ValueError, RecursionError, OSError, EOFError, zlib.error) as error:
+        mend = "write it with shared.message.to_json" if "json" in content_type else "write what its type promises"
+        yield Fault("body.invalid", f"its body is not what its {content_type} promises ({type(error).__name__})", mend)
+
+
+def plain_body(delivery: Delivery) -> bytes:
+    """The body, unpacked if it says that it is packed."""
+    packed = {name.lower(): value for name, value in delivery.headers.items()}.get("content-encoding", "").lower()
+    return gzip.decompress(delivery.body) if packed == "gzip" else delivery.body
+
+
+def _read(body: bytes, content_type: str) -> None:
+    """Raise ValueError if a body is not what its type promises; a type that we do not know promises nothing."""
+    if content_type.endswith(("ndjson", "jsonl", "json-seq")):
+        for line in body.decode().splitlines():
+            json.loads(line, parse_constant=_no_json)
+    elif content_type.endswith(("/json", "+json")):
+        json.loads(body.decode(), parse_constant=_no_json)
+    elif content_type == "application/x-www-form-urlencoded":
+        parse_qsl(body.decode("ascii"), keep_blank_values=True, strict_parsing=True, errors="strict")
+    elif content_type.startswith("text/"):
+        body.decode()
+
+
+def _no_json(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _leaks(delivery: Delivery, secrets: Mapping[str, str]) -> Iterator[Fault]:
+    """Where a secret stands in the clear, as it is or in one of the forms in which credentials travel."""
+    try:
+        body = plain_body(delivery)
+    except (OSError, EOFError, zlib.error):
+        body = delivery.body
+    headers = "\n".join(f"{name}: {value}" for name, value in delivery.headers.items())
+    places = {
+        "URL": f"{delivery.url} {unquote(delivery.url)}".encode(),
+        "body": body + b" " + unquote(body.decode("utf-8", "replace")).encode(),
+        "headers": headers.encode("utf-8", "replace"),
+        "item": delivery.item.encode("utf-8", "replace"),
+        "merge name": (delivery.merge or "").encode("utf-8", "replace"),
+    }
+    for name, value in secrets.items():
+        shown = [place for place, content in places.items() if any(form in content for form in _forms(value))]
+        if shown:
+            mend = "send it in `secret_headers`, as Secret(value): nothing else is kept out of logs"
+            yield Fault("secret.shown", f"the setting {name}, a secret, stands in its {' and '.join(shown)}", mend)
+
+
+def _forms(secret: str) -> Iterable[bytes]:
+    """A secret as it is, in JSON, and in base64 wherever it begins in what was encoded (`user:secret`)."""
+    raw = secret.encode("utf-8", "replace")
+    if len(raw) < LEAST_SECRET:
+        return
+    yield raw
+    yield json.dumps(secret)[1:-1].encode()
+    for shift in range(3):
+        coded = base64.b64encode(b"\0" * shift + raw)
+        inner = coded[4 if shift else 0 : -4].rstrip(b"=")
+        yield inner
+        yield inner.translate(bytes.maketrans(b"+/", b"-_"))

@@ -1,0 +1,192 @@
+"""Tries a partner: maps many requests, twice each, and says which promises do not hold.
+
+`python -m ops.partner.trial MODULE ANSWER ...` does it in a process of its own and writes what it found into a file:
+the partner's code runs nowhere else, and `spillway partner check` runs two of these, which differ in everything that a
+mapping must not depend on.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ops.partner import bulk, declaration, rules
+from ops.partner.declaration import folder_of, raised_at
+from ops.partner.purity import Refused, Watch
+from ops.partner.requests import Case, canaries, cases, read_samples
+from ops.partner.rules import Fault
+from partners import Delivery, Partner, load_partner
+from shared.errors import InvalidRequest, SpillwayError
+from shared.firehose import AudienceSubscriptionRequest, parse_request, rules_unenforced
+from worker_fn.drain import with_keys
+
+IMPURE = "Map from the request alone; what else is needed is read once, in from_env or at import"
+UNKNOWN = "Leave out what you do not know: if one event raises, the whole request is dead-lettered as unmappable"
+
+
+@dataclass(slots=True)
+class Trial:
+    """What came of it. `digests` stand for what was mapped, case by case; `seen` for each fault, where it showed."""
+
+    requests: int = 0
+    deliveries: int = 0
+    digests: dict[str, str] = field(default_factory=dict)
+    seen: dict[Fault, list[str]] = field(default_factory=dict)
+
+    def note(self, faults: Iterable[Fault], where: str) -> None:
+        for fault in faults:
+            places = self.seen.setdefault(fault, [])
+            if where not in places:
+                places.append(where)
+
+
+def run(partner: Partner, samples: Mapping[str, dict[str, Any]], *, count: int, seed: int, backwards: bool) -> Trial:
+    """Try a partner with everything. `backwards` takes the cases from the last to the first."""
+    trial = Trial()
+    trial.note(declaration.faults(partner), "")
+    if any(fault.id in declaration.UNKNOWN for fault in trial.seen):
+        return trial  # what mParticle would send is not known
+    with rules_unenforced():
+        declared = partner.registration()
+    secrets = canaries(declared)
+    watch = Watch(folder_of(partner))
+    keyed: list[tuple[Delivery, str]] = []
+    ordered = list(cases(declared, samples, count=count, first_seed=seed))
+    for case in reversed(ordered) if backwards else ordered:
+        keyed += try_case(trial, partner, case, secrets, watch)
+    if not any(fault.id == "delivery.type" or fault.id.startswith("limits.") for fault in trial.seen):
+        trial.note(bulk.faults(partner, keyed, secrets, watch), "")
+    for act in watch.acts:
+        trial.note([Fault("mapping.impure", f"the mapping {act.what}: {act.where}", IMPURE)], "")
+    return trial
+
+
+def try_case(
+    trial: Trial, partner: Partner, case: Case, secrets: Mapping[str, str], watch: Watch
+) -> list[tuple[Delivery, str]]:
+    """Map one request twice; gives the deliveries of a valid one with their keys."""
+    trial.requests += 1
+    try:
+        message = case.message()
+        request = parse_request(message.payload)
+        again = parse_request(case.message().payload)
+    except InvalidRequest as error:  # ingest or the worker refuses it before a partner sees it
+        mend = "write the sample as mParticle sends it: spillway sample prints some"
+        trial.note([] if case.odd else [Fault("sample.invalid", f"a sample is no request: {error}", mend)], case.label)
+        return []
+    if isinstance(request, AudienceSubscriptionRequest):
+        trial.note(_subscribes(partner, request, case, watch), case.label)
+        return []
+    try:
+        with watch.over():
+            mapped = list(partner.deliveries(request))
+            repeated = list(partner.deliveries(again))
+    except Exception as error:
+        trial.note(_raised(partner, error, case), case.label)
+        trial.digests[case.label] = type(error).__name__
+        return []
+    for delivery in mapped:
+        trial.note(rules.faults(delivery, secrets), case.label)
+    if not all(isinstance(delivery, Delivery) for delivery in mapped):
+        return []
+    trial.deliveries += len(mapped)
+    try:
+        keyed = list(with_keys(message, mapped))
+        first, second = digest(keyed), digest(with_keys(message, repeated))
+    except (ValueError, TypeError, AttributeError):
+        return []  # a rule has said why
+    if first != second:
+        mend = "The same request must give the same deliveries: no counters, no caches that change the outcome"
+        trial.note([Fault("mapping.differs", "mapped twice, a request gives different deliveries", mend)], case.label)
+    else:
+        trial.digests[case.label] = first
+    trial.note(_shared_keys(mapped), case.label)
+    return [] if case.odd else keyed
+
+
+def digest(keyed: Iterable[tuple[Delivery, str]]) -> str:
+    """A name for deliveries and their keys: equal only if all of them are, order included."""
+    said = [
+        (
+            one.url, one.body, one.item, one.method, one.merge, key, sorted(one.headers.items()),
+            sorted((name, secret.value) for name, secret in one.secret_headers.items()),
+            one.sign_with and one.sign_with.value,
+        )
+        for one, key in keyed
+    ]  # fmt: skip
+    return hashlib.sha256(repr(said).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _raised(partner: Partner, error: Exception, case: Case) -> Iterator[Fault]:
+    where = raised_at(error, folder_of(partner))
+    if isinstance(error, Refused):
+        return  # noted where it happened
+    if not isinstance(error, InvalidRequest):
+        yield Fault("mapping.raises", f"the mapping raises {type(error).__name__} in {where}", UNKNOWN)
+    elif not case.odd:
+        mend = "Refuse only what can never be sent. If a setting needs a certain value, give it one in a sample"
+        yield Fault("mapping.refuses", f"a valid request is refused: {error}, in {where}", mend)
+
+
+def _subscribes(partner: Partner, request: AudienceSubscriptionRequest, case: Case, watch: Watch) -> Iterator[Fault]:
+    try:
+        with watch.over():
+            settings = partner.subscribe(request)
+    except Exception as error:
+        yield from _raised(partner, error, case)
+        return
+    if not isinstance(settings, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, str) for name, value in settings.items()
+    ):
+        yield Fault("subscribe.type", "subscribe() gives something else than texts by name", "give a dict of str")
+
+
+def _shared_keys(mapped: list[Delivery]) -> Iterator[Fault]:
+    """Deliveries of one request that only their order tells apart."""
+    names = [(one.method, one.url.partition("?")[0], one.item) for one in mapped]
+    if len(set(names)) < len(names):
+        yield Fault(
+            "keys.shared",
+            "two deliveries of one request to one endpoint have the same item",
+            "Name in `item` what sets them apart: the event's id or its place, and the user for calls about users",
+        )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Try a partner and write down what was found; gives the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m ops.partner.trial")
+    parser.add_argument("module")
+    parser.add_argument("answer", type=Path)
+    parser.add_argument("--count", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--backwards", action="store_true")
+    parser.add_argument("--sample", type=Path, action="append", default=[])
+    options = parser.parse_args(arguments)
+    samples = read_samples(options.sample)
+    try:
+        partner = load_partner({**os.environ, "PARTNER": options.module})
+    except SpillwayError as error:
+        answer: dict[str, Any] = {"unusable": str(error)}
+    except Exception as error:
+        said = str(error) if isinstance(error, TypeError | ImportError | NameError | SyntaxError) else ""
+        place = f"{type(error).__name__} in {raised_at(error)}"
+        answer = {"broken": f"{place}: {said}" if said else place}
+    else:
+        found = run(partner, samples, count=options.count, seed=options.seed, backwards=options.backwards)
+        answer = {
+            "requests": found.requests,
+            "deliveries": found.deliveries,
+            "digests": found.digests,
+            "seen": [[*fault, places] for fault, places in found.seen.items()],
+        }
+    options.answer.write_text(json.dumps(answer))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

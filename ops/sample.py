@@ -1,0 +1,45 @@
+"""`spillway sample`: the requests of ops/samples.py as text."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+
+from ops.samples import ENVIRONMENTS, KINDS, make_request
+from shared.errors import InvalidSettings
+
+
+def texts(
+    kind: str,
+    *,
+    seed: int,
+    count: int | None,
+    events: int | None,
+    environment: str | None,
+    account_id: int | None,
+    settings: Mapping[str, str],
+) -> Iterator[str]:
+    """Yield one request, indented; or `count` of them, from `seed` on, a line each.
+
+    Raises InvalidSettings for a type or environment that there is not, and for an option that the type has no place
+    for.
+    """
+    for name, chosen, known in (("TYPE", kind, KINDS), ("--environment", environment, ENVIRONMENTS)):
+        if chosen is not None and chosen not in known:
+            raise InvalidSettings(f"{name} must be one of {', '.join(known)}")
+    for name, given in (("--events", events), ("--environment", environment)):
+        if given is not None and kind != "event_processing_request":
+            raise InvalidSettings(f"{name} is for event_processing_request: leave it out")
+    if kind == "module_registration_request" and (account_id is not None or settings):
+        raise InvalidSettings("a module_registration_request has no account: leave --account-id and --setting out")
+    for number in range(seed, seed + (count or 1)):
+        made = make_request(
+            kind, seed=number, events=events, environment=environment, account_id=account_id, settings=settings
+        )
+        yield json.dumps(made, ensure_ascii=False, indent=None if count else 2)
+
+
+def settings_of(given: Iterable[str]) -> dict[str, str]:
+    """Read NAME=VALUE. Raises InvalidSettings that does not quote it: it may be a credential."""
+    pairs = [one.partition("=") for one in given]
+    if any(not name or not equals for name, equals, _ in pairs):
+        raise InvalidSettings("--setting must be NAME=VALUE: --setting apiKey=abc")
+    return {name: value for name, _, value in pairs}

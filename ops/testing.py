@@ -1,0 +1,320 @@
+"""What a partner's test needs, in one import. No pytest plugin: these are plain functions, and nothing loads unasked.
+
+    from ops.testing import PartnerApi, assert_sound, deliver, json_of, mapped, request
+
+    deliveries = mapped(Acme(), request("event_processing_request", seed=1))    # the mapping alone
+    assert_sound(deliveries)                                                    # what must hold of every call
+
+    api = PartnerApi(429, 200)                                                  # refuses once, then takes all
+    ends = deliver(Acme(), request("event_processing_request"), api=api)        # through the worker's own code
+    assert [end.how for end in ends] == ["delivered"]
+
+Time is simulated and there are no sockets: a test that waits for hours takes milliseconds. It is in `ops`, which no
+function's zip carries; docs/adr/0017 says why.
+"""
+
+import asyncio
+import json
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import simplejson
+
+from ops.partner.rules import faults
+from ops.samples import make_request
+from ops.simulation import clock
+from ops.simulation.clock import EPOCH_S, now_s
+from partners import Delivery, Partner
+from shared.firehose import Request, parse_request
+from shared.message import decode, encode, head_of, to_json
+from shared.state import Conflict, Item
+from worker_fn.drain import Worker, drain
+from worker_fn.gates import Gates
+from worker_fn.http_client import Answer, sign
+from worker_fn.suspensions import Suspensions
+
+__all__ = [
+    "Answer",
+    "Call",
+    "End",
+    "PartnerApi",
+    "assert_sound",
+    "deliver",
+    "json_of",
+    "mapped",
+    "read_request",
+    "request",
+]
+
+INVOCATION_S = 60.0
+"""What serverless.yml gives the worker for a batch."""
+
+
+# --- requests -------------------------------------------------------------------------------------------------------
+
+
+def request(
+    kind: str = "event_processing_request",
+    *,
+    seed: int = 1,
+    events: int | Sequence[Mapping[str, Any]] | None = None,
+    environment: str | None = None,
+    account_id: int = 7,
+    settings: Mapping[str, str] | None = None,
+    **fields: Any,
+) -> Request:
+    """Make a valid request of a kind, as `spillway sample` prints it; `events` is a number, or the events themselves.
+
+    `settings` are account settings, `fields` take the place of what the request holds: `user_identities=[...]`, or
+    None for nothing.
+    """
+    count = events if events is None or isinstance(events, int) else len(events)
+    made = make_request(
+        kind, seed=seed, events=count, environment=environment, account_id=account_id, settings=settings
+    )
+    if events is not None and not isinstance(events, int):
+        made["events"] = list(events)
+    return _as_received({**made, **fields})
+
+
+def read_request(file: Path) -> Request:
+    """Read a request from a JSON file."""
+    return _as_received(simplejson.loads(file.read_text(), use_decimal=True))
+
+
+def _as_received(content: Mapping[str, Any]) -> Request:
+    """The request as the worker sees it: through the queue's message, numbers exact."""
+    return parse_request(decode(_body(content)).payload)
+
+
+def _body(content: Mapping[str, Any]) -> str:
+    text = to_json(content)
+    return encode(head_of(content, text, received_at_ms=int(EPOCH_S * 1_000)), text)[0]
+
+
+# --- the mapping ----------------------------------------------------------------------------------------------------
+
+
+def mapped(partner: Partner, request: Request) -> list[Delivery]:
+    """Map a request."""
+    return list(partner.deliveries(request))
+
+
+def json_of(sent: "Delivery | Call") -> Any:
+    """The JSON in a body, decimals as Decimal."""
+    return simplejson.loads(sent.body, use_decimal=True)
+
+
+def assert_sound(deliveries: Iterable[Delivery], *, secrets: Iterable[str] = ()) -> None:
+    """Fail with what is wrong with a call: URL, headers, a body that is not what its type promises, and a secret
+    (values of at least eight characters) anywhere but in secret headers.
+    """
+    named = {f"secret {number}": value for number, value in enumerate(secrets, start=1)}
+    for number, delivery in enumerate(deliveries, start=1):
+        found = [f"delivery {number}: {one.problem}. {one.mend}" for one in faults(delivery, named)]
+        if found:
+            raise AssertionError("\n".join(found))
+
+
+# --- the worker -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One HTTP call as the partner's API gets it. `headers` hold the secret ones and the Idempotency-Key, too."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    at_s: float = 0.0
+    """Simulated seconds since the first."""
+
+    @property
+    def path(self) -> str:
+        return urlsplit(self.url).path
+
+    @property
+    def key(self) -> str:
+        """What a partner that must not act twice goes by."""
+        return self.headers["Idempotency-Key"]
+
+
+Said = int | Answer
+"""An answer: a status, or Answer(429, retry_after="30"), Answer(200, body=b"..."), Answer(fault="timeout")."""
+
+
+class PartnerApi:
+    """A partner's API that answers by a script: the answers in turn, the last one again and again; or a function of the
+    call. `calls` is what it got.
+    """
+
+    def __init__(self, *answers: Said | Callable[[Call], Said]) -> None:
+        self.calls: list[Call] = []
+        self._answers = answers or (200,)
+
+    async def send(self, delivery: Delivery, key: str, timeout_s: float) -> Answer:  # noqa: ARG002 - it answers at once
+        """Answer the worker's call. Raises ValueError for what HTTP has no form for, as the real client does."""
+        unsendable = ("url.un", "header.name", "header.value")
+        if any(one.id.startswith(unsendable) for one in faults(delivery, {})):
+            raise ValueError("no form in HTTP")
+        headers = {"Idempotency-Key": key, **delivery.headers}
+        headers |= {name: secret.value for name, secret in delivery.secret_headers.items()}
+        if delivery.sign_with is not None:
+            stamp = str(int(EPOCH_S + now_s()))
+            signature = sign(delivery.sign_with.value, key, stamp, delivery.body)
+            headers |= {"webhook-id": key, "webhook-timestamp": stamp, "webhook-signature": signature}
+        call = Call(delivery.method, delivery.url, headers, delivery.body, now_s())
+        said = self._answers[min(len(self.calls), len(self._answers) - 1)]
+        self.calls.append(call)
+        said = said(call) if callable(said) else said
+        return Answer(said) if isinstance(said, int) else said
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a message ended: `delivered`, `waiting`, `parked` or `dead-lettered`; docs/flow.md says what each means."""
+
+    how: str
+    reason: str = ""
+    """Of a dead letter: `rejected`, `unmappable`, ..."""
+    error: str = ""
+    wait_s: int = 0
+    """Of one that waits: until it comes back."""
+
+
+WAITING = End("waiting")
+
+
+def deliver(
+    partner: Partner, *requests: Request | Mapping[str, Any], api: PartnerApi, for_s: float = 0.0, attempts: int = 3
+) -> list[End]:
+    """Put requests through the worker, all in one batch; gives how each ended, in their order.
+
+    Messages that wait come back at their time, for `for_s` simulated seconds. `attempts` is how often a call is tried
+    before its message waits.
+    """
+    contents = [one if isinstance(one, Mapping) else one.raw for one in requests]
+    return clock.run(_delivered(partner, [_body(content) for content in contents], api, for_s, attempts))
+
+
+async def _delivered(
+    partner: Partner, bodies: Sequence[str], api: PartnerApi, for_s: float, attempts: int
+) -> list[End]:
+    queue = _Queue([_record(number, body) for number, body in enumerate(bodies)])
+    worker = _worker(partner, api, queue, attempts)
+    while (records := await queue.receive(until_s=for_s)) is not None:
+        ends_s = now_s() + INVOCATION_S
+        report = await drain(records, worker, lambda ends_s=ends_s: ends_s - now_s())  # type: ignore[misc]
+        queue.leave(records, report.failures)
+    return [queue.ends[str(number)] for number in range(len(bodies))]
+
+
+def _worker(partner: Partner, api: PartnerApi, queue: "_Queue", attempts: int) -> Worker:
+    """One Lambda environment, as worker_fn/setup.py makes it, on simulated time."""
+
+    def now_ms() -> int:
+        return int((EPOCH_S + now_s()) * 1_000)
+
+    state, rng = _Table(), random.Random(1)  # noqa: S311 - jitter, not a secret
+    gates = Gates(state, partner.limits, share=1.0, now_ms=now_ms, rng=rng)
+    return Worker(
+        partner=partner,
+        send=api.send,
+        queue=queue,
+        state=state,
+        gates=gates,
+        suspensions=Suspensions(state, now_ms=now_ms, on_trouble=gates.trouble),
+        max_in_flight=10,
+        attempts=attempts,
+        settle_reserve_s=8.0,
+        call_timeout_s=13.0,
+        clock=lambda: now_ms() / 1_000,
+        rng=rng,
+    )
+
+
+def _record(number: int, body: str) -> dict[str, Any]:
+    received_ms = str(int(EPOCH_S * 1_000))
+    attributes = {
+        "ApproximateReceiveCount": "0",
+        "ApproximateFirstReceiveTimestamp": received_ms,
+        "SentTimestamp": received_ms,
+    }
+    return {"messageId": str(number), "receiptHandle": str(number), "body": body, "attributes": attributes}
+
+
+class _Queue:
+    """SQS as far as a batch needs it: what waits comes back at its time."""
+
+    def __init__(self, records: list[dict[str, Any]]) -> None:
+        self._back_s = [(0.0, record) for record in records]
+        self.ends: dict[str, End] = {}
+
+    async def receive(self, *, until_s: float) -> list[dict[str, Any]] | None:
+        """What is visible next; None if nothing is until then."""
+        if not self._back_s or (next_s := min(back_s for back_s, _ in self._back_s)) > until_s:
+            return None
+        await asyncio.sleep(max(0.0, next_s - now_s()))
+        visible = [record for back_s, record in self._back_s if back_s <= now_s()]
+        self._back_s = [(back_s, record) for back_s, record in self._back_s if back_s > now_s()]
+        for record in visible:
+            attributes = record["attributes"]
+            attributes["ApproximateReceiveCount"] = str(int(attributes["ApproximateReceiveCount"]) + 1)
+        return visible
+
+    def leave(self, records: list[dict[str, Any]], failures: Sequence[str]) -> None:
+        """ReportBatchItemFailures: what is not reported is deleted."""
+        for record in records:
+            if record["messageId"] not in failures:
+                if self.ends.get(record["messageId"], WAITING).how == WAITING.how:
+                    self.ends[record["messageId"]] = End("delivered")
+            else:
+                self._back_s.append((now_s() + self.ends[record["messageId"]].wait_s, record))
+
+    async def hide(self, waits_s: Mapping[str, int]) -> set[str]:
+        self.ends |= {handle: End("waiting", wait_s=wait_s) for handle, wait_s in waits_s.items()}
+        return set()
+
+    async def dead_letter(self, record: Mapping[str, Any], attributes: Mapping[str, str]) -> None:
+        error = attributes.get("error", "")
+        self.ends[record["messageId"]] = End("dead-lettered", reason=attributes["reason"], error=error)
+
+    async def park(self, record: Mapping[str, Any]) -> None:
+        self.ends[record["messageId"]] = End("parked")
+
+
+class _Table:
+    """The state table, as text, so that nobody shares an object with anybody."""
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[str, str], tuple[int, str]] = {}
+
+    async def read(self, pk: str, sk: str) -> Item:
+        row = self._rows.get((pk, sk))
+        return Item(row[0], json.loads(row[1])) if row else Item()
+
+    async def swap(
+        self,
+        pk: str,
+        sk: str,
+        item: Item,
+        value: Mapping[str, Any],
+        *,
+        expires_at: int | None,  # noqa: ARG002 - no test lasts that long
+    ) -> Item:
+        current = await self.read(pk, sk)
+        if current.rev != item.rev:
+            raise Conflict(current)
+        self._rows[pk, sk] = (item.rev + 1, json.dumps(value))
+        return await self.read(pk, sk)
+
+    async def delete(self, pk: str, sk: str) -> None:
+        self._rows.pop((pk, sk), None)
+
+    async def listed(self, pk: str) -> dict[str, Item]:
+        return {key[1]: await self.read(*key) for key in list(self._rows) if key[0] == pk}

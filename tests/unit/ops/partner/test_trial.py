@@ -1,0 +1,320 @@
+"""Each promise is broken by one partner, and kept by the partner that it was made of."""
+
+import base64
+import itertools
+import math
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from partners import Delivery, Limits, Result, Secret
+from shared.errors import InvalidRequest
+from shared.firehose import EventProcessingRequest, FloatSetting, TextSetting
+
+Found = Callable[..., dict[str, tuple[str, list[str]]]]
+Spoil = Callable[[Delivery, Any], Any]
+
+counter = itertools.count()
+JSON_TYPE = {"Content-Type": "application/json"}
+
+
+def key_of(request: Any) -> str:
+    return str(request.account.account_settings["apiKey"])
+
+
+def with_header(name: str, value: Any) -> Spoil:
+    return lambda one, _: replace(one, headers={**one.headers, name: value})
+
+
+def with_body(body: bytes, content_type: str = "application/json") -> Spoil:
+    return lambda one, _: replace(one, body=body, headers={"Content-Type": content_type})
+
+
+def raises(error: Exception) -> Spoil:
+    def spoil(one: Delivery, _: Any) -> Delivery:
+        raise error
+
+    return spoil
+
+
+SPOILT: list[tuple[str, Spoil]] = [
+    ("delivery.type", lambda one, _: {"url": one.url}),
+    ("delivery.type", lambda one, _: replace(one, body=one.body.decode())),  # type: ignore[arg-type]
+    ("delivery.type", lambda one, _: replace(one, item=5)),  # type: ignore[arg-type]
+    ("delivery.item", lambda one, _: replace(one, item="")),
+    ("delivery.method", lambda one, _: replace(one, method="post")),
+    ("url.insecure", lambda one, _: replace(one, url="http://api.good.example/v1")),
+    ("url.insecure", lambda one, _: replace(one, url="ftp://api.good.example/v1")),
+    ("url.no_host", lambda one, _: replace(one, url="https:///v1")),
+    ("url.unreadable", lambda one, _: replace(one, url="https://[bad/v1")),
+    ("url.credentials", lambda one, _: replace(one, url="https://user:word@api.good.example/")),
+    ("url.unquoted", lambda one, request: replace(one, url=f"https://api.good.example/{request.user_attributes}")),
+    ("url.fragment", lambda one, request: replace(one, url=f"https://api.good.example/{request.mpid}#top")),
+    ("url.climbs", lambda one, request: replace(one, url=f"https://api.good.example/{quote(str(request.mpid))}")),
+    ("header.name", with_header("X Y", "z")),
+    ("header.value", with_header("X-Y", "a\r\nb")),
+    ("header.value", with_header("X-Y", 5)),
+    ("header.twice", with_header("content-type", "application/json")),
+    ("header.key", with_header("Idempotency-Key", "k")),
+    ("header.bare_secret", lambda one, _: replace(one, secret_headers={"A": "text"})),  # type: ignore[dict-item]
+    ("header.secret_in_plain", with_header("X-Y", Secret("a"))),
+    ("body.untyped", lambda one, _: replace(one, headers={})),
+    ("body.invalid", with_body(b"{")),
+    ("body.invalid", with_body(b"\xff")),
+    ("body.invalid", with_body(b'{"a": NaN}')),
+    ("body.invalid", with_body(b'{"a": 1}\n{', "application/x-ndjson")),
+    ("body.invalid", with_body(b"a=1&&b", "application/x-www-form-urlencoded")),
+    ("body.invalid", with_body(b"\xff", "text/plain")),
+    ("secret.shown", lambda one, request: replace(one, url=f"{one.url}?key={key_of(request)}")),
+    ("secret.shown", lambda one, request: replace(one, body=b'{"key": "%s"}' % key_of(request).encode())),
+    ("secret.shown", lambda one, request: replace(one, item=f"{one.item} {key_of(request)}")),
+    ("secret.shown", lambda one, request: with_header("X-Key", key_of(request))(one, request)),
+    (
+        "secret.shown",
+        lambda one, request: with_header("Basic", base64.b64encode(f"me:{key_of(request)}".encode()).decode())(
+            one, request
+        ),
+    ),
+    ("keys.shared", lambda one, _: replace(one, item="event")),
+    ("mapping.raises", raises(KeyError("canary@example.com"))),
+    ("mapping.refuses", raises(InvalidRequest("is never right", "account"))),
+    ("mapping.differs", lambda one, _: replace(one, item=f"{one.item} {next(counter)}")),
+    ("mapping.impure", lambda one, _: replace(one, item=f"{one.item} {random.random()}")),
+]
+
+
+@pytest.mark.parametrize(("identity", "spoil"), SPOILT, ids=[f"{name}-{n}" for n, (name, _) in enumerate(SPOILT)])
+def test_a_spoilt_event_is_found(identity: str, spoil: Spoil, good: Any, found: Found) -> None:
+    """Deliveries of events are spoilt in one way, and that way is named; nothing of a request is quoted."""
+
+    class Spoilt(good):  # type: ignore[misc]
+        def deliveries(self, request: Any) -> Any:
+            for delivery in super().deliveries(request):
+                yield spoil(replace(delivery, merge=None), request) if is_events(request) else delivery
+
+    problems = found(Spoilt())
+    assert identity in problems
+    problem, places = problems[identity]
+    assert "canary" not in problem
+    assert identity == "mapping.impure" or any("event_processing_request" in place for place in places)
+
+
+def is_events(request: Any) -> bool:
+    return isinstance(request, EventProcessingRequest)
+
+
+def test_a_good_partner_is_found_good(good: Any, found: Found) -> None:
+    """A partner that keeps every promise has no finding, forwards and backwards."""
+    assert found(good(), count=12) == {}
+    assert found(good(), count=12, backwards=True) == {}
+
+
+def test_seeded_dice_and_the_request_s_time_are_no_impurity(good: Any, found: Found) -> None:
+    """What hangs on the request alone is pure, even if it is drawn."""
+
+    class Drawn(good):  # type: ignore[misc]
+        def call(self, request: Any, content: Any, item: str, **more: Any) -> Delivery:
+            dice = random.Random(item)
+            return super().call(request, {"of": content, "draw": dice.random()}, item, **more)  # type: ignore[no-any-return]
+
+    assert found(Drawn()) == {}
+
+
+@pytest.mark.parametrize(
+    ("identity", "spoil"),
+    [
+        ("merge.raises", lambda merge, some, keys: 1 / 0),
+        ("merge.delivery.type", lambda merge, some, keys: None),
+        ("merge.loses", lambda merge, some, keys: merge(some[:2], keys[:2])),
+        ("merge.differs", lambda merge, some, keys: replace(merge(some, keys), item=f"{next(counter)}")),
+        ("merge.too_large", lambda merge, some, keys: replace(merge(some, keys), body=b" " * 100_000 + some[0].body)),
+        (
+            "merge.secret.shown",
+            lambda merge, some, keys: replace(
+                merge(some, keys), headers={**JSON_TYPE, "X": some[0].secret_headers["Authorization"].value}
+            ),
+        ),
+    ],
+)
+def test_a_spoilt_merge_is_found(identity: str, spoil: Any, good: Any, found: Found) -> None:
+    """A bulk call is spoilt in one way, and that way is named."""
+
+    class Spoilt(good):  # type: ignore[misc]
+        def merge(self, deliveries: Any, keys: Any) -> Any:
+            return spoil(super().merge, deliveries, keys)
+
+    assert identity in found(Spoilt())
+
+
+@pytest.mark.parametrize(
+    ("identity", "read"),
+    [
+        ("answer.raises", lambda some, status, body: {"fine": None}[body.decode()]),
+        ("answer.raises", lambda some, status, body: ["fine"] * len(some)),
+        ("answer.count", lambda some, status, body: []),
+        ("answer.contradicts", lambda some, status, body: [Result.REJECTED] * len(some)),
+    ],
+)
+def test_an_answer_that_is_not_read_carefully_is_found(identity: str, read: Any, good: Any, found: Found) -> None:
+    """Garbage must not raise with a 200, nor give another number of results, nor more than the status allows."""
+
+    class Spoilt(good):  # type: ignore[misc]
+        def read_response(self, deliveries: Any, status: int, body: bytes) -> Any:
+            return read(deliveries, status, body)
+
+    assert identity in found(Spoilt())
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda some, status, body: None,
+        lambda some, status, body: [Result.RETRY] * len(some),
+        lambda some, status, body: None if status < 300 else {"fine": None}[body.decode()],
+    ],
+)
+def test_an_answer_that_is_read_carefully_is_fine(read: Any, good: Any, found: Found) -> None:
+    """Nothing said, everything waiting, and raising where the status decides anyhow."""
+
+    class Careful(good):  # type: ignore[misc]
+        def read_response(self, deliveries: Any, status: int, body: bytes) -> Any:
+            return read(deliveries, status, body)
+
+    assert found(Careful()) == {}
+
+
+@pytest.mark.parametrize(
+    ("identity", "change"),
+    [
+        ("declaration.name", {"name": ""}),
+        ("declaration.name", {"name": "Acme Mail"}),
+        ("declaration.in_order", {"in_order": "yes"}),
+        ("limits.type", {"limits": 50}),
+        ("limits.bulk", {"limits": Limits(bulk={"bulk": 5})}),
+        ("limits.bulk", {"limits": Limits(bulk=[5])}),
+        ("merge.undeclared", {"limits": Limits()}),
+    ],
+)
+def test_a_bad_declaration_is_found(identity: str, change: dict[str, Any], good: Any, found: Found) -> None:
+    """Name, order and limits are looked at before a request is."""
+    assert identity in found(type("Spoilt", (good,), change)())
+
+
+@pytest.mark.parametrize(
+    ("identity", "events", "others"),
+    [
+        ("registration.no_events", {"supported_event_types": []}, {}),
+        ("registration.no_environments", {"supported_runtime_environments": []}, {}),
+        (
+            "registration.empty",
+            {},
+            dict.fromkeys(f"{kind}_processing_registration" for kind in ("event", "audience", "dsr")),
+        ),
+        ("settings.range", {"account_settings": [FloatSetting(id="a", name="A", default_value=math.inf)]}, {}),
+        ("description.long", {}, {"description": "x" * 230}),
+        ("registration.invalid", {"supported_event_types": ["custom_evnt"]}, {}),
+        ("registration.invalid", {}, {"name": ""}),
+    ],
+)
+def test_a_bad_registration_is_found(
+    identity: str, events: dict[str, Any], others: dict[str, Any], good: Any, found: Found
+) -> None:
+    """What mParticle would refuse or never send is said in words, with the field's name."""
+
+    class Spoilt(good):  # type: ignore[misc]
+        def registration(self) -> Any:
+            declared = super().registration()
+            part = declared.event_processing_registration
+            kind = type(part)
+            fields = {"event_processing_registration": kind(**{**dict(part), **events})}
+            return type(declared)(**{**dict(declared), **fields, **others})
+
+    problems = found(Spoilt())
+    assert identity in problems
+
+
+@pytest.mark.parametrize(
+    ("identity", "registration"),
+    [("registration.raises", lambda _: 1 / 0), ("registration.type", lambda _: {"name": "Good"})],
+)
+def test_a_registration_that_is_none_is_found(identity: str, registration: Any, good: Any, found: Found) -> None:
+    """It raises, or is something else."""
+    assert set(found(type("Spoilt", (good,), {"registration": registration})())) == {identity}
+
+
+def test_pydantic_s_words_name_field_and_line(good: Any, found: Found) -> None:
+    """An unknown event type is one sentence, not a traceback."""
+
+    class Spoilt(good):  # type: ignore[misc]
+        def registration(self) -> Any:
+            part = super().registration().event_processing_registration
+            return type(part)(supported_event_types=["custom_evnt"])
+
+    problem, _ = found(Spoilt())["registration.invalid"]
+    assert problem.startswith("EventProcessingRegistration: supported_event_types[0]: Input should be 'session_start'")
+
+
+@pytest.mark.parametrize(
+    ("identity", "subscribe"),
+    [
+        ("subscribe.type", lambda *_: None),
+        ("subscribe.type", lambda *_: {"a": 5}),
+        ("mapping.raises", lambda *_: 1 / 0),
+    ],
+)
+def test_a_subscription_that_is_not_answered_is_found(identity: str, subscribe: Any, good: Any, found: Found) -> None:
+    """The settings that subscribe() gives go back to mParticle as they are."""
+    assert identity in found(type("Spoilt", (good,), {"subscribe": subscribe})())
+
+
+def test_an_odd_request_may_be_refused_and_must_not_raise(good: Any, found: Found) -> None:
+    """An event of a new type, say: InvalidRequest is an answer, AttributeError is not."""
+
+    class Careless(good):  # type: ignore[misc]
+        def deliveries(self, request: Any) -> Any:
+            if is_events(request):
+                assert all(event.timestamp_ms for event in request.events)
+            yield from super().deliveries(request)
+
+    problem, places = found(Careless())["mapping.raises"]
+    assert problem.startswith("the mapping raises AssertionError in test_trial.py:")
+    assert all("seed" not in place for place in places)
+
+
+def test_own_samples_are_mapped_with_their_settings_but_for_secrets(good: Any, found: Found) -> None:
+    """A sample says what a setting must be; a secret in it is replaced by a canary."""
+    seen = []
+
+    class Regional(good):  # type: ignore[misc]
+        def registration(self) -> Any:
+            declared = super().registration()
+            part = declared.event_processing_registration
+            part.account_settings.append(TextSetting(id="region", name="Region"))
+            return declared
+
+        def deliveries(self, request: Any) -> Any:
+            settings = request.account.account_settings if request.account else {}
+            if "region" in settings and is_events(request):
+                seen.append(settings["apiKey"])
+                if settings["region"] not in {"us", "eu"}:
+                    raise InvalidRequest("must be us or eu", "account.account_settings.region")
+            yield from super().deliveries(request)
+
+    assert "mapping.refuses" in found(Regional())
+    account = {"account_settings": {"region": "eu", "apiKey": "canary-of-the-sample"}}
+    sample = {"type": "event_processing_request", "id": "s", "account": account, "events": []}
+    seen.clear()
+    assert found(Regional(), samples={"eu.json": sample}) == {}
+    assert "canary-of-the-sample" not in seen
+
+
+def test_a_sample_that_is_no_request_is_found(good: Any, found: Found) -> None:
+    """What ingest would refuse tries nothing: the finding names file and field."""
+    sample = {"type": "event_processing_request", "id": "s", "events": {"0": "canary"}}
+    problem, places = found(good(), samples={"good/event.json": sample})["sample.invalid"]
+    assert problem.startswith("a sample is no request: events: ")
+    assert places == ["sample good/event.json"]
