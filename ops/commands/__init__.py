@@ -5,9 +5,10 @@ folder, imported when the verb runs, so that help is quick.
 from ops.commands.demo import demo
 from ops.commands.local import local
 from ops.commands.logo import logo
+from ops.commands.partner import partner
 from ops.commands.registration import registration
 
-COMMANDS = (demo, local, registration, logo)
+COMMANDS = (demo, local, partner, registration, logo)
 """In the order in which `spillway --help` lists them."""
 
 __all__ = ["COMMANDS"]

@@ -1,0 +1,1 @@
+"""What `spillway partner` does, a module a verb."""
