@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from math import isfinite
 from typing import Any
 
@@ -104,9 +105,7 @@ def push(payload: str | None) -> dict[str, Any] | None:
 
 def item(product: Product, *, coerced: bool) -> dict[str, Any]:
     """A product of a purchase. Iterable counts whole pieces: a part of one is one, and without a number it is one."""
-    quantity = 1 if product.quantity is None else int(product.quantity)
-    if quantity == 0 and product.quantity:
-        quantity = 1
+    quantity = Decimal(1) if product.quantity is None or 0 < product.quantity < 1 else product.quantity
     fields = user_fields(product.attributes, coerced=coerced) if is_given(product, "attributes") else None
     return present(
         id=product.id,
@@ -114,7 +113,7 @@ def item(product: Product, *, coerced: bool) -> dict[str, Any]:
         name=product.name,
         categories=None if product.category is None else [product.category],
         price=product.price,
-        quantity=quantity,
+        quantity=int(quantity),
         dataFields=fields,
     )
 
