@@ -3,119 +3,143 @@
 Environment (of ingest too):
 
     ITERABLE_DATA_CENTER    us (default) or eu: where the customers' projects are
+    ITERABLE_MODE           single (default) or bulk: profiles, events and list members of many messages in one call
+    ITERABLE_LIST_RATE      what lists take of each project in bulk mode: 5, or 45/20; by default it is found out
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Self
+from dataclasses import dataclass, field
+from typing import Self
 
-from partners.base import Delivery, Limits, Partner, Rate, Result
-from partners.iterable_values import INT_BITS, data_fields, item, push, results, subscriptions, user_fields
-from partners.reading import device_identities, first_of, in_time_order, is_given, values_of, whole
-from partners.settings import credential, is_on, one_of, settings_of
-from partners.writing import present, seconds, to_json
+from partners import iterable_values as values
+from partners.base import Bulk, Delivery, Limits, Partner, Rate, Result
+from partners.reading import first_of, given, in_time_order, values_of, whole
+from partners.settings import credential, is_on, one_of, rate, settings_of
+from partners.writing import present, to_json
 from shared import firehose as mp
 from shared.errors import InvalidRequest
 from shared.firehose import AudienceAction, DeviceIdentityType, EnvironmentType, EventType, UserIdentityType
 
 HOSTS = {"us": "https://api.iterable.com", "eu": "https://api.eu.iterable.com"}
 
-LIMITS = Limits(account_rate=Rate(500))
+ACCOUNT_RATE = Rate(500)
 """users/update takes 500 a second of each project, less than the other calls of a request: it is the narrowest."""
 
-Call = tuple[str, str, dict[str, Any]]
-"""Endpoint, item, body."""
+
+def limits_with(list_rate: Rate | None) -> Limits:
+    """Rates are those of a project, as an account of mParticle's has one."""
+    users, events = Bulk(1_000, 4_000_000, Rate(5)), Bulk(8_000, 4_000_000, Rate(10))
+    lists = Bulk(1_000, 1_000_000, list_rate)
+    bulk = {"users/bulkUpdate": users, "events/trackBulk": events, "lists/subscribe": lists, "lists/unsubscribe": lists}
+    return Limits(account_rate=ACCOUNT_RATE, bulk=bulk)
 
 
 @dataclass(frozen=True)
 class Iterable(Partner):
     host: str = HOSTS["us"]
-    limits: Limits = LIMITS
+    is_bulk: bool = False
+    limits: Limits = field(default_factory=lambda: limits_with(None))
 
     name = "iterable"
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Self:
-        return cls(HOSTS[one_of(env, "ITERABLE_DATA_CENTER", tuple(HOSTS))])
+        return cls(
+            host=HOSTS[one_of(env, "ITERABLE_DATA_CENTER", tuple(HOSTS))],
+            is_bulk=one_of(env, "ITERABLE_MODE", ("single", "bulk")) == "bulk",
+            limits=limits_with(rate(env, "ITERABLE_LIST_RATE")),
+        )
 
     def registration(self) -> mp.Registration:
         return REGISTRATION
 
+    def lane_of(self, request: mp.Request) -> str | None:
+        """What concerns one user goes in order: no update in bulk beside a change of its address."""
+        if isinstance(request, mp.EventProcessingRequest):
+            return first_of(request.mpid, request.device_application_stamp)
+        profiles = request.user_profiles if isinstance(request, mp.AudienceMembershipChangeRequest) else []
+        return profiles[0].mpid if len(profiles) == 1 else None
+
     def deliveries(self, request: mp.Request) -> Iterator[Delivery]:
-        calls: Iterator[Call] = iter(())
+        calls: Iterator[values.Call] = iter(())
         if isinstance(request, mp.EventProcessingRequest):
             calls = _event_calls(request)
         elif isinstance(request, mp.AudienceMembershipChangeRequest):
             calls = _list_calls(request)
-        for endpoint, name, body in calls:
+        for call in values.in_bulk(calls) if self.is_bulk else calls:
             yield Delivery(
-                url=f"{self.host}/api/{endpoint}",
-                body=to_json(body),
-                item=name,
+                url=f"{self.host}/api/{call.endpoint}",
+                body=to_json(call.body),
+                item=call.item,
                 headers={"Content-Type": "application/json"},
                 secret_headers={"Api-Key": credential(settings_of(request), "apiKey")},
+                merge=call.merge,
+                merge_group=call.merge_group,
             )
 
-    def read_response(self, deliveries: Sequence[Delivery], body: bytes) -> Sequence[Result] | None:
-        return results(deliveries, body)
+    def merge(self, deliveries: Sequence[Delivery], keys: Sequence[str]) -> Delivery:  # noqa: ARG002
+        return values.merged(deliveries)
+
+    def read_response(self, deliveries: Sequence[Delivery], status: int, body: bytes) -> Sequence[Result] | None:
+        return values.results(deliveries, body) if 200 <= status < 300 else None
 
 
-def _event_calls(request: mp.EventProcessingRequest) -> Iterator[Call]:
+def _event_calls(request: mp.EventProcessingRequest) -> Iterator[values.Call]:
     settings = settings_of(request)
     coerced = is_on(settings, "coerceStringsToScalars")
-    placeholder = _placeholder(request, settings)
-    emails = _emails(request.user_identities, placeholder)
-    if not emails:
+    placeholder = values.placeholder(request, by_mpid=_by_mpid(settings))
+    user = _user(request.user_identities, request.mpid, placeholder, settings)
+    if "email" not in user:
         raise InvalidRequest("no e-mail address, and nothing to make a placeholder of", "user_identities")
-    user = _user(emails, request.user_identities, request.mpid, settings)
-    fields = user_fields(request.user_attributes, coerced=coerced) if is_given(request, "user_attributes") else None
+    fields = values.user_fields(given(request, "user_attributes"), coerced=coerced)
     profile = user | present(dataFields=fields)
+    # Iterable's own SDK in the app tells of pushes and tokens itself.
+    handles_push = request.integration_attributes.get("Iterable.sdkVersion") is None
     events = in_time_order(request.events)
     yield from _email_changes(events, placeholder)
-    yield "users/update", "user", profile
-    handles_push = (
-        request.integration_attributes.get("Iterable.sdkVersion") is None
-    )  # else Iterable's SDK in the app does
+    yield values.Call("users/update", "user", profile)
     opened = set()
     for name, event in events:
-        if handles_push and isinstance(event, mp.PushMessageOpenEvent) and (opening := push(event.payload)):
+        if handles_push and isinstance(event, mp.PushMessageOpenEvent) and (opening := values.push(event.payload)):
             opened.add(opening.get("messageId"))
-            yield "events/trackPushOpen", name, user | opening | _created_at(event)
+            yield values.Call("events/trackPushOpen", name, user | opening | values.created_at(event))
     for name, event in events:
         match event:
             case mp.CustomEvent(name=str() as kind) if kind.lower() == "subscriptionsupdated":
-                if (lists := subscriptions(event.attributes)) is not None:
-                    yield "users/updateSubscriptions", name, {"email": emails[-1]} | lists
+                if (lists := values.subscriptions(event.attributes)) is not None:
+                    yield values.Call("users/updateSubscriptions", name, {"email": user["email"]} | lists)
             case mp.CustomEvent():
-                fields = data_fields(event.attributes, coerced=True) if is_given(event, "attributes") else None
+                fields = values.data_fields(given(event, "attributes"), coerced=True)
                 body = user | present(eventName=event.name, id=event.id, dataFields=fields)
-                yield "events/track", name, body | _created_at(event)
+                yield values.Call("events/track", name, body | values.created_at(event))
             case mp.ProductActionEvent(action=mp.ProductActionType.PURCHASE):
-                items = [item(one, coerced=coerced) for one in event.products] if is_given(event, "products") else None
+                products = given(event, "products")
+                items = None if products is None else [values.item(one, coerced=coerced) for one in products]
                 body = present(id=event.id, total=event.total_amount, items=items, user=profile)
-                yield "commerce/trackPurchase", name, body | _created_at(event)
+                yield values.Call("commerce/trackPurchase", name, body | values.created_at(event))
             case mp.PushSubscriptionEvent() if handles_push:
-                if device := _device(event, request.runtime_environment, settings):
-                    registered = {"email": emails[0], "preferUserId": False, "device": device}
-                    yield "users/registerDeviceToken", name, registered
-            case mp.PushMessageReceiptEvent() if handles_push and (received := push(event.payload)):
+                if registered := values.device(event, request.runtime_environment, settings):
+                    first = first_of(*values_of(request.user_identities, UserIdentityType.EMAIL), placeholder)
+                    body = {"email": first, "preferUserId": False, "device": registered}
+                    yield values.Call("users/registerDeviceToken", name, body)
+            case mp.PushMessageReceiptEvent() if handles_push and (received := values.push(event.payload)):
                 if received.get("messageId") not in opened - {None}:
-                    yield "events/trackPushOpen", name, user | received | _created_at(event)
+                    yield values.Call("events/trackPushOpen", name, user | received | values.created_at(event))
 
 
-def _list_calls(request: mp.AudienceMembershipChangeRequest) -> Iterator[Call]:
+def _list_calls(request: mp.AudienceMembershipChangeRequest) -> Iterator[values.Call]:
     """Who is added to which list, then who is removed from which."""
     settings = settings_of(request)
     members: dict[str, dict[int, list[dict[str, str]]]] = {"subscribe": {}, "unsubscribe": {}}
     for profile in request.user_profiles:
-        emails = _emails(profile.user_identities, _placeholder_of(profile.mpid) if _by_mpid(settings) else None)
-        user = _user(emails, profile.user_identities, profile.mpid, settings)
+        placeholder = values.placeholder_of(profile.mpid) if _by_mpid(settings) else None
+        user = _user(profile.user_identities, profile.mpid, placeholder, settings)
         changes = [
-            (whole(audience.audience_subscription_settings.get("listId"), bits=INT_BITS), audience.action)
-            for audience in (profile.audiences if emails else ())
+            (whole(audience.audience_subscription_settings.get("listId"), bits=values.INT_BITS), audience.action)
+            for audience in profile.audiences
         ]
         for place, (list_id, action) in enumerate(changes):
-            if list_id is None:
+            if list_id is None or "email" not in user:
                 continue
             if action == AudienceAction.ADD:
                 members["subscribe"].setdefault(list_id, []).append(user)
@@ -123,46 +147,24 @@ def _list_calls(request: mp.AudienceMembershipChangeRequest) -> Iterator[Call]:
                 members["unsubscribe"].setdefault(list_id, []).append(user)
     for change, lists in members.items():
         for list_id, users in lists.items():
-            yield f"lists/{change}", f"list {list_id}", {"listId": list_id, "subscribers": users}
+            yield values.Call(f"lists/{change}", f"list {list_id}", {"listId": list_id, "subscribers": users})
 
 
 def _by_mpid(settings: Mapping[str, str]) -> bool:
     return settings.get("userIdField") == "mpid"
 
 
-def _emails(identities: Sequence[mp.UserIdentity], placeholder: str | None) -> list[str]:
-    return values_of(identities, UserIdentityType.EMAIL) or ([placeholder] if placeholder else [])
-
-
 def _user(
-    emails: Sequence[str], identities: Sequence[mp.UserIdentity], mpid: str | None, settings: Mapping[str, str]
+    identities: Sequence[mp.UserIdentity], mpid: str | None, placeholder: str | None, settings: Mapping[str, str]
 ) -> dict[str, str]:
-    """By which ids Iterable knows the user. Of several identities of a type the last counts."""
+    """By what Iterable knows the user. Of several identities of a type the last counts."""
+    emails = values_of(identities, UserIdentityType.EMAIL)
     customers = values_of(identities, UserIdentityType.CUSTOMER, encodings=None)
-    user_id = mpid if _by_mpid(settings) else next(reversed(customers), None)
-    return present(email=next(reversed(emails), None), userId=user_id or None)
+    user_id = mpid if _by_mpid(settings) else first_of(*customers[-1:])
+    return present(email=first_of(*emails[-1:], placeholder), userId=user_id or None)
 
 
-def _placeholder(request: mp.EventProcessingRequest, settings: Mapping[str, str]) -> str | None:
-    """The address of a user who has none; it never gets mail. None if nothing tells the user from others."""
-    if _by_mpid(settings):
-        return _placeholder_of(request.mpid)
-    kinds: tuple[DeviceIdentityType, ...] = ()
-    match request.runtime_environment:
-        case mp.IosEnvironment() | mp.TvosEnvironment():
-            kinds = (DeviceIdentityType.IOS_VENDOR_ID, DeviceIdentityType.IOS_ADVERTISING_ID)
-        case mp.AndroidEnvironment():
-            kinds = (DeviceIdentityType.GOOGLE_ADVERTISING_ID, DeviceIdentityType.ANDROID_ID)
-    devices = [value for kind in kinds for value in values_of(device_identities(request), kind, encodings=None)]
-    customers = values_of(request.user_identities, UserIdentityType.CUSTOMER, encodings=None)
-    return _placeholder_of(first_of(*devices, *customers, request.device_application_stamp))
-
-
-def _placeholder_of(user_id: str | None) -> str | None:
-    return f"{user_id}@placeholder.email" if user_id else None
-
-
-def _email_changes(events: Sequence[tuple[str, mp.Event]], placeholder: str | None) -> list[Call]:
+def _email_changes(events: Sequence[tuple[str, mp.Event]], placeholder: str | None) -> list[values.Call]:
     """First the users who had no address, then those whose address changed; from a hash it can not be changed."""
     added, changed = [], []
     for name, event in events:
@@ -171,31 +173,10 @@ def _email_changes(events: Sequence[tuple[str, mp.Event]], placeholder: str | No
         old, new = (values_of(change, UserIdentityType.EMAIL) for change in (event.removed, event.added))
         had_none = not any(one.type == UserIdentityType.EMAIL for one in event.removed)
         if new and old:
-            changed.append(("users/updateEmail", name, {"currentEmail": old[0], "newEmail": new[0]}))
+            changed.append(values.Call("users/updateEmail", name, {"currentEmail": old[0], "newEmail": new[0]}))
         elif new and had_none and placeholder:
-            added.append(("users/updateEmail", name, {"currentEmail": placeholder, "newEmail": new[0]}))
+            added.append(values.Call("users/updateEmail", name, {"currentEmail": placeholder, "newEmail": new[0]}))
     return added + changed
-
-
-def _device(
-    event: mp.PushSubscriptionEvent, environment: mp.RuntimeEnvironment | None, settings: Mapping[str, str]
-) -> dict[str, str] | None:
-    """None if Iterable would refuse it: another platform, no token, no application of the customer's."""
-    platform, application = "", None
-    match environment:
-        case mp.IosEnvironment(is_sandboxed=True):
-            platform, application = "APNS_SANDBOX", settings.get("apnsSandboxIntegrationName")
-        case mp.IosEnvironment():
-            platform, application = "APNS", settings.get("apnsProdIntegrationName")
-        case mp.AndroidEnvironment():
-            platform, application = "GCM", settings.get("gcmIntegrationName")
-    if event.action not in {None, mp.PushSubscriptionAction.SUBSCRIBE} or not (event.token and application):
-        return None
-    return {"token": event.token, "platform": platform, "applicationName": application}
-
-
-def _created_at(event: mp.Event) -> dict[str, int]:
-    return present(createdAt=seconds(event.timestamp_ms, bits=INT_BITS))
 
 
 API_KEY = mp.TextSetting(

@@ -87,9 +87,9 @@ def in_time_order(events: Iterable[Event]) -> list[tuple[str, Event]]:
     return sorted(named, key=lambda one: (one[1].timestamp_ms is None, one[1].timestamp_ms or 0))
 
 
-def is_given(part: BaseModel, field: str) -> bool:
-    """Whether a field was sent. The models read an absent list or map as an empty one."""
-    return field in part.model_fields_set
+def given(part: BaseModel, field: str) -> Any:
+    """A field's value if it was sent, else None. The models read an absent list or map as an empty one."""
+    return getattr(part, field) if field in part.model_fields_set else None
 
 
 def whole(value: object, *, bits: int = 64) -> int | None:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from ops.partner.scripted_worker import NOW_MS, ScriptedWorker
+from ops.partner.staged_worker import NOW_MS, StagedWorker
 from partners import Delivery, Partner
 from shared.errors import InvalidRequest
 from shared.firehose.json_text import decode
@@ -29,6 +29,8 @@ from shared.message import encode, head_of, to_json
 from worker_fn.http_client import Answer
 
 FAULTS = {"timeout": "timeout", "connect_error": "connection"}
+
+SUCCESS = Answer(200, body=b"{}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,8 @@ def cases(lines: Iterable[bytes]) -> Iterator[Case]:
 
 def replay(case: Case, partner: Partner) -> Replayed:
     """Send one case through the worker, and see what it calls and how its messages end."""
-    worker = ScriptedWorker(partner, case.answers)
+    script = iter(case.answers)
+    worker = StagedWorker(partner, lambda _: next(script, SUCCESS))
     messages: list[str] = []
     outcomes, ends = [], []
     for body in case.bodies:

@@ -7,8 +7,8 @@ import pytest
 from partners.reading import (
     device_identities,
     first_of,
+    given,
     in_time_order,
-    is_given,
     json_object,
     sha256_of,
     values_of,
@@ -100,9 +100,9 @@ def test_an_empty_field_was_given_and_an_absent_one_was_not() -> None:
         events=[{"type": "product_action", "products": [{"id": "a", "attributes": {}}, {"id": "b"}]}]
     ).events
     assert isinstance(event, ProductActionEvent)
-    assert [is_given(product, "attributes") for product in event.products] == [True, False]
-    assert is_given(event, "products")
-    assert not is_given(event, "attributes")
+    assert [given(product, "attributes") for product in event.products] == [{}, None]
+    assert given(event, "products") == event.products
+    assert given(event, "attributes") is None
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,12 @@
-"""The worker as it is deployed, with a script in place of the partner's API and nothing else but memory around it.
+"""The worker as it is deployed, with a function in place of the partner's API and nothing but memory around it.
 
-On simulated time, one call at a time and each tried once, so that the n-th call gets the n-th answer.
+On simulated time, one call at a time and each tried once, so that the n-th call gets the n-th answer of a script.
 """
 
 import asyncio
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,21 +29,34 @@ NOW_MS = int(clock.EPOCH_S * 1_000)
 
 
 @dataclass
-class ScriptedWorker:
-    """A worker and all that it reaches: a script for the API, a queue, a state table."""
+class StagedWorker:
+    """A worker and all that it reaches: `answer` for the API, a queue, a state table."""
 
     partner: Partner
-    answers: Sequence[Answer]
+    answer: Callable[[Delivery], Answer]
+    max_in_flight: int = 1
+    call_s: float = 0.0
+    """What a call takes."""
     calls: list[Delivery] = field(default_factory=list)
     letters: dict[str, Mapping[str, str]] = field(default_factory=dict)
-    hidden: set[str] = field(default_factory=set)
+    waits_s: dict[str, int] = field(default_factory=dict)
     parked: set[str] = field(default_factory=set)
 
-    def work(self, bodies: Sequence[str]) -> None:
-        """Drain one batch of these queue messages."""
-        clock.run(self._drain([_record(number, body) for number, body in enumerate(bodies)]))
+    def work(self, bodies: Sequence[str], *, receives: int = 1) -> None:
+        """Drain one batch of these queue messages; receive again, together and so often, those that wait."""
+        clock.run(self._work(bodies, receives))
 
-    async def _drain(self, records: list[dict[str, Any]]) -> None:
+    async def _work(self, bodies: Sequence[str], receives: int) -> None:
+        worker, waiting = self._worker(), list(range(len(bodies)))
+        for receive in range(1, receives + 1):
+            self.waits_s = {}
+            await drain([_record(number, bodies[number], receive) for number in waiting], worker, _time_left())
+            waiting = [number for number in waiting if str(number) in self.waits_s]
+            if not waiting:
+                break
+            await asyncio.sleep(max(self.waits_s.values()))
+
+    def _worker(self) -> Worker:
         loop = asyncio.get_running_loop()
 
         def now_s() -> float:
@@ -54,30 +67,29 @@ class ScriptedWorker:
 
         rng, state = random.Random(0), MemoryState()  # noqa: S311 - jitter on a simulated clock
         gates = Gates(state, self.partner.limits, share=1.0, now_ms=now_ms, rng=rng)
-        worker = Worker(
+        return Worker(
             partner=self.partner,
-            send=self._send,
+            send=self.send,
             queue=self,
             state=state,
             gates=gates,
             suspensions=Suspensions(state, now_ms=now_ms, on_trouble=gates.trouble),
-            max_in_flight=1,
+            max_in_flight=self.max_in_flight,
             attempts=1,
             settle_reserve_s=5.0,
             call_timeout_s=13.0,
             clock=now_s,
             rng=rng,
         )
-        await drain(records, worker, lambda: TIME_S - loop.time())
 
-    async def _send(self, delivery: Delivery, key: str, timeout_s: float) -> Answer:  # noqa: ARG002
+    async def send(self, delivery: Delivery, key: str, timeout_s: float) -> Answer:  # noqa: ARG002
         _refuse_what_http_refuses(delivery)
         self.calls.append(delivery)
-        place = len(self.calls) - 1
-        return self.answers[place] if place < len(self.answers) else Answer(200, body=b"{}")
+        await asyncio.sleep(self.call_s)
+        return self.answer(delivery)
 
     async def hide(self, waits_s: Mapping[str, int]) -> set[str]:
-        self.hidden |= set(waits_s)
+        self.waits_s |= waits_s
         return set()
 
     async def dead_letter(self, record: Mapping[str, Any], attributes: Mapping[str, str]) -> None:
@@ -89,7 +101,7 @@ class ScriptedWorker:
     def end_of(self, number: int, body: str) -> tuple[str, str]:
         """The outcome of a message, and its end in words."""
         letter = self.letters.get(str(number))
-        if str(number) in self.hidden:
+        if str(number) in self.waits_s:
             return "retriable", "waits for another try"
         if str(number) in self.parked:
             return "retriable", "parked until its account is cleared"
@@ -111,13 +123,19 @@ def _says_it_can_not_be_sent(body: str, partner: Partner) -> bool:
     return False
 
 
-def _record(number: int, body: str) -> dict[str, Any]:
+def _time_left() -> Callable[[], float]:
+    now_s = asyncio.get_running_loop().time
+    ends_s = now_s() + TIME_S
+    return lambda: ends_s - now_s()
+
+
+def _record(number: int, body: str, receive: int) -> dict[str, Any]:
     times = {"SentTimestamp": str(NOW_MS), "ApproximateFirstReceiveTimestamp": str(NOW_MS)}
     return {
         "messageId": str(number),
         "receiptHandle": str(number),
         "body": body,
-        "attributes": {"ApproximateReceiveCount": "1", **times},
+        "attributes": {"ApproximateReceiveCount": str(receive), **times},
     }
 
 
@@ -131,7 +149,7 @@ def _refuse_what_http_refuses(delivery: Delivery) -> None:
 
 
 class MemoryState:
-    """The state table, for as long as one case takes. See shared.state.State."""
+    """The state table, as long as its worker lives. See shared.state.State."""
 
     def __init__(self) -> None:
         self._items: dict[tuple[str, str], Item] = {}
