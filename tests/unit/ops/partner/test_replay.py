@@ -35,7 +35,7 @@ class Echo(Partner):
             key = {"Api-Key": Secret("canary-key\n" if name == "line break" else "canary-key")}
             yield Delivery("https://p.example/e?v=1", to_json(event.raw), event.id or "", secret_headers=key)
 
-    def read_response(self, deliveries: Sequence[Delivery], body: bytes) -> Sequence[Result] | None:
+    def read_response(self, deliveries: Sequence[Delivery], status: int, body: bytes) -> Sequence[Result] | None:
         return [Result.REJECTED] * len(deliveries) if b"no" in body else None
 
 
