@@ -43,6 +43,8 @@ class Delivery:
     """Name of the bulk endpoint that takes it, as in `Limits.bulk`; neighbours of the same account and name may travel
     in one call.
     """
+    merge_group: str = ""
+    """What else must be alike in what travels together: the list that is changed, say."""
     sign_with: Secret | None = None
     """Key of a Standard Webhooks signature (HMAC-SHA256 over id, timestamp and body), made anew for each attempt."""
 
@@ -128,6 +130,13 @@ class Partner(ABC):
     @abstractmethod
     def deliveries(self, request: "Request") -> Iterable[Delivery]:
         """Map a request to the calls it means, in sending order. Pure: the same request, the same deliveries."""
+
+    def lane_of(self, request: "Request") -> str | None:  # noqa: ARG002
+        """Whose messages in a batch go one after the other: a user's id, say. None: each goes by itself. Pure.
+
+        Only where `in_order`, and within one batch of one worker: more than that is what a FIFO queue is for.
+        """
+        return None
 
     def merge(self, deliveries: Sequence[Delivery], keys: Sequence[str]) -> Delivery:
         """Make one call of deliveries that share an account and a `merge` name. Only partners that name one need it.

@@ -23,8 +23,9 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from partners.base import Delivery, Limits, Partner, Rate, Secret
-from shared.errors import InvalidRequest, InvalidSettings
+from partners.base import Delivery, Limits, Partner, Secret
+from partners.settings import credential, one_of, rate, settings_of
+from shared.errors import InvalidSettings
 from shared.firehose import (
     AudienceMembershipChangeRequest,
     AudienceProcessingRegistration,
@@ -70,15 +71,15 @@ class Webhook(Partner):
         auth = env.get("WEBHOOK_AUTH") or "bearer"
         return cls(
             url=_url(env.get("WEBHOOK_URL", "")),
-            method=_one_of("WEBHOOK_METHOD", env.get("WEBHOOK_METHOD") or "POST", ("POST", "PUT", "PATCH")),
+            method=one_of(env, "WEBHOOK_METHOD", ("POST", "PUT", "PATCH")),
             headers=_headers(env.get("WEBHOOK_HEADERS") or "{}"),
-            per_event=_one_of("WEBHOOK_PER", env.get("WEBHOOK_PER") or "event", ("event", "request")) == "event",
+            per_event=one_of(env, "WEBHOOK_PER", ("event", "request")) == "event",
             credential_header=_credential_header(auth),
             limits=Limits(
-                rate=_rate("WEBHOOK_RATE", env.get("WEBHOOK_RATE", "")),
-                account_rate=_rate("WEBHOOK_ACCOUNT_RATE", env.get("WEBHOOK_ACCOUNT_RATE", "")),
+                rate=rate(env, "WEBHOOK_RATE"),
+                account_rate=rate(env, "WEBHOOK_ACCOUNT_RATE"),
             ),
-            signs=_one_of("WEBHOOK_SIGN", env.get("WEBHOOK_SIGN") or "false", ("true", "false")) == "true",
+            signs=one_of(env, "WEBHOOK_SIGN", ("false", "true")) == "true",
         )
 
     def registration(self) -> Registration:
@@ -130,14 +131,13 @@ class Webhook(Partner):
             )
 
     def _credentials(self, request: Request) -> tuple[dict[str, Secret], Secret | None]:
-        account = getattr(request, "account", None)
-        settings = account.account_settings if account else {}
+        settings = settings_of(request)
         headers = {}
         if self.credential_header and settings.get("apiKey"):  # without one the partner's 401 says what is missing
-            key = _setting(settings, "apiKey")
-            text = f"Bearer {key}" if self.credential_header == "Authorization" else key
-            headers[self.credential_header] = Secret(text)
-        return headers, Secret(_setting(settings, "signingSecret")) if self.signs else None
+            key = credential(settings, "apiKey")
+            is_bearer = self.credential_header == "Authorization"
+            headers[self.credential_header] = Secret(f"Bearer {key.value}") if is_bearer else key
+        return headers, credential(settings, "signingSecret") if self.signs else None
 
     def _bodies(self, request: Request) -> Iterator[tuple[str, bytes]]:
         raw = _without_settings(request.raw)
@@ -166,13 +166,6 @@ def _without_settings(raw: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(account, Mapping):
         return dict(raw)
     return {**raw, "account": {key: value for key, value in account.items() if key != "account_settings"}}
-
-
-def _setting(settings: Mapping[str, str | None], name: str) -> str:
-    value = settings.get(name)
-    if not value or not value.isprintable() or not value.isascii():
-        raise InvalidRequest("must be set by the customer to printable ASCII text", f"account.account_settings.{name}")
-    return value
 
 
 def _url(text: str) -> str:
@@ -209,20 +202,3 @@ def _credential_header(auth: str) -> str | None:
     if prefix != "header" or not _HEADER_NAME.fullmatch(name) or name.lower() == "authorization":
         raise InvalidSettings("WEBHOOK_AUTH must be bearer, none or header:NAME (a header other than Authorization)")
     return name
-
-
-def _rate(variable: str, text: str) -> Rate | None:
-    """`50` is 50 calls a second, `45/20` is 45 calls every 20 seconds; nothing is no limit."""
-    if not text:
-        return None
-    calls, _, per_s = text.partition("/")
-    try:
-        return Rate(float(calls), float(per_s or 1))
-    except ValueError:
-        raise InvalidSettings(f"{variable} must be calls a second (50) or calls/seconds (45/20)") from None
-
-
-def _one_of(variable: str, value: str, allowed: tuple[str, ...]) -> str:
-    if value not in allowed:
-        raise InvalidSettings(f"{variable} must be one of {', '.join(allowed)}")
-    return value

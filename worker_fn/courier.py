@@ -67,7 +67,7 @@ class Lane:
         run = [first]
         if in_bulk and first.delivery.merge is not None:
             for item in self.items[self.next + 1 :]:
-                if item.waits or item.delivery.merge != first.delivery.merge:
+                if item.waits or _together(item.delivery) != _together(first.delivery):
                     break
                 if item.outcome is None:
                     run.append(item)
@@ -147,14 +147,15 @@ class Courier:
         whatever becomes of the call.
         """
         calls: list[list[Shipment]] = []
-        room: dict[str, tuple[list[Shipment], int]] = {}
+        room: dict[tuple[str | None, str], tuple[list[Shipment], int]] = {}
         for head in heads:
             name = head[0].delivery.merge
             if name is None:
                 calls.append(head[:1])
                 continue
             limits = self.partner.limits.bulk[name]
-            call, used = room.get(name, ([], 0))
+            together = _together(head[0].delivery)
+            call, used = room.get(together, ([], 0))
             for index, item in enumerate(head):
                 size = len(item.delivery.body)
                 full = len(call) >= limits.items or used + size > limits.bytes
@@ -165,7 +166,7 @@ class Courier:
                     calls.append(call)
                 call.append(item)
                 used += size
-            room[name] = (call, used)
+            room[together] = (call, used)
         return calls
 
     async def _send(self, items: list[Shipment], account_id: str | None) -> None:
@@ -338,6 +339,11 @@ class Courier:
         if probe:
             tally += Tally(probe=not fault and not pushed_back)
         self.gate.note(tally)
+
+
+def _together(delivery: Delivery) -> tuple[str | None, str]:
+    """What must be alike in deliveries that travel in one call."""
+    return delivery.merge, delivery.merge_group
 
 
 def _not_now(wait: Wait) -> Outcome:

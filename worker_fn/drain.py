@@ -89,6 +89,8 @@ class Job:
     message: Message
     items: list[Shipment]
     total: int
+    lane: str | None = None
+    """Other messages of the batch that name it go before or behind this one, never beside it."""
     progress: Progress = progresses.NONE
     place: Place = Place.SEND
     malformed: int = 0
@@ -152,6 +154,8 @@ def prepare(record: dict[str, Any], partner: Partner) -> Job | Settled:
     try:
         request = parse_request(message.payload)
         items = [Shipment(delivery, key) for delivery, key in with_keys(message, partner.deliveries(request))]
+        lane = partner.lane_of(request)
+        hash((lane, *(item.delivery.merge_group for item in items)))  # raises for what can be no key
         are_declared = all(item.delivery.merge in {None, *partner.limits.bulk} for item in items)
     except InvalidRequest as error:
         return Settled(record, DeadLetter(Reason.UNMAPPABLE, str(error)), attributes)
@@ -162,7 +166,7 @@ def prepare(record: dict[str, Any], partner: Partner) -> Job | Settled:
         names = ", ".join(sorted(partner.limits.bulk)) or "nothing"
         problem = f"a delivery's `merge` is not declared: `limits.bulk` of {partner.name} holds {names}"
         return Settled(record, DeadLetter(Reason.UNMAPPABLE, problem), attributes)
-    return Job(record, message, items, len(items), malformed=len(request.malformed))
+    return Job(record, message, items, len(items), lane, malformed=len(request.malformed))
 
 
 def with_keys(message: Message, deliveries: Iterable[Delivery]) -> Iterable[tuple[Delivery, str]]:
@@ -201,13 +205,15 @@ async def place(jobs: list[Job], worker: Worker) -> None:
 
 
 def in_order(jobs: list[Job], worker: Worker) -> Iterable[list[Lane]]:
-    """Lanes: a message's deliveries one after the other, or each its own; a FIFO group's messages are one lane."""
-    grouped: dict[str, Lane] = {}
+    """Lanes: a message's deliveries one after the other, or each its own; a FIFO group's messages are one lane, and so
+    are those for which the partner names one.
+    """
+    grouped: dict[tuple[str | None, str], Lane] = {}
     for job in jobs:
         account_id = job.message.account_id
-        group_id = job.record["attributes"].get("MessageGroupId") if worker.in_groups else None
-        if group_id is not None:
-            lane = grouped.setdefault(group_id, Lane(account_id, []))
+        named = job.record["attributes"].get("MessageGroupId") if worker.in_groups else job.lane
+        if named is not None and (worker.in_groups or worker.partner.in_order):
+            lane = grouped.setdefault((account_id, named), Lane(account_id, []))
             lane.items += job.items
         elif worker.partner.in_order:
             yield [Lane(account_id, job.items)]

@@ -6,9 +6,12 @@ from typing import Annotated
 import typer
 
 from ops.commands.options import AsJson, one_line_errors
+from ops.commands.replay import replay
 
 partner = typer.Typer(
-    name="partner", help="Begin a partner, and check that it keeps its promises.", no_args_is_help=True
+    name="partner",
+    help="Begin a partner, check that it keeps its promises, and see what it would send.",
+    no_args_is_help=True,
 )
 
 Name = Annotated[str, typer.Argument(help="The partner's file without .py: acme is partners/acme.py.")]
@@ -43,3 +46,6 @@ def check(name: Name, requests: Count = 50, seed: Seed = 0, as_json: AsJson = Fa
         good = f"{name} keeps its promises: {checked.requests} requests, {checked.deliveries} deliveries"
         findings.show(checked.findings, Console(), good=good)
     raise typer.Exit(findings.exit_status(checked.findings))
+
+
+partner.command()(replay)

@@ -392,6 +392,8 @@ def resolved(variables: Mapping[str, Any]) -> dict[str, str]:
 
 # What Lambda itself sets, and what is read for the end-to-end tests alone.
 RUNTIME_VARIABLES = re.compile(r"^AWS_")
+# Whoever chooses one of these finds its variables there.
+PARTNERS = ("partners.webhook", "partners.iterable")
 # Read by Powertools, not by us.
 LIBRARY_VARIABLES = {"ingest": set[str](), "worker": {"LOG_LEVEL"}}
 
@@ -417,7 +419,9 @@ def test_a_function_is_given_the_variables_that_it_reads(package: Package, funct
         ingest_fn.settings.Settings.from_env(variables)
     else:
         worker_fn.settings.Settings.from_env(variables)
-    load_partner(variables)
+    for partner in PARTNERS:
+        variables["PARTNER"] = partner
+        load_partner(variables)
     read = {name for name in variables.seen if not RUNTIME_VARIABLES.match(name)}
     assert set(properties["Environment"]["Variables"]) == read | LIBRARY_VARIABLES[function]
 

@@ -1,0 +1,183 @@
+"""`spillway partner replay`: requests through a partner and the worker's main path, the API's answers from a script.
+
+A line of input is a request of mParticle's, or a case:
+
+    {"name": "...", "input": ..., "answers": [...]}
+
+`input` is a request, the text of one, the text of a queue message (a dead letter's body, say), or a whole SQS event
+whose bodies are such texts. Of `answers`, which may be absent, each is "success", a status, "timeout", "connect_error",
+or {"status": 200, "body": ...}; past their end the answer is success.
+
+The outcome says what became of the messages:
+
+    ok          every call was made. What the partner refused for good is in the dead-letter queue, as `rejected`
+    retriable   something waits: for another try, or for its suspended account
+    permanent   no call was made: the request says of itself that it can not be sent (InvalidRequest)
+    unexpected  the partner's code raised, or made what can not be sent or read; or the message is damaged
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from ops.partner.staged_worker import NOW_MS, StagedWorker
+from partners import Delivery, Partner
+from shared.errors import InvalidRequest
+from shared.firehose.json_text import decode
+from shared.message import encode, head_of, to_json
+from worker_fn.http_client import Answer
+
+FAULTS = {"timeout": "timeout", "connect_error": "connection"}
+
+SUCCESS = Answer(200, body=b"{}")
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    name: str
+    bodies: list[str]
+    """Texts as they stand on a queue: requests, or queue messages."""
+    answers: list[Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What became of one case."""
+
+    name: str
+    calls: list[Delivery]
+    outcome: str
+    ends: list[str]
+    """Of each message that did not simply arrive, in words without anything of its content."""
+
+
+def cases(lines: Iterable[bytes]) -> Iterator[Case]:
+    """Read the lines of a file. Raises InvalidRequest that names the line which is no case."""
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            yield _case(decode(line), f"line {number}")
+        except InvalidRequest as error:
+            raise InvalidRequest(str(error), f"line {number}") from None
+
+
+def replay(case: Case, partner: Partner) -> Replayed:
+    """Send one case through the worker, and see what it calls and how its messages end."""
+    script = iter(case.answers)
+    worker = StagedWorker(partner, lambda _: next(script, SUCCESS))
+    messages: list[str] = []
+    outcomes, ends = [], []
+    for body in case.bodies:
+        try:
+            messages += _messages(body)
+        except InvalidRequest as error:  # ingest refuses it: it never reaches the queue
+            outcomes.append("permanent")
+            ends.append(f"refused: {error}")
+    if messages:
+        worker.work(messages)
+    for number, body in enumerate(messages):
+        outcome, end = worker.end_of(number, body)
+        outcomes.append(outcome)
+        if end:
+            ends.append(end)
+    worst = max(outcomes, key=("ok", "retriable", "permanent", "unexpected").index, default="ok")
+    return Replayed(case.name, worker.calls, worst, ends)
+
+
+def as_json(replayed: Replayed) -> str:
+    """One line, as a tool reads it; the credential in plain text, every number with its digits."""
+    calls = [
+        {
+            "method": call.method,
+            "path": _path(call),
+            "api_key": next((secret.value for secret in call.secret_headers.values()), None),
+            "body": _content(call),
+        }
+        for call in replayed.calls
+    ]
+    return to_json({"name": replayed.name, "calls": calls, "outcome": replayed.outcome}).decode()
+
+
+def as_text(replayed: Replayed, *, values: bool = False) -> Iterator[str]:
+    """Lines for people. Credentials are masked always, what a body says of a user unless `values`."""
+    yield f"{replayed.name}: {replayed.outcome}"
+    for call in replayed.calls:
+        yield f"  {call.method} {_path(call)}  [{call.item}]" if values else f"  {call.method} {_path(call)}"
+        for name, secret in call.secret_headers.items():
+            yield f"    {name}: {secret}"
+        content = _content(call) if values else _masked(_content(call))
+        yield f"    {to_json(content).decode()}"
+    for end in replayed.ends:
+        yield f"  {end}"
+
+
+def _case(content: Any, name: str) -> Case:
+    if not isinstance(content, dict):
+        raise InvalidRequest("expected a request, or an object with `input`")
+    if "input" not in content:
+        return Case(name, list(_bodies(content)), [])
+    answers = content.get("answers") or []
+    if not isinstance(answers, list):
+        raise InvalidRequest("expected a list", "answers")
+    return Case(str(content.get("name") or name), list(_bodies(content["input"])), [_answer(one) for one in answers])
+
+
+def _bodies(given: Any) -> Iterator[str]:
+    if isinstance(given, str):
+        yield given
+    elif isinstance(given, dict) and isinstance(given.get("Records"), list):
+        for record in given["Records"]:
+            if not isinstance(record, dict) or not isinstance(record.get("body"), str):
+                raise InvalidRequest("expected SQS records with a `body`", "input.Records")
+            yield record["body"]
+    elif isinstance(given, dict):
+        yield to_json(given).decode()
+    else:
+        raise InvalidRequest("expected a request, a text or an SQS event", "input")
+
+
+def _answer(given: Any) -> Answer:
+    if isinstance(given, str) and given in FAULTS:
+        return Answer(fault=FAULTS[given])
+    status, body = (given.get("status"), given.get("body")) if isinstance(given, dict) else (given, {})
+    if status == "success":
+        status = 200
+    if isinstance(status, bool) or not isinstance(status, int) or not 100 <= status <= 599:
+        raise InvalidRequest(
+            'expected "success", a status, "timeout", "connect_error" or {"status", "body"}', "answers"
+        )
+    return Answer(status, body=body.encode() if isinstance(body, str) else to_json(body))
+
+
+def _messages(body: str) -> list[str]:
+    """The queue messages that a text becomes: itself if it is one, else what ingest makes of the request."""
+    content = decode(body)
+    if isinstance(content, dict) and "v" in content and "payload" in content:
+        return [body]
+    if not isinstance(content, dict):
+        raise InvalidRequest("expected a JSON object")
+    text = body.encode()
+    return encode(head_of(content, text, received_at_ms=NOW_MS), text)
+
+
+def _path(call: Delivery) -> str:
+    address = urlsplit(call.url)
+    return address.path + (f"?{address.query}" if address.query else "")
+
+
+def _content(call: Delivery) -> Any:
+    try:
+        return decode(call.body)
+    except InvalidRequest:
+        return call.body.decode("utf-8", "replace")
+
+
+def _masked(content: Any) -> Any:
+    """The same shape, without what it says."""
+    if isinstance(content, dict):
+        return {name: _masked(value) for name, value in content.items()}
+    if isinstance(content, list):
+        return [_masked(value) for value in content]
+    return content if content is None or isinstance(content, bool) else "***"

@@ -1,0 +1,248 @@
+"""Iterable: profiles, events, purchases, pushes, list members. docs/partners/iterable.md says what goes where, and why.
+
+Environment (of ingest too):
+
+    ITERABLE_DATA_CENTER    us (default) or eu: where the customers' projects are
+    ITERABLE_MODE           single (default) or bulk: profiles, events and list members of many messages in one call
+    ITERABLE_LIST_RATE      what lists take of each project in bulk mode: 5, or 45/20; by default it is found out
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Self
+
+from partners import iterable_values as values
+from partners.base import Bulk, Delivery, Limits, Partner, Rate, Result
+from partners.reading import first_of, given, in_time_order, values_of, whole
+from partners.settings import credential, is_on, one_of, rate, settings_of
+from partners.writing import present, to_json
+from shared import firehose as mp
+from shared.errors import InvalidRequest
+from shared.firehose import AudienceAction, DeviceIdentityType, EnvironmentType, EventType, UserIdentityType
+
+HOSTS = {"us": "https://api.iterable.com", "eu": "https://api.eu.iterable.com"}
+
+ACCOUNT_RATE = Rate(500)
+"""users/update takes 500 a second of each project, less than the other calls of a request: it is the narrowest."""
+
+
+def limits_with(list_rate: Rate | None) -> Limits:
+    """Rates are those of a project, as an account of mParticle's has one."""
+    users, events = Bulk(1_000, 4_000_000, Rate(5)), Bulk(8_000, 4_000_000, Rate(10))
+    lists = Bulk(1_000, 1_000_000, list_rate)
+    bulk = {"users/bulkUpdate": users, "events/trackBulk": events, "lists/subscribe": lists, "lists/unsubscribe": lists}
+    return Limits(account_rate=ACCOUNT_RATE, bulk=bulk)
+
+
+@dataclass(frozen=True)
+class Iterable(Partner):
+    host: str = HOSTS["us"]
+    is_bulk: bool = False
+    limits: Limits = field(default_factory=lambda: limits_with(None))
+
+    name = "iterable"
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Self:
+        return cls(
+            host=HOSTS[one_of(env, "ITERABLE_DATA_CENTER", tuple(HOSTS))],
+            is_bulk=one_of(env, "ITERABLE_MODE", ("single", "bulk")) == "bulk",
+            limits=limits_with(rate(env, "ITERABLE_LIST_RATE")),
+        )
+
+    def registration(self) -> mp.Registration:
+        return REGISTRATION
+
+    def lane_of(self, request: mp.Request) -> str | None:
+        """What concerns one user goes in order: no update in bulk beside a change of its address."""
+        if isinstance(request, mp.EventProcessingRequest):
+            return first_of(request.mpid, request.device_application_stamp)
+        profiles = request.user_profiles if isinstance(request, mp.AudienceMembershipChangeRequest) else []
+        return profiles[0].mpid if len(profiles) == 1 else None
+
+    def deliveries(self, request: mp.Request) -> Iterator[Delivery]:
+        calls: Iterator[values.Call] = iter(())
+        if isinstance(request, mp.EventProcessingRequest):
+            calls = _event_calls(request)
+        elif isinstance(request, mp.AudienceMembershipChangeRequest):
+            calls = _list_calls(request)
+        for call in values.in_bulk(calls) if self.is_bulk else calls:
+            yield Delivery(
+                url=f"{self.host}/api/{call.endpoint}",
+                body=to_json(call.body),
+                item=call.item,
+                headers={"Content-Type": "application/json"},
+                secret_headers={"Api-Key": credential(settings_of(request), "apiKey")},
+                merge=call.merge,
+                merge_group=call.merge_group,
+            )
+
+    def merge(self, deliveries: Sequence[Delivery], keys: Sequence[str]) -> Delivery:  # noqa: ARG002
+        return values.merged(deliveries)
+
+    def read_response(self, deliveries: Sequence[Delivery], status: int, body: bytes) -> Sequence[Result] | None:
+        return values.results(deliveries, body) if 200 <= status < 300 else None
+
+
+def _event_calls(request: mp.EventProcessingRequest) -> Iterator[values.Call]:
+    settings = settings_of(request)
+    coerced = is_on(settings, "coerceStringsToScalars")
+    placeholder = values.placeholder(request, by_mpid=_by_mpid(settings))
+    user = _user(request.user_identities, request.mpid, placeholder, settings)
+    if "email" not in user:
+        raise InvalidRequest("no e-mail address, and nothing to make a placeholder of", "user_identities")
+    fields = values.user_fields(given(request, "user_attributes"), coerced=coerced)
+    profile = user | present(dataFields=fields)
+    # Iterable's own SDK in the app tells of pushes and tokens itself.
+    handles_push = request.integration_attributes.get("Iterable.sdkVersion") is None
+    events = in_time_order(request.events)
+    yield from _email_changes(events, placeholder)
+    yield values.Call("users/update", "user", profile)
+    opened = set()
+    for name, event in events:
+        if handles_push and isinstance(event, mp.PushMessageOpenEvent) and (opening := values.push(event.payload)):
+            opened.add(opening.get("messageId"))
+            yield values.Call("events/trackPushOpen", name, user | opening | values.created_at(event))
+    for name, event in events:
+        match event:
+            case mp.CustomEvent(name=str() as kind) if kind.lower() == "subscriptionsupdated":
+                if (lists := values.subscriptions(event.attributes)) is not None:
+                    yield values.Call("users/updateSubscriptions", name, {"email": user["email"]} | lists)
+            case mp.CustomEvent():
+                fields = values.data_fields(given(event, "attributes"), coerced=True)
+                body = user | present(eventName=event.name, id=event.id, dataFields=fields)
+                yield values.Call("events/track", name, body | values.created_at(event))
+            case mp.ProductActionEvent(action=mp.ProductActionType.PURCHASE):
+                products = given(event, "products")
+                items = None if products is None else [values.item(one, coerced=coerced) for one in products]
+                body = present(id=event.id, total=event.total_amount, items=items, user=profile)
+                yield values.Call("commerce/trackPurchase", name, body | values.created_at(event))
+            case mp.PushSubscriptionEvent() if handles_push:
+                if registered := values.device(event, request.runtime_environment, settings):
+                    first = first_of(*values_of(request.user_identities, UserIdentityType.EMAIL), placeholder)
+                    body = {"email": first, "preferUserId": False, "device": registered}
+                    yield values.Call("users/registerDeviceToken", name, body)
+            case mp.PushMessageReceiptEvent() if handles_push and (received := values.push(event.payload)):
+                if received.get("messageId") not in opened - {None}:
+                    yield values.Call("events/trackPushOpen", name, user | received | values.created_at(event))
+
+
+def _list_calls(request: mp.AudienceMembershipChangeRequest) -> Iterator[values.Call]:
+    """Who is added to which list, then who is removed from which."""
+    settings = settings_of(request)
+    members: dict[str, dict[int, list[dict[str, str]]]] = {"subscribe": {}, "unsubscribe": {}}
+    for profile in request.user_profiles:
+        placeholder = values.placeholder_of(profile.mpid) if _by_mpid(settings) else None
+        user = _user(profile.user_identities, profile.mpid, placeholder, settings)
+        changes = [
+            (whole(audience.audience_subscription_settings.get("listId"), bits=values.INT_BITS), audience.action)
+            for audience in profile.audiences
+        ]
+        for place, (list_id, action) in enumerate(changes):
+            if list_id is None or "email" not in user:
+                continue
+            if action == AudienceAction.ADD:
+                members["subscribe"].setdefault(list_id, []).append(user)
+            elif action == AudienceAction.DELETE and (list_id, AudienceAction.ADD) not in changes[place:]:
+                members["unsubscribe"].setdefault(list_id, []).append(user)
+    for change, lists in members.items():
+        for list_id, users in lists.items():
+            yield values.Call(f"lists/{change}", f"list {list_id}", {"listId": list_id, "subscribers": users})
+
+
+def _by_mpid(settings: Mapping[str, str]) -> bool:
+    return settings.get("userIdField") == "mpid"
+
+
+def _user(
+    identities: Sequence[mp.UserIdentity], mpid: str | None, placeholder: str | None, settings: Mapping[str, str]
+) -> dict[str, str]:
+    """By what Iterable knows the user. Of several identities of a type the last counts."""
+    emails = values_of(identities, UserIdentityType.EMAIL)
+    customers = values_of(identities, UserIdentityType.CUSTOMER, encodings=None)
+    user_id = mpid if _by_mpid(settings) else first_of(*customers[-1:])
+    return present(email=first_of(*emails[-1:], placeholder), userId=user_id or None)
+
+
+def _email_changes(events: Sequence[tuple[str, mp.Event]], placeholder: str | None) -> list[values.Call]:
+    """First the users who had no address, then those whose address changed; from a hash it can not be changed."""
+    added, changed = [], []
+    for name, event in events:
+        if not isinstance(event, mp.UserIdentityChangeEvent):
+            continue
+        old, new = (values_of(change, UserIdentityType.EMAIL) for change in (event.removed, event.added))
+        had_none = not any(one.type == UserIdentityType.EMAIL for one in event.removed)
+        if new and old:
+            changed.append(values.Call("users/updateEmail", name, {"currentEmail": old[0], "newEmail": new[0]}))
+        elif new and had_none and placeholder:
+            added.append(values.Call("users/updateEmail", name, {"currentEmail": placeholder, "newEmail": new[0]}))
+    return added + changed
+
+
+API_KEY = mp.TextSetting(
+    id="apiKey",
+    name="API Key",
+    description="API key used to connect to the Iterable API - see the Integrations section of your Iterable account.",
+    required=True,
+    confidential=True,
+)
+USER_ID_FIELD = mp.TextSetting(
+    id="userIdField",
+    name="User ID",
+    description="Select which user identity to forward to Iterable as your customer's user ID.",
+    default_value="customerId",
+    required=True,
+)
+APPLICATIONS = [
+    mp.TextSetting(
+        id=f"{name}IntegrationName",
+        name=f"{title} Integration Name",
+        description=f"{kind} integration name set up in the Mobile Push section of your Iterable account.",
+    )
+    for name, title, kind in (
+        ("gcm", "GCM Push", "GCM"),
+        ("apnsSandbox", "APNS Sandbox", "APNS Sandbox"),
+        ("apnsProd", "APNS Production", "APNS Production"),
+    )
+]
+COERCE = mp.BooleanSetting(
+    id="coerceStringsToScalars",
+    name="Coerce Strings to Scalars",
+    description="If enabled, mParticle will attempt to coerce string attributes into scalar types "
+    "(integer, boolean, and float).",
+    checked=True,
+)
+LIST_ID = mp.IntegerSetting(
+    id="listId",
+    name="List ID",
+    description="The ID of the Iterable list to populate with the users from this segment.",
+    required=True,
+)
+DEVICE_IDS = "google_cloud_messaging_token apple_push_notification_token ios_vendor_id android_id google_advertising_id"
+EVENT_TYPES = (
+    "custom_event push_subscription push_message_receipt push_message_open user_identity_change product_action"
+)
+REGISTRATION = mp.Registration(
+    name="Iterable",
+    version="2.0.0",
+    description='<a href="https://www.iterable.com">Iterable</a> makes consumer growth marketing and user engagement '
+    "simple. With Iterable, marketers send the right message, to the right device, at the right time.",
+    permissions=mp.Permissions(
+        user_identities=[mp.UserIdentityPermission(type=UserIdentityType(kind)) for kind in ("email", "customer")],
+        device_identities=[mp.DeviceIdentityPermission(type=DeviceIdentityType(kind)) for kind in DEVICE_IDS.split()],
+        allow_access_device_application_stamp=True,
+        allow_user_attributes=True,
+        allow_device_info=True,
+        allow_access_mpid=True,
+    ),
+    event_processing_registration=mp.EventProcessingRegistration(
+        account_settings=[API_KEY, *APPLICATIONS, COERCE],
+        event_connection_settings=[USER_ID_FIELD],
+        supported_event_types=[EventType(kind) for kind in EVENT_TYPES.split()],
+        supported_runtime_environments=[EnvironmentType(kind) for kind in ("android", "ios", "mobileweb", "unknown")],
+        push_messaging_provider_id="itbl",
+    ),
+    audience_processing_registration=mp.AudienceProcessingRegistration(
+        account_settings=[API_KEY, USER_ID_FIELD], audience_subscription_settings=[LIST_ID]
+    ),
+)

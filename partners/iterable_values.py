@@ -1,0 +1,274 @@
+"""Iterable's values: attributes as typed fields, lists of ids in a text, what a push carries, calls in bulk. Pure."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from math import isfinite
+from typing import Any, NamedTuple
+
+from partners.base import Delivery, Result
+from partners.reading import device_identities, first_of, given, json_object, values_of, whole
+from partners.writing import present, seconds, to_json
+from shared import firehose as mp
+from shared.errors import InvalidRequest
+from shared.firehose.json_text import decode
+
+PHONE = "phoneNumber"
+"""Iterable's field for the number that messages go to: text, whatever it looks like, or its + and zeros are lost."""
+
+
+class Call(NamedTuple):
+    """One call; for `item`, `merge` and `merge_group` see partners.base.Delivery."""
+
+    endpoint: str
+    item: str
+    body: dict[str, Any]
+    merge: str | None = None
+    merge_group: str = ""
+
+
+INT_BITS = 32
+"""Ids of lists, channels and message types, and whole attributes."""
+
+_NOT_PHONE = re.compile(r"[^0-9+]")
+_INT = re.compile(r"[+-]?[0-9]+")
+_BLANKS = "".join(map(chr, range(33)))
+_DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[fFdD]?")
+_HEX = re.compile(r"[+-]?0[xX]([0-9a-fA-F]+\.?[0-9a-fA-F]*|\.[0-9a-fA-F]+)[pP][+-]?[0-9]+[fFdD]?")
+"""What Java's Double.parseDouble reads, NaN and Infinity aside: the types of fields that exist already depend on it."""
+
+
+def data_fields(attributes: Mapping[str, str | None] | None, *, coerced: bool) -> dict[str, Any] | None:
+    """Attributes as `dataFields`: without those that have no value, typed if so asked, phone numbers as text."""
+    if attributes is None:
+        return None
+    return {
+        name: coerce(value) if coerced and name != PHONE else value
+        for name, value in attributes.items()
+        if value is not None
+    }
+
+
+def user_fields(attributes: Mapping[str, str | None] | None, *, coerced: bool) -> dict[str, Any] | None:
+    """The same of a user or a product: mParticle's reserved `$Mobile` is Iterable's phone number."""
+    mobile = (attributes or {}).get("$Mobile")
+    if attributes is not None:
+        attributes = {name: value for name, value in attributes.items() if name != "$Mobile"}
+        attributes |= {} if mobile is None else {PHONE: _NOT_PHONE.sub("", mobile)}
+    return data_fields(attributes, coerced=coerced)
+
+
+def coerce(text: str) -> str | int | float | bool:
+    """true and false as booleans, int32 as numbers, numbers with a fraction as doubles; everything else stays text."""
+    if text.lower() in {"true", "false"}:
+        return text.lower() == "true"
+    if _INT.fullmatch(text):
+        number = whole(text, bits=INT_BITS)
+        return text if number is None else number
+    trimmed = text.strip(_BLANKS)
+    double = 0.0
+    if _DECIMAL.fullmatch(trimmed):
+        double = float(trimmed.rstrip("fFdD"))
+    elif _HEX.fullmatch(trimmed):
+        double = _of_hex(trimmed)
+    return double if isfinite(double) and not double.is_integer() else text
+
+
+def _of_hex(text: str) -> float:
+    digits = text[:-1] if text[-1] in "fFdD" else text
+    try:
+        return float.fromhex(digits)
+    except OverflowError:
+        return 0.0
+
+
+def subscriptions(attributes: Mapping[str, str | None]) -> dict[str, Any] | None:
+    """The fields of users/updateSubscriptions; None if a list holds what is no id.
+
+    The call replaces each list that it names: one that is partly readable must not be sent.
+    """
+    lists: dict[str, Any] = {}
+    for name in ("emailListIds", "unsubscribedChannelIds", "unsubscribedMessageTypeIds"):
+        text = attributes.get(name)
+        if text is not None:
+            lists[name] = [whole(piece, bits=INT_BITS) for piece in text.split(",") if piece]
+            if None in lists[name]:
+                return None
+    ids = {name: whole(attributes.get(name), bits=INT_BITS) for name in ("campaignId", "templateId")}
+    return lists | present(**ids)
+
+
+def push(payload: str | None) -> dict[str, Any] | None:
+    """What of a push Iterable wants back; None if it was not Iterable's, or a proof, which has no campaign.
+
+    Iterable's part of the payload is an object on iOS and JSON text on Android; either is taken on both.
+    """
+    itbl = (json_object(payload) or {}).get("itbl")
+    content = json_object(itbl) if isinstance(itbl, str) else itbl
+    if not isinstance(content, dict):
+        return None
+    campaign_id, template_id = whole(content.get("campaignId")), whole(content.get("templateId"))
+    if not campaign_id or not template_id:
+        return None
+    message_id = content.get("messageId")
+    return present(
+        campaignId=campaign_id,
+        templateId=template_id,
+        messageId=message_id if isinstance(message_id, str) else None,
+    )
+
+
+def placeholder(request: mp.EventProcessingRequest, *, by_mpid: bool) -> str | None:
+    """The address of a user who has none; it never gets mail. None if nothing tells the user from others."""
+    if by_mpid:
+        return placeholder_of(request.mpid)
+    kinds: tuple[mp.DeviceIdentityType, ...] = ()
+    match request.runtime_environment:
+        case mp.IosEnvironment() | mp.TvosEnvironment():
+            kinds = (mp.DeviceIdentityType.IOS_VENDOR_ID, mp.DeviceIdentityType.IOS_ADVERTISING_ID)
+        case mp.AndroidEnvironment():
+            kinds = (mp.DeviceIdentityType.GOOGLE_ADVERTISING_ID, mp.DeviceIdentityType.ANDROID_ID)
+    devices = [value for kind in kinds for value in values_of(device_identities(request), kind, encodings=None)]
+    customers = values_of(request.user_identities, mp.UserIdentityType.CUSTOMER, encodings=None)
+    return placeholder_of(first_of(*devices, *customers, request.device_application_stamp))
+
+
+def placeholder_of(user_id: str | None) -> str | None:
+    return f"{user_id}@placeholder.email" if user_id else None
+
+
+def item(product: mp.Product, *, coerced: bool) -> dict[str, Any]:
+    """A product of a purchase. Iterable counts whole pieces: a part of one is one, and without a number it is one."""
+    quantity = Decimal(1) if product.quantity is None or 0 < product.quantity < 1 else product.quantity
+    return present(
+        id=product.id,
+        sku=product.id,
+        name=product.name,
+        categories=None if product.category is None else [product.category],
+        price=product.price,
+        quantity=int(quantity),
+        dataFields=user_fields(given(product, "attributes"), coerced=coerced),
+    )
+
+
+def device(
+    event: mp.PushSubscriptionEvent, environment: mp.RuntimeEnvironment | None, settings: Mapping[str, str]
+) -> dict[str, str] | None:
+    """None if Iterable would refuse it: another platform, no token, no application of the customer's."""
+    platform, application = "", None
+    match environment:
+        case mp.IosEnvironment(is_sandboxed=True):
+            platform, application = "APNS_SANDBOX", settings.get("apnsSandboxIntegrationName")
+        case mp.IosEnvironment():
+            platform, application = "APNS", settings.get("apnsProdIntegrationName")
+        case mp.AndroidEnvironment():
+            platform, application = "GCM", settings.get("gcmIntegrationName")
+    if event.action not in {None, mp.PushSubscriptionAction.SUBSCRIBE} or not (event.token and application):
+        return None
+    return {"token": event.token, "platform": platform, "applicationName": application}
+
+
+def created_at(event: mp.Event) -> dict[str, int]:
+    return present(createdAt=seconds(event.timestamp_ms, bits=INT_BITS))
+
+
+# --- bulk: the same calls for many users at once ----------------------------------------------------------------------
+
+
+def in_bulk(calls: Iterable[Call]) -> Iterator[Call]:
+    """The calls in a form that can be merged, one user or event in each; what has no bulk form stays as it is."""
+    for call in calls:
+        match call.endpoint:
+            case "users/update":
+                yield Call("users/bulkUpdate", call.item, {"users": [call.body]}, "users/bulkUpdate")
+            case "events/track":
+                yield Call("events/trackBulk", call.item, {"events": [call.body]}, "events/trackBulk")
+            case "lists/subscribe" | "lists/unsubscribe":
+                for place, member in enumerate(call.body["subscribers"]):
+                    body = call.body | {"subscribers": [member]}
+                    yield Call(call.endpoint, f"{call.item}[{place}]", body, call.endpoint, str(body["listId"]))
+            case "commerce/trackPurchase":  # the profile goes in bulk, and must not go both ways at one time
+                user = {name: value for name, value in call.body["user"].items() if name != "dataFields"}
+                yield Call(call.endpoint, call.item, call.body | {"user": user})
+            case _:
+                yield call
+
+
+def merged(deliveries: Sequence[Delivery]) -> Delivery:
+    """One call of many. Of one user there is one entry, with what the later update says."""
+    bodies = [decode(one.body) for one in deliveries]
+    field = _field(bodies[0])
+    entries = [entry for body in bodies for entry in body[field]]
+    if field == "users":
+        users: dict[tuple[Any, Any], dict[str, Any]] = {}
+        for entry in entries:
+            user = users.setdefault(_ids(entry), entry)
+            if user is not entry and "dataFields" in entry:
+                user["dataFields"] = {**user.get("dataFields", {}), **entry["dataFields"]}
+        entries = list(users.values())
+    return replace(deliveries[0], body=to_json({**bodies[0], field: entries}), item="bulk")
+
+
+def results(deliveries: Sequence[Delivery], body: bytes) -> Sequence[Result] | None:
+    """What a 2xx says of each of its calls; None: all arrived.
+
+    An answer that can not be read may come from anywhere on the way, so the call is made again. So is one with a
+    failure that is nobody's by name: an update, an event with an id, a list member are the same when they come twice.
+    """
+    try:
+        answer = decode(body) if body else None
+    except InvalidRequest:
+        return [Result.RETRY] * len(deliveries)
+    if not isinstance(answer, dict):
+        return None
+    code, count = answer.get("code"), whole(answer.get("failCount")) or 0
+    if isinstance(code, str) and code.lower() != "success":
+        return [Result.REJECTED] * len(deliveries)
+    if count <= 0:
+        return None
+    failures: object = answer.get("failedUpdates")
+    lists = {**answer, **failures} if isinstance(failures, dict) else answer
+    named = {name: ids for name, ids in lists.items() if isinstance(ids, list)}
+    if deliveries[0].url.endswith("/lists/unsubscribe"):  # who is not on the list needs not be taken off
+        count -= max(len(named.pop("notFoundEmails", [])), len(named.pop("notFoundUserIds", [])))
+    entries = [_entries(one) for one in deliveries]
+    refused = [_is_named(some, named) for some in entries]
+    rest = Result.DELIVERED
+    if count > _refused_entries(deliveries[0], entries, refused):
+        rest = Result.REJECTED if len(deliveries) == 1 else Result.RETRY
+    return [Result.REJECTED if is_refused else rest for is_refused in refused]
+
+
+def _refused_entries(first: Delivery, entries: Sequence[list[dict[str, Any]]], refused: Sequence[bool]) -> int:
+    """How many failures of the call are explained; several updates of one user were one entry in it."""
+    if first.merge == "users/bulkUpdate":
+        known = {_ids(some[0]) for some, is_refused in zip(entries, refused, strict=True) if is_refused}
+        return len(known)
+    return sum(refused)
+
+
+def _ids(entry: Mapping[str, Any]) -> tuple[Any, Any]:
+    return entry.get("email"), entry.get("userId")
+
+
+def _field(body: Mapping[str, Any]) -> str | None:
+    return next((field for field in ("users", "events", "subscribers") if field in body), None)
+
+
+def _entries(delivery: Delivery) -> list[dict[str, Any]]:
+    body = decode(delivery.body)
+    field = _field(body)
+    return body[field] if field else [body]
+
+
+def _is_named(entries: Sequence[Mapping[str, Any]], named: Mapping[str, Sequence[Any]]) -> bool:
+    """Whether a failure names one of the entries: by its address, its id, or its event's name."""
+    fields = {"Emails": "email", "UserIds": "userId", "EventNames": "eventName"}
+    return any(
+        entry.get(field) in ids
+        for entry in entries
+        for name, ids in named.items()
+        for ending, field in fields.items()
+        if name.endswith(ending) and entry.get(field) is not None
+    )
