@@ -392,8 +392,6 @@ def resolved(variables: Mapping[str, Any]) -> dict[str, str]:
 
 # What Lambda itself sets, and what is read for the end-to-end tests alone.
 RUNTIME_VARIABLES = re.compile(r"^AWS_")
-# Whoever chooses one of these finds its variables there.
-PARTNERS = ("partners.webhook", "partners.iterable")
 # Read by Powertools, not by us.
 LIBRARY_VARIABLES = {"ingest": set[str](), "worker": {"LOG_LEVEL"}}
 
@@ -407,21 +405,28 @@ WEBHOOK = {
     "WEBHOOK_RATE": "45/20",
     "WEBHOOK_ACCOUNT_RATE": "5",
 }
+ITERABLE = {
+    "PARTNER": "partners.iterable",
+    "ITERABLE_DATA_CENTER": "eu",
+    "ITERABLE_MODE": "bulk",
+    "ITERABLE_LIST_RATE": "5",
+}
 
 
 @pytest.mark.parametrize("function", ["ingest", "worker"])
-def test_a_function_is_given_the_variables_that_it_reads(package: Package, function: str) -> None:
+@pytest.mark.parametrize("partner", [WEBHOOK, ITERABLE], ids=["webhook", "iterable"])
+def test_a_function_is_given_the_variables_that_it_reads(
+    package: Package, function: str, partner: Mapping[str, str]
+) -> None:
     """Every variable that settings and partner read is in the template, with a value they take; and no other is."""
-    template = package(**WEBHOOK)
+    template = package(**partner)
     properties = of_type(template, "AWS::Lambda::Function")[f"{function.title()}LambdaFunction"]
     variables = Recorded({"AWS_REGION": "us-east-1", **resolved(properties["Environment"]["Variables"])})
     if function == "ingest":
         ingest_fn.settings.Settings.from_env(variables)
     else:
         worker_fn.settings.Settings.from_env(variables)
-    for partner in PARTNERS:
-        variables["PARTNER"] = partner
-        load_partner(variables)
+    load_partner(variables)
     read = {name for name in variables.seen if not RUNTIME_VARIABLES.match(name)}
     assert set(properties["Environment"]["Variables"]) == read | LIBRARY_VARIABLES[function]
 
