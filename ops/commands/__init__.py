@@ -5,9 +5,11 @@ folder, imported when the verb runs, so that help is quick.
 from ops.commands.demo import demo
 from ops.commands.local import local
 from ops.commands.logo import logo
+from ops.commands.pause import pause, resume
 from ops.commands.registration import registration
+from ops.commands.suspensions import suspensions
 
-COMMANDS = (demo, local, registration, logo)
+COMMANDS = (demo, local, registration, logo, pause, resume, suspensions)
 """In the order in which `spillway --help` lists them."""
 
 __all__ = ["COMMANDS"]
