@@ -9,8 +9,8 @@ import hashlib
 import http.client
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,11 @@ PAUSE_S = 0.05
 
 MAX_VISIBILITY_S = 43_200
 """SQS quota: 12 hours, counted from the receive."""
+
+ENTRIES = 10
+"""SQS quota: entries of one batch call."""
+MAX_BATCH_BYTES = 1_048_576
+"""SQS quota, since August 2025: all messages of one SendMessageBatch together, attributes included."""
 
 _TRANSIENT = ("Throttl", "ServiceUnavailable", "InternalError", "InternalFailure", "KmsThrottled", "RequestTimeout")
 
@@ -172,11 +177,65 @@ class WorkerQueue:
         """Receive up to ten parked messages (SQS quota), as records, hidden for so long."""
         return self._receive(self._parking_url, 10, sight_s)
 
-    def unpark(self, record: Mapping[str, Any]) -> None:
-        """Move a parked message back: it is in the main queue before it leaves the parking queue."""
-        self._send(self._queue_url, record, _kept(record))
-        with _as_unavailable():
-            self._sqs.delete_message(QueueUrl=self._parking_url, ReceiptHandle=record["receiptHandle"])
+    def unpark(self, records: Sequence[Mapping[str, Any]]) -> set[str]:
+        """Move parked messages back: each is in the main queue before it leaves the parking queue.
+
+        Returns the handles for which that failed: they stay parked and are moved again, at worst a second time. On a
+        FIFO queue they go one by one, and none after one that failed: batches would break their order where they fail
+        in part.
+        """
+        if self._queue_url.endswith(".fifo"):
+            return self._unpark_singly(records)
+        failed: set[str] = set()
+        for batch in _batches(records):
+            sent = self._send_batch(batch)
+            deleted = self._delete_batch(sent)
+            failed |= {record["receiptHandle"] for record in batch if record["receiptHandle"] not in deleted}
+        return failed
+
+    def _unpark_singly(self, records: Sequence[Mapping[str, Any]]) -> set[str]:
+        for index, record in enumerate(records):
+            try:
+                self._send(self._queue_url, record, _kept(record))
+                with _as_unavailable():
+                    self._sqs.delete_message(QueueUrl=self._parking_url, ReceiptHandle=record["receiptHandle"])
+            except QueueUnavailable:
+                return {later["receiptHandle"] for later in records[index:]}
+        return set()
+
+    def _send_batch(self, records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Send up to ten records to the main queue; gives those that it took."""
+        entries = [
+            {
+                "Id": str(index),
+                "MessageBody": record["body"],
+                "MessageAttributes": _kept(record),
+                **_group(self._queue_url, record),
+            }
+            for index, record in enumerate(records)
+        ]
+        try:
+            with _as_unavailable():
+                answer = self._sqs.send_message_batch(QueueUrl=self._queue_url, Entries=entries)
+        except QueueUnavailable:
+            return []
+        return [records[int(entry["Id"])] for entry in answer.get("Successful", [])]
+
+    def _delete_batch(self, records: Sequence[Mapping[str, Any]]) -> set[str]:
+        """Delete records of the parking queue; gives the handles of those that are gone. What failed is tried again:
+        they are in both queues.
+        """
+        handles = [record["receiptHandle"] for record in records]
+        deleted: set[str] = set()
+        for _ in range(2):
+            left = [handle for handle in handles if handle not in deleted]
+            if not left:
+                break
+            entries = [{"Id": str(index), "ReceiptHandle": handle} for index, handle in enumerate(left)]
+            with suppress(QueueUnavailable), _as_unavailable():
+                answer = self._sqs.delete_message_batch(QueueUrl=self._parking_url, Entries=entries)
+                deleted |= {left[int(entry["Id"])] for entry in answer.get("Successful", [])}
+        return deleted
 
     def _receive(self, url: str, count: int, visibility_s: int) -> list[dict[str, Any]]:
         with _as_unavailable():
@@ -191,17 +250,11 @@ class WorkerQueue:
         return [_as_record(message) for message in answer.get("Messages", [])]
 
     def _send(self, url: str, record: Mapping[str, Any], attributes: Mapping[str, Any]) -> None:
-        """Send a record's body on, in its group.
-
-        On a FIFO queue the id of the message that is moved is what it is a duplicate of: SQS drops another move of the
-        same one, and takes a later one of the same content.
-        """
-        group_id = record["attributes"].get("MessageGroupId")
-        group = {"MessageGroupId": group_id} if group_id else {}
-        if url.endswith(".fifo"):
-            group |= {"MessageGroupId": group_id or record["messageId"], "MessageDeduplicationId": record["messageId"]}
+        """Send a record's body on, in its group."""
         with _as_unavailable():
-            self._sqs.send_message(QueueUrl=url, MessageBody=record["body"], MessageAttributes=attributes, **group)
+            self._sqs.send_message(
+                QueueUrl=url, MessageBody=record["body"], MessageAttributes=attributes, **_group(url, record)
+            )
 
 
 @contextmanager
@@ -217,6 +270,41 @@ def _as_unavailable() -> Iterator[None]:
 
 def _as_strings(attributes: Mapping[str, str]) -> dict[str, dict[str, str]]:
     return {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()}
+
+
+def _group(url: str, record: Mapping[str, Any]) -> dict[str, str]:
+    """A record's group, for whatever queue it goes to.
+
+    On a FIFO queue the id of the message that is moved is what it is a duplicate of: SQS drops another move of the
+    same one, and takes a later one of the same content.
+    """
+    group_id = record["attributes"].get("MessageGroupId")
+    group = {"MessageGroupId": group_id} if group_id else {}
+    if url.endswith(".fifo"):
+        group |= {"MessageGroupId": group_id or record["messageId"], "MessageDeduplicationId": record["messageId"]}
+    return group
+
+
+def _batches(records: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+    """Cut records into what one SendMessageBatch may carry."""
+    batch: list[Mapping[str, Any]] = []
+    used = 0
+    for record in records:
+        size = _size(record)
+        if batch and (len(batch) == ENTRIES or used + size > MAX_BATCH_BYTES):
+            yield batch
+            batch, used = [], 0
+        batch.append(record)
+        used += size
+    if batch:
+        yield batch
+
+
+def _size(record: Mapping[str, Any]) -> int:
+    """Bytes that SQS counts: the body, and of each attribute its name, type and value."""
+    attributes = _kept(record)
+    counted = [(name, one["DataType"], one["StringValue"]) for name, one in attributes.items()]
+    return len(record["body"].encode()) + sum(len(text.encode()) for one in counted for text in one)
 
 
 def _as_record(message: Mapping[str, Any]) -> dict[str, Any]:

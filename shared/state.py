@@ -7,6 +7,7 @@ One table, keys `pk` and `sk`; every item is small, and all but the partner's ow
     account#7#events/bulk flow  and for its calls of one bulk endpoint, where that has a rate of its own
     partner       lease#4#0   one of several books of a rate, once one is too hot   worker_fn/branches.py
     suspended     7           an account whose credentials the partner refuses      worker_fn/suspensions.py
+    cleared       7           when it was cleared last, and whether by a message that arrived
     message#<id>  <part>      which deliveries of a message are done                worker_fn/progress.py
 
 Everything here can be lost, or out of reach, without losing a message: callers catch StateUnavailable and go on
@@ -31,6 +32,7 @@ ANSWER_WITHIN_S = 1.0
 FLOW = "flow"
 PARTNER = "partner"
 SUSPENDED = "suspended"
+CLEARED = "cleared"
 
 
 def account_key(account_id: str, endpoint: str | None = None) -> str:

@@ -15,7 +15,9 @@ from functools import partial
 
 from partners import Delivery, Partner, Result
 from worker_fn import flow as flows
+from worker_fn.blame import Blame
 from worker_fn.classify import Outcome, Verdict, classify
+from worker_fn.credentials import Credentials
 from worker_fn.flow import Because, Tally
 from worker_fn.http_client import Answer
 from worker_fn.permits import Gate, Go, Wait
@@ -46,7 +48,7 @@ class Shipment:
 
     @property
     def waits(self) -> bool:
-        return self.outcome is not None and self.outcome.verdict is Verdict.RETRY
+        return self.outcome is not None and self.outcome.verdict in {Verdict.RETRY, Verdict.UNAUTHORIZED}
 
 
 @dataclass(slots=True)
@@ -79,7 +81,8 @@ class Lane:
             outcome = self.items[self.next].outcome
             if outcome is None:
                 return
-            if outcome.verdict is Verdict.RETRY:
+            refused = outcome.verdict is Verdict.UNAUTHORIZED and self.account_id is not None
+            if outcome.verdict is Verdict.RETRY or refused:  # it comes back, once the credentials are mended
                 self.next = len(self.items)
                 return
             self.next += 1
@@ -101,11 +104,12 @@ class Courier:
     now_ms: Callable[[], int]
     jitter: Callable[[float], float]
     log: Callable[..., None] = lambda *_, **__: None
+    blame: Blame = field(default_factory=Blame)
+    credentials: Credentials = field(default_factory=Credentials)
+    """What this batch's answers said of them: an account whose credentials are refused is not called further."""
     _slots: FairSlots = field(init=False)
     _unsent: Counter[str | None] = field(default_factory=Counter)
     """Items by the bulk endpoint that takes them."""
-    _unauthorized: set[str] = field(default_factory=set)
-    """Accounts whose credentials were refused in this batch: no further call of theirs is made."""
 
     def __post_init__(self) -> None:
         self._slots = FairSlots(self.max_in_flight)
@@ -175,7 +179,12 @@ class Courier:
         Where the answer tells its items apart, those that are to be sent again go with the next round.
         """
         outcome = await self._attempts(items, account_id)
-        if outcome.items is None and outcome.verdict in {Verdict.REJECTED, Verdict.UNSENDABLE} and len(items) > 1:
+        halved = outcome.items is None and outcome.verdict in {
+            Verdict.REJECTED,
+            Verdict.UNSENDABLE,
+            Verdict.UNAUTHORIZED,
+        }
+        if halved and len(items) > 1:
             middle = len(items) // 2
             await self._send(items[:middle], account_id)
             if self.partner.in_order and any(item.waits or item.outcome is None for item in items[:middle]):
@@ -197,7 +206,7 @@ class Courier:
 
     async def _attempt(self, items: list[Shipment], account_id: str | None) -> Outcome:
         """One call, if it may be made: first the account's permission, then a connection, then the partner's."""
-        if account_id is not None and account_id in self._unauthorized:
+        if self.credentials.are_refused(account_id):
             return _not_now(Wait(self.now_ms(), Because.SUSPENDED))
         endpoint = items[0].delivery.merge
         account_gate = self.account_gates(account_id, endpoint)
@@ -215,12 +224,12 @@ class Courier:
     ) -> Outcome | None:
         """Make the call with a connection and the partner's permission; None if the account's turn passed meanwhile."""
         async with self._slots.slot(account_id):
-            if account_id in self._unauthorized:  # by an answer that came while this one waited
+            if self.credentials.are_refused(account_id):  # by an answer that came while this one waited
                 return _not_now(Wait(self.now_ms(), Because.SUSPENDED))
             permit = await self._admitted(self.gate, self._calls_left())
             if isinstance(permit, Wait):
                 return _not_now(permit)
-            if account_id in self._unauthorized and not permit.probe:
+            if self.credentials.are_refused(account_id) and not permit.probe:
                 self.gate.put_back(permit)
                 return _not_now(Wait(self.now_ms(), Because.SUSPENDED))
             if account_gate is not None and not account_gate.is_current(turn) and not permit.probe:
@@ -261,14 +270,16 @@ class Courier:
             self.log("call failed on our side", exception_name=type(error).__name__)
             answer = Answer(fault="connection")
         outcome = self._read(items, answer, classify(answer, now_s=started_ms / 1_000))
-        self._learn(outcome, answer, account_gate, took_ms=self.now_ms() - started_ms, probe=probe)
+        self._learn(outcome, answer, account_id, account_gate, took_ms=self.now_ms() - started_ms, probe=probe)
         for item, judged in zip(items, outcome.items or [outcome] * len(items), strict=True):
             if judged is None:
                 item.again += 1
             else:
                 item.attempts += judged.is_about_the_call
-        if outcome.verdict is Verdict.UNAUTHORIZED and account_id is not None:
-            self._unauthorized.add(account_id)
+        if account_id is not None and outcome.verdict is Verdict.UNAUTHORIZED:
+            self.credentials.refused(account_id, [item.key for item in items], now_ms=self.now_ms())
+        elif account_id is not None and outcome.verdict is Verdict.DELIVERED:
+            self.credentials.accepted(account_id, begun_ms=started_ms)
         await self.gate.report()
         if account_gate is not None:
             await account_gate.report()
@@ -313,7 +324,16 @@ class Courier:
             ),
         )
 
-    def _learn(self, outcome: Outcome, answer: Answer, account_gate: Gate | None, *, took_ms: int, probe: bool) -> None:
+    def _learn(
+        self,
+        outcome: Outcome,
+        answer: Answer,
+        account_id: str | None,
+        account_gate: Gate | None,
+        *,
+        took_ms: int,
+        probe: bool,
+    ) -> None:
         """Note what an answer says of the partner as a whole, and of the account where its limits are by account."""
         cool_until_ms = 0
         if outcome.retry_after_s is not None:
@@ -323,11 +343,14 @@ class Courier:
         throttled = outcome.status == 429
         pushed_back = throttled and outcome.items is None  # else it is some items that were, and not the rate
         fault = outcome.verdict is Verdict.RETRY and not throttled
+        own = fault and self.blame.failed(account_id, now_ms=self.now_ms())
+        if not throttled and not fault:
+            self.blame.delivered(account_id, now_ms=self.now_ms())
         tally = Tally(
             delivered=int(not pushed_back and not fault),
             refused=int(pushed_back),
-            faults=int(fault),
-            timeouts=int(answer.fault == "timeout"),
+            faults=int(fault and not own),
+            timeouts=int(answer.fault == "timeout" and not own),
             took_ms=took_ms,
             cool_until_ms=cool_until_ms,
         )

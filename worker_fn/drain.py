@@ -23,11 +23,13 @@ from worker_fn import flow as flows
 from worker_fn import progress as progresses
 from worker_fn.classify import Outcome, Verdict
 from worker_fn.courier import Courier, Lane, Send, Shipment
+from worker_fn.credentials import Credentials
 from worker_fn.ends import Budgets, DeadLetter, Delivered, End, Parked, Reason, Story, Waiting, Whose, end_of
 from worker_fn.flow import Because
 from worker_fn.gates import Gates
 from worker_fn.intake import Intake, IntakeUnavailable
 from worker_fn.progress import Progress
+from worker_fn.retry import back_off_s
 from worker_fn.settle import Queue, Report, Settled, settle
 from worker_fn.suspensions import Place, Suspensions
 
@@ -38,6 +40,9 @@ MOVED_MS = 5_000
 parking and moving back at least the two that a call waits for its account's turn and a few for the sweep.
 """
 
+
+FEW_ATTEMPTS = 4
+"""A message that was not called waits as if it had been so often: half a minute, so that those before it have left."""
 
 MARGIN_S = 1.0
 """What is kept for the function's own answer."""
@@ -96,6 +101,8 @@ class Job:
     malformed: int = 0
     struck_out: bool = False
     """A delivery used up its strikes: those behind it begin with none."""
+    is_denied_alone: bool = False
+    """Its credentials were refused while others of its account were taken."""
 
     @property
     def was_seen_before(self) -> bool:
@@ -116,13 +123,12 @@ async def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Call
     await place(jobs, worker)
     await resume([job for job in jobs if job.place is Place.SEND], worker)
     sending = [job for job in jobs if job.place is Place.SEND]
-    await courier_for(worker, lambda: remaining_s() - worker.settle_reserve_s).deliver(
-        [lane for group in in_order(sending, worker) for lane in group]
-    )
+    courier = courier_for(worker, lambda: remaining_s() - worker.settle_reserve_s)
+    await courier.deliver([lane for group in in_order(sending, worker) for lane in group])
     for job in jobs:
         if any(one.verdict is Verdict.DELIVERED for one in _outcomes(job)):
             worker.gates.note_delivered(job.message.account_id)
-    await suspend_refused(jobs, worker)
+    await suspend_refused(jobs, courier.credentials, worker)
     settled += await asyncio.gather(*(conclude(job, worker) for job in jobs))
     settled = await in_time(book(settled, worker), remaining_s() - worker.settle_reserve_s / 2, settled)
     report.calls = sum(item.attempts for job in jobs for item in job.items)
@@ -273,6 +279,7 @@ def courier_for(worker: Worker, remaining_s: Callable[[], float]) -> Courier:
         send=worker.send,
         gate=worker.gates.partner,
         account_gates=worker.gates.of,
+        blame=worker.gates.blame,
         max_in_flight=worker.max_in_flight,
         attempts=worker.attempts,
         call_timeout_s=worker.call_timeout_s,
@@ -283,17 +290,30 @@ def courier_for(worker: Worker, remaining_s: Callable[[], float]) -> Courier:
     )
 
 
-async def suspend_refused(jobs: list[Job], worker: Worker) -> None:
+async def suspend_refused(jobs: list[Job], credentials: Credentials, worker: Worker) -> None:
     """Suspend the accounts whose credentials were refused, before their messages' ends are decided.
 
-    The first message that was refused is the account's probe; all others have to find the suspension there.
+    The first message that was refused is the account's probe; all others have to find the suspension there. A message
+    that was refused while others of its account were taken is refused for its own sake, and suspends nobody.
     """
     for job in jobs:
         account_id = job.message.account_id
-        status = next((one.status for one in _outcomes(job) if one.verdict is Verdict.UNAUTHORIZED), None)
-        if status is not None and account_id is not None and worker.suspensions.of(account_id) is None:
-            message_id = job.record["messageId"]
-            await worker.suspensions.suspend(account_id, status=status, message_id=message_id)
+        refused = [item for item in job.items if _is_refused(item)]
+        if not refused or account_id is None:
+            continue
+        job.is_denied_alone = all(credentials.accepted_since(account_id, item.key) for item in refused)
+        suspension = worker.suspensions.of(account_id)
+        if job.is_denied_alone or suspension is not None:
+            continue
+        since_ms = job.progress.denied_ms or job.message.received_at_ms
+        job.is_denied_alone = await worker.suspensions.was_accepted_since(account_id, since_ms)
+        if not job.is_denied_alone:
+            status = refused[0].outcome.status if refused[0].outcome else None
+            await worker.suspensions.suspend(account_id, status=status or 401, message_id=job.record["messageId"])
+
+
+def _is_refused(item: Shipment) -> bool:
+    return item.outcome is not None and item.outcome.verdict is Verdict.UNAUTHORIZED
 
 
 async def conclude(job: Job, worker: Worker) -> Settled:
@@ -326,7 +346,7 @@ async def conclude(job: Job, worker: Worker) -> Settled:
         refused=job.progress.refused,
     )
     end = end_of([item.outcome for item in job.items], story, worker.budgets, worker.rng)
-    end = await _account(job, end, worker)
+    end = await _account(job, end, progress, worker)
     await _remember(job, end, progress, worker)
     return Settled(job.record, end, attributes)
 
@@ -365,26 +385,41 @@ def _after(job: Job, worker: Worker) -> Progress:
         elif item.outcome.verdict is not Verdict.UNAUTHORIZED:  # which better credentials will mend
             refused[item.key] = item.outcome.error or ""
     progress = job.progress.with_(done=done, refused=refused, attempts=attempts, strikes=strikes)
+    if any(map(_is_refused, job.items)):
+        progress = replace(progress, denials=progress.denials + job.is_denied_alone, denied_ms=worker.now_ms())
     return replace(progress, strikes=0) if job.struck_out else progress
 
 
-async def _account(job: Job, end: End, worker: Worker) -> End:
-    """Suspend the account whose credentials were refused; clear the one whose probe arrived."""
+async def _account(job: Job, end: End, progress: Progress, worker: Worker) -> End:
+    """What refused credentials mean for a message; clear the account whose probe arrived."""
     account_id = job.message.account_id
-    if account_id is None:
+    if account_id is None or (isinstance(end, DeadLetter) and end.reason is Reason.TOO_OLD):
         return end
-    refused = [one for one in _outcomes(job) if one.verdict is Verdict.UNAUTHORIZED]
-    if isinstance(end, DeadLetter) and end.reason is Reason.TOO_OLD:
-        return end
-    if refused or any(one.because is Because.SUSPENDED for one in _outcomes(job)):
-        suspension = worker.suspensions.of(account_id)
-        if suspension is not None and suspension.probe_id != job.record["messageId"]:
-            return Parked()
-        return Waiting(worker.suspensions.probe_wait_s(account_id), "suspended")
-    accepted = any(one.verdict is Verdict.DELIVERED for one in _outcomes(job))
-    if accepted and worker.suspensions.of(account_id) is not None:
+    suspension = worker.suspensions.of(account_id)
+    is_probe = suspension is not None and suspension.probe_id == job.record["messageId"]
+    refused = next((item.outcome for item in job.items if item.outcome and _is_refused(item)), None)
+    if refused is not None or any(one.because is Because.SUSPENDED for one in _outcomes(job)):
+        if suspension is None:
+            return _denied(job, refused, progress, worker)
+        return Waiting(worker.suspensions.probe_wait_s(account_id), "suspended") if is_probe else Parked()
+    if is_probe and any(one.verdict is Verdict.DELIVERED for one in _outcomes(job)):
         await worker.suspensions.clear(account_id)
     return end
+
+
+def _denied(job: Job, refused: Outcome | None, progress: Progress, worker: Worker) -> End:
+    """The end of a message that its credentials, or those of another one in the batch, hold up, although its account
+    is not suspended.
+    """
+    if refused is None:  # the refusals were the other messages' own
+        return Waiting(back_off_s(FEW_ATTEMPTS, retry_after_s=None, rng=worker.rng), "refused", Whose.ACCOUNT_FAILURE)
+    if not job.is_denied_alone:  # nobody could be told
+        return Waiting(worker.suspensions.probe_wait_s(job.message.account_id), "refused", Whose.ACCOUNT_FAILURE)
+    if progress.denials >= worker.budgets.max_denials:
+        error = f"{refused.error} {progress.denials} times, while others of its account are taken"
+        return DeadLetter(Reason.UNAUTHORIZED, error, refused.status, progress.attempts)
+    wait_s = back_off_s(progress.attempts, retry_after_s=None, rng=worker.rng)
+    return Waiting(wait_s, str(refused.error), Whose.ACCOUNT_FAILURE)
 
 
 async def _remember(job: Job, end: End, progress: Progress, worker: Worker) -> None:
@@ -417,7 +452,7 @@ async def remember_letters(jobs: list[Job], settled: list[Settled], report: Repo
         if not isinstance(ends[message_id], DeadLetter) or not (progress.done or job.progress.item.rev):
             return
         if message_id not in failed:
-            progress = replace(progress, refused={}, strikes=0)
+            progress = replace(progress, refused={}, strikes=0, denials=0)
         await _remember(job, Waiting(0), progress, worker)
 
     await asyncio.gather(*(remember(job) for job in jobs))

@@ -24,7 +24,7 @@ class Reason(StrEnum):
     REJECTED = "rejected"
     """The partner said no, or failed on this message again and again while it took others."""
     UNAUTHORIZED = "unauthorized"
-    """The customer's credentials, and the state table was out of reach when its account should have been suspended."""
+    """Its credentials were refused again and again while others of its account were taken, or it has no account."""
     TOO_OLD = "too_old"
     UNDECODABLE = "undecodable"
     UNMAPPABLE = "unmappable"
@@ -93,12 +93,13 @@ class Budgets:
     """How long a message may wait, and how often its own failure is taken for the partner's.
 
     Two budgets, apart: waiting uses up age only; a strike is an attempt that failed while the partner took other calls.
-    `erasure_age_s` is longer: nobody else will erase.
+    `erasure_age_s` is longer: nobody else will erase. A denial is a 401 or 403 while others of the account were taken.
     """
 
     max_age_s: float = 3 * DAY_S
     erasure_age_s: float = 13 * DAY_S
     max_strikes: int = 50
+    max_denials: int = 3
 
     def age_s(self, kind: str) -> float:
         return self.erasure_age_s if kind == ERASURE else self.max_age_s

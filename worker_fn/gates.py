@@ -10,6 +10,7 @@ from dataclasses import replace
 from partners import Limits
 from shared.state import PARTNER, State, account_key
 from worker_fn.adaptive import Bounds
+from worker_fn.blame import Blame
 from worker_fn.flow import HEALTHY_MS
 from worker_fn.permits import Gate
 from worker_fn.sharding import books_for
@@ -42,6 +43,7 @@ class Gates:
         self._lines: OrderedDict[str, Gate] = OrderedDict()
         self._delivered_ms: OrderedDict[str, int] = OrderedDict()
         self._trouble = 0
+        self.blame = Blame()
         bounds = _bounds(limits.rate.per_second if limits.rate else None)
         self.partner = self._gate(PARTNER, replace(bounds, books=books_for(round(1 / share))), ttl_s=None)
 
@@ -71,7 +73,7 @@ class Gates:
         """Counts what an account has waiting for another reason than its rate; it empties as messages come back."""
         gate = self._lines.get(account_id)
         if gate is None:
-            gate = self._gate(f"line#{account_id}", Bounds(highest=LINE_EMPTIES_PER_S), ttl_s=ACCOUNT_TTL_S)
+            gate = self._gate(line_key(account_id), Bounds(highest=LINE_EMPTIES_PER_S), ttl_s=ACCOUNT_TTL_S)
             self._lines[account_id] = gate
             if len(self._lines) > MOST_ACCOUNTS:
                 self._lines.popitem(last=False)
@@ -111,6 +113,11 @@ class Gates:
             patience_ms=patience_ms,
             on_trouble=self.trouble,
         )
+
+
+def line_key(account_id: str) -> str:
+    """Where an account's waiting messages are counted in the state table."""
+    return f"line#{account_id}"
 
 
 def _bounds(per_second: float | None) -> Bounds:

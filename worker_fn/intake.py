@@ -6,14 +6,20 @@ whatever a dead worker or a failed call left half done.
 """
 
 import asyncio
+import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from shared.errors import StateUnavailable
-from shared.state import PARTNER, Conflict, State
+from shared.state import PARTNER, Conflict, State, change
 
 MAPPING = "mapping"
 """Under the partner's key: the mapping's id, which the tick is told and the others read."""
+HOLD = "hold"
+"""Under the partner's key: an operator paused the intake, why and since when; ops/pause.py writes it."""
+MARK = "spillway:paused"
+"""The mapping's tag while an operator's pause lasts: a tick that cannot read the state table finds it there."""
 
 
 class IntakeUnavailable(Exception):
@@ -36,6 +42,8 @@ class Intake(Protocol):
     async def pause(self) -> None: ...
     async def resume(self) -> None: ...
     async def set_concurrency(self, concurrency: int) -> None: ...
+    async def is_marked(self) -> bool:
+        """Whether an operator's pause is noted on the mapping."""
 
 
 class LambdaIntake:
@@ -61,15 +69,35 @@ class LambdaIntake:
     async def set_concurrency(self, concurrency: int) -> None:
         await self._call("update_event_source_mapping", ScalingConfig={"MaximumConcurrency": concurrency})
 
+    async def is_marked(self) -> bool:
+        found = await self._call("get_event_source_mapping")
+        tags = await self._call("list_tags", Resource=found["EventSourceMappingArn"])
+        return MARK in tags.get("Tags", {})
+
     async def _call(self, operation: str, **arguments: Any) -> dict[str, Any]:
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - the simulation runs without boto3
 
         function = getattr(self._client, operation)
+        named = {} if "Resource" in arguments else {"UUID": self._mapping_id}
         try:
-            answer: dict[str, Any] = await asyncio.to_thread(lambda: function(UUID=self._mapping_id, **arguments))
+            answer: dict[str, Any] = await asyncio.to_thread(lambda: function(**named, **arguments))
         except (BotoCoreError, ClientError) as error:
             raise IntakeUnavailable(f"{operation} failed ({type(error).__name__})") from None
         return answer
+
+
+async def hold(state: State, *, why: str, now_ms: int, rng: random.Random) -> None:
+    """Note an operator's pause; one that lasts already keeps its beginning. Raises StateUnavailable."""
+
+    def noted(value: Mapping[str, Any]) -> tuple[Mapping[str, Any], None]:
+        return {"why": why, "since_ms": value.get("since_ms", now_ms)}, None
+
+    await change(state, PARTNER, HOLD, noted, rng=rng)
+
+
+async def is_held(state: State) -> bool:
+    """Whether an operator paused the intake. Raises StateUnavailable."""
+    return bool((await state.read(PARTNER, HOLD)).value)
 
 
 async def remember_mapping(state: State, mapping_id: str) -> None:

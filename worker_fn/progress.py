@@ -6,7 +6,7 @@ delivery, which carries the same key; it never costs a delivery.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from shared.message import Message
@@ -23,13 +23,16 @@ MAX_KEYS = 20_000
 class Progress:
     """`done`: short keys of deliveries that arrived. `refused`: short key -> why it never will.
 
-    `attempts` are calls that were answered, `strikes` those that failed while the partner took other calls.
+    `attempts` are calls that were answered, `strikes` those that failed while the partner took other calls. `denials`
+    are refusals of its credentials (401, 403) while others of its account were taken; `denied_ms` is the last refusal.
     """
 
     done: frozenset[str] = frozenset()
     refused: Mapping[str, str] = field(default_factory=dict)
     attempts: int = 0
     strikes: int = 0
+    denials: int = 0
+    denied_ms: int = 0
     item: Item = field(default_factory=Item)
 
     def settles(self, key: str) -> bool:
@@ -38,12 +41,12 @@ class Progress:
 
     def with_(self, *, done: Collection[str], refused: Mapping[str, str], attempts: int, strikes: int) -> "Progress":
         """This progress and what an invocation adds to it; keys are whole."""
-        return Progress(
-            self.done | {short(key) for key in done},
-            {**self.refused, **{short(key): why for key, why in refused.items()}},
-            self.attempts + attempts,
-            self.strikes + strikes,
-            self.item,
+        return replace(
+            self,
+            done=self.done | {short(key) for key in done},
+            refused={**self.refused, **{short(key): why for key, why in refused.items()}},
+            attempts=self.attempts + attempts,
+            strikes=self.strikes + strikes,
         )
 
 
@@ -63,6 +66,8 @@ async def read(state: State, message: Message) -> Progress:
         refused=dict(value.get("refused", {})),
         attempts=int(value.get("attempts", 0)),
         strikes=int(value.get("strikes", 0)),
+        denials=int(value.get("denials", 0)),
+        denied_ms=int(value.get("denied_ms", 0)),
         item=item,
     )
 
@@ -79,6 +84,8 @@ async def write(state: State, message: Message, progress: Progress, *, expires_a
         "refused": dict(progress.refused),
         "attempts": progress.attempts,
         "strikes": progress.strikes,
+        "denials": progress.denials,
+        "denied_ms": progress.denied_ms,
     }
     await state.swap(message_key(message.id), message.part, progress.item, value, expires_at=expires_at)
 

@@ -73,7 +73,7 @@ def build(settings: Settings) -> Worker:
         queue=queues,
         state=state,
         gates=gates,
-        suspensions=Suspensions(state, now_ms=now_ms, on_trouble=gates.trouble),
+        suspensions=Suspensions(state, now_ms=now_ms, on_trouble=gates.trouble, in_groups=settings.fifo),
         max_in_flight=settings.max_in_flight,
         attempts=settings.attempts,
         settle_reserve_s=settings.settle_reserve_s,

@@ -6,12 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from partners import Delivery
-from shared.queue import WorkerQueue
+from shared.queue import ENTRIES, WorkerQueue
 from worker_fn.http_client import Answer, HttpClient
-
-ENTRIES = 10
-"""SQS quota: entries of one ChangeMessageVisibilityBatch."""
-
 
 GRACE_S = 0.5
 """Sockets bound each wait for the network; headers that drip in byte by byte, or slow names, can add up to more."""
@@ -68,8 +64,8 @@ class ThreadedQueue:
     async def parked(self, sight_s: int) -> Sequence[dict[str, Any]]:
         return await asyncio.to_thread(self._queue.parked, sight_s)
 
-    async def unpark(self, record: Mapping[str, Any]) -> None:
-        await asyncio.to_thread(self._queue.unpark, record)
+    async def unpark(self, records: Sequence[Mapping[str, Any]]) -> set[str]:
+        return await asyncio.to_thread(self._queue.unpark, records)
 
     async def park(self, record: Mapping[str, Any]) -> None:
         await asyncio.to_thread(self._queue.park, record)

@@ -7,10 +7,12 @@ from ops.commands.demo import demo
 from ops.commands.local import local
 from ops.commands.logo import logo
 from ops.commands.partner import partner
+from ops.commands.pause import pause, resume
 from ops.commands.registration import registration
 from ops.commands.sample import sample
+from ops.commands.suspensions import suspensions
 
-COMMANDS = (demo, local, partner, sample, registration, logo, certify)
+COMMANDS = (demo, local, partner, sample, registration, logo, certify, suspensions, pause, resume)
 """In the order in which `spillway --help` lists them; several verbs about one thing are a typer app with that name."""
 
 __all__ = ["COMMANDS"]

@@ -165,7 +165,9 @@ def _noisy(settings: DemoSettings) -> Plan:
     ]
     wrong = frozenset(event_id for one in parcels if one.account_id == UNAUTHORIZED for event_id in one.event_ids)
     behaviour = replace(calm(settings), account_rate_per_s=settings.account_rate)
-    return Plan(parcels, [due_s for due_s, _ in due], behaviour, never=wrong, stay=1)  # the account's probe
+    return Plan(
+        parcels, [due_s for due_s, _ in due], behaviour, never=wrong, stay=2
+    )  # the first refused, and the probe
 
 
 def _declared(settings: DemoSettings) -> dict[str, str]:

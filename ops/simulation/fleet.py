@@ -208,7 +208,7 @@ class Deployment:
             state=state,
             gates=gates,
             agree_on_time=Once(partial(agree, fleet_clock, state)) if scenario.fleet.skew_s else no_need,
-            suspensions=Suspensions(state, now_ms=now_ms, on_trouble=gates.trouble),
+            suspensions=Suspensions(state, now_ms=now_ms, on_trouble=gates.trouble, in_groups=fleet.fifo),
             max_in_flight=fleet.max_in_flight,
             attempts=fleet.attempts,
             settle_reserve_s=fleet.settle_reserve_s,

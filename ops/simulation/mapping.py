@@ -90,6 +90,10 @@ class EnvironmentIntake:
         self._mapping.set_concurrency(concurrency)
         await self._back()
 
+    async def is_marked(self) -> bool:
+        await self._there()
+        return False
+
     async def _there(self) -> None:
         await asyncio.sleep(self._world.latency_s(LATENCY_MS))
         self._life.step("Lambda, before")

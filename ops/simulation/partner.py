@@ -156,7 +156,11 @@ class Api:
         bad = [kind == POISON for _, _, kind in lines]
         answers_singly = self._api.per_item_answers and self._api.bulk_items
         if any(bad) and not answers_singly:
-            return Answer(422, body=_verdicts(bad) if self._api.names_the_bad else b""), latency_s, "rejected"
+            return (
+                Answer(self._api.poison_status, body=_verdicts(bad) if self._api.names_the_bad else b""),
+                latency_s,
+                "rejected",
+            )
         if self._world.happens("half"):
             return Answer(fault="connection"), latency_s, "accepted"
         if self._world.happens("closes"):  # before it read the call, or after it took it

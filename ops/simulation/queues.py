@@ -9,7 +9,7 @@ import asyncio
 import heapq
 import json
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -316,15 +316,36 @@ class EnvironmentQueue:
         await self._back()
         return found
 
-    async def unpark(self, record: Mapping[str, Any]) -> None:
-        kept = {name: one["stringValue"] for name, one in record["messageAttributes"].items()}
-        sent = self._queues.sent_in(record["body"])
+    async def unpark(self, records: Sequence[Mapping[str, Any]]) -> set[str]:
+        """Up to ten at once, as SendMessageBatch and DeleteMessageBatch do; each may fail by itself."""
+        failed = {record["receiptHandle"] for record in records}
+        items = [item for record in records for item in self._queues.sent_in(record["body"]).items]
         try:
-            await self._call("SendMessage", sent, lambda: self._queues.put(record["body"], kept))
-            await self._call("DeleteMessage", sent, lambda: self._queues.parked.pop(record["receiptHandle"], None))
+            await self._there("SendMessageBatch")
+            sent = [record for record in records if self._takes(record)]
+            await self._back()
+            if self._world.happens("settle_loses_answers"):
+                self._world.ledger.unsure.update(items)
+                return failed
+            await self._there("DeleteMessageBatch")
+            for record in sent:
+                if self._world.happens("settle_fails"):
+                    self._world.ledger.unsure.update(self._queues.sent_in(record["body"]).items)
+                else:
+                    self._queues.parked.pop(record["receiptHandle"], None)
+                    failed.discard(record["receiptHandle"])
+            await self._back()
         except Killed:
-            self._world.ledger.unsure.update(sent.items)  # it may be in both queues now
+            self._world.ledger.unsure.update(items)  # they may be in both queues now
             raise
+        return failed
+
+    def _takes(self, record: Mapping[str, Any]) -> bool:
+        if self._world.happens("settle_fails"):
+            return False
+        kept = {name: one["stringValue"] for name, one in record["messageAttributes"].items()}
+        self._queues.put(record["body"], kept)
+        return True
 
     async def _call(self, name: str, sent: Sent, effect: Callable[[], object]) -> None:
         await self._there(name)

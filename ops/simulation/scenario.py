@@ -59,6 +59,8 @@ class PartnerApi:
     names_the_bad: bool = False
     """What refuses a whole bulk call says which items are to blame."""
     in_order: bool = True
+    poison_status: int = 422
+    """What an event that it will never take is answered with; 401 or 403: it alone is refused, not the customer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,8 @@ class Fleet:
     settle_reserve_s: float = 5.0
     max_age_s: float = 72 * 3_600.0
     fifo: bool = False
+    fair: bool = True
+    """SQS's fair queues: a quiet customer's messages come before a noisy one's. False: in whatever order."""
     skew_s: float = 0.0
     """The clock of each environment is off by up to so much, either way."""
 

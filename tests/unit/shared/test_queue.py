@@ -183,8 +183,11 @@ RECEIVED = {
 class FakeSqs:
     """A boto3 client that keeps a log; `failed` entries of a batch, or everything when `down`, fail."""
 
-    def __init__(self, *, failed: Sequence[str] = (), down: bool = False, messages: Sequence[Any] = ()) -> None:
+    def __init__(
+        self, *, failed: Sequence[str] = (), failing: str = "", down: bool = False, messages: Sequence[Any] = ()
+    ) -> None:
         self.log: list[tuple[str, dict[str, Any]]] = []
+        self.failing = failing
         self.failed, self.down, self.messages = failed, down, messages
 
     @property
@@ -204,6 +207,18 @@ class FakeSqs:
     def send_message(self, **call: Any) -> dict[str, Any]:
         return self._answer("send_message", call, {})
 
+    def _batch(self, name: str, call: dict[str, Any]) -> dict[str, Any]:
+        ids = [entry["Id"] for entry in call["Entries"]]
+        failed = [{"Id": one} for one in ids if name in self.failing and one in self.failed]
+        successful = [{"Id": one} for one in ids if {"Id": one} not in failed]
+        return self._answer(name, call, {"Successful": successful, "Failed": failed})
+
+    def send_message_batch(self, **call: Any) -> dict[str, Any]:
+        return self._batch("send_message_batch", call)
+
+    def delete_message_batch(self, **call: Any) -> dict[str, Any]:
+        return self._batch("delete_message_batch", call)
+
     def delete_message(self, **call: Any) -> dict[str, Any]:
         return self._answer("delete_message", call, {})
 
@@ -211,8 +226,8 @@ class FakeSqs:
         return self._answer("receive_message", call, {"Messages": list(self.messages)} if self.messages else {})
 
 
-def worker_queue(sqs: FakeSqs, parking: str = "p") -> WorkerQueue:
-    return WorkerQueue(sqs, queue_url="q", dead_letter_url="d", parking_url=parking)
+def worker_queue(sqs: FakeSqs, parking: str = "p", main: str = "q") -> WorkerQueue:
+    return WorkerQueue(sqs, queue_url=main, dead_letter_url="d", parking_url=parking)
 
 
 def test_fifo_message_carries_its_deduplication_id(sender: Callable[[Script], Sender]) -> None:
@@ -277,11 +292,66 @@ def test_parked_message_keeps_body_attributes_and_group(parking: str) -> None:
     assert call.get("MessageDeduplicationId") == ("m" if parking == "p.fifo" else None)
 
 
-def test_parked_message_is_back_before_it_leaves() -> None:
-    """Moving back is send, then delete: at no time is the message in neither queue."""
+def parked(count: int, body: str = "body") -> list[dict[str, Any]]:
+    return [{**RECORD, "messageId": f"m-{n}", "receiptHandle": f"h-{n}", "body": body} for n in range(count)]
+
+
+def test_parked_messages_are_back_before_they_leave() -> None:
+    """Moving back is send, then delete, ten at a time: at no moment is a message in neither queue."""
     sqs = FakeSqs()
-    worker_queue(sqs).unpark(RECORD)
-    assert [(name, call["QueueUrl"]) for name, call in sqs.log] == [("send_message", "q"), ("delete_message", "p")]
+    assert worker_queue(sqs).unpark(parked(12)) == set()
+    names = [(name, call["QueueUrl"], len(call["Entries"])) for name, call in sqs.log]
+    assert names == [
+        ("send_message_batch", "q", 10),
+        ("delete_message_batch", "p", 10),
+        ("send_message_batch", "q", 2),
+        ("delete_message_batch", "p", 2),
+    ]
+    [first, *_] = sqs.calls[0]["Entries"]
+    attributes = {"account_id": {"DataType": "String", "StringValue": "7"}}
+    assert first == {"Id": "0", "MessageBody": "body", "MessageAttributes": attributes, "MessageGroupId": "7"}
+
+
+def test_messages_that_the_main_queue_does_not_take_stay_parked() -> None:
+    """Of a batch that is sent in part only what was sent is deleted; the others are named."""
+    sqs = FakeSqs(failing="send_message_batch", failed=["1", "3"])
+    assert worker_queue(sqs).unpark(parked(4)) == {"h-1", "h-3"}
+    deleted = [entry["ReceiptHandle"] for entry in sqs.calls[1]["Entries"]]
+    assert deleted == ["h-0", "h-2"]
+
+
+def test_delete_that_fails_is_tried_again() -> None:
+    """What was sent and not deleted is in both queues: one more try, and then it is named."""
+    sqs = FakeSqs(failing="delete_message_batch", failed=["0"])
+    assert worker_queue(sqs).unpark(parked(3)) == {"h-0"}
+    assert [len(call["Entries"]) for name, call in sqs.log if name == "delete_message_batch"] == [3, 1]
+
+
+def test_nothing_is_moved_while_sqs_is_down() -> None:
+    """Every message stays where it is, and is named."""
+    assert worker_queue(FakeSqs(down=True)).unpark(parked(2)) == {"h-0", "h-1"}
+
+
+def test_batches_stay_within_sqs_quota() -> None:
+    """A batch carries a mebibyte at most, attributes included: large messages travel in smaller batches."""
+    sqs = FakeSqs()
+    assert worker_queue(sqs).unpark(parked(7, "é" * 174_000)) == set()  # 348,000 bytes each
+    assert [len(call["Entries"]) for name, call in sqs.log if name == "send_message_batch"] == [3, 3, 1]
+
+
+def test_fifo_messages_go_back_one_by_one_and_none_after_one_that_failed() -> None:
+    """Order is worth more than speed: what is behind a message that did not move stays, too."""
+
+    class FailsOnce(FakeSqs):
+        def send_message(self, **call: Any) -> dict[str, Any]:
+            if call["MessageDeduplicationId"] == "m-1":
+                raise ClientError({"Error": {"Code": "ServiceUnavailable"}}, "SendMessage")
+            return super().send_message(**call)
+
+    sqs = FailsOnce()
+    assert worker_queue(sqs, "p.fifo", "q.fifo").unpark(parked(3)) == {"h-1", "h-2"}
+    assert [name for name, _ in sqs.log] == ["send_message", "delete_message"]
+    assert (sqs.calls[0]["MessageGroupId"], sqs.calls[0]["MessageDeduplicationId"]) == ("7", "m-0")
 
 
 def test_received_message_is_a_record_like_lambdas() -> None:

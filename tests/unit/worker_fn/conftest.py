@@ -63,6 +63,13 @@ class Merging(Echo):
         return [Result(answer) for answer in answers] if answers else None
 
 
+class Forbidding(Merging):
+    """A bulk API that refuses the whole call for an item that is named `forbidden`."""
+
+    def read_response(self, deliveries: Sequence[Delivery], status: int, body: bytes) -> Sequence[Result] | None:
+        return None
+
+
 class Faulty(Echo):
     """Makes of an event named `fault` what no delivery can be."""
 
@@ -196,6 +203,8 @@ class FakePartnerApi:
             return Answer(fault=name)
         if name in {"poison", "rejected"}:
             return Answer(400)
+        if name == "forbidden":
+            return Answer(403)
         if name == "retry":
             return Answer(503)
         status, _, retry_after = name.partition(" ")
@@ -205,6 +214,8 @@ class FakePartnerApi:
         self.bulks.append([event["id"] for event in events])
         if any(event["name"] == "poison" for event in events):
             return Answer(400)
+        if any(event["name"] == "forbidden" for event in events):
+            return Answer(403)
         results = [event["name"] if event["name"] in ("retry", "rejected") else "delivered" for event in events]
         return Answer(200, body=json.dumps(results).encode())
 
@@ -256,7 +267,12 @@ class Fleet:
             queue=self.queue,
             state=self.state,
             gates=gates,
-            suspensions=Suspensions(self.state, now_ms=now_ms, on_trouble=gates.trouble),
+            suspensions=Suspensions(
+                self.state,
+                now_ms=now_ms,
+                on_trouble=gates.trouble,
+                in_groups=bool(self.options.get("in_groups")),
+            ),
             settle_reserve_s=5.0,
             call_timeout_s=13.0,
             clock=self.clock.time,
@@ -288,6 +304,7 @@ def make_fleet(monkeypatch: pytest.MonkeyPatch) -> Any:
         if isinstance(partner, Partner):
             return Fleet(monkeypatch, partner, **options)
         partners = {"echo": Echo, "unordered": Unordered, "merging": Merging, "limited": Limited}
+        partners |= {"forbidding": Forbidding}
         faulty = {"faulty": Faulty, "faulty_bulk": FaultyBulk}
         made = faulty[partner](options.pop("fault")) if partner in faulty else partners[partner]()
         return Fleet(monkeypatch, made, **options)

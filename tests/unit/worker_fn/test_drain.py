@@ -267,6 +267,7 @@ def test_first_refused_credentials_suspend_the_account(fleet: Any) -> None:
     assert len(report.failures) == 1
     assert fleet.state.keys("suspended") == ["7"]
     assert fleet.queue.dead == []
+    fleet.run(record(19, ["401"]), worker=fleet.another())  # another message has a look, and is the probe then
     calls = len(fleet.api.calls)
     fleet.clock.now_s += 10
     fleet.run(record(20, ["200"]), worker=fleet.another())

@@ -5,13 +5,12 @@ from typing import Any
 
 import pytest
 
-from shared.errors import QueueUnavailable
 from worker_fn.adaptive import Limit
 from worker_fn.breaker import Breaker
 from worker_fn.flow import Flow
 from worker_fn.intake import IntakeUnavailable, Status
 from worker_fn.suspensions import request_sweep
-from worker_fn.tick import Ticker, TickReport, concurrency_for, tick
+from worker_fn.tick import PROBES, Ticker, TickReport, concurrency_for, tick
 
 # The fleet of fakes is the drain tests'; `--import-mode=importlib` gives no names to import it by.
 NOW_S = 1_700_000_000.0
@@ -22,7 +21,7 @@ class FakeIntake:
 
     def __init__(self, *, enabled: bool = True, concurrency: int | None = 10) -> None:
         self.enabled, self.concurrency = enabled, concurrency
-        self.broken = False
+        self.broken = self.marked = False
         self.calls: list[str] = []
 
     def _called(self, name: str) -> None:
@@ -47,6 +46,9 @@ class FakeIntake:
         self._called(f"concurrency {concurrency}")
         self.concurrency = concurrency
 
+    async def is_marked(self) -> bool:
+        return self.marked
+
 
 class FakeQueues:
     """One message to take, and a parking queue; `broken` makes moving back fail."""
@@ -67,22 +69,17 @@ class FakeQueues:
         batch, self.waiting = self.waiting[:10], self.waiting[10:]
         return batch
 
-    async def unpark(self, record: Mapping[str, Any]) -> None:
+    async def unpark(self, records: Sequence[Mapping[str, Any]]) -> set[str]:
         if self.broken:
-            raise QueueUnavailable("down")
-        self.back.append(record["messageId"])
+            return {record["receiptHandle"] for record in records}
+        self.back += [record["messageId"] for record in records]
+        return set()
 
 
 @pytest.fixture
 def setting(fleet_of_fakes: Any) -> Any:
     """A worker whose partner answers as told, with its clock and state."""
     return fleet_of_fakes
-
-
-def parked(setting: Any, number: int, account_id: str, **more: Any) -> dict[str, Any]:
-    """A parked message of an account."""
-    attributes = {"account_id": {"dataType": "String", "stringValue": account_id}}
-    return {**setting.record(number, ["200"], account=int(account_id), **more), "messageAttributes": attributes}
 
 
 def run(setting: Any, intake: FakeIntake, queues: FakeQueues, *, most: int = 10) -> TickReport:
@@ -186,73 +183,83 @@ def test_limit_that_is_not_reached_does_not_hold_back_environments() -> None:
     assert concurrency_for(flow, max_in_flight=10, most=40) == 40
 
 
-def suspend(setting: Any, account_id: str, *, probe_seen_s: float = 0.0) -> None:
-    """An account that is suspended, whose probe was due so many seconds ago."""
-    at_ms = int((setting.clock.now_s - probe_seen_s) * 1_000)
-    value = {"status": 401, "since_ms": 1, "probe_id": "x", "probe_at_ms": at_ms}
-    setting.set_item("suspended", account_id, value)
+def hold(setting: Any) -> None:
+    setting.set_item("partner", "hold", {"why": "maintenance", "since_ms": 1})
 
 
-def ask(setting: Any) -> None:
+def test_operators_pause_stays(setting: Any) -> None:
+    """While an operator keeps the intake paused no tick resumes it, and none probes; one that was resumed is paused."""
+    hold(setting)
+    set_flow(setting, open_since(60))
+    intake, queues = FakeIntake(enabled=False), FakeQueues(visible=[setting.record(1, ["200"])])
+    report = run(setting, intake, queues)
+    assert (report.held, report.resumed, report.probed, setting.api.calls) == (True, False, False, [])
+    intake.enabled = True
+    assert run(setting, intake, queues).paused
+
+
+def test_intake_runs_again_when_the_operator_lets_it(setting: Any) -> None:
+    """With the pause gone the next tick resumes, as after a breaker."""
+    hold(setting)
+    intake = FakeIntake(enabled=False)
+    run(setting, intake, FakeQueues())
+    del setting.state.items["partner", "hold"]
+    assert run(setting, intake, FakeQueues()).resumed
+
+
+def test_operators_pause_holds_without_the_state_table(setting: Any) -> None:
+    """What cannot be read from the table stands on the mapping, too; where Lambda does not say, nothing is resumed."""
+    setting.state.down = True
+    intake = FakeIntake(enabled=False)
+    intake.marked = True
+    report = run(setting, intake, FakeQueues())
+    assert (report.held, report.resumed, intake.enabled) == (True, False, False)
+    intake.marked = False
+    assert run(setting, intake, FakeQueues()).resumed
+
+
+def test_message_that_cannot_be_a_probe_is_followed_by_another(setting: Any) -> None:
+    """A parked or undecodable message tells nothing of the partner: the tick takes the next one."""
+    suspend(setting, "8")
+    set_flow(setting, open_since(60))
+    junk = {**setting.record(1, ["200"]), "body": "not ours"}
+    rows = [junk, setting.record(2, ["200"], account=8), setting.record(3, ["200"]), setting.record(4, ["200"])]
+    intake, queues = FakeIntake(enabled=False), FakeQueues(visible=rows)
+    report = run(setting, intake, queues)
+    assert (report.probed, report.resumed, queues.deleted) == (True, True, ["m-1", "m-2", "m-3"])
+    assert setting.api.ids == ["3.0"]
+
+
+def test_tick_takes_a_few_messages_for_a_probe(setting: Any) -> None:
+    """However many of them are no probes, a tick stops after some, and the next one goes on."""
+    set_flow(setting, open_since(60))
+    junk = [{**setting.record(n, ["200"]), "body": "not ours"} for n in range(9)]
+    queues = FakeQueues(visible=junk)
+    report = run(setting, FakeIntake(enabled=False), queues)
+    assert (report.probed, len(queues.deleted)) == (False, PROBES)
+
+
+def test_partner_that_fails_a_probe_sees_no_second_one(setting: Any) -> None:
+    """One call a tick, whatever it comes to."""
+    set_flow(setting, open_since(60))
+    rows = [setting.record(n, ["503" if n % 2 else "429"]) for n in range(4)]
+    run(setting, FakeIntake(enabled=False), FakeQueues(visible=rows))
+    assert len(setting.api.calls) == 1
+
+
+def suspend(setting: Any, account_id: str) -> None:
+    at_ms = int(setting.clock.now_s * 1_000) + 60_000
+    setting.set_item("suspended", account_id, {"status": 401, "since_ms": 1, "probe_id": "x", "probe_at_ms": at_ms})
+
+
+def test_what_the_sweep_moved_is_in_the_report(setting: Any) -> None:
+    """A tick says how many parked messages it moved back, and whether all could be looked at."""
     asyncio.run(request_sweep(setting.state, now_ms=int(setting.clock.now_s * 1_000)))
-
-
-def test_parked_messages_of_cleared_accounts_alone_move_back(setting: Any) -> None:
-    """Who is still suspended stays parked."""
-    suspend(setting, "8")
-    ask(setting)
-    rows = [parked(setting, number, "7" if number % 2 else "8") for number in range(30)]
-    queues = FakeQueues(parked=rows)
-    assert run(setting, FakeIntake(), queues).unparked == 15
-    assert queues.back == [f"m-{number}" for number in range(1, 30, 2)]
-
-
-def test_parking_queue_is_looked_through_when_asked_and_now_and_then(setting: Any) -> None:
-    """Right after somebody was cleared each tick looks; later every ten minutes, in case that a worker died."""
-    suspend(setting, "8")
-    looks = []
-    for _ in range(20):
-        queues = FakeQueues(parked=[parked(setting, 0, "8")])
-        suspend(setting, "8")
-        run(setting, FakeIntake(), queues)
-        looks.append(not queues.waiting)
-        setting.clock.now_s += 60
-    assert looks == [True] + [False] * 9 + [True] + [False] * 9
-    ask(setting)
-    queues = FakeQueues(parked=[parked(setting, 0, "8")])
-    run(setting, FakeIntake(), queues)
-    assert not queues.waiting
-
-
-def test_account_that_lost_its_probe_gets_another(setting: Any) -> None:
-    """When a suspended account's probe is gone, one of its parked messages takes its place; the others stay."""
-    suspend(setting, "8", probe_seen_s=3_600)
-    queues = FakeQueues(parked=[parked(setting, number, "8") for number in range(5)])
-    assert run(setting, FakeIntake(), queues).unparked == 1
-    assert queues.back == ["m-0"]
-
-
-def test_parked_message_that_is_too_old_comes_back_to_be_dead_lettered(setting: Any) -> None:
-    """Nothing vanishes in the parking queue: what has used up its age gets a dead letter that says so."""
-    suspend(setting, "7")
-    ask(setting)
-    old = parked(setting, 1, "7", received_at_ms=int((setting.clock.now_s - 73 * 3_600) * 1_000))
-    queues = FakeQueues(parked=[old, parked(setting, 2, "7")])
-    assert run(setting, FakeIntake(), queues).unparked == 1
-    assert queues.back == ["m-1"]
-    setting.run(old)
-    assert [reason for reason, _ in setting.letters()] == ["too_old"]
-    assert setting.api.calls == []
-
-
-def test_sweep_that_fails_half_way_is_taken_up_again(setting: Any) -> None:
-    """SQS may fail in the middle: what was not moved is still parked, and the next tick moves it."""
-    ask(setting)
-    queues = FakeQueues(parked=[parked(setting, 1, "7")])
-    queues.broken = True
-    assert run(setting, FakeIntake(), queues).trouble == 1
-    queues = FakeQueues(parked=[parked(setting, 1, "7")])
-    assert run(setting, FakeIntake(), queues).unparked == 1
+    record = {**setting.record(1, ["200"]), "messageAttributes": {"account_id": {"stringValue": "7"}}}
+    report = run(setting, FakeIntake(), FakeQueues(parked=[record]))
+    assert (report.unparked, report.swept) == (1, False)
+    setting.clock.now_s += 130
+    assert run(setting, FakeIntake(), FakeQueues()).swept
 
 
 def test_tick_with_the_state_table_down_lets_messages_in(setting: Any) -> None:

@@ -1,0 +1,39 @@
+"""`spillway pause` and `spillway resume`: the intake at an operator's word."""
+
+import time
+from typing import Annotated
+
+import typer
+
+from ops.commands.options import Stage, one_line_errors
+
+Why = Annotated[str, typer.Option("--why", help="For those who find it paused; nothing of a customer's data.")]
+Show = Annotated[bool, typer.Option("--show", help="Say whether the intake is paused, and change nothing.")]
+
+
+def pause(why: Why = "", show: Show = False, stage: Stage = "dev") -> None:
+    """Stop delivering: accepted messages stay in the queue until `spillway resume`."""
+    from ops import pause as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
+    from ops.stack import find_stack  # noqa: PLC0415
+
+    with one_line_errors():
+        stack = find_stack(stage)
+        if not show:
+            at_once = verb.pause(stack, why)
+            if not at_once:
+                typer.echo("the mapping is being changed by somebody else: the worker's tick pauses it within a minute")
+        found = verb.current(stack)
+    typer.echo("not paused by an operator" if found is None else found.said(int(time.time() * 1_000)))
+
+
+def resume(stage: Stage = "dev") -> None:
+    """Deliver again after `spillway pause`."""
+    from ops import pause as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
+    from ops.stack import find_stack  # noqa: PLC0415
+
+    with one_line_errors():
+        report = verb.resume(find_stack(stage))
+    if report["resumed"]:
+        typer.echo("resumed: batches arrive within a minute")
+    else:
+        typer.echo("no longer paused by an operator: the worker's tick resumes the intake once nothing else holds it")

@@ -1,0 +1,71 @@
+"""`spillway suspensions`: whose credentials the partner refuses, and the operator's clear."""
+
+import time
+from typing import Annotated
+
+import typer
+
+from ops.commands.options import AsJson, Stage, one_line_errors
+
+suspensions = typer.Typer(name="suspensions", invoke_without_command=True)
+
+Accounts = Annotated[list[str] | None, typer.Argument(metavar="ACCOUNT", help="mParticle's account ids.")]
+Everybody = Annotated[bool, typer.Option("--all", help="Every account that is suspended.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Until all parked messages are back; about two minutes at least.")]
+
+
+@suspensions.callback()
+def listed(context: typer.Context, as_json: AsJson = False, stage: Stage = "dev") -> None:
+    """List the accounts whose credentials the partner refuses; their messages are parked."""
+    if context.invoked_subcommand is not None:
+        source = context.get_parameter_source("stage")
+        if source is not None and source.name == "COMMANDLINE":  # what comes after it would ask another stage
+            raise typer.BadParameter(f"--stage comes after {context.invoked_subcommand}")
+        return
+    from rich.console import Console  # noqa: PLC0415 - ops/commands/__init__.py says why
+
+    from ops import suspensions as verb  # noqa: PLC0415
+    from ops.stack import find_stack  # noqa: PLC0415
+
+    with one_line_errors():
+        found = verb.listing(find_stack(stage))
+    if as_json:
+        typer.echo(verb.as_json(found))
+    else:
+        verb.show(found, Console(), now_ms=int(time.time() * 1_000))
+
+
+@suspensions.command()
+def clear(
+    accounts: Accounts = None,
+    everybody: Everybody = False,
+    wait: Wait = False,
+    as_json: AsJson = False,
+    stage: Stage = "dev",
+) -> None:
+    """Serve accounts again whose credentials were mended: their parked messages, and only those, move back."""
+    from ops import suspensions as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
+    from ops.stack import StackUnavailable, find_stack  # noqa: PLC0415
+
+    if bool(accounts) == everybody:
+        raise typer.BadParameter("name accounts, or give --all")
+    with one_line_errors():
+        stack = find_stack(stage)
+        cleared = verb.clear_accounts(stack, accounts or [])
+        if not as_json:
+            typer.echo(f"cleared: {', '.join(cleared.accounts) or 'nobody was suspended'}")
+        try:
+            cleared = verb.move_back(
+                stack,
+                cleared,
+                wait=wait,
+                on_progress=lambda moved: typer.echo(f"{moved:,} messages moved back", err=True),
+            )
+        except StackUnavailable as error:
+            if wait:
+                raise
+            typer.echo(f"spillway: {error}", err=True)
+    if as_json:
+        typer.echo(verb.as_json(cleared))
+    elif not cleared.is_done:
+        typer.echo("What is parked late, or out of sight for now, follows with the worker's next ticks.")

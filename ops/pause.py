@@ -1,0 +1,91 @@
+"""`spillway pause`, `spillway resume`: the intake at an operator's word.
+
+The pause stands in the state table, which each tick reads, and as a tag on the mapping, for a tick that cannot read the
+table. Accepted messages stay in the queue meanwhile, up to 14 days.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from ops import worker_tick
+from ops.moments import ago, as_utc
+from ops.stack import Stack, StackUnavailable
+from shared.errors import InvalidSettings
+from shared.state import PARTNER, DynamoState
+from worker_fn.intake import HOLD, MARK, hold
+
+LONGEST_WHY = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """An operator's pause of the intake."""
+
+    why: str
+    since_ms: int
+
+    def said(self, now_ms: int) -> str:
+        return f"paused since {as_utc(self.since_ms)} UTC ({ago(self.since_ms, now_ms)}): {self.why}"
+
+
+def current(stack: Stack) -> Pause | None:
+    """Return the pause that lasts, if one does. Raises StackUnavailable, StateUnavailable."""
+    value = asyncio.run(_state(stack).read(PARTNER, HOLD)).value
+    return Pause(str(value["why"]), int(value["since_ms"])) if value else None
+
+
+def pause(stack: Stack, why: str) -> bool:
+    """Pause the intake until `resume`; False where the mapping has to be paused by the next tick, within a minute.
+
+    Raises InvalidSettings, StackUnavailable, StateUnavailable.
+    """
+    if not why.strip() or len(why) > LONGEST_WHY or not why.isprintable():
+        raise InvalidSettings(f"--why must be one line of at most {LONGEST_WHY} characters")
+    now_ms = int(time.time() * 1_000)
+    asyncio.run(hold(_state(stack), why=why.strip(), now_ms=now_ms, rng=random.Random()))  # noqa: S311 - jitter
+    client, mapping_id = stack.client("lambda"), stack.output("WorkerMappingId")
+    _asked(lambda: client.tag_resource(Resource=_arn(client, mapping_id), Tags={MARK: str(now_ms)}))
+    try:
+        client.update_event_source_mapping(UUID=mapping_id, Enabled=False)
+    except client.exceptions.ResourceInUseException:  # a change is under way
+        return False
+    except (BotoCoreError, ClientError) as error:
+        raise _refused(error) from None
+    return True
+
+
+def resume(stack: Stack) -> dict[str, Any]:
+    """End the pause and let the worker resume, if nothing else holds the intake; gives its tick's report.
+
+    Raises StackUnavailable, StateUnavailable.
+    """
+    asyncio.run(_state(stack).delete(PARTNER, HOLD))
+    client = stack.client("lambda")
+    _asked(lambda: client.untag_resource(Resource=_arn(client, stack.output("WorkerMappingId")), TagKeys=[MARK]))
+    return worker_tick.run(stack)
+
+
+def _arn(client: Any, mapping_id: str) -> str:
+    return str(client.get_event_source_mapping(UUID=mapping_id)["EventSourceMappingArn"])
+
+
+def _asked(call: Callable[[], object]) -> None:
+    try:
+        call()
+    except (BotoCoreError, ClientError) as error:
+        raise _refused(error) from None
+
+
+def _refused(error: BotoCoreError | ClientError) -> StackUnavailable:
+    name = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
+    return StackUnavailable(f"Lambda did not change the mapping ({name}): the same command may be given again")
+
+
+def _state(stack: Stack) -> DynamoState:
+    return DynamoState(stack.client("dynamodb"), stack.output("StateTableName"))

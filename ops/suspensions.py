@@ -1,0 +1,144 @@
+"""`spillway suspensions`: whose credentials the partner refuses, and the operator's clear."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from rich.console import Console
+from rich.table import Table
+
+from ops import worker_tick
+from ops.moments import ago, ahead, as_utc
+from ops.stack import Stack, StackUnavailable
+from shared.errors import SpillwayError
+from shared.state import SUSPENDED, DynamoState
+from worker_fn.suspensions import FRESH_MS, NOBODY, Suspension, clear
+
+LOOK_AGAIN_S = 15.0
+"""Between two ticks of a clear that waits."""
+
+
+NOTICED_S = FRESH_MS / 1_000 + 1
+"""By then every worker knows of a clear: one that does not would park what comes back."""
+
+
+class NotSuspended(SpillwayError):
+    """An account that was named is not suspended; nothing was cleared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suspended:
+    account_id: str
+    status: int
+    since_ms: int
+    probe_at_ms: int | None
+    """When its probe is tried next; None while the worker chooses another message for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    suspensions: Sequence[Suspended]
+    parked_about: int
+    """Messages in the parking queue, of all accounts, as SQS counts: roughly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    accounts: Sequence[str]
+    moved: int = 0
+    is_done: bool = False
+    """Nothing is left to move, as far as could be seen."""
+
+
+def listing(stack: Stack) -> Listing:
+    """Return who is suspended, the longest first. Raises StackUnavailable, StateUnavailable."""
+    items = asyncio.run(_state(stack).listed(SUSPENDED))
+    found = [Suspension.from_item(account_id, item) for account_id, item in items.items()]
+    rows = [
+        Suspended(one.account_id, one.status, one.since_ms, None if one.probe_id == NOBODY else one.probe_at_ms)
+        for one in sorted(found, key=lambda one: (one.since_ms, one.account_id))
+    ]
+    return Listing(rows, _parked_about(stack))
+
+
+def clear_accounts(stack: Stack, accounts: Sequence[str]) -> Cleared:
+    """Forget that these accounts, all if none is named, are suspended. Raises NotSuspended before any is cleared."""
+    state = _state(stack)
+    suspended = asyncio.run(state.listed(SUSPENDED))
+    chosen = list(dict.fromkeys(accounts)) or sorted(suspended)
+    unknown = [account_id for account_id in chosen if account_id not in suspended]
+    if unknown:
+        raise NotSuspended(
+            f"not suspended: {', '.join(unknown)}; nothing was cleared, `spillway suspensions` lists who is"
+        )
+    for account_id in chosen:
+        asyncio.run(clear(state, account_id, now_ms=int(time.time() * 1_000), accepted=False))
+    return Cleared(chosen, is_done=not chosen)
+
+
+def move_back(
+    stack: Stack,
+    cleared: Cleared,
+    *,
+    wait: bool,
+    on_progress: Callable[[int], None],
+    sleep: Callable[[float], None] = time.sleep,
+) -> Cleared:
+    """Have the worker move the parked messages now, once or, with `wait`, until nothing is left to move.
+
+    Raises StackUnavailable when the worker cannot be invoked: its own tick does it within a minute.
+    """
+    moved, is_done = 0, cleared.is_done
+    if not is_done:
+        sleep(NOTICED_S)
+    while not is_done:
+        report = worker_tick.run(stack)
+        moved += int(report["unparked"])
+        is_done = bool(report["swept"])
+        on_progress(moved)
+        if not wait:
+            break
+        if not is_done:
+            sleep(LOOK_AGAIN_S)
+    return Cleared(cleared.accounts, moved, is_done)
+
+
+def as_json(document: Listing | Cleared) -> str:
+    """Return the document that `--json` prints, indented."""
+    return json.dumps(asdict(document), indent=2)
+
+
+def show(listing: Listing, console: Console, *, now_ms: int) -> None:
+    """Print who is suspended."""
+    if not listing.suspensions:
+        console.print("No account is suspended.")
+    else:
+        table = Table("account", "refused with", "since (UTC)", "", "probe", box=None, header_style="bold")
+        for one in listing.suspensions:
+            probe = "another message is chosen" if one.probe_at_ms is None else ahead(one.probe_at_ms, now_ms)
+            table.add_row(one.account_id, f"HTTP {one.status}", as_utc(one.since_ms), ago(one.since_ms, now_ms), probe)
+        console.print(table)
+    console.print(f"About {listing.parked_about:,} messages are parked, of all accounts.", highlight=False)
+
+
+def _state(stack: Stack) -> DynamoState:
+    return DynamoState(stack.client("dynamodb"), stack.output("StateTableName"))
+
+
+def _parked_about(stack: Stack) -> int:
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    try:
+        found: dict[str, Any] = stack.client("sqs").get_queue_attributes(
+            QueueUrl=stack.output("ParkingQueueUrl"), AttributeNames=names
+        )
+    except (BotoCoreError, ClientError) as error:
+        raise StackUnavailable(f"SQS does not say how much is parked ({type(error).__name__})") from None
+    return _sum(found["Attributes"].get(name, "0") for name in names)
+
+
+def _sum(counts: Iterable[str]) -> int:
+    return sum(int(count) for count in counts)

@@ -1,0 +1,146 @@
+"""What an operator does to a deployed stack: the suspended accounts' clear, and a pause of the intake."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ops.local.aws import LocalAws, local_aws
+from ops.local.partner_api import Behaviour, PartnerApi, serve
+
+ROOT = Path(__file__).parents[2]
+MPARTICLE_ACCOUNT = "338661164609"
+
+
+@dataclass(frozen=True)
+class Operated:
+    """A stack on an AWS that enforces IAM, so that the worker's role is shown to suffice; the partner knows one key."""
+
+    aws: LocalAws
+    api: PartnerApi
+    outputs: dict[str, str]
+
+    def send(self, event_id: str, account_id: int, key: str) -> None:
+        request = {
+            "type": "event_processing_request",
+            "id": f"request-{event_id}",
+            "timestamp_ms": 1700000000000,
+            "account": {"account_id": account_id, "account_settings": {"apiKey": key}},
+            "events": [{"type": "custom_event", "id": event_id, "timestamp_ms": 1700000000000}],
+        }
+        lambdas = self.aws.client("lambda", account_id=MPARTICLE_ACCOUNT)
+        answer = lambdas.invoke(FunctionName=self.outputs["IngestAliasArn"], Payload=json.dumps(request))
+        assert "FunctionError" not in answer
+
+    def spillway(self, *arguments: str, status: int = 0) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "ops.cli", *arguments],
+            cwd=ROOT, env={**self.aws.env(), "STAGE": "local"},
+            capture_output=True, text=True, check=False, timeout=120,
+        )  # fmt: skip
+        assert done.returncode == status, done.stderr
+        return done.stdout + done.stderr
+
+    def arrived(self) -> set[str]:
+        return set(self.api.ledger.arrivals)
+
+    def mapping_state(self) -> str:
+        found = self.aws.client("lambda").get_event_source_mapping(UUID=self.outputs["WorkerMappingId"])
+        return str(found["State"])
+
+    def tick(self) -> dict[str, Any]:
+        payload = json.dumps({"tick": {"mapping_id": self.outputs["WorkerMappingId"]}})
+        answer = self.aws.client("lambda").invoke(FunctionName=self.outputs["WorkerAliasArn"], Payload=payload)
+        report: dict[str, Any] = json.loads(answer["Payload"].read())
+        return report
+
+
+@pytest.fixture(scope="module")
+def operated() -> Iterator[Operated]:
+    api = PartnerApi(Behaviour(token="good"))
+    with serve(api) as url, local_aws(enforce_iam=True) as aws:
+        yield Operated(aws, api, aws.deploy(env={"WEBHOOK_URL": url}))
+
+
+def until(get: Callable[[], Any], timeout_s: float = 60) -> Any:
+    """Poll until there is something; fails with the last thing seen."""
+    deadline = time.monotonic() + timeout_s
+    while not (found := get()):
+        assert time.monotonic() < deadline, f"not within {timeout_s:.0f} s; last: {found!r}"
+        time.sleep(0.1)
+    return found
+
+
+def test_operator_lists_and_clears_a_suspended_account(operated: Operated) -> None:
+    """An account whose key is refused is listed, its messages are parked; the clear brings them back and delivers them,
+    and what is still hidden, its probe say, holds up nothing.
+    """
+    assert "No account is suspended." in operated.spillway("suspensions")
+    for number in range(12):
+        operated.send(f"5-{number}", 5, "old")
+    operated.send("6-0", 6, "good")
+    until(lambda: "6-0" in operated.arrived())
+
+    def listing() -> Any:
+        found = json.loads(operated.spillway("suspensions", "--json"))
+        return found if found["parked_about"] >= 10 else None
+
+    found = until(listing)
+    assert [(one["account_id"], one["status"]) for one in found["suspensions"]] == [("5", 401)]
+    said = operated.spillway("suspensions")
+    assert "HTTP 401" in said
+    assert "old" not in said
+    assert "not suspended: 6" in operated.spillway("suspensions", "clear", "5", "6", status=2)
+    operated.api.begin(Behaviour())  # the customer's key is good again
+    said = operated.spillway("suspensions", "clear", "5")
+    assert "cleared: 5" in said
+    assert "messages moved back" in said
+    until(lambda: len(operated.arrived()) >= 10, 100)  # the two that had a turn are hidden for three minutes
+    assert "No account is suspended." in operated.spillway("suspensions")
+    operated.api.begin()
+    operated.send("5-new", 5, "old")
+    until(lambda: "5-new" in operated.arrived())
+
+
+def test_operators_pause_outlasts_the_tick_and_ends_at_a_word(operated: Operated) -> None:
+    """Nothing is delivered while the intake is paused, whatever the ticks do; then everything is."""
+    operated.api.begin(Behaviour())
+    assert "not paused" in operated.spillway("pause", "--show")
+    assert "--why" in operated.spillway("pause", status=2)
+    said = operated.spillway("pause", "--why", "the partner moves its data centre")
+    assert said.startswith("paused since ")
+    assert "the partner moves its data centre" in said
+    until(lambda: operated.mapping_state() == "Disabled")
+    operated.send("7-0", 7, "good")
+    report = operated.tick()
+    assert (report["held"], report["resumed"], report["trouble"]) == (True, False, 0)
+    assert operated.mapping_state() == "Disabled"
+    assert operated.arrived() == set()
+    assert "data centre" in operated.spillway("pause", "--show")
+    assert "resumed" in operated.spillway("resume")
+    until(lambda: operated.arrived() == {"7-0"})
+    assert "not paused" in operated.spillway("pause", "--show")
+
+
+def test_operators_pause_holds_while_the_state_table_is_out_of_reach(operated: Operated) -> None:
+    """A tick that may not read the table finds the pause on the mapping; without one it lets messages in."""
+    iam = operated.aws.client("iam")
+    (role,) = [one["RoleName"] for one in iam.list_roles()["Roles"] if "WorkerRole" in one["RoleName"]]
+    policy = iam.get_role_policy(RoleName=role, PolicyName="state")["PolicyDocument"]
+    operated.spillway("pause", "--why", "maintenance")
+    until(lambda: operated.mapping_state() == "Disabled")
+    iam.delete_role_policy(RoleName=role, PolicyName="state")
+    try:
+        report = operated.tick()
+        assert (report["held"], report["resumed"]) == (True, False)
+        assert report["trouble"]
+        operated.spillway("resume")
+        until(lambda: operated.mapping_state() == "Enabled")
+    finally:
+        iam.put_role_policy(RoleName=role, PolicyName="state", PolicyDocument=json.dumps(policy))

@@ -1,0 +1,178 @@
+"""Parked messages on their way back: what the tick does with the parking queue.
+
+SQS cannot filter, so a sweep receives everything that is parked and moves what should move; the rest stays out of sight
+until the sweep is over. Several hands receive and move at once, but one on a FIFO queue, whose order has to hold.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from shared.errors import QueueUnavailable, StateUnavailable, UndecodableMessage
+from shared.message import decode
+from shared.state import CLEARED, FLOW, PARTNER, SUSPENDED, Conflict, account_key
+from worker_fn import flow as flows
+from worker_fn.adaptive import Bounds
+from worker_fn.drain import Worker
+from worker_fn.flow import MOST_IN_LINE, Flow
+from worker_fn.gates import LINE_EMPTIES_PER_S, line_key
+from worker_fn.suspensions import SWEEP, Suspension
+
+HANDS = 16
+"""Receives and moves under way at once; each is a round trip of some ten milliseconds and one of a hundred at most."""
+ENDS_S = 15.0
+"""Time that is kept back at the end of a tick."""
+LOOK_EVERY_MS = 600_000
+"""The parking queue is looked through so often also if nobody asked: a worker may have died before it could."""
+SIGHT_S = 50
+"""How long a parked message that was looked at stays out of sight: a sweep is shorter, and sees each one once; the next
+tick sees it again.
+"""
+LATE_MS = 120_000
+"""For so long a batch that began before an account was cleared may still park its messages."""
+CLEARED_FOR_MS = 3_600_000
+"""For so long all messages of an account that was cleared move back; afterwards as many as may wait, as everybody's."""
+
+
+class Parking(Protocol):
+    """The parking queue, by hand. Every call may raise QueueUnavailable."""
+
+    async def parked(self, sight_s: int) -> Sequence[dict[str, Any]]:
+        """Receive up to ten parked messages, as records, hidden for so long."""
+
+    async def unpark(self, records: Sequence[Mapping[str, Any]]) -> set[str]:
+        """Send parked messages to the main queue, then delete them from the parking queue: never in neither. Returns
+        the receipt handles for which that failed.
+        """
+
+
+@dataclass(slots=True)
+class Swept:
+    moved: int = 0
+    is_done: bool = True
+    """Nothing is left that should move, as far as could be seen."""
+    trouble: int = 0
+
+
+@dataclass(slots=True)
+class Choice:
+    """Which parked messages move: those of accounts that may be served again, those too old to wait, and one of each
+    suspended account that lost its probe.
+    """
+
+    worker: Worker
+    suspended: Mapping[str, Suspension]
+    cleared: frozenset[str]
+    lost: set[str]
+    left: int = 0
+    """Messages that should move and have to wait: their account has as many waiting as it may."""
+    _rooms: dict[str, int] = field(default_factory=dict)
+
+    async def moves(self, record: Mapping[str, Any]) -> bool:
+        account_id = record["messageAttributes"].get("account_id", {}).get("stringValue")
+        if account_id in self.suspended:
+            if account_id in self.lost:
+                self.lost.discard(account_id)
+                return True
+            return _is_too_old(record, self.worker)
+        if account_id is None or account_id in self.cleared or await self._has_room(account_id):
+            return True
+        self.left += 1
+        return False
+
+    async def _has_room(self, account_id: str) -> bool:
+        """Whether one more message of an account may wait by visibility: what was parked for that came back otherwise
+        only to be called in vain and parked again.
+        """
+        if account_id not in self._rooms:
+            room = await room_in_lines(account_id, self.worker)
+            self._rooms.setdefault(account_id, room)
+        self._rooms[account_id] -= 1
+        return self._rooms[account_id] >= 0
+
+
+async def room_in_lines(account_id: str, worker: Worker) -> int:
+    """How many more of an account's messages may wait by visibility: for its failures, and for its rate where there is
+    most room. Which bulk endpoint a parked message waits for nobody knows; what finds no room is parked again.
+    """
+    limits = worker.partner.limits
+    rates = {(account_key(account_id), 1): limits.account_rate}
+    for endpoint, bulk in limits.bulk.items():
+        key = account_key(account_id) if bulk.rate is None else account_key(account_id, endpoint)
+        rates[key, bulk.items] = bulk.rate or limits.account_rate
+
+    async def room(key: str, per_second: float, per_call: int) -> int:
+        value = (await worker.state.read(key, FLOW)).value
+        flow, bounds = Flow.from_item(value) if value else Flow(), Bounds(highest=per_second)
+        return len(flows.book(flow, bounds, count=MOST_IN_LINE, per_call=per_call, now_ms=worker.now_ms())[1])
+
+    for_rate = [await room(key, rate.per_second, per_call) for (key, per_call), rate in rates.items() if rate]
+    return min(await room(line_key(account_id), LINE_EMPTIES_PER_S, 1), max(for_rate, default=MOST_IN_LINE))
+
+
+async def sweep(worker: Worker, queue: Parking, remaining_s: Callable[[], float]) -> Swept:
+    """Look through the parking queue, if somebody asked or it is time. Raises StateUnavailable."""
+    state, now_ms = worker.state, worker.now_ms()
+    asked = await state.read(PARTNER, SWEEP)
+    suspended = {name: Suspension.from_item(name, item) for name, item in (await state.listed(SUSPENDED)).items()}
+    lost = {name: one.lost_ms for name, one in suspended.items() if one.lost_ms <= now_ms}
+    wanted_ms, looked_ms = asked.value.get("wanted_ms", 0), asked.value.get("looked_ms", 0)
+    is_wanted = looked_ms < wanted_ms + LATE_MS or any(looked_ms < since_ms for since_ms in lost.values())
+    if not is_wanted and now_ms - looked_ms < LOOK_EVERY_MS:
+        return Swept()
+    cleared = frozenset(
+        name
+        for name, item in (await state.listed(CLEARED)).items()
+        if now_ms - item.value["at_ms"] < CLEARED_FOR_MS and name not in suspended
+    )
+    choice = Choice(worker, suspended, cleared, set(lost))
+    hands = 1 if worker.in_groups else HANDS
+    too_late_s = remaining_s() - SIGHT_S
+
+    def time_s() -> float:
+        return min(remaining_s() - ENDS_S, remaining_s() - too_late_s)
+
+    found = await asyncio.gather(*(_work(choice, queue, time_s) for _ in range(hands)))
+    is_through = all(one.is_done for one in found)
+    done_ms = now_ms if is_through else looked_ms
+    value = {"wanted_ms": max(wanted_ms, now_ms if choice.left or not is_through else 0), "looked_ms": done_ms}
+    with suppress(Conflict):  # somebody asked meanwhile: the next tick looks again
+        await state.swap(PARTNER, SWEEP, asked, value, expires_at=None)
+    return Swept(
+        moved=sum(one.moved for one in found),
+        is_done=done_ms >= value["wanted_ms"] + LATE_MS,
+        trouble=sum(one.trouble for one in found),
+    )
+
+
+async def _work(choice: Choice, queue: Parking, time_s: Callable[[], float]) -> Swept:
+    """What one hand does, until it finds nothing more, something fails, or the time is over."""
+    swept = Swept()
+    while time_s() > 0:
+        try:
+            records = await queue.parked(SIGHT_S)
+            if not records:
+                return swept
+            moving = [record for record in records if await choice.moves(record)]
+            failed = await queue.unpark(moving) if moving else set()
+        except (QueueUnavailable, StateUnavailable):
+            break
+        swept.moved += len(moving) - len(failed)
+        if failed:
+            break
+    else:
+        swept.is_done = False
+        return swept
+    swept.trouble, swept.is_done = 1, False
+    return swept
+
+
+def _is_too_old(record: Mapping[str, Any], worker: Worker) -> bool:
+    """Whether a parked message has used up its age: the worker that gets it says so in the dead-letter queue."""
+    try:
+        message = decode(record["body"])
+    except UndecodableMessage:
+        return True
+    return worker.now_ms() - message.received_at_ms > 1_000 * worker.budgets.age_s(message.type)
