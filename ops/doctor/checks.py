@@ -41,7 +41,7 @@ def before(account: Account | None, plan: Plan, *, region: str) -> Iterable[Find
     if account is None:
         return
     needed = plan.ingest_reserved + plan.max_concurrency + UNRESERVED
-    if plan.ingest_reserved > account.concurrency - UNRESERVED:
+    if plan.ingest_reserved > max(0, account.concurrency - UNRESERVED):
         yield Finding(
             "account.reservation-impossible",
             f"{plan.ingest_reserved} executions are to be reserved for ingest, and of the account's "
@@ -73,7 +73,9 @@ def after(facts: Facts, plan: Plan) -> Iterable[Finding]:
         yield Finding("stack.busy", f"The stack is {facts.status}.", "Wait until it is done, then ask again.")
     elif facts.status is not None and "ROLLBACK" in facts.status:
         yield Finding(
-            "stack.rolled-back", f"The last deploy failed and was undone ({facts.status}).", f"{deploy}, and read its end"
+            "stack.rolled-back",
+            f"The last deploy failed and was undone ({facts.status}).",
+            f"{deploy}, and read its end",
         )
     for name in FUNCTIONS:
         if name not in facts.functions:
@@ -85,11 +87,16 @@ def after(facts: Facts, plan: Plan) -> Iterable[Finding]:
     yield from _queues(facts, deploy)
     yield from _table_and_tick(facts, deploy)
     yield from _watch(facts, deploy)
-    for operation, why in facts.denied:
+    yield from denied(facts.denied)
+
+
+def denied(operations: Iterable[tuple[str, str]]) -> Iterable[Finding]:
+    """What could not be looked at."""
+    for operation, why in operations:
         yield Finding(
             "look.denied",
             f"{operation} was not answered ({why}): what it would have shown was not checked.",
-            f"Allow {operation} to whom runs the doctor (infra/permissions for people: docs/deploy.md)",
+            f"Allow {operation} to whoever runs the doctor",
             Severity.WARNING,
         )
 
@@ -142,7 +149,7 @@ def _code(facts: Facts, plan: Plan, deploy: str) -> Iterable[Finding]:
         if plan.built_for is not None and (one.runtime, one.architecture) != plan.built_for:
             yield Finding(
                 f"{name}.platform",
-                f"{one.name} runs on {one.runtime}, {one.architecture}; its zip is built for {' '.join(plan.built_for)} "
+                f"{one.name} runs on {one.runtime}, {one.architecture}; its zip is for {' '.join(plan.built_for)} "
                 "and its libraries would not load.",
                 f"Set runtime and architecture in serverless.yml as infra/build.py has them, then {deploy}",
             )
@@ -163,15 +170,15 @@ def _mapping(facts: Facts, plan: Plan, deploy: str) -> Iterable[Finding]:
     if not mapping.function_arn.endswith(f":{ALIAS}"):
         yield Finding(
             "mapping.not-on-alias",
-            f"The mapping feeds {mapping.function_arn.rpartition(':')[2]} and not the alias {ALIAS}: a held deploy would "
-            "change the live worker.",
+            f"The mapping feeds {mapping.function_arn.rpartition(':')[2]} and not the alias {ALIAS}: a held deploy "
+            "would change the live worker.",
             deploy,
         )
     if mapping.state in {"Disabled", "Disabling"}:
         yield Finding(
             "mapping.paused",
-            "The intake is paused: the partner is down or asked for a pause, or an operator paused it. Messages wait in "
-            "the queue.",
+            "The intake is paused: the partner is down or asked for a pause, or an operator paused it. Messages wait "
+            "in the queue.",
             "Nothing, if the partner is down: the tick resumes it. An operator's pause: spillway resume --stage "
             f"{facts.stage}",
             Severity.WARNING,
@@ -202,15 +209,16 @@ def _mapping(facts: Facts, plan: Plan, deploy: str) -> Iterable[Finding]:
     if visibility_s < needed_s:
         yield Finding(
             "queue.visibility-short",
-            f"The queue's visibility timeout is {visibility_s} s; a worker of {worker.timeout_s} s needs {needed_s} s, or a "
-            "message comes back while it is still being worked on.",
+            f"The queue's visibility timeout is {visibility_s} s; a worker of {worker.timeout_s} s needs {needed_s} s, "
+            "or a message comes back while it is still being worked on.",
             f"visibilityS: {needed_s} in serverless.yml, then {deploy}",
         )
     if worker.reserved is not None and worker.reserved < (mapping.concurrency or plan.max_concurrency):
         yield Finding(
             "worker.reservation-low",
             f"The worker may run {worker.reserved} times at once and the mapping starts up to "
-            f"{mapping.concurrency or plan.max_concurrency}: the others are throttled, and each throttled receive counts.",
+            f"{mapping.concurrency or plan.max_concurrency}: the others are throttled, and each throttled "
+            "receive counts.",
             f"aws lambda delete-function-concurrency --function-name {worker.name}",
         )
 
@@ -237,8 +245,8 @@ def _queues(facts: Facts, deploy: str) -> Iterable[Finding]:
         if target != dlq.get("QueueArn"):
             yield Finding(
                 "dlq.not-wired",
-                "The queue's redrive policy does not name the dead-letter queue: a message that ends its worker each time "
-                "would come back until it is forgotten.",
+                "The queue's redrive policy does not name the dead-letter queue: a message that ends its worker each "
+                "time would come back until it is forgotten.",
                 deploy,
             )
         if count := int(dlq.get("ApproximateNumberOfMessages", 0)):

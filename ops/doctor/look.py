@@ -6,13 +6,12 @@ What may not be read is noted and judged as such, so that one missing permission
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ops.stack import Stack
-
-T = TypeVar("T")
 
 FUNCTIONS = ("ingest", "worker")
 ALIAS = "production"
@@ -48,7 +47,7 @@ class Function:
 
 
 @dataclass(frozen=True, slots=True)
-class Mapping_:
+class Feed:
     """The event source mapping between queue and worker."""
 
     state: str
@@ -84,7 +83,7 @@ class Facts:
     account: Account | None
     status: str | None = None
     functions: Mapping[str, Function] = field(default_factory=dict)
-    mapping: Mapping_ | None = None
+    mapping: Feed | None = None
     queues: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     table_status: str | None = None
     table_has_ttl: bool = True
@@ -101,7 +100,7 @@ class Look:
     def __init__(self) -> None:
         self.denied: list[tuple[str, str]] = []
 
-    def at(self, what: str, read: Callable[[], T], otherwise: T) -> T:
+    def at(self, what: str, read: Callable[[], Any], otherwise: Any) -> Any:
         """What AWS says; `otherwise` where there is no such thing, or where we may not know."""
         try:
             return read()
@@ -130,7 +129,7 @@ def stack(found: Stack, status: str, look: Look) -> Facts:
     lambdas, sqs, logs = found.client("lambda"), found.client("sqs"), found.client("logs")
     functions = {name: _function(lambdas, f"{prefix}-{name}", look) for name in FUNCTIONS}
     queues = {
-        name: look.at("sqs:GetQueueAttributes", lambda url=url: _attributes(sqs, found.outputs.get(url, "")), {})
+        name: look.at("sqs:GetQueueAttributes", partial(_attributes, sqs, found.outputs.get(url, "")), {})
         for name, url in QUEUES.items()
     }
     status_of_table, has_ttl = _table(found, look)
@@ -151,7 +150,7 @@ def stack(found: Stack, status: str, look: Look) -> Facts:
         tick_targets=targets,
         alarms=_alarms(found, prefix, look),
         retention_days={
-            name: look.at("logs:DescribeLogGroups", lambda name=name: _retention(logs, f"{prefix}-{name}"), None)
+            name: look.at("logs:DescribeLogGroups", partial(_retention, logs, f"{prefix}-{name}"), None)
             for name in FUNCTIONS
         },
         denied=tuple(dict.fromkeys(look.denied)),
@@ -213,9 +212,9 @@ def _invokers(lambdas: Any, name: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def _mapping(lambdas: Any, mapping_id: str) -> Mapping_:
+def _mapping(lambdas: Any, mapping_id: str) -> Feed:
     found = lambdas.get_event_source_mapping(UUID=mapping_id)
-    return Mapping_(
+    return Feed(
         state=found["State"],
         function_arn=found["FunctionArn"],
         concurrency=(found.get("ScalingConfig") or {}).get("MaximumConcurrency"),
@@ -260,12 +259,16 @@ def _alarms(found: Stack, prefix: str, look: Look) -> Alarms | None:
         for topic in sorted(topics)
         for one in look.at(
             "sns:ListSubscriptionsByTopic",
-            lambda topic=topic: sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"],
+            partial(_subscriptions, sns, topic),
             [],
         )
     ]
     heard = sum(arn.startswith("arn:") for arn in subscriptions)
     return Alarms(len(alarms), heard, len(subscriptions) - heard)
+
+
+def _subscriptions(sns: Any, topic: str) -> list[dict[str, Any]]:
+    return list(sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"])
 
 
 def _retention(logs: Any, function: str) -> int | None:
