@@ -30,6 +30,8 @@ class Stack:
     stage: str
     region: str
     outputs: Mapping[str, str]
+    status: str
+    """CloudFormation's word for how it stands: UPDATE_COMPLETE and so on."""
     session: Any = field(repr=False)
 
     def client(self, service: str, **config: Any) -> Any:
@@ -61,5 +63,6 @@ def find_stack(stage: str, session: Any = None) -> Stack:
         ) from None
     except BotoCoreError as error:
         raise StackUnavailable(f"AWS cannot be asked for the stack {name} ({type(error).__name__}: {error})") from None
-    outputs = {one["OutputKey"]: one["OutputValue"] for one in answer["Stacks"][0].get("Outputs", [])}
-    return Stack(stage, session.region_name, outputs, session)
+    (described,) = answer["Stacks"]
+    outputs = {one["OutputKey"]: one["OutputValue"] for one in described.get("Outputs", [])}
+    return Stack(stage, session.region_name, outputs, described["StackStatus"], session)

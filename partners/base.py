@@ -160,6 +160,12 @@ class Partner(ABC):
         """
         return None
 
+    def ping(self, settings: Mapping[str, str]) -> Delivery | None:  # noqa: ARG002
+        """A harmless call that shows whether the partner is there and takes a customer's account `settings`; None:
+        there is none. `spillway doctor` makes it.
+        """
+        return None
+
     def subscribe(self, request: "AudienceSubscriptionRequest") -> Mapping[str, str]:
         """Answer an audience subscription in line: the settings to store with it. By default, as they came."""
         return request.audience_subscription_settings

@@ -25,7 +25,8 @@ from urllib.parse import unquote
 
 from ministack import app
 from ministack.core import iam_actions, iam_evaluator, lambda_runtime, responses
-from ministack.services import lambda_svc, sqs
+from ministack.services import dynamodb, lambda_svc, sqs
+from ministack.services.cloudformation import provisioners
 
 INVOKE_PATH = re.compile(
     r"^/2015-03-31/functions/(?P<function>arn:aws:lambda:(?P<region>[a-z0-9-]+):(?P<owner>\d{12}):function:(?P<name>[^:/]+))"
@@ -255,6 +256,22 @@ def mapping_permissions() -> None:
     iam_actions._lambda_action = action
 
 
+def table_ttl() -> None:
+    """A table's TTL is in its template; MiniStack's CloudFormation passes it over."""
+    handlers = provisioners._RESOURCE_HANDLERS["AWS::DynamoDB::Table"]
+    create = handlers["create"]
+
+    def with_ttl(logical_id: str, props: dict[str, Any], stack_name: str) -> Any:
+        made = create(logical_id, props, stack_name)
+        if "TimeToLiveSpecification" in props:
+            spec = props["TimeToLiveSpecification"]
+            enabled = str(spec.get("Enabled")).lower() == "true"
+            dynamodb._update_ttl({"TableName": made[0], "TimeToLiveSpecification": {**spec, "Enabled": enabled}})
+        return made
+
+    handlers["create"] = with_ttl
+
+
 def fast_logs() -> None:
     """MiniStack waits 50 ms for a line of a handler that prints none; on a pipe of this machine 3 ms are enough."""
     lambda_runtime.Worker._drain_stderr_bounded.__defaults__ = (0.003, 0.001, 0.25)
@@ -288,6 +305,7 @@ SHIMS: dict[str, Callable[[], None]] = {
         batch_failures,
         batch_permissions,
         mapping_permissions,
+        table_ttl,
         fast_logs,
         shared_code,
     )

@@ -271,6 +271,24 @@ def timed(call: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
+def table_ttl(aws: LocalAws, folder: Path) -> bool:
+    """A table whose template says that items expire does expire them."""
+    key = {"AttributeName": "pk"}
+    table = {
+        "AttributeDefinitions": [{**key, "AttributeType": "S"}],
+        "KeySchema": [{**key, "KeyType": "HASH"}],
+        "BillingMode": "PAY_PER_REQUEST",
+        "TableName": "expiring",
+        "TimeToLiveSpecification": {"AttributeName": "expires_at", "Enabled": True},
+    }
+    template = {"Resources": {"Table": {"Type": "AWS::DynamoDB::Table", "Properties": table}}}
+    cloudformation = aws.client("cloudformation")
+    cloudformation.create_stack(StackName="expiring", TemplateBody=json.dumps(template))
+    cloudformation.get_waiter("stack_create_complete").wait(StackName="expiring", WaiterConfig={"Delay": 1})
+    found = aws.client("dynamodb").describe_time_to_live(TableName="expiring")["TimeToLiveDescription"]
+    return found["TimeToLiveStatus"] == "ENABLED" and found["AttributeName"] == "expires_at"
+
+
 def shared_code(aws: LocalAws, folder: Path) -> bool:
     """Two workers of a function run the same unzipped file."""
     source = (
@@ -295,7 +313,7 @@ BEHAVIOURS: dict[str, Callable[[LocalAws, Path], bool]] = {
     behaviour.__name__: behaviour
     for behaviour in (
         alias_concurrency, foreign_invoke, move_tasks, mapping_batches, batch_failures, batch_permissions,
-        mapping_permissions, fast_logs, shared_code,
+        mapping_permissions, table_ttl, fast_logs, shared_code,
     )
 }  # fmt: skip
 

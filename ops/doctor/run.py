@@ -1,0 +1,100 @@
+"""The doctor's round: look, judge, try the partner, say it."""
+
+import base64
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+from rich.console import Console
+
+from ops import findings as found
+from ops import stack as stacks
+from ops.doctor import checks, look
+from ops.doctor.checks import Plan
+from ops.doctor.partner import try_partner
+from ops.findings import Finding
+from partners import load_partner
+from shared.errors import InvalidSettings
+
+ROOT = Path(__file__).resolve().parents[2]
+MPARTICLE_ACCOUNTS = "338661164609,457804467337"
+"""As in serverless.yml: mParticle's US pods."""
+MAX_CONCURRENCY = 10
+
+
+def run(
+    stage: str, *, before: bool, settings: Mapping[str, str], env: Mapping[str, str], as_json: bool, console: Console
+) -> int:
+    """Examine a stage; gives the exit status. Raises StackUnavailable when AWS itself is out of reach."""
+    try:
+        findings = examine(stage, before=before, settings=settings, env=env)
+    except (BotoCoreError, ClientError) as error:
+        raise stacks.StackUnavailable(f"AWS can not be asked ({type(error).__name__})") from None
+    if as_json:
+        console.file.write(found.as_json(findings) + "\n")
+    else:
+        what = "the account can carry it" if before else f"the stage {stage} is as it should be"
+        found.show(findings, console, good=f"Nothing found: {what}.")
+    return found.exit_status(findings)
+
+
+def examine(
+    stage: str,
+    *,
+    before: bool,
+    settings: Mapping[str, str],
+    env: Mapping[str, str],
+    session: Any = None,
+    try_it: Callable[..., Any] = try_partner,
+) -> list[Finding]:
+    """Everything that is wrong. `env` is the deploy's; after it the deployed worker's own is used for the partner."""
+    session = session or boto3.session.Session()
+    if not session.region_name:
+        raise InvalidSettings("AWS_REGION is not set, nor does the profile name a region: set AWS_REGION")
+    plan = plan_of(env, zips(env.get("PKG_TARGET") or "aws"))
+    seen = look.Look()
+    if before:
+        findings = list(checks.before(look.account(session, seen), plan, region=session.region_name))
+        findings += checks.denied(seen.denied)
+        return findings + list(try_it(load_partner(env), settings))
+    stack = stacks.find_stack(stage, session)
+    facts = look.stack(stack, stack.status, seen)
+    findings = list(checks.before(facts.account, plan, region=facts.region))
+    findings += checks.after(facts, plan)
+    worker = facts.functions.get("worker")
+    if worker is not None:
+        findings += try_it(load_partner(worker.env), settings)
+    return findings
+
+
+def plan_of(env: Mapping[str, str], built: Mapping[str, str] | None) -> Plan:
+    """What the deploy's environment says. Raises InvalidSettings that names the bad variable."""
+    local = env.get("PKG_TARGET") == "local"
+    accounts = env.get("MPARTICLE_ACCOUNTS") or MPARTICLE_ACCOUNTS
+    return Plan(
+        accounts=frozenset(one.strip() for one in accounts.split(",")),
+        max_concurrency=_count(env, "MAX_CONCURRENCY", MAX_CONCURRENCY),
+        ingest_reserved=_count(env, "INGEST_RESERVED_CONCURRENCY", 0),
+        zips=built,
+        built_for=None if local else ("python3.13", "arm64"),
+    )
+
+
+def zips(target: str, folder: Path = ROOT / "build") -> dict[str, str]:
+    """The hashes of the zips that are built here, as Lambda shows a function's; without those that are not there."""
+    built = {}
+    for name in look.FUNCTIONS:
+        path = folder / target / f"{name}.zip"
+        if path.is_file():
+            built[name] = base64.b64encode(hashlib.sha256(path.read_bytes()).digest()).decode()
+    return built
+
+
+def _count(env: Mapping[str, str], name: str, default: int) -> int:
+    text = env.get(name) or str(default)
+    if not text.isdecimal():
+        raise InvalidSettings(f"{name} must be a whole number")
+    return int(text)
