@@ -1,18 +1,20 @@
 """Lambda entry of stage 1: mParticle's request in, mParticle's answer out.
 
-What is raised reaches mParticle as a function error, which it answers by sending the request again. The error's text
-names the field or the cause, and holds nothing of the payload.
+What is raised reaches mParticle as a function error, which it answers by sending the request again; by the Function
+URL, as a status. The error's text names the field or the cause, and holds nothing of the payload.
 """
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
+from ingest_fn.function_url import FunctionUrl, is_call
 from ingest_fn.ingest import ingest
 from ingest_fn.payload import keep_bytes
 from ingest_fn.settings import Settings
 from ingest_fn.suspended import Suspended
+from ingest_fn.tokens import Tokens
 from shared.aws_http import AwsHttp
-from shared.errors import InvalidRequest, QueueUnavailable, SpillwayError
+from shared.errors import InvalidRequest, QueueUnavailable, SpillwayError, TokensUnavailable
 from shared.queue import Sender
 from shared.telemetry import Metric, count, log
 
@@ -34,23 +36,41 @@ def _suspended() -> Suspended:
     return Suspended(_http("dynamodb", _settings().dynamodb_endpoint), _settings().state_table)
 
 
+@lru_cache(maxsize=1)
+def _function_url() -> FunctionUrl:
+    store = _settings().token_store
+    tokens = Tokens(_http(store.service, store.endpoint), store.service, store.name) if store else None
+    return FunctionUrl(tokens, ingest=_ingest, stage=_settings().stage)
+
+
 def _http(service: str, endpoint: str) -> AwsHttp:
     return AwsHttp(service, endpoint=endpoint, region=_settings().region, credentials=_settings().credentials)
 
 
+def _ingest(request: object) -> dict[str, Any]:
+    return ingest(request, settings=_settings(), queue=_queue(), suspended=_suspended())
+
+
 def handler(event: object, context: object) -> dict[str, Any]:
-    """Answer one request. Raises SpillwayError."""
+    """Answer one request. Raises SpillwayError, unless it came by the Function URL."""
+    report = partial(_report, request_id=getattr(context, "aws_request_id", None))
     try:
-        return ingest(event, settings=_settings(), queue=_queue(), suspended=_suspended())
+        if is_call(event):
+            return _function_url().answer(event, report)
+        return _ingest(event)
     except SpillwayError as error:
-        _report(error, getattr(context, "aws_request_id", None))
+        report(error)
         raise error.with_traceback(None) from None
 
 
 def _report(error: SpillwayError, request_id: str | None) -> None:
     where = error.where or None if isinstance(error, InvalidRequest) else None
     log("ERROR", "request refused", service="ingest", error=str(error), where=where, function_request_id=request_id)
-    metric = {InvalidRequest: Metric.INVALID_REQUEST, QueueUnavailable: Metric.QUEUE_UNAVAILABLE}
+    metric = {
+        InvalidRequest: Metric.INVALID_REQUEST,
+        QueueUnavailable: Metric.QUEUE_UNAVAILABLE,
+        TokensUnavailable: Metric.TOKENS_UNAVAILABLE,
+    }
     for kind, name in metric.items():
         if isinstance(error, kind):
             count(name, service="ingest", stage=_settings().stage)

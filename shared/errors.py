@@ -5,6 +5,7 @@
     ├── InvalidRequest         the sender changes the request; the same request can never succeed
     │   └── RequestTooLarge    one event or profile alone exceeds what a queue message can carry
     ├── QueueUnavailable       nothing was accepted; mParticle sends the request again
+    ├── TokensUnavailable      nobody can tell who calls the Function URL; mParticle sends the request again
     ├── StateUnavailable       the worker goes on without what the fleet shares, carefully
     └── UndecodableMessage     the worker dead-letters the message as it is, reason `undecodable`
 
@@ -40,6 +41,10 @@ class RequestTooLarge(InvalidRequest):
 
 class QueueUnavailable(SpillwayError):
     """The queue did not confirm every part of the request in time; none counts as accepted."""
+
+
+class TokensUnavailable(SpillwayError):
+    """The store that TOKEN_SOURCE names does not answer, refuses, or holds no tokens; the text says which."""
 
 
 class StateUnavailable(SpillwayError):

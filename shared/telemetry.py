@@ -26,7 +26,7 @@ SAFE_FIELDS = frozenset(
         "request_id", "message_id", "part", "type", "account_id", "size_bytes", "receive_count",
         # what happened
         "partner", "status", "attempts", "error", "reason", "where", "item", "wait_s", "age_s", "retry_after_s",
-        "delivered", "waiting", "dead_lettered", "records", "exception_name",
+        "delivered", "waiting", "dead_lettered", "refused", "records", "exception_name",
     }
 )  # fmt: skip
 
@@ -36,6 +36,9 @@ class Metric(StrEnum):
 
     INVALID_REQUEST = "InvalidRequest"
     QUEUE_UNAVAILABLE = "QueueUnavailable"
+    UNAUTHORIZED = "Unauthorized"
+    """Calls of the Function URL without one of its tokens."""
+    TOKENS_UNAVAILABLE = "TokensUnavailable"
     DELIVERED = "Delivered"
     WAITING = "Waiting"
     PARKED = "Parked"

@@ -414,9 +414,58 @@ def test_a_function_is_given_the_variables_that_it_reads(package: Package, funct
 def test_no_secret_is_in_the_template(any_stage: Template) -> None:
     """No variable is named like a credential, and no value looks like one."""
     for function in of_type(any_stage, "AWS::Lambda::Function").values():
-        for name, value in function["Environment"]["Variables"].items():
+        variables = dict(function["Environment"]["Variables"])
+        assert variables.pop("TOKEN_SOURCE", "") == ""  # says where they are kept
+        for name, value in variables.items():
             assert not re.search(r"SECRET|TOKEN|PASSWORD|API_?KEY|CREDENTIAL", name)
             assert not re.search(r"AKIA[0-9A-Z]{16}|(?i:bearer )\S|[A-Za-z0-9/+]{40}", str(value))
+
+
+SECRET_ARN = "arn:aws:secretsmanager:us-east-1:123456789012:secret:spillway/token-AbCdEf"
+
+
+@pytest.mark.parametrize(
+    ("source", "action", "resource"),
+    [
+        (
+            "ssm:/spillway/token",
+            "ssm:GetParameter",
+            {"Fn::Sub": "arn:${AWS::Partition}:ssm:${AWS::Region}:${AWS::AccountId}:parameter/spillway/token"},
+        ),
+        (f"secretsmanager:{SECRET_ARN}", "secretsmanager:GetSecretValue", SECRET_ARN),
+    ],
+    ids=["ssm", "secretsmanager"],
+)
+def test_the_function_url_is_the_aliass_and_reads_its_tokens_alone(
+    package: Package, template: Template, source: str, action: str, resource: Any
+) -> None:
+    """TOKEN_SOURCE brings a URL of the alias, permissions for calls by it alone, and leave to read the tokens."""
+    on = package(TOKEN_SOURCE=source)
+    (url,) = of_type(on, "AWS::Lambda::Url").values()
+    assert url == {
+        "TargetFunctionArn": {"Ref": "IngestLambdaFunction"},
+        "Qualifier": "production",
+        "AuthType": "NONE",
+    }
+    added = [s for s in statements(on) if s not in list(statements(template))]
+    assert added == [("IngestRole", {"Effect": "Allow", "Action": action, "Resource": resource})]
+    public = [p for p in of_type(on, "AWS::Lambda::Permission").values() if p["Principal"] == "*"]
+    alias = {"FunctionName": {"Ref": "IngestProductionAlias"}, "Principal": "*"}
+    assert public == [
+        {**alias, "Action": "lambda:InvokeFunctionUrl", "FunctionUrlAuthType": "NONE"},
+        {**alias, "Action": "lambda:InvokeFunction", "InvokedViaFunctionUrl": True},
+    ]
+    assert on["Outputs"]["IngestUrl"]["Value"] == {"Fn::GetAtt": ["IngestUrl", "FunctionUrl"]}
+    assert "Export" not in on["Outputs"]["IngestUrl"]
+    variables = of_type(on, "AWS::Lambda::Function")["IngestLambdaFunction"]["Environment"]["Variables"]
+    assert ingest_fn.settings.Settings.from_env({"AWS_REGION": "us-east-1", **resolved(variables)}).token_store
+
+
+def test_the_function_url_is_off_by_default(any_stage: Template) -> None:
+    """No stage has a URL, or anything public, unless it was asked for."""
+    assert not of_type(any_stage, "AWS::Lambda::Url")
+    assert "IngestUrl" not in any_stage["Outputs"]
+    assert "*" not in {p["Principal"] for p in of_type(any_stage, "AWS::Lambda::Permission").values()}
 
 
 def test_the_deploy_bucket_is_private(template: Template) -> None:
