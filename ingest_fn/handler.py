@@ -10,6 +10,7 @@ from typing import Any
 from ingest_fn.function_url import FunctionUrl, is_call
 from ingest_fn.ingest import ingest
 from ingest_fn.payload import keep_bytes
+from ingest_fn.receipts import Receipts
 from ingest_fn.settings import Settings
 from ingest_fn.suspended import Suspended
 from ingest_fn.tokens import Tokens
@@ -37,6 +38,11 @@ def _suspended() -> Suspended:
 
 
 @lru_cache(maxsize=1)
+def _receipts() -> Receipts:
+    return Receipts(_http("dynamodb", _settings().dynamodb_endpoint), _settings().state_table)
+
+
+@lru_cache(maxsize=1)
 def _function_url() -> FunctionUrl:
     store = _settings().token_store
     tokens = Tokens(_http(store.service, store.endpoint), store.service, store.name) if store else None
@@ -48,7 +54,13 @@ def _http(service: str, endpoint: str) -> AwsHttp:
 
 
 def _ingest(request: object) -> dict[str, Any]:
-    return ingest(request, settings=_settings(), queue=_queue(), suspended=_suspended())
+    return ingest(
+        request,
+        settings=_settings(),
+        queue=_queue(),
+        suspended=_suspended(),
+        note_erasure=_receipts().accepted,
+    )
 
 
 def handler(event: object, context: object) -> dict[str, Any]:

@@ -32,6 +32,7 @@ def ingest(
     settings: Settings,
     queue: Queue,
     suspended: Container[str] = (),
+    note_erasure: Callable[[Head, Mapping[str, Any]], None] = lambda *_: None,
     clock: Callable[[], float] = time.time,
 ) -> dict[str, Any]:
     """Answer one invocation of mParticle's.
@@ -46,6 +47,8 @@ def ingest(
     if head.type in QUEUED_TYPES:
         if not is_probe(request, head.type) or _tells_of_a_user(request, head.type, settings):
             queue.send(messages(head, request, text, fifo=settings.fifo))
+        if head.type == ERASURE:
+            note_erasure(head, request)
         suspend = head.type == AUDIENCE and head.account_id is not None and head.account_id in suspended
         return replies.accepted(head.type, request_id=head.id, now_ms=now_ms, suspend=suspend)
     if head.type == replies.REGISTRATION:

@@ -23,7 +23,7 @@ SAFE_FIELDS = frozenset(
         "level", "location", "message", "timestamp", "service", "stage", "cold_start", "function_name",
         "function_memory_size", "function_arn", "function_request_id", "xray_trace_id", "sampling_rate",
         # what the message is, never what it says
-        "request_id", "message_id", "part", "type", "account_id", "size_bytes", "receive_count",
+        "request_id", "subject_request_id", "message_id", "part", "type", "account_id", "size_bytes", "receive_count",
         # what happened
         "partner", "status", "attempts", "error", "reason", "where", "item", "wait_s", "age_s", "retry_after_s",
         "delivered", "waiting", "dead_lettered", "refused", "records", "exception_name",

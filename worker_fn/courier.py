@@ -43,6 +43,8 @@ class Shipment:
     """Calls that the partner answered with anything but a push-back, or did not answer at all."""
     again: int = 0
     """Calls that were refused for its neighbours' sake."""
+    alone: bool = False
+    """It is a call of its own, also at a bulk endpoint: no neighbour's fault may be its end."""
 
     @property
     def waits(self) -> bool:
@@ -65,9 +67,9 @@ class Lane:
         """The next item, and those behind it that the same bulk call could take."""
         first = self.items[self.next]
         run = [first]
-        if in_bulk and first.delivery.merge is not None:
+        if in_bulk and first.delivery.merge is not None and not first.alone:
             for item in self.items[self.next + 1 :]:
-                if item.waits or item.delivery.merge != first.delivery.merge:
+                if item.waits or item.alone or item.delivery.merge != first.delivery.merge:
                     break
                 if item.outcome is None:
                     run.append(item)
@@ -150,7 +152,7 @@ class Courier:
         room: dict[str, tuple[list[Shipment], int]] = {}
         for head in heads:
             name = head[0].delivery.merge
-            if name is None:
+            if name is None or head[0].alone:
                 calls.append(head[:1])
                 continue
             limits = self.partner.limits.bulk[name]

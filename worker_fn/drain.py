@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from partners import Delivery, Partner
 from shared.errors import InvalidRequest, StateUnavailable, UndecodableMessage
 from shared.firehose import parse_request
-from shared.message import Message, decode
+from shared.message import ERASURE, Message, decode
 from shared.state import Conflict, State
 from worker_fn import flow as flows
 from worker_fn import progress as progresses
@@ -28,6 +28,7 @@ from worker_fn.flow import Because
 from worker_fn.gates import Gates
 from worker_fn.intake import Intake, IntakeUnavailable
 from worker_fn.progress import Progress
+from worker_fn.receipts import Clerk
 from worker_fn.settle import Queue, Report, Settled, settle
 from worker_fn.suspensions import Place, Suspensions
 
@@ -121,6 +122,7 @@ async def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Call
     await suspend_refused(jobs, worker)
     settled += await asyncio.gather(*(conclude(job, worker) for job in jobs))
     settled = await in_time(book(settled, worker), remaining_s() - worker.settle_reserve_s / 2, settled)
+    settled = await clerk_for(worker).write(settled, time_s=remaining_s() - worker.settle_reserve_s / 4)
     report.calls = sum(item.attempts for job in jobs for item in job.items)
     report.malformed = sum(job.malformed for job in jobs)
     report.state_trouble = worker.gates.take_trouble()
@@ -149,7 +151,8 @@ def prepare(record: dict[str, Any], partner: Partner) -> Job | Settled:
     attributes |= {"type": message.type, "account_id": message.account_id or ""}
     try:
         request = parse_request(message.payload)
-        items = [Shipment(delivery, key) for delivery, key in with_keys(message, partner.deliveries(request))]
+        keyed = with_keys(message, partner.deliveries(request))
+        items = [Shipment(delivery, key, alone=message.type == ERASURE) for delivery, key in keyed]
         are_declared = all(item.delivery.merge in {None, *partner.limits.bulk} for item in items)
     except InvalidRequest as error:
         return Settled(record, DeadLetter(Reason.UNMAPPABLE, str(error)), attributes)
@@ -247,7 +250,8 @@ async def book(settled: list[Settled], worker: Worker) -> list[Settled]:
         too_many = indexes[len(times_ms) :]
         if too_many and not worker.in_groups and await worker.suspensions.expect_sweep():
             for index in too_many:
-                settled[index] = replace(settled[index], end=Parked())
+                if settled[index].attributes["type"] != ERASURE:  # they are few, and wait no longer than they must
+                    settled[index] = replace(settled[index], end=Parked())
     return settled
 
 
@@ -273,6 +277,10 @@ def courier_for(worker: Worker, remaining_s: Callable[[], float]) -> Courier:
         jitter=lambda bound: worker.rng.uniform(0, bound),
         log=worker.log,
     )
+
+
+def clerk_for(worker: Worker) -> Clerk:
+    return Clerk(worker.state, worker.now_ms, worker.rng, worker.log, worker.gates.trouble)
 
 
 async def suspend_refused(jobs: list[Job], worker: Worker) -> None:
@@ -324,7 +332,12 @@ async def conclude(job: Job, worker: Worker) -> Settled:
 
 
 def strike_out(job: Job, worker: Worker) -> None:
-    """Refuse the delivery on which the partner failed too often while it took others: what is behind it goes on."""
+    """Refuse the delivery on which the partner failed too often while it took others: what is behind it goes on.
+
+    Not of an erasure, whose age alone ends it: the partner's way to erase may be down while its way in is well.
+    """
+    if job.message.type == ERASURE:
+        return
     for item in job.items:
         outcome = item.outcome
         if outcome is None or outcome.verdict is not Verdict.RETRY or not item.attempts or outcome.status == 429:

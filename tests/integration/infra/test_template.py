@@ -11,6 +11,7 @@ import pytest
 import ingest_fn.settings
 import worker_fn.settings
 from partners import load_partner
+from shared.receipts import PREFIX
 from shared.state import SUSPENDED
 
 Template = dict[str, Any]
@@ -76,6 +77,7 @@ def test_a_role_may_do_what_its_function_does_and_nothing_else(template: Templat
     assert allowed == {
         ("IngestRole", "sqs:SendMessage", queue),
         ("IngestRole", "dynamodb:Query", table),
+        ("IngestRole", "dynamodb:PutItem", table),
         ("IngestRole", "logs:CreateLogStream", logs["ingest"]),
         ("IngestRole", "logs:PutLogEvents", logs["ingest"]),
         ("WorkerRole", "sqs:ReceiveMessage", queue),
@@ -109,13 +111,16 @@ def test_no_action_and_no_resource_is_a_wildcard(any_stage: Template) -> None:
             assert "*" not in named or re.search(r":log-group:/aws/lambda/[a-z-]+:\*", named), (role, named)
 
 
-def test_ingest_reads_the_suspended_accounts_and_nothing_else(template: Template) -> None:
-    """Its role opens one key of the state table, the one under which suspensions stand."""
-    (statement,) = [
-        statement for role, statement in statements(template)
-        if role == "IngestRole" and statement["Action"] == "dynamodb:Query"
-    ]  # fmt: skip
-    assert statement["Condition"] == {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [SUSPENDED]}}
+def test_ingest_reads_suspended_accounts_and_writes_receipts_and_nothing_else(template: Template) -> None:
+    """Its role opens two kinds of keys of the state table: suspensions to read, receipts of erasures to write."""
+    opened = {
+        statement["Action"]: statement["Condition"] for role, statement in statements(template)
+        if role == "IngestRole" and "dynamodb" in str(statement["Action"])
+    }  # fmt: skip
+    assert opened == {
+        "dynamodb:Query": {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [SUSPENDED]}},
+        "dynamodb:PutItem": {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": [f"{PREFIX}*"]}},
+    }
 
 
 def test_each_function_has_a_role_of_its_own(template: Template) -> None:
