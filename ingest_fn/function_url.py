@@ -35,28 +35,31 @@ def is_call(event: object) -> TypeGuard[Mapping[str, Any]]:
 
 
 class FunctionUrl:
-    """One environment's side of the Function URL. Without tokens there should be none, and nobody is let in.
-
-    `ingest` answers one request, `report` logs and counts why it was not accepted.
-    """
+    """One environment's side of the Function URL. Without tokens there should be none, and nobody is let in."""
 
     def __init__(
         self,
         tokens: Tokens | None,
         *,
-        ingest: Callable[[object], dict[str, Any]],
         stage: str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._tokens = tokens
-        self._ingest = ingest
         self._stage = stage
         self._clock = clock
         self._strangers = 0
         self._told_s = float("-inf")
 
-    def answer(self, event: Mapping[str, Any], report: Callable[[SpillwayError], None]) -> dict[str, Any]:
-        """Answer one call in the form that Lambda turns into an HTTP answer."""
+    def answer(
+        self,
+        event: Mapping[str, Any],
+        ingest: Callable[[object], dict[str, Any]],
+        report: Callable[[SpillwayError], None],
+    ) -> dict[str, Any]:
+        """Answer one call in the form that Lambda turns into an HTTP answer.
+
+        `ingest` answers the request in it, `report` logs and counts why it was not accepted.
+        """
         refused = _refused(event)
         if refused is not None:
             return refused
@@ -68,7 +71,7 @@ class FunctionUrl:
                     return _response(401, {"error": "the token is missing or not known"}, WWW_Authenticate="Token")
                 request = payload.read(body)
             kind = request.get("type") if isinstance(request, dict) else None
-            return _response(202 if kind in QUEUED_TYPES else 200, self._ingest(request))
+            return _response(202 if kind in QUEUED_TYPES else 200, ingest(request))
         except SpillwayError as error:
             report(error)
             return _response(

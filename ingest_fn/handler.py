@@ -15,7 +15,7 @@ from ingest_fn.settings import Settings
 from ingest_fn.suspended import Suspended
 from ingest_fn.tokens import Tokens
 from shared.aws_http import AwsHttp
-from shared.errors import InvalidRequest, QueueUnavailable, SpillwayError, TokensUnavailable
+from shared.errors import InvalidRequest, QueueUnavailable, SpillwayError, SubscriptionFailed, TokensUnavailable
 from shared.queue import Sender
 from shared.telemetry import Metric, count, log
 
@@ -46,16 +46,18 @@ def _receipts() -> Receipts:
 def _function_url() -> FunctionUrl:
     store = _settings().token_store
     tokens = Tokens(_http(store.service, store.endpoint), store.service, store.name) if store else None
-    return FunctionUrl(tokens, ingest=_ingest, stage=_settings().stage)
+    return FunctionUrl(tokens, stage=_settings().stage)
 
 
 def _http(service: str, endpoint: str) -> AwsHttp:
     return AwsHttp(service, endpoint=endpoint, region=_settings().region, credentials=_settings().credentials)
 
 
-def _ingest(request: object) -> dict[str, Any]:
+def _ingest(request: object, context: object) -> dict[str, Any]:
+    left_ms = getattr(context, "get_remaining_time_in_millis", lambda: 5_000)
     return ingest(
         request,
+        remaining_s=left_ms() / 1_000,
         settings=_settings(),
         queue=_queue(),
         suspended=_suspended(),
@@ -68,8 +70,8 @@ def handler(event: object, context: object) -> dict[str, Any]:
     report = partial(_report, request_id=getattr(context, "aws_request_id", None))
     try:
         if is_call(event):
-            return _function_url().answer(event, report)
-        return _ingest(event)
+            return _function_url().answer(event, partial(_ingest, context=context), report)
+        return _ingest(event, context)
     except SpillwayError as error:
         report(error)
         raise error.with_traceback(None) from None
@@ -82,6 +84,7 @@ def _report(error: SpillwayError, request_id: str | None) -> None:
         InvalidRequest: Metric.INVALID_REQUEST,
         QueueUnavailable: Metric.QUEUE_UNAVAILABLE,
         TokensUnavailable: Metric.TOKENS_UNAVAILABLE,
+        SubscriptionFailed: Metric.SUBSCRIPTION_FAILED,
     }
     for kind, name in metric.items():
         if isinstance(error, kind):

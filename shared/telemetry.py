@@ -39,6 +39,7 @@ class Metric(StrEnum):
     UNAUTHORIZED = "Unauthorized"
     """Calls of the Function URL without one of its tokens."""
     TOKENS_UNAVAILABLE = "TokensUnavailable"
+    SUBSCRIPTION_FAILED = "SubscriptionFailed"
     DELIVERED = "Delivered"
     WAITING = "Waiting"
     PARKED = "Parked"

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from partners import Delivery, Partner
-from shared.errors import InvalidRequest, StateUnavailable, UndecodableMessage
+from shared.errors import InvalidRequest, StateUnavailable, UndecodableMessage, raised_at
 from shared.firehose import parse_request
 from shared.message import ERASURE, Message, decode
 from shared.state import Conflict, State
@@ -157,7 +157,7 @@ def prepare(record: dict[str, Any], partner: Partner) -> Job | Settled:
     except InvalidRequest as error:
         return Settled(record, DeadLetter(Reason.UNMAPPABLE, str(error)), attributes)
     except Exception as error:
-        where = f"{type(error).__name__} in {_raised_at(error)}"
+        where = f"{type(error).__name__} in {raised_at(error)}"
         return Settled(record, DeadLetter(Reason.UNMAPPABLE, where), attributes)
     if not are_declared:
         names = ", ".join(sorted(partner.limits.bulk)) or "nothing"
@@ -434,13 +434,3 @@ def _outcomes(job: Job) -> list[Outcome]:
 
 def _received(record: Mapping[str, Any]) -> dict[str, str]:
     return {"first_received_ms": record["attributes"].get("ApproximateFirstReceiveTimestamp", "")}
-
-
-def _raised_at(error: BaseException) -> str:
-    """File and line of the innermost frame: where to look, without what was looked at."""
-    traceback = error.__traceback__
-    while traceback is not None and traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    if traceback is None:
-        return "unknown"
-    return f"{traceback.tb_frame.f_code.co_filename.rpartition('/')[2]}:{traceback.tb_lineno}"

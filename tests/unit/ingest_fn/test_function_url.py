@@ -41,7 +41,7 @@ class Url:
         self.error: SpillwayError | None = None
         self.tokens = FakeTokens()
         self.now_s = 100.0
-        self.url = FunctionUrl(self.tokens, ingest=self._ingest, stage="test", clock=lambda: self.now_s)  # type: ignore[arg-type]
+        self.url = FunctionUrl(self.tokens, stage="test", clock=lambda: self.now_s)  # type: ignore[arg-type]
 
     def _ingest(self, request: Any) -> dict[str, Any]:
         self.requests.append(request)
@@ -52,7 +52,7 @@ class Url:
     def post(
         self, body: bytes, authorization: str | None = f"Token {TOKEN}", **more: Any
     ) -> tuple[int, dict[str, Any]]:
-        answer = self.url.answer(call(body, authorization, **more), self.reported.append)
+        answer = self.url.answer(call(body, authorization, **more), self._ingest, self.reported.append)
         assert answer["headers"]["Content-Type"] == "application/json"
         return answer["statusCode"], json.loads(answer["body"])
 
@@ -168,9 +168,9 @@ def test_tokens_that_cannot_be_read_are_503(url: Url) -> None:
 def test_a_url_that_was_made_by_hand_lets_nobody_in() -> None:
     """Without TOKEN_SOURCE there is nothing to compare with, and every request waits until the operator sets it."""
     reported: list[SpillwayError] = []
-    url = FunctionUrl(None, ingest=lambda _: {"type": "never"}, stage="test")
-    assert url.answer(call(EVENTS), reported.append)["statusCode"] == 503
-    assert url.answer(call(EVENTS, None), reported.append)["statusCode"] == 503
+    url = FunctionUrl(None, stage="test")
+    assert url.answer(call(EVENTS), lambda _: {"type": "never"}, reported.append)["statusCode"] == 503
+    assert url.answer(call(EVENTS, None), lambda _: {"type": "never"}, reported.append)["statusCode"] == 503
     assert {type(error) for error in reported} == {InvalidSettings}
 
 
@@ -205,7 +205,7 @@ def test_what_is_no_json_is_400(url: Url, body: bytes) -> None:
 def test_a_body_that_is_no_base64_is_400(url: Url) -> None:
     """Whatever Lambda says of it."""
     event = call(EVENTS)
-    answer = url.url.answer({**event, "isBase64Encoded": True, "body": "{}!"}, url.reported.append)
+    answer = url.url.answer({**event, "isBase64Encoded": True, "body": "{}!"}, url._ingest, url.reported.append)
     assert answer["statusCode"] == 400
 
 
