@@ -13,7 +13,12 @@ from ops.stack import find_stack
 from shared.receipts import PREFIX, Receipt, Standing, receipt_key
 from shared.state import DynamoState
 
-_STYLE = {Standing.DELIVERED: "green", Standing.OPEN: "yellow", Standing.DEAD_LETTERED: "red"}
+_STYLE = {
+    Standing.DELIVERED: "green",
+    Standing.OPEN: "yellow",
+    Standing.NOT_FORWARDED: "red",
+    Standing.DEAD_LETTERED: "red",
+}
 
 
 def status(subject_request_id: str, stage: str, *, as_json: bool, console: Console | None = None) -> int:
@@ -82,6 +87,7 @@ def _story(one: Receipt) -> str:
     times = (
         (one.accepted_ms, "accepted"),
         (one.dead_lettered_ms, f"dead-lettered as {one.reason}"),
+        (one.no_call_ms, "done without a call, as the partner makes none of it"),
         (one.redriven_ms, "redriven"),
         (one.delivered_ms, "delivered"),
     )

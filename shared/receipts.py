@@ -22,6 +22,8 @@ class Standing(StrEnum):
     OPEN = "open"
     """Accepted, and on its way: in the queue, in the parking queue, or at the partner."""
     DELIVERED = "delivered"
+    NOT_FORWARDED = "not forwarded"
+    """The partner's code makes no call of it: nothing was sent, and nothing will be."""
     DEAD_LETTERED = "dead-lettered"
     """In the dead-letter queue; mend the reason and redrive it."""
 
@@ -37,13 +39,14 @@ class Receipt:
     delivered_ms: int | None = None
     dead_lettered_ms: int | None = None
     reason: str | None = None
+    no_call_ms: int | None = None
     redriven_ms: int | None = None
-    """A worker had it again after it was dead-lettered."""
+    """A worker had it again after that."""
 
     @classmethod
     def from_value(cls, pk: str, sk: str, value: Mapping[str, Any]) -> Self:
         """Read an item of the state table; what a later version added is passed over."""
-        names = ("delivered_ms", "dead_lettered_ms", "reason", "redriven_ms")
+        names = ("delivered_ms", "dead_lettered_ms", "reason", "no_call_ms", "redriven_ms")
         known = {name: value.get(name) for name in names}
         return cls(pk.removeprefix(PREFIX), sk, value.get("account_id"), value["accepted_ms"], **known)
 
@@ -55,6 +58,7 @@ class Receipt:
             "delivered_ms": self.delivered_ms,
             "dead_lettered_ms": self.dead_lettered_ms,
             "reason": self.reason,
+            "no_call_ms": self.no_call_ms,
             "redriven_ms": self.redriven_ms,
         }
         return {name: value for name, value in fields.items() if value is not None or name == "account_id"}
@@ -63,6 +67,8 @@ class Receipt:
     def standing(self) -> Standing:
         if self.delivered_ms is not None:
             return Standing.DELIVERED
+        if self.no_call_ms is not None and self.no_call_ms >= (self.redriven_ms or 0):
+            return Standing.NOT_FORWARDED
         if self.dead_lettered_ms is not None and self.dead_lettered_ms >= (self.redriven_ms or 0):
             return Standing.DEAD_LETTERED
         return Standing.OPEN

@@ -328,7 +328,7 @@ async def conclude(job: Job, worker: Worker) -> Settled:
     end = end_of([item.outcome for item in job.items], story, worker.budgets, worker.rng)
     end = await _account(job, end, worker)
     await _remember(job, end, progress, worker)
-    return Settled(job.record, end, attributes)
+    return Settled(job.record, end, attributes, job.total)
 
 
 def strike_out(job: Job, worker: Worker) -> None:

@@ -15,7 +15,7 @@ from shared.errors import StateUnavailable
 from shared.message import ERASURE, Message, decode
 from shared.receipts import KEPT_S, Receipt, Standing, receipt_key, subject_of
 from shared.state import State, change
-from worker_fn.ends import DeadLetter, Delivered, End, Waiting
+from worker_fn.ends import DeadLetter, Delivered, Waiting
 from worker_fn.retry import back_off_s
 from worker_fn.settle import Settled
 
@@ -52,7 +52,7 @@ class Clerk:
                     self.state,
                     receipt_key(subject_request_id),
                     message.id,
-                    lambda value: (after(_receipt(message, value), one.end, now_ms=now_ms).value(), None),
+                    lambda value: (after(_receipt(message, value), one, now_ms=now_ms).value(), None),
                     rng=self.rng,
                     expires_at=now_ms // 1_000 + KEPT_S,
                 )
@@ -74,14 +74,16 @@ class Clerk:
         return one
 
 
-def after(receipt: Receipt, end: End, *, now_ms: int) -> Receipt:
+def after(receipt: Receipt, settled: Settled, *, now_ms: int) -> Receipt:
     """The receipt of an erasure whose message came to this end. What it was before is kept. Pure."""
-    match end:
+    match settled.end:
+        case Delivered() if settled.deliveries == 0:  # done, and no partner knows of it
+            return receipt if receipt.no_call_ms is not None else replace(receipt, no_call_ms=now_ms)
         case Delivered():
             return receipt if receipt.delivered_ms is not None else replace(receipt, delivered_ms=now_ms)
         case DeadLetter(reason=reason):
             return replace(receipt, dead_lettered_ms=now_ms, reason=str(reason))
-    if receipt.standing is Standing.DEAD_LETTERED:
+    if receipt.standing in {Standing.DEAD_LETTERED, Standing.NOT_FORWARDED}:
         return replace(receipt, redriven_ms=now_ms)
     return receipt
 

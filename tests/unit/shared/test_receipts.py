@@ -35,6 +35,7 @@ def test_a_request_without_a_usable_id_goes_by_our_own(request_: dict[str, objec
         ({}, Standing.OPEN),
         ({"delivered_ms": 2}, Standing.DELIVERED),
         ({"dead_lettered_ms": 2}, Standing.DEAD_LETTERED),
+        ({"no_call_ms": 2}, Standing.NOT_FORWARDED),
         ({"dead_lettered_ms": 2, "redriven_ms": 3}, Standing.OPEN),
         ({"dead_lettered_ms": 4, "redriven_ms": 3}, Standing.DEAD_LETTERED),
         ({"dead_lettered_ms": 4, "delivered_ms": 5}, Standing.DELIVERED),

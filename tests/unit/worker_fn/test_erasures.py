@@ -16,6 +16,7 @@ from shared.message import Head, encode, to_json
 from shared.receipts import Receipt, Standing, receipt_key
 from worker_fn.ends import DAY_S, DeadLetter, Delivered, Parked, Reason, Waiting
 from worker_fn.receipts import MOST_RECEIVES, after
+from worker_fn.settle import Settled
 
 NOW_MS = 1_700_000_000_000
 DSR = "dsr_processing_request"
@@ -159,6 +160,13 @@ def test_a_delivered_erasure_has_a_receipt(fleet: Any) -> None:
     assert "canary" not in json.dumps({str(key): item.value for key, item in fleet.state.items.items()})
 
 
+def test_an_erasure_that_maps_to_no_call_was_not_forwarded(fleet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A partner's code that passes over it leaves a receipt that says so, never one that says delivered."""
+    monkeypatch.setattr(Bulk, "deliveries", lambda *_: [])
+    assert fleet.run(erasure(1)).failures == []
+    assert receipt(fleet, 1).standing is Standing.NOT_FORWARDED
+
+
 def test_the_receipt_that_ingest_wrote_is_completed(fleet: Any) -> None:
     """The time of acceptance is ingest's."""
     fleet.set_item(receipt_key("s-1"), "r-1", {"account_id": "7", "accepted_ms": NOW_MS - 5})
@@ -262,7 +270,7 @@ EMPTY = Receipt("s", "r", "7", 1)
 )
 def test_what_a_receipt_becomes(receipt_: Receipt, end: Any, expected: Receipt) -> None:
     """The first delivery counts; a wait changes nothing but for what was dead."""
-    assert after(receipt_, end, now_ms=9) == expected
+    assert after(receipt_, Settled({}, end, {}, 1), now_ms=9) == expected
 
 
 def test_a_table_that_loses_its_answer_is_no_trouble(fleet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
