@@ -3,6 +3,8 @@
 Lambda makes the wrapping, so nobody outside can leave it out: what is wrapped has to show its token, but for the
 registration, which mParticle asks for before it has one.
 
+Imported only when a call comes: a function that is invoked has no use for it.
+
 mParticle sends again what is answered with 408, 429, 500, 502, 503 or 504 and drops everything else: whatever may be
 right later is a 503.
 """
@@ -11,7 +13,7 @@ import base64
 import binascii
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, TypeGuard
+from typing import Any
 
 import orjson
 
@@ -26,12 +28,6 @@ REGISTRATION_BYTES = 4_096
 
 TELL_EVERY_S = 10.0
 """Refused callers are logged and counted together, so often at most: they must not fill the log."""
-
-
-def is_call(event: object) -> TypeGuard[Mapping[str, Any]]:
-    """Whether Lambda wrapped the request (payload format 2.0), rather than somebody invoked the function with it."""
-    context = event.get("requestContext") if isinstance(event, Mapping) else None
-    return isinstance(context, Mapping) and isinstance(context.get("http"), Mapping)
 
 
 class FunctionUrl:

@@ -4,20 +4,23 @@ What is raised reaches mParticle as a function error, which it answers by sendin
 URL, as a status. The error's text names the field or the cause, and holds nothing of the payload.
 """
 
+from collections.abc import Mapping
 from functools import lru_cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ingest_fn.function_url import FunctionUrl, is_call
 from ingest_fn.ingest import ingest
-from ingest_fn.payload import keep_bytes
-from ingest_fn.receipts import Receipts
+from ingest_fn.payload import came_by_url, keep_bytes
 from ingest_fn.settings import Settings
 from ingest_fn.suspended import Suspended
-from ingest_fn.tokens import Tokens
 from shared.aws_http import AwsHttp
 from shared.errors import InvalidRequest, QueueUnavailable, SpillwayError, SubscriptionFailed, TokensUnavailable
+from shared.message import Head
 from shared.queue import Sender
 from shared.telemetry import Metric, count, log
+
+if TYPE_CHECKING:
+    from ingest_fn.function_url import FunctionUrl
+    from ingest_fn.receipts import Receipts
 
 keep_bytes()
 
@@ -38,12 +41,17 @@ def _suspended() -> Suspended:
 
 
 @lru_cache(maxsize=1)
-def _receipts() -> Receipts:
+def _receipts() -> "Receipts":
+    from ingest_fn.receipts import Receipts  # noqa: PLC0415 - a cold start has no use for what is rare
+
     return Receipts(_http("dynamodb", _settings().dynamodb_endpoint), _settings().state_table)
 
 
 @lru_cache(maxsize=1)
-def _function_url() -> FunctionUrl:
+def _function_url() -> "FunctionUrl":
+    from ingest_fn.function_url import FunctionUrl  # noqa: PLC0415 - as above
+    from ingest_fn.tokens import Tokens  # noqa: PLC0415
+
     store = _settings().token_store
     tokens = Tokens(_http(store.service, store.endpoint), store.service, store.name) if store else None
     return FunctionUrl(tokens, stage=_settings().stage)
@@ -61,15 +69,19 @@ def _ingest(request: object, context: object) -> dict[str, Any]:
         settings=_settings(),
         queue=_queue(),
         suspended=_suspended(),
-        note_erasure=_receipts().accepted,
+        note_erasure=_note_erasure,
     )
+
+
+def _note_erasure(head: Head, request: Mapping[str, Any]) -> None:
+    _receipts().accepted(head, request)
 
 
 def handler(event: object, context: object) -> dict[str, Any]:
     """Answer one request. Raises SpillwayError, unless it came by the Function URL."""
     report = partial(_report, request_id=getattr(context, "aws_request_id", None))
     try:
-        if is_call(event):
+        if came_by_url(event):
             return _function_url().answer(event, partial(_ingest, context=context), report)
         return _ingest(event, context)
     except SpillwayError as error:

@@ -11,7 +11,7 @@ import codecs
 import json
 import sys
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeGuard
 
 import orjson
 
@@ -48,6 +48,12 @@ def keep_bytes() -> bool:
     unmarshal_request.keeps_bytes = True  # type: ignore[attr-defined]
     marshaller.unmarshal_request = unmarshal_request
     return True
+
+
+def came_by_url(event: object) -> TypeGuard[Mapping[str, Any]]:
+    """Whether Lambda wrapped the request (payload format 2.0), rather than somebody invoked the function with it."""
+    context = event.get("requestContext") if isinstance(event, Mapping) else None
+    return isinstance(context, Mapping) and isinstance(context.get("http"), Mapping)
 
 
 def read(text: bytes) -> Any:

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from ingest_fn.function_url import REGISTRATION_BYTES, TELL_EVERY_S, FunctionUrl, is_call
-from ingest_fn.payload import text_of
+from ingest_fn.function_url import REGISTRATION_BYTES, TELL_EVERY_S, FunctionUrl
+from ingest_fn.payload import came_by_url, text_of
 from shared.errors import (
     InvalidRequest,
     InvalidSettings,
@@ -89,9 +89,9 @@ def url() -> Url:
 
 def test_a_call_by_url_is_told_from_an_invocation() -> None:
     """What Lambda wrapped is a call; mParticle's own JSON, or anything odd, is not."""
-    assert is_call(call(EVENTS))
+    assert came_by_url(call(EVENTS))
     for event in (json.loads(EVENTS), {}, [], None, {"requestContext": "x"}, {"requestContext": {"http": 5}}):
-        assert not is_call(event)
+        assert not came_by_url(event)
 
 
 @pytest.mark.parametrize("in_base64", [False, True])
