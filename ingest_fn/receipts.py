@@ -15,8 +15,8 @@ from shared.message import Head
 from shared.receipts import KEPT_S, Receipt, receipt_key, subject_of
 from shared.telemetry import log
 
-TIMEOUT_S = 0.1
-"""Half of what mParticle gives the whole call."""
+TIMEOUT_S = 0.5
+"""mParticle asks for 200 ms of 99% of its calls; erasures are far fewer than the other one."""
 
 
 class Receipts:

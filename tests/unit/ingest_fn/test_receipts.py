@@ -24,7 +24,7 @@ class FakeDynamo:
 
     def call(self, target: str, body: bytes, *, timeout_s: float) -> tuple[int, bytes]:
         assert target == "DynamoDB_20120810.PutItem"
-        assert timeout_s <= 0.2
+        assert timeout_s <= 0.5
         self.puts.append(json.loads(body))
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
