@@ -18,6 +18,7 @@ import orjson
 
 from shared.aws_http import AwsHttp, error_code
 from shared.errors import TokensUnavailable
+from shared.telemetry import log
 
 FRESH_S = 300.0
 """Tokens are believed for so long. Who waits this long after a change knows that every environment has read it."""
@@ -83,6 +84,8 @@ class Tokens:
             found = self._read()
         except TokensUnavailable as error:
             self._failed_s, self._problem = self._clock(), str(error)
+            # Also where those that were read before go on: somebody has an hour to mend it.
+            log("WARNING", "the tokens could not be read", service="ingest", error=self._problem)
             return
         self._digests, self._read_s = found, self._clock()
 

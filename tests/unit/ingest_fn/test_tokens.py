@@ -145,6 +145,20 @@ def test_a_store_that_is_down_is_not_hammered() -> None:
     assert len(store.calls) <= 2 * (10 / FAILED_S + 1)
 
 
+def test_a_bad_change_is_told_while_the_known_tokens_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever puts something else in the tokens' place finds it in the log, long before calls are refused."""
+    store = FakeStore(OLD)
+    tokens, clock = make(store)
+    assert tokens.know(OLD)
+    store.value = "canary"
+    clock.now_s += FRESH_S
+    assert tokens.know(OLD)
+    line = json.loads(capsys.readouterr().out)
+    assert (line["level"], line["message"]) == ("WARNING", "the tokens could not be read")
+    assert "must be one token or two" in line["error"]
+    assert "canary" not in json.dumps(line)
+
+
 def test_known_tokens_outlive_an_outage_of_the_store_for_a_time() -> None:
     """Who was known goes on for an hour; who is not is told to come again, since the list is old; then nobody is."""
     store = FakeStore(OLD)
