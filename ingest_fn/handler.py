@@ -1,20 +1,26 @@
 """Lambda entry of stage 1: mParticle's request in, mParticle's answer out.
 
-What is raised reaches mParticle as a function error, which it answers by sending the request again. The error's text
-names the field or the cause, and holds nothing of the payload.
+What is raised reaches mParticle as a function error, which it answers by sending the request again; by the Function
+URL, as a status. The error's text names the field or the cause, and holds nothing of the payload.
 """
 
-from functools import lru_cache
-from typing import Any
+from collections.abc import Mapping
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any
 
 from ingest_fn.ingest import ingest
-from ingest_fn.payload import keep_bytes
+from ingest_fn.payload import came_by_url, keep_bytes
 from ingest_fn.settings import Settings
 from ingest_fn.suspended import Suspended
 from shared.aws_http import AwsHttp
-from shared.errors import InvalidRequest, QueueUnavailable, SpillwayError
+from shared.errors import InvalidRequest, QueueUnavailable, SpillwayError, SubscriptionFailed, TokensUnavailable
+from shared.message import Head
 from shared.queue import Sender
 from shared.telemetry import Metric, count, log
+
+if TYPE_CHECKING:
+    from ingest_fn.function_url import FunctionUrl
+    from ingest_fn.receipts import Receipts
 
 keep_bytes()
 
@@ -34,23 +40,64 @@ def _suspended() -> Suspended:
     return Suspended(_http("dynamodb", _settings().dynamodb_endpoint), _settings().state_table)
 
 
+@lru_cache(maxsize=1)
+def _receipts() -> "Receipts":
+    from ingest_fn.receipts import Receipts  # noqa: PLC0415 - a cold start has no use for what is rare
+
+    return Receipts(_http("dynamodb", _settings().dynamodb_endpoint), _settings().state_table)
+
+
+@lru_cache(maxsize=1)
+def _function_url() -> "FunctionUrl":
+    from ingest_fn.function_url import FunctionUrl  # noqa: PLC0415 - as above
+    from ingest_fn.tokens import Tokens  # noqa: PLC0415
+
+    store = _settings().token_store
+    tokens = Tokens(_http(store.service, store.endpoint), store.service, store.name) if store else None
+    return FunctionUrl(tokens, stage=_settings().stage)
+
+
 def _http(service: str, endpoint: str) -> AwsHttp:
     return AwsHttp(service, endpoint=endpoint, region=_settings().region, credentials=_settings().credentials)
 
 
+def _ingest(request: object, context: object) -> dict[str, Any]:
+    left_ms = getattr(context, "get_remaining_time_in_millis", lambda: 5_000)
+    return ingest(
+        request,
+        remaining_s=left_ms() / 1_000,
+        settings=_settings(),
+        queue=_queue(),
+        suspended=_suspended(),
+        note_erasure=_note_erasure,
+    )
+
+
+def _note_erasure(head: Head, request: Mapping[str, Any]) -> None:
+    _receipts().accepted(head, request)
+
+
 def handler(event: object, context: object) -> dict[str, Any]:
-    """Answer one request. Raises SpillwayError."""
+    """Answer one request. Raises SpillwayError, unless it came by the Function URL."""
+    report = partial(_report, request_id=getattr(context, "aws_request_id", None))
     try:
-        return ingest(event, settings=_settings(), queue=_queue(), suspended=_suspended())
+        if came_by_url(event):
+            return _function_url().answer(event, partial(_ingest, context=context), report)
+        return _ingest(event, context)
     except SpillwayError as error:
-        _report(error, getattr(context, "aws_request_id", None))
+        report(error)
         raise error.with_traceback(None) from None
 
 
 def _report(error: SpillwayError, request_id: str | None) -> None:
     where = error.where or None if isinstance(error, InvalidRequest) else None
     log("ERROR", "request refused", service="ingest", error=str(error), where=where, function_request_id=request_id)
-    metric = {InvalidRequest: Metric.INVALID_REQUEST, QueueUnavailable: Metric.QUEUE_UNAVAILABLE}
+    metric = {
+        InvalidRequest: Metric.INVALID_REQUEST,
+        QueueUnavailable: Metric.QUEUE_UNAVAILABLE,
+        TokensUnavailable: Metric.TOKENS_UNAVAILABLE,
+        SubscriptionFailed: Metric.SUBSCRIPTION_FAILED,
+    }
     for kind, name in metric.items():
         if isinstance(error, kind):
             count(name, service="ingest", stage=_settings().stage)

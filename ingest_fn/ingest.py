@@ -32,11 +32,14 @@ def ingest(
     settings: Settings,
     queue: Queue,
     suspended: Container[str] = (),
+    remaining_s: float = 5.0,
+    note_erasure: Callable[[Head, Mapping[str, Any]], None] = lambda *_: None,
     clock: Callable[[], float] = time.time,
 ) -> dict[str, Any]:
     """Answer one invocation of mParticle's.
 
-    Raises InvalidRequest (naming the field) for what can never succeed, QueueUnavailable when nothing was accepted.
+    `remaining_s` is what is left of the function's time. Raises InvalidRequest (naming the field) for what can never
+    succeed, QueueUnavailable when nothing was accepted, SubscriptionFailed.
     """
     if not isinstance(request, Mapping):
         raise InvalidRequest("the request must be a JSON object")
@@ -46,6 +49,8 @@ def ingest(
     if head.type in QUEUED_TYPES:
         if not is_probe(request, head.type) or _tells_of_a_user(request, head.type, settings):
             queue.send(messages(head, request, text, fifo=settings.fifo))
+        if head.type == ERASURE:
+            note_erasure(head, request)
         suspend = head.type == AUDIENCE and head.account_id is not None and head.account_id in suspended
         return replies.accepted(head.type, request_id=head.id, now_ms=now_ms, suspend=suspend)
     if head.type == replies.REGISTRATION:
@@ -55,7 +60,7 @@ def ingest(
     if head.type == replies.SUBSCRIPTION:
         from ingest_fn.subscription import subscribe  # noqa: PLC0415 - as above
 
-        return subscribe(settings.env, text, request_id=head.id, now_ms=now_ms)
+        return subscribe(settings.env, text, request_id=head.id, now_ms=now_ms, remaining_s=remaining_s)
     known = ", ".join(sorted((*QUEUED_TYPES, replies.REGISTRATION, replies.SUBSCRIPTION)))
     raise InvalidRequest(f"must be one of {known}", "type")
 

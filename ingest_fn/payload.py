@@ -7,12 +7,15 @@ the runtime is another one, or has changed, the objects are serialised instead: 
 a double.
 """
 
+import codecs
+import json
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn, TypeGuard
 
 import orjson
 
+from shared.errors import InvalidRequest
 from shared.message import to_json
 
 
@@ -45,6 +48,36 @@ def keep_bytes() -> bool:
     unmarshal_request.keeps_bytes = True  # type: ignore[attr-defined]
     marshaller.unmarshal_request = unmarshal_request
     return True
+
+
+def came_by_url(event: object) -> TypeGuard[Mapping[str, Any]]:
+    """Whether Lambda wrapped the request (payload format 2.0), rather than somebody invoked the function with it."""
+    context = event.get("requestContext") if isinstance(event, Mapping) else None
+    return isinstance(context, Mapping) and isinstance(context.get("http"), Mapping)
+
+
+def read(text: bytes) -> Any:
+    """Parse what came by HTTP, where nobody has checked yet that it is JSON; an object keeps its text.
+
+    Raises InvalidRequest.
+    """
+    text = text.removeprefix(codecs.BOM_UTF8)
+    try:
+        parsed = orjson.loads(text)
+    except orjson.JSONDecodeError:  # a lone surrogate, or no JSON
+        try:
+            parsed = json.loads(text.decode(), parse_constant=_refuse)
+        except (ValueError, RecursionError):
+            raise InvalidRequest("the request must be JSON in UTF-8") from None
+    if not isinstance(parsed, dict):
+        return parsed
+    kept = Request(parsed)
+    kept.text = text
+    return kept
+
+
+def _refuse(_: str) -> NoReturn:
+    raise ValueError  # NaN and Infinity, which Python reads and JSON has not
 
 
 def text_of(request: Mapping[str, Any]) -> bytes:

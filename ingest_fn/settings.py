@@ -11,6 +11,15 @@ from shared.sigv4 import Credentials
 
 
 @dataclass(frozen=True, slots=True)
+class TokenStore:
+    """Where the Function URL's tokens are kept: a parameter of `ssm`, or the ARN of a secret of `secretsmanager`."""
+
+    service: str
+    name: str
+    endpoint: str
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """`env` is kept for the partner, which reads its own variables when it is asked for."""
 
@@ -21,6 +30,8 @@ class Settings:
     region: str
     fifo: bool
     stage: str
+    token_store: TokenStore | None
+    """None: there is no Function URL, and what comes by one is refused."""
     credentials: Callable[[], Credentials] = field(repr=False)
     env: Mapping[str, str] = field(repr=False)
 
@@ -53,9 +64,26 @@ class Settings:
             region=region,
             fifo=queue_type == "fifo",
             stage=env.get("STAGE") or "none",
+            token_store=_token_store(env, region, domain),
             credentials=_credentials(env),
             env=env,
         )
+
+
+def _token_store(env: Mapping[str, str], region: str, domain: str) -> TokenStore | None:
+    source = env.get("TOKEN_SOURCE", "")
+    if not source:
+        return None
+    service, _, name = source.partition(":")
+    if not (service == "ssm" and name.startswith("/")) and not (
+        service == "secretsmanager" and name.startswith("arn:")
+    ):
+        raise InvalidSettings(
+            "TOKEN_SOURCE must say where the tokens are kept: ssm:/name/of/a/parameter or secretsmanager:arn:..."
+        )
+    own = env.get(f"AWS_ENDPOINT_URL_{'SSM' if service == 'ssm' else 'SECRETS_MANAGER'}")
+    endpoint = own or env.get("AWS_ENDPOINT_URL") or f"https://{service}.{region}.{domain}"
+    return TokenStore(service, name, endpoint)
 
 
 def _credentials(env: Mapping[str, str]) -> Callable[[], Credentials]:

@@ -30,9 +30,9 @@ class Stack:
     stage: str
     region: str
     outputs: Mapping[str, str]
-    status: str
-    """CloudFormation's word for how it stands: UPDATE_COMPLETE and so on."""
     session: Any = field(repr=False)
+    status: str = "CREATE_COMPLETE"
+    """CloudFormation's word for how it stands."""
 
     def client(self, service: str, **config: Any) -> Any:
         """Return a boto3 client for the stack's account and region."""
@@ -65,4 +65,4 @@ def find_stack(stage: str, session: Any = None) -> Stack:
         raise StackUnavailable(f"AWS cannot be asked for the stack {name} ({type(error).__name__}: {error})") from None
     (described,) = answer["Stacks"]
     outputs = {one["OutputKey"]: one["OutputValue"] for one in described.get("Outputs", [])}
-    return Stack(stage, session.region_name, outputs, described["StackStatus"], session)
+    return Stack(stage, session.region_name, outputs, session, described["StackStatus"])

@@ -29,12 +29,13 @@ from ops.samples import make_request
 from ops.simulation import clock
 from ops.simulation.clock import EPOCH_S, now_s
 from partners import Delivery, Partner
+from partners.headers import headers_of
 from shared.firehose import Request, parse_request
 from shared.message import decode, encode, head_of, to_json
 from shared.state import Conflict, Item
 from worker_fn.drain import Worker, drain
 from worker_fn.gates import Gates
-from worker_fn.http_client import Answer, sign
+from worker_fn.http_client import Answer
 from worker_fn.suspensions import Suspensions
 
 __all__ = [
@@ -162,12 +163,7 @@ class PartnerApi:
         unsendable = ("url.un", "header.name", "header.value")
         if any(one.id.startswith(unsendable) for one in faults(delivery, {})):
             raise ValueError("no form in HTTP")
-        headers = {"Idempotency-Key": key, **delivery.headers}
-        headers |= {name: secret.value for name, secret in delivery.secret_headers.items()}
-        if delivery.sign_with is not None:
-            stamp = str(int(EPOCH_S + now_s()))
-            signature = sign(delivery.sign_with.value, key, stamp, delivery.body)
-            headers |= {"webhook-id": key, "webhook-timestamp": stamp, "webhook-signature": signature}
+        headers = headers_of(delivery, idempotency_key=key, now_s=EPOCH_S + now_s())
         call = Call(delivery.method, delivery.url, headers, delivery.body, now_s())
         said = self._answers[min(len(self.calls), len(self._answers) - 1)]
         self.calls.append(call)

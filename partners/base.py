@@ -12,6 +12,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
+    from partners.in_line import Call
     from shared.firehose import AudienceSubscriptionRequest, Registration, Request
 
 
@@ -166,6 +167,11 @@ class Partner(ABC):
         """
         return None
 
-    def subscribe(self, request: "AudienceSubscriptionRequest") -> Mapping[str, str]:
-        """Answer an audience subscription in line: the settings to store with it. By default, as they came."""
+    def subscribe(self, request: "AudienceSubscriptionRequest", call: "Call") -> Mapping[str, str]:  # noqa: ARG002
+        """Answer an audience subscription in line: the settings to store with it. By default, as they came.
+
+        mParticle waits, for three seconds at most: `call` asks the partner's API within them (partners/in_line.py).
+        What is given has to be registered as `audience_subscription_settings`. Raise SubscriptionFailed for an answer
+        that is a refusal; mParticle sends the request again, so what was done once must do no harm a second time.
+        """
         return request.audience_subscription_settings

@@ -11,6 +11,7 @@ Environment of the worker (and of ingest, for the registration):
                      header:NAME: the customer's `apiKey` as header NAME;  none: no credentials
     WEBHOOK_RATE     what the endpoint takes of all customers together: 50, or 45/20 for 45 calls every 20 s
     WEBHOOK_ACCOUNT_RATE  the same for each customer; by default there is none
+    WEBHOOK_SUBSCRIBE_URL  where audience subscriptions are sent while mParticle waits; without it they are accepted
     WEBHOOK_SIGN     true: sign with the customer's `signingSecret` setting, as Standard Webhooks has it
 
 A body holds mParticle's JSON as it came, numbers exact, without the account's settings: they hold the credentials.
@@ -24,11 +25,13 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from partners.base import Delivery, Limits, Partner, Secret
+from partners.in_line import Call
 from partners.settings import credential, one_of, rate, settings_of
-from shared.errors import InvalidSettings
+from shared.errors import InvalidSettings, SubscriptionFailed
 from shared.firehose import (
     AudienceMembershipChangeRequest,
     AudienceProcessingRegistration,
+    AudienceSubscriptionRequest,
     DeviceIdentityPermission,
     DeviceIdentityType,
     DsrProcessingRegistration,
@@ -51,6 +54,7 @@ from shared.firehose import (
 from shared.message import to_json
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_SUBSCRIBE_URL = "WEBHOOK_SUBSCRIBE_URL"
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
@@ -62,6 +66,7 @@ class Webhook(Partner):
     per_event: bool = True
     credential_header: str | None = "Authorization"
     signs: bool = False
+    subscribe_url: str | None = None
     limits: Limits = field(default_factory=Limits)
 
     name = "webhook"
@@ -70,7 +75,7 @@ class Webhook(Partner):
     def from_env(cls, env: Mapping[str, str]) -> Self:
         auth = env.get("WEBHOOK_AUTH") or "bearer"
         return cls(
-            url=_url(env.get("WEBHOOK_URL", "")),
+            url=_url("WEBHOOK_URL", env.get("WEBHOOK_URL", "")),
             method=one_of(env, "WEBHOOK_METHOD", ("POST", "PUT", "PATCH")),
             headers=_headers(env.get("WEBHOOK_HEADERS") or "{}"),
             per_event=one_of(env, "WEBHOOK_PER", ("event", "request")) == "event",
@@ -80,6 +85,7 @@ class Webhook(Partner):
                 account_rate=rate(env, "WEBHOOK_ACCOUNT_RATE"),
             ),
             signs=one_of(env, "WEBHOOK_SIGN", ("false", "true")) == "true",
+            subscribe_url=_url(_SUBSCRIBE_URL, env[_SUBSCRIBE_URL]) if env.get(_SUBSCRIBE_URL) else None,
         )
 
     def registration(self) -> Registration:
@@ -118,17 +124,30 @@ class Webhook(Partner):
         )
 
     def deliveries(self, request: Request) -> Iterable[Delivery]:
-        secret_headers, signing_secret = self._credentials(request)
         for item, body in self._bodies(request):
-            yield Delivery(
-                url=self.url,
-                body=body,
-                item=item,
-                method=self.method,
-                headers={"Content-Type": "application/json", **self.headers},
-                secret_headers=secret_headers,
-                sign_with=signing_secret,
-            )
+            yield self._delivery(self.url, item, body, request)
+
+    def subscribe(self, request: AudienceSubscriptionRequest, call: Call) -> Mapping[str, str]:
+        """Tell the endpoint; only what it took is subscribed. The settings stay as they came."""
+        if self.subscribe_url is not None:
+            raw = _without_settings(request.raw)
+            body = _body("audience_subscription", raw, {"id": raw.get("id")})
+            answer = call(self._delivery(self.subscribe_url, "audience_subscription", body, request))
+            if not answer.is_success:
+                raise SubscriptionFailed(f"the partner answered HTTP {answer.status} to a subscription")
+        return request.audience_subscription_settings
+
+    def _delivery(self, url: str, item: str, body: bytes, request: Request) -> Delivery:
+        secret_headers, signing_secret = self._credentials(request)
+        return Delivery(
+            url=url,
+            body=body,
+            item=item,
+            method=self.method,
+            headers={"Content-Type": "application/json", **self.headers},
+            secret_headers=secret_headers,
+            sign_with=signing_secret,
+        )
 
     def _credentials(self, request: Request) -> tuple[dict[str, Secret], Secret | None]:
         settings = settings_of(request)
@@ -168,13 +187,13 @@ def _without_settings(raw: Mapping[str, Any]) -> dict[str, Any]:
     return {**raw, "account": {key: value for key, value in account.items() if key != "account_settings"}}
 
 
-def _url(text: str) -> str:
+def _url(variable: str, text: str) -> str:
     address = urlsplit(text)
     secure = address.scheme == "https" or (address.scheme == "http" and address.hostname in _LOOPBACK)
     if not secure or not address.hostname:
-        raise InvalidSettings("WEBHOOK_URL must be an https URL (http only on a loopback address)")
+        raise InvalidSettings(f"{variable} must be an https URL (http only on a loopback address)")
     if address.username or address.password:
-        raise InvalidSettings("WEBHOOK_URL must not hold credentials: they belong into the account settings")
+        raise InvalidSettings(f"{variable} must not hold credentials: they belong into the account settings")
     return text
 
 

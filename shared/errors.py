@@ -5,6 +5,8 @@
     ├── InvalidRequest         the sender changes the request; the same request can never succeed
     │   └── RequestTooLarge    one event or profile alone exceeds what a queue message can carry
     ├── QueueUnavailable       nothing was accepted; mParticle sends the request again
+    ├── TokensUnavailable      nobody can tell who calls the Function URL; mParticle sends the request again
+    ├── SubscriptionFailed     no audience is subscribed; mParticle sends the request again
     ├── StateUnavailable       the worker goes on without what the fleet shares, carefully
     └── UndecodableMessage     the worker dead-letters the message as it is, reason `undecodable`
 
@@ -42,9 +44,27 @@ class QueueUnavailable(SpillwayError):
     """The queue did not confirm every part of the request in time; none counts as accepted."""
 
 
+class TokensUnavailable(SpillwayError):
+    """The store that TOKEN_SOURCE names does not answer, refuses, or holds no tokens; the text says which."""
+
+
+class SubscriptionFailed(SpillwayError):
+    """The partner was too slow, refused, or its code failed or gave settings that are not registered."""
+
+
 class StateUnavailable(SpillwayError):
     """The state table does not answer, or others were first too often."""
 
 
 class UndecodableMessage(SpillwayError):
     """A queue message that is not one of ours: not JSON, an unknown version or encoding, a damaged payload."""
+
+
+def raised_at(error: BaseException) -> str:
+    """File and line of the innermost frame: where to look, without what was looked at."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    if traceback is None:
+        return "unknown"
+    return f"{traceback.tb_frame.f_code.co_filename.rpartition('/')[2]}:{traceback.tb_lineno}"

@@ -1,4 +1,4 @@
-"""AWS Signature Version 4 for one JSON-protocol POST: just what an SQS call needs.
+"""AWS Signature Version 4 for one JSON-protocol POST: just what ingest's calls need.
 
 Ingest signs by itself because importing botocore is most of a cold start (docs/adr/0005-ingest-signs-by-itself.md). A
 test holds the result equal to botocore's own signer.
@@ -18,6 +18,10 @@ class Credentials:
     session_token: str | None = field(default=None, repr=False)
 
 
+JSON_VERSION = {"ssm": "1.1", "secretsmanager": "1.1"}
+"""AWS's JSON protocol comes in two versions, which differ in this number; what is not named here has 1.0."""
+
+
 def signed_headers(
     credentials: Credentials, *, host: str, region: str, service: str, target: str, body: bytes, now: datetime
 ) -> dict[str, str]:
@@ -25,7 +29,7 @@ def signed_headers(
     stamp = now.strftime("%Y%m%dT%H%M%SZ")
     date = stamp[:8]
     headers = {
-        "content-type": "application/x-amz-json-1.0",
+        "content-type": f"application/x-amz-json-{JSON_VERSION.get(service, '1.0')}",
         "host": host,
         "x-amz-date": stamp,
         "x-amz-target": target,

@@ -9,6 +9,7 @@ One table, keys `pk` and `sk`; every item is small, and all but the partner's ow
     suspended     7           an account whose credentials the partner refuses      worker_fn/suspensions.py
     cleared       7           when it was cleared last, and whether by a message that arrived
     message#<id>  <part>      which deliveries of a message are done                worker_fn/progress.py
+    dsr#<id>      <request>   when an erasure was accepted and what became of it    shared/receipts.py
 
 Everything here can be lost, or out of reach, without losing a message: callers catch StateUnavailable and go on
 without it.
@@ -125,19 +126,33 @@ class DynamoState:
         await self._call(self._client.delete_item, Key=_key(pk, sk))
 
     async def listed(self, pk: str) -> dict[str, Item]:
-        found: dict[str, Item] = {}
+        rows = await self._all(
+            self._client.query,
+            KeyConditionExpression="pk = :pk",
+            ExpressionAttributeValues={":pk": {"S": pk}},
+        )
+        return {row["sk"]["S"]: _item(row) for row in rows}
+
+    async def under(self, prefix: str) -> dict[tuple[str, str], Item]:
+        """Read all items whose `pk` begins so, by both their keys: reads the whole table, for a person who asks."""
+        return {
+            (row["pk"]["S"], row["sk"]["S"]): _item(row)
+            for row in await self._all(
+                self._client.scan,
+                FilterExpression="begins_with(pk, :prefix)",
+                ExpressionAttributeValues={":prefix": {"S": prefix}},
+            )
+        }
+
+    async def _all(self, operation: Callable[..., Any], **arguments: Any) -> list[Mapping[str, Any]]:
+        """The rows of all pages, as they were written last."""
+        rows: list[Mapping[str, Any]] = []
         start: dict[str, Any] = {}
         while True:
-            answer = await self._call(
-                self._client.query,
-                KeyConditionExpression="pk = :pk",
-                ExpressionAttributeValues={":pk": {"S": pk}},
-                ConsistentRead=True,
-                **start,
-            )
-            found |= {row["sk"]["S"]: _item(row) for row in answer.get("Items", [])}
+            answer = await self._call(operation, ConsistentRead=True, **arguments, **start)
+            rows += answer.get("Items", [])
             if "LastEvaluatedKey" not in answer:
-                return found
+                return rows
             start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
 
     async def _call(self, operation: Callable[..., Any], **arguments: Any) -> Any:

@@ -23,10 +23,10 @@ SAFE_FIELDS = frozenset(
         "level", "location", "message", "timestamp", "service", "stage", "cold_start", "function_name",
         "function_memory_size", "function_arn", "function_request_id", "xray_trace_id", "sampling_rate",
         # what the message is, never what it says
-        "request_id", "message_id", "part", "type", "account_id", "size_bytes", "receive_count",
+        "request_id", "subject_request_id", "message_id", "part", "type", "account_id", "size_bytes", "receive_count",
         # what happened
         "partner", "status", "attempts", "error", "reason", "where", "item", "wait_s", "age_s", "retry_after_s",
-        "delivered", "waiting", "dead_lettered", "records", "exception_name",
+        "delivered", "waiting", "dead_lettered", "refused", "records", "exception_name",
     }
 )  # fmt: skip
 
@@ -36,6 +36,10 @@ class Metric(StrEnum):
 
     INVALID_REQUEST = "InvalidRequest"
     QUEUE_UNAVAILABLE = "QueueUnavailable"
+    UNAUTHORIZED = "Unauthorized"
+    """Calls of the Function URL without one of its tokens."""
+    TOKENS_UNAVAILABLE = "TokensUnavailable"
+    SUBSCRIPTION_FAILED = "SubscriptionFailed"
     DELIVERED = "Delivered"
     WAITING = "Waiting"
     PARKED = "Parked"

@@ -45,6 +45,8 @@ class Shipment:
     """Calls that the partner answered with anything but a push-back, or did not answer at all."""
     again: int = 0
     """Calls that were refused for its neighbours' sake."""
+    alone: bool = False
+    """It is a call of its own, also at a bulk endpoint: no neighbour's fault may be its end."""
 
     @property
     def waits(self) -> bool:
@@ -67,9 +69,9 @@ class Lane:
         """The next item, and those behind it that the same bulk call could take."""
         first = self.items[self.next]
         run = [first]
-        if in_bulk and first.delivery.merge is not None:
+        if in_bulk and first.delivery.merge is not None and not first.alone:
             for item in self.items[self.next + 1 :]:
-                if item.waits or _together(item.delivery) != _together(first.delivery):
+                if item.waits or item.alone or _together(item.delivery) != _together(first.delivery):
                     break
                 if item.outcome is None:
                     run.append(item)
@@ -154,7 +156,7 @@ class Courier:
         room: dict[tuple[str | None, str], tuple[list[Shipment], int]] = {}
         for head in heads:
             name = head[0].delivery.merge
-            if name is None:
+            if name is None or head[0].alone:
                 calls.append(head[:1])
                 continue
             limits = self.partner.limits.bulk[name]

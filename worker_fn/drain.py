@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from partners import Delivery, Partner
-from shared.errors import InvalidRequest, StateUnavailable, UndecodableMessage
+from shared.errors import InvalidRequest, StateUnavailable, UndecodableMessage, raised_at
 from shared.firehose import parse_request
-from shared.message import Message, decode
+from shared.message import ERASURE, Message, decode
 from shared.state import Conflict, State
 from worker_fn import flow as flows
 from worker_fn import progress as progresses
@@ -29,6 +29,7 @@ from worker_fn.flow import Because
 from worker_fn.gates import Gates
 from worker_fn.intake import Intake, IntakeUnavailable
 from worker_fn.progress import Progress
+from worker_fn.receipts import Clerk
 from worker_fn.retry import back_off_s
 from worker_fn.settle import Queue, Report, Settled, settle
 from worker_fn.suspensions import Place, Suspensions
@@ -131,6 +132,7 @@ async def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Call
     await suspend_refused(jobs, courier.credentials, worker)
     settled += await asyncio.gather(*(conclude(job, worker) for job in jobs))
     settled = await in_time(book(settled, worker), remaining_s() - worker.settle_reserve_s / 2, settled)
+    settled = await clerk_for(worker).write(settled, time_s=remaining_s() - worker.settle_reserve_s / 4)
     report.calls = sum(item.attempts for job in jobs for item in job.items)
     report.malformed = sum(job.malformed for job in jobs)
     report.state_trouble = worker.gates.take_trouble()
@@ -159,14 +161,15 @@ def prepare(record: dict[str, Any], partner: Partner) -> Job | Settled:
     attributes |= {"type": message.type, "account_id": message.account_id or ""}
     try:
         request = parse_request(message.payload)
-        items = [Shipment(delivery, key) for delivery, key in with_keys(message, partner.deliveries(request))]
+        keyed = with_keys(message, partner.deliveries(request))
+        items = [Shipment(delivery, key, alone=message.type == ERASURE) for delivery, key in keyed]
         lane = partner.lane_of(request)
         hash((lane, *(item.delivery.merge_group for item in items)))  # raises for what can be no key
         are_declared = all(item.delivery.merge in {None, *partner.limits.bulk} for item in items)
     except InvalidRequest as error:
         return Settled(record, DeadLetter(Reason.UNMAPPABLE, str(error)), attributes)
     except Exception as error:
-        where = f"{type(error).__name__} in {_raised_at(error)}"
+        where = f"{type(error).__name__} in {raised_at(error)}"
         return Settled(record, DeadLetter(Reason.UNMAPPABLE, where), attributes)
     if not are_declared:
         names = ", ".join(sorted(partner.limits.bulk)) or "nothing"
@@ -261,7 +264,8 @@ async def book(settled: list[Settled], worker: Worker) -> list[Settled]:
         too_many = indexes[len(times_ms) :]
         if too_many and not worker.in_groups and await worker.suspensions.expect_sweep():
             for index in too_many:
-                settled[index] = replace(settled[index], end=Parked())
+                if settled[index].attributes["type"] != ERASURE:  # they are few, and wait no longer than they must
+                    settled[index] = replace(settled[index], end=Parked())
     return settled
 
 
@@ -288,6 +292,10 @@ def courier_for(worker: Worker, remaining_s: Callable[[], float]) -> Courier:
         jitter=lambda bound: worker.rng.uniform(0, bound),
         log=worker.log,
     )
+
+
+def clerk_for(worker: Worker) -> Clerk:
+    return Clerk(worker.state, worker.now_ms, worker.rng, worker.log, worker.gates.trouble)
 
 
 async def suspend_refused(jobs: list[Job], credentials: Credentials, worker: Worker) -> None:
@@ -348,11 +356,16 @@ async def conclude(job: Job, worker: Worker) -> Settled:
     end = end_of([item.outcome for item in job.items], story, worker.budgets, worker.rng)
     end = await _account(job, end, progress, worker)
     await _remember(job, end, progress, worker)
-    return Settled(job.record, end, attributes)
+    return Settled(job.record, end, attributes, job.total)
 
 
 def strike_out(job: Job, worker: Worker) -> None:
-    """Refuse the delivery on which the partner failed too often while it took others: what is behind it goes on."""
+    """Refuse the delivery on which the partner failed too often while it took others: what is behind it goes on.
+
+    Not of an erasure, whose age alone ends it: the partner's way to erase may be down while its way in is well.
+    """
+    if job.message.type == ERASURE:
+        return
     for item in job.items:
         outcome = item.outcome
         if outcome is None or outcome.verdict is not Verdict.RETRY or not item.attempts or outcome.status == 429:
@@ -464,13 +477,3 @@ def _outcomes(job: Job) -> list[Outcome]:
 
 def _received(record: Mapping[str, Any]) -> dict[str, str]:
     return {"first_received_ms": record["attributes"].get("ApproximateFirstReceiveTimestamp", "")}
-
-
-def _raised_at(error: BaseException) -> str:
-    """File and line of the innermost frame: where to look, without what was looked at."""
-    traceback = error.__traceback__
-    while traceback is not None and traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    if traceback is None:
-        return "unknown"
-    return f"{traceback.tb_frame.f_code.co_filename.rpartition('/')[2]}:{traceback.tb_lineno}"

@@ -4,9 +4,6 @@ One pool for the life of the Lambda environment: connections are kept open, TLS 
 are not followed (they would carry credentials to another host), and nothing is retried here: `retry.py` decides that.
 """
 
-import base64
-import hashlib
-import hmac
 import ssl
 import time
 from collections.abc import Callable
@@ -16,11 +13,10 @@ import urllib3
 from urllib3.exceptions import HTTPError, LocationValueError
 
 from partners import Delivery
+from partners.headers import headers_of
 
 MAX_ANSWER_BYTES = 1_048_576
 """What is read of an answer: enough for per-item results of a bulk call, bounded for everything else."""
-
-USER_AGENT = "spillway"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +70,7 @@ class HttpClient:
                 delivery.method,
                 delivery.url,
                 body=delivery.body,
-                headers=self._headers(delivery, idempotency_key),
+                headers=headers_of(delivery, idempotency_key=idempotency_key, now_s=self._wall_clock()),
                 timeout=timeout,
                 redirect=False,
                 preload_content=False,
@@ -104,29 +100,6 @@ class HttpClient:
             if self._clock() >= give_up_at:
                 raise TimeoutError
         return body
-
-    def _headers(self, delivery: Delivery, idempotency_key: str) -> dict[str, str]:
-        headers = {"User-Agent": USER_AGENT, "Idempotency-Key": idempotency_key, **delivery.headers}
-        headers |= {name: secret.value for name, secret in delivery.secret_headers.items()}
-        if delivery.sign_with is not None:
-            timestamp = str(int(self._wall_clock()))
-            headers |= {
-                "webhook-id": idempotency_key,
-                "webhook-timestamp": timestamp,
-                "webhook-signature": sign(delivery.sign_with.value, idempotency_key, timestamp, delivery.body),
-            }
-        return headers
-
-
-def sign(secret: str, message_id: str, timestamp: str, body: bytes) -> str:
-    """A Standard Webhooks signature: HMAC-SHA256 over id, timestamp and body.
-
-    A secret that starts with `whsec_` is base64 after that, as the standard has it; any other is taken as it is.
-    """
-    encoded = secret.startswith("whsec_")
-    key = base64.b64decode(secret.removeprefix("whsec_")) if encoded else secret.encode()
-    content = b".".join((message_id.encode(), timestamp.encode(), body))
-    return "v1," + base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode()
 
 
 def _fault(error: Exception) -> str:

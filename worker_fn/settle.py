@@ -18,11 +18,15 @@ LEAST_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A record and its end; `attributes` say of the message what a dead letter has to tell."""
+    """A record and its end; `attributes` say of the message what a dead letter has to tell.
+
+    `deliveries` is how many calls the partner makes of it, done ones included; None where that is not known.
+    """
 
     record: Mapping[str, Any]
     end: End
     attributes: Mapping[str, str]
+    deliveries: int | None = None
 
 
 class Queue(Protocol):

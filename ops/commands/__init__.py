@@ -5,6 +5,7 @@ folder, imported when the verb runs, so that help is quick.
 from ops.commands.certify import certify
 from ops.commands.demo import demo
 from ops.commands.doctor import doctor
+from ops.commands.dsr import dsr
 from ops.commands.local import local
 from ops.commands.logo import logo
 from ops.commands.partner import partner
@@ -13,7 +14,7 @@ from ops.commands.registration import registration
 from ops.commands.sample import sample
 from ops.commands.suspensions import suspensions
 
-COMMANDS = (demo, local, partner, sample, registration, logo, certify, doctor, suspensions, pause, resume)
+COMMANDS = (demo, local, partner, sample, registration, logo, certify, doctor, suspensions, pause, resume, dsr)
 """In the order in which `spillway --help` lists them; several verbs about one thing are a typer app with that name."""
 
 __all__ = ["COMMANDS"]

@@ -193,6 +193,8 @@ def queues(moto_url: str, partner: PartnerServer, monkeypatch: pytest.MonkeyPatc
         worker_entry._settings,
         worker_entry._worker,
         ingest_entry._suspended,
+        ingest_entry._receipts,
+        ingest_entry._function_url,
     )
     for cache in caches:
         cache.cache_clear()

@@ -1,5 +1,6 @@
 """The handlers under Lambda's own runtime client, the process that AWS starts, against a Runtime API on loopback."""
 
+import base64
 import json
 import os
 import queue
@@ -13,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 import simplejson
 
@@ -129,6 +131,63 @@ def test_split_request_is_exact_under_the_runtime(ingest: Invoke, queues: Any, p
         queues.drain_once()
     numbers = {str(simplejson.loads(call.body, use_decimal=True)["event"]["n"]) for call in partner.calls}
     assert numbers == {f"12345678901234567890.{n}0" for n in range(100, 180)}
+
+
+def by_url(body: bytes, token: str | None, *, in_base64: bool = False) -> bytes:
+    """What Lambda makes of a call of the Function URL."""
+    headers = {"content-type": "application/json", **({"authorization": f"Token {token}"} if token else {})}
+    event = {
+        "version": "2.0",
+        "rawPath": "/",
+        "headers": headers,
+        "requestContext": {"http": {"method": "POST", "path": "/"}, "accountId": "anonymous"},
+        "body": base64.b64encode(body).decode() if in_base64 else body.decode(),
+        "isBase64Encoded": in_base64,
+    }
+    return json.dumps(event).encode()
+
+
+@pytest.fixture
+def token(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The Function URL's token, in SSM; set up before the process that reads it."""
+    token = "token-0123456789abcdef"
+    ssm = boto3.client("ssm", endpoint_url=moto_url, region_name="us-east-1")
+    ssm.put_parameter(Name="/spillway/token", Value=token, Type="SecureString")
+    monkeypatch.setenv("TOKEN_SOURCE", "ssm:/spillway/token")
+    yield token
+    ssm.delete_parameter(Name="/spillway/token")
+    ssm.close()
+
+
+@pytest.mark.parametrize("in_base64", [False, True])
+def test_request_by_url_is_queued_as_the_bytes_that_came(
+    token: str, ingest: Invoke, queues: Any, in_base64: bool
+) -> None:
+    """The other way in ends on the same queue, as exact as the first; the token comes from SSM."""
+    request = '{"type":"event_processing_request","id":"r-1","events":[{"n":1234567890123456789.10,"q":"é"}]}'.encode()
+    kind, answer = ingest(by_url(request, token, in_base64=in_base64))
+    assert (kind, answer["statusCode"]) == ("response", 202)
+    assert json.loads(answer["body"])["id"] == "r-1"
+    [record] = queues.receive()
+    assert f'"payload":{request.decode()}' in record["body"]
+
+
+def test_url_without_its_token_lets_nobody_in(token: str, ingest: Invoke, queues: Any) -> None:
+    """Registration is answered to everybody, a request to whoever has the token, and the queue stays empty."""
+    assert ingest(by_url(b'{"type":"module_registration_request","id":"r"}', None))[1]["statusCode"] == 200
+    for shown in (None, "wrong-token-0123456789"):
+        assert ingest(by_url(b'{"type":"event_processing_request","events":[{}]}', shown))[1]["statusCode"] == 401
+    assert queues.depth() == (0, 0)
+
+
+def test_url_whose_token_cannot_be_read_asks_to_come_again(
+    monkeypatch: pytest.MonkeyPatch, queues: Any, request: pytest.FixtureRequest
+) -> None:
+    """A parameter that is not there: 503 for everybody, and never open."""
+    monkeypatch.setenv("TOKEN_SOURCE", "ssm:/spillway/not-there")
+    ingest: Invoke = request.getfixturevalue("ingest")
+    answer = ingest(by_url(b'{"type":"event_processing_request","events":[{}]}', "any-token-0123456789"))[1]
+    assert (answer["statusCode"], queues.depth()) == (503, (0, 0))
 
 
 def test_refused_request_is_a_function_error_without_its_payload(ingest: Invoke) -> None:

@@ -11,6 +11,7 @@ import pytest
 import ingest_fn.settings
 import worker_fn.settings
 from partners import load_partner
+from shared.receipts import PREFIX
 from shared.state import SUSPENDED
 
 Template = dict[str, Any]
@@ -76,6 +77,7 @@ def test_a_role_may_do_what_its_function_does_and_nothing_else(template: Templat
     assert allowed == {
         ("IngestRole", "sqs:SendMessage", queue),
         ("IngestRole", "dynamodb:Query", table),
+        ("IngestRole", "dynamodb:PutItem", table),
         ("IngestRole", "logs:CreateLogStream", logs["ingest"]),
         ("IngestRole", "logs:PutLogEvents", logs["ingest"]),
         ("WorkerRole", "sqs:ReceiveMessage", queue),
@@ -109,13 +111,16 @@ def test_no_action_and_no_resource_is_a_wildcard(any_stage: Template) -> None:
             assert "*" not in named or re.search(r":log-group:/aws/lambda/[a-z-]+:\*", named), (role, named)
 
 
-def test_ingest_reads_the_suspended_accounts_and_nothing_else(template: Template) -> None:
-    """Its role opens one key of the state table, the one under which suspensions stand."""
-    (statement,) = [
-        statement for role, statement in statements(template)
-        if role == "IngestRole" and statement["Action"] == "dynamodb:Query"
-    ]  # fmt: skip
-    assert statement["Condition"] == {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [SUSPENDED]}}
+def test_ingest_reads_suspended_accounts_and_writes_receipts_and_nothing_else(template: Template) -> None:
+    """Its role opens two kinds of keys of the state table: suspensions to read, receipts of erasures to write."""
+    opened = {
+        statement["Action"]: statement["Condition"] for role, statement in statements(template)
+        if role == "IngestRole" and "dynamodb" in str(statement["Action"])
+    }  # fmt: skip
+    assert opened == {
+        "dynamodb:Query": {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [SUSPENDED]}},
+        "dynamodb:PutItem": {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": [f"{PREFIX}*"]}},
+    }
 
 
 def test_each_function_has_a_role_of_its_own(template: Template) -> None:
@@ -447,9 +452,58 @@ def test_a_partner_is_given_the_variables_that_it_names(package: Package) -> Non
 def test_no_secret_is_in_the_template(any_stage: Template) -> None:
     """No variable is named like a credential, and no value looks like one."""
     for function in of_type(any_stage, "AWS::Lambda::Function").values():
-        for name, value in function["Environment"]["Variables"].items():
+        variables = dict(function["Environment"]["Variables"])
+        assert variables.pop("TOKEN_SOURCE", "") == ""  # says where they are kept
+        for name, value in variables.items():
             assert not re.search(r"SECRET|TOKEN|PASSWORD|API_?KEY|CREDENTIAL", name)
             assert not re.search(r"AKIA[0-9A-Z]{16}|(?i:bearer )\S|[A-Za-z0-9/+]{40}", str(value))
+
+
+SECRET_ARN = "arn:aws:secretsmanager:us-east-1:123456789012:secret:spillway/token-AbCdEf"
+
+
+@pytest.mark.parametrize(
+    ("source", "action", "resource"),
+    [
+        (
+            "ssm:/spillway/token",
+            "ssm:GetParameter",
+            {"Fn::Sub": "arn:${AWS::Partition}:ssm:${AWS::Region}:${AWS::AccountId}:parameter/spillway/token"},
+        ),
+        (f"secretsmanager:{SECRET_ARN}", "secretsmanager:GetSecretValue", SECRET_ARN),
+    ],
+    ids=["ssm", "secretsmanager"],
+)
+def test_the_function_url_is_the_aliass_and_reads_its_tokens_alone(
+    package: Package, template: Template, source: str, action: str, resource: Any
+) -> None:
+    """TOKEN_SOURCE brings a URL of the alias, permissions for calls by it alone, and leave to read the tokens."""
+    on = package(TOKEN_SOURCE=source)
+    (url,) = of_type(on, "AWS::Lambda::Url").values()
+    assert url == {
+        "TargetFunctionArn": {"Ref": "IngestLambdaFunction"},
+        "Qualifier": "production",
+        "AuthType": "NONE",
+    }
+    added = [s for s in statements(on) if s not in list(statements(template))]
+    assert added == [("IngestRole", {"Effect": "Allow", "Action": action, "Resource": resource})]
+    public = [p for p in of_type(on, "AWS::Lambda::Permission").values() if p["Principal"] == "*"]
+    alias = {"FunctionName": {"Ref": "IngestProductionAlias"}, "Principal": "*"}
+    assert public == [
+        {**alias, "Action": "lambda:InvokeFunctionUrl", "FunctionUrlAuthType": "NONE"},
+        {**alias, "Action": "lambda:InvokeFunction", "InvokedViaFunctionUrl": True},
+    ]
+    assert on["Outputs"]["IngestUrl"]["Value"] == {"Fn::GetAtt": ["IngestUrl", "FunctionUrl"]}
+    assert "Export" not in on["Outputs"]["IngestUrl"]
+    variables = of_type(on, "AWS::Lambda::Function")["IngestLambdaFunction"]["Environment"]["Variables"]
+    assert ingest_fn.settings.Settings.from_env({"AWS_REGION": "us-east-1", **resolved(variables)}).token_store
+
+
+def test_the_function_url_is_off_by_default(any_stage: Template) -> None:
+    """No stage has a URL, or anything public, unless it was asked for."""
+    assert not of_type(any_stage, "AWS::Lambda::Url")
+    assert "IngestUrl" not in any_stage["Outputs"]
+    assert "*" not in {p["Principal"] for p in of_type(any_stage, "AWS::Lambda::Permission").values()}
 
 
 def test_the_deploy_bucket_is_private(template: Template) -> None:

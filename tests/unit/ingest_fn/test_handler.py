@@ -20,10 +20,10 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("QUEUE_URL", "http://localhost:4566/000000000000/q")
     monkeypatch.setenv("STATE_TABLE", "state")
     monkeypatch.setenv("STAGE", "test")
-    for cached in (entry._settings, entry._queue, entry._suspended):
+    for cached in (entry._settings, entry._queue, entry._suspended, entry._receipts, entry._function_url):
         cached.cache_clear()
     yield
-    for cached in (entry._settings, entry._queue, entry._suspended):
+    for cached in (entry._settings, entry._queue, entry._suspended, entry._receipts, entry._function_url):
         cached.cache_clear()
 
 

@@ -222,12 +222,16 @@ def test_same_request_twice_gives_the_same_id() -> None:
 
 
 def test_hot_path_imports_nothing_heavy() -> None:
-    """Importing the ingest handler brings neither pydantic nor boto3, Powertools, the worker or a partner."""
+    """Importing the ingest handler brings neither pydantic nor boto3, Powertools, the worker or a partner; nor what is
+    ours and rare.
+    """
     code = "import json, sys, ingest_fn.handler; print(json.dumps(sorted(sys.modules)))"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     loaded = {name.partition(".")[0] for name in json.loads(printed)}
     heavy = {"pydantic", "worker_fn", "partners", "boto3", "botocore", "aws_lambda_powertools", "simplejson"}
     assert loaded & (heavy | {"urllib3", "requests", "tenacity", "httpx"}) == set()
+    rare = ("function_url", "tokens", "receipts", "registration", "subscription", "partner_call")
+    assert not {f"ingest_fn.{name}" for name in rare} & set(json.loads(printed))
 
 
 def test_answering_a_registration_loads_no_rules() -> None:

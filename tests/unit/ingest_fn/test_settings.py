@@ -70,3 +70,31 @@ def test_credentials_fall_back_to_botocore(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("botocore.session", fake, raising=False)
     credentials = Settings.from_env(ENV).credentials
     assert [credentials().access_key, credentials().access_key] == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("source", "service", "name", "endpoint"),
+    [
+        ("ssm:/spillway/token", "ssm", "/spillway/token", "https://ssm.eu-west-1.amazonaws.com"),
+        (
+            "secretsmanager:arn:aws:secretsmanager:eu-west-1:1:secret:x",
+            "secretsmanager",
+            "arn:aws:secretsmanager:eu-west-1:1:secret:x",
+            "https://secretsmanager.eu-west-1.amazonaws.com",
+        ),
+    ],
+)
+def test_source_of_the_tokens(source: str, service: str, name: str, endpoint: str) -> None:
+    """Where the tokens are kept, and the address that is asked for them."""
+    store = Settings.from_env({**ENV, "TOKEN_SOURCE": source}).token_store
+    assert store is not None
+    assert (store.service, store.name, store.endpoint) == (service, name, endpoint)
+    assert Settings.from_env(ENV).token_store is None
+
+
+@pytest.mark.parametrize("source", ["canary-token-0123456789", "ssm:token", "secretsmanager:name", "vault:/x"])
+def test_token_in_place_of_its_source_is_not_shown(source: str) -> None:
+    """The mistake is named, and what was set is not repeated: it may be the token."""
+    with pytest.raises(InvalidSettings, match="TOKEN_SOURCE") as raised:
+        Settings.from_env({**ENV, "TOKEN_SOURCE": source})
+    assert "canary" not in str(raised.value)

@@ -178,3 +178,11 @@ def test_registration_asks_for_the_credentials_it_uses(env: dict[str, str], sett
         assert [setting["id"] for setting in declared] == settings
         assert all(setting["confidential"] and setting["required"] for setting in declared)
     assert len(answer["description"]) < 230
+
+
+@pytest.mark.parametrize("url", ["http://partner.example/", "https://user:canary@partner.example/", "subscribe"])
+def test_address_for_subscriptions_is_checked_by_its_own_name(url: str) -> None:
+    """It holds to the same rules as the other, and the message says which one is bad."""
+    with pytest.raises(InvalidSettings, match="WEBHOOK_SUBSCRIBE_URL") as raised:
+        Webhook.from_env({"WEBHOOK_URL": "https://partner.example/", "WEBHOOK_SUBSCRIBE_URL": url})
+    assert "canary" not in str(raised.value)

@@ -1,5 +1,6 @@
 from datetime import UTC, datetime
 
+import botocore.session
 import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -35,3 +36,22 @@ def test_secrets_do_not_show() -> None:
     """Credentials print without their secrets."""
     shown = repr(Credentials("AKID", "canary-secret", "canary-token"))
     assert "canary" not in shown
+
+
+@pytest.mark.parametrize(
+    ("service", "prefix"),
+    [
+        ("sqs", "AmazonSQS"),
+        ("dynamodb", "DynamoDB_20120810"),
+        ("ssm", "AmazonSSM"),
+        ("secretsmanager", "secretsmanager"),
+    ],
+)
+def test_protocol_is_what_the_services_model_says(service: str, prefix: str) -> None:
+    """The version of the JSON protocol and the operations' prefix are those of AWS's own description."""
+    model = botocore.session.get_session().get_service_model(service).metadata
+    headers = signed_headers(
+        Credentials("AKID", "secret"), host="h", region="eu-west-1", service=service, target="t", body=b"{}", now=NOW
+    )
+    assert headers["content-type"] == f"application/x-amz-json-{model['jsonVersion']}"
+    assert (model["targetPrefix"], model.get("signingName", service)) == (prefix, service)

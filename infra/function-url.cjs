@@ -1,0 +1,108 @@
+'use strict';
+
+// Serverless plugin: ingest's Function URL, for mParticle's HTTP integration. Nothing of it is in the template unless
+// TOKEN_SOURCE says where its tokens are kept; a reference, never the tokens. docs/adr/0025 has the reasons.
+
+const { createRequire } = require('node:module');
+
+// The SDK that osls itself ships, as in infra/alias.cjs.
+const { GetFunctionUrlConfigCommand, LambdaClient } = createRequire(require.resolve('osls/package.json'))('@aws-sdk/client-lambda');
+
+const SSM = /^ssm:(\/[A-Za-z0-9_.\/-]+)$/;
+const SECRET = /^secretsmanager:(arn:[a-z-]+:secretsmanager:[a-z0-9-]+:\d{12}:secret:[A-Za-z0-9\/_+=.@-]+)$/;
+
+/** What ingest's role has to be allowed to read the tokens: exactly this one thing. Returns null for what is no source. */
+function readPermission(source) {
+  const [, parameter] = SSM.exec(source) || [];
+  if (parameter) {
+    const arn = `arn:\${AWS::Partition}:ssm:\${AWS::Region}:\${AWS::AccountId}:parameter${parameter}`;
+    return { Effect: 'Allow', Action: 'ssm:GetParameter', Resource: { 'Fn::Sub': arn } };
+  }
+  const [, secret] = SECRET.exec(source) || [];
+  return secret ? { Effect: 'Allow', Action: 'secretsmanager:GetSecretValue', Resource: secret } : null;
+}
+
+module.exports = class FunctionUrl {
+  constructor(serverless) {
+    this.serverless = serverless;
+    this.provider = serverless.getProvider('aws');
+    // After infra/alias.cjs, which stands before it in serverless.yml: the URL is the alias's.
+    this.hooks = {
+      'after:package:compileFunctions': () => this.add(),
+      // Here, and not above, because osls exports every output that it finds earlier.
+      'after:aws:package:finalize:mergeCustomProviderResources': () => this.addOutput(),
+      'after:aws:info:displayFunctions': () => this.showUrl(),
+    };
+  }
+
+  get tokenSource() {
+    return String(this.serverless.service.custom.functionUrl.tokenSource || '');
+  }
+
+  get aliasName() {
+    return this.serverless.service.custom.alias.name;
+  }
+
+  get template() {
+    return this.serverless.service.provider.compiledCloudFormationTemplate;
+  }
+
+  add() {
+    if (!this.tokenSource) return;
+    const statement = readPermission(this.tokenSource);
+    if (!statement) {
+      throw new this.serverless.classes.Error(
+        'TOKEN_SOURCE says where the tokens are kept: ssm:/name/of/a/parameter or secretsmanager:ARN of a secret. Never the token itself.',
+        'SPILLWAY_FUNCTION_URL'
+      );
+    }
+    const toAlias = { Ref: 'IngestProductionAlias' };
+    const everybody = { FunctionName: toAlias, Principal: '*' };
+    Object.assign(this.template.Resources, {
+      IngestTokenPolicy: {
+        Type: 'AWS::IAM::Policy',
+        Properties: {
+          PolicyName: 'token',
+          Roles: [{ Ref: 'IngestRole' }],
+          PolicyDocument: { Version: '2012-10-17', Statement: [statement] },
+        },
+      },
+      IngestUrl: {
+        Type: 'AWS::Lambda::Url',
+        // The alias is named, not referred to: CloudFormation does not see that it has to be there.
+        DependsOn: ['IngestProductionAlias', 'IngestTokenPolicy'],
+        Properties: { TargetFunctionArn: { Ref: 'IngestLambdaFunction' }, Qualifier: this.aliasName, AuthType: 'NONE' },
+      },
+      // Lambda asks for both. The second one is for calls by the URL alone: without that, anybody could invoke the alias.
+      IngestUrlCallableByAll: {
+        Type: 'AWS::Lambda::Permission',
+        Properties: { ...everybody, Action: 'lambda:InvokeFunctionUrl', FunctionUrlAuthType: 'NONE' },
+      },
+      IngestUrlInvocableByAll: {
+        Type: 'AWS::Lambda::Permission',
+        Properties: { ...everybody, Action: 'lambda:InvokeFunction', InvokedViaFunctionUrl: true },
+      },
+    });
+  }
+
+  // Among the last lines of `serverless deploy` and `serverless info`: what to give to mParticle.
+  async showUrl() {
+    if (!this.tokenSource) return;
+    const client = new LambdaClient(await this.provider.getAwsSdkV3Config());
+    const { name } = this.serverless.service.getFunction('ingest');
+    try {
+      const found = await client.send(new GetFunctionUrlConfigCommand({ FunctionName: name, Qualifier: this.aliasName }));
+      this.serverless.serviceOutputs.set('IngestUrl, to give to mParticle for HTTP', found.FunctionUrl);
+    } catch (error) {
+      if (error.name !== 'ResourceNotFoundException') throw error; // `serverless info` before the first deploy of it
+    }
+  }
+
+  addOutput() {
+    if (!this.template.Resources.IngestUrl) return;
+    this.template.Outputs.IngestUrl = {
+      Description: 'The URL to give to mParticle, for its HTTP integration',
+      Value: { 'Fn::GetAtt': ['IngestUrl', 'FunctionUrl'] },
+    };
+  }
+};

@@ -1,0 +1,136 @@
+"""Who may call the Function URL: whoever has one of its tokens, which are kept in SSM or Secrets Manager.
+
+There may be two, the old and the new one, so that a token can be changed while mParticle goes on sending. They are read
+again after some minutes, and sooner when somebody comes with one that is not known: it may be the new one. Without an
+answer from the store nobody new is let in, and nobody is refused for good either: mParticle drops what is answered
+with 401, and sends again what is answered with 503.
+"""
+
+import hashlib
+import hmac
+import http.client
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from shared.aws_http import AwsHttp, error_code
+from shared.errors import TokensUnavailable
+from shared.telemetry import log
+
+FRESH_S = 300.0
+"""Tokens are believed for so long. Who waits this long after a change knows that every environment has read it."""
+STALE_S = 3_600.0
+"""And for so long where the store does not answer."""
+ASK_AGAIN_S = 10.0
+"""Unknown tokens make us look again at most so often: they must not become calls to the store."""
+FAILED_S = 1.0
+"""The same after a failed first try: until one succeeds nobody is let in."""
+TIMEOUT_S = 0.3
+ATTEMPTS = 2
+
+MOST_TOKENS = 2
+TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{16,512}")
+"""Long enough that nobody guesses it, of characters that a header carries as they are."""
+
+_OPERATION = {
+    "ssm": ("AmazonSSM.GetParameter", "Parameter", "Value"),
+    "secretsmanager": ("secretsmanager.GetSecretValue", "", "SecretString"),
+}
+
+
+class Tokens:
+    """The tokens as this environment read them last: their digests alone are kept."""
+
+    def __init__(self, store: AwsHttp, service: str, name: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._store = store
+        self._target, self._within, self._field = _OPERATION[service]
+        asked = {"Name": name, "WithDecryption": True} if service == "ssm" else {"SecretId": name}
+        self._body = orjson.dumps(asked)
+        self._service = service
+        self._clock = clock
+        self._digests: tuple[bytes, ...] = ()
+        self._read_s = float("-inf")
+        self._failed_s = float("-inf")
+        self._problem = ""
+
+    def know(self, token: str) -> bool:
+        """Whether it is one of the tokens, in a time that does not depend on it. Raises TokensUnavailable when that can
+        not be told.
+        """
+        self._refresh(older_than_s=FRESH_S)
+        if self._clock() - self._read_s > STALE_S:
+            raise TokensUnavailable(f"the tokens cannot be read from {self._service}: {self._problem}")
+        digest = _digest(token)
+        if self._has(digest):
+            return True
+        self._refresh(older_than_s=ASK_AGAIN_S)
+        if self._clock() - self._read_s > FRESH_S:  # an old list says who may, and no longer who may not
+            raise TokensUnavailable(f"the tokens cannot be read anew from {self._service}: {self._problem}")
+        return self._has(digest)
+
+    def _has(self, digest: bytes) -> bool:
+        found = [hmac.compare_digest(digest, known) for known in self._digests]  # a list: all are compared
+        return True in found
+
+    def _refresh(self, *, older_than_s: float) -> None:
+        now_s = self._clock()
+        pause_s = ASK_AGAIN_S if self._digests else FAILED_S
+        if now_s - self._read_s < older_than_s or now_s - self._failed_s < pause_s:
+            return
+        try:
+            found = self._read()
+        except TokensUnavailable as error:
+            self._failed_s, self._problem = self._clock(), str(error)
+            # Also where those that were read before go on: somebody has an hour to mend it.
+            log("WARNING", "the tokens could not be read", service="ingest", error=self._problem)
+            return
+        self._digests, self._read_s = found, self._clock()
+
+    def _read(self) -> tuple[bytes, ...]:
+        for attempt in range(1, ATTEMPTS + 1):
+            status, answer, problem = self._call()
+            if status == 200:
+                return _digests(self._value(answer))
+            if attempt == ATTEMPTS or (400 <= status < 500 and "Throttl" not in problem):
+                raise TokensUnavailable(problem)
+        raise AssertionError  # the last attempt returned or raised
+
+    def _call(self) -> tuple[int, bytes, str]:
+        """Status, answer and problem; status 0 without an answer."""
+        kept_open = self._store.is_open
+        try:
+            status, answer = self._store.call(self._target, self._body, timeout_s=TIMEOUT_S)
+        except (OSError, http.client.HTTPException) as error:
+            # An idle connection that the other end closed is no trouble with the store.
+            if kept_open and not isinstance(error, TimeoutError):
+                return self._call()
+            return 0, b"", type(error).__name__
+        return status, answer, error_code(answer) or str(status)
+
+    def _value(self, answer: bytes) -> str:
+        try:
+            found: Any = orjson.loads(answer)
+            value = (found[self._within] if self._within else found)[self._field]
+        except (ValueError, KeyError, TypeError):
+            value = None
+        if not isinstance(value, str):
+            raise TokensUnavailable("what is kept there is no text")
+        return value
+
+
+def _digests(value: str) -> tuple[bytes, ...]:
+    tokens = value.split()
+    if not 0 < len(tokens) <= MOST_TOKENS or not all(TOKEN.fullmatch(token) for token in tokens):
+        raise TokensUnavailable(
+            "what is kept there must be one token or two, with a space between them, each of 16 to 512 letters, digits "
+            "and -._~+/="
+        )
+    return tuple(map(_digest, tokens))
+
+
+def _digest(token: str) -> bytes:
+    """Of one length for every token, so that comparing tells nothing of the length either."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

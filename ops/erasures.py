@@ -1,0 +1,98 @@
+"""`spillway dsr`: receipts of erasure requests, read from a stage's state table."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+from rich.console import Console
+from rich.text import Text
+
+from ops.stack import find_stack
+from shared.receipts import PREFIX, Receipt, Standing, receipt_key
+from shared.state import DynamoState
+
+_STYLE = {
+    Standing.DELIVERED: "green",
+    Standing.OPEN: "yellow",
+    Standing.NOT_FORWARDED: "red",
+    Standing.DEAD_LETTERED: "red",
+}
+
+
+def status(subject_request_id: str, stage: str, *, as_json: bool, console: Console | None = None) -> int:
+    """Print what became of one request; returns 0 if all there is of it was delivered. Raises StackUnavailable,
+    StateUnavailable.
+    """
+    console = console or Console(soft_wrap=True)
+    key = receipt_key(subject_request_id)
+    found = asyncio.run(_table(stage).listed(key))
+    receipts = _in_order([Receipt.from_value(key, sk, item.value) for sk, item in found.items()])
+    if as_json:
+        _print_json({"subject_request_id": subject_request_id, "receipts": _plain(receipts)}, console)
+    elif receipts:
+        _print_lines(receipts, console)
+    else:
+        console.print(
+            f"No receipt of {subject_request_id} in stage {stage}: it was not accepted there, or over 400 days ago.",
+            highlight=False,
+        )
+    return 0 if receipts and all(one.standing is Standing.DELIVERED for one in receipts) else 1
+
+
+def list_all(stage: str, *, only_open: bool, as_json: bool, console: Console | None = None) -> None:
+    """Print all receipts, or those of requests that are not delivered. Raises StackUnavailable, StateUnavailable."""
+    console = console or Console(soft_wrap=True)
+    found = asyncio.run(_table(stage).under(PREFIX))
+    receipts = _in_order([Receipt.from_value(pk, sk, item.value) for (pk, sk), item in found.items()])
+    if only_open:
+        receipts = [one for one in receipts if one.standing is not Standing.DELIVERED]
+    if as_json:
+        _print_json({"receipts": _plain(receipts)}, console)
+    elif receipts:
+        _print_lines(receipts, console)
+    else:
+        console.print("Every erasure was delivered." if only_open else "No erasure was accepted in the last 400 days.")
+
+
+def _table(stage: str) -> DynamoState:
+    stack = find_stack(stage)
+    return DynamoState(stack.client("dynamodb"), stack.output("StateTableName"))
+
+
+def _in_order(receipts: Sequence[Receipt]) -> list[Receipt]:
+    return sorted(receipts, key=lambda one: (one.accepted_ms, one.subject_request_id, one.request_id))
+
+
+def _plain(receipts: Sequence[Receipt]) -> list[dict[str, object]]:
+    return [{**asdict(one), "standing": str(one.standing)} for one in receipts]
+
+
+def _print_json(document: dict[str, object], console: Console) -> None:
+    console.print(json.dumps(document, indent=2), markup=False, highlight=False)
+
+
+def _print_lines(receipts: Sequence[Receipt], console: Console) -> None:
+    for one in receipts:
+        standing = Text(str(one.standing), style=_STYLE[one.standing])
+        console.print(
+            Text.assemble(
+                one.subject_request_id, "  ", standing, f"  account {one.account_id or 'none'}: ", _story(one)
+            )
+        )
+
+
+def _story(one: Receipt) -> str:
+    times = (
+        (one.accepted_ms, "accepted"),
+        (one.dead_lettered_ms, f"dead-lettered as {one.reason}"),
+        (one.no_call_ms, "done without a call, as the partner makes none of it"),
+        (one.redriven_ms, "redriven"),
+        (one.delivered_ms, "delivered"),
+    )
+    return ", ".join(f"{what} {_time(time_ms)}" for time_ms, what in sorted((t, w) for t, w in times if t is not None))
+
+
+def _time(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

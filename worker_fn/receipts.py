@@ -1,0 +1,96 @@
+"""The second half of an erasure's receipt: what became of it, written before the message leaves the queue.
+
+An erasure that arrived and of which that could not be written down comes back and is sent again, with the same
+idempotency key: the proof is worth a repetition, as erasing twice is erasing. Not for ever: a table that stays away
+costs the receipt, never the erasure.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from shared.errors import StateUnavailable
+from shared.message import ERASURE, Message, decode
+from shared.receipts import KEPT_S, Receipt, Standing, receipt_key, subject_of
+from shared.state import State, change
+from worker_fn.ends import DeadLetter, Delivered, Waiting
+from worker_fn.retry import back_off_s
+from worker_fn.settle import Settled
+
+MOST_RECEIVES = 20
+"""So often a message may have been received and still wait for its receipt alone: some hours, by its back-off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clerk:
+    """Writes receipts into the state table; what it needs for that."""
+
+    state: State
+    now_ms: Callable[[], int]
+    rng: random.Random
+    log: Callable[..., None]
+    on_trouble: Callable[[], None]
+
+    async def write(self, settled: Sequence[Settled], *, time_s: float) -> list[Settled]:
+        """Write down the ends of all erasures within `time_s` seconds. Where that fails, an end that is final becomes a
+        wait.
+        """
+        ends_s = asyncio.get_running_loop().time() + time_s
+        return list(await asyncio.gather(*(self._write(one, ends_s) for one in settled)))
+
+    async def _write(self, one: Settled, ends_s: float) -> Settled:
+        if one.attributes.get("type") != ERASURE:
+            return one
+        message = decode(one.record["body"])
+        subject_request_id = subject_of(message.payload, message.id)
+        now_ms = self.now_ms()
+        try:
+            async with asyncio.timeout_at(ends_s):
+                await change(
+                    self.state,
+                    receipt_key(subject_request_id),
+                    message.id,
+                    lambda value: (after(_receipt(message, value), one, now_ms=now_ms).value(), None),
+                    rng=self.rng,
+                    expires_at=now_ms // 1_000 + KEPT_S,
+                )
+        except (StateUnavailable, TimeoutError):
+            self.on_trouble()
+            return self._without(one, message.id, subject_request_id)
+        return one
+
+    def _without(self, one: Settled, request_id: str, subject_request_id: str) -> Settled:
+        if not isinstance(one.end, Delivered | DeadLetter):
+            return one  # the next receive writes it
+        receives = int(one.record["attributes"]["ApproximateReceiveCount"])
+        if receives < MOST_RECEIVES:
+            wait_s = back_off_s(receives, retry_after_s=None, rng=self.rng)
+            return replace(one, end=Waiting(wait_s, "its receipt could not be written"))
+        became = "delivered" if isinstance(one.end, Delivered) else f"dead-lettered, {one.end.reason}"
+        ids = {"request_id": request_id, "subject_request_id": subject_request_id}
+        self.log("an erasure ends without a receipt", reason=became, **ids)
+        return one
+
+
+def after(receipt: Receipt, settled: Settled, *, now_ms: int) -> Receipt:
+    """The receipt of an erasure whose message came to this end. What it was before is kept. Pure."""
+    match settled.end:
+        case Delivered() if settled.deliveries == 0:  # done, and no partner knows of it
+            return receipt if receipt.no_call_ms is not None else replace(receipt, no_call_ms=now_ms)
+        case Delivered():
+            return receipt if receipt.delivered_ms is not None else replace(receipt, delivered_ms=now_ms)
+        case DeadLetter(reason=reason):
+            return replace(receipt, dead_lettered_ms=now_ms, reason=str(reason))
+    if receipt.standing in {Standing.DEAD_LETTERED, Standing.NOT_FORWARDED}:
+        return replace(receipt, redriven_ms=now_ms)
+    return receipt
+
+
+def _receipt(message: Message, value: Mapping[str, Any]) -> Receipt:
+    """What is written already, or the first half, where ingest could not write it."""
+    subject_request_id = subject_of(message.payload, message.id)
+    if value:
+        return Receipt.from_value(receipt_key(subject_request_id), message.id, value)
+    return Receipt(subject_request_id, message.id, message.account_id, message.received_at_ms)
