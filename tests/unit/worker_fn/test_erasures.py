@@ -147,9 +147,10 @@ def test_a_full_line_parks_data_and_not_erasures(make_fleet: Any) -> None:
 def test_a_suspended_accounts_erasure_is_parked_and_open(fleet: Any) -> None:
     """Without credentials nobody can erase: it waits where it is safe, and its receipt says that it does."""
     fleet.run(fleet.record(1, ["401"]))
-    fleet.run(erasure(2))
-    assert fleet.queue.parked == ["m-2"]
-    assert receipt(fleet, 2).standing is Standing.OPEN
+    fleet.run(fleet.record(2, ["401"]))  # the second one has a look whether it was the first one's own
+    fleet.run(erasure(3))
+    assert fleet.queue.parked == ["m-3"]
+    assert receipt(fleet, 3).standing is Standing.OPEN
 
 
 def test_a_delivered_erasure_has_a_receipt(fleet: Any) -> None:

@@ -27,8 +27,8 @@ def project(tmp_path: Path) -> Path:
     for name in ("ops", "shared", "worker_fn", "pyproject.toml"):
         (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / "partners").mkdir()
-    for file in ("__init__.py", "base.py"):
-        (tmp_path / "partners" / file).write_bytes((ROOT / "partners" / file).read_bytes())
+    for file in (ROOT / "partners").glob("*.py"):
+        (tmp_path / "partners" / file.name).write_bytes(file.read_bytes())
     (tmp_path / "tests/fixtures").mkdir(parents=True)
     (tmp_path / "tests/fixtures/firehose").symlink_to(ROOT / "tests/fixtures/firehose")
     (tmp_path / "tests/conftest.py").write_bytes((ROOT / "tests/conftest.py").read_bytes())
