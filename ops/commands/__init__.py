@@ -6,9 +6,12 @@ from ops.commands.certify import certify
 from ops.commands.demo import demo
 from ops.commands.local import local
 from ops.commands.logo import logo
+from ops.commands.promote import promote
 from ops.commands.registration import registration
+from ops.commands.rollback import rollback
+from ops.commands.versions import versions
 
-COMMANDS = (demo, local, registration, logo, certify)
+COMMANDS = (demo, local, registration, logo, certify, promote, rollback, versions)
 """In the order in which `spillway --help` lists them."""
 
 __all__ = ["COMMANDS"]

@@ -140,7 +140,7 @@ class LocalAws:
         `env` is what a person would put before `make deploy` (WEBHOOK_URL, MAX_CONCURRENCY, ALIAS_MODE, ...).
         """
         zips = ROOT / "build" / "local"
-        if cwd == ROOT and not all((zips / f"{name}.zip").is_file() for name in ("ingest", "worker")):
+        if cwd == ROOT and not all((zips / name).is_file() for name in ("ingest.zip", "worker.zip", "release.json")):
             raise LocalAwsError("The functions' zips are not built yet: run `make build`.")
         with one_at_a_time(zips.parent / f".deploying-{service_name(cwd)}"):
             self.serverless("deploy", *arguments, stage=stage, env=env, cwd=cwd)

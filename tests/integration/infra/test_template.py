@@ -11,6 +11,7 @@ import pytest
 import ingest_fn.settings
 import worker_fn.settings
 from partners import load_partner
+from shared.message import READS, VERSION
 from shared.state import SUSPENDED
 
 Template = dict[str, Any]
@@ -394,6 +395,8 @@ def resolved(variables: Mapping[str, Any]) -> dict[str, str]:
 RUNTIME_VARIABLES = re.compile(r"^AWS_")
 # Read by Powertools, not by us.
 LIBRARY_VARIABLES = {"ingest": set[str](), "worker": {"LOG_LEVEL"}}
+# Notes of a version for `spillway versions` and `promote`; no code of the function reads them.
+NOTED_VARIABLES = {"ingest": {"COMMIT", "WRITES_MESSAGES"}, "worker": {"COMMIT", "READS_MESSAGES"}}
 
 
 @pytest.mark.parametrize("function", ["ingest", "worker"])
@@ -408,7 +411,19 @@ def test_a_function_is_given_the_variables_that_it_reads(package: Package, funct
         worker_fn.settings.Settings.from_env(variables)
     load_partner(variables)
     read = {name for name in variables.seen if not RUNTIME_VARIABLES.match(name)}
-    assert set(properties["Environment"]["Variables"]) == read | LIBRARY_VARIABLES[function]
+    assert set(properties["Environment"]["Variables"]) == read | LIBRARY_VARIABLES[function] | NOTED_VARIABLES[function]
+
+
+def test_a_version_notes_its_commit_and_its_messages(template: Template) -> None:
+    """Ingest says what it writes and the worker what it reads, as the code that was built has it."""
+    functions = of_type(template, "AWS::Lambda::Function")
+    ingest, worker = (
+        functions[name]["Environment"]["Variables"] for name in ("IngestLambdaFunction", "WorkerLambdaFunction")
+    )
+    assert ingest["WRITES_MESSAGES"] == str(VERSION)
+    assert worker["READS_MESSAGES"] == ",".join(map(str, READS))
+    assert ingest["COMMIT"] == worker["COMMIT"]
+    assert re.fullmatch(r"[0-9a-f]{12}(-dirty)?|unknown", ingest["COMMIT"])
 
 
 def test_no_secret_is_in_the_template(any_stage: Template) -> None:
