@@ -6,6 +6,9 @@ import typer
 
 from ops.commands.options import AsJson, Stage, one_line_errors
 
+PIPE_WIDTH = 120
+"""Where there is no terminal whose width could be asked."""
+
 Prune = Annotated[
     int | None,
     typer.Option(
@@ -36,4 +39,5 @@ def versions(stage: Stage, json: AsJson = False, prune: Prune = None) -> None:
         if json:
             typer.echo(listing.as_json(functions))
         else:
-            listing.show(functions, Console(highlight=False, soft_wrap=True))
+            console = Console(highlight=False)
+            listing.show(functions, console if console.is_terminal else Console(highlight=False, width=PIPE_WIDTH))

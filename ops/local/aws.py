@@ -32,6 +32,8 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from ops.stack import DEFAULT_POD, stack_name
+
 ROOT = Path(__file__).resolve().parents[2]
 REGION = "us-east-1"
 DEPLOYING_ACCOUNT = "000000000000"
@@ -144,7 +146,8 @@ class LocalAws:
             raise LocalAwsError("The functions' zips are not built yet: run `make build`.")
         with one_at_a_time(zips.parent / f".deploying-{service_name(cwd)}"):
             self.serverless("deploy", *arguments, stage=stage, env=env, cwd=cwd)
-        return self.outputs(f"{service_name(cwd)}-{stage}")
+        pod = (env or {}).get("POD", os.environ.get("POD", DEFAULT_POD))
+        return self.outputs(stack_name(stage, pod) if cwd == ROOT else f"{service_name(cwd)}-{stage}")
 
     def outputs(self, stack: str) -> dict[str, str]:
         """Return the outputs of a deployed stack."""

@@ -2,7 +2,7 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from ops.stack import Stack, StackUnavailable, find_stack
+from ops.stack import Stack, StackUnavailable, find_stack, stack_name
 from shared.errors import InvalidSettings
 
 QUEUE_URL = "https://sqs.eu-central-1.amazonaws.com/123456789012/q"
@@ -87,3 +87,18 @@ def test_a_region_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
     with pytest.raises(InvalidSettings, match="AWS_REGION"):
         find_stack("dev")
+
+
+def test_a_pod_has_a_stack_of_its_own(session: StubbedSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    """POD chooses it, as it did for the deploy; the first pod's stacks carry no pod."""
+    assert stack_name("production") == stack_name("production", "us1") == "spillway-production"
+    monkeypatch.setenv("POD", "eu1")
+    session.stub.add_response("describe_stacks", FOUND, {"StackName": "spillway-eu1-dev"})
+    assert find_stack("dev", session).output("QueueUrl") == QUEUE_URL
+
+
+def test_an_unknown_pod_is_refused(session: StubbedSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pods that there are stand in the text."""
+    monkeypatch.setenv("POD", "mars")
+    with pytest.raises(InvalidSettings, match="POD=mars is no pod of mParticle's: it is one of us1, us2, eu1, au1"):
+        find_stack("dev", session)
