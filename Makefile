@@ -84,6 +84,10 @@ rollback: .venv ## Make the version live that was live before (STAGE=production)
 versions: .venv ## What is live, since when, of which commit (STAGE=production ARGS="--prune 5")
 	@$(PY) -m ops.cli versions --stage "$(STAGE)" $(ARGS)
 
+.PHONY: remove
+remove: node_modules ## Remove a stack (STAGE=production leaves its queues and its table)
+	@PKG_TARGET=$(PKG_TARGET) $(SERVERLESS) remove --stage "$(STAGE)" $(ARGS)
+
 .PHONY: bench
 bench: ## Measurements against named peers and limits (comes with a later release)
 	@echo "make bench comes with a later release; what it will measure is not built yet."
