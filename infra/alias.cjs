@@ -40,7 +40,7 @@ function noteOf(live, was, note, now) {
 
 module.exports = class ProductionAlias {
   constructor(serverless, options, { log }) {
-    Object.assign(this, { serverless, log });
+    Object.assign(this, { serverless, log, chosen: new Map() });
     this.provider = serverless.getProvider('aws');
     this.hooks = {
       'before:deploy:deploy': () => this.beforeDeploy(),
@@ -97,6 +97,7 @@ module.exports = class ProductionAlias {
 
   async addAliases() {
     const versions = await this.chooseVersions();
+    this.chosen = versions;
     for (const name of this.functionNames) {
       const logicalId = this.aliasLogicalId(name);
       this.resources[logicalId] = {
@@ -183,10 +184,22 @@ module.exports = class ProductionAlias {
     return Promise.all(this.functionNames.map((name) => this.alias(name)));
   }
 
+  // CloudFormation compares with what it set last, and a promote since then is unknown to it: told to set the number that
+  // it set before, it does nothing.
+  async settleChosen() {
+    for (const [name, version] of this.chosen) {
+      if ((await this.liveVersion(name)) === version) continue;
+      await (await this.lambda()).send(
+        new UpdateAliasCommand({ FunctionName: this.deployedName(name), Name: this.config.name, FunctionVersion: version })
+      );
+    }
+  }
+
   // What a rollback goes back to. CloudFormation knows nothing of it, as a promote writes it, too: of an alias that it
   // changed it may have dropped the note, so the one from before the deploy is what counts.
   async noteDeploy() {
     const pair = (aliases) => (aliases.every(Boolean) ? aliases.map((alias) => alias.FunctionVersion).join('/') : null);
+    await this.settleChosen();
     const after = await this.aliases();
     const live = pair(after);
     if (!live) return;
