@@ -62,14 +62,18 @@ def stack_name(stage: str, pod: str = DEFAULT_POD) -> str:
     return f"{SERVICE}{pod_named(pod)['suffix']}-{stage}"
 
 
+def _region(pod: str) -> str | None:
+    """Return the region as the deploy chooses it, or None: the profile's. boto3 itself does not read AWS_REGION."""
+    named = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    return named or (pod_named(pod)["region"] if "POD" in os.environ else None)
+
+
 def find_stack(stage: str, session: Any = None) -> Stack:
     """Find the stack of a stage, and of the pod that POD names. Raises StackUnavailable, InvalidSettings."""
     pod = os.environ.get("POD", DEFAULT_POD)
     name = stack_name(stage, pod)
     try:
-        session = session or boto3.session.Session()
-        if not session.region_name and "POD" in os.environ:
-            session = boto3.session.Session(region_name=pod_named(pod)["region"])
+        session = session or boto3.session.Session(region_name=_region(pod))
         if not session.region_name:
             raise InvalidSettings("AWS_REGION is not set, nor does the profile name a region: set AWS_REGION")
         answer = session.client("cloudformation", config=CONFIG).describe_stacks(StackName=name)

@@ -18,6 +18,7 @@ VERBS = {
     "promote",
     "rollback",
     "versions",
+    "remove",
     "bench",
     "scenarios",
     "lock",
