@@ -167,7 +167,8 @@ def test_promote_and_rollback_under_traffic_lose_nothing(release: Release, partn
             await traffic
 
     asyncio.run(send())
-    assert [one.outcome for one in answered] == [Outcome.ACCEPTED] * REQUESTS
+    assert not [(one.status, one.payload) for one in answered if one.outcome is not Outcome.ACCEPTED]
+    assert len(answered) == REQUESTS
     assert release.live_versions() == ["2", "2"]
     sent = {event["id"] for request in requests for event in request["events"]}
     until(lambda: sent <= set(partner.api.ledger.arrivals))

@@ -51,6 +51,13 @@ def test_the_policy_is_enough(enforcing: LocalAws, policy: dict[str, Any]) -> No
     """Deploy, deploy held, look, promote, roll back, prune, remove: nothing is denied."""
     keys = keys_of(enforcing, "deployer", policy)
     webhook = "http://127.0.0.1:9/{}"
+    # The deployment bucket refuses everybody who comes without TLS, as the embedded AWS makes all of us do.
+    with pytest.raises(LocalAwsError, match="Could not access the deployment bucket"):
+        enforcing.deploy(STAGE, env={**keys, "WEBHOOK_URL": webhook.format("one")})
+    s3 = enforcing.client("s3")
+    (bucket,) = [one["Name"] for one in s3.list_buckets()["Buckets"] if one["Name"].startswith(f"spillway-{STAGE}-")]
+    assert '"aws:SecureTransport"' in s3.get_bucket_policy(Bucket=bucket)["Policy"]
+    s3.delete_bucket_policy(Bucket=bucket)
     enforcing.deploy(STAGE, env={**keys, "WEBHOOK_URL": webhook.format("one")})
     enforcing.deploy(STAGE, env={**keys, "WEBHOOK_URL": webhook.format("two"), "ALIAS_MODE": "hold"})
     assert "ingest production: 1 -> 2" in run(enforcing, keys, "promote").replace(f"spillway-{STAGE}-", "")
