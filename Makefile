@@ -73,8 +73,20 @@ deploy: node_modules build-$(PKG_TARGET) ## Deploy to AWS (STAGE=production, ALI
 	@PKG_TARGET=$(PKG_TARGET) $(SERVERLESS) deploy --stage "$(STAGE)" $(if $(FORCE),--force) $(ARGS)
 
 .PHONY: promote
-promote: node_modules ## Make the newest version live, or an earlier one (STAGE=production TO=12)
-	@PKG_TARGET=$(PKG_TARGET) $(SERVERLESS) promote --stage "$(STAGE)" $(if $(TO),--to "$(TO)") $(ARGS)
+promote: .venv ## Make the newest version live, or another one (STAGE=production TO=12)
+	@$(PY) -m ops.cli promote --stage "$(STAGE)" $(if $(TO),--to "$(TO)") $(ARGS)
+
+.PHONY: rollback
+rollback: .venv ## Make the version live that was live before (STAGE=production)
+	@$(PY) -m ops.cli rollback --stage "$(STAGE)" $(ARGS)
+
+.PHONY: versions
+versions: .venv ## What is live, since when, of which commit (STAGE=production ARGS="--prune 5")
+	@$(PY) -m ops.cli versions --stage "$(STAGE)" $(ARGS)
+
+.PHONY: remove
+remove: node_modules ## Remove a stack (STAGE=production leaves its queues and its table)
+	@PKG_TARGET=$(PKG_TARGET) $(SERVERLESS) remove --stage "$(STAGE)" $(ARGS)
 
 .PHONY: bench
 bench: ## Measurements against named peers and limits (comes with a later release)

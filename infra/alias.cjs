@@ -3,20 +3,20 @@
 // Serverless plugin: the alias `production` on every function, and what stands on it.
 //
 // mParticle invokes an alias and the queue's mapping feeds an alias, so a deploy publishes a version and decides
-// separately whether that version goes live (custom.alias.mode). `serverless promote` decides later, both functions together.
+// separately whether that version goes live (custom.alias.mode). `spillway promote` decides later, both functions together.
 // Published plugins for this need the AWS SDK v2 surface that osls 4 removed; docs/adr/0003 has the whole story.
 
 const { createRequire } = require('node:module');
 
 // The SDK that osls itself ships: a second one in package.json would be a second version to keep.
-const {
-  GetAliasCommand,
-  LambdaClient,
-  UpdateAliasCommand,
-  paginateListVersionsByFunction,
-} = createRequire(require.resolve('osls/package.json'))('@aws-sdk/client-lambda');
+const { GetAliasCommand, LambdaClient, UpdateAliasCommand } = createRequire(require.resolve('osls/package.json'))(
+  '@aws-sdk/client-lambda'
+);
 
 const isVersion = (text) => /^[1-9]\d*$/.test(text);
+
+// Lambda's limit for an alias's description.
+const MAX_NOTE = 256;
 
 /** `7` means version 7 of every function, `ingest=7,worker=9` says each. Returns null for anything else. */
 function readVersions(text, functionNames) {
@@ -27,24 +27,28 @@ function readVersions(text, functionNames) {
   return complete ? versions : null;
 }
 
+/** What both aliases remember once `live` serves, `was` having served: ops/releases/note.py says how it reads. */
+function noteOf(live, was, note, now) {
+  const [entries, ...back] = note.startsWith('ingest/worker ') ? note.slice('ingest/worker '.length).split('; ') : [''];
+  const old = entries ? entries.split(', ') : [];
+  if (was && !old[0]?.startsWith(`${was} `)) old.unshift(`${was} -`);
+  const at = now.toISOString().replace(/[-:]|\.\d+/g, '');
+  const text = () => ['ingest/worker ' + [`${live} ${at}`, ...old].join(', '), ...back].join('; ');
+  while (text().length > MAX_NOTE) (old.length > 1 ? old : back).pop();
+  return text();
+}
+
 module.exports = class ProductionAlias {
-  constructor(serverless, options, { log, writeText }) {
-    Object.assign(this, { serverless, options, log, writeText });
+  constructor(serverless, options, { log }) {
+    Object.assign(this, { serverless, log, chosen: new Map() });
     this.provider = serverless.getProvider('aws');
-    this.commands = {
-      promote: {
-        usage: 'Point the production alias of every function at its newest version, or at an earlier one',
-        lifecycleEvents: ['promote'],
-        options: { to: { usage: 'A version for all (7), or one for each (ingest=7,worker=9)', type: 'string' } },
-      },
-    };
     this.hooks = {
-      'before:deploy:deploy': () => this.requirePartner(),
+      'before:deploy:deploy': () => this.beforeDeploy(),
+      'after:deploy:deploy': () => this.noteDeploy(),
       // Versions exist from here on, and events (the queue's mapping) are compiled next: what is set as a function's
       // `targetAlias` is what osls makes them point at.
       'after:package:compileFunctions': () => this.addAliases(),
       'after:aws:info:displayFunctions': () => this.showLive(),
-      'promote:promote': () => this.promote(),
     };
   }
 
@@ -78,6 +82,11 @@ module.exports = class ProductionAlias {
     return this.client;
   }
 
+  async beforeDeploy() {
+    this.requirePartner();
+    this.before = await this.aliases();
+  }
+
   // A worker without an address would receive, fail and return each message until somebody looks.
   requirePartner() {
     const { PARTNER, WEBHOOK_URL } = this.serverless.service.custom.partner || {};
@@ -88,6 +97,7 @@ module.exports = class ProductionAlias {
 
   async addAliases() {
     const versions = await this.chooseVersions();
+    this.chosen = versions;
     for (const name of this.functionNames) {
       const logicalId = this.aliasLogicalId(name);
       this.resources[logicalId] = {
@@ -100,6 +110,8 @@ module.exports = class ProductionAlias {
       };
       this.serverless.service.getFunction(name).targetAlias = { name: this.config.name, logicalId };
     }
+    // The worker goes live first: it reads what the ingest before it wrote, and the other way round that is not so.
+    this.resources[this.aliasLogicalId('ingest')].DependsOn = this.aliasLogicalId('worker');
     this.addInvokers();
   }
 
@@ -161,38 +173,46 @@ module.exports = class ProductionAlias {
 
   // The last lines of `serverless deploy` and `serverless info`: what to give to mParticle, and what it now reaches.
   async showLive() {
-    const aliases = await Promise.all(this.functionNames.map((name) => this.alias(name)));
+    const aliases = await this.aliases();
     const live = this.functionNames.map((name, index) => `${name}: version ${aliases[index]?.FunctionVersion ?? 'none'}`);
     const invoked = aliases[this.functionNames.indexOf(this.config.invokers.function)];
     if (invoked) this.serverless.serviceOutputs.set('IngestAliasArn, to give to mParticle', invoked.AliasArn);
     this.serverless.serviceOutputs.set(`alias ${this.config.name}`, live);
   }
 
-  async publishedVersions(functionName) {
-    const pages = paginateListVersionsByFunction({ client: await this.lambda() }, { FunctionName: this.deployedName(functionName) });
-    const versions = [];
-    for await (const page of pages) versions.push(...page.Versions.map(({ Version }) => Version).filter(isVersion));
-    return versions.sort((a, b) => a - b);
+  aliases() {
+    return Promise.all(this.functionNames.map((name) => this.alias(name)));
   }
 
-  async promote() {
-    const wanted = this.options.to ? readVersions(this.options.to, this.functionNames) : new Map();
-    if (!wanted) throw this.fail(`--to is "${this.options.to}"; it is a version number, or one for each (${this.functionNames.join('=1,')}=1).`);
-    // All are looked up before the first is moved: a number that one function does not have changes nothing.
-    const moves = [];
-    for (const name of this.functionNames) {
-      const live = await this.liveVersion(name);
-      if (!live) throw this.fail(`${this.deployedName(name)} has no alias ${this.config.name} yet: deploy first.`);
-      const published = await this.publishedVersions(name);
-      const to = wanted.get(name) || published.at(-1);
-      if (!published.includes(to)) throw this.fail(`${this.deployedName(name)} has no version ${to}; it has ${published.join(', ')}.`);
-      moves.push({ name, live, to });
-    }
-    for (const { name, live, to } of moves) {
+  // CloudFormation compares with what it set last, and a promote since then is unknown to it: told to set the number that
+  // it set before, it does nothing.
+  async settleChosen() {
+    for (const [name, version] of this.chosen) {
+      if ((await this.liveVersion(name)) === version) continue;
       await (await this.lambda()).send(
-        new UpdateAliasCommand({ FunctionName: this.deployedName(name), Name: this.config.name, FunctionVersion: to })
+        new UpdateAliasCommand({ FunctionName: this.deployedName(name), Name: this.config.name, FunctionVersion: version })
       );
-      this.writeText(`${this.deployedName(name)} ${this.config.name}: ${live} -> ${to}`);
+    }
+  }
+
+  // What a rollback goes back to. CloudFormation knows nothing of it, as a promote writes it, too: of an alias that it
+  // changed it may have dropped the note, so the one from before the deploy is what counts.
+  async noteDeploy() {
+    const pair = (aliases) => (aliases.every(Boolean) ? aliases.map((alias) => alias.FunctionVersion).join('/') : null);
+    await this.settleChosen();
+    const after = await this.aliases();
+    const live = pair(after);
+    if (!live) return;
+    const was = pair(this.before);
+    // Where the two differ, a promote was cut short: the shorter one is of the time before it.
+    const notes = this.before.map((alias) => alias?.Description || '').sort((one, other) => one.length - other.length);
+    const note = live === was ? null : noteOf(live, was, notes[0], new Date());
+    for (const [index, name] of this.functionNames.entries()) {
+      const text = note ?? this.before[index].Description ?? '';
+      if (after[index].Description === text) continue;
+      await (await this.lambda()).send(
+        new UpdateAliasCommand({ FunctionName: this.deployedName(name), Name: this.config.name, Description: text })
+      );
     }
   }
 };

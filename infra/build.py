@@ -3,6 +3,8 @@
     build/aws/ingest.zip    build/aws/worker.zip      for AWS: python3.13 on arm64, as serverless.yml deploys them
     build/local/ingest.zip  build/local/worker.zip    for this machine: the embedded AWS runs them in our interpreter
 
+and beside them release.json: of which commit they are, and which queue messages they write and read.
+
 Each zip is its function's own packages plus its own locked requirements, and nothing of the other function. The same
 inputs give the same bytes: names are sorted, times and modes fixed. Serverless compares code by hash, so a deploy that
 changes nothing publishes nothing.
@@ -20,6 +22,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from shared.message import READS, VERSION
 
 ROOT = Path(__file__).resolve().parents[1]
 HOST_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -43,6 +47,19 @@ DROPPED_PATHS = (
 # Of a library's metadata: its name and version (importlib.metadata, and what scans a deployed function for known
 # vulnerabilities) and the entry points that others look for.
 KEPT_METADATA = frozenset({"METADATA", "entry_points.txt"})
+
+# What a deployed version is made of: a change of anything else leaves a commit clean.
+DEPLOYED = (
+    "ingest_fn",
+    "worker_fn",
+    "shared",
+    "partners",
+    "infra",
+    "requirements",
+    "serverless.yml",
+    "package-lock.json",
+)
+COMMIT_DIGITS = 12
 
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 """The earliest time a zip can hold."""
@@ -110,6 +127,40 @@ def build(target: Target, function: str, output: Path) -> Built:
         draft.replace(path)
     stamp.write_text(json.dumps({"inputs": inputs, "unzipped_bytes": unzipped}))
     return Built(path, compiler is not None, True, path.stat().st_size, unzipped)
+
+
+def write_release(target: Target, output: Path, root: Path = ROOT) -> Path:
+    """Write what serverless.yml notes on the functions, where `spillway versions` and `promote` read it."""
+    path = output / target.name / "release.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noted = {
+        "commit": commit(root),
+        "writes_messages": str(VERSION),
+        "reads_messages": ",".join(map(str, READS)),
+    }
+    path.write_text(json.dumps(noted, indent=2) + "\n")
+    return path
+
+
+def commit(root: Path) -> str:
+    """Name the commit that a checkout is of: `4f2a9c1b03de`, or `4f2a9c1b03de-dirty` if what is deployed was changed
+    since, or `unknown` where there is no repository.
+    """
+    if git(root, "rev-parse", "--show-toplevel") != str(root.resolve()):
+        return "unknown"
+    head = git(root, "rev-parse", f"--short={COMMIT_DIGITS}", "HEAD")
+    if not head:
+        return "unknown"
+    return f"{head}-dirty" if git(root, "status", "--porcelain", "--", *DEPLOYED) != "" else head
+
+
+def git(root: Path, *arguments: str) -> str | None:
+    """Run git in a folder; None if there is none, or if it refuses."""
+    try:
+        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def digest(target: Target, function: str, requirements: Path, compiler: str | None) -> str:
@@ -239,6 +290,7 @@ def main(arguments: list[str] | None = None) -> int:
         for name in options.targets or TARGETS:
             for function in FUNCTIONS:
                 print(describe(build(TARGETS[name], function, options.output), TARGETS[name]))
+            write_release(TARGETS[name], options.output)
     except BuildError as error:
         print(error, file=sys.stderr)
         return 1

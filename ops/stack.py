@@ -3,8 +3,11 @@
 AWS is reached as boto3 reaches it: AWS_PROFILE, AWS_REGION and so on, and AWS_ENDPOINT_URL for an embedded AWS.
 """
 
+import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -14,7 +17,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 from shared.errors import InvalidSettings, SpillwayError
 
 SERVICE = "spillway"
-"""The service's name in serverless.yml; a stack is called after it and its stage."""
+"""The service's name in serverless.yml; a stack is called after it, its pod and its stage."""
+
+PODS = Path(__file__).parents[1] / "infra" / "pods.json"
+DEFAULT_POD = "us1"
 
 CONFIG = Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 3})
 
@@ -33,6 +39,8 @@ class Stack:
     session: Any = field(repr=False)
     status: str = "CREATE_COMPLETE"
     """CloudFormation's word for how it stands."""
+    name: str = ""
+    """CloudFormation's name of it, with which the names of all that is in it begin."""
 
     def client(self, service: str, **config: Any) -> Any:
         """Return a boto3 client for the stack's account and region."""
@@ -45,18 +53,38 @@ class Stack:
         return self.outputs[key]
 
 
+def pod_named(name: str) -> dict[str, str]:
+    """Return a pod's `suffix`, `region` and `accounts`. Raises InvalidSettings if there is no such pod."""
+    pods: dict[str, dict[str, str]] = json.loads(PODS.read_text())
+    if name not in pods:
+        raise InvalidSettings(f"POD={name} is no pod of mParticle's: it is one of {', '.join(pods)}")
+    return pods[name]
+
+
+def stack_name(stage: str, pod: str = DEFAULT_POD) -> str:
+    """Return what CloudFormation calls the stack of a stage and a pod."""
+    return f"{SERVICE}{pod_named(pod)['suffix']}-{stage}"
+
+
+def region_of(pod: str) -> str | None:
+    """Return the region as the deploy chooses it, or None: the profile's. boto3 itself does not read AWS_REGION."""
+    named = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    return named or (pod_named(pod)["region"] if "POD" in os.environ else None)
+
+
 def find_stack(stage: str, session: Any = None) -> Stack:
-    """Find the stack of a stage. Raises StackUnavailable."""
-    name = f"{SERVICE}-{stage}"
+    """Find the stack of a stage, and of the pod that POD names. Raises StackUnavailable, InvalidSettings."""
+    pod = os.environ.get("POD", DEFAULT_POD)
+    name = stack_name(stage, pod)
     try:
-        session = session or boto3.session.Session()
+        session = session or boto3.session.Session(region_name=region_of(pod))
         if not session.region_name:
             raise InvalidSettings("AWS_REGION is not set, nor does the profile name a region: set AWS_REGION")
         answer = session.client("cloudformation", config=CONFIG).describe_stacks(StackName=name)
     except ClientError as error:
         if error.response["Error"]["Code"] == "ValidationError":
             raise StackUnavailable(
-                f"there is no stack {name} here: make deploy STAGE={stage}, or choose another --stage"
+                f"there is no stack {name} here: make deploy STAGE={stage}, or choose another --stage or POD"
             ) from None
         raise StackUnavailable(
             f"AWS refuses to describe the stack {name} ({error.response['Error']['Code']})"
@@ -65,4 +93,4 @@ def find_stack(stage: str, session: Any = None) -> Stack:
         raise StackUnavailable(f"AWS cannot be asked for the stack {name} ({type(error).__name__}: {error})") from None
     (described,) = answer["Stacks"]
     outputs = {one["OutputKey"]: one["OutputValue"] for one in described.get("Outputs", [])}
-    return Stack(stage, session.region_name, outputs, session, described["StackStatus"])
+    return Stack(stage, session.region_name, outputs, session, described["StackStatus"], name)

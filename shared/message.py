@@ -9,6 +9,10 @@ An envelope is a JSON object: `v`, `id` (the request's), `part` ("1/1"), `type`,
 A request that stays over the message limit after compression is split on its `events` or `user_profiles` into parts.
 Each part is a whole request with a slice of the list, so that no worker needs to see another part. The same request is
 always split in the same way.
+
+`v` is the envelope's version. Messages of the release before are on the queue when a worker goes live: ingest writes
+VERSION, a worker reads that and the one before it (READS). A new form is a new VERSION with a reader of its own in
+READERS; the reader of the form before stays for one release, with messages of that release in tests/fixtures/messages.
 """
 
 import base64
@@ -26,6 +30,7 @@ import zstandard
 from shared.errors import InvalidRequest, RequestTooLarge, UndecodableMessage
 
 VERSION = 1
+"""What ingest writes."""
 
 MAX_BODY_BYTES = 1_048_576 - 2_048
 """SQS quota: 1 MiB for a message (since August 2025), its attributes included; these take less than 2 KiB."""
@@ -75,6 +80,10 @@ class Message:
     payload: dict[str, Any]
 
 
+Reader = Callable[[dict[str, Any]], Message]
+"""Makes a message of an envelope; raises UndecodableMessage, ValueError, TypeError or KeyError if it is damaged."""
+
+
 def head_of(request: Mapping[str, Any], payload: bytes, *, received_at_ms: int) -> Head:
     """Read the few fields that travel outside of the payload.
 
@@ -122,10 +131,12 @@ def encode(head: Head, payload: bytes) -> list[str]:
     return bodies
 
 
-def decode(body: str | bytes) -> Message:
-    """Read a queue message. Raises UndecodableMessage for everything that `encode` did not write."""
+def decode(body: str | bytes, readers: Mapping[int, Reader] | None = None) -> Message:
+    """Read a queue message of any version in READS. Raises UndecodableMessage for everything that `encode` did not
+    write.
+    """
     try:
-        return _message(_loads(body))
+        return _message(_loads(body), READERS if readers is None else readers)
     except (ValueError, TypeError, KeyError, RecursionError, zstandard.ZstdError) as error:
         raise UndecodableMessage(f"the body can not be read ({type(error).__name__})") from None
 
@@ -220,11 +231,18 @@ def _even_runs(items: list[bytes], count: int) -> list[tuple[int, int]]:
     return runs
 
 
-def _message(envelope: object) -> Message:
+def _message(envelope: object, readers: Mapping[int, Reader]) -> Message:
     if not isinstance(envelope, dict):
         raise UndecodableMessage("the body is not a JSON object")
-    if envelope.get("v") != VERSION:
-        raise UndecodableMessage(f"its version is not {VERSION}: deploy a worker that reads it, then redrive")
+    version = envelope.get("v")
+    reader = readers.get(version) if isinstance(version, int) and not isinstance(version, bool) else None
+    if reader is None:
+        known = " or ".join(map(str, sorted(readers)))
+        raise UndecodableMessage(f"its version is not {known}: deploy a worker that reads it, then redrive")
+    return reader(envelope)
+
+
+def _read_v1(envelope: dict[str, Any]) -> Message:
     return Message(
         id=_text(envelope, "id"),
         part=_text(envelope, "part"),
@@ -274,3 +292,8 @@ def _integer(envelope: dict[str, Any], name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise UndecodableMessage(f"{name} is not an integer")
     return value
+
+
+READERS: Mapping[int, Reader] = {1: _read_v1}
+READS = tuple(sorted(READERS))
+"""What a worker of this release reads: VERSION, and the version before it."""

@@ -10,11 +10,30 @@ from ops.commands.local import local
 from ops.commands.logo import logo
 from ops.commands.partner import partner
 from ops.commands.pause import pause, resume
+from ops.commands.promote import promote
 from ops.commands.registration import registration
+from ops.commands.rollback import rollback
 from ops.commands.sample import sample
 from ops.commands.suspensions import suspensions
+from ops.commands.versions import versions
 
-COMMANDS = (demo, local, partner, sample, registration, logo, certify, doctor, suspensions, pause, resume, dsr)
+COMMANDS = (
+    demo,
+    local,
+    partner,
+    sample,
+    registration,
+    logo,
+    certify,
+    doctor,
+    promote,
+    rollback,
+    versions,
+    suspensions,
+    pause,
+    resume,
+    dsr,
+)
 """In the order in which `spillway --help` lists them; several verbs about one thing are a typer app with that name."""
 
 __all__ = ["COMMANDS"]

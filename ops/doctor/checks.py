@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ops.doctor.look import ALIAS, FUNCTIONS, Account, Facts
+from ops.doctor.look import ALIAS, FUNCTION_URL, FUNCTIONS, Account, Facts
 from ops.findings import Finding, Severity
 
 UNRESERVED = 100
@@ -134,7 +134,8 @@ def _invokers(facts: Facts, plan: Plan, deploy: str) -> Iterable[Finding]:
             f"mParticle's account {account} may not invoke the alias {ALIAS} of {ingest.name}.",
             deploy,
         )
-    for principal in sorted(ingest.invokers - plan.accounts):
+    expected = plan.accounts | ({FUNCTION_URL} if ingest.env.get("TOKEN_SOURCE") else set())
+    for principal in sorted(ingest.invokers - expected):
         yield Finding(
             "invokers.stranger",
             f"{'Everybody' if principal == '*' else principal} may invoke the alias {ALIAS} of {ingest.name}, and is "
@@ -269,7 +270,7 @@ def _table_and_tick(facts: Facts, deploy: str) -> Iterable[Finding]:
         yield Finding(
             "tick.disabled",
             "The tick is switched off: an intake that was paused would stay paused.",
-            f"aws events enable-rule --name spillway-{facts.stage}-tick",
+            f"aws events enable-rule --name {facts.name}-tick",
         )
     elif not any(arn.endswith(f":{ALIAS}") for arn in facts.tick_targets):
         yield Finding("tick.not-on-alias", f"The tick does not invoke the worker's alias {ALIAS}.", deploy)

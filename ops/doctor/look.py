@@ -15,6 +15,7 @@ from ops.stack import Stack
 
 FUNCTIONS = ("ingest", "worker")
 ALIAS = "production"
+FUNCTION_URL = "url"
 QUEUES = {"messages": "QueueUrl", "parking": "ParkingQueueUrl", "dlq": "DlqUrl"}
 NOT_THERE = frozenset(
     {
@@ -79,6 +80,8 @@ class Facts:
     """`denied`: what could not be read, as operation and AWS's word for why."""
 
     stage: str
+    name: str
+    """The stack's."""
     region: str
     account: Account | None
     status: str | None = None
@@ -125,7 +128,7 @@ def account(session: Any, look: Look) -> Account | None:
 
 def stack(found: Stack, status: str, look: Look) -> Facts:
     """Read a deployed stack."""
-    prefix = f"spillway-{found.stage}"
+    prefix = found.name
     lambdas, sqs, logs = found.client("lambda"), found.client("sqs"), found.client("logs")
     functions = {name: _function(lambdas, f"{prefix}-{name}", look) for name in FUNCTIONS}
     queues = {
@@ -136,6 +139,7 @@ def stack(found: Stack, status: str, look: Look) -> Facts:
     state, targets = _tick(found.client("events"), f"{prefix}-tick", look)
     return Facts(
         stage=found.stage,
+        name=found.name,
         region=found.region,
         account=account(found.session, look),
         status=status,
@@ -196,7 +200,7 @@ def _newest(lambdas: Any, name: str) -> str | None:
 
 
 def _invokers(lambdas: Any, name: str) -> frozenset[str]:
-    """Accounts and services that may invoke the alias; `*` is everybody."""
+    """Accounts and services that may invoke the alias; `*` is everybody, FUNCTION_URL whoever calls its URL."""
     policy = json.loads(lambdas.get_policy(FunctionName=name, Qualifier=ALIAS)["Policy"])
     found = set[str]()
     for statement in policy.get("Statement", ()):
@@ -204,11 +208,12 @@ def _invokers(lambdas: Any, name: str) -> frozenset[str]:
             continue
         principal = statement.get("Principal", {})
         if isinstance(principal, str):
-            found.add(principal)
+            found.add(FUNCTION_URL if "FunctionUrl" in json.dumps(statement.get("Condition", {})) else principal)
             continue
         for named in principal.values():
             for one in [named] if isinstance(named, str) else named:
-                found.add(one.split(":")[4] if one.startswith("arn:") else one)
+                is_url = one == "*" and "FunctionUrl" in json.dumps(statement.get("Condition", {}))
+                found.add(FUNCTION_URL if is_url else one.split(":")[4] if one.startswith("arn:") else one)
     return frozenset(found)
 
 

@@ -20,8 +20,6 @@ from partners import load_partner
 from shared.errors import InvalidSettings
 
 ROOT = Path(__file__).resolve().parents[2]
-MPARTICLE_ACCOUNTS = "338661164609,457804467337"
-"""As in serverless.yml: mParticle's US pods."""
 MAX_CONCURRENCY = 10
 
 
@@ -51,7 +49,7 @@ def examine(
     try_it: Callable[..., Any] = try_partner,
 ) -> list[Finding]:
     """Everything that is wrong. `env` is the deploy's; after it the deployed worker's own is used for the partner."""
-    session = session or boto3.session.Session()
+    session = session or boto3.session.Session(region_name=stacks.region_of(env.get("POD") or stacks.DEFAULT_POD))
     if not session.region_name:
         raise InvalidSettings("AWS_REGION is not set, nor does the profile name a region: set AWS_REGION")
     plan = plan_of(env, zips(env.get("PKG_TARGET") or "aws"))
@@ -73,7 +71,7 @@ def examine(
 def plan_of(env: Mapping[str, str], built: Mapping[str, str] | None) -> Plan:
     """What the deploy's environment says. Raises InvalidSettings that names the bad variable."""
     local = env.get("PKG_TARGET") == "local"
-    accounts = env.get("MPARTICLE_ACCOUNTS") or MPARTICLE_ACCOUNTS
+    accounts = env.get("MPARTICLE_ACCOUNTS") or stacks.pod_named(env.get("POD") or stacks.DEFAULT_POD)["accounts"]
     return Plan(
         accounts=frozenset(one.strip() for one in accounts.split(",")),
         max_concurrency=_count(env, "MAX_CONCURRENCY", MAX_CONCURRENCY),

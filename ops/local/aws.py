@@ -32,6 +32,8 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from ops.stack import DEFAULT_POD, stack_name
+
 ROOT = Path(__file__).resolve().parents[2]
 REGION = "us-east-1"
 DEPLOYING_ACCOUNT = "000000000000"
@@ -140,11 +142,12 @@ class LocalAws:
         `env` is what a person would put before `make deploy` (WEBHOOK_URL, MAX_CONCURRENCY, ALIAS_MODE, ...).
         """
         zips = ROOT / "build" / "local"
-        if cwd == ROOT and not all((zips / f"{name}.zip").is_file() for name in ("ingest", "worker")):
+        if cwd == ROOT and not all((zips / name).is_file() for name in ("ingest.zip", "worker.zip", "release.json")):
             raise LocalAwsError("The functions' zips are not built yet: run `make build`.")
         with one_at_a_time(zips.parent / f".deploying-{service_name(cwd)}"):
             self.serverless("deploy", *arguments, stage=stage, env=env, cwd=cwd)
-        return self.outputs(f"{service_name(cwd)}-{stage}")
+        pod = (env or {}).get("POD", os.environ.get("POD", DEFAULT_POD))
+        return self.outputs(stack_name(stage, pod) if cwd == ROOT else f"{service_name(cwd)}-{stage}")
 
     def outputs(self, stack: str) -> dict[str, str]:
         """Return the outputs of a deployed stack."""

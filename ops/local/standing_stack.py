@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from infra.build import FUNCTIONS, TARGETS, BuildError, build
+from infra.build import FUNCTIONS, TARGETS, BuildError, build, write_release
 from ops.local.aws import ROOT, LocalAws, LocalAwsError, is_free, local_aws, sigterm_as_exit
 from ops.local.call_line import line_of
 from ops.local.partner_api import Behaviour, Exchange, PartnerApi, serve
@@ -65,6 +65,7 @@ def _stand(
         raise LocalAwsError(f"Port {partner_port} of 127.0.0.1 is in use: choose another --partner-port.")
     for function in FUNCTIONS:
         build(TARGETS["local"], function, ROOT / "build")
+    write_release(TARGETS["local"], ROOT / "build")
     api = PartnerApi(Behaviour(), watch=show)
     with (
         serve(api, port=partner_port) as partner_url,

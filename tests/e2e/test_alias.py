@@ -1,14 +1,42 @@
-"""A deploy goes live or waits beside the live version, and `serverless promote` decides later: on real deploys."""
+"""A deploy goes live or waits beside the live version, and promote and rollback decide later: on real deploys."""
 
+import asyncio
+import json
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
 
+import boto3
 import pytest
 
-from ops.local.aws import LocalAws, LocalAwsError
+from ops.local.aws import LocalAws
+from ops.local.mparticle import Invocation, MParticle, Outcome, Parcel
+from ops.releases import listing, moves
+from ops.releases.functions import DeployedFunctions
+from ops.releases.moves import NotPromoted
+from ops.releases.pair import UnknownVersion
+from ops.samples import make_request
+from ops.stack import StackUnavailable, find_stack
+from shared.message import to_json
 
 STAGE = "alias"
 FUNCTIONS = ("spillway-alias-ingest", "spillway-alias-worker")
+RATE_PER_S = 10
+REQUESTS = 100
+WARM = 4
+"""Environments of each version that are started before anything counts: how long that takes here says nothing."""
+
+
+class Located:
+    """A session whose clients reach the embedded AWS."""
+
+    def __init__(self, session: Any, endpoint_url: str) -> None:
+        self.region_name = session.region_name
+        self._session, self._endpoint_url = session, endpoint_url
+
+    def client(self, service: str, **config: Any) -> Any:
+        return self._session.client(service, endpoint_url=self._endpoint_url, **config)
 
 
 class Release:
@@ -20,16 +48,49 @@ class Release:
     def deploy(self, path: str, **env: str) -> dict[str, str]:
         return self.aws.deploy(STAGE, env={"WEBHOOK_URL": f"http://127.0.0.1:9/{path}", **env})
 
-    def promote(self, *arguments: str) -> str:
-        return self.aws.serverless("promote", *arguments, stage=STAGE)
+    def deploy_to(self, url: str, **env: str) -> dict[str, str]:
+        return self.aws.deploy(STAGE, env={"WEBHOOK_URL": url, **env})
+
+    @property
+    def functions(self) -> DeployedFunctions:
+        """The stack's functions, found as the command finds them."""
+        session = boto3.session.Session(
+            aws_access_key_id=self.aws.account_id, aws_secret_access_key="local", region_name=self.aws.region
+        )
+        return DeployedFunctions(find_stack(STAGE, Located(session, self.aws.endpoint_url)))
+
+    def promote(self, to: str | None = None) -> list[str]:
+        return moves.promote(self.functions, to)
+
+    def rollback(self) -> list[str]:
+        return moves.rollback(self.functions)
 
     def live(self) -> list[tuple[str, str]]:
         """For each function the version behind the alias, and the address it would deliver to."""
         lambdas = self.aws.client("lambda")
         found = [lambdas.get_function_configuration(FunctionName=name, Qualifier="production") for name in FUNCTIONS]
-        versions = [lambdas.get_alias(FunctionName=name, Name="production")["FunctionVersion"] for name in FUNCTIONS]
+        versions = self.live_versions()
         addresses = [one["Environment"]["Variables"]["WEBHOOK_URL"].rsplit("/", 1)[1] for one in found]
         return list(zip(versions, addresses, strict=True))
+
+    def live_versions(self) -> list[str]:
+        lambdas = self.aws.client("lambda")
+        return [lambdas.get_alias(FunctionName=name, Name="production")["FunctionVersion"] for name in FUNCTIONS]
+
+
+async def warm(aws: LocalAws, arn: str, parcels: list[Parcel]) -> bool:
+    """Start environments of one version side by side, as its owner; tells whether all of them are quick enough."""
+    async with MParticle(aws.endpoint_url, arn, region=aws.region, account_id=aws.account_id) as owner:
+        answers = await asyncio.gather(*map(owner.invoke, parcels))
+    return all(one.outcome is Outcome.ACCEPTED for one in answers)
+
+
+def until(what: Callable[[], Any], within_s: float = 60.0) -> None:
+    """Poll until `what` gives something true."""
+    deadline = time.monotonic() + within_s
+    while not what():
+        assert time.monotonic() < deadline, f"not so within {within_s:.0f} s"
+        time.sleep(0.1)
 
 
 @pytest.fixture
@@ -48,24 +109,82 @@ def test_a_deploy_goes_live_or_waits_until_it_is_promoted(release: Release) -> N
 
     said = release.promote()
     assert release.live() == [("2", "two")] * 2
-    assert "spillway-alias-ingest production: 1 -> 2" in said
+    assert said[0].startswith("spillway-alias-ingest production: 1 -> 2  commit ")
 
-    release.promote("--to", "ingest=1,worker=2")
+    release.promote("ingest=1,worker=2")
     assert release.live() == [("1", "one"), ("2", "two")]
-    release.promote("--to", "1")
-    assert release.live() == [("1", "one")] * 2
+    release.rollback()
+    assert release.live() == [("2", "two")] * 2, "back to what was live before, of both"
 
-    release.deploy("three", ALIAS_MODE="2")
-    assert release.live() == [("2", "two")] * 2
+    release.deploy("three", ALIAS_MODE="1")
+    assert release.live() == [("1", "one")] * 2
 
     release.deploy("three")
     assert release.live() == [("3", "three")] * 2
+    release.rollback()
+    assert release.live() == [("1", "one")] * 2, "a deploy notes what it replaced"
+    with pytest.raises(NotPromoted, match="was rolled back"):
+        release.promote()
 
-    with pytest.raises(LocalAwsError, match="spillway-alias-ingest has no version 9; it has 1, 2, 3"):
-        release.promote("--to", "9")
-    with pytest.raises(LocalAwsError, match='--to is "newest"; it is a version number, or one for each'):
-        release.promote("--to", "newest")
-    assert release.live() == [("3", "three")] * 2, "what is refused changes nothing"
+    release.deploy("three")
+    assert release.live() == [("1", "one")] * 2, "a deploy of nothing new leaves the alias, and what it remembers"
+    release.rollback()
+    assert release.live() == [("2", "two")] * 2, "going back again goes further back"
+
+    with pytest.raises(UnknownVersion, match="spillway-alias-ingest has no version 9; it has 1, 2, 3"):
+        release.promote("9")
+    assert release.live() == [("2", "two")] * 2, "what is refused changes nothing"
+
+
+def test_versions_say_what_is_live_and_old_ones_are_pruned(release: Release) -> None:
+    """Each with its commit and its messages; what is live and what was before outlives any pruning."""
+    for path in ("one", "two", "three", "four"):
+        release.deploy(path)
+    release.promote("2")
+    functions = release.functions.read()
+    rows = [row for row in json.loads(listing.as_json(functions))["versions"] if row["function"] == "worker"]
+    assert [(row["version"], row["state"], row["messages"]) for row in rows] == [
+        (4, "previous", [1]), (3, "", [1]), (2, "live", [1]), (1, "", [1]),
+    ]  # fmt: skip
+    assert all(re.fullmatch(r"[0-9a-f]{12}(-dirty)?|unknown", row["commit"]) for row in rows)
+    assert [line.split(": ")[1] for line in listing.prune(release.functions, functions, 1)] == [
+        "version 1 deleted", "version 3 deleted",
+    ] * 2  # fmt: skip
+    release.rollback()
+    assert release.live() == [("4", "four")] * 2
+
+
+def test_promote_and_rollback_under_traffic_lose_nothing(release: Release, partner: Any) -> None:
+    """While mParticle sends all the time, no invocation fails and every event arrives."""
+    outputs = release.deploy_to(partner.url)
+    release.deploy_to(partner.url, ALIAS_MODE="hold", LOG_LEVEL="WARNING", WEBHOOK_METHOD="PUT")
+    requests = [make_request("event_processing_request", seed=7_000 + number, events=2) for number in range(REQUESTS)]
+    parcels = [Parcel(to_json(request)) for request in requests]
+    answered: list[Invocation] = []
+    ingest_arn = outputs["IngestAliasArn"].removesuffix("production")
+    for version in ("1", "2"):
+        until(lambda arn=ingest_arn + version: asyncio.run(warm(release.aws, arn, parcels[:WARM])))
+
+    async def send() -> None:
+        async with MParticle(
+            release.aws.endpoint_url, outputs["IngestAliasArn"], region=release.aws.region
+        ) as mparticle:
+            traffic = asyncio.create_task(
+                mparticle.spike(parcels, [number / RATE_PER_S for number in range(REQUESTS)], answered.append)
+            )
+            for share, move in ((0.25, release.promote), (0.5, release.rollback), (0.75, lambda: release.promote("2"))):
+                while len(answered) < REQUESTS * share:
+                    await asyncio.sleep(0.01)
+                await asyncio.to_thread(move)
+            await traffic
+
+    asyncio.run(send())
+    assert not [(one.status, one.payload) for one in answered if one.outcome is not Outcome.ACCEPTED]
+    assert len(answered) == REQUESTS
+    assert release.live_versions() == ["2", "2"]
+    sent = {event["id"] for request in requests for event in request["events"]}
+    until(lambda: sent <= set(partner.api.ledger.arrivals))
+    assert not release.aws.client("sqs").receive_message(QueueUrl=outputs["DlqUrl"]).get("Messages")
 
 
 def test_a_deploy_ends_with_what_to_give_to_mparticle(aws: LocalAws, stack: dict[str, str]) -> None:
@@ -75,7 +194,10 @@ def test_a_deploy_ends_with_what_to_give_to_mparticle(aws: LocalAws, stack: dict
     assert re.search(r"ingest: version \d+\n *worker: version \d+", said)
 
 
-def test_promoting_what_was_never_deployed_is_said_in_one_line(aws: LocalAws) -> None:
-    """Before the first deploy there is no alias to move."""
-    with pytest.raises(LocalAwsError, match="spillway-never-ingest has no alias production yet: deploy first"):
-        aws.serverless("promote", stage="never")
+def test_what_was_never_deployed_is_said_in_one_line(aws: LocalAws) -> None:
+    """Before the first deploy there is no stack whose aliases could move."""
+    session = boto3.session.Session(
+        aws_access_key_id=aws.account_id, aws_secret_access_key="local", region_name=aws.region
+    )
+    with pytest.raises(StackUnavailable, match="there is no stack spillway-never here: make deploy STAGE=never"):
+        find_stack("never", Located(session, aws.endpoint_url))

@@ -70,3 +70,10 @@ def test_an_unknown_type_of_queue_is_refused(tmp_path: Path) -> None:
     code, said = serverless(tmp_path, "package", QUEUE_TYPE="lifo")
     assert code != 0
     assert 'Cannot resolve variable at "custom.queues"' in said
+
+
+def test_an_unknown_pod_is_refused(tmp_path: Path) -> None:
+    """The setting's place is in the text, and nothing is packaged."""
+    code, said = serverless(tmp_path, "package", POD="mars")
+    assert code != 0
+    assert 'Cannot resolve variable at "custom.pod"' in said

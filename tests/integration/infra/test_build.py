@@ -1,5 +1,6 @@
 """The zips: the same bytes from the same inputs, and in each what its function needs."""
 
+import json
 import re
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from infra import build
+from shared.message import READS, VERSION
 
 OURS = {"ingest": {"ingest_fn", "partners", "shared"}, "worker": {"partners", "shared", "worker_fn"}}
 
@@ -160,3 +162,33 @@ def test_a_lock_that_is_missing_is_said_in_one_line(
     monkeypatch.setattr(build, "ROOT", tmp_path)
     assert build.main(["local", "--output", str(tmp_path)]) == 1
     assert capsys.readouterr().err == "requirements/ingest.txt is missing: make lock writes it\n"
+
+
+def test_a_release_names_its_commit(tmp_path: Path) -> None:
+    """A clean checkout by its commit, one with changes of what is deployed as dirty, and none as unknown."""
+
+    def git(*arguments: str) -> None:
+        subprocess.run(
+            ["git", "-c", "user.name=T", "-c", "user.email=t@example.org", *arguments], cwd=tmp_path, check=True
+        )
+
+    assert build.commit(tmp_path) == "unknown"
+    git("init", "--quiet")
+    assert build.commit(tmp_path) == "unknown", "nothing was committed yet"
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared/a.py").write_text("")
+    git("add", ".")
+    git("commit", "--quiet", "-m", "One")
+    clean = build.commit(tmp_path)
+    assert re.fullmatch(r"[0-9a-f]{12}", clean)
+    (tmp_path / "README.md").write_text("not deployed")
+    assert build.commit(tmp_path) == clean
+    (tmp_path / "shared/b.py").write_text("")
+    assert build.commit(tmp_path) == f"{clean}-dirty"
+    assert build.commit(tmp_path / "shared") == "unknown", "a folder inside somebody else's repository"
+
+
+def test_a_release_notes_its_messages(zips: Path) -> None:
+    """What serverless.yml puts on the functions."""
+    noted = json.loads((zips / "local/release.json").read_text())
+    assert (noted["writes_messages"], noted["reads_messages"]) == (str(VERSION), ",".join(map(str, READS)))

@@ -7,7 +7,23 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-VERBS = {"help", "demo", "local", "test", "check", "build", "deploy", "promote", "bench", "scenarios", "lock", "clean"}
+VERBS = {
+    "help",
+    "demo",
+    "local",
+    "test",
+    "check",
+    "build",
+    "deploy",
+    "promote",
+    "rollback",
+    "versions",
+    "remove",
+    "bench",
+    "scenarios",
+    "lock",
+    "clean",
+}
 
 
 def make(folder: Path, *arguments: str, **env: str) -> "subprocess.CompletedProcess[str]":

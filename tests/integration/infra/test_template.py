@@ -10,7 +10,9 @@ import pytest
 
 import ingest_fn.settings
 import worker_fn.settings
+from ops.stack import pod_named, stack_name
 from partners import load_partner
+from shared.message import READS, VERSION
 from shared.receipts import PREFIX
 from shared.state import SUSPENDED
 
@@ -399,6 +401,8 @@ def resolved(variables: Mapping[str, Any]) -> dict[str, str]:
 RUNTIME_VARIABLES = re.compile(r"^AWS_")
 # Read by Powertools, not by us.
 LIBRARY_VARIABLES = {"ingest": set[str](), "worker": {"LOG_LEVEL"}}
+# Notes of a version for `spillway versions` and `promote`; no code of the function reads them.
+NOTED_VARIABLES = {"ingest": {"COMMIT", "WRITES_MESSAGES"}, "worker": {"COMMIT", "READS_MESSAGES"}}
 
 WEBHOOK = {
     "WEBHOOK_URL": "https://partner.example/events",
@@ -433,7 +437,19 @@ def test_a_function_is_given_the_variables_that_it_reads(
         worker_fn.settings.Settings.from_env(variables)
     load_partner(variables)
     read = {name for name in variables.seen if not RUNTIME_VARIABLES.match(name)}
-    assert set(properties["Environment"]["Variables"]) == read | LIBRARY_VARIABLES[function]
+    assert set(properties["Environment"]["Variables"]) == read | LIBRARY_VARIABLES[function] | NOTED_VARIABLES[function]
+
+
+def test_a_version_notes_its_commit_and_its_messages(template: Template) -> None:
+    """Ingest says what it writes and the worker what it reads, as the code that was built has it."""
+    functions = of_type(template, "AWS::Lambda::Function")
+    ingest, worker = (
+        functions[name]["Environment"]["Variables"] for name in ("IngestLambdaFunction", "WorkerLambdaFunction")
+    )
+    assert ingest["WRITES_MESSAGES"] == str(VERSION)
+    assert worker["READS_MESSAGES"] == ",".join(map(str, READS))
+    assert ingest["COMMIT"] == worker["COMMIT"]
+    assert re.fullmatch(r"[0-9a-f]{12}(-dirty)?|unknown", ingest["COMMIT"])
 
 
 def test_a_partner_is_given_the_variables_that_it_names(package: Package) -> None:
@@ -547,3 +563,19 @@ def test_stages_share_no_name(template: Template, production: Template) -> None:
     ]
     assert names[0] - {"production"}
     assert names[0] & names[1] == {"production"}  # the alias, which is a function's own
+
+
+def test_a_pod_has_names_accounts_and_a_region_of_its_own(package: Package, template: Template) -> None:
+    """Two pods in one account and region share no name, and each lets its own accounts in; us1 is the default."""
+    assert of_type(package(POD="us1"), "AWS::SQS::Queue") == of_type(template, "AWS::SQS::Queue")
+    names = {}
+    for pod in ("us1", "us2", "eu1", "au1"):
+        resources = package("production", POD=pod)["Resources"]
+        text = json.dumps(resources)
+        names[pod] = set(re.findall(r'"(?:QueueName|TableName|FunctionName|Name|LogGroupName)": "([^"]+)"', text))
+        names[pod].discard("production")  # the alias, which is a function's own
+        permissions = of_type({"Resources": resources}, "AWS::Lambda::Permission")
+        del permissions["TickMayInvokeWorker"]
+        assert sorted(p["Principal"] for p in permissions.values()) == sorted(pod_named(pod)["accounts"].split(","))
+        assert all(stack_name("production", pod) in name for name in names[pod])
+    assert len(set.union(*names.values())) == sum(len(one) for one in names.values())

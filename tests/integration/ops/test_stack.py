@@ -2,7 +2,7 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from ops.stack import Stack, StackUnavailable, find_stack
+from ops.stack import Stack, StackUnavailable, find_stack, stack_name
 from shared.errors import InvalidSettings
 
 QUEUE_URL = "https://sqs.eu-central-1.amazonaws.com/123456789012/q"
@@ -87,3 +87,48 @@ def test_a_region_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
     with pytest.raises(InvalidSettings, match="AWS_REGION"):
         find_stack("dev")
+
+
+def test_a_pod_has_a_stack_of_its_own(session: StubbedSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    """POD chooses it, as it did for the deploy; the first pod's stacks carry no pod."""
+    assert stack_name("production") == stack_name("production", "us1") == "spillway-production"
+    monkeypatch.setenv("POD", "eu1")
+    session.stub.add_response("describe_stacks", FOUND, {"StackName": "spillway-eu1-dev"})
+    assert find_stack("dev", session).output("QueueUrl") == QUEUE_URL
+
+
+def test_an_unknown_pod_is_refused(session: StubbedSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pods that there are stand in the text."""
+    monkeypatch.setenv("POD", "mars")
+    with pytest.raises(InvalidSettings, match="POD=mars is no pod of mParticle's: it is one of us1, us2, eu1, au1"):
+        find_stack("dev", session)
+
+
+@pytest.mark.parametrize(
+    ("env", "region"),
+    [
+        ({"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "us-east-2", "POD": "au1"}, "eu-west-1"),
+        ({"AWS_DEFAULT_REGION": "us-east-2", "POD": "au1"}, "us-east-2"),
+        ({"POD": "au1"}, "ap-southeast-2"),
+    ],
+)
+def test_a_stack_is_looked_for_where_it_was_deployed(
+    monkeypatch: pytest.MonkeyPatch, env: dict[str, str], region: str
+) -> None:
+    """AWS_REGION, then AWS_DEFAULT_REGION, then the pod's: as serverless.yml has it."""
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    asked: list[str | None] = []
+    real = boto3.session.Session
+
+    def session(region_name: str | None = None) -> boto3.session.Session:
+        asked.append(region_name)
+        return real(aws_access_key_id="test", aws_secret_access_key="test", region_name=region_name)
+
+    monkeypatch.setattr(boto3.session, "Session", session)
+    with pytest.raises(StackUnavailable):
+        find_stack("dev")
+    assert asked == [region]

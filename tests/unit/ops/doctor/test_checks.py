@@ -19,6 +19,7 @@ WORKER = Function("spillway-dev-worker", "python3.13", "arm64", 60, "hash-w", {}
 WIRED = {"RedrivePolicy": json.dumps({"deadLetterTargetArn": "arn:dlq"})}
 GOOD = Facts(
     stage="dev",
+    name="spillway-dev",
     region="us-east-1",
     account=Account(1_000, 1_000),
     status="UPDATE_COMPLETE",
@@ -63,6 +64,7 @@ def with_queue(name: str, **changed: str) -> Facts:
         (with_function("ingest", invokers=frozenset({"338661164609"})), "invokers.missing"),
         (with_function("ingest", invokers=ACCOUNTS | {"999999999999"}), "invokers.stranger"),
         (with_function("ingest", invokers=ACCOUNTS | {"*"}), "invokers.stranger"),
+        (with_function("ingest", invokers=ACCOUNTS | {"url"}), "invokers.stranger"),
         (with_function("worker", architecture="x86_64"), "worker.platform"),
         (with_function("ingest", runtime="python3.12"), "ingest.platform"),
         (with_function("worker", code_sha256="another"), "worker.code-differs"),
@@ -97,6 +99,12 @@ def test_one_thing_wrong_is_one_finding(facts: Facts, found: str) -> None:
     findings = list(after(facts, PLAN))
     assert ids(findings) == [found]
     assert findings[0].mend
+
+
+def test_a_function_url_that_is_meant_is_no_stranger() -> None:
+    """With tokens to be shown, everybody may call the URL and nothing else."""
+    facts = with_function("ingest", invokers=ACCOUNTS | {"url"}, env={"TOKEN_SOURCE": "ssm:/spillway/token"})
+    assert list(after(facts, PLAN)) == []
 
 
 def test_what_was_deployed_for_this_machine_has_no_platform() -> None:

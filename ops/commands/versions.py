@@ -1,0 +1,43 @@
+"""`spillway versions`: what is live, what there is, and pruning."""
+
+from typing import Annotated
+
+import typer
+
+from ops.commands.options import AsJson, Stage, one_line_errors
+
+PIPE_WIDTH = 120
+"""Where there is no terminal whose width could be asked."""
+
+Prune = Annotated[
+    int | None,
+    typer.Option(
+        "--prune",
+        min=1,
+        metavar="KEEP",
+        help="Delete all but the newest KEEP; never what is live, nor what was before.",
+    ),
+]
+
+
+def versions(stage: Stage, json: AsJson = False, prune: Prune = None) -> None:
+    """Show what the alias of each function serves, since when, of which commit, and the other versions."""
+    from rich.console import Console  # noqa: PLC0415 - ops/commands/__init__.py says why
+
+    from ops.releases import listing  # noqa: PLC0415
+    from ops.releases.functions import DeployedFunctions  # noqa: PLC0415
+    from ops.stack import find_stack  # noqa: PLC0415
+
+    with one_line_errors():
+        deployed = DeployedFunctions(find_stack(stage))
+        functions = deployed.read()
+        if prune is not None:
+            gone = listing.prune(deployed, functions, prune)
+            for line in gone or ["nothing to prune"]:
+                typer.echo(line, err=json)
+            functions = deployed.read()
+        if json:
+            typer.echo(listing.as_json(functions))
+        else:
+            console = Console(highlight=False)
+            listing.show(functions, console if console.is_terminal else Console(highlight=False, width=PIPE_WIDTH))

@@ -1,0 +1,84 @@
+"""`spillway versions`: what the alias of each function serves, since when, of which commit; and pruning."""
+
+import json
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ops.releases.functions import DeployedFunctions, Function, Functions, Version
+
+ABOUT = {"ingest": "writes", "worker": "reads"}
+
+
+def as_json(functions: Functions) -> str:
+    """Return all versions, newest first, for tools."""
+    return json.dumps({"versions": _rows(functions)}, indent=2)
+
+
+def show(functions: Functions, console: Console) -> None:
+    """Print all versions, newest first."""
+    table = Table(box=None, header_style="dim", pad_edge=False)
+    for column in ("function", "version", "commit", "published", "messages", "state"):
+        table.add_column(column, no_wrap=True)
+    for row in _rows(functions):
+        style = {"live": "green", "previous": "", "rolled back": "yellow"}.get(row["state"], "dim")
+        since = f" since {row['since']}" if row["state"] == "live" else ""
+        messages = ", ".join(map(str, row["messages"]))
+        table.add_row(
+            row["function"],
+            str(row["version"]),
+            row["commit"],
+            row["published"],
+            f"{ABOUT[row['function']]} {messages}",
+            Text(row["state"] + since, style=style),
+        )
+    console.print(table)
+
+
+def prune(deployed: DeployedFunctions, functions: Functions, keep: int) -> list[str]:
+    """Delete all but the newest `keep` versions of each function; gives a line for each that went.
+
+    What an alias serves stays, and so does the pair that a rollback would go to.
+    """
+    lines = []
+    previous = functions.note.previous
+    for name, function in (("ingest", functions.ingest), ("worker", functions.worker)):
+        kept = deployed.aliased(function) | set(list(function.versions)[-keep:])
+        if previous:
+            kept.add(getattr(previous.pair, name))
+        for number in sorted(set(function.versions) - kept):
+            deployed.delete(function, number)
+            lines.append(f"{function.alias.function}: version {number} deleted")
+    return lines
+
+
+def _rows(functions: Functions) -> list[dict[str, Any]]:
+    return [
+        _row(functions, name, version)
+        for name, function in (("ingest", functions.ingest), ("worker", functions.worker))
+        for version in reversed([*function.versions.values()])
+    ]
+
+
+def _row(functions: Functions, name: str, version: Version) -> dict[str, Any]:
+    function: Function = getattr(functions, name)
+    note = functions.note
+    went_live = note.live[0].at
+    state, since = "", None
+    if version.number == function.alias.version:
+        state, since = "live", f"{went_live:%Y-%m-%d %H:%M:%S} UTC" if went_live else "unknown"
+    elif note.previous and version.number == getattr(note.previous.pair, name):
+        state = "previous"
+    elif version.number in {getattr(entry.pair, name) for entry in note.back}:
+        state = "rolled back"
+    return {
+        "function": name,
+        "version": version.number,
+        "commit": version.commit,
+        "published": f"{version.published[:10]} {version.published[11:19]} UTC",
+        "messages": list(version.messages),
+        "state": state,
+        "since": since,
+    }

@@ -1,0 +1,85 @@
+"""The policy of docs/deploy.md is enough to deploy, promote, roll back and remove, and it is what allows that."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ops.local.aws import LocalAws, LocalAwsError, local_aws
+
+ROOT = Path(__file__).parents[2]
+STAGE = "policy"
+
+
+@pytest.fixture(scope="module")
+def enforcing() -> Iterator[LocalAws]:
+    with local_aws(enforce_iam=True) as aws:
+        yield aws
+
+
+def keys_of(aws: LocalAws, user: str, policy: dict[str, Any] | None) -> dict[str, str]:
+    """Make a user with a policy, or with none; gives the variables of a shell with its keys."""
+    iam = aws.client("iam")
+    iam.create_user(UserName=user)
+    if policy:
+        iam.put_user_policy(UserName=user, PolicyName="deployer", PolicyDocument=json.dumps(policy))
+    key = iam.create_access_key(UserName=user)["AccessKey"]
+    return {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+
+
+@pytest.fixture(scope="module")
+def policy(enforcing: LocalAws) -> dict[str, Any]:
+    text = (ROOT / "infra/deployer-policy.json").read_text().replace("ACCOUNT_ID", enforcing.account_id)
+    document: dict[str, Any] = json.loads(text)
+    return document
+
+
+def run(aws: LocalAws, keys: dict[str, str], *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "ops.cli", *arguments, "--stage", STAGE], cwd=ROOT, env={**aws.env(), **keys},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def test_the_policy_is_enough(enforcing: LocalAws, policy: dict[str, Any]) -> None:
+    """Deploy, deploy held, look, promote, roll back, prune, remove: nothing is denied."""
+    keys = keys_of(enforcing, "deployer", policy)
+    webhook = "http://127.0.0.1:9/{}"
+    # The deployment bucket refuses everybody who comes without TLS, as the embedded AWS makes all of us do.
+    with pytest.raises(LocalAwsError, match="Could not access the deployment bucket"):
+        enforcing.deploy(STAGE, env={**keys, "WEBHOOK_URL": webhook.format("one")})
+    s3 = enforcing.client("s3")
+    (bucket,) = [one["Name"] for one in s3.list_buckets()["Buckets"] if one["Name"].startswith(f"spillway-{STAGE}-")]
+    assert '"aws:SecureTransport"' in s3.get_bucket_policy(Bucket=bucket)["Policy"]
+    s3.delete_bucket_policy(Bucket=bucket)
+    enforcing.deploy(STAGE, env={**keys, "WEBHOOK_URL": webhook.format("one")})
+    enforcing.deploy(STAGE, env={**keys, "WEBHOOK_URL": webhook.format("two"), "ALIAS_MODE": "hold"})
+    assert "ingest production: 1 -> 2" in run(enforcing, keys, "promote").replace(f"spillway-{STAGE}-", "")
+    assert "2 -> 1" in run(enforcing, keys, "rollback")
+    enforcing.deploy(STAGE, env={**keys, "WEBHOOK_URL": webhook.format("three")})
+    assert "version 2 deleted" in run(enforcing, keys, "versions", "--prune", "1")
+    enforcing.serverless("remove", stage=STAGE, env=keys)
+
+
+def test_without_it_nothing_is_deployed(enforcing: LocalAws) -> None:
+    """The embedded AWS asks: a user without a policy is refused at the first call."""
+    keys = keys_of(enforcing, "stranger", None)
+    with pytest.raises(LocalAwsError, match="not authorized to perform"):
+        enforcing.deploy(STAGE, env={**keys, "WEBHOOK_URL": "http://127.0.0.1:9/"})
+
+
+def test_it_is_for_our_names_alone(enforcing: LocalAws, policy: dict[str, Any]) -> None:
+    """No statement allows every action of a service, and only what has no name in advance is for every resource."""
+    unnamed = {"Template", "Mapping", "LogGroupsAreFoundByList"}
+    for statement in policy["Statement"]:
+        actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+        assert not [action for action in actions if "*" in action]
+        resources = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
+        if statement["Sid"] not in unnamed:
+            assert all("spillway-" in resource for resource in resources), statement["Sid"]
