@@ -4,10 +4,13 @@ from typing import Annotated
 
 import typer
 
-from ops.commands.options import AsJson, one_line_errors
+from ops.commands.options import AsJson, Stage, one_line_errors
 
 Target = Annotated[
-    str, typer.Argument(help="ARN of the alias to give to mParticle, or the URL of an HTTP integration.")
+    str,
+    typer.Argument(
+        help="ARN of the alias to give to mParticle, or the URL of an HTTP integration; without it, --stage's alias."
+    ),
 ]
 Token = Annotated[
     str, typer.Option(envvar="SPILLWAY_TOKEN", help="What mParticle sends as `Authorization: Token ...`, for a URL.")
@@ -28,7 +31,8 @@ Seed = Annotated[int | None, typer.Option(min=0, help="The same seed, the same r
 
 
 def certify(  # noqa: PLR0917 - each is an option of the command line
-    target: Target,
+    target: Target = "",
+    stage: Stage = "dev",
     token: Token = "",
     setting: Settings = None,
     only: Only = None,
@@ -41,10 +45,11 @@ def certify(  # noqa: PLR0917 - each is an option of the command line
 ) -> None:
     """Play mParticle against a deployed integration, ours or any other: what would it object to?"""
     from ops.certify import run as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
+    from ops.stack import find_stack  # noqa: PLC0415
 
     with one_line_errors():
         code = verb.run(
-            target,
+            target or find_stack(stage).output("IngestAliasArn"),
             token=token,
             settings=setting or (),
             only=only or (),

@@ -23,7 +23,7 @@ def local(  # noqa: PLR0917 - each is an option of the command line
     port: Port = 4610,
     partner_port: PartnerPort = 4611,
     env_file: EnvFile = Path("build/local/env"),
-    account_limit: AccountLimit = 100,
+    account_limit: AccountLimit = 1_000,
 ) -> None:
     """Run an AWS and a partner API on this machine, with Spillway deployed to it, until Ctrl-C."""
     from ops.local import standing_stack as verb  # noqa: PLC0415 - ops/commands/__init__.py says why

@@ -24,6 +24,9 @@ INTERRUPTED = 128 + signal.SIGINT
 LEDGER_CALLS = 100_000
 """The partner API remembers its calls; one that stands for days forgets them from time to time."""
 
+ALARMS = {"ALARM_EMAIL": "oncall@example.com"}
+"""Who hears the alarms: nobody, as no mail leaves this machine."""
+
 # A profile or a session of the person's own account would win over what is set here.
 UNSET = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE")
 
@@ -75,7 +78,7 @@ def _stand(
         say(f"The embedded AWS is at {aws.endpoint_url}, the partner API at {partner_url}.")
         if stage is not None:
             say(f"Deploying the stage {stage}")
-            outputs = aws.deploy(stage, env={"WEBHOOK_URL": partner_url})
+            outputs = aws.deploy(stage, env={"WEBHOOK_URL": partner_url, **ALARMS})
             say(f"IngestAliasArn: {outputs['IngestAliasArn']}")
         say(next_steps(stage, env_file))
         aws.process.wait()
@@ -85,7 +88,7 @@ def _stand(
 def exports(aws: LocalAws, partner_url: str, stage: str | None) -> dict[str, str]:
     """Return what another shell sets so that its commands are for this AWS and this partner."""
     named = {"STAGE": stage} if stage is not None else {}
-    return {**aws.client_settings(), "PKG_TARGET": "local", "WEBHOOK_URL": partner_url, **named}
+    return {**aws.client_settings(), "PKG_TARGET": "local", "WEBHOOK_URL": partner_url, **ALARMS, **named}
 
 
 @contextmanager

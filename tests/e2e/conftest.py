@@ -29,7 +29,7 @@ def ctrl_c_is_heard() -> None:
 
 @pytest.fixture(scope="session")
 def aws() -> Iterator[LocalAws]:
-    with local_aws() as running:
+    with local_aws(account_concurrency=1_000) as running:
         yield running
 
 

@@ -44,7 +44,8 @@ def pattern_of(output: str) -> str:
 @pytest.fixture
 def env(aws: LocalAws, partner: Any) -> Iterator[dict[str, str]]:
     """The shell of a user who has sourced build/local/env, and an AWS without what production leaves."""
-    yield {**without_aws(os.environ), **aws.client_settings(), "PKG_TARGET": "local", "WEBHOOK_URL": partner.url}
+    yield {**without_aws(os.environ), **aws.client_settings(), "PKG_TARGET": "local", "WEBHOOK_URL": partner.url,
+           "ALARM_EMAIL": "oncall@example.com", "PATH": f"{ROOT / '.venv/bin'}:{os.environ['PATH']}"}  # fmt: skip
     for region in REGIONS:
         aws.region = region
         sqs, dynamodb = aws.client("sqs"), aws.client("dynamodb")
