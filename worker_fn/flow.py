@@ -13,7 +13,7 @@ from typing import Any, Self
 from worker_fn import adaptive, breaker, rate, sharding
 from worker_fn.adaptive import Bounds, Limit
 from worker_fn.breaker import Breaker
-from worker_fn.rate import Book, Books, Tokens
+from worker_fn.rate import WHOLE, Book, Books, Share, Tokens
 from worker_fn.sharding import Sharding
 
 LONGEST_COOL_DOWN_S = 12 * 3_600.0
@@ -100,6 +100,8 @@ class Ask:
     until_ms: int
     wanted: int
     most_a_window: int
+    share: Share = WHOLE
+    """Of a worker that keeps books of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,13 +197,16 @@ def _from_books(flow: Flow, ask: Ask, limit: float) -> tuple[Flow, Permit]:
         until_ms=flow.sharding.until_ms(ask.until_ms, now_ms=ask.now_ms),
         wanted=ask.wanted,
         most_a_window=ask.most_a_window,
+        share=ask.share,
     )
-    full = any(rate.free(books, window, limit=limit, now_ms=ask.now_ms) == 0 for window in list(tokens)[:2])
+    full = any(
+        rate.free(books, window, limit=limit, now_ms=ask.now_ms, share=ask.share) == 0 for window in list(tokens)[:2]
+    )
     reached = flow.limit.reached or full or _falls_short(tokens, ask)
     flow = replace(flow, books=books, limit=replace(flow.limit, reached=reached))
     if tokens:
         return flow, Permit(tokens=tokens, limit=limit)
-    free_ms = rate.first_free_ms(books, limit=limit, now_ms=ask.now_ms, longest_ms=300_000)
+    free_ms = rate.first_free_ms(books, limit=limit, now_ms=ask.now_ms, longest_ms=300_000, share=ask.share)
     return flow, Permit(wait_until_ms=max(free_ms, ask.now_ms + 1), because=Because.RATE)
 
 

@@ -17,7 +17,7 @@ from worker_fn import flow as flows
 from worker_fn.adaptive import Bounds, Limit
 from worker_fn.branches import Branches
 from worker_fn.flow import NOTHING, Ask, Because, Flow, Permit, Tally
-from worker_fn.rate import WINDOW_MS, Tokens
+from worker_fn.rate import WINDOW_MS, Share, Tokens
 from worker_fn.sharding import LEASE_AHEAD_MS
 from worker_fn.starts import Starts
 
@@ -127,8 +127,8 @@ class Gate:
         self._pending: Tally = NOTHING
         self._branches = Branches(state, key, rng=rng, on_lost=self._lose_race)
         self._starts = Starts()
-        self._phase = rng.random()
-        """Our place within a step while everybody keeps books of its own: the others' should not be the same."""
+        self._phase, self._own = rng.random(), Share(shift=rng.randrange(1_000))
+        """Our place in time while everybody keeps books of its own: the others' should not be the same."""
         self._lock, self._reporting, self._looking = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
         self._probing = False
         self._probe_ended = asyncio.Event()
@@ -293,8 +293,10 @@ class Gate:
             return Wait(permit.wait_until_ms, permit.because or Because.RATE)
         if permit.tokens is None:
             return Go()
-        phase = 0.5 if self._alone is None else self._phase
-        self._starts.lease(permit.tokens, limit=permit.limit, phase=phase)
+        if self._alone is None:
+            self._starts.lease(permit.tokens, limit=permit.limit)
+        else:
+            self._starts.lease(permit.tokens, limit=permit.limit, phase=self._phase, shift=self._own.shift)
         start_ms = self._starts.take(now_ms=now_ms, not_before_ms=0)
         return Wait(now_ms + LOOK_EVERY_MS, Because.RATE) if start_ms is None else start_ms
 
@@ -377,7 +379,7 @@ class Gate:
         self._alone_bounds = bounds
         alone = self._alone or replace(self._flow, books={}, limit=Limit())
         alone = replace(alone, delivered_ms=0, share_until_ms=0)  # these are about the others
-        self._alone, permit = flows.lease(alone, ask, bounds)
+        self._alone, permit = flows.lease(alone, replace(ask, share=self._own), bounds)
         return permit
 
     async def _change(self, function: Callable[[Flow], tuple[Flow, T]], *, fresh: bool = False) -> T:

@@ -34,10 +34,15 @@ Tokens = Mapping[int, Sequence[int]]
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """Every `of`-th number of each window, beginning at `index`: what one of several books keeps."""
+    """Every `of`-th number of each window, beginning at `index`: what one of several books keeps.
+
+    `shift`: the quotas are those of so many windows later. Whoever keeps books of its own has another shift than the
+    others, so that the fractions of their shares do not become whole calls in the same second.
+    """
 
     of: int = 1
     index: int = 0
+    shift: int = 0
 
     def part_of(self, count: int) -> int:
         """How many of a window's first `count` numbers are in it."""
@@ -85,9 +90,9 @@ def quota(window: int, limit: float) -> int:
     return math.floor((window + 1) * used) - math.floor(window * used)
 
 
-def moment_ms(window: int, number: int, limit: float, *, phase: float = 0.5) -> int:
-    """When a call may start, in ms since the epoch. `phase` shifts all moments alike, within one step."""
-    places = _places(max(1, quota(window, limit)))
+def moment_ms(window: int, number: int, limit: float, *, phase: float = 0.5, shift: int = 0) -> int:
+    """When a call may start, in ms since the epoch. `phase` moves all moments alike, within one step."""
+    places = _places(max(1, quota(window + shift, limit)))
     return int(window * WINDOW_MS + (places[number % len(places)] + phase) * USABLE_MS / len(places))
 
 
@@ -126,7 +131,7 @@ def lease(
 
 def free(books: Books, window: int, *, limit: float, now_ms: int, share: Share = WHOLE) -> int:
     """Tokens of a window that are left; of the present one, those whose moment is still to come."""
-    most = share.part_of(quota(window, limit))
+    most = share.part_of(quota(window + share.shift, limit))
     return len(_take(books.get(window, Book()), window, limit=limit, now_ms=now_ms, most=most, share=share)[1])
 
 
@@ -169,7 +174,7 @@ def _take(
     book: Book, window: int, *, limit: float, now_ms: int, most: int, share: Share
 ) -> tuple[Book, tuple[int, ...]]:
     """Take up to `most` numbers, those that came back first. What its moment has passed is gone for everybody."""
-    end = share.part_of(quota(window, limit))
+    end = share.part_of(quota(window + share.shift, limit))
     room = min(most, end - book.given + len(book.back))  # the quota may have gone down since some were given
     if room <= 0:
         return book, ()
@@ -183,7 +188,7 @@ def _take(
             continue
         given = max(given, local + 1)
         number = share.number(local)
-        if local < end and (not has_begun or moment_ms(window, number, limit) >= now_ms):
+        if local < end and (not has_begun or moment_ms(window, number, limit, shift=share.shift) >= now_ms):
             taken.append(number)
     return Book(given, tuple(back)), tuple(taken)
 

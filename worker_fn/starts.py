@@ -16,11 +16,11 @@ class Starts:
         self._limit: float | None = None
         """The limit that they were leased under, in calls a second."""
 
-    def lease(self, tokens: Tokens, *, limit: float, phase: float = 0.5) -> None:
-        """Take up tokens that were leased under `limit`; `phase` is the place of a moment within its step."""
+    def lease(self, tokens: Tokens, *, limit: float, phase: float = 0.5, shift: int = 0) -> None:
+        """Take up tokens that were leased under `limit`; `phase` and `shift` as `rate.moment_ms` has them."""
         for window, numbers in tokens.items():
             for number in numbers:
-                heapq.heappush(self._moments, (moment_ms(window, number, limit, phase=phase), number))
+                heapq.heappush(self._moments, (moment_ms(window, number, limit, phase=phase, shift=shift), number))
         self._limit = limit
 
     def take(self, *, now_ms: int, not_before_ms: int) -> int | None:

@@ -141,6 +141,17 @@ def test_shares_are_the_whole_and_nothing_twice(limit: float) -> None:
     assert sorted(numbers) == list(range(quota(WINDOW, limit)))
 
 
+def test_shares_of_workers_that_are_alone_do_not_fall_together() -> None:
+    """Ten workers with seven tenths of a call a second each: their whole calls are spread over the seconds."""
+    shares = [Share(shift=shift) for shift in range(10)]
+    seconds = [
+        sum(free({}, window, limit=0.7 / HEADROOM, now_ms=NOW - 1_000, share=share) for share in shares)
+        for window in range(WINDOW, WINDOW + 50)
+    ]
+    assert max(seconds) <= 8
+    assert sum(seconds) == 350
+
+
 def test_past_windows_are_forgotten() -> None:
     """The books do not grow; windows that are over for us but not yet for a slower clock are kept."""
     books = {1: Book(5), 2: Book(5), WINDOW - 1: Book(7)}
