@@ -6,6 +6,7 @@ for what must come, and compares calls with calls.
 
 import asyncio
 import json
+import os
 import threading
 import time
 from bisect import bisect_left
@@ -26,6 +27,21 @@ WORKERS = 5
 ALLOWANCE = 50
 CONVERGED_S = 20.0
 """What the fleet may take to start and to find the partner's rate; "after convergence" begins here."""
+
+
+@dataclass(frozen=True)
+class Bands:
+    """What of its allowance a partner may see used, at most in any second and at least on average, and refuse."""
+
+    sliding: float
+    used: float
+    refused: float
+
+
+# What is promised, and what a quiet machine shows (docs/limits.md); FIGURES=strict asks for it. On two noisy cores
+# arrivals move by tens of milliseconds, and a 429 costs two seconds at nine tenths: the other bands tell broken pacing
+# from noise.
+BANDS = Bands(1.0, 0.95, 0.01) if os.environ.get("FIGURES") == "strict" else Bands(1.1, 0.85, 0.02)
 
 
 @dataclass
@@ -143,11 +159,10 @@ def test_a_declared_allowance_is_used_and_never_exceeded(aws: LocalAws) -> None:
         running.fill(700, 3, seed=500_000)
         running.wait_for_all(within_s=180)
         measured = seen(running.api, after_s=CONVERGED_S)
-        # What is aimed at is 50, 95 % and 1 %, and quiet runs show it. Two noisy cores move arrivals by tens of
-        # milliseconds, and one 429 costs ten seconds at nine tenths: the bands tell broken pacing from noise.
-        assert measured.sliding <= 1.1 * ALLOWANCE
-        assert measured.used >= 0.80
-        assert measured.refused < 0.02
+        print(measured)
+        assert measured.sliding <= BANDS.sliding * ALLOWANCE
+        assert measured.used >= BANDS.used
+        assert measured.refused < BANDS.refused
         assert running.count("DlqUrl") == 0
         assert running.api.ledger.duplicates == 0
 
@@ -159,8 +174,9 @@ def test_a_rate_that_was_declared_wrong_is_found_out(aws: LocalAws) -> None:
         running.fill(800, 3, seed=510_000)
         running.wait_for_all(within_s=240)
         measured = seen(running.api, after_s=CONVERGED_S)
+        print(measured)
         assert measured.refused < 0.03
-        assert measured.used >= 0.60
+        assert measured.used >= 0.70
         assert running.count("DlqUrl") == 0
         assert running.api.ledger.duplicates == 0
 
