@@ -159,7 +159,7 @@ def test_a_declared_allowance_is_used_and_never_exceeded(aws: LocalAws) -> None:
         running.fill(700, 3, seed=500_000)
         running.wait_for_all(within_s=180)
         measured = seen(running.api, after_s=CONVERGED_S)
-        print(measured)
+        print(measured)  # noqa: T201 - shown with -s
         assert measured.sliding <= BANDS.sliding * ALLOWANCE
         assert measured.used >= BANDS.used
         assert measured.refused < BANDS.refused
@@ -174,7 +174,7 @@ def test_a_rate_that_was_declared_wrong_is_found_out(aws: LocalAws) -> None:
         running.fill(800, 3, seed=510_000)
         running.wait_for_all(within_s=240)
         measured = seen(running.api, after_s=CONVERGED_S)
-        print(measured)
+        print(measured)  # noqa: T201 - shown with -s
         assert measured.refused < 0.03
         assert measured.used >= 0.70
         assert running.count("DlqUrl") == 0
