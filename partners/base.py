@@ -40,9 +40,11 @@ class Delivery:
     method: str = "POST"
     headers: Mapping[str, str] = field(default_factory=dict)
     secret_headers: Mapping[str, Secret] = field(default_factory=dict)
+    secret_fields: Mapping[str, Secret] = field(default_factory=dict)
+    """For an API that wants its key in the body: fields that join the body, a JSON object, when the call is made."""
     merge: str | None = None
-    """Name of the bulk endpoint that takes it, as in `Limits.bulk`; neighbours of the same account and name may travel
-    in one call.
+    """Name of the bulk endpoint that takes it, as in `Limits.bulk`; neighbours of the same account, with the same name
+    and credentials, may travel in one call.
     """
     merge_group: str = ""
     """What else must be alike in what travels together: the list that is changed, say."""
@@ -106,6 +108,8 @@ class Result(Enum):
     """Never: it is dead-lettered."""
     AGAIN = "again"
     """Nothing is wrong with it but its neighbours: it is sent again at once, without them."""
+    UNAUTHORIZED = "unauthorized"
+    """The credentials are wrong, so the whole call counts as answered with 401: the account is suspended."""
 
 
 class Partner(ABC):

@@ -163,6 +163,26 @@ def test_a_url_that_http_has_no_form_for_never_leaves() -> None:
     assert (end.how, end.reason, api.calls) == ("dead-lettered", "unmappable", [])
 
 
+def test_api_gets_the_secret_fields() -> None:
+    """As with the real client they are in the body that arrives; a body that no field can join never leaves."""
+
+    class InBody(Echo):
+        body: bytes | None = None
+
+        def deliveries(self, request: Request) -> Iterable[Delivery]:
+            for one in super().deliveries(request):
+                yield replace(one, body=self.body or one.body, secret_fields={"api_key": Secret("k-1")})
+
+    class NoObject(InBody):
+        body = b"[1]"
+
+    api = PartnerApi()
+    assert [end.how for end in deliver(InBody(), request(events=1), api=api)] == ["delivered"]
+    assert json_of(api.calls[0])["api_key"] == "k-1"
+    [end] = deliver(NoObject(), request(events=1), api=api)
+    assert (end.reason, len(api.calls)) == ("unmappable", 1)
+
+
 def test_a_mapping_that_raises_is_a_dead_letter() -> None:
     """What the partner's code raises is named without its text."""
 
@@ -206,6 +226,7 @@ def test_bulk_calls_are_made_and_taken_apart() -> None:
             return [Result.REJECTED if b"e-2" in one.body else Result.DELIVERED for one in deliveries]
 
     api = PartnerApi()
-    bad, fine = request(seed=1, events=TWO), request(seed=2, events=TWO[:1])
+    same = {"apiKey": "key-1"}  # what has another key travels apart
+    bad, fine = request(seed=1, events=TWO, settings=same), request(seed=2, events=TWO[:1], settings=same)
     assert [end.how for end in deliver(Bulky(), bad, fine, api=api)] == ["dead-lettered", "delivered"]
     assert [(call.path, len(json_of(call))) for call in api.calls] == [("/bulk", 3)]

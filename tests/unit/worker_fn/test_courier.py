@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from partners import Bulk, Delivery, Limits, Partner, Rate, Result
+from partners import Bulk, Delivery, Limits, Partner, Rate, Result, Secret
 from shared.firehose import EventProcessingRequest, Registration, Request
 from worker_fn.http_client import Answer
 
@@ -77,6 +78,28 @@ def test_each_bulk_endpoint_has_its_own_limits(deliver: Any) -> None:
     report = fleet.run(fleet.record(1, ["users"] * 5 + ["events"] * 5))
     assert report.delivered == 1
     assert sorted(map(len, fleet.calls)) == [1, 2, 2, 2, 3]
+
+
+class Keyed(Acme):
+    """Each message comes with a key of its own."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__(ONE)
+        self._place = place
+
+    def deliveries(self, request: Request) -> Iterable[Delivery]:
+        for one in super().deliveries(request):
+            secrets = {"key": Secret(one.item.partition(".")[0])}
+            in_header = self._place == "secret_headers"
+            yield replace(one, secret_headers=secrets) if in_header else replace(one, secret_fields=secrets)
+
+
+@pytest.mark.parametrize("place", ["secret_headers", "secret_fields"])
+def test_what_has_other_credentials_does_not_travel_together(place: str, deliver: Any) -> None:
+    """A customer's new key, of another project perhaps, is not used for what was sent with the old one."""
+    fleet = deliver(Keyed(place))
+    fleet.run(fleet.record(1, ["bulk", "bulk"]), fleet.record(2, ["bulk", "bulk"]))
+    assert sorted(fleet.calls) == [["1.0", "1.1"], ["2.0", "2.1"]]
 
 
 def test_rate_of_an_endpoint_is_an_agreement_of_its_own(deliver: Any) -> None:
@@ -243,8 +266,20 @@ def test_refused_credentials_suspend_whatever_the_body_says(status: int, deliver
     assert (partner.asked, fleet.queue.dead) == ([], [])
 
 
+def test_refused_credentials_may_be_told_by_another_status(deliver: Any) -> None:
+    """An API that says it with a 400 suspends the account all the same; nothing is halved or dead-lettered."""
+    fleet = deliver(
+        Acme(ONE), lambda ids: said(400, _1_0="unauthorized", rest="again") if "1.0" in ids else Answer(200)
+    )
+    report = fleet.run(*(fleet.record(n, ["bulk"]) for n in range(1, 5)), fleet.record(9, ["bulk"], account=8))
+    assert sorted(map(len, fleet.calls)) == [1, 4]
+    assert fleet.state.keys("suspended") == ["7"]
+    assert (report.failures, len(fleet.queue.parked), report.delivered) == (["m-1"], 3, 1)
+    assert fleet.queue.dead == []
+
+
 @pytest.mark.parametrize(
-    "body", [b"<html>Bad Gateway</html>", b'{"*": "delivered"}', b'{"*": "rejected"}', b"[]", b"{}"]
+    "body", [b"<html>Bad Gateway</html>", b'{"*": "delivered"}', b'{"*": "rejected"}', b'{"*": "unauthorized"}', b"[]"]
 )
 def test_unreadable_body_of_a_fault_costs_nothing(body: bytes, deliver: Any) -> None:
     """A proxy's error page, or a body that contradicts its status: the status decides."""
@@ -280,3 +315,16 @@ def test_bulk_endpoint_takes_something(items: int, size: int) -> None:
     """Limits that no call can keep are a mistake of the declaration."""
     with pytest.raises(ValueError, match="at least one item and one byte"):
         Bulk(items, size)
+
+
+def test_fifo_group_keeps_its_order_whatever_the_partner_says(deliver: Any) -> None:
+    """A partner to whom order does not matter does not undo the queue's: half a call waits for the other half."""
+
+    def script(ids: list[str]) -> Answer:
+        if len(ids) == 4:
+            return Answer(400)
+        return Answer(503) if "1.0" in ids else Answer(200)
+
+    fleet = deliver(Acme(ONE, in_order=False), script, in_groups=True)
+    fleet.run(*(fleet.record(n, ["bulk"], group="a") for n in range(1, 5)))
+    assert fleet.calls == [["1.0", "2.0", "3.0", "4.0"], ["1.0", "2.0"]]
