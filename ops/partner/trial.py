@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from ops.partner import bulk, declaration, rules
-from ops.partner.declaration import folder_of, raised_at
+from ops.partner.declaration import folder_of
 from ops.partner.purity import Refused, Watch
 from ops.partner.requests import Case, canaries, cases, read_samples
 from ops.partner.rules import Fault
 from partners import Delivery, Partner, load_partner
 from partners.in_line import Answer
-from shared.errors import InvalidRequest, SpillwayError
+from shared.errors import InvalidRequest, SpillwayError, raised_at
 from shared.firehose import AudienceSubscriptionRequest, parse_request, rules_unenforced
 from worker_fn.drain import with_keys
 
