@@ -4,10 +4,24 @@ import inspect
 import re
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 from partners import reading, settings, writing
+from shared import firehose
+
+EVENT = {"type": "push_message_open", "id": "e", "timestamp_ms": 1_700_000_000_000, "payload": "{}"}
+CUSTOMER = {"account_id": 7, "account_settings": {"apiKey": "0123456789", "listId": "5"}}
+REQUEST: Any = firehose.parse_request({"type": "event_processing_request", "account": CUSTOMER, "events": [EVENT]})
+GIVEN = {
+    "env": {},
+    "request": REQUEST,
+    "event": REQUEST.events[0],
+    "identity": firehose.UserIdentity(type="email", encoding="raw", value="ann@example.com"),
+    **dict.fromkeys(("email", "mobile", "name", "text", "content"), "text"),
+}
+"""What stands in the uses."""
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "writing-a-partner.md"
 
@@ -24,12 +38,15 @@ def public(module: ModuleType) -> set[str]:
 
 @pytest.mark.parametrize("module", [settings, reading, writing])
 def test_every_name_is_in_the_document_with_a_use(module: ModuleType) -> None:
-    """And in the module's own docstring, functions at least."""
+    """The use runs; the functions are in the module's own docstring, too."""
     [table] = re.findall(
         rf"^\| `{re.escape(module.__name__)}` \|.*\n\|---\|---\|\n((?:\|.*\n)+)", DOCUMENT.read_text(), re.M
     )
-    listed = re.findall(r"^\| `(\w+)[^|]*` \| \S", table, re.M)
+    uses = re.findall(r"^\| `([^|]+)` \| \S", table, re.M)
+    listed = [use.partition("(")[0] for use in uses]
     assert set(listed) == public(module)
     assert len(listed) == len(table.splitlines())
+    for use in uses:
+        eval(use, {**vars(firehose), **vars(module), "settings_of": settings.settings_of, **GIVEN})
     assert module.__doc__
     assert all(name.isupper() or f"{name}(" in module.__doc__ for name in listed)
