@@ -14,8 +14,6 @@ function's zip carries; docs/adr/0017 says why.
 """
 
 import asyncio
-import json
-import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +23,7 @@ from urllib.parse import urlsplit
 import simplejson
 
 from ops.partner.rules import faults
+from ops.partner.stage import BEGINS_MS, make_record, make_worker
 from ops.samples import make_request
 from ops.simulation import clock
 from ops.simulation.clock import EPOCH_S, now_s
@@ -32,11 +31,8 @@ from partners import Delivery, Partner
 from partners.wire import body_of, headers_of
 from shared.firehose import Request, parse_request
 from shared.message import decode, encode, head_of, to_json
-from shared.state import Conflict, Item
-from worker_fn.drain import Worker, drain
-from worker_fn.gates import Gates
+from worker_fn.drain import drain
 from worker_fn.http_client import Answer
-from worker_fn.suspensions import Suspensions
 
 __all__ = [
     "Answer",
@@ -94,7 +90,7 @@ def _as_received(content: Mapping[str, Any]) -> Request:
 
 def _body(content: Mapping[str, Any]) -> str:
     text = to_json(content)
-    return encode(head_of(content, text, received_at_ms=int(EPOCH_S * 1_000)), text)[0]
+    return encode(head_of(content, text, received_at_ms=BEGINS_MS), text)[0]
 
 
 # --- the mapping ----------------------------------------------------------------------------------------------------
@@ -201,47 +197,13 @@ def deliver(
 async def _delivered(
     partner: Partner, bodies: Sequence[str], api: PartnerApi, for_s: float, attempts: int
 ) -> list[End]:
-    queue = _Queue([_record(number, body) for number, body in enumerate(bodies)])
-    worker = _worker(partner, api, queue, attempts)
+    queue = _Queue([make_record(number, body, receives=0) for number, body in enumerate(bodies)])
+    worker = make_worker(partner, api.send, queue, max_in_flight=10, attempts=attempts)
     while (records := await queue.receive(until_s=for_s)) is not None:
         ends_s = now_s() + INVOCATION_S
         report = await drain(records, worker, lambda ends_s=ends_s: ends_s - now_s())  # type: ignore[misc]
         queue.leave(records, report.failures)
     return [queue.ends[str(number)] for number in range(len(bodies))]
-
-
-def _worker(partner: Partner, api: PartnerApi, queue: "_Queue", attempts: int) -> Worker:
-    """One Lambda environment, as worker_fn/setup.py makes it, on simulated time."""
-
-    def now_ms() -> int:
-        return int((EPOCH_S + now_s()) * 1_000)
-
-    state, rng = _Table(), random.Random(1)  # noqa: S311 - jitter, not a secret
-    gates = Gates(state, partner.limits, share=1.0, now_ms=now_ms, rng=rng)
-    return Worker(
-        partner=partner,
-        send=api.send,
-        queue=queue,
-        state=state,
-        gates=gates,
-        suspensions=Suspensions(state, now_ms=now_ms, on_trouble=gates.trouble),
-        max_in_flight=10,
-        attempts=attempts,
-        settle_reserve_s=8.0,
-        call_timeout_s=13.0,
-        clock=lambda: now_ms() / 1_000,
-        rng=rng,
-    )
-
-
-def _record(number: int, body: str) -> dict[str, Any]:
-    received_ms = str(int(EPOCH_S * 1_000))
-    attributes = {
-        "ApproximateReceiveCount": "0",
-        "ApproximateFirstReceiveTimestamp": received_ms,
-        "SentTimestamp": received_ms,
-    }
-    return {"messageId": str(number), "receiptHandle": str(number), "body": body, "attributes": attributes}
 
 
 class _Queue:
@@ -282,35 +244,3 @@ class _Queue:
 
     async def park(self, record: Mapping[str, Any]) -> None:
         self.ends[record["messageId"]] = End("parked")
-
-
-class _Table:
-    """The state table, as text, so that nobody shares an object with anybody."""
-
-    def __init__(self) -> None:
-        self._rows: dict[tuple[str, str], tuple[int, str]] = {}
-
-    async def read(self, pk: str, sk: str) -> Item:
-        row = self._rows.get((pk, sk))
-        return Item(row[0], json.loads(row[1])) if row else Item()
-
-    async def swap(
-        self,
-        pk: str,
-        sk: str,
-        item: Item,
-        value: Mapping[str, Any],
-        *,
-        expires_at: int | None,  # noqa: ARG002 - no test lasts that long
-    ) -> Item:
-        current = await self.read(pk, sk)
-        if current.rev != item.rev:
-            raise Conflict(current)
-        self._rows[pk, sk] = (item.rev + 1, json.dumps(value))
-        return await self.read(pk, sk)
-
-    async def delete(self, pk: str, sk: str) -> None:
-        self._rows.pop((pk, sk), None)
-
-    async def listed(self, pk: str) -> dict[str, Item]:
-        return {key[1]: await self.read(*key) for key in list(self._rows) if key[0] == pk}

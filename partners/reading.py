@@ -6,7 +6,7 @@ device_identities(request)                                    [] without an envi
 first_of(email, mobile, customer_id)                          the first that is there; "" is not
 sha256_of(identity)                                           its hash over the normalised value, made or as it came
 in_time_order(request.events)                                 oldest first, ties as they came, each with its item name
-is_given(product, "attributes")                               whether it was sent: `{}` was, an absent field was not
+given(product, "attributes")                                  its value if it was sent, `{}` say; None if it was absent
 whole(" +5 ")                                                 5; None for "5.5", "five", "" and what has over 64 bits
 whole(text, bits=32)                                          for an API whose ids are int32
 json_object(event.payload)                                    what a text holds, if that is a JSON object

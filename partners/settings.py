@@ -1,6 +1,7 @@
 """What was set: by the operator in the environment, by the customer in mParticle. For `from_env` and `deliveries`.
 
     one_of(env, "ACME_REGION", ("us", "eu"))    `us` when it is not set; InvalidSettings when it is neither
+    url(env, "ACME_URL", "https://api.acme.example")    https, or http on a loopback address; no credentials in it
     rate(env, "ACME_RATE")                      `50` or `45/20` as a Rate; None when it is not set
     settings_of(request)                        the customer's settings by id; {} when none came
     credential(settings, "apiKey")              as a Secret; InvalidRequest when it is missing or fits into no header
@@ -11,10 +12,13 @@ mParticle sends every setting as text, whatever its declared type: `bool("False"
 """
 
 from collections.abc import Mapping, Sequence
+from urllib.parse import urlsplit
 
 from partners.base import Rate, Secret
 from shared.errors import InvalidRequest, InvalidSettings
 from shared.firehose import Request
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def one_of(env: Mapping[str, str], variable: str, allowed: Sequence[str]) -> str:
@@ -23,6 +27,21 @@ def one_of(env: Mapping[str, str], variable: str, allowed: Sequence[str]) -> str
     if value not in allowed:
         raise InvalidSettings(f"{variable} must be one of {', '.join(allowed)}")
     return value
+
+
+def url(env: Mapping[str, str], variable: str, default: str = "") -> str:
+    """An address to send to, as it was written. Raises InvalidSettings."""
+    text = env.get(variable) or default
+    try:
+        address = urlsplit(text)
+    except ValueError:
+        raise InvalidSettings(f"{variable} can not be read as a URL") from None
+    is_secure = address.scheme == "https" or (address.scheme == "http" and address.hostname in _LOOPBACK)
+    if not is_secure or not address.hostname:
+        raise InvalidSettings(f"{variable} must be an https URL (http only on a loopback address)")
+    if address.username or address.password:
+        raise InvalidSettings(f"{variable} must not hold credentials: they belong into the account settings")
+    return text
 
 
 def rate(env: Mapping[str, str], variable: str) -> Rate | None:

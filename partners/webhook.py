@@ -22,11 +22,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 from partners.base import Delivery, Limits, Partner, Secret
 from partners.in_line import Call
-from partners.settings import credential, one_of, rate, settings_of
+from partners.settings import credential, one_of, rate, settings_of, url
 from shared.errors import InvalidSettings, SubscriptionFailed
 from shared.firehose import (
     AudienceMembershipChangeRequest,
@@ -53,7 +52,6 @@ from shared.firehose import (
 )
 from shared.message import to_json
 
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _SUBSCRIBE_URL = "WEBHOOK_SUBSCRIBE_URL"
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
@@ -75,7 +73,7 @@ class Webhook(Partner):
     def from_env(cls, env: Mapping[str, str]) -> Self:
         auth = env.get("WEBHOOK_AUTH") or "bearer"
         return cls(
-            url=_url("WEBHOOK_URL", env.get("WEBHOOK_URL", "")),
+            url=url(env, "WEBHOOK_URL"),
             method=one_of(env, "WEBHOOK_METHOD", ("POST", "PUT", "PATCH")),
             headers=_headers(env.get("WEBHOOK_HEADERS") or "{}"),
             per_event=one_of(env, "WEBHOOK_PER", ("event", "request")) == "event",
@@ -85,7 +83,7 @@ class Webhook(Partner):
                 account_rate=rate(env, "WEBHOOK_ACCOUNT_RATE"),
             ),
             signs=one_of(env, "WEBHOOK_SIGN", ("false", "true")) == "true",
-            subscribe_url=_url(_SUBSCRIBE_URL, env[_SUBSCRIBE_URL]) if env.get(_SUBSCRIBE_URL) else None,
+            subscribe_url=url(env, _SUBSCRIBE_URL) if env.get(_SUBSCRIBE_URL) else None,
         )
 
     def registration(self) -> Registration:
@@ -185,16 +183,6 @@ def _without_settings(raw: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(account, Mapping):
         return dict(raw)
     return {**raw, "account": {key: value for key, value in account.items() if key != "account_settings"}}
-
-
-def _url(variable: str, text: str) -> str:
-    address = urlsplit(text)
-    secure = address.scheme == "https" or (address.scheme == "http" and address.hostname in _LOOPBACK)
-    if not secure or not address.hostname:
-        raise InvalidSettings(f"{variable} must be an https URL (http only on a loopback address)")
-    if address.username or address.password:
-        raise InvalidSettings(f"{variable} must not hold credentials: they belong into the account settings")
-    return text
 
 
 def _headers(text: str) -> dict[str, str]:

@@ -14,6 +14,9 @@ No text of any of them holds a part of a payload, a header or a response body: t
 mParticle and in dead-letter attributes, where identities and API keys must never be.
 """
 
+import os
+from traceback import walk_tb
+
 
 class SpillwayError(Exception):
     """Base of every error that Spillway raises on purpose."""
@@ -60,11 +63,13 @@ class UndecodableMessage(SpillwayError):
     """A queue message that is not one of ours: not JSON, an unknown version or encoding, a damaged payload."""
 
 
-def raised_at(error: BaseException) -> str:
-    """File and line of the innermost frame: where to look, without what was looked at."""
-    traceback = error.__traceback__
-    while traceback is not None and traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    if traceback is None:
-        return "unknown"
-    return f"{traceback.tb_frame.f_code.co_filename.rpartition('/')[2]}:{traceback.tb_lineno}"
+def raised_at(error: BaseException, folder: os.PathLike[str] | None = None) -> str:
+    """File and line of the innermost frame of a file, if one is below `folder` then of those: where to look, without
+    what was looked at.
+    """
+    frames = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)]
+    frames = [(file, line) for file, line in frames if not file.startswith("<") and "importlib" not in file]
+    own = [one for one in frames if folder and os.path.realpath(one[0]).startswith(f"{os.fspath(folder)}/")]
+    for file, line in (own or frames)[-1:]:
+        return f"{file.rpartition('/')[2]}:{line}"
+    return "unknown"

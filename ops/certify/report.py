@@ -79,7 +79,7 @@ def show(console: Console, result: Result) -> None:
         console.print(_times_table(result.times))
         console.print(Text(_network(result.times), style="dim"), soft_wrap=True)
     console.print()
-    form.show(result.findings, console, good="mParticle would have nothing to object to.")
+    form.show(result.findings, console, good="Certified: mParticle would have nothing to object to.")
     if result.findings and form.passed(result.findings):
         console.print(Text.assemble(("✓ ", "green"), "Certified: what is above are warnings."))
 

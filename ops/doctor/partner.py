@@ -12,10 +12,13 @@ from urllib.parse import SplitResult, urlsplit
 from ops.findings import Finding, Severity
 from ops.samples import make_request
 from partners import Delivery, Partner
+from shared.errors import InvalidRequest, raised_at
 from shared.firehose import parse_request
 from worker_fn.http_client import Answer, HttpClient
 
 TIMEOUT_S = 10.0
+
+GIVE_SETTINGS = "Give the customer's settings: --setting NAME=VALUE, as `spillway registration` names them"
 
 Send = Callable[[Delivery], Answer]
 Connect = Callable[[SplitResult], None]
@@ -25,7 +28,17 @@ def try_partner(
     partner: Partner, settings: Mapping[str, str], *, send: Send | None = None, connect: Connect | None = None
 ) -> Iterable[Finding]:
     """Make the harmless call with a customer's `settings`, or try the way to the partner."""
-    ping = partner.ping(settings)
+    try:
+        ping = partner.ping(settings)
+    except InvalidRequest as error:
+        yield Finding("partner.settings", f"{partner.name} is not called: {error}.", GIVE_SETTINGS, _severity(settings))
+        return
+    except Exception as error:  # a partner's code may raise anything
+        what = f"{type(error).__name__} in {raised_at(error)}"
+        yield Finding(
+            "partner.not-tried", f"{partner.name} is not called: its ping raised {what}.", "Mend Partner.ping"
+        )
+        return
     if ping is None:
         yield from _reach(partner, connect or _connect)
         return
@@ -37,8 +50,8 @@ def try_partner(
         yield Finding(
             "partner.unauthorized",
             f"{partner.name} answers {answer.status}: it does not take these credentials.",
-            "Give the customer's settings: --setting NAME=VALUE, as `spillway registration` names them",
-            Severity.ERROR if settings else Severity.WARNING,
+            GIVE_SETTINGS,
+            _severity(settings),
         )
     elif not 200 <= answer.status < 300:
         yield Finding(
@@ -47,6 +60,11 @@ def try_partner(
             "Look at the partner's status page; a 429 or 5xx passes",
             Severity.WARNING,
         )
+
+
+def _severity(settings: Mapping[str, str]) -> Severity:
+    """Without settings nobody can expect to be taken."""
+    return Severity.ERROR if settings else Severity.WARNING
 
 
 def _reach(partner: Partner, connect: Connect) -> Iterable[Finding]:

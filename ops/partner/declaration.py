@@ -2,7 +2,6 @@
 
 import inspect
 import re
-import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from ops.partner.rules import Fault
 from ops.registration.check import rule_findings
 from ops.registration.declared import written
 from partners import Bulk, Limits, Partner
-from shared.errors import SpillwayError
+from shared.errors import SpillwayError, raised_at
 from shared.firehose import Registration, Setting, rules_unenforced
 
 UNKNOWN = frozenset({"registration.invalid", "registration.raises", "registration.type"})
@@ -109,16 +108,3 @@ def _in_words(error: ValidationError, where: str) -> Iterator[Fault]:
 def folder_of(partner: Partner) -> Path:
     """Where the partner's code is."""
     return Path(inspect.getfile(type(partner))).resolve().parent
-
-
-def raised_at(error: BaseException, folder: Path | None = None) -> str:
-    """File and line of the innermost frame below `folder`, the partner's; else of the innermost frame of a file."""
-    frames = [
-        (Path(frame.filename).resolve(), frame.lineno)
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith("<") and "importlib" not in frame.filename
-    ]
-    own = [(file, line) for file, line in frames if folder in file.parents]
-    for file, line in (own or frames)[-1:]:
-        return f"{file.name}:{line}"
-    return "an unknown place"

@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from ops.partner.staged_worker import NOW_MS, StagedWorker
+from ops.partner.stage import BEGINS_MS
+from ops.partner.staged_worker import StagedWorker
 from partners import Delivery, Partner, Secret
 from shared.errors import InvalidRequest
 from shared.firehose.json_text import decode
@@ -163,7 +164,7 @@ def _messages(body: str) -> list[str]:
     if not isinstance(content, dict):
         raise InvalidRequest("expected a JSON object")
     text = body.encode()
-    return encode(head_of(content, text, received_at_ms=NOW_MS), text)
+    return encode(head_of(content, text, received_at_ms=BEGINS_MS), text)
 
 
 def _path(call: Delivery) -> str:

@@ -50,6 +50,12 @@ def canaries(declared: Registration) -> dict[str, str]:
     }
 
 
+def account_settings(declared: Registration, samples: Mapping[str, dict[str, Any]]) -> dict[str, str]:
+    """A customer's settings as requests have them, canaries included."""
+    settings: dict[str, str] = _Settings(declared, samples.values()).fill({}, seed=0)["account"]["account_settings"]
+    return settings
+
+
 def read_samples(files: Iterable[Path]) -> dict[str, dict[str, Any]]:
     """Requests that a partner's author wrote down, by file. Raises InvalidSettings for a file that holds none."""
     samples = {}

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from ops.partner import bulk, declaration, rules
-from ops.partner.declaration import folder_of, raised_at
+from ops.partner.declaration import folder_of
 from ops.partner.purity import Refused, Watch
-from ops.partner.requests import Case, canaries, cases, read_samples
+from ops.partner.requests import Case, account_settings, canaries, cases, read_samples
 from ops.partner.rules import Fault
 from partners import Delivery, Partner, load_partner
 from partners.in_line import Answer
-from shared.errors import InvalidRequest, SpillwayError
+from shared.errors import InvalidRequest, SpillwayError, raised_at
 from shared.firehose import AudienceSubscriptionRequest, parse_request, rules_unenforced
 from worker_fn.drain import with_keys
 
@@ -55,6 +55,7 @@ def run(partner: Partner, samples: Mapping[str, dict[str, Any]], *, count: int, 
     with rules_unenforced():
         declared = partner.registration()
     secrets = canaries(declared)
+    trial.note(_pings(partner, account_settings(declared, samples), secrets), "")
     watch = Watch(folder_of(partner))
     keyed: list[tuple[Delivery, str]] = []
     ordered = list(cases(declared, samples, count=count, first_seed=seed))
@@ -146,6 +147,21 @@ def _subscribes(partner: Partner, request: AudienceSubscriptionRequest, case: Ca
         isinstance(name, str) and isinstance(value, str) for name, value in settings.items()
     ):
         yield Fault("subscribe.type", "subscribe() gives something else than texts by name", "give a dict of str")
+
+
+def _pings(partner: Partner, settings: Mapping[str, str], secrets: Mapping[str, str]) -> Iterator[Fault]:
+    """What is wrong with the call that `spillway doctor` makes: with settings, with none, with impossible ones."""
+    for given, valid in ((settings, True), ({}, False), (dict.fromkeys(settings, "line\r\nX-Break: 1"), False)):
+        try:
+            ping = partner.ping(given)
+        except Exception as error:
+            if valid or not isinstance(error, InvalidRequest):
+                problem = f"ping() raises {type(error).__name__} in {raised_at(error, folder_of(partner))}"
+                yield Fault("ping.raises", problem, "raise InvalidRequest for bad settings alone, and nothing else")
+        else:
+            if ping is not None:
+                found = rules.faults(ping, secrets)
+                yield from (Fault(f"ping.{one.id}", f"of ping(): {one.problem}", one.mend) for one in found)
 
 
 def _shared_keys(mapped: list[Delivery]) -> Iterator[Fault]:

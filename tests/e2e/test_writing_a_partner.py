@@ -166,11 +166,12 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
     made.end()
 
 
-def test_a_new_user_who_follows_the_document_has_a_partner_that_delivers(reader: Reader) -> None:
-    """Every block, in order: what is said to be printed is, and the new partner's calls arrive."""
+def test_a_new_user_who_follows_the_document_has_a_partner_that_is_certified(reader: Reader) -> None:
+    """Every block, in order: what is said to be printed is, the new partner's calls arrive, mParticle would take it."""
     languages = [block.language for block in blocks()]
     assert languages.count("sh") > 8
+    assert any("spillway certify" in block.text for block in blocks())
     for block in blocks():
         reader.follow(block)
     assert reader.standing is not None
-    reader.wait_for(["200  POST /v1/users", "200  POST /v1/events"])
+    reader.wait_for(["200  POST /v1/users", "200  POST /v1/events/bulk"])

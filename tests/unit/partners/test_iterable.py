@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from ops.partner.replay import as_json, cases, replay
+from ops.testing import assert_sound
 from partners import load_partner
 from partners.iterable import Iterable
-from shared.errors import InvalidSettings
+from shared.errors import InvalidRequest, InvalidSettings
 from shared.firehose import parse_request, registration_response
 
 FIXTURE = Path(__file__).parents[2] / "fixtures" / "partners" / "iterable_cases.ndjson"
@@ -306,3 +307,15 @@ def test_d21_what_was_removed_and_then_added_is_added() -> None:
         ("lists/subscribe", {"listId": 2, "subscribers": members}),
         ("lists/unsubscribe", {"listId": 2, "subscribers": members}),
     ]
+
+
+def test_the_ping_reads_the_lists_of_the_customers_project() -> None:
+    """In its data center, the key in the secret header; without a key it is made all the same, for a 401."""
+    european = Iterable.from_env({"ITERABLE_DATA_CENTER": "eu"})
+    ping = european.ping({"apiKey": "canary-0123456789"})
+    assert (ping.method, ping.url, ping.body) == ("GET", "https://api.eu.iterable.com/api/lists", b"")
+    assert {name: secret.value for name, secret in ping.secret_headers.items()} == {"Api-Key": "canary-0123456789"}
+    assert_sound([ping], secrets=["canary-0123456789"])
+    assert european.ping({}).secret_headers == {}
+    with pytest.raises(InvalidRequest, match="apiKey"):
+        european.ping({"apiKey": "canary\r\nX: 1"})

@@ -1,7 +1,7 @@
 import pytest
 
 from partners import Rate
-from partners.settings import credential, is_on, one_of, rate, settings_of
+from partners.settings import credential, is_on, one_of, rate, settings_of, url
 from shared.errors import InvalidRequest, InvalidSettings
 from shared.firehose import parse_request
 
@@ -13,6 +13,25 @@ def test_a_variable_with_few_values_has_its_first_one_unless_it_is_set() -> None
     assert one_of({"ACME_REGION": "eu"}, "ACME_REGION", ("us", "eu")) == "eu"
     with pytest.raises(InvalidSettings, match="ACME_REGION must be one of us, eu"):
         one_of({"ACME_REGION": "EU"}, "ACME_REGION", ("us", "eu"))
+
+
+def test_an_address_is_taken_as_it_was_written() -> None:
+    """With https, or with http to this machine; the default where it is not set."""
+    for text in ("https://api.acme.example/v1/", "http://127.0.0.1:4611", "http://[::1]:80/"):
+        assert url({"U": text}, "U", "https://other.example") == text
+    assert url({"U": ""}, "U", "https://api.acme.example") == "https://api.acme.example"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "api.acme.example", "http://api.acme.example", "http://127.0.0.1.acme.example", "https:///v1", "https://[x",
+     "https://canary:word@api.acme.example"],
+)  # fmt: skip
+def test_what_is_no_safe_address_is_refused(text: str) -> None:
+    """By the variable's name, without what was in it."""
+    with pytest.raises(InvalidSettings, match=r"^U (must|can not)") as raised:
+        url({"U": text}, "U")
+    assert "canary" not in str(raised.value)
 
 
 def test_a_rate_is_calls_a_second_or_calls_in_seconds() -> None:

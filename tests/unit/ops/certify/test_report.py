@@ -45,7 +45,7 @@ def test_each_check_has_its_mark(console: Console, target: Any, play: Any) -> No
 def test_nothing_to_object_to_is_said(console: Console, target: Any, play: Any) -> None:
     """One line at the end."""
     report.show(console, play(target()))
-    assert printed(console).splitlines()[-1] == "✓ mParticle would have nothing to object to."
+    assert printed(console).splitlines()[-1] == "✓ Certified: mParticle would have nothing to object to."
 
 
 def test_warnings_alone_are_no_refusal(console: Console, target: Any, play: Any) -> None:

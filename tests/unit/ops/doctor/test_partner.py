@@ -6,6 +6,7 @@ import pytest
 
 from ops.doctor.partner import try_partner
 from partners import Delivery, Partner, Secret
+from shared.errors import InvalidRequest
 from shared.firehose import Registration, Request
 from worker_fn.http_client import Answer
 
@@ -80,4 +81,24 @@ def test_a_mapping_that_raises_is_said_without_what_it_saw() -> None:
     """Where it sends is then not known; nothing of a sample is shown."""
     (finding,) = try_partner(Raising(), {}, connect=lambda _: None)
     assert finding.id == "partner.not-tried"
+    assert "canary" not in repr(finding)
+
+
+@pytest.mark.parametrize(
+    ("error", "found"),
+    [
+        (InvalidRequest("must be set", "account.account_settings.apiKey"), "partner.settings"),
+        (KeyError("canary@example.com"), "partner.not-tried"),
+    ],
+)
+def test_a_ping_that_raises_is_a_finding(error: Exception, found: str) -> None:
+    """What else was examined is still told, and nothing is sent."""
+
+    class Unable(Pinged):
+        def ping(self, settings: Mapping[str, str]) -> Delivery | None:
+            raise error
+
+    sent: list[Delivery] = []
+    (finding,) = try_partner(Unable(), {"apiKey": "k"}, send=lambda one: [sent.append(one), Answer(200)][1])  # type: ignore[func-returns-value, return-value, list-item]
+    assert (finding.id, sent) == (found, [])
     assert "canary" not in repr(finding)

@@ -273,6 +273,47 @@ def test_a_subscription_that_is_not_answered_is_found(identity: str, subscribe: 
     assert identity in found(type("Spoilt", (good,), {"subscribe": subscribe})())
 
 
+def pinging(url: str = "https://api.good.example/me", **fields: Any) -> Callable[..., Delivery]:
+    """A ping that is sound unless it is told otherwise."""
+
+    def ping(_: Any, settings: Any) -> Delivery:
+        key = settings.get("apiKey") or "none"
+        if not key.isprintable():
+            raise InvalidRequest("must be printable", "account.account_settings.apiKey")
+        return replace(Delivery(url, b"", "ping", method="GET", secret_headers={"X-Key": Secret(key)}), **fields)
+
+    return ping
+
+
+@pytest.mark.parametrize("ping", [pinging(), lambda *_: None])
+def test_a_sound_ping_is_fine(ping: Any, good: Any, found: Found) -> None:
+    """It may refuse impossible settings, and there need be none."""
+    assert found(type("Pinging", (good,), {"ping": ping})()) == {}
+
+
+@pytest.mark.parametrize(
+    ("identity", "ping"),
+    [
+        ("ping.delivery.type", lambda *_: "https://api.good.example/me"),
+        ("ping.url.insecure", pinging("http://api.good.example/me")),
+        (
+            "ping.secret.shown",
+            lambda _, given: pinging(f"https://api.good.example/?k={quote(given.get('apiKey', ''))}")(_, {}),
+        ),
+        (
+            "ping.header.value",
+            lambda _, given: pinging(secret_headers={"X-Key": Secret(given.get("apiKey", ""))})(_, {}),
+        ),
+        ("ping.raises", lambda _, given: given["apiKey"]),
+        ("ping.raises", raises(InvalidRequest("nobody", "account"))),
+    ],
+)
+def test_a_spoilt_ping_is_found(identity: str, ping: Any, good: Any, found: Found) -> None:
+    """It is held to what every call is, with settings, without, and with what fits into no header."""
+    problem, _ = found(type("Spoilt", (good,), {"ping": ping})())[identity]
+    assert problem.startswith(("of ping()", "ping()"))
+
+
 def test_an_odd_request_may_be_refused_and_must_not_raise(good: Any, found: Found) -> None:
     """An event of a new type, say: InvalidRequest is an answer, AttributeError is not."""
 
