@@ -9,7 +9,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from partners import Delivery
-from partners.headers import headers_of
+from partners.wire import body_of, headers_of
 from partners.in_line import Answer
 from shared.errors import SubscriptionFailed
 
@@ -45,11 +45,14 @@ class PartnerCall:
         address = urlsplit(delivery.url)
         if address.scheme not in {"http", "https"} or not address.hostname:
             raise ValueError("no URL that could be called")
-        headers = headers_of(delivery, idempotency_key=self._key(delivery), now_s=self._wall_clock())
+        body, headers = (
+            body_of(delivery),
+            headers_of(delivery, idempotency_key=self._key(delivery), now_s=self._wall_clock()),
+        )
         target = (address.path or "/") + (f"?{address.query}" if address.query else "")
         connection = self._connection(address.scheme, address.hostname, address.port)
         try:
-            connection.request(delivery.method, target, delivery.body, headers)
+            connection.request(delivery.method, target, body, headers)
             answer = self._read(connection, connection.getresponse())
         except TimeoutError:
             raise SubscriptionFailed("the partner did not answer in time") from None

@@ -29,7 +29,7 @@ from ops.samples import make_request
 from ops.simulation import clock
 from ops.simulation.clock import EPOCH_S, now_s
 from partners import Delivery, Partner
-from partners.headers import headers_of
+from partners.wire import body_of, headers_of
 from shared.firehose import Request, parse_request
 from shared.message import decode, encode, head_of, to_json
 from shared.state import Conflict, Item
@@ -164,7 +164,7 @@ class PartnerApi:
         if any(one.id.startswith(unsendable) for one in faults(delivery, {})):
             raise ValueError("no form in HTTP")
         headers = headers_of(delivery, idempotency_key=key, now_s=EPOCH_S + now_s())
-        call = Call(delivery.method, delivery.url, headers, delivery.body, now_s())
+        call = Call(delivery.method, delivery.url, headers, body_of(delivery), now_s())
         said = self._answers[min(len(self.calls), len(self._answers) - 1)]
         self.calls.append(call)
         said = said(call) if callable(said) else said

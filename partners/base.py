@@ -40,6 +40,8 @@ class Delivery:
     method: str = "POST"
     headers: Mapping[str, str] = field(default_factory=dict)
     secret_headers: Mapping[str, Secret] = field(default_factory=dict)
+    secret_fields: Mapping[str, Secret] = field(default_factory=dict)
+    """For an API that wants its key in the body: fields that join the body, a JSON object, when the call is made."""
     merge: str | None = None
     """Name of the bulk endpoint that takes it, as in `Limits.bulk`; neighbours of the same account and name may travel
     in one call.
@@ -106,6 +108,8 @@ class Result(Enum):
     """Never: it is dead-lettered."""
     AGAIN = "again"
     """Nothing is wrong with it but its neighbours: it is sent again at once, without them."""
+    UNAUTHORIZED = "unauthorized"
+    """The credentials are wrong, so the whole call counts as answered with 401: the account is suspended."""
 
 
 class Partner(ABC):

@@ -315,6 +315,8 @@ class Courier:
         if problem:  # a proxy's error page, say: nothing arrived, and the status says enough
             self.log("an answer could not be told apart", status=outcome.status, error=problem)
             return outcome
+        if Result.UNAUTHORIZED in results:
+            return Outcome(Verdict.UNAUTHORIZED, outcome.status, f"unauthorized inside HTTP {outcome.status}")
         all_again = set(results) == {Result.AGAIN}  # without whom, then?
         return replace(
             outcome,

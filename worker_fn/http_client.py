@@ -13,7 +13,7 @@ import urllib3
 from urllib3.exceptions import HTTPError, LocationValueError
 
 from partners import Delivery
-from partners.headers import headers_of
+from partners.wire import body_of, headers_of
 
 MAX_ANSWER_BYTES = 1_048_576
 """What is read of an answer: enough for per-item results of a bulk call, bounded for everything else."""
@@ -69,7 +69,7 @@ class HttpClient:
             response = self._pool.request(
                 delivery.method,
                 delivery.url,
-                body=delivery.body,
+                body=body_of(delivery),
                 headers=headers_of(delivery, idempotency_key=idempotency_key, now_s=self._wall_clock()),
                 timeout=timeout,
                 redirect=False,

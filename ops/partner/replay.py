@@ -22,7 +22,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ops.partner.staged_worker import NOW_MS, StagedWorker
-from partners import Delivery, Partner
+from partners import Delivery, Partner, Secret
 from shared.errors import InvalidRequest
 from shared.firehose.json_text import decode
 from shared.message import encode, head_of, to_json
@@ -92,7 +92,7 @@ def as_json(replayed: Replayed) -> str:
         {
             "method": call.method,
             "path": _path(call),
-            "api_key": next((secret.value for secret in call.secret_headers.values()), None),
+            "api_key": next((secret.value for _, secret in _secrets(call)), None),
             "body": _content(call),
         }
         for call in replayed.calls
@@ -105,12 +105,16 @@ def as_text(replayed: Replayed, *, values: bool = False) -> Iterator[str]:
     yield f"{replayed.name}: {replayed.outcome}"
     for call in replayed.calls:
         yield f"  {call.method} {_path(call)}  [{call.item}]" if values else f"  {call.method} {_path(call)}"
-        for name, secret in call.secret_headers.items():
+        for name, secret in _secrets(call):
             yield f"    {name}: {secret}"
         content = _content(call) if values else _masked(_content(call))
         yield f"    {to_json(content).decode()}"
     for end in replayed.ends:
         yield f"  {end}"
+
+
+def _secrets(call: Delivery) -> list[tuple[str, Secret]]:
+    return [*call.secret_headers.items(), *call.secret_fields.items()]
 
 
 def _case(content: Any, name: str) -> Case:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from partners import Delivery, Secret
+from partners.wire import body_of
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 METHODS = ("POST", "PUT", "PATCH", "DELETE", "GET")
@@ -50,6 +51,7 @@ def _wrong_types(delivery: Delivery) -> Iterator[Fault]:
         "method": (delivery.method, str, "a text"),
         "headers": (delivery.headers, Mapping, "a mapping of texts"),
         "secret_headers": (delivery.secret_headers, Mapping, "a mapping of Secrets"),
+        "secret_fields": (delivery.secret_fields, Mapping, "a mapping of Secrets"),
         "merge": (delivery.merge, (str, type(None)), "the name of a bulk endpoint, or None"),
         "sign_with": (delivery.sign_with, (Secret, type(None)), "a Secret, or None"),
     }
@@ -114,6 +116,14 @@ def _header_faults(delivery: Delivery) -> Iterator[Fault]:
 
 
 def _body_faults(delivery: Delivery) -> Iterator[Fault]:
+    for name, value in delivery.secret_fields.items():
+        if not isinstance(value, Secret):
+            yield Fault("field.bare_secret", f"the secret field {name} holds no Secret", f"give {name} a Secret(value)")
+            return
+    try:
+        body_of(delivery)
+    except ValueError:
+        yield Fault("field.no_object", "its secret fields have no JSON object to join", "make its body a JSON object")
     if not delivery.body:
         return
     headers = {name.lower(): value for name, value in delivery.headers.items()}
@@ -168,7 +178,7 @@ def _leaks(delivery: Delivery, secrets: Mapping[str, str]) -> Iterator[Fault]:
     for name, value in secrets.items():
         shown = [place for place, content in places.items() if any(form in content for form in _forms(value))]
         if shown:
-            mend = "send it in `secret_headers`, as Secret(value): nothing else is kept out of logs"
+            mend = "send it in `secret_headers` or `secret_fields`, as Secret(value): nothing else is kept out of logs"
             yield Fault("secret.shown", f"the setting {name}, a secret, stands in its {' and '.join(shown)}", mend)
 
 

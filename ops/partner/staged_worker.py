@@ -12,6 +12,7 @@ from typing import Any
 
 from ops.simulation import clock
 from partners import Delivery, Partner
+from partners.wire import body_of
 from shared.errors import InvalidRequest
 from shared.firehose import parse_request
 from shared.message import decode
@@ -141,7 +142,7 @@ def _record(number: int, body: str, receive: int) -> dict[str, Any]:
 
 def _refuse_what_http_refuses(delivery: Delivery) -> None:
     """As worker_fn/http_client.py does. Raises ValueError or TypeError."""
-    memoryview(delivery.body)
+    memoryview(body_of(delivery))
     secrets = {name: secret.value for name, secret in delivery.secret_headers.items()}
     for name, value in {**delivery.headers, **secrets}.items():
         if any(sign in name + value for sign in "\r\n"):

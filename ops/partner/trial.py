@@ -116,6 +116,7 @@ def digest(keyed: Iterable[tuple[Delivery, str]]) -> str:
         (
             one.url, one.body, one.item, one.method, one.merge, key, sorted(one.headers.items()),
             sorted((name, secret.value) for name, secret in one.secret_headers.items()),
+            sorted((name, secret.value) for name, secret in one.secret_fields.items()),
             one.sign_with and one.sign_with.value,
         )
         for one, key in keyed

@@ -420,10 +420,11 @@ ITERABLE = {
     "ITERABLE_MODE": "bulk",
     "ITERABLE_LIST_RATE": "5",
 }
+AMPLITUDE = {"PARTNER": "partners.amplitude", "AMPLITUDE_REGION": "eu"}
 
 
 @pytest.mark.parametrize("function", ["ingest", "worker"])
-@pytest.mark.parametrize("partner", [WEBHOOK, ITERABLE], ids=["webhook", "iterable"])
+@pytest.mark.parametrize("partner", [WEBHOOK, ITERABLE, AMPLITUDE], ids=["webhook", "iterable", "amplitude"])
 def test_a_function_is_given_the_variables_that_it_reads(
     package: Package, function: str, partner: Mapping[str, str]
 ) -> None:

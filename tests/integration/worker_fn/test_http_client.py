@@ -130,6 +130,33 @@ def test_header_with_a_line_break_never_leaves(partner: Any) -> None:
     assert partner.calls == []
 
 
+@pytest.mark.parametrize("body", [b"{}", b' {"a": [1.10]} ', b'{\n"a": [1.10]}'])
+def test_secret_fields_join_the_body_when_it_is_sent(body: bytes, partner: Any) -> None:
+    """The key stands in the JSON that arrives and nowhere before; numbers stay as they were written."""
+    fields = {"api_key": Secret('k"1'), "more": Secret("é")}
+    assert send(client(), partner.url, body=body, secret_fields=fields).status == 200
+    [call] = partner.calls
+    assert json.loads(call.body) == {"api_key": 'k"1', "more": "é", **json.loads(body)}
+    assert (b"1.10" in call.body) == (b"1.10" in body)
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"text", b"{"])
+def test_secret_fields_need_a_json_object(body: bytes, partner: Any) -> None:
+    """A body that no field can join never leaves."""
+    with pytest.raises(ValueError, match="JSON object"):
+        send(client(), partner.url, body=body, secret_fields={"api_key": Secret("k")})
+    assert partner.calls == []
+
+
+def test_signature_covers_secret_fields(partner: Any) -> None:
+    """What is signed is what arrives."""
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    send(client(), partner.url, body=b'{"a":1}', sign_with=Secret(secret), secret_fields={"key": Secret("k")})
+    [call] = partner.calls
+    headers = {name.lower(): value for name, value in call.headers.items()}
+    assert StandardVerifier(secret).verify(call.body.decode(), headers) == {"key": "k", "a": 1}
+
+
 def test_signature_is_verified_by_an_independent_library(partner: Any) -> None:
     """A receiver checks our signature with the Standard Webhooks library; a changed body fails."""
     secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

@@ -47,7 +47,12 @@ def test_module_must_hold_one_partner(count: int, monkeypatch: pytest.MonkeyPatc
 def test_secret_does_not_show() -> None:
     """A credential in a delivery is masked wherever the delivery is printed."""
     delivery = Delivery(
-        "https://p.example", b"{}", "e", secret_headers={"A": Secret("canary")}, sign_with=Secret("canary")
+        "https://p.example",
+        b"{}",
+        "e",
+        secret_headers={"A": Secret("canary")},
+        secret_fields={"key": Secret("canary")},
+        sign_with=Secret("canary"),
     )
     assert "canary" not in repr(delivery) + str(delivery) + f"{Secret('canary')}"
 

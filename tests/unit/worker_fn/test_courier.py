@@ -243,8 +243,20 @@ def test_refused_credentials_suspend_whatever_the_body_says(status: int, deliver
     assert (partner.asked, fleet.queue.dead) == ([], [])
 
 
+def test_refused_credentials_may_be_told_by_another_status(deliver: Any) -> None:
+    """An API that says it with a 400 suspends the account all the same; nothing is halved or dead-lettered."""
+    fleet = deliver(
+        Acme(ONE), lambda ids: said(400, _1_0="unauthorized", rest="again") if "1.0" in ids else Answer(200)
+    )
+    report = fleet.run(*(fleet.record(n, ["bulk"]) for n in range(1, 5)), fleet.record(9, ["bulk"], account=8))
+    assert sorted(map(len, fleet.calls)) == [1, 4]
+    assert fleet.state.keys("suspended") == ["7"]
+    assert (report.failures, len(fleet.queue.parked), report.delivered) == (["m-1"], 3, 1)
+    assert fleet.queue.dead == []
+
+
 @pytest.mark.parametrize(
-    "body", [b"<html>Bad Gateway</html>", b'{"*": "delivered"}', b'{"*": "rejected"}', b"[]", b"{}"]
+    "body", [b"<html>Bad Gateway</html>", b'{"*": "delivered"}', b'{"*": "rejected"}', b'{"*": "unauthorized"}', b"[]"]
 )
 def test_unreadable_body_of_a_fault_costs_nothing(body: bytes, deliver: Any) -> None:
     """A proxy's error page, or a body that contradicts its status: the status decides."""

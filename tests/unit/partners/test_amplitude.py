@@ -1,0 +1,344 @@
+"""Amplitude: what requests become, and what its answers mean."""
+
+import base64
+import json
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from partners import Delivery, Result, load_partner
+from partners.amplitude import Amplitude
+from shared.errors import InvalidRequest, InvalidSettings
+from shared.firehose import parse_request, registration_response
+from shared.firehose.json_text import decode
+
+SETTINGS = {"apiKey": "key-canary", "secretKey": "secret-canary"}
+ANN = [{"type": "customer", "encoding": "raw", "value": "ann-1"}, {"type": "email", "value": "ann@example.com"}]
+DEVICE = {
+    "type": "ios",
+    "client_ip_address": "192.0.2.7",
+    "os_version": "17.1",
+    "model": "iPhone15,2",
+    "application_version": "2.3",
+    "identities": [{"type": "ios_vendor_id", "encoding": "raw", "value": "VENDOR-1"}],
+}
+
+
+def batch(*events: dict[str, Any], settings: dict[str, str] | None = None, **fields: Any) -> dict[str, Any]:
+    """A request of Ann's; each event gets an id and a time by its place."""
+    timed = [{"id": f"e{place}", "timestamp_ms": 1_000 * place, **event} for place, event in enumerate(events)]
+    account = {"account_id": 7, "account_settings": SETTINGS | (settings or {})}
+    head = {"type": "event_processing_request", "id": "r-1", "timestamp_ms": 9_000, "account": account, "mpid": "-77"}
+    return {**head, "user_identities": ANN, "runtime_environment": DEVICE, "events": timed, **fields}
+
+
+def custom(name: str = "Viewed", **fields: Any) -> dict[str, Any]:
+    return {"type": "custom_event", "name": name, **fields}
+
+
+def deliveries(request: dict[str, Any]) -> list[Delivery]:
+    return list(Amplitude().deliveries(parse_request(json.dumps(request, default=str))))
+
+
+def sent(request: dict[str, Any]) -> list[dict[str, Any]]:
+    """The events, as Amplitude reads them."""
+    return [event for one in deliveries(request) for event in decode(one.body)["events"]]
+
+
+def test_event_has_who_when_what_and_on_which_device() -> None:
+    """Ids, time, name, properties and the device's facts; the id of mParticle's event lets Amplitude know a repeat."""
+    [event] = sent(batch(custom("Search", attributes={"term": "shoes"}, location={"latitude": 1.5, "longitude": -2})))
+    assert event == {
+        "user_id": "ann-1",
+        "device_id": "VENDOR-1",
+        "event_type": "Search",
+        "time": 0,
+        "event_properties": {"term": "shoes"},
+        "location_lat": Decimal("1.5"),
+        "location_lng": -2,
+        "platform": "iOS",
+        "os_name": "iOS",
+        "os_version": "17.1",
+        "device_model": "iPhone15,2",
+        "app_version": "2.3",
+        "ip": "192.0.2.7",
+        "idfv": "VENDOR-1",
+        "insert_id": "e0",
+    }
+
+
+def test_key_is_a_secret_field_and_stands_nowhere_else() -> None:
+    """Body, headers and what is printed of a delivery hold no credential."""
+    [delivery] = deliveries(batch(custom()))
+    assert delivery.secret_fields["api_key"].value == "key-canary"
+    assert b"canary" not in delivery.body
+    assert "canary" not in repr(delivery)
+
+
+@pytest.mark.parametrize(
+    ("event", "name"),
+    [
+        ({"type": "screen_view", "screen_name": "Cart"}, "Viewed Cart"),
+        ({"type": "screen_view"}, "Viewed Screen"),
+        ({"type": "custom_event"}, "Custom Event"),
+        ({"type": "product_action", "action": "add_to_cart"}, "Product add_to_cart"),
+        ({"type": "product_action", "action": "brand_new"}, "Product brand_new"),
+        ({"type": "session_start"}, "Session Start"),
+        ({"type": "application_state_transition", "application_state": "install"}, "Application State"),
+        (custom("x" * 2_000), "x" * 1_024),
+    ],
+)
+def test_event_has_a_name(event: dict[str, Any], name: str) -> None:
+    """A custom event's own, or one made of its type."""
+    assert [one["event_type"] for one in sent(batch(event))] == [name]
+
+
+def test_purchase_is_revenue_and_a_refund_takes_it_back() -> None:
+    """Amounts keep every digit; everything else of the purchase is properties."""
+    purchase = {"type": "product_action", "action": "purchase", "products": [{"id": "p-1", "price": 10.10}]}
+    text = json.dumps(batch(purchase, {**purchase, "action": "refund"})).replace(
+        '"action"', '"total_amount": 10.10, "action"'
+    )
+    bought, refunded = [
+        event for one in Amplitude().deliveries(parse_request(text)) for event in decode(one.body)["events"]
+    ]
+    assert (str(bought["revenue"]), bought["revenueType"], bought["productId"]) == ("10.10", "Purchase", "p-1")
+    assert (str(refunded["revenue"]), refunded["revenueType"]) == ("-10.10", "Refund")
+    assert bought["event_properties"]["products"][0]["id"] == "p-1"
+    assert "revenue" not in sent(batch({"type": "product_action", "action": "add_to_cart", "total_amount": 5}))[0]
+
+
+def test_user_attributes_are_identified_before_the_events() -> None:
+    """Attributes and lists are set once for a request, a tag as true; a batch without events does it, too."""
+    fields = {"user_attributes": {"plan": "pro", "tag": None}, "user_attribute_lists": {"likes": ["a", "b"]}}
+    identify, event = sent(batch(custom(), **fields))
+    assert identify["event_type"] == "$identify"
+    assert identify["user_properties"] == {"$set": {"plan": "pro", "tag": True, "likes": ["a", "b"]}}
+    assert event["event_type"] == "Viewed"
+    assert [one["event_type"] for one in sent(batch(**fields))] == ["$identify"]
+
+
+def test_change_of_an_attribute_sets_and_unsets() -> None:
+    """At its own time; what was removed is unset."""
+    change = {"type": "user_attribute_change", "added": {"a": "1"}, "removed": {"b": "2"}}
+    first, untimed = sent(batch(change, {**change, "timestamp_ms": None}))
+    assert first["user_properties"] == {"$set": {"a": "1"}, "$unset": {"b": "-"}}
+    assert [(one["time"], one["insert_id"]) for one in (first, untimed)] == [(0, "e0"), (9_000, "e1")]
+
+
+def test_event_without_an_id_is_known_by_what_it_says() -> None:
+    """Sent again it has the same insert id; another event, or that of another request, has another."""
+    bare = {**custom("a"), "id": None}
+    [first], [again] = sent(batch(bare)), sent(batch(bare))
+    others = [sent(batch({**bare, "name": "A"}))[0], sent(batch(bare, id="r-2"))[0]]
+    assert first["insert_id"] == again["insert_id"]
+    assert len({first["insert_id"], *(one["insert_id"] for one in others)}) == 3
+
+
+@pytest.mark.parametrize(
+    ("field", "user_id"), [("customerId", "ann-1"), ("email", "ann@example.com"), ("mpid", "-77"), ("", "ann-1")]
+)
+def test_customer_decides_what_the_user_id_is(field: str, user_id: str) -> None:
+    """One setting, for events and audiences alike."""
+    assert sent(batch(custom(), settings={"userIdField": field}))[0]["user_id"] == user_id
+
+
+def test_unknown_user_id_field_is_named() -> None:
+    """A setting that means nothing is refused in words."""
+    with pytest.raises(InvalidRequest, match="userIdField: must be customerId, email or mpid"):
+        sent(batch(custom(), settings={"userIdField": "phone"}))
+
+
+@pytest.mark.parametrize("value", ["unknown", "NULL", "0", "00000000-0000-0000-0000-000000000000", ""])
+def test_id_that_amplitude_takes_for_none_is_left_out(value: str) -> None:
+    """One bad id must not have the whole batch refused; without any, the request says so."""
+    nobody = {"user_identities": [{"type": "customer", "value": value}], "runtime_environment": {"type": "ios"}}
+    [event] = sent(batch(custom(), **nobody, device_application_stamp="stamp-1"))
+    assert ("user_id" in event, event["device_id"]) == (False, "stamp-1")
+    with pytest.raises(InvalidRequest, match="user_identities: no user id and no device id"):
+        sent(batch(custom(), **nobody))
+
+
+def test_events_that_can_not_be_read_or_are_unknown_are_left_out() -> None:
+    """They cost their neighbours nothing."""
+    odd = [{"type": "product_action", "action": "purchase", "total_amount": "ten"}, {"type": "brand_new"}, 5]
+    request = batch(custom())
+    request["events"] += odd
+    assert [one["event_type"] for one in sent(request)] == ["Viewed"]
+
+
+def audience_change(*profiles: dict[str, Any], **settings: str) -> dict[str, Any]:
+    account = {"account_id": 7, "account_settings": SETTINGS | settings}
+    return {
+        "type": "audience_membership_change_request",
+        "id": "r-2",
+        "timestamp_ms": 9_000,
+        "account": account,
+        "user_profiles": list(profiles),
+    }
+
+
+def test_audience_is_a_user_property() -> None:
+    """True and false by its name, or by the name that the customer gave it; attributes with it."""
+    audiences = [
+        {"audience_id": 1, "audience_name": "Fans", "action": "add"},
+        {"audience_id": 2, "action": "delete", "audience_subscription_settings": {"propertyName": "is_new"}},
+        {
+            "audience_id": 3,
+            "action": "attribute_update",
+            "user_attributes": [
+                {"key": "plan", "value": "pro", "action": "upsert"},
+                {"key": "old", "action": "delete"},
+            ],
+        },
+    ]
+    [event] = sent(audience_change({"user_identities": ANN, "audiences": audiences}, {"audiences": audiences}))
+    assert event["user_id"] == "ann-1"
+    assert event["user_properties"] == {
+        "$set": {"Audience Fans": True, "is_new": False, "plan": "pro"},
+        "$unset": {"old": "-"},
+    }
+
+
+def erasure(settings: dict[str, str] | None = None, **identities: Any) -> dict[str, Any]:
+    return {
+        "type": "dsr_processing_request",
+        "id": "r-3",
+        "subject_request_id": "dsr-1",
+        "subject_request_type": "erasure",
+        "account": {"account_id": 7, "account_settings": SETTINGS if settings is None else settings},
+        "subject_identities": {name: {"value": value, "encoding": "raw"} for name, value in identities.items()},
+    }
+
+
+def test_erasure_is_a_deletion_by_user_id() -> None:
+    """With the project's own credentials, and who asked for it."""
+    [delivery] = deliveries(erasure(controller_customer_id="ann-1"))
+    assert delivery.url == "https://amplitude.com/api/2/deletions/users"
+    assert json.loads(delivery.body) == {
+        "user_ids": ["ann-1"],
+        "requester": "mParticle dsr-1",
+        "ignore_invalid_id": "true",
+    }
+    scheme, _, login = delivery.secret_headers["Authorization"].value.partition(" ")
+    assert (scheme, base64.b64decode(login)) == ("Basic", b"key-canary:secret-canary")
+
+
+@pytest.mark.parametrize(
+    ("request_", "problem"),
+    [
+        (erasure(email="ann@example.com"), "subject_identities"),
+        (erasure({**SETTINGS, "userIdField": "mpid"}, controller_customer_id="ann-1"), "subject_identities"),
+        (erasure({"apiKey": "k"}, controller_customer_id="ann-1"), "account.account_settings.secretKey"),
+        ({**erasure(controller_customer_id="ann-1"), "account": None}, "account.account_settings.apiKey"),
+    ],
+)
+def test_erasure_that_can_not_be_asked_for_is_no_success(request_: dict[str, Any], problem: str) -> None:
+    """Where Amplitude can not know the user, or the key is missing, somebody has to see it."""
+    with pytest.raises(InvalidRequest, match=problem):
+        deliveries(request_)
+
+
+def test_region_decides_the_hosts() -> None:
+    """us unless it is said otherwise; what is neither is refused by name."""
+    env = {"PARTNER": "partners.amplitude", "AMPLITUDE_REGION": "eu"}
+    partner = load_partner(env)
+    urls = [
+        one.url
+        for request in (batch(custom()), erasure(controller_customer_id="a"))
+        for one in partner.deliveries(parse_request(request))
+    ]
+    assert urls == ["https://api.eu.amplitude.com/batch", "https://analytics.eu.amplitude.com/api/2/deletions/users"]
+    with pytest.raises(InvalidSettings, match="AMPLITUDE_REGION must be one of us, eu"):
+        load_partner({**env, "AMPLITUDE_REGION": "mars"})
+
+
+def test_registration_asks_for_what_the_mapping_reads() -> None:
+    """Keys are confidential, and the secret key is asked for where users are erased."""
+    told = registration_response(Amplitude().registration(), id="i", timestamp_ms=1)
+    settings = {one["id"]: one for one in told["dsr_processing_registration"]["account_settings"]}
+    assert list(settings) == ["apiKey", "secretKey", "userIdField"]
+    assert settings["apiKey"]["confidential"]
+    assert settings["secretKey"]["confidential"]
+    events = [one["id"] for one in told["event_processing_registration"]["account_settings"]]
+    assert events == ["apiKey", "userIdField"]
+
+
+def test_events_are_merged_as_they_are() -> None:
+    """A bulk call is the events of its deliveries, byte by byte, with the key still apart."""
+    several = deliveries(batch(custom("a"), custom("b", attributes={"n": "1.10"})))
+    merged = Amplitude().merge(several, ["k1", "k2"])
+    content = decode(merged.body)
+    assert content["events"] == [decode(one.body)["events"][0] for one in several]
+    assert content["options"] == {"min_id_length": 1}
+    assert merged.secret_fields == several[0].secret_fields
+    assert len(merged.body) <= sum(len(one.body) for one in several)
+
+
+def test_erasures_are_merged_by_user() -> None:
+    """A hundred users may be in one call; it says who asked for each."""
+    several = [one for name in ("a", "b") for one in deliveries(erasure(controller_customer_id=name))]
+    content = json.loads(Amplitude().merge(several, ["k1", "k2"]).body)
+    assert content["user_ids"] == ["a", "b"]
+    assert content["requester"] == "mParticle dsr-1, dsr-1"
+
+
+def results(status: int, answer: Any, count: int = 4) -> Sequence[Result] | None:
+    several = deliveries(batch(*(custom(str(place)) for place in range(count))))
+    body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+    return Amplitude().read_response(several, status, body)
+
+
+WRONG, WAITS, AGAIN = Result.REJECTED, Result.RETRY, Result.AGAIN
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "meant"),
+    [
+        (400, {"events_with_invalid_fields": {"time": [1, 3]}}, [AGAIN, WRONG, AGAIN, WRONG]),
+        (
+            400,
+            {"events_with_invalid_fields": {"time": [0]}, "events_with_missing_fields": {"event_type": [1], "x": [1]}},
+            [WRONG, WRONG, AGAIN, AGAIN],
+        ),
+        (400, {"events_with_invalid_id_lengths": {"user_id": [2]}}, [AGAIN, AGAIN, WRONG, AGAIN]),
+        (400, {"silenced_events": [0], "throttled_events": [0, 1]}, [WRONG, WAITS, AGAIN, AGAIN]),
+        (429, {"throttled_events": [2]}, [AGAIN, AGAIN, WAITS, AGAIN]),
+        (429, {"throttled_events": [0, 1, 2, 3]}, [WAITS] * 4),
+        (429, {"throttled_users": {"ann-1": 2_000}}, [WAITS] * 4),
+        (429, {"exceeded_daily_quota_devices": {"VENDOR-1": 600_000}}, [WAITS] * 4),
+        (429, {"events_with_invalid_fields": {"time": [1]}, "throttled_events": [2]}, [AGAIN, AGAIN, WAITS, AGAIN]),
+        (400, {"code": 400, "error": "Invalid API key: abc"}, [Result.UNAUTHORIZED] * 4),
+        (400, {"error": "Invalid API key"}, [Result.UNAUTHORIZED] * 4),
+    ],
+)
+def test_answer_is_taken_apart(status: int, answer: Any, meant: list[Result]) -> None:
+    """Who is wrong is refused, who is too fast waits, all others are sent again."""
+    assert results(status, answer) == meant
+
+
+@pytest.mark.parametrize(
+    ("status", "answer"),
+    [
+        (200, {"code": 200, "events_ingested": 4}),
+        (200, b""),
+        (400, {"error": "Invalid JSON request body"}),
+        (400, {"events_with_invalid_fields": {"time": [9, -1, "1", True, None, 1.0]}}),
+        (400, {"events_with_invalid_fields": [{"time": [1]}], "throttled_users": ["ann-1"], "throttled_events": "12"}),
+        (400, []),
+        (413, {"code": 413, "error": "Payload too large"}),
+        (429, {"throttled_users": {"somebody-else": 1}}),
+        (503, b"<html>"),
+    ],
+)
+def test_answer_that_names_no_event_is_left_to_its_status(status: int, answer: Any) -> None:
+    """Nothing is concluded from what is not there, out of range or of another type."""
+    assert results(status, answer) is None
+
+
+def test_answer_to_a_deletion_is_left_to_its_status() -> None:
+    """It is no batch of events."""
+    body = json.dumps({"throttled_events": [0]}).encode()
+    assert Amplitude().read_response(deliveries(erasure(controller_customer_id="a")), 429, body) is None
