@@ -9,8 +9,8 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from partners import Delivery
-from partners.wire import body_of, headers_of
 from partners.in_line import Answer
+from partners.wire import body_of, headers_of
 from shared.errors import SubscriptionFailed
 
 MAX_ANSWER_BYTES = 1_048_576

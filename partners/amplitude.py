@@ -26,8 +26,8 @@ DELETIONS = {
     "eu": "https://analytics.eu.amplitude.com/api/2/deletions/users",
 }
 
-LIMITS = Limits(bulk={"batch": Bulk(1_000, 10_000_000), "deletions/users": Bulk(100, rate=Rate(1))})
-"""A batch may have 2,000 events and 20 MB, half of which is as quick. A deletion: 100 users, one call a second."""
+LIMITS = Limits(bulk={"batch": Bulk(1_000, 10_000_000), "deletions/users": Bulk(1, rate=Rate(1))})
+"""A batch may have 2,000 events and 20 MB; half of that is as quick. Deletions: one call a second."""
 
 BEFORE, AFTER = b'{"events":[', b'],"options":{"min_id_length":1}}'
 """Around the events of a call. Ids may be short: a customer's are what they are."""
@@ -88,13 +88,7 @@ class Amplitude(Partner):
         )
 
     def merge(self, deliveries: Sequence[Delivery], keys: Sequence[str]) -> Delivery:  # noqa: ARG002
-        first = deliveries[0]
-        if first.merge == "batch":
-            return replace(first, body=_batch(map(_event, deliveries)), item="batch")
-        bodies = [json.loads(one.body) for one in deliveries]
-        requesters = "mParticle " + ", ".join(body["requester"].removeprefix("mParticle ") for body in bodies)
-        user_ids = [user_id for body in bodies for user_id in body["user_ids"]]
-        return replace(first, body=to_json({**bodies[0], "user_ids": user_ids, "requester": requesters}), item="batch")
+        return replace(deliveries[0], body=_batch(map(_event, deliveries)), item="batch")
 
     def read_response(self, deliveries: Sequence[Delivery], status: int, body: bytes) -> Sequence[Result] | None:
         """A 400 names the wrong events by their places; a 400 or 429 those of users and devices that are too fast."""

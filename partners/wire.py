@@ -25,7 +25,7 @@ def headers_of(delivery: Delivery, *, idempotency_key: str, now_s: float) -> dic
 
 
 def body_of(delivery: Delivery) -> bytes:
-    """The body with its secret fields as the first ones. Raises ValueError if it is no JSON object that can have any."""
+    """The body with its secret fields as the first ones. Raises ValueError if they have no JSON object to join."""
     if not delivery.secret_fields:
         return delivery.body
     fields = to_json({name: secret.value for name, secret in delivery.secret_fields.items()})

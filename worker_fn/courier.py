@@ -71,7 +71,7 @@ class Lane:
         run = [first]
         if in_bulk and first.delivery.merge is not None and not first.alone:
             for item in self.items[self.next + 1 :]:
-                if item.waits or item.alone or _together(item.delivery) != _together(first.delivery):
+                if item.waits or item.alone or together(item.delivery) != together(first.delivery):
                     break
                 if item.outcome is None:
                     run.append(item)
@@ -153,15 +153,15 @@ class Courier:
         whatever becomes of the call.
         """
         calls: list[list[Shipment]] = []
-        room: dict[tuple[str | None, str], tuple[list[Shipment], int]] = {}
+        room: dict[tuple[object, ...], tuple[list[Shipment], int]] = {}
         for head in heads:
             name = head[0].delivery.merge
             if name is None or head[0].alone:
                 calls.append(head[:1])
                 continue
             limits = self.partner.limits.bulk[name]
-            together = _together(head[0].delivery)
-            call, used = room.get(together, ([], 0))
+            alike = together(head[0].delivery)
+            call, used = room.get(alike, ([], 0))
             for index, item in enumerate(head):
                 size = len(item.delivery.body)
                 full = len(call) >= limits.items or used + size > limits.bytes
@@ -172,7 +172,7 @@ class Courier:
                     calls.append(call)
                 call.append(item)
                 used += size
-            room[together] = (call, used)
+            room[alike] = (call, used)
         return calls
 
     async def _send(self, items: list[Shipment], account_id: str | None) -> None:
@@ -316,7 +316,8 @@ class Courier:
             self.log("an answer could not be told apart", status=outcome.status, error=problem)
             return outcome
         if Result.UNAUTHORIZED in results:
-            return Outcome(Verdict.UNAUTHORIZED, outcome.status, f"unauthorized inside HTTP {outcome.status}")
+            refused = Outcome(Verdict.UNAUTHORIZED, outcome.status, f"unauthorized inside HTTP {outcome.status}")
+            return replace(refused, items=(refused,) * len(items))  # whoever is alone would be refused as well
         all_again = set(results) == {Result.AGAIN}  # without whom, then?
         return replace(
             outcome,
@@ -368,9 +369,10 @@ class Courier:
         self.gate.note(tally)
 
 
-def _together(delivery: Delivery) -> tuple[str | None, str]:
-    """What must be alike in deliveries that travel in one call."""
-    return delivery.merge, delivery.merge_group
+def together(delivery: Delivery) -> tuple[object, ...]:
+    """What must be alike in deliveries that travel in one call; credentials too, which a customer may have changed."""
+    secrets = (*delivery.secret_headers.items(), *delivery.secret_fields.items())
+    return delivery.merge, delivery.merge_group, secrets
 
 
 def _not_now(wait: Wait) -> Outcome:

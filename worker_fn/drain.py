@@ -22,7 +22,7 @@ from shared.state import Conflict, State
 from worker_fn import flow as flows
 from worker_fn import progress as progresses
 from worker_fn.classify import Outcome, Verdict
-from worker_fn.courier import Courier, Lane, Send, Shipment
+from worker_fn.courier import Courier, Lane, Send, Shipment, together
 from worker_fn.credentials import Credentials
 from worker_fn.ends import Budgets, DeadLetter, Delivered, End, Parked, Reason, Story, Waiting, Whose, end_of
 from worker_fn.flow import Because
@@ -164,7 +164,7 @@ def prepare(record: dict[str, Any], partner: Partner) -> Job | Settled:
         keyed = with_keys(message, partner.deliveries(request))
         items = [Shipment(delivery, key, alone=message.type == ERASURE) for delivery, key in keyed]
         lane = partner.lane_of(request)
-        hash((lane, *(item.delivery.merge_group for item in items)))  # raises for what can be no key
+        hash((lane, *(together(item.delivery) for item in items)))  # raises for what can be no key
         are_declared = all(item.delivery.merge in {None, *partner.limits.bulk} for item in items)
     except InvalidRequest as error:
         return Settled(record, DeadLetter(Reason.UNMAPPABLE, str(error)), attributes)

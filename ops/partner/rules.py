@@ -116,7 +116,8 @@ def _header_faults(delivery: Delivery) -> Iterator[Fault]:
 
 
 def _body_faults(delivery: Delivery) -> Iterator[Fault]:
-    for name, value in delivery.secret_fields.items():
+    fields: Mapping[str, Any] = delivery.secret_fields
+    for name, value in fields.items():
         if not isinstance(value, Secret):
             yield Fault("field.bare_secret", f"the secret field {name} holds no Secret", f"give {name} a Secret(value)")
             return

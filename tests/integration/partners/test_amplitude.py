@@ -110,16 +110,16 @@ def test_refused_key_suspends_though_amplitude_says_400(api: FakeAmplitude, queu
     assert (api.statuses, queues.dead_letters()) == ([400], [])
 
 
-def test_erasures_travel_together(api: FakeAmplitude, queues: Any) -> None:
-    """Amplitude takes one deletion call a second: users are erased in one."""
-    for name in ("ann-1", "bob-1"):
-        erasure = {
-            "type": "dsr_processing_request",
-            "id": f"d-{name}",
-            "account": {"account_id": 7, "account_settings": {"apiKey": "key-1", "secretKey": "s-1"}},
-            "subject_request_type": "erasure",
-            "subject_identities": {"controller_customer_id": {"value": name, "encoding": "raw"}},
-        }
-        ingest_entry.handler(erasure, None)
+def test_erasure_is_asked_for_with_the_secret_key(api: FakeAmplitude, queues: Any, partner: Any) -> None:
+    """Through queue and worker: one user, one call, basic authentication."""
+    erasure = {
+        "type": "dsr_processing_request",
+        "id": "d-1",
+        "account": {"account_id": 7, "account_settings": {"apiKey": "key-1", "secretKey": "s-1"}},
+        "subject_request_type": "erasure",
+        "subject_identities": {"controller_customer_id": {"value": "ann-1", "encoding": "raw"}},
+    }
+    ingest_entry.handler(erasure, None)
     assert queues.drain_once() == {"batchItemFailures": []}
-    assert (sorted(api.deleted), api.statuses) == (["ann-1", "bob-1"], [200])
+    assert (api.deleted, api.statuses) == (["ann-1"], [200])
+    assert partner.calls[0].headers["Authorization"] == "Basic a2V5LTE6cy0x"

@@ -277,14 +277,6 @@ def test_events_are_merged_as_they_are() -> None:
     assert len(merged.body) <= sum(len(one.body) for one in several)
 
 
-def test_erasures_are_merged_by_user() -> None:
-    """A hundred users may be in one call; it says who asked for each."""
-    several = [one for name in ("a", "b") for one in deliveries(erasure(controller_customer_id=name))]
-    content = json.loads(Amplitude().merge(several, ["k1", "k2"]).body)
-    assert content["user_ids"] == ["a", "b"]
-    assert content["requester"] == "mParticle dsr-1, dsr-1"
-
-
 def results(status: int, answer: Any, count: int = 4) -> Sequence[Result] | None:
     several = deliveries(batch(*(custom(str(place)) for place in range(count))))
     body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
