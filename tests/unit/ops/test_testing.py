@@ -206,6 +206,7 @@ def test_bulk_calls_are_made_and_taken_apart() -> None:
             return [Result.REJECTED if b"e-2" in one.body else Result.DELIVERED for one in deliveries]
 
     api = PartnerApi()
-    bad, fine = request(seed=1, events=TWO), request(seed=2, events=TWO[:1])
+    same = {"apiKey": "key-1"}  # what has another key travels apart
+    bad, fine = request(seed=1, events=TWO, settings=same), request(seed=2, events=TWO[:1], settings=same)
     assert [end.how for end in deliver(Bulky(), bad, fine, api=api)] == ["dead-lettered", "delivered"]
     assert [(call.path, len(json_of(call))) for call in api.calls] == [("/bulk", 3)]

@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from partners import Bulk, Delivery, Limits, Partner, Rate, Result
+from partners import Bulk, Delivery, Limits, Partner, Rate, Result, Secret
 from shared.firehose import EventProcessingRequest, Registration, Request
 from worker_fn.http_client import Answer
 
@@ -77,6 +78,28 @@ def test_each_bulk_endpoint_has_its_own_limits(deliver: Any) -> None:
     report = fleet.run(fleet.record(1, ["users"] * 5 + ["events"] * 5))
     assert report.delivered == 1
     assert sorted(map(len, fleet.calls)) == [1, 2, 2, 2, 3]
+
+
+class Keyed(Acme):
+    """Each message comes with a key of its own."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__(ONE)
+        self._place = place
+
+    def deliveries(self, request: Request) -> Iterable[Delivery]:
+        for one in super().deliveries(request):
+            secrets = {"key": Secret(one.item.partition(".")[0])}
+            in_header = self._place == "secret_headers"
+            yield replace(one, secret_headers=secrets) if in_header else replace(one, secret_fields=secrets)
+
+
+@pytest.mark.parametrize("place", ["secret_headers", "secret_fields"])
+def test_what_has_other_credentials_does_not_travel_together(place: str, deliver: Any) -> None:
+    """A customer's new key, of another project perhaps, is not used for what was sent with the old one."""
+    fleet = deliver(Keyed(place))
+    fleet.run(fleet.record(1, ["bulk", "bulk"]), fleet.record(2, ["bulk", "bulk"]))
+    assert sorted(fleet.calls) == [["1.0", "1.1"], ["2.0", "2.1"]]
 
 
 def test_rate_of_an_endpoint_is_an_agreement_of_its_own(deliver: Any) -> None:
