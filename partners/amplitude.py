@@ -17,7 +17,6 @@ from partners.reading import RAW
 from partners.settings import credential, one_of, settings_of
 from partners.writing import to_json
 from shared import firehose as mp
-from shared.errors import InvalidRequest
 from shared.firehose import EventType, UserIdentityType
 
 UPLOADS = {"us": "https://api2.amplitude.com/batch", "eu": "https://api.eu.amplitude.com/batch"}
@@ -57,7 +56,7 @@ class Amplitude(Partner):
 
     def deliveries(self, request: mp.Request) -> Iterator[Delivery]:
         if isinstance(request, mp.DsrProcessingRequest):
-            yield self._deletion(request)
+            yield from self._deletion(request)
             return
         settings = settings_of(request)
         for item, event in events.events_of(request, settings):
@@ -70,15 +69,16 @@ class Amplitude(Partner):
                 merge="batch",
             )
 
-    def _deletion(self, request: mp.DsrProcessingRequest) -> Delivery:
+    def _deletion(self, request: mp.DsrProcessingRequest) -> Iterator[Delivery]:
+        """No call where the request does not say by what Amplitude knows the user: its receipt is `not forwarded`."""
         settings = settings_of(request)
         login = f"{credential(settings, 'apiKey').value}:{credential(settings, 'secretKey').value}"
         kind = {"customerId": "controller_customer_id", "email": "email"}.get(events.user_id_field(settings))
         identity = request.subject_identities.get(mp.OpenDsrIdentityType(kind)) if kind else None
         if identity is None or not identity.value or identity.encoding not in RAW:
-            raise InvalidRequest("nothing by which Amplitude knows the user", "subject_identities")
+            return
         requester = f"mParticle {request.subject_request_id or request.id}"
-        return Delivery(
+        yield Delivery(
             url=DELETIONS[self.region],
             body=to_json({"user_ids": [identity.value], "requester": requester, "ignore_invalid_id": "true"}),
             item="erasure",

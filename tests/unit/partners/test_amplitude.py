@@ -229,16 +229,22 @@ def test_erasure_is_a_deletion_by_user_id() -> None:
 @pytest.mark.parametrize(
     ("request_", "problem"),
     [
-        (erasure(email="ann@example.com"), "subject_identities"),
-        (erasure({**SETTINGS, "userIdField": "mpid"}, controller_customer_id="ann-1"), "subject_identities"),
         (erasure({"apiKey": "k"}, controller_customer_id="ann-1"), "account.account_settings.secretKey"),
         ({**erasure(controller_customer_id="ann-1"), "account": None}, "account.account_settings.apiKey"),
     ],
 )
 def test_erasure_that_can_not_be_asked_for_is_no_success(request_: dict[str, Any], problem: str) -> None:
-    """Where Amplitude can not know the user, or the key is missing, somebody has to see it."""
+    """Without the keys nobody can ask: it is dead-lettered, and says which is missing."""
     with pytest.raises(InvalidRequest, match=problem):
         deliveries(request_)
+
+
+def test_erasure_by_an_id_that_amplitude_does_not_know_is_not_forwarded() -> None:
+    """No call is made that would look like success; the receipt says so."""
+    hashed = erasure(controller_customer_id="a" * 64)
+    hashed["subject_identities"]["controller_customer_id"]["encoding"] = "sha256"
+    by_mpid = erasure({**SETTINGS, "userIdField": "mpid"}, controller_customer_id="ann-1")
+    assert [deliveries(one) for one in (erasure(email="ann@example.com"), hashed, by_mpid)] == [[], [], []]
 
 
 def test_region_decides_the_hosts() -> None:
