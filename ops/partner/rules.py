@@ -119,12 +119,12 @@ def _body_faults(delivery: Delivery) -> Iterator[Fault]:
     fields: Mapping[str, Any] = delivery.secret_fields
     for name, value in fields.items():
         if not isinstance(value, Secret):
-            yield Fault("field.bare_secret", f"the secret field {name} holds no Secret", f"give {name} a Secret(value)")
+            yield Fault("body.bare_secret", f"the secret field {name} holds no Secret", f"give {name} a Secret(value)")
             return
     try:
         body_of(delivery)
     except ValueError:
-        yield Fault("field.no_object", "its secret fields have no JSON object to join", "make its body a JSON object")
+        yield Fault("body.no_object", "its secret fields have no JSON object to join", "make its body a JSON object")
     if not delivery.body:
         return
     headers = {name.lower(): value for name, value in delivery.headers.items()}

@@ -163,6 +163,26 @@ def test_a_url_that_http_has_no_form_for_never_leaves() -> None:
     assert (end.how, end.reason, api.calls) == ("dead-lettered", "unmappable", [])
 
 
+def test_api_gets_the_secret_fields() -> None:
+    """As with the real client they are in the body that arrives; a body that no field can join never leaves."""
+
+    class InBody(Echo):
+        body: bytes | None = None
+
+        def deliveries(self, request: Request) -> Iterable[Delivery]:
+            for one in super().deliveries(request):
+                yield replace(one, body=self.body or one.body, secret_fields={"api_key": Secret("k-1")})
+
+    class NoObject(InBody):
+        body = b"[1]"
+
+    api = PartnerApi()
+    assert [end.how for end in deliver(InBody(), request(events=1), api=api)] == ["delivered"]
+    assert json_of(api.calls[0])["api_key"] == "k-1"
+    [end] = deliver(NoObject(), request(events=1), api=api)
+    assert (end.reason, len(api.calls)) == ("unmappable", 1)
+
+
 def test_a_mapping_that_raises_is_a_dead_letter() -> None:
     """What the partner's code raises is named without its text."""
 

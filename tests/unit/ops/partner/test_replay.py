@@ -174,6 +174,22 @@ def test_people_see_masks() -> None:
     assert "canary-key" not in values
 
 
+def test_a_key_that_joins_the_body_is_shown_as_a_credential() -> None:
+    """Masked for people, as `api_key` for tools, and in no body."""
+
+    class InBody(Echo):
+        def deliveries(self, request: Request) -> Iterable[Delivery]:
+            for one in super().deliveries(request):
+                yield replace(one, secret_headers={}, secret_fields={"api_key": Secret("canary-key")})
+
+    [case] = cases([json.dumps(request("a")).encode()])
+    lines = list(as_text(replay(case, InBody()), values=True))
+    assert "    api_key: ***" in lines
+    assert "canary" not in "".join(lines)
+    [call] = shown(request("a"), InBody())["calls"]
+    assert (call["api_key"], "api_key" in call["body"]) == ("canary-key", False)
+
+
 def test_a_body_that_is_no_json_is_shown_as_text() -> None:
     """Partners may send forms."""
 

@@ -69,6 +69,8 @@ SPOILT: list[tuple[str, Spoil]] = [
     ("body.invalid", with_body(b'{"a": 1}\n{', "application/x-ndjson")),
     ("body.invalid", with_body(b"a=1&&b", "application/x-www-form-urlencoded")),
     ("body.invalid", with_body(b"\xff", "text/plain")),
+    ("body.bare_secret", lambda one, _: replace(one, secret_fields={"key": "text"})),  # type: ignore[dict-item]
+    ("body.no_object", lambda one, _: replace(one, body=b"[1]", secret_fields={"key": Secret("k")})),
     ("secret.shown", lambda one, request: replace(one, url=f"{one.url}?key={key_of(request)}")),
     ("secret.shown", lambda one, request: replace(one, body=b'{"key": "%s"}' % key_of(request).encode())),
     ("secret.shown", lambda one, request: replace(one, item=f"{one.item} {key_of(request)}")),
