@@ -46,8 +46,10 @@ NAMES = {
     EventType.IMPRESSION: "Impression",
 }
 REVENUE = frozenset({mp.ProductActionType.PURCHASE, mp.ProductActionType.REFUND})
-NO_PROPERTY = frozenset({"type", "id", "timestamp_ms", "source_id", "session_id", "location", "attributes", "name"})
-"""Fields of an event that say what it is, or are spread out among its properties."""
+NO_PROPERTY = frozenset(
+    {"type", "id", "timestamp_ms", "source_id", "session_id", "location", "attributes", "custom_flags", "name"}
+)
+"""Fields of an event that say what it is, are spread out among its properties, or are meant for others."""
 
 
 def events_of(request: mp.Request, settings: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -166,7 +168,7 @@ def _name(event: mp.Event) -> str | None:
 
 def _properties(event: mp.Event) -> dict[str, Any]:
     fields = {name: value for name, value in event.raw.items() if name not in NO_PROPERTY and value is not None}
-    return fields | _values(getattr(event, "attributes", {}))
+    return _values(fields | getattr(event, "attributes", {}))
 
 
 def _revenue(event: mp.Event) -> dict[str, Any]:

@@ -95,6 +95,13 @@ def test_event_has_a_name(event: dict[str, Any], name: str) -> None:
     assert [one["event_type"] for one in sent(batch(event))] == [name]
 
 
+def test_properties_are_what_the_event_says() -> None:
+    """Its own fields and its attributes, long texts cut; flags that are meant for others are left out."""
+    error = {"type": "error", "message": "x" * 2_000, "is_crash": True, "stack_trace": None, "attributes": {"a": None}}
+    [event] = sent(batch({**error, "custom_flags": {"f": "1"}}))
+    assert event["event_properties"] == {"message": "x" * 1_024, "is_crash": True, "a": True}
+
+
 def test_purchase_is_revenue_and_a_refund_takes_it_back() -> None:
     """Amounts keep every digit; everything else of the purchase is properties."""
     purchase = {"type": "product_action", "action": "purchase", "products": [{"id": "p-1", "price": 10.10}]}
