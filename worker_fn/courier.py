@@ -105,6 +105,8 @@ class Courier:
     remaining_s: Callable[[], float]
     now_ms: Callable[[], int]
     jitter: Callable[[float], float]
+    in_order: bool = True
+    """Whether lanes have several items, whose order must hold."""
     log: Callable[..., None] = lambda *_, **__: None
     blame: Blame = field(default_factory=Blame)
     credentials: Credentials = field(default_factory=Credentials)
@@ -165,7 +167,7 @@ class Courier:
             for index, item in enumerate(head):
                 size = len(item.delivery.body)
                 full = len(call) >= limits.items or used + size > limits.bytes
-                if call and full and index > 0 and self.partner.in_order:
+                if call and full and index > 0:
                     break
                 if not call or full:
                     call, used = [], 0
@@ -189,7 +191,7 @@ class Courier:
         if halved and len(items) > 1:
             middle = len(items) // 2
             await self._send(items[:middle], account_id)
-            if self.partner.in_order and any(item.waits or item.outcome is None for item in items[:middle]):
+            if self.in_order and any(item.waits or item.outcome is None for item in items[:middle]):
                 return  # the second half goes with the next round, but for what is behind an item that waits
             await self._send(items[middle:], account_id)
             return

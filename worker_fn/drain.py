@@ -289,6 +289,7 @@ def courier_for(worker: Worker, remaining_s: Callable[[], float]) -> Courier:
         call_timeout_s=worker.call_timeout_s,
         remaining_s=remaining_s,
         now_ms=worker.now_ms,
+        in_order=worker.partner.in_order or worker.in_groups,
         jitter=lambda bound: worker.rng.uniform(0, bound),
         log=worker.log,
     )

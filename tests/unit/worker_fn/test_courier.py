@@ -315,3 +315,16 @@ def test_bulk_endpoint_takes_something(items: int, size: int) -> None:
     """Limits that no call can keep are a mistake of the declaration."""
     with pytest.raises(ValueError, match="at least one item and one byte"):
         Bulk(items, size)
+
+
+def test_fifo_group_keeps_its_order_whatever_the_partner_says(deliver: Any) -> None:
+    """A partner to whom order does not matter does not undo the queue's: half a call waits for the other half."""
+
+    def script(ids: list[str]) -> Answer:
+        if len(ids) == 4:
+            return Answer(400)
+        return Answer(503) if "1.0" in ids else Answer(200)
+
+    fleet = deliver(Acme(ONE, in_order=False), script, in_groups=True)
+    fleet.run(*(fleet.record(n, ["bulk"], group="a") for n in range(1, 5)))
+    assert fleet.calls == [["1.0", "2.0", "3.0", "4.0"], ["1.0", "2.0"]]
