@@ -256,7 +256,9 @@ class Gate:
         self._reported_ms = now_ms
         try:
             if not tally.cool_until_ms and tally.probe is None and self._flow.sharding.at(now_ms) > 1:
-                tally = await self._branches.tell(self._flow, tally, now_ms=now_ms)
+                told, tally = tally, await self._branches.tell(self._flow, tally, now_ms=now_ms)
+                if told.is_urgent and tally == NOTHING:  # what it comes to for the fleet may be known already
+                    await self._look(by_ms=self._now_ms() + FRESH_MS)
             if tally != NOTHING:
                 await self._change(lambda flow: (flows.report(flow, tally, self._bounds, now_ms=now_ms), None))
         except StateUnavailable:
