@@ -115,7 +115,8 @@ def digest(keyed: Iterable[tuple[Delivery, str]]) -> str:
     """A name for deliveries and their keys: equal only if all of them are, order included."""
     said = [
         (
-            one.url, one.body, one.item, one.method, one.merge, key, sorted(one.headers.items()),
+            one.url, one.body, one.item, one.method, one.merge, one.merge_group, key,
+            sorted(one.headers.items()),
             sorted((name, secret.value) for name, secret in one.secret_headers.items()),
             sorted((name, secret.value) for name, secret in one.secret_fields.items()),
             one.sign_with and one.sign_with.value,

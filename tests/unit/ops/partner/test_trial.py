@@ -45,6 +45,7 @@ SPOILT: list[tuple[str, Spoil]] = [
     ("delivery.type", lambda one, _: {"url": one.url}),
     ("delivery.type", lambda one, _: replace(one, body=one.body.decode())),  # type: ignore[arg-type]
     ("delivery.type", lambda one, _: replace(one, item=5)),  # type: ignore[arg-type]
+    ("delivery.type", lambda one, _: replace(one, merge_group=5)),  # type: ignore[arg-type]
     ("delivery.item", lambda one, _: replace(one, item="")),
     ("delivery.method", lambda one, _: replace(one, method="post")),
     ("url.insecure", lambda one, _: replace(one, url="http://api.good.example/v1")),
@@ -85,6 +86,7 @@ SPOILT: list[tuple[str, Spoil]] = [
     ("mapping.raises", raises(KeyError("canary@example.com"))),
     ("mapping.refuses", raises(InvalidRequest("is never right", "account"))),
     ("mapping.differs", lambda one, _: replace(one, item=f"{one.item} {next(counter)}")),
+    ("mapping.differs", lambda one, _: replace(one, merge_group=f"{next(counter)}")),
     ("mapping.impure", lambda one, _: replace(one, item=f"{one.item} {random.random()}")),
 ]
 
