@@ -98,6 +98,7 @@ def test_a_role_may_do_what_its_function_does_and_nothing_else(template: Templat
         ("WorkerRole", "dynamodb:Query", table),
         ("WorkerRole", "lambda:GetEventSourceMapping", mapping),
         ("WorkerRole", "lambda:UpdateEventSourceMapping", mapping),
+        ("WorkerRole", "lambda:ListTags", mapping),
         ("WorkerRole", "logs:CreateLogStream", logs["worker"]),
         ("WorkerRole", "logs:PutLogEvents", logs["worker"]),
     }
@@ -410,6 +411,7 @@ WEBHOOK = {
     "WEBHOOK_HEADERS": "{}",
     "WEBHOOK_PER": "request",
     "WEBHOOK_AUTH": "none",
+    "WEBHOOK_SUBSCRIBE_URL": "https://partner.example/lists",
     "WEBHOOK_SIGN": "false",
     "WEBHOOK_RATE": "45/20",
     "WEBHOOK_ACCOUNT_RATE": "5",
@@ -558,7 +560,7 @@ def test_stages_share_no_name(template: Template, production: Template) -> None:
             for resource in stage["Resources"].values()
             if resource["Type"] != "AWS::IAM::Policy"  # its name is within its role's
             for name, value in resource["Properties"].items()
-            if name.endswith("Name") and isinstance(value, str)
+            if name.endswith("Name") and name != "MetricName" and isinstance(value, str)
         }
         for stage in (template, production)
     ]
@@ -572,8 +574,10 @@ def test_a_pod_has_names_accounts_and_a_region_of_its_own(package: Package, temp
     names = {}
     for pod in ("us1", "us2", "eu1", "au1"):
         resources = package("production", POD=pod)["Resources"]
-        text = json.dumps(resources)
-        names[pod] = set(re.findall(r'"(?:QueueName|TableName|FunctionName|Name|LogGroupName)": "([^"]+)"', text))
+        alarms = [resources.pop(name) for name in list(resources) if name.endswith("Alarm")]
+        named = "QueueName|TableName|FunctionName|Name|LogGroupName|TopicName"
+        names[pod] = set(re.findall(rf'"(?:{named})": "([^"]+)"', json.dumps(resources)))
+        names[pod] |= {alarm["Properties"]["AlarmName"] for alarm in alarms}
         names[pod].discard("production")  # the alias, which is a function's own
         permissions = of_type({"Resources": resources}, "AWS::Lambda::Permission")
         del permissions["TickMayInvokeWorker"]
