@@ -22,16 +22,13 @@ from shared.firehose import AudienceAction, DeviceIdentityType, EnvironmentType,
 
 HOSTS = {"us": "https://api.iterable.com", "eu": "https://api.eu.iterable.com"}
 
-ACCOUNT_RATE = Rate(500)
-"""users/update takes 500 a second of each project, less than the other calls of a request: it is the narrowest."""
-
 
 def limits_with(list_rate: Rate | None) -> Limits:
-    """Rates are those of a project, as an account of mParticle's has one."""
+    """Rates are a project's, as an account of mParticle's has one; users/update, 500 a second, is the narrowest."""
     users, events = Bulk(1_000, 4_000_000, Rate(5)), Bulk(8_000, 4_000_000, Rate(10))
     lists = Bulk(1_000, 1_000_000, list_rate)
     bulk = {"users/bulkUpdate": users, "events/trackBulk": events, "lists/subscribe": lists, "lists/unsubscribe": lists}
-    return Limits(account_rate=ACCOUNT_RATE, bulk=bulk)
+    return Limits(account_rate=Rate(500), bulk=bulk)
 
 
 @dataclass(frozen=True)
@@ -224,9 +221,7 @@ LIST_ID = mp.IntegerSetting(
     required=True,
 )
 DEVICE_IDS = "google_cloud_messaging_token apple_push_notification_token ios_vendor_id android_id google_advertising_id"
-EVENT_TYPES = (
-    "custom_event push_subscription push_message_receipt push_message_open user_identity_change product_action"
-)
+EVENTS = "custom_event push_subscription push_message_receipt push_message_open user_identity_change product_action"
 REGISTRATION = mp.Registration(
     name="Iterable",
     version="2.0.0",
@@ -243,7 +238,7 @@ REGISTRATION = mp.Registration(
     event_processing_registration=mp.EventProcessingRegistration(
         account_settings=[API_KEY, *APPLICATIONS, COERCE],
         event_connection_settings=[USER_ID_FIELD],
-        supported_event_types=[EventType(kind) for kind in EVENT_TYPES.split()],
+        supported_event_types=[EventType(kind) for kind in EVENTS.split()],
         supported_runtime_environments=[EnvironmentType(kind) for kind in ("android", "ios", "mobileweb", "unknown")],
         push_messaging_provider_id="itbl",
     ),

@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self, TypeVar
 
+from shared.errors import StateUnavailable
 from shared.state import State, change
 from worker_fn import rate
+from worker_fn.breaker import MEMORY_MS
 from worker_fn.flow import NOTHING, Ask, Because, Flow, Permit, Tally
 from worker_fn.rate import Book, Books, Share
 
@@ -48,7 +50,9 @@ class Branch:
 def gather(branch: Branch, tally: Tally, share: Share, *, now_ms: int) -> tuple[Branch, Tally]:
     """Add what calls came to; returns what is to be passed on now, if anything."""
     books = rate.give_back(branch.books, tally.unused, now_ms=now_ms, share=share) if tally.unused else branch.books
-    gathered = branch.gathered + replace(tally, unused={})
+    # What was left when traffic stopped says nothing of the partner as it is now.
+    before = branch.gathered if now_ms - branch.told_ms <= MEMORY_MS else NOTHING
+    gathered = before + replace(tally, unused={})
     every_ms = TELL_TROUBLE_EVERY_MS if gathered.is_urgent else TELL_EVERY_MS
     if gathered == NOTHING or now_ms - branch.told_ms < every_ms:
         return replace(branch, books=books, gathered=gathered), NOTHING
@@ -105,8 +109,11 @@ class Branches:
         permit, due = await self._change(flow, ask_with(tally), now_ms=ask.now_ms)
         if permit.tokens is None:
             self._turn += 1
-            permit, more = await self._change(flow, ask_with(NOTHING), now_ms=ask.now_ms)
-            due += more
+            try:
+                permit, more = await self._change(flow, ask_with(NOTHING), now_ms=ask.now_ms)
+                due += more
+            except StateUnavailable:  # the first one was told, and what it said holds
+                return permit, due
         return permit, due
 
     async def tell(self, flow: Flow, tally: Tally, *, now_ms: int) -> Tally:

@@ -100,6 +100,8 @@ class Job:
     progress: Progress = progresses.NONE
     place: Place = Place.SEND
     malformed: int = 0
+    end: End | None = None
+    """As it was decided; a receipt that could not be written may hold it back."""
     struck_out: bool = False
     """A delivery used up its strikes: those behind it begin with none."""
     is_denied_alone: bool = False
@@ -137,7 +139,7 @@ async def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Call
     report.malformed = sum(job.malformed for job in jobs)
     report.state_trouble = worker.gates.take_trouble()
     await settle(settled, worker.queue, report, time_s=remaining_s() - MARGIN_S)
-    after = asyncio.gather(remember_letters(jobs, settled, report, worker), stop_intake(worker))
+    after = asyncio.gather(remember_letters(jobs, report, worker), stop_intake(worker))
     await in_time(after, remaining_s() - MARGIN_S / 2, None)
     return report
 
@@ -355,7 +357,7 @@ async def conclude(job: Job, worker: Worker) -> Settled:
         refused=job.progress.refused,
     )
     end = end_of([item.outcome for item in job.items], story, worker.budgets, worker.rng)
-    end = await _account(job, end, progress, worker)
+    end = job.end = await _account(job, end, progress, worker)
     await _remember(job, end, progress, worker)
     return Settled(job.record, end, attributes, job.total)
 
@@ -452,18 +454,17 @@ async def _remember(job: Job, end: End, progress: Progress, worker: Worker) -> N
         pass  # SQS delivered it twice at once, and the other worker wrote first
 
 
-async def remember_letters(jobs: list[Job], settled: list[Settled], report: Report, worker: Worker) -> None:
+async def remember_letters(jobs: list[Job], report: Report, worker: Worker) -> None:
     """What of a dead letter arrived must not be sent again, whether its queue did not take it or somebody redrives it.
 
     One that was not taken comes back as it was; one that is redriven gets another chance for what was refused.
     """
     failed = set(report.failures)
-    ends = {one.record["messageId"]: one.end for one in settled}
 
     async def remember(job: Job) -> None:
         message_id = job.record["messageId"]
         progress = _after(job, worker)
-        if not isinstance(ends[message_id], DeadLetter) or not (progress.done or job.progress.item.rev):
+        if not isinstance(job.end, DeadLetter) or not (progress.done or job.progress.item.rev):
             return
         if message_id not in failed:
             progress = replace(progress, refused={}, strikes=0, denials=0)

@@ -343,6 +343,9 @@ class Gate:
     async def _lease_from_branch(self, ask: Ask) -> Permit:
         """Lease where there are several books; the shared item is told what is due."""
         tally, self._pending = self._pending, NOTHING
+        if tally.cool_until_ms or tally.probe is not None:  # noted meanwhile: the shared item's, and at once
+            self._pending = Tally(cool_until_ms=tally.cool_until_ms, probe=tally.probe)
+            tally = replace(tally, cool_until_ms=0, probe=None)
         try:
             permit, due = await self._branches.lease(self._flow, tally, ask)
         except Contended:
@@ -376,12 +379,15 @@ class Gate:
         known = known if limit is None else limit
         if known is not None and self._lost_ms and ask.now_ms < self._lost_ms + LOST_MS:
             return Permit(wait_until_ms=self._lost_ms + LOST_MS, because=Because.RATE)
+        # What we take from our own books must be over when the others lease from the common ones again.
+        own_until_ms = ask.now_ms + flows.RETURN_MS - WINDOW_MS if self._lost_ms else self._flow.share_until_ms
+        ask = replace(ask, until_ms=min(ask.until_ms, max(own_until_ms, ask.now_ms)), share=self._own)
         share = self._share * ALONE_SHARE
         bounds = Bounds(None if known is None else known * share, self._bounds.lowest * share)
         self._alone_bounds = bounds
         alone = self._alone or replace(self._flow, books={}, limit=Limit())
         alone = replace(alone, delivered_ms=0, share_until_ms=0)  # these are about the others
-        self._alone, permit = flows.lease(alone, replace(ask, share=self._own), bounds)
+        self._alone, permit = flows.lease(alone, ask, bounds)
         return permit
 
     async def _change(self, function: Callable[[Flow], tuple[Flow, T]], *, fresh: bool = False) -> T:
@@ -454,8 +460,8 @@ class Gate:
         self._free(self._starts.thin_out(self._flow.limit.per_second, now_ms=now_ms))
 
     def _free(self, unused: Tokens) -> None:
-        """Have the next report free tokens that are not used."""
-        if unused:
+        """Have the next report free tokens that are not used; those of our own books are nobody else's."""
+        if unused and self._alone is None:
             self._pending += Tally(unused=unused)
 
     async def _sleep_until(self, moment_ms: int) -> None:

@@ -1,4 +1,4 @@
-"""The policy of docs/deploy.md is enough to deploy, promote, roll back and remove, and it is what allows that."""
+"""The policies of docs/deploy.md are enough to deploy and to operate, and they are what allows that."""
 
 import json
 import subprocess
@@ -31,19 +31,22 @@ def keys_of(aws: LocalAws, user: str, policy: dict[str, Any] | None) -> dict[str
     return {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
 
 
-@pytest.fixture(scope="module")
-def policy(enforcing: LocalAws) -> dict[str, Any]:
-    text = (ROOT / "infra/deployer-policy.json").read_text().replace("ACCOUNT_ID", enforcing.account_id)
-    document: dict[str, Any] = json.loads(text)
+def named(name: str, aws: LocalAws) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((ROOT / "infra" / name).read_text().replace("ACCOUNT_ID", aws.account_id))
     return document
 
 
-def run(aws: LocalAws, keys: dict[str, str], *arguments: str) -> str:
+@pytest.fixture(scope="module")
+def policy(enforcing: LocalAws) -> dict[str, Any]:
+    return named("deployer-policy.json", enforcing)
+
+
+def run(aws: LocalAws, keys: dict[str, str], *arguments: str, status: int = 0) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "ops.cli", *arguments, "--stage", STAGE], cwd=ROOT, env={**aws.env(), **keys},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
     )  # fmt: skip
-    assert done.returncode == 0, done.stdout
+    assert done.returncode == status, done.stdout
     return done.stdout
 
 
@@ -59,12 +62,26 @@ def test_the_policy_is_enough(enforcing: LocalAws, policy: dict[str, Any]) -> No
     assert '"aws:SecureTransport"' in s3.get_bucket_policy(Bucket=bucket)["Policy"]
     s3.delete_bucket_policy(Bucket=bucket)
     enforcing.deploy(STAGE, env={**keys, "WEBHOOK_URL": webhook.format("one")})
+    operates(enforcing)
     enforcing.deploy(STAGE, env={**keys, "WEBHOOK_URL": webhook.format("two"), "ALIAS_MODE": "hold"})
     assert "ingest production: 1 -> 2" in run(enforcing, keys, "promote").replace(f"spillway-{STAGE}-", "")
     assert "2 -> 1" in run(enforcing, keys, "rollback")
     enforcing.deploy(STAGE, env={**keys, "WEBHOOK_URL": webhook.format("three")})
     assert "version 2 deleted" in run(enforcing, keys, "versions", "--prune", "1")
     enforcing.serverless("remove", stage=STAGE, env=keys)
+
+
+def operates(aws: LocalAws) -> None:
+    """With the operator's policy alone: examine, list, clear, pause, resume, certify."""
+    keys = keys_of(aws, "operator", named("operator-policy.json", aws))
+    found = {one["id"] for one in json.loads(run(aws, keys, "doctor", "--json", status=1))["findings"]}
+    assert "partner.unreachable" in found
+    assert "look.denied" not in found
+    assert "Every erasure was delivered" in run(aws, keys, "dsr", "list", "--open")
+    run(aws, keys, "suspensions")
+    run(aws, keys, "pause", "--why", "policy")
+    run(aws, keys, "resume")
+    run(aws, keys, "certify", "--only", "registration", "--only", "probes")
 
 
 def test_without_it_nothing_is_deployed(enforcing: LocalAws) -> None:
@@ -74,10 +91,11 @@ def test_without_it_nothing_is_deployed(enforcing: LocalAws) -> None:
         enforcing.deploy(STAGE, env={**keys, "WEBHOOK_URL": "http://127.0.0.1:9/"})
 
 
-def test_it_is_for_our_names_alone(enforcing: LocalAws, policy: dict[str, Any]) -> None:
+@pytest.mark.parametrize("name", ["deployer-policy.json", "operator-policy.json"])
+def test_it_is_for_our_names_alone(enforcing: LocalAws, name: str) -> None:
     """No statement allows every action of a service, and only what has no name in advance is for every resource."""
-    unnamed = {"Template", "Mapping", "LogGroupsAreFoundByList"}
-    for statement in policy["Statement"]:
+    unnamed = {"Template", "Mapping", "LogGroupsAreFoundByList", "Intake", "FoundByList"}
+    for statement in named(name, enforcing)["Statement"]:
         actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
         assert not [action for action in actions if "*" in action]
         resources = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]

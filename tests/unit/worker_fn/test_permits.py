@@ -10,8 +10,8 @@ import pytest
 from shared.state import FLOW, PARTNER
 from worker_fn.adaptive import Bounds
 from worker_fn.flow import Flow, Tally
-from worker_fn.permits import FRESH_MS, Gate
-from worker_fn.rate import HEADROOM, WINDOW_MS
+from worker_fn.permits import ALONE_SHARE, FRESH_MS, Gate, Wait
+from worker_fn.rate import HEADROOM, WINDOW_MS, Book
 
 LIMIT = 100.0
 QUOTA = round(LIMIT * HEADROOM)
@@ -28,8 +28,10 @@ async def starts_until(gate: Gate, fleet: Any, end_s: float) -> list[int]:
     starts_ms: list[int] = []
     while fleet.clock.now_s < end_s:
         until_ms = int(fleet.clock.now_s * 1_000) + 15_000
-        await gate.admit(until_ms=until_ms, wanted=1_500, in_flight=100)
-        starts_ms.append(int(fleet.clock.now_s * 1_000))
+        if isinstance(await gate.admit(until_ms=until_ms, wanted=1_500, in_flight=100), Wait):
+            fleet.clock.now_s += 0.1
+        else:
+            starts_ms.append(int(fleet.clock.now_s * 1_000))
     return starts_ms
 
 
@@ -76,3 +78,26 @@ def test_what_a_cool_down_took_is_not_made_up_for(gate: Gate, fleet: Any) -> Non
     until_ms, starts_ms = asyncio.run(cooled())
     assert starts_ms[0] >= until_ms
     assert most_in_a_second(starts_ms) <= QUOTA + 2
+
+
+def test_calls_of_own_books_end_with_the_time_of_shares(gate: Gate, fleet: Any) -> None:
+    """Who called at its share until a moment ago holds none of the seconds that the others lease from then on, and what
+    it gives back is nobody else's.
+    """
+    begins_ms = int(fleet.clock.now_s * 1_000)
+    share_until_ms = begins_ms + 3_000
+    full = {share_until_ms // WINDOW_MS + ahead: Book(200) for ahead in range(40)}
+
+    async def shared() -> tuple[list[int], Flow]:
+        flow = Flow(delivered_ms=begins_ms, share_until_ms=share_until_ms, books=full)
+        known = await fleet.state.read(PARTNER, FLOW)
+        await fleet.state.swap(PARTNER, FLOW, known, flow.to_item(), expires_at=None)
+        starts_ms = await starts_until(gate, fleet, begins_ms / 1_000 + 2.5)
+        await gate.report(last=True)
+        starts_ms += await starts_until(gate, fleet, begins_ms / 1_000 + 8)
+        return starts_ms, Flow.from_item((await fleet.state.read(PARTNER, FLOW)).value)
+
+    starts_ms, after = asyncio.run(shared())
+    assert len(starts_ms) > 2 * QUOTA * ALONE_SHARE
+    assert max(starts_ms) < share_until_ms
+    assert all(not book.back and book.given == 200 for book in after.books.values())
