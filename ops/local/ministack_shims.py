@@ -242,14 +242,26 @@ def batch_permissions() -> None:
 
 
 def mapping_permissions() -> None:
-    """One mapping is read and changed with permissions of its own; MiniStack asks for that of listing, or for none."""
+    """One mapping, alias or reservation is read and changed with permissions of its own; MiniStack asks for that of
+    listing or of writing, or for none.
+    """
     asked_for = iam_actions._lambda_action
     one_mapping = re.compile(r"/event-source-mappings/[^/]+/?$")
+    one_alias, reservation = (
+        re.compile(r"/functions/[^/]+/aliases/[^/]+/?$"),
+        re.compile(r"/functions/[^/]+/concurrency/?$"),
+    )
     verbs = {"GET": "Get", "PUT": "Update", "DELETE": "Delete"}
 
     def action(method: str, path: str) -> str | None:
         if method in verbs and one_mapping.search(path):
             return f"{verbs[method]}EventSourceMapping"
+        if method in verbs and one_alias.search(path):
+            return f"{verbs[method]}Alias"
+        if method in verbs and reservation.search(path):
+            return {"GET": "GetFunctionConcurrency", "PUT": "PutFunctionConcurrency"}.get(
+                method, "DeleteFunctionConcurrency"
+            )
         named: str | None = asked_for(method, path)
         return named
 

@@ -41,6 +41,7 @@ def env(tmp_path: Path) -> Iterator[dict[str, str]]:
     zips = ROOT / "build" / "local-forced"
     shutil.rmtree(zips, ignore_errors=True)
     zips.mkdir()
+    shutil.copy(ROOT / "build" / "local" / "release.json", zips)
     for name in ("ingest.zip", "worker.zip"):
         shutil.copy(ROOT / "build" / "local" / name, zips)
         with zipfile.ZipFile(zips / name, "a") as archive:
