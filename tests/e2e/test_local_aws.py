@@ -29,6 +29,7 @@ SHIMS = (
     "batch_failures",
     "batch_permissions",
     "mapping_permissions",
+    "table_ttl",
     "fast_logs",
     "shared_code",
 )
