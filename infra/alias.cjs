@@ -43,7 +43,9 @@ module.exports = class ProductionAlias {
     Object.assign(this, { serverless, log, chosen: new Map() });
     this.provider = serverless.getProvider('aws');
     this.hooks = {
-      'before:deploy:deploy': () => this.beforeDeploy(),
+      'before:deploy:deploy': () => this.requirePartner(),
+      // Behind all that refuses a deploy without asking AWS for anything.
+      'before:aws:deploy:deploy:createStack': () => this.lookBefore(),
       'after:deploy:deploy': () => this.noteDeploy(),
       // Versions exist from here on, and events (the queue's mapping) are compiled next: what is set as a function's
       // `targetAlias` is what osls makes them point at.
@@ -82,8 +84,7 @@ module.exports = class ProductionAlias {
     return this.client;
   }
 
-  async beforeDeploy() {
-    this.requirePartner();
+  async lookBefore() {
     this.before = await this.aliases();
   }
 
