@@ -379,9 +379,11 @@ class Gate:
         known = known if limit is None else limit
         if known is not None and self._lost_ms and ask.now_ms < self._lost_ms + LOST_MS:
             return Permit(wait_until_ms=self._lost_ms + LOST_MS, because=Because.RATE)
-        # What we take from our own books must be over when the others lease from the common ones again.
-        own_until_ms = ask.now_ms + flows.RETURN_MS - WINDOW_MS if self._lost_ms else self._flow.share_until_ms
-        ask = replace(ask, until_ms=min(ask.until_ms, max(own_until_ms, ask.now_ms)), share=self._own)
+        # What we take from our own books must be over when the others lease from the common ones again: RETURN_MS after
+        # the first of us saw the table, which all of us have tried by ALONE_MS after that.
+        lost_until_ms = ask.now_ms + flows.RETURN_MS - ALONE_MS - 2 * WINDOW_MS
+        own_until_ms = lost_until_ms if self._lost_ms else max(self._flow.share_until_ms, ask.now_ms)
+        ask = replace(ask, until_ms=min(ask.until_ms, own_until_ms), share=self._own)
         share = self._share * ALONE_SHARE
         bounds = Bounds(None if known is None else known * share, self._bounds.lowest * share)
         self._alone_bounds = bounds
