@@ -232,6 +232,8 @@ def leases_from_branches(flow: Flow, *, now_ms: int) -> bool:
 
 def report(flow: Flow, tally: Tally, bounds: Bounds, *, now_ms: int) -> Flow:
     """Add what calls came to: counts, a cool-down (the longest wins), the probe's end, tokens that were not used."""
+    if _is_silent(flow, now_ms):  # before what was delivered meanwhile ends the silence: it was delivered at shares
+        flow = replace(flow, share_until_ms=now_ms + RETURN_MS)
     # While the breaker is open only probes are made: they tell whether the partner is there, and nothing of its rate.
     pushed_back = 0 if flow.breaker.is_open else tally.refused + tally.timeouts
     limit = adaptive.add(flow.limit, delivered=tally.delivered, pushed_back=pushed_back, now_ms=now_ms)
