@@ -93,10 +93,13 @@ def after(facts: Facts, plan: Plan) -> Iterable[Finding]:
 def denied(operations: Iterable[tuple[str, str]]) -> Iterable[Finding]:
     """What could not be looked at."""
     for operation, why in operations:
+        is_denied = "Denied" in why or "Unauthorized" in why
         yield Finding(
             "look.denied",
             f"{operation} was not answered ({why}): what it would have shown was not checked.",
-            f"Allow {operation} to whoever runs the doctor",
+            f"Allow {operation} to whoever runs the doctor"
+            if is_denied
+            else "See that AWS can be reached, then ask again",
             Severity.WARNING,
         )
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ops.doctor.checks import Plan, after, before
+from ops.doctor.checks import Plan, after, before, denied
 from ops.doctor.look import Account, Alarms, Facts, Feed, Function
 from ops.findings import Finding, Severity
 
@@ -99,6 +99,17 @@ def test_one_thing_wrong_is_one_finding(facts: Facts, found: str) -> None:
     findings = list(after(facts, PLAN))
     assert ids(findings) == [found]
     assert findings[0].mend
+
+
+@pytest.mark.parametrize(
+    ("why", "mend"),
+    [("AccessDeniedException", "Allow sns:X"), ("EndpointConnectionError", "See that AWS can be reached")],
+)
+def test_what_could_not_be_looked_at_says_why(why: str, mend: str) -> None:
+    """A permission that is missing asks for it; an AWS out of reach does not."""
+    (finding,) = denied([("sns:X", why)])
+    assert finding.severity is Severity.WARNING
+    assert finding.mend.startswith(mend)
 
 
 def test_a_function_url_that_is_meant_is_no_stranger() -> None:
