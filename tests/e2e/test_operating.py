@@ -62,10 +62,17 @@ class Operated:
 
 
 @pytest.fixture(scope="module")
-def operated() -> Iterator[Operated]:
-    api = PartnerApi(Behaviour(token="good"))
+def deployed() -> Iterator[Operated]:
+    api = PartnerApi(Behaviour())
     with serve(api) as url, local_aws(enforce_iam=True) as aws:
         yield Operated(aws, api, aws.deploy(env={"WEBHOOK_URL": url}))
+
+
+@pytest.fixture
+def operated(deployed: Operated) -> Operated:
+    """The one stack with a partner that takes every key, whichever test came before and whatever it left."""
+    deployed.api.begin(Behaviour())
+    return deployed
 
 
 def until(get: Callable[[], Any], timeout_s: float = 60) -> Any:
@@ -81,6 +88,7 @@ def test_operator_lists_and_clears_a_suspended_account(operated: Operated) -> No
     """An account whose key is refused is listed, its messages are parked; the clear brings them back and delivers them,
     and what is still hidden, its probe say, holds up nothing.
     """
+    operated.api.begin(Behaviour(token="good"))
     assert "No account is suspended." in operated.spillway("suspensions")
     for number in range(12):
         operated.send(f"5-{number}", 5, "old")
@@ -110,7 +118,6 @@ def test_operator_lists_and_clears_a_suspended_account(operated: Operated) -> No
 
 def test_operators_pause_outlasts_the_tick_and_ends_at_a_word(operated: Operated) -> None:
     """Nothing is delivered while the intake is paused, whatever the ticks do; then everything is."""
-    operated.api.begin(Behaviour())
     assert "not paused" in operated.spillway("pause", "--show")
     assert "--why" in operated.spillway("pause", status=2)
     said = operated.spillway("pause", "--why", "the partner moves its data centre")
@@ -121,10 +128,10 @@ def test_operators_pause_outlasts_the_tick_and_ends_at_a_word(operated: Operated
     report = operated.tick()
     assert (report["held"], report["resumed"], report["trouble"]) == (True, False, 0)
     assert operated.mapping_state() == "Disabled"
-    assert operated.arrived() == set()
+    assert "7-0" not in operated.arrived()
     assert "data centre" in operated.spillway("pause", "--show")
     assert "resumed" in operated.spillway("resume")
-    until(lambda: operated.arrived() == {"7-0"})
+    until(lambda: "7-0" in operated.arrived())
     assert "not paused" in operated.spillway("pause", "--show")
 
 
