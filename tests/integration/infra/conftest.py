@@ -4,17 +4,14 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
+from tests.integration.infra.templates import Package, Template
 
-Template = dict[str, Any]
-Package = Callable[..., Template]
+ROOT = Path(__file__).parents[3]
 
 
 def serverless(folder: Path, *arguments: str, **env: str) -> "subprocess.CompletedProcess[str]":
@@ -53,3 +50,15 @@ def template(package: Package) -> Template:
 @pytest.fixture(scope="session")
 def production(package: Package) -> Template:
     return package("production")
+
+
+@pytest.fixture(scope="module", params=["dev", "production", "local", "production, fifo"])
+def any_stage(request: pytest.FixtureRequest, package: Package) -> Template:
+    """Give the template of every stage, and that of FIFO queues."""
+    stage, _, queue_type = request.param.partition(", ")
+    return package(stage, QUEUE_TYPE=queue_type) if queue_type else package(stage)
+
+
+@pytest.fixture(scope="module")
+def fifo(package: Package) -> Template:
+    return package(QUEUE_TYPE="fifo")
