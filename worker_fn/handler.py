@@ -14,7 +14,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from shared.errors import StateUnavailable
 from shared.telemetry import NAMESPACE, Metric
-from worker_fn.drain import Worker, drain
+from worker_fn.drain import drain
 from worker_fn.intake import remember_mapping
 from worker_fn.logs import logger
 from worker_fn.settings import Settings
@@ -22,6 +22,7 @@ from worker_fn.settle import Report
 from worker_fn.setup import THREADS, build, intake
 from worker_fn.threads import ThreadedQueue
 from worker_fn.tick import Ticker, TickReport, tick
+from worker_fn.worker import Worker
 
 metrics = Metrics(namespace=NAMESPACE, service="worker")
 

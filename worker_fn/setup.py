@@ -14,7 +14,6 @@ from shared.errors import InvalidSettings
 from shared.queue import WorkerQueue
 from shared.state import DynamoState, Patient, State
 from worker_fn.clock import FleetClock, Once, agree
-from worker_fn.drain import Worker, no_need
 from worker_fn.ends import Budgets
 from worker_fn.gates import Gates
 from worker_fn.http_client import HttpClient
@@ -23,6 +22,7 @@ from worker_fn.logs import logger
 from worker_fn.settings import Settings
 from worker_fn.suspensions import Suspensions
 from worker_fn.threads import ThreadedClient, ThreadedQueue
+from worker_fn.worker import Worker, no_need
 
 THREADS = 32
 """Calls to AWS at once: a batch's progress is read side by side."""

@@ -15,10 +15,10 @@ from shared.message import decode
 from shared.state import CLEARED, FLOW, PARTNER, SUSPENDED, Conflict, account_key
 from worker_fn import flow as flows
 from worker_fn.adaptive import Bounds
-from worker_fn.drain import Worker
 from worker_fn.flow import MOST_IN_LINE, Flow
 from worker_fn.gates import LINE_EMPTIES_PER_S, line_key
 from worker_fn.suspensions import SWEEP, Suspension
+from worker_fn.worker import Worker
 
 HANDS = 16
 """Receives and moves under way at once; each is a round trip of some ten milliseconds and one of a hundred at most."""

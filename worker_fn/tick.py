@@ -14,10 +14,11 @@ from shared.errors import QueueUnavailable, StateUnavailable
 from shared.state import FLOW, PARTNER, State
 from worker_fn import breaker
 from worker_fn import flow as flows
-from worker_fn.drain import Worker, drain
+from worker_fn.drain import drain
 from worker_fn.flow import Flow
 from worker_fn.intake import Intake, IntakeUnavailable, is_held
 from worker_fn.sweep import sweep
+from worker_fn.worker import Worker
 
 SPARE = 2.0
 """Environments beyond what the limit needs by its arithmetic: an invocation is not calls alone, and they are not evenly

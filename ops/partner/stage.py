@@ -12,10 +12,10 @@ from ops.simulation.clock import EPOCH_S, now_s
 from partners import Partner
 from shared.state import Conflict, Item
 from worker_fn.courier import Send
-from worker_fn.drain import Worker
 from worker_fn.gates import Gates
 from worker_fn.settle import Queue
 from worker_fn.suspensions import Suspensions
+from worker_fn.worker import Worker
 
 BEGINS_MS = int(EPOCH_S * 1_000)
 """When every message was received and sent."""

@@ -18,13 +18,14 @@ from ops.simulation.table import EnvironmentTable, Table
 from shared.errors import StateUnavailable
 from shared.state import Patient
 from worker_fn.clock import FleetClock, Once, agree
-from worker_fn.drain import Worker, drain, no_need
+from worker_fn.drain import drain
 from worker_fn.ends import Budgets
 from worker_fn.gates import Gates
 from worker_fn.intake import Intake, known_mapping, remember_mapping
 from worker_fn.settle import Report
 from worker_fn.suspensions import Suspensions
 from worker_fn.tick import Ticker, TickReport, tick
+from worker_fn.worker import Worker, no_need
 
 COLD_S = 0.4
 IDLE_S = 600.0

@@ -14,11 +14,12 @@ from shared.errors import QueueUnavailable, StateUnavailable
 from shared.firehose import EventProcessingRequest, Registration, Request
 from shared.message import Head, encode, to_json
 from shared.state import Conflict, Item
-from worker_fn.drain import Worker, drain
+from worker_fn.drain import drain
 from worker_fn.gates import Gates
 from worker_fn.http_client import Answer
 from worker_fn.settle import Report
 from worker_fn.suspensions import Suspensions
+from worker_fn.worker import Worker
 
 
 class Echo(Partner):

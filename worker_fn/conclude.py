@@ -1,0 +1,197 @@
+"""STAGE 3, its end: what the outcomes of a job's deliveries mean for the message, its account and its progress."""
+
+import asyncio
+from dataclasses import replace
+
+from shared.errors import StateUnavailable
+from shared.message import ERASURE
+from shared.state import Conflict
+from worker_fn import flow as flows
+from worker_fn import progress as progresses
+from worker_fn.classify import Outcome, Verdict
+from worker_fn.courier import Shipment
+from worker_fn.credentials import Credentials
+from worker_fn.ends import DeadLetter, Delivered, End, Parked, Reason, Story, Waiting, Whose, end_of
+from worker_fn.flow import Because
+from worker_fn.job import Job
+from worker_fn.prepare import received
+from worker_fn.progress import Progress
+from worker_fn.retry import back_off_s
+from worker_fn.settle import Report, Settled
+from worker_fn.suspensions import Place
+from worker_fn.worker import Worker
+
+FEW_ATTEMPTS = 4
+"""A message that was not called waits as if it had been so often: half a minute, so that those before it have left."""
+
+
+async def suspend_refused(jobs: list[Job], credentials: Credentials, worker: Worker) -> None:
+    """Suspend the accounts whose credentials were refused, before their messages' ends are decided.
+
+    The first message that was refused is the account's probe; all others have to find the suspension there. A message
+    that was refused while others of its account were taken is refused for its own sake, and suspends nobody.
+    """
+    for job in jobs:
+        account_id = job.message.account_id
+        refused = [item for item in job.items if _is_refused(item)]
+        if not refused or account_id is None:
+            continue
+        job.is_denied_alone = all(credentials.accepted_since(account_id, item.key) for item in refused)
+        suspension = worker.suspensions.of(account_id)
+        if job.is_denied_alone or suspension is not None:
+            continue
+        since_ms = job.progress.denied_ms or job.message.received_at_ms
+        job.is_denied_alone = await worker.suspensions.was_accepted_since(account_id, since_ms)
+        if not job.is_denied_alone:
+            status = refused[0].outcome.status if refused[0].outcome else None
+            await worker.suspensions.suspend(account_id, status=status or 401, message_id=job.record["messageId"])
+
+
+async def conclude(job: Job, worker: Worker) -> Settled:
+    """Decide a job's end, and see to what that means for its account and its progress."""
+    attributes = {
+        "partner": worker.partner.name,
+        "type": job.message.type,
+        "account_id": job.message.account_id or "",
+        **received(job.record),
+    }
+    age_s = (worker.now_ms() - job.message.received_at_ms) / 1_000
+    if job.place is not Place.SEND and age_s > worker.budgets.age_s(job.message.type):
+        letter = DeadLetter(Reason.TOO_OLD, f"its account is suspended; {age_s / 3_600:.0f} hours old")
+        return Settled(job.record, letter, attributes)
+    if job.place is Place.PARK:
+        return Settled(job.record, Parked(), attributes)
+    if job.place is Place.PROBE_LATER:
+        return Settled(
+            job.record, Waiting(worker.suspensions.probe_wait_s(job.message.account_id), "suspended"), attributes
+        )
+    strike_out(job, worker)
+    progress = _after(job, worker)
+    story = Story(
+        kind=job.message.type,
+        received_at_ms=job.message.received_at_ms,
+        now_ms=worker.now_ms(),
+        attempts=progress.attempts,
+        total=job.total,
+        receives=int(job.record["attributes"]["ApproximateReceiveCount"]),
+        refused=job.progress.refused,
+    )
+    end = end_of([item.outcome for item in job.items], story, worker.budgets, worker.rng)
+    end = job.end = await _account(job, end, progress, worker)
+    await _remember(job, end, progress, worker)
+    return Settled(job.record, end, attributes, job.total)
+
+
+def strike_out(job: Job, worker: Worker) -> None:
+    """Refuse the delivery on which the partner failed too often while it took others: what is behind it goes on.
+
+    Not of an erasure, whose age alone ends it: the partner's way to erase may be down while its way in is well.
+    """
+    if job.message.type == ERASURE:
+        return
+    for item in job.items:
+        outcome = item.outcome
+        if outcome is None or outcome.verdict is not Verdict.RETRY or not item.attempts or outcome.status == 429:
+            continue
+        strikes = job.progress.strikes + (item.attempts if _is_healthy(job, worker) else 0)
+        if strikes >= worker.budgets.max_strikes:
+            error = f"{outcome.error} {strikes} times, while other calls succeed"
+            item.outcome = replace(outcome, verdict=Verdict.REJECTED, error=error)
+            job.struck_out = True
+
+
+def _is_healthy(job: Job, worker: Worker) -> bool:
+    """Whether others arrive, and others of this account: then what fails is this message."""
+    served = worker.gates.is_served(job.message.account_id)
+    return served and flows.is_healthy(worker.gates.partner.flow, now_ms=worker.now_ms())
+
+
+def _after(job: Job, worker: Worker) -> Progress:
+    """The job's progress with what this invocation added."""
+    done, refused, attempts, strikes = [], {}, 0, 0
+    healthy = _is_healthy(job, worker)
+    for item in job.items:
+        attempts += item.attempts
+        if item.outcome is None:
+            continue
+        if item.outcome.verdict is Verdict.DELIVERED:
+            done.append(item.key)
+        elif item.outcome.verdict is Verdict.RETRY:
+            strikes += item.attempts if healthy and item.outcome.status != 429 else 0
+        elif item.outcome.verdict is not Verdict.UNAUTHORIZED:  # which better credentials will mend
+            refused[item.key] = item.outcome.error or ""
+    progress = job.progress.with_(done=done, refused=refused, attempts=attempts, strikes=strikes)
+    if any(map(_is_refused, job.items)):
+        progress = replace(progress, denials=progress.denials + job.is_denied_alone, denied_ms=worker.now_ms())
+    return replace(progress, strikes=0) if job.struck_out else progress
+
+
+async def _account(job: Job, end: End, progress: Progress, worker: Worker) -> End:
+    """What refused credentials mean for a message; clear the account whose probe arrived."""
+    account_id = job.message.account_id
+    if account_id is None or (isinstance(end, DeadLetter) and end.reason is Reason.TOO_OLD):
+        return end
+    suspension = worker.suspensions.of(account_id)
+    is_probe = suspension is not None and suspension.probe_id == job.record["messageId"]
+    refused = next((item.outcome for item in job.items if item.outcome and _is_refused(item)), None)
+    if refused is not None or any(one.because is Because.SUSPENDED for one in job.outcomes):
+        if suspension is None:
+            return _denied(job, refused, progress, worker)
+        return Waiting(worker.suspensions.probe_wait_s(account_id), "suspended") if is_probe else Parked()
+    if is_probe and any(one.verdict is Verdict.DELIVERED for one in job.outcomes):
+        await worker.suspensions.clear(account_id)
+    return end
+
+
+def _denied(job: Job, refused: Outcome | None, progress: Progress, worker: Worker) -> End:
+    """The end of a message that its credentials, or those of another one in the batch, hold up, although its account
+    is not suspended.
+    """
+    if refused is None:  # the refusals were the other messages' own
+        return Waiting(back_off_s(FEW_ATTEMPTS, retry_after_s=None, rng=worker.rng), "refused", Whose.ACCOUNT_FAILURE)
+    if not job.is_denied_alone:  # nobody could be told
+        return Waiting(worker.suspensions.probe_wait_s(job.message.account_id), "refused", Whose.ACCOUNT_FAILURE)
+    if progress.denials >= worker.budgets.max_denials:
+        error = f"{refused.error} {progress.denials} times, while others of its account are taken"
+        return DeadLetter(Reason.UNAUTHORIZED, error, refused.status, progress.attempts)
+    wait_s = back_off_s(progress.attempts, retry_after_s=None, rng=worker.rng)
+    return Waiting(wait_s, str(refused.error), Whose.ACCOUNT_FAILURE)
+
+
+async def _remember(job: Job, end: End, progress: Progress, worker: Worker) -> None:
+    """Write progress when something was answered and the message comes back; forget it when it does not."""
+    now_s = worker.now_ms() // 1_000
+    learnt = progress != job.progress
+    try:
+        if isinstance(end, Waiting | Parked) and learnt:
+            expires_at = now_s + int(worker.budgets.age_s(job.message.type)) + 86_400
+            await progresses.write(worker.state, job.message, progress, expires_at=expires_at)
+        elif isinstance(end, Delivered) and job.progress.item.rev:
+            await progresses.forget(worker.state, job.message)
+    except StateUnavailable:
+        worker.gates.trouble()
+    except Conflict:
+        pass  # SQS delivered it twice at once, and the other worker wrote first
+
+
+async def remember_letters(jobs: list[Job], report: Report, worker: Worker) -> None:
+    """What of a dead letter arrived must not be sent again, whether its queue did not take it or somebody redrives it.
+
+    One that was not taken comes back as it was; one that is redriven gets another chance for what was refused.
+    """
+    failed = set(report.failures)
+
+    async def remember(job: Job) -> None:
+        message_id = job.record["messageId"]
+        progress = _after(job, worker)
+        if not isinstance(job.end, DeadLetter) or not (progress.done or job.progress.item.rev):
+            return
+        if message_id not in failed:
+            progress = replace(progress, refused={}, strikes=0, denials=0)
+        await _remember(job, Waiting(0), progress, worker)
+
+    await asyncio.gather(*(remember(job) for job in jobs))
+
+
+def _is_refused(item: Shipment) -> bool:
+    return item.outcome is not None and item.outcome.verdict is Verdict.UNAUTHORIZED

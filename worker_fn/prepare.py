@@ -1,0 +1,59 @@
+"""STAGE 3, its beginning: a record is decoded and mapped to deliveries, each with its Idempotency-Key."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from partners import Delivery, Partner
+from shared.errors import InvalidRequest, UndecodableMessage, raised_at
+from shared.firehose import parse_request
+from shared.message import ERASURE, Message, decode
+from worker_fn.courier import Shipment, together
+from worker_fn.ends import DeadLetter, Reason
+from worker_fn.job import Job
+from worker_fn.settle import Settled
+
+
+def prepare(record: dict[str, Any], partner: Partner) -> Job | Settled:
+    """Decode and map one record; one that can not be is dead-lettered, its neighbours are not touched."""
+    attributes = {"partner": partner.name, **received(record)}
+    try:
+        message = decode(record["body"])
+    except UndecodableMessage as error:
+        return Settled(record, DeadLetter(Reason.UNDECODABLE, str(error)), attributes)
+    attributes |= {"type": message.type, "account_id": message.account_id or ""}
+    try:
+        request = parse_request(message.payload)
+        keyed = with_keys(message, partner.deliveries(request))
+        items = [Shipment(delivery, key, alone=message.type == ERASURE) for delivery, key in keyed]
+        lane = partner.lane_of(request)
+        hash((lane, *(together(item.delivery) for item in items)))  # raises for what can be no key
+        are_declared = all(item.delivery.merge in {None, *partner.limits.bulk} for item in items)
+    except InvalidRequest as error:
+        return Settled(record, DeadLetter(Reason.UNMAPPABLE, str(error)), attributes)
+    except Exception as error:
+        where = f"{type(error).__name__} in {raised_at(error)}"
+        return Settled(record, DeadLetter(Reason.UNMAPPABLE, where), attributes)
+    if not are_declared:
+        names = ", ".join(sorted(partner.limits.bulk)) or "nothing"
+        problem = f"a delivery's `merge` is not declared: `limits.bulk` of {partner.name} holds {names}"
+        return Settled(record, DeadLetter(Reason.UNMAPPABLE, problem), attributes)
+    return Job(record, message, items, len(items), lane, malformed=len(request.malformed))
+
+
+def with_keys(message: Message, deliveries: Iterable[Delivery]) -> Iterable[tuple[Delivery, str]]:
+    """Give each delivery its Idempotency-Key: the same for the same part of the same request, whoever sends it and
+    when.
+    """
+    seen: Counter[tuple[str, str]] = Counter()
+    for delivery in deliveries:
+        endpoint = f"{delivery.method} {urlsplit(delivery.url).path}"
+        seen[endpoint, delivery.item] += 1
+        parts = (message.id, message.part, endpoint, delivery.item, str(seen[endpoint, delivery.item]))
+        yield delivery, hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def received(record: Mapping[str, Any]) -> dict[str, str]:
+    return {"first_received_ms": record["attributes"].get("ApproximateFirstReceiveTimestamp", "")}

@@ -1,0 +1,53 @@
+"""One Lambda environment: what the worker is set up with, and what it remembers between its invocations."""
+
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from partners import Partner
+from shared.state import State
+from worker_fn.courier import Send
+from worker_fn.ends import Budgets
+from worker_fn.gates import Gates
+from worker_fn.intake import Intake
+from worker_fn.settle import Queue
+from worker_fn.suspensions import Suspensions
+
+
+async def no_need() -> None:
+    """Our clock is the fleet's."""
+
+
+async def nobody() -> Intake | None:
+    """No mapping is known: nothing to pause."""
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """Everything that waits or talks is handed in, so that the same code runs on Lambda and on a simulated clock."""
+
+    partner: Partner
+    send: Send
+    queue: Queue
+    state: State
+    gates: Gates
+    suspensions: Suspensions
+    max_in_flight: int
+    attempts: int
+    settle_reserve_s: float
+    call_timeout_s: float
+    budgets: Budgets = field(default_factory=Budgets)
+    agree_on_time: Callable[[], Awaitable[None]] = no_need
+    """Set our clock by the fleet's, once."""
+    intake: Callable[[], Awaitable[Intake | None]] = nobody
+    """The mapping that feeds us, once its id is known."""
+    in_groups: bool = False
+    """A FIFO queue: messages of a group stay in order, and a failure holds back those behind it."""
+    clock: Callable[[], float] = time.time
+    rng: random.Random = field(default_factory=random.Random)
+    log: Callable[..., None] = lambda *_, **__: None
+
+    def now_ms(self) -> int:
+        return int(self.clock() * 1_000)
