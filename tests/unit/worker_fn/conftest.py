@@ -12,8 +12,9 @@ import pytest
 from partners import Bulk, Delivery, Limits, Partner, Rate, Result
 from shared.errors import QueueUnavailable, StateUnavailable
 from shared.firehose import EventProcessingRequest, Registration, Request
-from shared.message import Head, encode, to_json
+from shared.message import to_json
 from shared.state import Conflict, Item
+from tests.unit.worker_fn.records import record
 from worker_fn.drain import drain
 from worker_fn.gates import Gates
 from worker_fn.http_client import Answer
@@ -321,32 +322,3 @@ def fleet_of_fakes(monkeypatch: pytest.MonkeyPatch) -> Fleet:
 @pytest.fixture
 def fleet(monkeypatch: pytest.MonkeyPatch) -> Fleet:
     return Fleet(monkeypatch)
-
-
-def record(
-    number: int, names: list[str], *, receives: int = 1, account: int = 7, kind: str = "events", **more: Any
-) -> dict[str, Any]:
-    """An SQS record of a request whose events are named as given."""
-    events = [{"type": "custom_event", "id": f"{number}.{i}", "name": name} for i, name in enumerate(names)]
-    request_id = f"r-{number}"
-    request = {
-        "type": "event_processing_request",
-        "id": request_id,
-        "account": {"account_id": account},
-        "events": events,
-    }
-    head = Head(request_id, "event_processing_request", str(account), more.pop("received_at_ms", 1_700_000_000_000))
-    [body] = encode(head, to_json(request))
-    return raw_record(number, body, receives=receives, **more)
-
-
-def raw_record(number: int, body: str, *, receives: int = 1, group: str | None = None) -> dict[str, Any]:
-    attributes = {"ApproximateReceiveCount": str(receives), "ApproximateFirstReceiveTimestamp": "1700000000000"}
-    if group:
-        attributes["MessageGroupId"] = group
-    return {
-        "messageId": f"m-{number}",
-        "receiptHandle": f"h-{number}",
-        "body": body,
-        "attributes": attributes,
-    }

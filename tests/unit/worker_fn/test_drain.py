@@ -1,40 +1,13 @@
+"""A batch from its records to their ends."""
+
 import asyncio
 import json
 from typing import Any
 
 import pytest
 
-from shared.message import Head, encode, to_json
-from worker_fn.suspensions import PROBE_EVERY_MS
-
-
-def record(
-    number: int, names: list[str], *, receives: int = 1, account: int = 7, kind: str = "events", **more: Any
-) -> dict[str, Any]:
-    """An SQS record of a request whose events are named as given."""
-    events = [{"type": "custom_event", "id": f"{number}.{i}", "name": name} for i, name in enumerate(names)]
-    request_id = f"r-{number}"
-    request = {
-        "type": "event_processing_request",
-        "id": request_id,
-        "account": {"account_id": account},
-        "events": events,
-    }
-    head = Head(request_id, "event_processing_request", str(account), more.pop("received_at_ms", 1_700_000_000_000))
-    [body] = encode(head, to_json(request))
-    return raw_record(number, body, receives=receives, **more)
-
-
-def raw_record(number: int, body: str, *, receives: int = 1, group: str | None = None) -> dict[str, Any]:
-    attributes = {"ApproximateReceiveCount": str(receives), "ApproximateFirstReceiveTimestamp": "1700000000000"}
-    if group:
-        attributes["MessageGroupId"] = group
-    return {
-        "messageId": f"m-{number}",
-        "receiptHandle": f"h-{number}",
-        "body": body,
-        "attributes": attributes,
-    }
+from shared.message import Head, encode
+from tests.unit.worker_fn.records import raw_record, record
 
 
 def test_delivered_messages_leave_the_queue(fleet: Any) -> None:
@@ -259,120 +232,6 @@ def test_partner_that_fails_on_everything_costs_no_message_its_strikes(fleet: An
     assert fleet.queue.dead == []
 
 
-def test_first_refused_credentials_suspend_the_account(fleet: Any) -> None:
-    """After a 401 the account's messages are parked; one stays as the probe; other customers are served."""
-    report = fleet.run(*(record(n, ["401"]) for n in range(5)), record(9, ["200"], account=8))
-    assert report.delivered == 1
-    assert len(fleet.queue.parked) == 4
-    assert len(report.failures) == 1
-    assert fleet.state.keys("suspended") == ["7"]
-    assert fleet.queue.dead == []
-    fleet.run(record(19, ["401"]), worker=fleet.another())  # another message has a look, and is the probe then
-    calls = len(fleet.api.calls)
-    fleet.clock.now_s += 10
-    fleet.run(record(20, ["200"]), worker=fleet.another())
-    assert (len(fleet.api.calls), fleet.queue.parked[-1]) == (calls, "m-20")
-
-
-def test_probe_that_arrives_clears_the_account(fleet: Any) -> None:
-    """Once the credentials work, the account is served again and its parked messages are asked for."""
-    fleet.run(record(1, ["401|200"]))
-    fleet.clock.now_s += PROBE_EVERY_MS / 1_000 + 1
-    report = fleet.run(record(1, ["401|200"], receives=2))
-    assert report.delivered == 1
-    assert fleet.state.keys("suspended") == []
-    assert fleet.state.keys("partner") == ["flow", "sweep"] or "sweep" in fleet.state.keys("partner")
-    assert fleet.run(record(2, ["200"])).delivered == 1
-
-
-def test_probe_waits_for_its_time(fleet: Any) -> None:
-    """Between two probes the partner hears nothing of the account."""
-    fleet.run(record(1, ["401"]))
-    fleet.clock.now_s += 10
-    report = fleet.run(record(1, ["401"], receives=2))
-    assert len(fleet.api.calls) == 1
-    assert report.failures == ["m-1"]
-    assert fleet.queue.hidden["h-1"] >= PROBE_EVERY_MS / 1_000 - 11
-
-
-def test_unauthorized_without_an_account_is_dead_lettered(fleet: Any) -> None:
-    """Where there is no account to suspend, nobody could clear it: the message says why it could not be sent."""
-    bare = record(1, ["401"])
-    envelope = json.loads(bare["body"])
-    envelope["account_id"] = None
-    fleet.run({**bare, "body": json.dumps(envelope)})
-    assert fleet.letters()[0][0] == "unauthorized"
-
-
-def test_refused_credentials_do_not_open_the_breaker(fleet: Any) -> None:
-    """A customer's wrong key says nothing of the partner."""
-    fleet.run(*(record(n, ["401"], account=n) for n in range(40)))
-    assert fleet.worker.gates.partner.flow.breaker.is_open is False
-
-
-def test_outage_opens_the_breaker_for_the_whole_fleet(fleet: Any) -> None:
-    """After enough faults nobody calls: another worker's messages wait without a call."""
-    fleet.run(*(record(n, ["503"]) for n in range(30)))
-    calls = len(fleet.api.calls)
-    assert calls < 30
-    report = fleet.run(*(record(n, ["200"]) for n in range(50, 60)), worker=fleet.another())
-    assert len(fleet.api.calls) == calls
-    assert len(report.failures) == 10
-    assert fleet.queue.dead == []
-
-
-def test_one_probe_closes_the_breaker(fleet: Any) -> None:
-    """When the pause is over one call goes; when it arrives, everybody's do."""
-    fleet.run(*(record(n, ["503"]) for n in range(30)))
-    calls = len(fleet.api.calls)
-    fleet.clock.now_s += 60
-    report = fleet.run(*(record(n, ["200"]) for n in range(50, 60)))
-    assert len(fleet.api.calls) == calls + 10
-    assert report.delivered == 10
-
-
-def test_failed_probe_keeps_the_breaker_open(fleet: Any) -> None:
-    """A probe that fails is the only call until the next, longer pause is over."""
-    fleet.run(*(record(n, ["503"]) for n in range(30)))
-    calls = len(fleet.api.calls)
-    fleet.clock.now_s += 60
-    fleet.run(*(record(n, ["503"]) for n in range(50, 60)))
-    assert len(fleet.api.calls) == calls + 1
-    fleet.clock.now_s += 1
-    fleet.run(*(record(n, ["503"]) for n in range(50, 60)), worker=fleet.another())
-    assert len(fleet.api.calls) == calls + 1
-
-
-def test_deliveries_of_many_messages_travel_together(make_fleet: Any) -> None:
-    """Items of one account go in as few calls as the partner's limit allows; another account's go apart."""
-    fleet = make_fleet("merging")
-    report = fleet.run(*(record(n, ["200", "200"]) for n in range(3)), record(9, ["200", "200"], account=8))
-    assert sorted(len(bulk) for bulk in fleet.api.bulks) == [2, 2, 3]
-    assert report.delivered == 4
-
-
-def test_poison_item_is_isolated(make_fleet: Any) -> None:
-    """A bulk call that is refused is halved until the culprit is alone; its neighbours arrive once."""
-    fleet = make_fleet("merging")
-    report = fleet.run(record(1, ["200"]), record(2, ["poison"]), record(3, ["200"]))
-    assert report.delivered == 2
-    assert fleet.letters()[0][0] == "rejected"
-    arrived = [event_id for bulk in fleet.api.bulks for event_id in bulk if "2.0" not in bulk] + fleet.api.ids
-    assert sorted(event_id for event_id in arrived if event_id != "2.0") == ["1.0", "3.0"]
-
-
-def test_answers_inside_a_bulk_call_are_taken_apart(make_fleet: Any) -> None:
-    """Each item has its own end, whatever the others' were; what arrived is not sent again."""
-    fleet = make_fleet("merging")
-    report = fleet.run(record(1, ["200"]), record(2, ["rejected"]), record(3, ["200", "retry"]))
-    assert report.delivered == 1
-    assert fleet.letters()[0][0] == "rejected"
-    assert report.failures == ["m-3"]
-    fleet.clock.now_s += 60
-    fleet.run(record(3, ["200", "200"], receives=2))
-    assert fleet.api.ids[-1:] == ["3.1"] or fleet.api.bulks[-1] == ["3.1"]
-
-
 def test_fifo_group_waits_behind_its_failure(make_fleet: Any) -> None:
     """In a FIFO queue a failure holds back its own group, in order; other groups go on."""
     fleet = make_fleet(in_groups=True)
@@ -433,24 +292,6 @@ def test_delivery_that_makes_no_sense_costs_only_its_message(fault: str, make_fl
     assert [reason for reason, _ in fleet.letters()] == ["unmappable"]
 
 
-@pytest.mark.parametrize("fault", ["raises", "short", "wrong", "none"])
-def test_bulk_code_that_makes_no_sense_costs_only_its_messages(fault: str, make_fleet: Any) -> None:
-    """Whatever a partner's merge and read_response give back, every message gets an end."""
-    fleet = make_fleet("faulty_bulk", fault=fault)
-    report = fleet.run(record(1, ["200"]), record(2, ["200"]), record(3, ["200"], account=8))
-    assert report.delivered + report.dead_lettered == 3
-    assert {reason for reason, _ in fleet.letters()} <= {"unmappable"}
-    assert report.failures == []
-
-
-def test_order_holds_beyond_one_bulk_call(make_fleet: Any) -> None:
-    """What of a message does not fit into one bulk call waits for that call's answer."""
-    fleet = make_fleet("merging")
-    report = fleet.run(record(1, ["retry", "200", "200", "200", "200"]))
-    assert fleet.api.bulks == [["1.0", "1.1", "1.2"]]
-    assert report.failures == ["m-1"]
-
-
 def test_redriven_message_gets_another_chance_for_what_was_refused(fleet: Any) -> None:
     """Whoever redrives a dead letter has mended something: the refused part is sent, what arrived is not."""
     fleet.run(record(1, ["200", "400|200", "503|200"]))
@@ -487,17 +328,3 @@ def test_event_that_always_fails_takes_nothing_with_it(fleet: Any) -> None:
     assert error.startswith("HTTP 500 50 times")
     assert error.endswith("for 1 of 4 deliveries")
     assert [event_id for event_id in fleet.api.ids if event_id in {"1.0", "1.2", "1.3"}] == ["1.0", "1.2", "1.3"]
-
-
-def test_slow_suspension_leaves_one_probe_all_the_same(fleet: Any) -> None:
-    """However long the state table takes to note it, one message stays as the probe and the rest is parked."""
-    swap = fleet.state.swap
-
-    async def slowly(*arguments: Any, **named: Any) -> Any:
-        for _ in range(20):
-            await asyncio.sleep(0)
-        return await swap(*arguments, **named)
-
-    fleet.state.swap = slowly
-    report = fleet.run(*(record(n, ["401"]) for n in range(12)))
-    assert (len(report.failures), len(fleet.queue.parked)) == (1, 11)
