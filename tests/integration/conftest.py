@@ -37,6 +37,11 @@ class PartnerServer:
     calls: list[Call] = field(default_factory=list)
     answer: Callable[[BaseHTTPRequestHandler, Call], None] = field(default=lambda handler, _: reply(handler, 200))
 
+    def answer_with(self, *statuses: int) -> None:
+        """Answer the next calls with these, and those behind them with 200."""
+        left = iter(statuses)
+        self.answer = lambda handler, _: reply(handler, next(left, 200))
+
 
 def reply(handler: BaseHTTPRequestHandler, status: int, body: bytes = b"{}", **headers: str) -> None:
     handler.send_response(status)
