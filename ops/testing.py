@@ -27,7 +27,7 @@ from ops.partner.stage import BEGINS_MS, make_record, make_worker
 from ops.samples import make_request
 from ops.simulation import clock
 from ops.simulation.clock import EPOCH_S, now_s
-from partners import Delivery, Partner
+from partners import Delivery, LeftOut, Partner
 from partners.wire import body_of, headers_of
 from shared.firehose import Request, parse_request
 from shared.message import decode, encode, head_of, to_json
@@ -42,6 +42,7 @@ __all__ = [
     "assert_sound",
     "deliver",
     "json_of",
+    "left_out",
     "mapped",
     "read_request",
     "request",
@@ -97,8 +98,13 @@ def _body(content: Mapping[str, Any]) -> str:
 
 
 def mapped(partner: Partner, request: Request) -> list[Delivery]:
-    """Map a request."""
-    return list(partner.deliveries(request))
+    """Map a request: the calls, without what is left out."""
+    return [one for one in partner.deliveries(request) if isinstance(one, Delivery)]
+
+
+def left_out(partner: Partner, request: Request) -> list[tuple[str, str]]:
+    """What of a request becomes no call: the item's name, and why."""
+    return [(one.item, one.why) for one in partner.deliveries(request) if isinstance(one, LeftOut)]
 
 
 def json_of(sent: "Delivery | Call") -> Any:

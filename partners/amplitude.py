@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from partners import amplitude_events as events
-from partners.base import Bulk, Delivery, Limits, Partner, Rate, Result, Secret
+from partners.base import Bulk, Delivery, LeftOut, Limits, Partner, Rate, Result, Secret
 from partners.reading import RAW
 from partners.settings import credential, one_of, settings_of
 from partners.writing import to_json
@@ -54,12 +54,15 @@ class Amplitude(Partner):
     def registration(self) -> mp.Registration:
         return REGISTRATION
 
-    def deliveries(self, request: mp.Request) -> Iterator[Delivery]:
+    def deliveries(self, request: mp.Request) -> Iterator[Delivery | LeftOut]:
         if isinstance(request, mp.DsrProcessingRequest):
             yield from self._deletion(request)
             return
         settings = settings_of(request)
         for item, event in events.events_of(request, settings):
+            if event is None:
+                yield LeftOut(item, "a profile without a user id or device id that Amplitude takes")
+                continue
             yield Delivery(
                 url=UPLOADS[self.region],
                 body=_batch([to_json(event)]),
@@ -69,13 +72,14 @@ class Amplitude(Partner):
                 merge="batch",
             )
 
-    def _deletion(self, request: mp.DsrProcessingRequest) -> Iterator[Delivery]:
+    def _deletion(self, request: mp.DsrProcessingRequest) -> Iterator[Delivery | LeftOut]:
         """No call where the request does not say by what Amplitude knows the user: its receipt is `not forwarded`."""
         settings = settings_of(request)
         login = f"{credential(settings, 'apiKey').value}:{credential(settings, 'secretKey').value}"
         kind = {"customerId": "controller_customer_id", "email": "email"}.get(events.user_id_field(settings))
         identity = request.subject_identities.get(mp.OpenDsrIdentityType(kind)) if kind else None
         if identity is None or not identity.value or identity.encoding not in RAW:
+            yield LeftOut("erasure", "no identity by which Amplitude knows the user")
             return
         requester = f"mParticle {request.subject_request_id or request.id}"
         yield Delivery(

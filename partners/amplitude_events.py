@@ -52,8 +52,8 @@ NO_PROPERTY = frozenset(
 """Fields of an event that say what it is, are spread out among its properties, or are meant for others."""
 
 
-def events_of(request: mp.Request, settings: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Amplitude's events in sending order, each with the name of its delivery's item."""
+def events_of(request: mp.Request, settings: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any] | None]]:
+    """Amplitude's events in sending order, each with its item's name; None in place of one that is about nobody."""
     if isinstance(request, mp.EventProcessingRequest):
         devices = device_identities(request)
         who = _who(request.user_identities, devices, request.mpid, request.device_application_stamp, settings)
@@ -75,8 +75,8 @@ def events_of(request: mp.Request, settings: Mapping[str, str]) -> Iterator[tupl
         for number, profile in enumerate(request.user_profiles):
             who = _who(profile.user_identities, profile.device_identities, profile.mpid, None, settings)
             added, removed = _membership(profile)
-            if who and (added or removed):
-                yield f"user_profiles[{number}]", _identify(request, who, added, removed)
+            if added or removed:
+                yield f"user_profiles[{number}]", _identify(request, who, added, removed) if who else None
 
 
 def _who(

@@ -53,6 +53,17 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A part of a request that becomes no call although somebody may look for it: it is counted and logged, once.
+
+    `item` names it, as a delivery's does. `why` is a constant text for the log: nothing of the request may stand in it.
+    """
+
+    item: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Rate:
     """A limit in the partner's own terms: `calls` every `per_s` seconds, 45 every 20 s say."""
 
@@ -133,8 +144,10 @@ class Partner(ABC):
         """What mParticle is told when it asks who we are: settings, event types, permissions."""
 
     @abstractmethod
-    def deliveries(self, request: "Request") -> Iterable[Delivery]:
-        """Map a request to the calls it means, in sending order. Pure: the same request, the same deliveries."""
+    def deliveries(self, request: "Request") -> Iterable[Delivery | LeftOut]:
+        """Map a request to the calls it means, in sending order, and name what can be none. Pure: the same request, the
+        same deliveries.
+        """
 
     def lane_of(self, request: "Request") -> str | None:  # noqa: ARG002
         """Whose messages in a batch go one after the other: a user's id, say. None: each goes by itself. Pure.

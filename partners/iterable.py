@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from partners import iterable_values as values
-from partners.base import Bulk, Delivery, Limits, Partner, Rate, Result
+from partners.base import Bulk, Delivery, LeftOut, Limits, Partner, Rate, Result
 from partners.reading import first_of, given, in_time_order, values_of, whole
 from partners.settings import credential, is_on, one_of, rate, settings_of
 from partners.writing import present, to_json
@@ -57,21 +57,25 @@ class Iterable(Partner):
         profiles = request.user_profiles if isinstance(request, mp.AudienceMembershipChangeRequest) else []
         return profiles[0].mpid if len(profiles) == 1 else None
 
-    def deliveries(self, request: mp.Request) -> Iterator[Delivery]:
-        calls: Iterator[values.Call] = iter(())
+    def deliveries(self, request: mp.Request) -> Iterator[Delivery | LeftOut]:
+        calls: Iterator[values.Call | LeftOut] = iter(())
         if isinstance(request, mp.EventProcessingRequest):
             calls = _event_calls(request)
         elif isinstance(request, mp.AudienceMembershipChangeRequest):
             calls = _list_calls(request)
         for call in values.in_bulk(calls) if self.is_bulk else calls:
-            yield Delivery(
-                url=f"{self.host}/api/{call.endpoint}",
-                body=to_json(call.body),
-                item=call.item,
-                headers={"Content-Type": "application/json"},
-                secret_headers={"Api-Key": credential(settings_of(request), "apiKey")},
-                merge=call.merge,
-                merge_group=call.merge_group,
+            yield (
+                call
+                if isinstance(call, LeftOut)
+                else Delivery(
+                    url=f"{self.host}/api/{call.endpoint}",
+                    body=to_json(call.body),
+                    item=call.item,
+                    headers={"Content-Type": "application/json"},
+                    secret_headers={"Api-Key": credential(settings_of(request), "apiKey")},
+                    merge=call.merge,
+                    merge_group=call.merge_group,
+                )
             )
 
     def ping(self, settings: Mapping[str, str]) -> Delivery:
@@ -86,7 +90,7 @@ class Iterable(Partner):
         return values.results(deliveries, body) if 200 <= status < 300 else None
 
 
-def _event_calls(request: mp.EventProcessingRequest) -> Iterator[values.Call]:
+def _event_calls(request: mp.EventProcessingRequest) -> Iterator[values.Call | LeftOut]:
     settings = settings_of(request)
     coerced = is_on(settings, "coerceStringsToScalars")
     placeholder = values.placeholder(request, by_mpid=_by_mpid(settings))
@@ -98,7 +102,7 @@ def _event_calls(request: mp.EventProcessingRequest) -> Iterator[values.Call]:
     # Iterable's own SDK in the app tells of pushes and tokens itself.
     handles_push = request.integration_attributes.get("Iterable.sdkVersion") is None
     events = in_time_order(request.events)
-    yield from _email_changes(events, placeholder)
+    yield from values.email_changes(events, placeholder)
     yield values.Call("users/update", "user", profile)
     opened = set()
     for name, event in events:
@@ -108,8 +112,7 @@ def _event_calls(request: mp.EventProcessingRequest) -> Iterator[values.Call]:
     for name, event in events:
         match event:
             case mp.CustomEvent(name=str() as kind) if kind.lower() == "subscriptionsupdated":
-                if (lists := values.subscriptions(event.attributes)) is not None:
-                    yield values.Call("users/updateSubscriptions", name, {"email": user["email"]} | lists)
+                yield values.subscriptions(name, user["email"], event.attributes)
             case mp.CustomEvent():
                 fields = values.data_fields(given(event, "attributes"), coerced=True)
                 body = user | present(eventName=event.name, id=event.id, dataFields=fields)
@@ -129,21 +132,24 @@ def _event_calls(request: mp.EventProcessingRequest) -> Iterator[values.Call]:
                     yield values.Call("events/trackPushOpen", name, user | received | values.created_at(event))
 
 
-def _list_calls(request: mp.AudienceMembershipChangeRequest) -> Iterator[values.Call]:
+def _list_calls(request: mp.AudienceMembershipChangeRequest) -> Iterator[values.Call | LeftOut]:
     """Who is added to which list, then who is removed from which."""
     settings = settings_of(request)
     members: dict[str, dict[int, list[dict[str, str]]]] = {"subscribe": {}, "unsubscribe": {}}
-    for profile in request.user_profiles:
+    for number, profile in enumerate(request.user_profiles):
         placeholder = values.placeholder_of(profile.mpid) if _by_mpid(settings) else None
         user = _user(profile.user_identities, profile.mpid, placeholder, settings)
         changes = [
             (whole(audience.audience_subscription_settings.get("listId"), bits=values.INT_BITS), audience.action)
             for audience in profile.audiences
         ]
+        if "email" not in user:
+            yield LeftOut(f"user_profiles[{number}]", "a profile without e-mail address, and no mpid to make one of")
+            continue
         for place, (list_id, action) in enumerate(changes):
-            if list_id is None or "email" not in user:
-                continue
-            if action == AudienceAction.ADD:
+            if list_id is None:
+                yield LeftOut(f"user_profiles[{number}].audiences[{place}]", "its listId is no number")
+            elif action == AudienceAction.ADD:
                 members["subscribe"].setdefault(list_id, []).append(user)
             elif action == AudienceAction.DELETE and (list_id, AudienceAction.ADD) not in changes[place:]:
                 members["unsubscribe"].setdefault(list_id, []).append(user)
@@ -164,21 +170,6 @@ def _user(
     customers = values_of(identities, UserIdentityType.CUSTOMER, encodings=None)
     user_id = mpid if _by_mpid(settings) else first_of(*customers[-1:])
     return present(email=first_of(*emails[-1:], placeholder), userId=user_id or None)
-
-
-def _email_changes(events: Sequence[tuple[str, mp.Event]], placeholder: str | None) -> list[values.Call]:
-    """First the users who had no address, then those whose address changed; from a hash it can not be changed."""
-    added, changed = [], []
-    for name, event in events:
-        if not isinstance(event, mp.UserIdentityChangeEvent):
-            continue
-        old, new = (values_of(change, UserIdentityType.EMAIL) for change in (event.removed, event.added))
-        had_none = not any(one.type == UserIdentityType.EMAIL for one in event.removed)
-        if new and old:
-            changed.append(values.Call("users/updateEmail", name, {"currentEmail": old[0], "newEmail": new[0]}))
-        elif new and had_none and placeholder:
-            added.append(values.Call("users/updateEmail", name, {"currentEmail": placeholder, "newEmail": new[0]}))
-    return added + changed
 
 
 API_KEY = mp.TextSetting(

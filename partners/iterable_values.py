@@ -7,7 +7,7 @@ from decimal import Decimal
 from math import isfinite
 from typing import Any, NamedTuple
 
-from partners.base import Delivery, Result
+from partners.base import Delivery, LeftOut, Result
 from partners.reading import device_identities, first_of, given, json_object, values_of, whole
 from partners.writing import present, seconds, to_json
 from shared import firehose as mp
@@ -83,20 +83,20 @@ def _of_hex(text: str) -> float:
         return 0.0
 
 
-def subscriptions(attributes: Mapping[str, str | None]) -> dict[str, Any] | None:
-    """The fields of users/updateSubscriptions; None if a list holds what is no id.
+def subscriptions(name: str, email: str, attributes: Mapping[str, str | None]) -> Call | LeftOut:
+    """The call of an event `subscriptionsUpdated`; none if a list holds what is no id.
 
     The call replaces each list that it names: one that is partly readable must not be sent.
     """
     lists: dict[str, Any] = {}
-    for name in ("emailListIds", "unsubscribedChannelIds", "unsubscribedMessageTypeIds"):
-        text = attributes.get(name)
+    for field in ("emailListIds", "unsubscribedChannelIds", "unsubscribedMessageTypeIds"):
+        text = attributes.get(field)
         if text is not None:
-            lists[name] = [whole(piece, bits=INT_BITS) for piece in text.split(",") if piece]
-            if None in lists[name]:
-                return None
-    ids = {name: whole(attributes.get(name), bits=INT_BITS) for name in ("campaignId", "templateId")}
-    return lists | present(**ids)
+            lists[field] = [whole(piece, bits=INT_BITS) for piece in text.split(",") if piece]
+            if None in lists[field]:
+                return LeftOut(name, "subscriptions: one of the lists holds what is no id")
+    ids = {field: whole(attributes.get(field), bits=INT_BITS) for field in ("campaignId", "templateId")}
+    return Call("users/updateSubscriptions", name, {"email": email} | lists | present(**ids))
 
 
 def push(payload: str | None) -> dict[str, Any] | None:
@@ -117,6 +117,23 @@ def push(payload: str | None) -> dict[str, Any] | None:
         templateId=template_id,
         messageId=message_id if isinstance(message_id, str) else None,
     )
+
+
+def email_changes(events: Sequence[tuple[str, mp.Event]], placeholder: str | None) -> Iterator[Call | LeftOut]:
+    """First the users who had no address, then those whose address changed; from a hash it can not be changed."""
+    changed = []
+    for name, event in events:
+        if not isinstance(event, mp.UserIdentityChangeEvent):
+            continue
+        old, new = (values_of(change, mp.UserIdentityType.EMAIL) for change in (event.removed, event.added))
+        had_none = not any(one.type == mp.UserIdentityType.EMAIL for one in event.removed)
+        if new and old:
+            changed.append(Call("users/updateEmail", name, {"currentEmail": old[0], "newEmail": new[0]}))
+        elif new and had_none and placeholder:
+            yield Call("users/updateEmail", name, {"currentEmail": placeholder, "newEmail": new[0]})
+        elif new:
+            yield LeftOut(name, "a new e-mail address of a user whose old one, or placeholder, is not known")
+    yield from changed
 
 
 def placeholder(request: mp.EventProcessingRequest, *, by_mpid: bool) -> str | None:
@@ -176,19 +193,19 @@ def created_at(event: mp.Event) -> dict[str, int]:
 # --- bulk: the same calls for many users at once ----------------------------------------------------------------------
 
 
-def in_bulk(calls: Iterable[Call]) -> Iterator[Call]:
+def in_bulk(calls: Iterable[Call | LeftOut]) -> Iterator[Call | LeftOut]:
     """The calls in a form that can be merged, one user or event in each; what has no bulk form stays as it is."""
     for call in calls:
-        match call.endpoint:
-            case "users/update":
+        match call:
+            case Call("users/update"):
                 yield Call("users/bulkUpdate", call.item, {"users": [call.body]}, "users/bulkUpdate")
-            case "events/track":
+            case Call("events/track"):
                 yield Call("events/trackBulk", call.item, {"events": [call.body]}, "events/trackBulk")
-            case "lists/subscribe" | "lists/unsubscribe":
+            case Call("lists/subscribe" | "lists/unsubscribe"):
                 for place, member in enumerate(call.body["subscribers"]):
                     body = call.body | {"subscribers": [member]}
                     yield Call(call.endpoint, f"{call.item}[{place}]", body, call.endpoint, str(body["listId"]))
-            case "commerce/trackPurchase":  # the profile goes in bulk, and must not go both ways at one time
+            case Call("commerce/trackPurchase"):  # the profile goes in bulk, and must not go both ways at one time
                 user = {name: value for name, value in call.body["user"].items() if name != "dataFields"}
                 yield Call(call.endpoint, call.item, call.body | {"user": user})
             case _:

@@ -47,6 +47,8 @@ class Metric(StrEnum):
     SETTLE_FAILED = "SettleFailed"
     MALFORMED = "Malformed"
     """Parts of requests that could not be read; they are delivered as they came, where the partner passes them on."""
+    LEFT_OUT = "LeftOut"
+    """Parts of requests that the partner's mapping makes no call of, although somebody may look for them."""
     STATE_UNAVAILABLE = "StateUnavailable"
     """Calls to the state table that failed; deliveries go on without it."""
     LIMIT = "Limit"

@@ -50,7 +50,7 @@ async def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Call
     settled = await in_time(book(settled, worker), remaining_s() - worker.settle_reserve_s / 2, settled)
     settled = await clerk_for(worker).write(settled, time_s=remaining_s() - worker.settle_reserve_s / 4)
     report.calls = sum(item.attempts for job in jobs for item in job.items)
-    report.malformed = sum(job.malformed for job in jobs)
+    note_what_is_missing(jobs, report, worker)
     report.state_trouble = worker.gates.take_trouble()
     await settle(settled, worker.queue, report, time_s=remaining_s() - MARGIN_S)
     after = asyncio.gather(remember_letters(jobs, report, worker), stop_intake(worker))
@@ -106,6 +106,23 @@ def in_order(jobs: list[Job], worker: Worker) -> Iterable[list[Lane]]:
         else:
             yield [Lane(account_id, [item]) for item in job.items]
     yield list(grouped.values())
+
+
+def note_what_is_missing(jobs: list[Job], report: Report, worker: Worker) -> None:
+    """Count and log what of a message could not be read, and what the partner makes no call of: a line for each kind.
+
+    Only when a message comes for the first time: it is mapped again whenever it comes back.
+    """
+    for job in jobs:
+        if job.was_seen_before:
+            continue
+        report.malformed += len(job.malformed)
+        report.left_out += len(job.left_out)
+        ids = {"request_id": job.message.id, "account_id": job.message.account_id}
+        for problem, where in {problem: where for where, problem in reversed(job.malformed)}.items():
+            worker.log("a part of a request could not be read", where=where, error=problem, **ids)
+        for why, item in {one.why: one.item for one in reversed(job.left_out)}.items():
+            worker.log("a part of a request is left out", item=item, reason=why, **ids)
 
 
 async def stop_intake(worker: Worker) -> None:

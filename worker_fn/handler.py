@@ -76,6 +76,7 @@ def _measure(report: Report, worker: Worker) -> None:
         Metric.DEAD_LETTERED: report.dead_lettered,
         Metric.SETTLE_FAILED: report.unsettled,
         Metric.MALFORMED: report.malformed,
+        Metric.LEFT_OUT: report.left_out,
         Metric.STATE_UNAVAILABLE: report.state_trouble,
     }
     for metric, count in counts.items():

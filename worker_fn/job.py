@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from partners import LeftOut
+from shared.firehose import Malformed
 from shared.message import Message
 from worker_fn import progress as progresses
 from worker_fn.classify import Outcome
@@ -30,7 +32,10 @@ class Job:
     """Other messages of the batch that name it go before or behind this one, never beside it."""
     progress: Progress = progresses.NONE
     place: Place = Place.SEND
-    malformed: int = 0
+    malformed: tuple[Malformed, ...] = ()
+    """What of the request could not be read."""
+    left_out: tuple[LeftOut, ...] = ()
+    """What the partner makes no call of."""
     end: End | None = None
     """As it was decided; a receipt that could not be written may hold it back."""
     struck_out: bool = False

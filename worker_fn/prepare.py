@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from partners import Delivery, Partner
+from partners import Delivery, LeftOut, Partner
 from shared.errors import InvalidRequest, UndecodableMessage, raised_at
 from shared.firehose import parse_request
 from shared.message import ERASURE, Message, decode
@@ -26,7 +26,9 @@ def prepare(record: dict[str, Any], partner: Partner) -> Job | Settled:
     attributes |= {"type": message.type, "account_id": message.account_id or ""}
     try:
         request = parse_request(message.payload)
-        keyed = with_keys(message, partner.deliveries(request))
+        mapped = list(partner.deliveries(request))
+        left_out = tuple(one for one in mapped if isinstance(one, LeftOut))
+        keyed = with_keys(message, (one for one in mapped if not isinstance(one, LeftOut)))
         items = [Shipment(delivery, key, alone=message.type == ERASURE) for delivery, key in keyed]
         lane = partner.lane_of(request)
         hash((lane, *(together(item.delivery) for item in items)))  # raises for what can be no key
@@ -40,7 +42,7 @@ def prepare(record: dict[str, Any], partner: Partner) -> Job | Settled:
         names = ", ".join(sorted(partner.limits.bulk)) or "nothing"
         problem = f"a delivery's `merge` is not declared: `limits.bulk` of {partner.name} holds {names}"
         return Settled(record, DeadLetter(Reason.UNMAPPABLE, problem), attributes)
-    return Job(record, message, items, len(items), lane, malformed=len(request.malformed))
+    return Job(record, message, items, len(items), lane, malformed=request.malformed, left_out=left_out)
 
 
 def with_keys(message: Message, deliveries: Iterable[Delivery]) -> Iterable[tuple[Delivery, str]]:

@@ -54,6 +54,7 @@ class Report:
     calls: int = 0
     refused: int = 0
     malformed: int = 0
+    left_out: int = 0
     state_trouble: int = 0
     failures: list[str] = field(default_factory=list)
 

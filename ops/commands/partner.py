@@ -45,6 +45,8 @@ def check(name: Name, requests: Count = 50, seed: Seed = 0, as_json: AsJson = Fa
     else:
         good = f"{name} keeps its promises: {checked.requests} requests, {checked.deliveries} deliveries"
         findings.show(checked.findings, Console(), good=good)
+        for reason in checked.reasons:
+            typer.echo(f"  left out: {reason}")
     raise typer.Exit(findings.exit_status(checked.findings))
 
 

@@ -70,7 +70,7 @@ def _severity(settings: Mapping[str, str]) -> Severity:
 def _reach(partner: Partner, connect: Connect) -> Iterable[Finding]:
     request = parse_request(make_request("event_processing_request", seed=1))
     try:
-        url = next((one.url for one in partner.deliveries(request)), None)
+        url = next((one.url for one in partner.deliveries(request) if isinstance(one, Delivery)), None)
     except Exception as error:
         # A partner's code may raise anything, and a sample has none of the settings that it may need.
         yield Finding(

@@ -31,6 +31,8 @@ class Checked:
     findings: Sequence[Finding]
     requests: int = 0
     deliveries: int = 0
+    reasons: Sequence[str] = ()
+    """Why parts of requests were left out."""
 
 
 def check(
@@ -121,7 +123,7 @@ def _compared(first: Mapping[str, Any], second: Mapping[str, Any]) -> Checked:
         Finding(identity, _sentence(problem, places), _first_upper(mend))
         for (identity, problem, mend), places in sorted(seen.items())
     ]
-    return Checked(findings, first["requests"], first["deliveries"])
+    return Checked(findings, first["requests"], first["deliveries"], first["reasons"])
 
 
 def _sentence(problem: str, places: Sequence[str]) -> str:

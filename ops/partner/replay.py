@@ -17,13 +17,13 @@ The outcome says what became of the messages:
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 from ops.partner.stage import BEGINS_MS
 from ops.partner.staged_worker import StagedWorker
-from partners import Delivery, Partner, Secret
+from partners import Delivery, LeftOut, Partner, Secret
 from shared.errors import InvalidRequest
 from shared.firehose.json_text import decode
 from shared.message import encode, head_of, to_json
@@ -51,6 +51,8 @@ class Replayed:
     outcome: str
     ends: list[str]
     """Of each message that did not simply arrive, in words without anything of its content."""
+    left_out: list[LeftOut] = field(default_factory=list)
+    """What of them the partner makes no call of."""
 
 
 def cases(lines: Iterable[bytes]) -> Iterator[Case]:
@@ -84,7 +86,8 @@ def replay(case: Case, partner: Partner) -> Replayed:
         if end:
             ends.append(end)
     worst = max(outcomes, key=("ok", "retriable", "permanent", "unexpected").index, default="ok")
-    return Replayed(case.name, worker.calls, worst, ends)
+    left_out = [one for body in messages for one in worker.left_out_of(body)]
+    return Replayed(case.name, worker.calls, worst, ends, left_out)
 
 
 def as_json(replayed: Replayed) -> str:
@@ -110,6 +113,8 @@ def as_text(replayed: Replayed, *, values: bool = False) -> Iterator[str]:
             yield f"    {name}: {secret}"
         content = _content(call) if values else _masked(_content(call))
         yield f"    {to_json(content).decode()}"
+    for one in replayed.left_out:
+        yield f"  left out: {one.item}: {one.why}" if values else f"  left out: {one.why}"
     for end in replayed.ends:
         yield f"  {end}"
 

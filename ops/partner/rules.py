@@ -5,17 +5,20 @@ import gzip
 import json
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from partners import Delivery, Secret
+from partners import Delivery, LeftOut, Secret
 from partners.wire import body_of
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 METHODS = ("POST", "PUT", "PATCH", "DELETE", "GET")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e\xa0-\xff\t]*")
+MOST_REASONS = 30
+"""Reasons to leave something out are constant texts: whoever has more puts something of the request into them."""
+
 LEAST_SECRET = 8
 """A shorter secret would be found by chance."""
 
@@ -29,9 +32,16 @@ class Fault(NamedTuple):
 
 
 def faults(delivery: Any, secrets: Mapping[str, str]) -> Iterator[Fault]:
-    """What is wrong with one delivery. `secrets` are the values that only secret headers may hold, by their names."""
+    """What is wrong with a delivery or LeftOut. `secrets` are the values that only secret headers may hold, by name."""
+    if isinstance(delivery, LeftOut):
+        yield from _left_out_faults(delivery, secrets)
+        return
     if not isinstance(delivery, Delivery):
-        yield Fault("delivery.type", f"what it gives is a {type(delivery).__name__}", "give Deliveries only")
+        yield Fault(
+            "delivery.type",
+            f"what it gives is a {type(delivery).__name__}",
+            "give a Delivery, or a LeftOut for what becomes none",
+        )
         return
     wrong = list(_wrong_types(delivery))
     if wrong:
@@ -40,7 +50,24 @@ def faults(delivery: Any, secrets: Mapping[str, str]) -> Iterator[Fault]:
     yield from _url_faults(delivery.url)
     yield from _header_faults(delivery)
     yield from _body_faults(delivery)
-    yield from _leaks(delivery, secrets)
+    yield from _leaks(_places(delivery), secrets)
+
+
+def reason_faults(reasons: Collection[str]) -> Iterator[Fault]:
+    """What is wrong with why parts of all requests were left out."""
+    if len(reasons) > MOST_REASONS:
+        mend = "say it in a constant text; `item` names the part"
+        yield Fault("left_out.varies", f"parts are left out for {len(reasons)} different reasons", mend)
+
+
+def _left_out_faults(one: LeftOut, secrets: Mapping[str, str]) -> Iterator[Fault]:
+    said: tuple[Any, Any] = (one.item, one.why)
+    if not all(isinstance(text, str) and text for text in said):
+        yield Fault("left_out.type", "a LeftOut's item or why is no text, or empty", "name the part, and say why")
+        return
+    yield from _leaks(
+        {name: text.encode("utf-8", "replace") for name, text in zip(("item", "why"), said, strict=True)}, secrets
+    )
 
 
 def _wrong_types(delivery: Delivery) -> Iterator[Fault]:
@@ -163,20 +190,24 @@ def _no_json(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
 
 
-def _leaks(delivery: Delivery, secrets: Mapping[str, str]) -> Iterator[Fault]:
-    """Where a secret stands in the clear, as it is or in one of the forms in which credentials travel."""
+def _places(delivery: Delivery) -> dict[str, bytes]:
+    """Everything of a delivery that somebody but the HTTP client may see."""
     try:
         body = plain_body(delivery)
     except (OSError, EOFError, zlib.error):
         body = delivery.body
     headers = "\n".join(f"{name}: {value}" for name, value in delivery.headers.items())
-    places = {
+    return {
         "URL": f"{delivery.url} {unquote(delivery.url)}".encode(),
         "body": body + b" " + unquote(body.decode("utf-8", "replace")).encode(),
         "headers": headers.encode("utf-8", "replace"),
         "item": delivery.item.encode("utf-8", "replace"),
         "merge name": (delivery.merge or "").encode("utf-8", "replace"),
     }
+
+
+def _leaks(places: Mapping[str, bytes], secrets: Mapping[str, str]) -> Iterator[Fault]:
+    """Where a secret stands in the clear, as it is or in one of the forms in which credentials travel."""
     for name, value in secrets.items():
         shown = [place for place, content in places.items() if any(form in content for form in _forms(value))]
         if shown:

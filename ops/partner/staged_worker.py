@@ -10,7 +10,7 @@ from typing import Any
 
 from ops.partner.stage import make_record, make_worker
 from ops.simulation import clock
-from partners import Delivery, Partner
+from partners import Delivery, LeftOut, Partner
 from partners.wire import body_of
 from shared.errors import InvalidRequest
 from shared.firehose import parse_request
@@ -82,6 +82,14 @@ class StagedWorker:
         if letter["reason"] in {Reason.REJECTED, Reason.UNAUTHORIZED}:
             return "ok", end
         return ("permanent" if _says_it_can_not_be_sent(body, self.partner) else "unexpected"), end
+
+    def left_out_of(self, body: str) -> list[LeftOut]:
+        """What of a message the partner makes no call of; nothing of one that it can not map."""
+        try:
+            mapped = list(self.partner.deliveries(parse_request(decode(body).payload)))
+        except Exception:  # the worker has met it, too: the message's end says so
+            return []
+        return [one for one in mapped if isinstance(one, LeftOut)]
 
 
 def _says_it_can_not_be_sent(body: str, partner: Partner) -> bool:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from ops.partner.declaration import folder_of
 from ops.partner.purity import Refused, Watch
 from ops.partner.requests import Case, account_settings, canaries, cases, read_samples
 from ops.partner.rules import Fault
-from partners import Delivery, Partner, load_partner
+from partners import Delivery, LeftOut, Partner, load_partner
 from partners.in_line import Answer
 from shared.errors import InvalidRequest, SpillwayError, raised_at
 from shared.firehose import AudienceSubscriptionRequest, parse_request, rules_unenforced
@@ -36,6 +36,8 @@ class Trial:
 
     requests: int = 0
     deliveries: int = 0
+    reasons: set[str] = field(default_factory=set)
+    """Why parts of requests were left out."""
     digests: dict[str, str] = field(default_factory=dict)
     seen: dict[Fault, list[str]] = field(default_factory=dict)
 
@@ -63,6 +65,7 @@ def run(partner: Partner, samples: Mapping[str, dict[str, Any]], *, count: int, 
         keyed += try_case(trial, partner, case, secrets, watch)
     if not any(fault.id == "delivery.type" or fault.id.startswith("limits.") for fault in trial.seen):
         trial.note(bulk.faults(partner, keyed, secrets, watch), "")
+    trial.note(rules.reason_faults(trial.reasons), "")
     for act in watch.acts:
         trial.note([Fault("mapping.impure", f"the mapping {act.what}: {act.where}", IMPURE)], "")
     return trial
@@ -86,20 +89,25 @@ def try_case(
         return []
     try:
         with watch.over():
-            mapped = list(partner.deliveries(request))
+            said = list(partner.deliveries(request))
             repeated = list(partner.deliveries(again))
     except Exception as error:
         trial.note(_raised(partner, error, case), case.label)
         trial.digests[case.label] = type(error).__name__
         return []
-    for delivery in mapped:
-        trial.note(rules.faults(delivery, secrets), case.label)
-    if not all(isinstance(delivery, Delivery) for delivery in mapped):
+    for one in said:
+        trial.note(rules.faults(one, secrets), case.label)
+    mapped = [one for one in said if isinstance(one, Delivery)]
+    left_out = [one for one in said if isinstance(one, LeftOut)]
+    if len(mapped) + len(left_out) < len(said):
         return []
+    trial.reasons |= {str(one.why) for one in left_out}
     trial.deliveries += len(mapped)
     try:
         keyed = list(with_keys(message, mapped))
-        first, second = digest(keyed), digest(with_keys(message, repeated))
+        again_left_out = [one for one in repeated if isinstance(one, LeftOut)]
+        first = digest(keyed, left_out)
+        second = digest(with_keys(message, [one for one in repeated if not isinstance(one, LeftOut)]), again_left_out)
     except (ValueError, TypeError, AttributeError):
         return []  # a rule has said why
     if first != second:
@@ -111,8 +119,8 @@ def try_case(
     return [] if case.odd else keyed
 
 
-def digest(keyed: Iterable[tuple[Delivery, str]]) -> str:
-    """A name for deliveries and their keys: equal only if all of them are, order included."""
+def digest(keyed: Iterable[tuple[Delivery, str]], left_out: Sequence[LeftOut] = ()) -> str:
+    """A name for deliveries and their keys, and for what is left out: equal only if all of them are, order included."""
     said = [
         (
             one.url, one.body, one.item, one.method, one.merge, one.merge_group, key,
@@ -123,7 +131,7 @@ def digest(keyed: Iterable[tuple[Delivery, str]]) -> str:
         )
         for one, key in keyed
     ]  # fmt: skip
-    return hashlib.sha256(repr(said).encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(repr((said, *left_out)).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _raised(partner: Partner, error: Exception, case: Case) -> Iterator[Fault]:
@@ -200,6 +208,7 @@ def main(arguments: list[str] | None = None) -> int:
         answer = {
             "requests": found.requests,
             "deliveries": found.deliveries,
+            "reasons": sorted(found.reasons),
             "digests": found.digests,
             "seen": [[*fault, places] for fault, places in found.seen.items()],
         }

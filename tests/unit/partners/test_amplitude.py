@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ops.testing import left_out, mapped
 from partners import Delivery, Result, load_partner
 from partners.amplitude import Amplitude
 from shared.errors import InvalidRequest, InvalidSettings
@@ -39,7 +40,7 @@ def custom(name: str = "Viewed", **fields: Any) -> dict[str, Any]:
 
 
 def deliveries(request: dict[str, Any]) -> list[Delivery]:
-    return list(Amplitude().deliveries(parse_request(json.dumps(request, default=str))))
+    return mapped(Amplitude(), parse_request(json.dumps(request, default=str)))
 
 
 def sent(request: dict[str, Any]) -> list[dict[str, Any]]:
@@ -201,12 +202,15 @@ def test_audience_is_a_user_property() -> None:
             ],
         },
     ]
-    [event] = sent(audience_change({"user_identities": ANN, "audiences": audiences}, {"audiences": audiences}))
+    request = audience_change({"user_identities": ANN, "audiences": audiences}, {"audiences": audiences}, {})
+    [event] = sent(request)
     assert event["user_id"] == "ann-1"
     assert event["user_properties"] == {
         "$set": {"Audience Fans": True, "is_new": False, "plan": "pro"},
         "$unset": {"old": "-"},
     }
+    why = "a profile without a user id or device id that Amplitude takes"
+    assert left_out(Amplitude(), parse_request(json.dumps(request))) == [("user_profiles[1]", why)]
 
 
 def erasure(settings: dict[str, str] | None = None, **identities: Any) -> dict[str, Any]:
@@ -251,7 +255,10 @@ def test_erasure_by_an_id_that_amplitude_does_not_know_is_not_forwarded() -> Non
     hashed = erasure(controller_customer_id="a" * 64)
     hashed["subject_identities"]["controller_customer_id"]["encoding"] = "sha256"
     by_mpid = erasure({**SETTINGS, "userIdField": "mpid"}, controller_customer_id="ann-1")
-    assert [deliveries(one) for one in (erasure(email="ann@example.com"), hashed, by_mpid)] == [[], [], []]
+    for request in (erasure(email="ann@example.com"), hashed, by_mpid):
+        assert deliveries(request) == []
+        parsed = parse_request(json.dumps(request))
+        assert left_out(Amplitude(), parsed) == [("erasure", "no identity by which Amplitude knows the user")]
 
 
 def test_region_decides_the_hosts() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ops.partner.replay import as_json, cases, replay
-from ops.testing import assert_sound
+from ops.testing import assert_sound, left_out
 from partners import load_partner
 from partners.iterable import Iterable
 from shared.errors import InvalidRequest, InvalidSettings
@@ -183,6 +183,26 @@ def test_d05_a_bad_list_costs_only_its_own_change(list_id: Any) -> None:
     request = audience(profile("a@example.com", (list_id, "add"), ("1", "add")), profile("b@example.com", ("1", "add")))
     members = [{"email": "a@example.com"}, {"email": "b@example.com"}]
     assert replayed(request) == ([("lists/subscribe", {"listId": 1, "subscribers": members})], "ok")
+
+
+def test_d05_what_is_left_out_is_named_with_its_reason() -> None:
+    """An event's name or a place in the audiences, for the log; a kind of event that Iterable has no use for is nothing
+    that anybody looks for.
+    """
+    change = {"type": "user_identity_change", "added": [email("new@example.com")]}
+    lists = custom("subscriptionsUpdated", attributes={"emailListIds": "1,two"})
+    events = batch(change, lists, {"type": "screen_view"}, {"type": "push_message_open", "payload": "not json"})
+    assert left_out(Iterable(), parse_request(events)) == [
+        ("e0", "a new e-mail address of a user whose old one, or placeholder, is not known"),
+        ("e1", "subscriptions: one of the lists holds what is no id"),
+    ]
+    request = json.dumps(audience(profile("a@example.com", ("1", "add"), ("x", "add")), profile(None, ("1", "add"))))
+    expected = [
+        ("user_profiles[0].audiences[1]", "its listId is no number"),
+        ("user_profiles[1]", "a profile without e-mail address, and no mpid to make one of"),
+    ]
+    assert left_out(Iterable(), parse_request(request)) == expected
+    assert left_out(Iterable(is_bulk=True), parse_request(request)) == expected
 
 
 @pytest.mark.parametrize("account", [None, {"account_id": 7}, {"account_id": 7, "account_settings": {"apiKey": ""}}])

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from partners.iterable_values import coerce, data_fields, item, push, subscriptions, user_fields
+from partners import LeftOut
+from partners.iterable_values import Call, coerce, data_fields, item, push, subscriptions, user_fields
 from shared.firehose import Product
 
 
@@ -103,17 +104,28 @@ def test_phone_numbers_stay_text(number: str) -> None:
 
 def test_subscription_lists_are_split_at_commas() -> None:
     """Blanks around an id and empty pieces do not matter; an empty list is one, an absent list is none."""
-    assert subscriptions(
-        {"emailListIds": "10,,+11, 12 ,", "unsubscribedChannelIds": "", "campaignId": " 5 ", "templateId": "x"}
-    ) == {"emailListIds": [10, 11, 12], "unsubscribedChannelIds": [], "campaignId": 5}
-    assert subscriptions({"emailListIds": ","}) == {"emailListIds": []}
-    assert subscriptions({"emailListIds": None, "campaignId": "99999999999"}) == {}
+
+    def body(**attributes: str | None) -> dict[str, Any]:
+        call = subscriptions("events[0]", "a@example.com", attributes)
+        assert isinstance(call, Call)
+        assert (call.endpoint, call.item, call.body.pop("email")) == (
+            "users/updateSubscriptions",
+            "events[0]",
+            "a@example.com",
+        )
+        return call.body
+
+    lists = body(emailListIds="10,,+11, 12 ,", unsubscribedChannelIds="", campaignId=" 5 ", templateId="x")
+    assert lists == {"emailListIds": [10, 11, 12], "unsubscribedChannelIds": [], "campaignId": 5}
+    assert body(emailListIds=",") == {"emailListIds": []}
+    assert body(emailListIds=None, campaignId="99999999999") == {}
 
 
 @pytest.mark.parametrize("text", ["1,two", "1.5", "1, ", "2147483648"])
 def test_a_list_with_a_bad_id_is_no_list(text: str) -> None:
     """D05: Iterable replaces the whole list, so half of one must not be sent."""
-    assert subscriptions({"emailListIds": text, "unsubscribedChannelIds": "1"}) is None
+    said = subscriptions("events[3]", "a@example.com", {"emailListIds": text, "unsubscribedChannelIds": "1"})
+    assert said == LeftOut("events[3]", "subscriptions: one of the lists holds what is no id")
 
 
 PUSH = '{"campaignId": 5, "templateId": 6, "messageId": "m"}'

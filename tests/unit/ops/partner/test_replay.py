@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from ops.cli import app
 from ops.partner.replay import as_json, as_text, cases, replay
-from partners import Delivery, Partner, Result, Secret
+from partners import Delivery, LeftOut, Partner, Result, Secret
 from shared.errors import InvalidRequest
 from shared.firehose import EventProcessingRequest, Registration, Request
 from shared.message import Head, encode, to_json
@@ -172,6 +172,22 @@ def test_people_see_masks() -> None:
     values = "\n".join(as_text(found, values=True))
     assert "canary@example.com" in values
     assert "canary-key" not in values
+
+
+def test_what_is_left_out_is_shown_to_people() -> None:
+    """With the part's name only where values are asked for; tools get what they always got."""
+
+    class Choosy(Echo):
+        def deliveries(self, request: Request) -> Iterable[Delivery | LeftOut]:
+            for one in super().deliveries(request):
+                yield LeftOut(one.item, "not wanted")
+
+    [case] = cases([json.dumps(request("a")).encode()])
+    found = replay(case, Choosy())
+    [part] = found.left_out
+    assert list(as_text(found)) == ["line 1: ok", "  left out: not wanted"]
+    assert list(as_text(found, values=True)) == ["line 1: ok", f"  left out: {part.item}: not wanted"]
+    assert json.loads(as_json(found)) == {"name": "line 1", "calls": [], "outcome": "ok"}
 
 
 def test_a_key_that_joins_the_body_is_shown_as_a_credential() -> None:

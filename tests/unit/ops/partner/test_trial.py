@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
-from partners import Delivery, Limits, Result, Secret
+from partners import Delivery, LeftOut, Limits, Result, Secret
 from shared.errors import InvalidRequest
 from shared.firehose import EventProcessingRequest, FloatSetting, TextSetting
 
@@ -87,6 +87,10 @@ SPOILT: list[tuple[str, Spoil]] = [
     ("mapping.refuses", raises(InvalidRequest("is never right", "account"))),
     ("mapping.differs", lambda one, _: replace(one, item=f"{one.item} {next(counter)}")),
     ("mapping.differs", lambda one, _: replace(one, merge_group=f"{next(counter)}")),
+    ("mapping.differs", lambda one, _: LeftOut(f"{one.item} {next(counter)}", "a reason")),
+    ("left_out.type", lambda one, _: LeftOut(one.item, "")),
+    ("left_out.type", lambda one, _: LeftOut(5, "a reason")),  # type: ignore[arg-type]
+    ("secret.shown", lambda one, request: LeftOut(one.item, f"{key_of(request)} is refused")),
     ("mapping.impure", lambda one, _: replace(one, item=f"{one.item} {random.random()}")),
 ]
 
@@ -115,6 +119,23 @@ def test_a_good_partner_is_found_good(good: Any, found: Found) -> None:
     """A partner that keeps every promise has no finding, forwards and backwards."""
     assert found(good(), count=12) == {}
     assert found(good(), count=12, backwards=True) == {}
+
+
+def test_what_is_left_out_is_no_fault(good: Any, found: Found) -> None:
+    """It is said in a constant text; a text for each part would take something of the request into the log."""
+
+    class Choosy(good):  # type: ignore[misc]
+        reason = "not wanted"
+
+        def deliveries(self, request: Any) -> Any:
+            for place, one in enumerate(super().deliveries(request)):
+                yield LeftOut(f"{one.item} {place}", self.reason.format(one.item))
+
+    class Talkative(Choosy):
+        reason = "{} is not wanted"
+
+    assert found(Choosy(), count=12) == {}
+    assert set(found(Talkative(), count=12)) == {"left_out.varies"}
 
 
 def test_seeded_dice_and_the_request_s_time_are_no_impurity(good: Any, found: Found) -> None:

@@ -1,0 +1,71 @@
+"""What becomes no call is never without a trace."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from partners import Delivery, LeftOut, Partner
+from shared.firehose import EventProcessingRequest, Registration, Request
+from shared.message import to_json
+
+
+class Choosy(Partner):
+    """A delivery for each event, but for those named `nobody`."""
+
+    name = "choosy"
+
+    def registration(self) -> Registration:
+        return Registration(name="Choosy", version="1")
+
+    def deliveries(self, request: Request) -> Iterable[Delivery | LeftOut]:
+        assert isinstance(request, EventProcessingRequest)
+        for event in request.events:
+            item = event.id or ""
+            if "nobody" in json.dumps(event.raw):
+                yield LeftOut(item, "an event of nobody")
+            else:
+                yield Delivery("https://partner.example/e", to_json(event.raw), item)
+
+
+def observed(fleet: Any) -> list[tuple[str, dict[str, Any]]]:
+    """What the fleet's worker logs from now on."""
+    logged: list[tuple[str, dict[str, Any]]] = []
+    fleet.worker = replace(fleet.worker, log=lambda message, **fields: logged.append((message, fields)))
+    return logged
+
+
+def test_what_is_left_out_is_counted_and_logged_and_the_rest_is_sent(make_fleet: Any) -> None:
+    """A line a message and reason, with the first part's name; the message is delivered."""
+    fleet = make_fleet(Choosy())
+    logged = observed(fleet)
+    report = fleet.run(fleet.record(1, ["200", "nobody", "nobody"]), fleet.record(2, ["nobody"]))
+    assert (report.delivered, report.left_out, fleet.api.ids) == (2, 3, ["1.0"])
+    ids = {"account_id": "7", "reason": "an event of nobody"}
+    assert logged == [
+        ("a part of a request is left out", {"item": "1.1", "request_id": "r-1", **ids}),
+        ("a part of a request is left out", {"item": "2.0", "request_id": "r-2", **ids}),
+    ]
+
+
+def test_a_message_that_comes_back_says_it_once(make_fleet: Any) -> None:
+    """It is mapped again, and nothing more is left out than before; nor does it count again in what is delivered."""
+    fleet = make_fleet(Choosy())
+    logged = observed(fleet)
+    reports = [fleet.run(fleet.record(1, ["503|200", "nobody"], receives=receives)) for receives in (1, 2)]
+    assert [report.left_out for report in reports] == [1, 0]
+    assert len(logged) == 1
+    assert reports[1].delivered == 1
+
+
+def test_what_can_not_be_read_is_logged_by_its_place(make_fleet: Any) -> None:
+    """The place and what was expected there, never the value; once."""
+    fleet = make_fleet(Choosy())
+    logged = observed(fleet)
+    record = fleet.record(1, ["200"], fields={"user_attributes": "canary@example.com"})
+    report = fleet.run(record)
+    assert (report.malformed, report.delivered) == (1, 1)
+    expected = {"where": "user_attributes", "error": "expected an object", "request_id": "r-1", "account_id": "7"}
+    assert logged == [("a part of a request could not be read", expected)]
+    record["attributes"]["ApproximateReceiveCount"] = "2"
+    assert fleet.run(record).malformed == 0
