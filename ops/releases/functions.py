@@ -1,6 +1,7 @@
 """Both functions of a deployed stack in AWS: what the alias of each serves, and which versions there are."""
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,9 +93,10 @@ class DeployedFunctions:
         self._arns = {name: stack.output(f"{name.title()}AliasArn") for name in ("ingest", "worker")}
 
     def read(self) -> Functions:
-        """Read both functions. Raises SpillwayError if AWS refuses."""
+        """Read both functions, side by side: a rollback is a matter of seconds. Raises SpillwayError if AWS refuses."""
         try:
-            return Functions(self._function("ingest", "WRITES_MESSAGES"), self._function("worker", "READS_MESSAGES"))
+            with ThreadPoolExecutor(2) as both:
+                return Functions(*both.map(self._function, ("ingest", "worker"), ("WRITES_MESSAGES", "READS_MESSAGES")))
         except (ClientError, BotoCoreError) as error:
             raise SpillwayError(f"the functions' versions cannot be read ({_why(error)})") from None
 
