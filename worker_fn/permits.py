@@ -7,22 +7,20 @@ what the calls came to.
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
 
 from shared.errors import StateUnavailable
-from shared.state import FLOW, Contended, Item, State, change
+from shared.state import Contended, State
 from worker_fn import flow as flows
-from worker_fn.adaptive import Bounds, Limit
+from worker_fn.adaptive import Bounds
 from worker_fn.branches import Branches
 from worker_fn.flow import NOTHING, Ask, Because, Flow, Permit, Tally
-from worker_fn.rate import WINDOW_MS, Share, Tokens
+from worker_fn.own_books import OwnBooks
+from worker_fn.rate import WINDOW_MS, Tokens
 from worker_fn.sharding import LEASE_AHEAD_MS
+from worker_fn.shared_flow import FRESH_MS, SharedFlow
 from worker_fn.starts import Starts
-
-FRESH_MS = 1_000
-"""How old a worker's knowledge of the shared state may be when it starts a call."""
 
 PATIENCE_MS = 5_000
 """A cool-down of up to so long is waited out inside the invocation: that holds back the intake. Longer ones on the
@@ -32,8 +30,6 @@ queue.
 HOLD_MS = 15_000
 """How long a batch is held when nobody may be called: the intake takes tens of seconds to stop, and every batch that is
 given back at once makes room for another."""
-
-KNOWN_MS = 10_000
 
 LOOK_AHEAD_MS = 200
 """A look that is due is taken so long before a call's moment, so that the call is not late for it."""
@@ -50,20 +46,6 @@ REPORT_EVERY_MS = 1_000
 
 GUESSED_LATENCY_MS = 300.0
 """How long a call takes, until somebody knows."""
-
-LOST_MS = 60_000
-"""How long a worker waits for a state table that does not answer before it calls at its share of the limit. By then the
-others have lost it, too, and their leases have run out: all shares together are the limit, and a share beside leases
-would be more.
-"""
-
-ALONE_SHARE = 0.9
-"""What of its share a worker uses while nobody keeps common books: environments come and go within a second."""
-
-FIRST_ALONE_MS, ALONE_MS = 500, 5_000
-"""How long a state table that did not answer is left alone, at first and at most: each try costs a batch its time."""
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,51 +85,45 @@ class Gate:
         patience_ms: int | None = None,
         on_trouble: Callable[[], None] = lambda: None,
     ) -> None:
-        self._state = state
-        self._key = key
         self._bounds = bounds
-        self._share = share
         self._now_ms = now_ms
         self._rng = rng
-        self._ttl_s = ttl_s
         self._patience_ms = patience_ms
-        self._on_trouble = on_trouble
-        self._item: Item | None = None
-        self._flow = Flow()
-        self._alone: Flow | None = None
-        """Our own books while the state table is out of reach."""
-        self._alone_bounds = bounds
-        self._alone_until_ms = 0
-        self._failures = 0
-        """Calls to the state table that failed in a row."""
-        self._lost_ms = 0
-        """When the state table was lost; 0 while it answers."""
-        self._seen_ms = 0
-        self._reported_ms = 0
-        self._pending: Tally = NOTHING
+        self._fleet = SharedFlow(
+            state,
+            key,
+            now_ms=now_ms,
+            rng=rng,
+            ttl_s=ttl_s,
+            on_seen=self._on_seen,
+            on_lost_race=self._lose_race,
+            on_trouble=on_trouble,
+        )
         self._branches = Branches(state, key, rng=rng, on_lost=self._lose_race)
+        self._own = OwnBooks(bounds, share=share, rng=rng)
         self._starts = Starts()
-        self._phase, self._own = rng.random(), Share(shift=rng.randrange(1_000))
-        """Our place in time while everybody keeps books of its own: the others' should not be the same."""
-        self._lock, self._reporting, self._looking = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
+        self._pending: Tally = NOTHING
+        self._reported_ms = 0
+        self._lock, self._reporting = asyncio.Lock(), asyncio.Lock()
         self._probing = False
         self._probe_ended = asyncio.Event()
         self._held_until_ms = 0
 
     @property
     def flow(self) -> Flow:
-        return self._flow
+        """What the fleet agreed on, as far as it is known here."""
+        return self._fleet.flow
 
     @property
     def knows_now(self) -> bool:
         """Whether what it knows is of this batch, and the fleet's."""
-        return not self._lost_ms and self._now_ms() - self._seen_ms < KNOWN_MS
+        return self._fleet.is_of_now
 
     async def book(self, count: int, per_call: int = 1) -> list[int]:
         """Times (ms) to come back for messages that wait for this rate; fewer than asked for when the line is full."""
         now_ms = self._now_ms()
         try:
-            return await self._change(
+            return await self._fleet.change(
                 lambda flow: flows.book(flow, self._bounds, count=count, per_call=per_call, now_ms=now_ms)
             )
         except StateUnavailable:
@@ -161,7 +137,8 @@ class Gate:
 
     def begin(self) -> None:
         """Start a batch: forget what one that ended before its time left behind."""
-        self._lock, self._reporting, self._looking = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
+        self._fleet.begin()
+        self._lock, self._reporting = asyncio.Lock(), asyncio.Lock()
         self._probe_ended = asyncio.Event()
         self._probing = False
         self._held_until_ms = 0
@@ -182,7 +159,7 @@ class Gate:
                     return permit
                 case int() as start_ms:
                     await self._sleep_until(start_ms - LOOK_AHEAD_MS)
-                    await self._look(by_ms=start_ms)
+                    await self._fleet.look(by_ms=start_ms)
                     await self._sleep_until(start_ms)
                     if await self._still_free() and self._now_ms() // WINDOW_MS == start_ms // WINDOW_MS:
                         # Later than its window a token is worth nothing: the next one has its own.
@@ -209,7 +186,7 @@ class Gate:
 
     def _stops_intake(self, now_ms: int) -> bool:
         """Whether the intake has to stop: the partner's gate's business, while it knows what the fleet knows."""
-        return self._patience_ms is None and not self._lost_ms and flows.stops_intake(self._flow, now_ms=now_ms)
+        return self._patience_ms is None and not self._fleet.lost_ms and flows.stops_intake(self.flow, now_ms=now_ms)
 
     async def _hold(self, wait_until_ms: int, deadline_ms: int) -> bool:
         """Hold the batch for a while, so that its Lambda does not fetch the next one before the intake has stopped.
@@ -228,13 +205,12 @@ class Gate:
     def note(self, tally: Tally) -> None:
         """Remember what a call came to; our own next call knows it at once, the fleet with the next `report`."""
         self._pending += tally
-        if self._alone is not None:
-            self._alone = flows.report(self._alone, tally, self._alone_bounds, now_ms=self._now_ms())
+        self._own.note(tally, now_ms=self._now_ms())
         if tally.probe is not None:
             self._probing = False
             self._probe_ended.set()
         if tally.cool_until_ms:
-            self._flow = replace(self._flow, cool_until_ms=max(self._flow.cool_until_ms, tally.cool_until_ms))
+            self._fleet.cool_down(tally.cool_until_ms)
 
     async def report(self, *, last: bool = False) -> None:
         """Tell the fleet what it should know now. `last`: the batch is done, and what tokens are left go back."""
@@ -250,17 +226,17 @@ class Gate:
         since_ms = now_ms - self._reported_ms
         must = last or tally.cool_until_ms > 0 or tally.probe is not None
         due = since_ms >= (URGENT_EVERY_MS if tally.is_urgent else REPORT_EVERY_MS) or (must and tally.is_urgent)
-        if tally == NOTHING or not due or now_ms < self._alone_until_ms:
+        if tally == NOTHING or not due or now_ms < self._fleet.silent_until_ms:
             return
         self._pending = NOTHING
         self._reported_ms = now_ms
         try:
-            if not tally.cool_until_ms and tally.probe is None and self._flow.sharding.at(now_ms) > 1:
-                told, tally = tally, await self._branches.tell(self._flow, tally, now_ms=now_ms)
+            if not tally.cool_until_ms and tally.probe is None and self.flow.sharding.at(now_ms) > 1:
+                told, tally = tally, await self._branches.tell(self.flow, tally, now_ms=now_ms)
                 if told.is_urgent and tally == NOTHING:  # what it comes to for the fleet may be known already
-                    await self._look(by_ms=self._now_ms() + FRESH_MS)
+                    await self._fleet.look(by_ms=self._now_ms() + FRESH_MS)
             if tally != NOTHING:
-                await self._change(lambda flow: (flows.report(flow, tally, self._bounds, now_ms=now_ms), None))
+                await self._fleet.change(lambda flow: (flows.report(flow, tally, self._bounds, now_ms=now_ms), None))
         except StateUnavailable:
             self._pending += replace(tally, unused={}, probe=None)
 
@@ -268,7 +244,7 @@ class Gate:
         """What is possible: a call now, a call at a time that is ours, or a wait."""
         now_ms = self._now_ms()
         blocked = self._blocked(now_ms)
-        if blocked is None and (start_ms := self._starts.take(now_ms=now_ms, not_before_ms=self._flow.cool_until_ms)):
+        if blocked is None and (start_ms := self._starts.take(now_ms=now_ms, not_before_ms=self.flow.cool_until_ms)):
             return start_ms
         if blocked is not None and blocked.because is Because.COOL_DOWN and blocked.wait_until_ms:
             return Wait(blocked.wait_until_ms, Because.COOL_DOWN)
@@ -277,7 +253,7 @@ class Gate:
             until_ms=min(until_ms, now_ms + LEASE_AHEAD_MS),
             wanted=max(1, wanted),
             # What is leased and can not be used is lost to the others.
-            most_a_window=max(1, round(in_flight * WINDOW_MS / max(self._flow.latency_ms or GUESSED_LATENCY_MS, 1.0))),
+            most_a_window=max(1, round(in_flight * WINDOW_MS / max(self.flow.latency_ms or GUESSED_LATENCY_MS, 1.0))),
         )
         permit = await self._lease(ask)
         told = self._blocked(self._now_ms())
@@ -295,33 +271,30 @@ class Gate:
             return Wait(permit.wait_until_ms, permit.because or Because.RATE)
         if permit.tokens is None:
             return Go()
-        if self._alone is None:
-            self._starts.lease(permit.tokens, limit=permit.limit)
-        else:
-            self._starts.lease(permit.tokens, limit=permit.limit, phase=self._phase, shift=self._own.shift)
+        self._own.keep(self._starts, permit.tokens, limit=permit.limit)
         start_ms = self._starts.take(now_ms=now_ms, not_before_ms=0)
         return Wait(now_ms + LOOK_EVERY_MS, Because.RATE) if start_ms is None else start_ms
 
     async def _lease(self, ask: Ask) -> Permit:
-        fresh = self._item is not None and ask.now_ms - self._seen_ms < FRESH_MS
-        free = flows.block(self._flow, now_ms=ask.now_ms) is None and self._flow.limit.per_second is None
+        fresh = self._fleet.is_fresh(ask.now_ms)
+        free = flows.block(self.flow, now_ms=ask.now_ms) is None and self.flow.limit.per_second is None
         if fresh and free and not self._pending.is_urgent:
             return Permit()  # no rate is known and nothing forbids: there is nothing to agree on
-        if ask.now_ms < self._alone_until_ms:
-            return self._lease_alone(ask)
-        if self._alone is not None and not self._lost_ms and ask.now_ms >= self._flow.share_until_ms:
-            self._alone = None
+        if ask.now_ms < self._fleet.silent_until_ms:
+            return self._own.lease(ask, self._fleet)
+        if self._own.flow is not None and not self._fleet.lost_ms and ask.now_ms >= self.flow.share_until_ms:
+            self._own.close()
             self._starts.drop(now_ms=ask.now_ms)
         if self._pending.probe is not None:
             await self.report()
-        if fresh and not self._pending.cool_until_ms and flows.leases_from_branches(self._flow, now_ms=ask.now_ms):
+        if fresh and not self._pending.cool_until_ms and flows.leases_from_branches(self.flow, now_ms=ask.now_ms):
             return await self._lease_from_branch(ask)
         return await self._lease_from_item(ask, fresh=fresh)
 
     async def _lease_from_item(self, ask: Ask, *, fresh: bool) -> Permit:
         """Lease where there is one book, or ask what the shared item has to say before a branch is asked."""
         tally = NOTHING
-        if self._flow.sharding.at(ask.now_ms) == 1 or self._pending.cool_until_ms:
+        if self.flow.sharding.at(ask.now_ms) == 1 or self._pending.cool_until_ms:
             tally, self._pending = self._pending, NOTHING
 
         def ask_again(flow: Flow) -> tuple[Flow, Permit]:
@@ -329,16 +302,16 @@ class Gate:
             return flows.lease(told, ask, self._bounds)
 
         try:
-            permit = await self._change(ask_again, fresh=fresh)
+            permit = await self._fleet.change(ask_again, fresh=fresh)
             if permit.branches:
                 return await self._lease_from_branch(ask)
-            return self._lease_alone(ask, limit=self._flow.limit.per_second) if permit.share else permit
+            return self._own.lease(ask, self._fleet, limit=self.flow.limit.per_second) if permit.share else permit
         except Contended:
             self._pending += replace(tally, unused={}, probe=None)
             return self._soon()
         except StateUnavailable:
             self._pending += replace(tally, unused={}, probe=None)
-            return self._lease_alone(ask)
+            return self._own.lease(ask, self._fleet)
 
     async def _lease_from_branch(self, ask: Ask) -> Permit:
         """Lease where there are several books; the shared item is told what is due."""
@@ -347,17 +320,17 @@ class Gate:
             self._pending = Tally(cool_until_ms=tally.cool_until_ms, probe=tally.probe)
             tally = replace(tally, cool_until_ms=0, probe=None)
         try:
-            permit, due = await self._branches.lease(self._flow, tally, ask)
+            permit, due = await self._branches.lease(self.flow, tally, ask)
         except Contended:
             self._pending += replace(tally, unused={})
             return self._soon()
         except StateUnavailable:
             self._pending += replace(tally, unused={})
-            self._lose(ask.now_ms)
-            return self._lease_alone(ask)
+            self._fleet.lose(ask.now_ms)
+            return self._own.lease(ask, self._fleet)
         if due != NOTHING:
             try:
-                await self._change(lambda flow: (flows.report(flow, due, self._bounds, now_ms=ask.now_ms), None))
+                await self._fleet.change(lambda flow: (flows.report(flow, due, self._bounds, now_ms=ask.now_ms), None))
             except StateUnavailable:
                 self._pending += due
         return permit
@@ -370,100 +343,27 @@ class Gate:
     def _lose_race(self) -> None:
         self._pending += Tally(lost=1)
 
-    def _lease_alone(self, ask: Ask, *, limit: float | None = None) -> Permit:
-        """Our share of what was known last, once the table is out of reach for so long that it must be for everybody.
-
-        No probe is ours to make: nobody could be asked whether it is.
-        """
-        known = self._flow.limit.per_second if self._bounds.highest is None else self._bounds.highest
-        known = known if limit is None else limit
-        if known is not None and self._lost_ms and ask.now_ms < self._lost_ms + LOST_MS:
-            return Permit(wait_until_ms=self._lost_ms + LOST_MS, because=Because.RATE)
-        # What we take from our own books must be over when the others lease from the common ones again: RETURN_MS after
-        # the first of us saw the table, which all of us have tried by ALONE_MS after that.
-        lost_until_ms = ask.now_ms + flows.RETURN_MS - ALONE_MS - 2 * WINDOW_MS
-        own_until_ms = lost_until_ms if self._lost_ms else max(self._flow.share_until_ms, ask.now_ms)
-        ask = replace(ask, until_ms=min(ask.until_ms, own_until_ms), share=self._own)
-        share = self._share * ALONE_SHARE
-        bounds = Bounds(None if known is None else known * share, self._bounds.lowest * share)
-        self._alone_bounds = bounds
-        alone = self._alone or replace(self._flow, books={}, limit=Limit())
-        alone = replace(alone, delivered_ms=0, share_until_ms=0)  # these are about the others
-        self._alone, permit = flows.lease(alone, ask, bounds)
-        return permit
-
-    async def _change(self, function: Callable[[Flow], tuple[Flow, T]], *, fresh: bool = False) -> T:
-        def on_item(value: Mapping[str, Any]) -> tuple[Mapping[str, Any], T]:
-            flow, result = function(Flow.from_item(value) if value else Flow())
-            return (flow.to_item() if flow != Flow() else value), result
-
-        now_ms = self._now_ms()
-        expires_at = None if self._ttl_s is None else now_ms // 1_000 + self._ttl_s
-        known = self._item if fresh else None
-        try:
-            self._item, result = await change(
-                self._state,
-                self._key,
-                FLOW,
-                on_item,
-                known=known,
-                expires_at=expires_at,
-                rng=self._rng,
-                on_lost=self._lose_race,
-            )
-        except Contended as contended:
-            self._see(contended.current, self._now_ms())
-            raise
-        except StateUnavailable:
-            self._lose(now_ms)
-            raise
-        self._see(self._item, self._now_ms())
-        return result
-
-    def _lose(self, now_ms: int) -> None:
-        """The state table did not answer: leave it alone for a while."""
-        self._lost_ms = self._lost_ms or now_ms
-        self._failures += 1
-        self._alone_until_ms = now_ms + min(ALONE_MS, FIRST_ALONE_MS * 2 ** min(self._failures - 1, 10))
-        self._on_trouble()
-
     async def _still_free(self) -> bool:
         """Whether a call may start: what we know is no older than FRESH_MS and forbids nothing."""
-        await self._look(by_ms=self._now_ms())
+        await self._fleet.look(by_ms=self._now_ms())
         return self._blocked(self._now_ms()) is None
-
-    async def _look(self, *, by_ms: int) -> None:
-        """Read the shared item if what we know of it will be older than FRESH_MS by then. One look at a time."""
-        async with self._looking:
-            now_ms = self._now_ms()
-            if by_ms - self._seen_ms < FRESH_MS or now_ms < self._alone_until_ms:
-                return
-            try:
-                item = await self._state.read(self._key, FLOW)
-                self._see(item, self._now_ms())
-            except StateUnavailable:
-                self._lose(now_ms)
 
     def _blocked(self, now_ms: int) -> Permit | None:
         """What forbids a call: a cool-down that we know of, and the breaker, our own while we are alone."""
-        lost = self._lost_ms and self._alone is not None
-        known = replace(self._flow, breaker=self._alone.breaker) if lost and self._alone else self._flow
+        known = self.flow
+        if self._fleet.lost_ms and self._own.flow is not None:
+            known = replace(known, breaker=self._own.flow.breaker)
         return flows.block(known, now_ms=now_ms)
 
-    def _see(self, item: Item, now_ms: int) -> None:
-        told_ms = self._flow.cool_until_ms  # by an answer of our own that is not written yet, or by an earlier look
-        self._item, self._seen_ms, self._lost_ms, self._failures = item, now_ms, 0, 0
-        seen = Flow.from_item(item.value) if item.value else Flow()
-        if seen.cool_until_ms > told_ms:
-            told_ms = flows.obeyed_until_ms(seen, seen_ms=now_ms)
-        self._flow = replace(seen, cool_until_ms=max(seen.cool_until_ms, told_ms))
-        if seen.share_until_ms > now_ms and self._alone is None:
+    def _on_seen(self, now_ms: int) -> None:
+        """What was leased has to fit what is known now."""
+        if self.flow.share_until_ms > now_ms and self._own.flow is None:
             self._free(self._starts.drop(now_ms=now_ms))
-        self._free(self._starts.thin_out(self._flow.limit.per_second, now_ms=now_ms))
+        self._free(self._starts.thin_out(self.flow.limit.per_second, now_ms=now_ms))
 
     def _free(self, unused: Tokens) -> None:
         """Have the next report free tokens that are not used; those of our own books are nobody else's."""
-        if unused and self._alone is None:
+        if unused and self._own.flow is None:
             self._pending += Tally(unused=unused)
 
     async def _sleep_until(self, moment_ms: int) -> None:

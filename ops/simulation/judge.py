@@ -8,7 +8,7 @@ from typing import Any
 from ops.simulation.ledger import Call, Ledger
 from ops.simulation.run import Run
 from ops.simulation.scenario import Scenario
-from worker_fn.permits import FRESH_MS
+from worker_fn.shared_flow import FRESH_MS
 
 REPORTED = (
     "scenario",

@@ -10,8 +10,10 @@ import pytest
 from shared.state import FLOW, PARTNER
 from worker_fn.adaptive import Bounds
 from worker_fn.flow import Flow, Tally
-from worker_fn.permits import ALONE_SHARE, FRESH_MS, Gate, Wait
+from worker_fn.own_books import ALONE_SHARE
+from worker_fn.permits import Gate, Wait
 from worker_fn.rate import HEADROOM, WINDOW_MS, Book
+from worker_fn.shared_flow import FRESH_MS
 
 LIMIT = 100.0
 QUOTA = round(LIMIT * HEADROOM)
