@@ -63,6 +63,10 @@ class UndecodableMessage(SpillwayError):
     """A queue message that is not one of ours: not JSON, an unknown version or encoding, a damaged payload."""
 
 
+class NewerMessage(UndecodableMessage):
+    """A queue message of a version that a later release writes: another worker may read it."""
+
+
 def raised_at(error: BaseException, folder: os.PathLike[str] | None = None) -> str:
     """File and line of the innermost frame of a file, if one is below `folder` then of those: where to look, without
     what was looked at.

@@ -27,7 +27,7 @@ from typing import Any
 import orjson
 import zstandard
 
-from shared.errors import InvalidRequest, RequestTooLarge, UndecodableMessage
+from shared.errors import InvalidRequest, NewerMessage, RequestTooLarge, UndecodableMessage
 
 VERSION = 1
 """What ingest writes."""
@@ -133,7 +133,7 @@ def encode(head: Head, payload: bytes) -> list[str]:
 
 def decode(body: str | bytes, readers: Mapping[int, Reader] | None = None) -> Message:
     """Read a queue message of any version in READS. Raises UndecodableMessage for everything that `encode` did not
-    write.
+    write, NewerMessage where a later release may have written it.
     """
     try:
         return _message(_loads(body), READERS if readers is None else readers)
@@ -234,11 +234,13 @@ def _even_runs(items: list[bytes], count: int) -> list[tuple[int, int]]:
 def _message(envelope: object, readers: Mapping[int, Reader]) -> Message:
     if not isinstance(envelope, dict):
         raise UndecodableMessage("the body is not a JSON object")
-    version = envelope.get("v")
-    reader = readers.get(version) if isinstance(version, int) and not isinstance(version, bool) else None
+    said = envelope.get("v")
+    version = said if isinstance(said, int) and not isinstance(said, bool) else 0
+    reader = readers.get(version)
     if reader is None:
         known = " or ".join(map(str, sorted(readers)))
-        raise UndecodableMessage(f"its version is not {known}: deploy a worker that reads it, then redrive")
+        kind = NewerMessage if version > max(readers) else UndecodableMessage
+        raise kind(f"its version is not {known}: deploy a worker that reads it, then redrive")
     return reader(envelope)
 
 

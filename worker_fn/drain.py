@@ -33,7 +33,7 @@ MARGIN_S = 1.0
 async def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Callable[[], float]) -> Report:
     """Work a batch of SQS records within `remaining_s` seconds; every record gets its end."""
     report = Report()
-    prepared = [prepare(record, worker.partner) for record in records]
+    prepared = [prepare(record, worker.partner, now_ms=worker.now_ms()) for record in records]
     jobs = [job for job in prepared if isinstance(job, Job)]
     settled = [job for job in prepared if isinstance(job, Settled)]
     await worker.agree_on_time()

@@ -7,20 +7,30 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from partners import Delivery, LeftOut, Partner
-from shared.errors import InvalidRequest, UndecodableMessage, raised_at
+from shared.errors import InvalidRequest, NewerMessage, UndecodableMessage, raised_at
 from shared.firehose import parse_request
 from shared.message import ERASURE, Message, decode
 from worker_fn.courier import Shipment, together
-from worker_fn.ends import DeadLetter, Reason
+from worker_fn.ends import DeadLetter, Reason, Waiting
 from worker_fn.job import Job
 from worker_fn.settle import Settled
 
+NEWER_WAIT_S, NEWER_MS = 60, 3_600_000
+"""A message of a later release waits so long each time, and so long in all since a worker first had it: two releases
+are at work while an alias moves, and for longer where somebody moved one by hand.
+"""
 
-def prepare(record: dict[str, Any], partner: Partner) -> Job | Settled:
+
+def prepare(record: dict[str, Any], partner: Partner, *, now_ms: int) -> Job | Settled:
     """Decode and map one record; one that can not be is dead-lettered, its neighbours are not touched."""
     attributes = {"partner": partner.name, **received(record)}
     try:
         message = decode(record["body"])
+    except NewerMessage as error:
+        known_ms = now_ms - int(record["attributes"].get("ApproximateFirstReceiveTimestamp", 0))
+        late = known_ms >= NEWER_MS
+        end = DeadLetter(Reason.UNDECODABLE, str(error)) if late else Waiting(NEWER_WAIT_S, "of a later release")
+        return Settled(record, end, attributes)
     except UndecodableMessage as error:
         return Settled(record, DeadLetter(Reason.UNDECODABLE, str(error)), attributes)
     attributes |= {"type": message.type, "account_id": message.account_id or ""}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import simplejson
 
-from shared.errors import UndecodableMessage
+from shared.errors import NewerMessage, UndecodableMessage
 from shared.message import READERS, READS, VERSION, Message, decode
 
 MESSAGES = Path(__file__).parents[2] / "fixtures" / "messages"
@@ -60,6 +60,14 @@ def test_a_new_form_is_one_more_reader() -> None:
         decode('{"v": 3}', readers)
     with pytest.raises(UndecodableMessage, match=r"can not be read \(KeyError\)"):
         decode('{"v": 2}', readers)
+
+
+def test_a_version_of_a_later_release_is_told_apart() -> None:
+    """A number above all that is read; below, it is of nobody any more."""
+    for version, is_newer in ((VERSION + 1, True), (999, True), (0, False), (-1, False)):
+        with pytest.raises(UndecodableMessage) as caught:
+            decode(f'{{"v": {version}, "id": "r"}}')
+        assert isinstance(caught.value, NewerMessage) is is_newer
 
 
 @pytest.mark.parametrize("version", ["2", "true", "1.0", '"1"', "null", "[1]"])

@@ -62,6 +62,19 @@ def test_undecodable_message_is_dead_lettered_and_its_neighbours_delivered(fleet
     assert (fleet.api.ids, report.failures) == (["2.0"], [])
 
 
+def test_message_of_a_later_release_waits_for_its_worker(fleet: Any) -> None:
+    """Hidden for a minute at a time, and its neighbours are not; an hour after its first receive it is given up."""
+    newer = raw_record(1, '{"v": 2, "id": "r-1"}')
+    report = fleet.run(newer, record(2, ["200"]))
+    assert (report.failures, report.delivered, fleet.queue.hidden) == (["m-1"], 1, {"h-1": 60})
+    fleet.clock.now_s += 3_599
+    fleet.run(newer)
+    assert fleet.letters() == []
+    fleet.clock.now_s += 1
+    fleet.run(newer)
+    assert fleet.letters() == [("undecodable", "its version is not 1: deploy a worker that reads it, then redrive")]
+
+
 def test_unmappable_message_tells_where_but_not_what(fleet: Any) -> None:
     """When the partner's code raises, the dead letter names the place in the code and nothing of the payload."""
     report = fleet.run(record(1, ["boom"]), record(2, ["200"]))
