@@ -59,6 +59,18 @@ class StateUnavailable(SpillwayError):
     """The state table does not answer, or others were first too often."""
 
 
+class StateThrottled(StateUnavailable):
+    """The state table is there and took no call now: others may have been luckier."""
+
+
+class StateSilent(StateUnavailable):
+    """The state table did not answer a moment ago and is not asked for another `wait_ms`."""
+
+    def __init__(self, wait_ms: int) -> None:
+        super().__init__("the state table did not answer a moment ago")
+        self.wait_ms = wait_ms
+
+
 class UndecodableMessage(SpillwayError):
     """A queue message that is not one of ours: not JSON, an unknown version or encoding, a damaged payload."""
 

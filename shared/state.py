@@ -23,12 +23,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from shared.errors import StateUnavailable
+from shared.errors import StateSilent, StateThrottled, StateUnavailable
 
 T = TypeVar("T")
 
 ANSWER_WITHIN_S = 1.0
 """DynamoDB answers in milliseconds: what takes longer is not worth a batch's time."""
+
+THROTTLES = frozenset({"ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException"})
+"""DynamoDB's codes for calls that it would take at another time."""
 
 FLOW = "flow"
 PARTNER = "partner"
@@ -171,6 +174,8 @@ class DynamoState:
         except self._client.exceptions.ConditionalCheckFailedException:
             raise
         except (BotoCoreError, ClientError) as error:
+            if isinstance(error, ClientError) and error.response["Error"]["Code"] in THROTTLES:
+                raise StateThrottled("the state table is throttled") from None
             raise StateUnavailable(f"the state table does not answer ({type(error).__name__})") from None
 
 
@@ -203,15 +208,17 @@ class Patient:
         return await self._try(self._state.listed, pk)
 
     async def _try(self, operation: Callable[..., Awaitable[T]], *arguments: Any, **named: Any) -> T:
-        if self._now_ms() < self._silent_until_ms:
-            raise StateUnavailable("the state table did not answer a moment ago")
+        if (wait_ms := self._silent_until_ms - self._now_ms()) > 0:
+            raise StateSilent(wait_ms)
         try:
             async with asyncio.timeout(ANSWER_WITHIN_S):
                 answer = await operation(*arguments, **named)
-        except (StateUnavailable, TimeoutError):  # no Contended comes from a single call
+        except (StateUnavailable, TimeoutError) as error:  # no Contended comes from a single call
             pause_ms = min(self._longest_pause_ms, self._first_pause_ms * 2 ** min(self._failures, 10))
             self._failures += 1
             self._silent_until_ms = self._now_ms() + pause_ms
+            if isinstance(error, StateThrottled):
+                raise
             raise StateUnavailable("the state table does not answer") from None
         self._failures = 0
         return answer

@@ -33,7 +33,9 @@ SILENCE_MS = 60_000
 share.
 """
 RETURN_MS = 12_000
-"""How long everybody keeps to its share then: by that time all have noticed that the table is there."""
+"""How long everybody keeps to its share then, and to the end of that second: by that time all have noticed that the
+table is there.
+"""
 HEALTHY_MS = 600_000
 """A partner that took a call in the last ten minutes is not down: what it answers to another call is about that call.
 """
@@ -180,7 +182,7 @@ def lease(flow: Flow, ask: Ask, bounds: Bounds) -> tuple[Flow, Permit]:
     if limit is None:
         return flow, Permit()
     if _is_silent(flow, ask.now_ms):
-        flow = replace(flow, share_until_ms=ask.now_ms + RETURN_MS, delivered_ms=ask.now_ms)
+        flow = replace(flow, share_until_ms=_share_until_ms(ask.now_ms), delivered_ms=ask.now_ms)
     if flow.share_until_ms > ask.now_ms:
         return flow, Permit(share=True)
     if flow.sharding.at(ask.now_ms) > 1:
@@ -233,7 +235,7 @@ def leases_from_branches(flow: Flow, *, now_ms: int) -> bool:
 def report(flow: Flow, tally: Tally, bounds: Bounds, *, now_ms: int) -> Flow:
     """Add what calls came to: counts, a cool-down (the longest wins), the probe's end, tokens that were not used."""
     if _is_silent(flow, now_ms):  # before what was delivered meanwhile ends the silence: it was delivered at shares
-        flow = replace(flow, share_until_ms=now_ms + RETURN_MS)
+        flow = replace(flow, share_until_ms=_share_until_ms(now_ms))
     # While the breaker is open only probes are made: they tell whether the partner is there, and nothing of its rate.
     pushed_back = 0 if flow.breaker.is_open else tally.refused + tally.timeouts
     limit = adaptive.add(flow.limit, delivered=tally.delivered, pushed_back=pushed_back, now_ms=now_ms)
@@ -312,6 +314,11 @@ def _falls_short(tokens: Tokens, ask: Ask) -> bool:
 def _is_silent(flow: Flow, now_ms: int) -> bool:
     """Whether nobody reported a delivery for so long that some may call at their share."""
     return bool(flow.delivered_ms) and now_ms - flow.delivered_ms > SILENCE_MS and flow.share_until_ms <= now_ms
+
+
+def _share_until_ms(now_ms: int) -> int:
+    """A window belongs to shares or to the common books as a whole: a worker has its share of all of it at once."""
+    return -(-(now_ms + RETURN_MS) // rate.WINDOW_MS) * rate.WINDOW_MS
 
 
 def _known(cls: type, item: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from worker_fn import flow as flows
 from worker_fn.adaptive import Bounds, Limit
 from worker_fn.flow import Ask, Because, Flow, Permit, Tally
-from worker_fn.rate import WINDOW_MS, Share, Tokens
+from worker_fn.rate import WINDOW_MS, Books, Share, Tokens
 from worker_fn.shared_flow import SILENT_MS, SharedFlow
 from worker_fn.starts import Starts
 
@@ -32,6 +32,8 @@ class OwnBooks:
         self._bounds = bounds
         self._share = share
         self._phase, self._own = rng.random(), Share(shift=rng.randrange(1_000))
+        self._used: Books = {}
+        """What was given out of them before they were closed: of no second is a share given out twice."""
         self.flow: Flow | None = None
 
     def lease(self, ask: Ask, fleet: SharedFlow, *, limit: float | None = None) -> Permit:
@@ -43,7 +45,9 @@ class OwnBooks:
         known = fleet.flow.limit.per_second if self._declared.highest is None else self._declared.highest
         known = known if limit is None else limit
         if known is not None and fleet.lost_ms and ask.now_ms < fleet.lost_ms + LOST_MS:
-            return Permit(wait_until_ms=fleet.lost_ms + LOST_MS, because=Because.RATE)
+            # Until the table is asked again: one call to it may fail amid others that do not.
+            again_ms = max(fleet.silent_until_ms, ask.now_ms + 1)
+            return Permit(wait_until_ms=min(again_ms, fleet.lost_ms + LOST_MS), because=Because.RATE)
         # What we take from our own books must be over when the others lease from the common ones again: RETURN_MS after
         # the first of us saw the table, which all of us have tried by SILENT_MS after that.
         lost_until_ms = ask.now_ms + flows.RETURN_MS - SILENT_MS - 2 * WINDOW_MS
@@ -51,9 +55,10 @@ class OwnBooks:
         ask = replace(ask, until_ms=min(ask.until_ms, own_until_ms), share=self._own)
         share = self._share * ALONE_SHARE
         self._bounds = Bounds(None if known is None else known * share, self._declared.lowest * share)
-        own = self.flow or replace(fleet.flow, books={}, limit=Limit())
+        own = self.flow or replace(fleet.flow, books=self._used, limit=Limit())
         own = replace(own, delivered_ms=0, share_until_ms=0)  # these are about the others
         self.flow, permit = flows.lease(own, ask, self._bounds)
+        self._used = self.flow.books
         return permit
 
     def note(self, tally: Tally, *, now_ms: int) -> None:

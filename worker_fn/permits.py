@@ -96,6 +96,7 @@ class Gate:
             rng=rng,
             ttl_s=ttl_s,
             on_seen=self._on_seen,
+            on_there=self._close_own_books,
             on_lost_race=self._lose_race,
             on_trouble=on_trouble,
         )
@@ -283,8 +284,7 @@ class Gate:
         if ask.now_ms < self._fleet.silent_until_ms:
             return self._own.lease(ask, self._fleet)
         if self._own.flow is not None and not self._fleet.lost_ms and ask.now_ms >= self.flow.share_until_ms:
-            self._own.close()
-            self._starts.drop(now_ms=ask.now_ms)
+            self._close_own_books()
         if self._pending.probe is not None:
             await self.report()
         if fresh and not self._pending.cool_until_ms and flows.leases_from_branches(self.flow, now_ms=ask.now_ms):
@@ -303,9 +303,11 @@ class Gate:
 
         try:
             permit = await self._fleet.change(ask_again, fresh=fresh)
-            if permit.branches:
-                return await self._lease_from_branch(ask)
-            return self._own.lease(ask, self._fleet, limit=self.flow.limit.per_second) if permit.share else permit
+            if permit.share:
+                return self._own.lease(ask, self._fleet, limit=self.flow.limit.per_second)
+            if ask.now_ms >= self.flow.share_until_ms:
+                self._close_own_books()
+            return await self._lease_from_branch(ask) if permit.branches else permit
         except Contended:
             self._pending += replace(tally, unused={}, probe=None)
             return self._soon()
@@ -324,9 +326,9 @@ class Gate:
         except Contended:
             self._pending += replace(tally, unused={})
             return self._soon()
-        except StateUnavailable:
+        except StateUnavailable as error:
             self._pending += replace(tally, unused={})
-            self._fleet.lose(ask.now_ms)
+            self._fleet.lose(ask.now_ms, error)
             return self._own.lease(ask, self._fleet)
         if due != NOTHING:
             try:
@@ -360,6 +362,12 @@ class Gate:
         if self.flow.share_until_ms > now_ms and self._own.flow is None:
             self._free(self._starts.drop(now_ms=now_ms))
         self._free(self._starts.thin_out(self.flow.limit.per_second, now_ms=now_ms))
+
+    def _close_own_books(self) -> None:
+        """Others lease from the common ones: what is left of ours is not used."""
+        if self._own.flow is not None:
+            self._own.close()
+            self._starts.drop(now_ms=self._now_ms())
 
     def _free(self, unused: Tokens) -> None:
         """Have the next report free tokens that are not used; those of our own books are nobody else's."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from shared.errors import StateUnavailable
+from shared.errors import StateSilent, StateThrottled, StateUnavailable
 from shared.state import FLOW, Contended, Item, State, change
 from worker_fn import flow as flows
 from worker_fn.flow import Flow
@@ -25,8 +25,8 @@ T = TypeVar("T")
 class SharedFlow:
     """One shared item, as one Lambda environment keeps it between its invocations.
 
-    `on_seen` is called when something new is known, `on_lost_race` when another worker wrote first, `on_trouble` when
-    the state table did not answer.
+    `on_seen` is called when something new is known, `on_there` when a state table that was out of reach is throttled
+    instead, `on_lost_race` when another worker wrote first, `on_trouble` when the state table took no call.
     """
 
     def __init__(
@@ -38,6 +38,7 @@ class SharedFlow:
         rng: random.Random,
         ttl_s: int | None,
         on_seen: Callable[[int], None],
+        on_there: Callable[[], None],
         on_lost_race: Callable[[], None],
         on_trouble: Callable[[], None],
     ) -> None:
@@ -47,12 +48,15 @@ class SharedFlow:
         self._rng = rng
         self._ttl_s = ttl_s
         self._on_seen = on_seen
+        self._on_there = on_there
         self._on_lost_race = on_lost_race
         self._on_trouble = on_trouble
         self._item: Item | None = None
         self._seen_ms = 0
         self._failures = 0
         """Calls to the state table that failed in a row."""
+        self._is_there = True
+        """Whether the state table answered since it was lost, if only to refuse."""
         self._looking = asyncio.Lock()
         self.flow = Flow()
         self.lost_ms = 0
@@ -104,8 +108,8 @@ class SharedFlow:
         except Contended as contended:
             self._see(contended.current, self._now_ms())
             raise
-        except StateUnavailable:
-            self.lose(now_ms)
+        except StateUnavailable as error:
+            self.lose(now_ms, error)
             raise
         self._see(self._item, self._now_ms())
         return result
@@ -119,15 +123,26 @@ class SharedFlow:
             try:
                 item = await self._state.read(self._key, FLOW)
                 self._see(item, self._now_ms())
-            except StateUnavailable:
-                self.lose(now_ms)
+            except StateUnavailable as error:
+                self.lose(now_ms, error)
 
-    def lose(self, now_ms: int) -> None:
-        """The state table did not answer: leave it alone for a while."""
-        self.lost_ms = self.lost_ms or now_ms
+    def lose(self, now_ms: int, error: StateUnavailable) -> None:
+        """The state table took no call: leave it alone for a while.
+
+        If it was out of reach and is throttled now, it is back, and others may have been luckier: the time in which
+        nobody can be asked begins anew, once.
+        """
+        if not self.lost_ms:
+            self.lost_ms, self._is_there = now_ms, isinstance(error, StateThrottled)
+        elif isinstance(error, StateThrottled) and not self._is_there:
+            self.lost_ms, self._is_there = now_ms, True
+            self._on_there()
+        self._on_trouble()
+        if isinstance(error, StateSilent):
+            self.silent_until_ms = self._now_ms() + error.wait_ms
+            return
         self._failures += 1
         self.silent_until_ms = now_ms + min(SILENT_MS, FIRST_SILENT_MS * 2 ** min(self._failures - 1, 10))
-        self._on_trouble()
 
     def _see(self, item: Item, now_ms: int) -> None:
         told_ms = self.flow.cool_until_ms  # by an answer of our own that is not written yet, or by an earlier look

@@ -13,7 +13,7 @@ from typing import Any
 from ops.simulation.clock import now_s
 from ops.simulation.ledger import Recorded
 from ops.simulation.life import Life, World
-from shared.errors import StateUnavailable
+from shared.errors import StateThrottled, StateUnavailable
 from shared.state import FLOW, PARTNER, Conflict, Item
 
 LATENCY_MS = (4.0, 25.0)
@@ -95,7 +95,7 @@ class EnvironmentTable:
         if self._table.is_hot(pk):
             await asyncio.sleep(0.1)
             self._life.state_failed = True
-            raise StateUnavailable("the state table does not answer (ThrottlingException)")
+            raise StateThrottled("the state table is throttled")
         current = self._table.item(pk, sk)
         if current.rev == item.rev:
             self._table.put(pk, sk, item.rev + 1, value, by=self._life.number)
@@ -122,12 +122,13 @@ class EnvironmentTable:
     async def _there(self, name: str) -> float:
         self._table.operations += 1
         began_s = now_s()
-        for kind, seconds in (("state_down", GIVES_UP_S), ("state_throttled", 0.15)):
+        kinds = (("state_down", GIVES_UP_S, StateUnavailable), ("state_throttled", 0.15, StateThrottled))
+        for kind, seconds, error in kinds:
             if self._world.happens(kind):
                 await asyncio.sleep(seconds)
                 self._life.step(kind)
                 self._life.state_failed = True
-                raise StateUnavailable("the state table does not answer")
+                raise error("the state table does not answer, or is throttled")
         await asyncio.sleep(self._world.latency_s(LATENCY_MS) / 2)
         self._life.step(f"{name}, before")
         return began_s

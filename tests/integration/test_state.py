@@ -8,8 +8,9 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from botocore.stub import Stubber
 
-from shared.errors import StateUnavailable
+from shared.errors import StateThrottled, StateUnavailable
 from shared.state import Conflict, DynamoState, Item, change
 
 KEYS = [("pk", "HASH"), ("sk", "RANGE")]
@@ -117,3 +118,25 @@ def test_table_that_is_missing_or_down_is_one_error(client: Any) -> None:
             asyncio.run(state.swap("canary", "canary", Item(), {"canary": 1}, expires_at=None))
         assert "canary" not in str(raised.value)
     nowhere.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "is_throttled"),
+    [
+        ("ThrottlingException", True),
+        ("ProvisionedThroughputExceededException", True),
+        ("RequestLimitExceeded", True),
+        ("InternalServerError", False),
+        ("AccessDeniedException", False),
+    ],
+)
+def test_a_throttle_is_told_apart(client: Any, code: str, is_throttled: bool) -> None:
+    """The table is there then, and others may be luckier; everything else says nothing of them."""
+    config = Config(retries={"total_max_attempts": 1})
+    once = boto3.client("dynamodb", endpoint_url=client.meta.endpoint_url, region_name="us-east-1", config=config)
+    with Stubber(once) as stub:
+        stub.add_client_error("get_item", service_error_code=code, http_status_code=400)
+        with pytest.raises(StateUnavailable) as caught:
+            asyncio.run(DynamoState(once, "state").read("a", "b"))
+    once.close()
+    assert isinstance(caught.value, StateThrottled) is is_throttled

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from shared.errors import StateUnavailable
+from shared.errors import StateSilent, StateThrottled, StateUnavailable
 from shared.state import Conflict, Item, Patient, change
 
 
@@ -15,19 +15,20 @@ class Table:
     def __init__(self) -> None:
         self.calls = 0
         self.down = False
+        self.error: type[StateUnavailable] = StateUnavailable
         self.item = Item()
         self.conflicts = 0
 
     async def read(self, pk: str, sk: str) -> Item:
         self.calls += 1
         if self.down:
-            raise StateUnavailable("down")
+            raise self.error("down")
         return self.item
 
     async def swap(self, pk: str, sk: str, item: Item, value: Mapping[str, Any], *, expires_at: int | None) -> Item:
         self.calls += 1
         if self.down:
-            raise StateUnavailable("down")
+            raise self.error("down")
         if self.conflicts:
             self.conflicts -= 1
             self.item = Item(self.item.rev + 1, {"n": self.item.value.get("n", 0) + 100})
@@ -85,3 +86,16 @@ def test_silent_table_is_left_alone_for_a_while() -> None:
     assert table.calls == 1
     table.down, now[0] = False, 5_000
     assert asyncio.run(state.read("a", "b")) == Item()
+
+
+def test_silent_table_says_when_it_is_asked_again() -> None:
+    """And what it said is passed on: a throttle is no silence of the table's."""
+    table, now = Table(), [1_000]
+    state = Patient(table, now_ms=lambda: now[0], first_pause_ms=5_000)
+    table.down, table.error = True, StateThrottled
+    with pytest.raises(StateThrottled):
+        asyncio.run(state.read("a", "b"))
+    now[0] += 1_500
+    with pytest.raises(StateSilent) as silent:
+        asyncio.run(state.read("a", "b"))
+    assert silent.value.wait_ms == 3_500

@@ -134,15 +134,16 @@ class FakeQueue:
 
 
 class FakeState:
-    """The state table as a dictionary; `down` makes every call fail."""
+    """The state table as a dictionary; `down` makes every call fail, with `error`."""
 
     def __init__(self, *, down: bool = False) -> None:
         self.items: dict[tuple[str, str], Item] = {}
         self.down = down
+        self.error: type[StateUnavailable] = StateUnavailable
 
     def _check(self) -> None:
         if self.down:
-            raise StateUnavailable("down")
+            raise self.error("down")
 
     async def read(self, pk: str, sk: str) -> Item:
         self._check()

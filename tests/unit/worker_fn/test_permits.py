@@ -3,14 +3,16 @@ import random
 from bisect import bisect_left
 from collections import Counter
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from shared.errors import StateThrottled
 from shared.state import FLOW, PARTNER
 from worker_fn.adaptive import Bounds
-from worker_fn.flow import Flow, Tally
-from worker_fn.own_books import ALONE_SHARE
+from worker_fn.flow import Ask, Flow, Tally
+from worker_fn.own_books import ALONE_SHARE, LOST_MS, OwnBooks
 from worker_fn.permits import Gate, Wait
 from worker_fn.rate import HEADROOM, WINDOW_MS, Book
 from worker_fn.shared_flow import FRESH_MS
@@ -103,3 +105,59 @@ def test_calls_of_own_books_end_with_the_time_of_shares(gate: Gate, fleet: Any) 
     assert len(starts_ms) > 2 * QUOTA * ALONE_SHARE
     assert max(starts_ms) < share_until_ms
     assert all(not book.back and book.given == 200 for book in after.books.values())
+
+
+def test_one_call_that_the_table_throttles_costs_half_a_second(gate: Gate, fleet: Any) -> None:
+    """Not the minute after which a table that is out of reach counts as lost: the next call to it may be taken."""
+
+    async def throttled_once() -> float:
+        await starts_until(gate, fleet, fleet.clock.now_s + 1)
+        await gate.report(last=True)
+        fleet.state.down, fleet.state.error = True, StateThrottled
+        began_s = fleet.clock.now_s
+        waiting = asyncio.ensure_future(gate.admit(until_ms=int(began_s * 1_000) + 30_000, wanted=1, in_flight=1))
+        while fleet.clock.now_s == began_s and not waiting.done():
+            await asyncio.sleep(0)
+        fleet.state.down = False
+        assert not isinstance(await waiting, Wait)
+        return float(fleet.clock.now_s - began_s)
+
+    assert asyncio.run(throttled_once()) < 2.5
+
+
+def test_who_is_alone_stops_when_the_table_is_throttled(gate: Gate, fleet: Any) -> None:
+    """After a minute out of reach everybody calls at its share; a throttle says that the table is back and others may
+    lease from it. So nothing is called for another minute without it, and then at shares again.
+    """
+
+    async def out_of_reach_then_throttled() -> tuple[list[int], int, list[int]]:
+        await starts_until(gate, fleet, fleet.clock.now_s + 1)
+        fleet.state.down = True
+        alone = await starts_until(gate, fleet, fleet.clock.now_s + LOST_MS / 1_000 + 10)
+        fleet.state.error = StateThrottled
+        back_ms = int(fleet.clock.now_s * 1_000)
+        return alone, back_ms, await starts_until(gate, fleet, fleet.clock.now_s + LOST_MS / 1_000 + 20)
+
+    alone, back_ms, after = asyncio.run(out_of_reach_then_throttled())
+    assert len(alone) > 5 * QUOTA * ALONE_SHARE
+    told_ms = back_ms + 5_000  # by when it tries the table again
+    assert not [start_ms for start_ms in after if told_ms < start_ms < back_ms + LOST_MS]
+    assert [start_ms for start_ms in after if start_ms > told_ms + LOST_MS]
+
+
+def test_no_second_is_given_out_twice_by_own_books() -> None:
+    """A worker whose own books are closed amid a second and opened again has one share of it."""
+    now_ms = 1_700_000_000_000
+    own = OwnBooks(Bounds(LIMIT), share=0.5, rng=random.Random(7))
+    fleet: Any = SimpleNamespace(flow=Flow(share_until_ms=now_ms + 12_000), lost_ms=0, silent_until_ms=0)
+
+    def leased(wanted: int) -> Counter[int]:
+        ask = Ask(now_ms=now_ms, until_ms=now_ms + 3_000, wanted=wanted, most_a_window=1_000)
+        tokens = own.lease(ask, fleet).tokens or {}
+        return Counter({window: len(numbers) for window, numbers in tokens.items()})
+
+    before = leased(60)
+    own.close()
+    both = before + leased(1_000)
+    assert sum(before.values()) == 60
+    assert max(both.values()) <= QUOTA * 0.5 * ALONE_SHARE + 1
