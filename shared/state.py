@@ -18,6 +18,7 @@ without it.
 import asyncio
 import json
 import random
+import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -105,8 +106,9 @@ class DynamoState:
         return _item(answer.get("Item"))
 
     async def swap(self, pk: str, sk: str, item: Item, value: Mapping[str, Any], *, expires_at: int | None) -> Item:
-        new = Item(item.rev + 1, value)
-        row = {**_key(pk, sk), "rev": {"N": str(new.rev)}, "value": {"S": json.dumps(value, separators=(",", ":"))}}
+        new, by = Item(item.rev + 1, value), {"S": secrets.token_hex(8)}
+        text = json.dumps(value, separators=(",", ":"))
+        row = {**_key(pk, sk), "rev": {"N": str(new.rev)}, "value": {"S": text}, "by": by}
         if expires_at is not None:
             row["expires_at"] = {"N": str(expires_at)}
         if item.rev:
@@ -122,6 +124,8 @@ class DynamoState:
             )
         except self._client.exceptions.ConditionalCheckFailedException as error:
             found = error.response.get("Item")
+            if found and found.get("by") == by:  # made, its answer lost, and boto3 has tried again
+                return new
             raise Conflict(_item(found) if found else await self.read(pk, sk)) from None
         return new
 

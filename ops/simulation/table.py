@@ -1,7 +1,7 @@
 """The state table: conditional writes with revisions, latency, throttles, hours out of reach. See shared.state.State.
 
-`lost_answers`: the write was made and its answer never came. boto3 then tries again, and the condition fails on what
-is the caller's own write.
+`lost_answers`: the write was made and its answer never came. boto3 then tries again, and the condition fails: on the
+caller's own write, which it knows again, or on that of somebody who was faster.
 """
 
 import asyncio
@@ -102,7 +102,8 @@ class EnvironmentTable:
             if self._world.happens("state_loses_answers"):
                 await asyncio.sleep(0.5)
                 await self._back(began_s)
-                raise Conflict(self._table.item(pk, sk))
+                if (now := self._table.item(pk, sk)).rev > item.rev + 1:
+                    raise Conflict(now)
         await self._back(began_s)
         if current.rev != item.rev:
             raise Conflict(current)

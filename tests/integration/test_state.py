@@ -140,3 +140,21 @@ def test_a_throttle_is_told_apart(client: Any, code: str, is_throttled: bool) ->
             asyncio.run(DynamoState(once, "state").read("a", "b"))
     once.close()
     assert isinstance(caught.value, StateThrottled) is is_throttled
+
+
+def test_a_write_whose_answer_was_lost_is_known_again(client: Any) -> None:
+    """boto3 tries again, and the condition fails on our own write: that is no conflict. One that looks the same is."""
+    state, twice = DynamoState(client, "state"), []
+
+    def send_twice(params: dict[str, Any], **_: Any) -> None:
+        if not twice:
+            twice.append(dict(params))
+            client.put_item(**twice[0])
+
+    client.meta.events.register("provide-client-params.dynamodb.PutItem", send_twice)
+    written = asyncio.run(state.swap("a", "b", Item(), {"n": 1}, expires_at=None))
+    client.meta.events.unregister("provide-client-params.dynamodb.PutItem", send_twice)
+    assert twice
+    assert written == asyncio.run(state.read("a", "b")) == Item(1, {"n": 1})
+    with pytest.raises(Conflict):
+        asyncio.run(state.swap("a", "b", Item(), {"n": 1}, expires_at=None))
