@@ -144,7 +144,8 @@ def _list_calls(request: mp.AudienceMembershipChangeRequest) -> Iterator[values.
             for audience in profile.audiences
         ]
         if "email" not in user:
-            yield LeftOut(f"user_profiles[{number}]", "a profile without e-mail address, and no mpid to make one of")
+            if changes:
+                yield LeftOut(f"user_profiles[{number}]", "a profile without e-mail, and no mpid to make one of")
             continue
         for place, (list_id, action) in enumerate(changes):
             if list_id is None:

@@ -64,11 +64,12 @@ class StateThrottled(StateUnavailable):
 
 
 class StateSilent(StateUnavailable):
-    """The state table did not answer a moment ago and is not asked for another `wait_ms`."""
+    """The state table took no call a moment ago and is left alone for `wait_ms`. `is_throttled`: it was there."""
 
-    def __init__(self, wait_ms: int) -> None:
-        super().__init__("the state table did not answer a moment ago")
+    def __init__(self, wait_ms: int, *, is_throttled: bool = False) -> None:
+        super().__init__("the state table took no call a moment ago")
         self.wait_ms = wait_ms
+        self.is_throttled = is_throttled
 
 
 class UndecodableMessage(SpillwayError):

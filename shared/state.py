@@ -198,6 +198,7 @@ class Patient:
         self._longest_pause_ms = longest_pause_ms
         self._failures = 0
         self._silent_until_ms = 0
+        self._is_throttled = False
 
     async def read(self, pk: str, sk: str) -> Item:
         return await self._try(self._state.read, pk, sk)
@@ -213,7 +214,7 @@ class Patient:
 
     async def _try(self, operation: Callable[..., Awaitable[T]], *arguments: Any, **named: Any) -> T:
         if (wait_ms := self._silent_until_ms - self._now_ms()) > 0:
-            raise StateSilent(wait_ms)
+            raise StateSilent(wait_ms, is_throttled=self._is_throttled)
         try:
             async with asyncio.timeout(ANSWER_WITHIN_S):
                 answer = await operation(*arguments, **named)
@@ -221,7 +222,8 @@ class Patient:
             pause_ms = min(self._longest_pause_ms, self._first_pause_ms * 2 ** min(self._failures, 10))
             self._failures += 1
             self._silent_until_ms = self._now_ms() + pause_ms
-            if isinstance(error, StateThrottled):
+            self._is_throttled = isinstance(error, StateThrottled)
+            if self._is_throttled:
                 raise
             raise StateUnavailable("the state table does not answer") from None
         self._failures = 0

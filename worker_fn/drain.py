@@ -34,12 +34,15 @@ async def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Call
     """Work a batch of SQS records within `remaining_s` seconds; every record gets its end."""
     report = Report()
     prepared = [prepare(record, worker.partner, now_ms=worker.now_ms()) for record in records]
+    if worker.in_groups:
+        prepared = behind_what_waits(prepared)
     jobs = [job for job in prepared if isinstance(job, Job)]
     settled = [job for job in prepared if isinstance(job, Settled)]
     await worker.agree_on_time()
     await place(jobs, worker)
-    await resume([job for job in jobs if job.place is Place.SEND], worker)
     sending = [job for job in jobs if job.place is Place.SEND]
+    note_what_is_missing(sending, report, worker)
+    await resume(sending, worker)
     courier = courier_for(worker, lambda: remaining_s() - worker.settle_reserve_s)
     await courier.deliver([lane for group in in_order(sending, worker) for lane in group])
     for job in jobs:
@@ -50,12 +53,25 @@ async def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Call
     settled = await in_time(book(settled, worker), remaining_s() - worker.settle_reserve_s / 2, settled)
     settled = await clerk_for(worker).write(settled, time_s=remaining_s() - worker.settle_reserve_s / 4)
     report.calls = sum(item.attempts for job in jobs for item in job.items)
-    note_what_is_missing(jobs, report, worker)
     report.state_trouble = worker.gates.take_trouble()
     await settle(settled, worker.queue, report, time_s=remaining_s() - MARGIN_S)
     after = asyncio.gather(remember_letters(jobs, report, worker), stop_intake(worker))
     await in_time(after, remaining_s() - MARGIN_S / 2, None)
     return report
+
+
+def behind_what_waits(prepared: list[Job | Settled]) -> list[Job | Settled]:
+    """Of a FIFO queue: what is behind a message that this worker can not read yet waits with it."""
+    waiting: dict[str, Settled] = {}
+    ordered: list[Job | Settled] = []
+    for one in prepared:
+        group = one.record["attributes"].get("MessageGroupId", "")
+        if isinstance(one, Settled) and isinstance(one.end, Waiting):
+            waiting.setdefault(group, one)
+        elif group in waiting:
+            one = replace(waiting[group], record=one.record)  # noqa: PLW2901
+        ordered.append(one)
+    return ordered
 
 
 async def in_time(work: Awaitable[T], seconds: float, otherwise: T) -> T:
@@ -111,10 +127,11 @@ def in_order(jobs: list[Job], worker: Worker) -> Iterable[list[Lane]]:
 def note_what_is_missing(jobs: list[Job], report: Report, worker: Worker) -> None:
     """Count and log what of a message could not be read, and what the partner makes no call of: a line for each kind.
 
-    Only when a message comes for the first time: it is mapped again whenever it comes back.
+    Only at a message's first receive: it is mapped again whenever it comes back. One that was parked or redriven has a
+    first receive after that, too.
     """
     for job in jobs:
-        if job.was_seen_before:
+        if int(job.record["attributes"]["ApproximateReceiveCount"]) > 1:
             continue
         report.malformed += len(job.malformed)
         report.left_out += len(job.left_out)

@@ -41,7 +41,7 @@ def prepare(record: dict[str, Any], partner: Partner, *, now_ms: int) -> Job | S
         keyed = with_keys(message, (one for one in mapped if not isinstance(one, LeftOut)))
         items = [Shipment(delivery, key, alone=message.type == ERASURE) for delivery, key in keyed]
         lane = partner.lane_of(request)
-        hash((lane, *(together(item.delivery) for item in items)))  # raises for what can be no key
+        hash((lane, *(together(item.delivery) for item in items), *left_out))  # raises for what can be no key
         are_declared = all(item.delivery.merge in {None, *partner.limits.bulk} for item in items)
     except InvalidRequest as error:
         return Settled(record, DeadLetter(Reason.UNMAPPABLE, str(error)), attributes)

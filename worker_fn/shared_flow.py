@@ -130,11 +130,13 @@ class SharedFlow:
         """The state table took no call: leave it alone for a while.
 
         If it was out of reach and is throttled now, it is back, and others may have been luckier: the time in which
-        nobody can be asked begins anew, once.
+        nobody can be asked begins anew, once. So it does where nobody asked for long: what happened meanwhile is not
+        known.
         """
-        if not self.lost_ms:
-            self.lost_ms, self._is_there = now_ms, isinstance(error, StateThrottled)
-        elif isinstance(error, StateThrottled) and not self._is_there:
+        is_throttle = isinstance(error, StateThrottled) or (isinstance(error, StateSilent) and error.is_throttled)
+        if not self.lost_ms or now_ms - self.silent_until_ms > 2 * SILENT_MS:
+            self.lost_ms, self._is_there = now_ms, is_throttle
+        elif is_throttle and not self._is_there:
             self.lost_ms, self._is_there = now_ms, True
             self._on_there()
         self._on_trouble()
@@ -146,7 +148,8 @@ class SharedFlow:
 
     def _see(self, item: Item, now_ms: int) -> None:
         told_ms = self.flow.cool_until_ms  # by an answer of our own that is not written yet, or by an earlier look
-        self._item, self._seen_ms, self.lost_ms, self._failures = item, now_ms, 0, 0
+        self._item, self._seen_ms = item, now_ms
+        self.lost_ms = self.silent_until_ms = self._failures = 0
         seen = Flow.from_item(item.value) if item.value else Flow()
         if seen.cool_until_ms > told_ms:
             told_ms = flows.obeyed_until_ms(seen, seen_ms=now_ms)

@@ -20,6 +20,11 @@ LATENCY_MS = (4.0, 25.0)
 GIVES_UP_S = 3.0
 """Two tries of a half second to connect and one to read: what worker_fn/setup.py asks of boto3."""
 
+LOST_S = (0.5, 3.0)
+"""When a caller whose answer was lost hears of it: a connection that broke, and one that stays silent, which the worker
+does not wait for.
+"""
+
 MOST_WRITES = 1_000
 """DynamoDB: writes a second to one item."""
 
@@ -100,7 +105,7 @@ class EnvironmentTable:
         if current.rev == item.rev:
             self._table.put(pk, sk, item.rev + 1, value, by=self._life.number)
             if self._world.happens("state_loses_answers"):
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(LOST_S[self._table.operations % 2])
                 await self._back(began_s)
                 if (now := self._table.item(pk, sk)).rev > item.rev + 1:
                     raise Conflict(now)

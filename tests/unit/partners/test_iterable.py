@@ -199,7 +199,7 @@ def test_d05_what_is_left_out_is_named_with_its_reason() -> None:
     request = json.dumps(audience(profile("a@example.com", ("1", "add"), ("x", "add")), profile(None, ("1", "add"))))
     expected = [
         ("user_profiles[0].audiences[1]", "its listId is no number"),
-        ("user_profiles[1]", "a profile without e-mail address, and no mpid to make one of"),
+        ("user_profiles[1]", "a profile without e-mail, and no mpid to make one of"),
     ]
     assert left_out(Iterable(), parse_request(request)) == expected
     assert left_out(Iterable(is_bulk=True), parse_request(request)) == expected

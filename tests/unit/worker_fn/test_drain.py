@@ -75,6 +75,16 @@ def test_message_of_a_later_release_waits_for_its_worker(fleet: Any) -> None:
     assert fleet.letters() == [("undecodable", "its version is not 1: deploy a worker that reads it, then redrive")]
 
 
+def test_fifo_group_waits_behind_a_message_of_a_later_release(make_fleet: Any) -> None:
+    """What is behind it in its group is not sent before it; what is before it, and other groups, are."""
+    fleet = make_fleet(in_groups=True)
+    newer = raw_record(2, '{"v": 2, "id": "r-2"}', group="ann")
+    before, behind = record(1, ["200"], group="ann"), record(3, ["200"], group="ann")
+    report = fleet.run(before, newer, behind, record(4, ["200"], group="bob"))
+    assert report.failures == ["m-2", "m-3"]
+    assert sorted(fleet.api.ids) == ["1.0", "4.0"]
+
+
 def test_unmappable_message_tells_where_but_not_what(fleet: Any) -> None:
     """When the partner's code raises, the dead letter names the place in the code and nothing of the payload."""
     report = fleet.run(record(1, ["boom"]), record(2, ["200"]))

@@ -58,6 +58,28 @@ def test_a_message_that_comes_back_says_it_once(make_fleet: Any) -> None:
     assert reports[1].delivered == 1
 
 
+def test_a_message_that_is_redriven_says_it_at_its_first_receive(make_fleet: Any) -> None:
+    """It may never have been mapped before; SQS counts its receives anew."""
+    fleet = make_fleet(Choosy())
+    redriven = fleet.record(1, ["nobody"])
+    redriven["attributes"]["SentTimestamp"] = str(1_700_000_000_000 + 3_600_000)
+    assert fleet.run(redriven).left_out == 1
+
+
+def test_a_reason_that_is_none_costs_only_its_message(make_fleet: Any) -> None:
+    """A partner's mistake is found before anything is sent."""
+
+    class Mistaken(Choosy):
+        def deliveries(self, request: Request) -> Iterable[Delivery | LeftOut]:
+            for one in super().deliveries(request):
+                yield replace(one, why=["no text"]) if isinstance(one, LeftOut) else one  # type: ignore[arg-type]
+
+    fleet = make_fleet(Mistaken())
+    report = fleet.run(fleet.record(1, ["200", "nobody"]), fleet.record(2, ["200"]))
+    assert (fleet.api.ids, report.delivered) == (["2.0"], 1)
+    assert [reason for reason, _ in fleet.letters()] == ["unmappable"]
+
+
 def test_what_can_not_be_read_is_logged_by_its_place(make_fleet: Any) -> None:
     """The place and what was expected there, never the value; once."""
     fleet = make_fleet(Choosy())

@@ -145,6 +145,53 @@ def test_who_is_alone_stops_when_the_table_is_throttled(gate: Gate, fleet: Any) 
     assert [start_ms for start_ms in after if start_ms > told_ms + LOST_MS]
 
 
+async def leases_by_others(fleet: Any, ahead: int) -> None:
+    """Others have leased every call of the seconds to come."""
+    now_ms = int(fleet.clock.now_s * 1_000)
+    full = {now_ms // WINDOW_MS + window: Book(200) for window in range(ahead)}
+    known = await fleet.state.read(PARTNER, FLOW)
+    flow = replace(Flow.from_item(known.value), books=full, delivered_ms=now_ms)
+    await fleet.state.swap(PARTNER, FLOW, known, flow.to_item(), expires_at=None)
+
+
+async def may_call_within(gate: Gate, fleet: Any, ms: int) -> bool:
+    until_ms = int(fleet.clock.now_s * 1_000) + ms
+    return not isinstance(await gate.admit(until_ms=until_ms, wanted=1, in_flight=1), Wait)
+
+
+def test_a_table_that_answered_once_is_asked_at_once(gate: Gate, fleet: Any) -> None:
+    """Whatever it was asked for: nobody calls at its share while others lease."""
+
+    async def answered_for_something_else() -> bool:
+        await may_call_within(gate, fleet, 3_000)
+        await gate.report(last=True)
+        await leases_by_others(fleet, 40)
+        fleet.clock.now_s += 2
+        fleet.state.down = True
+        await may_call_within(gate, fleet, 1)
+        fleet.state.down = False
+        await gate.book(1)
+        return await may_call_within(gate, fleet, 100)
+
+    assert not asyncio.run(answered_for_something_else())
+
+
+def test_a_minute_without_asking_is_no_minute_without_an_answer(gate: Gate, fleet: Any) -> None:
+    """One call that failed long ago and one that fails now say nothing of the time between."""
+
+    async def idle() -> bool:
+        await may_call_within(gate, fleet, 3_000)
+        await gate.report(last=True)
+        fleet.clock.now_s += 2
+        for _ in range(2):
+            fleet.state.down = True
+            may_call = await may_call_within(gate, fleet, 400)
+            fleet.clock.now_s += LOST_MS / 1_000 + 5
+        return may_call
+
+    assert not asyncio.run(idle())
+
+
 def test_no_second_is_given_out_twice_by_own_books() -> None:
     """A worker whose own books are closed amid a second and opened again has one share of it."""
     now_ms = 1_700_000_000_000
