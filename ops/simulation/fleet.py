@@ -120,6 +120,7 @@ class Deployment:
         async def work(environment: Environment, remaining_s: Callable[[], float]) -> None:
             environment.queue.holds = records
             report = await drain(records, environment.worker, remaining_s)
+            environment.life.state_failed |= report.state_trouble > 0  # a table that is left alone is not asked
             self._leave(records, report)
 
         await self._invoke(work)

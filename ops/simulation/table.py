@@ -14,7 +14,7 @@ from ops.simulation.clock import now_s
 from ops.simulation.ledger import Recorded
 from ops.simulation.life import Life, World
 from shared.errors import StateThrottled, StateUnavailable
-from shared.state import FLOW, PARTNER, Conflict, Item
+from shared.state import ANSWER_WITHIN_S, FLOW, PARTNER, Conflict, Item
 
 LATENCY_MS = (4.0, 25.0)
 GIVES_UP_S = 3.0
@@ -105,7 +105,9 @@ class EnvironmentTable:
         if current.rev == item.rev:
             self._table.put(pk, sk, item.rev + 1, value, by=self._life.number)
             if self._world.happens("state_loses_answers"):
-                await asyncio.sleep(LOST_S[self._table.operations % 2])
+                late_s = LOST_S[self._table.operations % 2]
+                self._life.state_failed |= late_s > ANSWER_WITHIN_S
+                await asyncio.sleep(late_s)
                 await self._back(began_s)
                 if (now := self._table.item(pk, sk)).rev > item.rev + 1:
                     raise Conflict(now)
