@@ -64,18 +64,17 @@ class Iterable(Partner):
         elif isinstance(request, mp.AudienceMembershipChangeRequest):
             calls = _list_calls(request)
         for call in values.in_bulk(calls) if self.is_bulk else calls:
-            yield (
-                call
-                if isinstance(call, LeftOut)
-                else Delivery(
-                    url=f"{self.host}/api/{call.endpoint}",
-                    body=to_json(call.body),
-                    item=call.item,
-                    headers={"Content-Type": "application/json"},
-                    secret_headers={"Api-Key": credential(settings_of(request), "apiKey")},
-                    merge=call.merge,
-                    merge_group=call.merge_group,
-                )
+            if isinstance(call, LeftOut):
+                yield call
+                continue
+            yield Delivery(
+                url=f"{self.host}/api/{call.endpoint}",
+                body=to_json(call.body),
+                item=call.item,
+                headers={"Content-Type": "application/json"},
+                secret_headers={"Api-Key": credential(settings_of(request), "apiKey")},
+                merge=call.merge,
+                merge_group=call.merge_group,
             )
 
     def ping(self, settings: Mapping[str, str]) -> Delivery:

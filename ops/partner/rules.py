@@ -61,13 +61,11 @@ def reason_faults(reasons: Collection[str]) -> Iterator[Fault]:
 
 
 def _left_out_faults(one: LeftOut, secrets: Mapping[str, str]) -> Iterator[Fault]:
-    said: tuple[Any, Any] = (one.item, one.why)
-    if not all(isinstance(text, str) and text for text in said):
+    said: dict[str, Any] = {"item": one.item, "why": one.why}
+    if not all(isinstance(text, str) and text for text in said.values()):
         yield Fault("left_out.type", "a LeftOut's item or why is no text, or empty", "name the part, and say why")
         return
-    yield from _leaks(
-        {name: text.encode("utf-8", "replace") for name, text in zip(("item", "why"), said, strict=True)}, secrets
-    )
+    yield from _leaks({name: text.encode("utf-8", "replace") for name, text in said.items()}, secrets)
 
 
 def _wrong_types(delivery: Delivery) -> Iterator[Fault]:

@@ -2,8 +2,6 @@
 
 import json
 import re
-from collections.abc import Mapping
-from typing import Any
 
 from ops.stack import pod_named, stack_name
 from tests.integration.infra.templates import Package, Template, of_type
@@ -42,22 +40,6 @@ def test_concurrency_is_reserved_only_when_asked_for(template: Template, package
         assert "ReservedConcurrentExecutions" not in functions["WorkerLambdaFunction"]
     (mapping,) = of_type(reserved, "AWS::Lambda::EventSourceMapping").values()
     assert mapping["ScalingConfig"] == {"MaximumConcurrency": 40}
-
-
-class Recorded(dict[str, str]):
-    """An environment that remembers which variables were looked at."""
-
-    def __init__(self, variables: Mapping[str, str]) -> None:
-        super().__init__(variables)
-        self.seen: set[str] = set()
-
-    def get(self, key: str, default: Any = None) -> Any:
-        self.seen.add(key)
-        return super().get(key, default)
-
-    def __getitem__(self, key: str) -> str:
-        self.seen.add(key)
-        return super().__getitem__(key)
 
 
 def test_the_deploy_bucket_is_private(template: Template) -> None:

@@ -39,9 +39,6 @@ def test_the_worker_has_time_for_a_call_and_for_settling(any_stage: Template) ->
     assert settings.connect_timeout_s + settings.read_timeout_s + settings.settle_reserve_s <= properties["Timeout"]
 
 
-# What Lambda itself sets, and what is read for the end-to-end tests alone.
-
-
 class Recorded(dict[str, str]):
     """An environment that remembers which variables were looked at."""
 
@@ -58,14 +55,12 @@ class Recorded(dict[str, str]):
         return super().__getitem__(key)
 
 
+# What Lambda itself sets, and what is read for the end-to-end tests alone.
 RUNTIME_VARIABLES = re.compile(r"^AWS_")
 # Read by Powertools, not by us.
-
-
 LIBRARY_VARIABLES = {"ingest": set[str](), "worker": {"LOG_LEVEL"}}
 # Notes of a version for `spillway versions` and `promote`; no code of the function reads them.
 NOTED_VARIABLES = {"ingest": {"COMMIT", "WRITES_MESSAGES"}, "worker": {"COMMIT", "READS_MESSAGES"}}
-
 
 WEBHOOK = {
     "WEBHOOK_URL": "https://partner.example/events",
@@ -78,8 +73,6 @@ WEBHOOK = {
     "WEBHOOK_RATE": "45/20",
     "WEBHOOK_ACCOUNT_RATE": "5",
 }
-
-
 ITERABLE = {
     "PARTNER": "partners.iterable",
     "ITERABLE_DATA_CENTER": "eu",
