@@ -45,6 +45,12 @@ help: ## Show this list
 demo: .venv .venv-aws node_modules build-local ## A spike, direct against Spillway, on an embedded AWS (REQUESTS=2000 LIMIT=50 ...)
 	@$(PY) -m ops.cli demo $(ARGS)
 
+.PHONY: demos
+demos: .venv .venv-aws node_modules build-local ## All five demos in their default size, about fifteen minutes; stops at the first that fails
+	@for scenario in spike outage throttle poison noisy; do \
+		echo "--- SCENARIO=$$scenario"; \
+		$(PY) -m ops.cli demo --scenario "$$scenario" --folder "build/demo/$$scenario" $(ARGS); done
+
 .PHONY: local
 local: .venv .venv-aws node_modules build-local ## An AWS and a partner on this machine until Ctrl-C (ARGS=--no-deploy: deploy yourself)
 	@$(PY) -m ops.cli local $(ARGS)

@@ -1,7 +1,7 @@
 """`spillway demo`: run a scenario, show its numbers, say with the exit status whether it held.
 
 0: nothing lost on any side; nothing throttled, failed, falsely dead-lettered or left over on Spillway's. 1: something
-was. 2: it could not run.
+was. 2: it could not run. 3: something was late or throttled, and other work on the machine may be why.
 """
 
 import signal
@@ -16,7 +16,7 @@ from ops.local.demo_settings import DemoSettings
 from ops.local.demo_side import DemoFailed
 from ops.local.live_view import view
 
-COULD_NOT_RUN = 2
+COULD_NOT_RUN, TOO_BUSY_TO_TELL = 2, 3
 INTERRUPTED = 128 + signal.SIGINT
 
 
@@ -41,12 +41,15 @@ def run(scenario: Scenario, settings: DemoSettings, folder: Path) -> int:
         console.print(report.customers_table(spillway))
     found = report.problems(summaries)
     for problem in found:
-        console.print(f"[red]✗[/] {problem}", highlight=False)
+        console.print(f"[red]✗[/] {problem}", highlight=False, soft_wrap=True)
     if not found:
-        console.print(f"[green]✓[/] {report.verdict(spillway)}", highlight=False)
+        console.print(f"[green]✓[/] {report.verdict(spillway)}", highlight=False, soft_wrap=True)
     console.print(
         f"  {folder / 'report.html'} has the plots, {folder / 'report.json'} the numbers",
         highlight=False,
         soft_wrap=True,
     )
+    if found and report.was_too_busy(summaries):
+        console.print(f"  Too busy to tell: {report.busy_text(summaries)}", highlight=False, soft_wrap=True)
+        return TOO_BUSY_TO_TELL
     return 1 if found else 0

@@ -87,6 +87,11 @@ def nice_ticks(top: float, about: int = 4) -> list[float]:
     return [round(step * number, 10) for number in range(ceil(top / step - 1e-9) + 1)]
 
 
+def at_each_width(draw: Callable[[int], str]) -> str:
+    """A chart twice, for a wide page and for a narrow one: the style sheet shows one of them, its text readable."""
+    return f'<div class="at-wide">{draw(WIDE)}</div><div class="at-narrow">{draw(WIDTH)}</div>'
+
+
 def stacked_bars(
     series: Sequence[Series], *, title: str, x_label: str, y_label: str, y_top: float = 0, width: float = 1
 ) -> str:
@@ -112,7 +117,7 @@ def stacked_bars(
                 f' width="{max(frame.x(width) - LEFT - 1, 0.8):.1f}" height="{bottom - top:.1f}">'
                 f"<title>{escape(one.label)}: {_number(y)} at {_number(x)} s</title></rect>"
             )
-    return _svg(title, [*grid, *drawn, _legend([(one.label, one.css) for one in series if any(one.y)])])
+    return _svg(title, [*grid, *drawn, _legend([(one.label, one.css) for one in series if any(one.y)], WIDTH)])
 
 
 def lines(
@@ -158,7 +163,7 @@ def lines(
         )
     shown = [(one.label, one.css) for one in series]
     shown += [(strip.label, strip.css) for strip in strips if any(strip.flags)]
-    return _svg(title, [*drawn, _legend(shown)], width=width)
+    return _svg(title, [*drawn, _legend(shown, width)], width=width)
 
 
 def _spans(frame: _Frame, spans: Sequence[Span]) -> list[str]:
@@ -182,7 +187,7 @@ def _strips(frame: _Frame, strips: Sequence[Strip]) -> list[str]:
         for begin, end in _runs(strip.flags):
             drawn.append(
                 f'<rect class="{strip.css} area" x="{frame.x(begin):.1f}" y="{y:.1f}"'
-                f' width="{max(frame.x(end) - frame.x(begin), 1.5):.1f}" height="{STRIP}" rx="2">'
+                f' width="{max(min(frame.x(end), frame.right) - frame.x(begin), 1.5):.1f}" height="{STRIP}" rx="2">'
                 f"<title>{escape(strip.label)}: {begin} s to {end} s</title></rect>"
             )
     return drawn
@@ -199,7 +204,9 @@ def _runs(flags: Sequence[bool]) -> Iterable[tuple[int, int]]:
             begin = None
 
 
-def histogram(groups: Sequence[tuple[str, str, Sequence[float]]], *, title: str, marks: Sequence[Mark] = ()) -> str:
+def histogram(
+    groups: Sequence[tuple[str, str, Sequence[float]]], *, title: str, marks: Sequence[Mark] = (), width: int = WIDTH
+) -> str:
     """Shares of each group (label, css, milliseconds) over a logarithmic time axis; vertical marks for
     percentiles.
     """
@@ -221,7 +228,7 @@ def histogram(groups: Sequence[tuple[str, str, Sequence[float]]], *, title: str,
         x_label="answer time, ms (logarithmic)",
         y_label="share of answers, %",
         x_ticks=ticks,
-        width=WIDE,
+        width=width,
     )
     drawn: list[str] = []
     for label, css, group in shares:
@@ -234,14 +241,14 @@ def histogram(groups: Sequence[tuple[str, str, Sequence[float]]], *, title: str,
                 )
     for row, mark in enumerate(marks):
         x = frame.x(place(mark.at))
-        anchor, gap = ("end", -5) if x > WIDE * 0.55 else ("start", 5)
+        anchor, gap = ("end", -5) if x > width * 0.55 else ("start", 5)
         drawn.append(
             f'<line class="{mark.css} mark" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>'
             f'<text class="mark-label" x="{x + gap:.1f}" y="{TOP + 11 + 15 * row}" text-anchor="{anchor}">'
             f"{escape(mark.label)}</text>"
         )
-    legend = _legend([(label, css) for label, css, _ in groups])
-    return _svg(title, [*grid, *drawn, legend], width=WIDE)
+    legend = _legend([(label, css) for label, css, _ in groups], width)
+    return _svg(title, [*grid, *drawn, legend], width=width)
 
 
 def _shares(times: Sequence[float], bins: int, place: Callable[[float], float]) -> list[float]:
@@ -293,14 +300,16 @@ def _axes(
     return frame, grid
 
 
-def _legend(entries: Sequence[tuple[str, str]]) -> str:
-    drawn, x = [], float(LEFT)
-    for label, css in entries:
+def _legend(entries: Sequence[tuple[str, str]], width: int) -> str:
+    """The names of what is drawn, in one row: from the axis on, or further left where they need the room."""
+    takes = [17 + 7 * len(label) + 18 for label, _ in entries]
+    drawn, x = [], float(max(0, min(LEFT, width - sum(takes))))
+    for (label, css), taken in zip(entries, takes, strict=True):
         drawn.append(
             f'<rect class="{css} area" x="{x:.0f}" y="9" width="11" height="11" rx="2"/>'
             f'<text class="legend" x="{x + 17:.0f}" y="19">{escape(label)}</text>'
         )
-        x += 17 + 7 * len(label) + 18
+        x += taken
     return "".join(drawn)
 
 

@@ -190,8 +190,8 @@ SCENARIOS = {
             "outage",
             "The partner is down amid a spike",
             "{requests:,} requests from mParticle, {spike_rps:.0f} a second at the peak. A quarter into them the"
-            " partner answers 503 to everything for {outage_s:g} s. Spillway's breaker opens for the whole fleet,"
-            " probes look whether it is back, and the backlog follows at a rate that grows.",
+            " partner answers 503 to everything for {outage_s:g} s. What should happen: Spillway's breaker opens for"
+            " the whole fleet, probes look whether the partner is back, and the backlog follows at a rate that grows.",
             _outage,
             shows=("outage_s",),
             defaults={"requests": 1200, **SMALL, "partner_latency_ms": 200, "spike_rps_at_most": 35.0},
@@ -208,7 +208,7 @@ SCENARIOS = {
             "The partner takes a third of what is sent",
             "{requests:,} requests from mParticle, {spike_rps:.0f} a second at the peak, {events} events in each. The"
             " partner takes {partner_rate_per_s:g} calls a second and answers 429 with Retry-After: {retry_after_s} "
-            " above it. Nobody told Spillway: it finds out, and keeps to it.",
+            " above it. Nobody told Spillway: it should find out, and keep to it.",
             _throttle,
             shows=("retry_after_s",),
             defaults={
@@ -225,7 +225,7 @@ SCENARIOS = {
             "Events that the partner will never take",
             "{requests:,} requests from mParticle, {spike_rps:.0f} a second at the peak. About one in forty has an"
             " event that the partner refuses with 400, and one event is answered with 500 whenever it comes."
-            " They end in the dead-letter queue with their reason; everything else arrives.",
+            " They should end in the dead-letter queue with their reason, and everything else arrive.",
             _poison,
             defaults={"requests": 800, **SMALL, "partner_latency_ms": 200, "spike_rps_at_most": 40.0},
             env=lambda settings: {**_declared(settings), "MAX_STRIKES": str(POISON_STRIKES)},

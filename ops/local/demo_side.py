@@ -13,6 +13,7 @@ import orjson
 
 from ops.local.demo_settings import DemoSettings
 from ops.local.live_view import Progress, View
+from ops.local.machine import Neighbours
 from ops.local.mparticle import Invocation, MParticle, Outcome, Parcel
 from ops.local.partner_api import Behaviour, PartnerApi
 from ops.local.report import Expected, Remains, Sample, Side
@@ -65,6 +66,8 @@ class _Watch:
     expected: Expected
     invocations: list[Invocation] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
+    neighbours: Neighbours = field(default_factory=Neighbours)
+    busy_elsewhere: float = 0.0
     waiting: dict[str, float] = field(default_factory=dict)
     """Accepted events that have not arrived and can, and when their request was sent."""
 
@@ -155,7 +158,15 @@ async def run_side(
     remains = Remains() if queues is None else await asyncio.to_thread(queues.remains)
     ledger = api.ledger
     api.begin()
-    return Side(watch.began_s, watch.invocations, ledger, watch.samples, remains, traffic.expected)
+    return Side(
+        watch.began_s,
+        watch.invocations,
+        ledger,
+        watch.samples,
+        remains,
+        traffic.expected,
+        busy_elsewhere=watch.busy_elsewhere,
+    )
 
 
 async def _greet(name: str, mparticle: MParticle, traffic: Traffic) -> None:
@@ -194,6 +205,7 @@ def _need(name: str, what: str, invocation: Invocation) -> None:
 async def _watch(watch: _Watch, mparticle: MParticle, view: View, queues: Queues | None) -> None:
     while True:
         watch.arrived()
+        watch.busy_elsewhere = watch.neighbours.share()
         if queues is not None:
             await asyncio.to_thread(watch.look, queues)
         view.show(watch.progress(mparticle.in_flight))

@@ -16,8 +16,10 @@ from rich.table import Table
 from ops.local.mparticle import Invocation, Outcome
 from ops.local.partner_api import Call, Ledger
 
-BAD_WHEN_ANY = frozenset({"throttled", "failed", "lost", "false_dead_letters"})
+BAD_WHEN_ANY = frozenset({"throttled", "failed", "lost", "false_dead_letters", "undelivered"})
 """The counts that should be nought."""
+BUSY = 0.25
+"""From which share of the processors on other work may be what made a run late: half a core of two."""
 DIRECT, SPILLWAY = "direct", "Spillway"
 """The sides' names."""
 NEWS_S = 1.5
@@ -135,8 +137,12 @@ class Summary:
     waited, or it takes everything."""
     calls_during_cooldown: int
     """Calls that came between a 429's news and the end of its Retry-After."""
-    drain_s: float
-    """From the last answer to mParticle until the last delivery."""
+    undelivered: int
+    """Events of accepted requests that were still on their way to a partner that takes them when the demo gave up."""
+    drain_s: float | None
+    """From the last answer to mParticle until the last delivery; None: it was not reached."""
+    busy_elsewhere: float | None
+    """Share of the processors that other work on this machine took meanwhile; None: nobody looked."""
     customers: Sequence[Customer]
 
 
@@ -150,6 +156,7 @@ class Side:
     samples: Sequence[Sample] = ()
     remains: Remains = field(default_factory=Remains)
     expected: Expected = field(default_factory=Expected)
+    busy_elsewhere: float | None = None
 
 
 def percentile(values: Iterable[float], share: float) -> float | None:
@@ -166,6 +173,8 @@ def summarise(side: Side) -> Summary:
     answered_s = max((_answered_s(one) for one in side.invocations), default=side.began_s)
     delivered_s = max(side.ledger.accepted_s, default=answered_s)
     dead = {event_id for letter in side.remains.letters for event_id in letter.event_ids}
+    lost = _lost(side, dead)
+    undelivered = len(_on_their_way(side, accepted, dead).difference(lost))
     return Summary(
         invocations=len(side.invocations),
         accepted=len(accepted),
@@ -177,7 +186,7 @@ def summarise(side: Side) -> Summary:
         events_accepted=len({event_id for one in accepted for event_id in one.parcel.event_ids}),
         delivered=side.ledger.delivered,
         duplicates=side.ledger.duplicates,
-        lost=len(_lost(side, dead)),
+        lost=len(lost),
         waiting=max(0, side.remains.waiting - side.expected.stay),
         parked=len(side.remains.parked),
         dead_lettered=dict(sorted(Counter(letter.reason for letter in side.remains.letters).items())),
@@ -186,9 +195,17 @@ def summarise(side: Side) -> Summary:
         errors=len(side.ledger.failed_s),
         allowance_used=allowance_used(side),
         calls_during_cooldown=len(calls_during_cooldown(side.ledger.calls)),
-        drain_s=round(max(delivered_s - answered_s, 0.0), 1),
+        undelivered=undelivered,
+        drain_s=None if undelivered else round(max(delivered_s - answered_s, 0.0), 1),
+        busy_elsewhere=_rounded(side.busy_elsewhere, 2),
         customers=customers(side),
     )
+
+
+def _on_their_way(side: Side, accepted: Iterable[Invocation], dead: set[str]) -> set[str]:
+    """Events that the partner would take, and that reached neither it nor another end."""
+    ended = side.ledger.arrivals.keys() | side.expected.never | dead | side.remains.parked
+    return {event_id for one in accepted for event_id in one.parcel.event_ids} - ended
 
 
 def _lost(side: Side, dead: set[str]) -> list[str]:
@@ -357,6 +374,21 @@ def problems(sides: Mapping[str, Summary]) -> list[str]:
     return found
 
 
+def was_too_busy(sides: Mapping[str, Summary]) -> bool:
+    """Whether other work on the machine may be all that is behind the problems: what is late, throttled or failed.
+
+    It explains nothing that is lost or wrongly given up.
+    """
+    grave = any(one.lost for one in sides.values()) or sides[SPILLWAY].false_dead_letters
+    return not grave and any((one.busy_elsewhere or 0) >= BUSY for one in sides.values())
+
+
+def busy_text(sides: Mapping[str, Summary]) -> str:
+    """What other work took of the machine, and what to do about it."""
+    most = max(one.busy_elsewhere or 0 for one in sides.values())
+    return f"other work took {100 * most:.0f} % of this machine's processors meanwhile; end it and run the demo again"
+
+
 def verdict(spillway: Summary) -> str:
     """What came of the events, in a sentence, when there is no problem."""
     ends = [f"delivered {spillway.delivered:,} of {spillway.events_accepted:,} events"]
@@ -380,6 +412,7 @@ ROWS = (
     ("Answer time, 99th percentile", "answer_ms_p99", " ms"),
     ("Events in accepted requests", "events_accepted", ""),
     ("Events delivered", "delivered", ""),
+    ("Events not delivered yet", "undelivered", ""),
     ("Duplicates", "duplicates", ""),
     ("Lost", "lost", ""),
     ("Refused by the partner (429)", "refused", ""),

@@ -19,12 +19,14 @@ from ops.local.report import (
     SPILLWAY,
     Side,
     Summary,
+    busy_text,
     cells,
     customer_cells,
     problems,
     summarise,
     timeline,
     waits_s,
+    was_too_busy,
 )
 
 TEMPLATE = Path(__file__).with_name("report.html.tmpl")
@@ -82,7 +84,7 @@ def render(
         title=escape(scenario.title),
         story=escape(scenario.story.format(**shown)),
         verdict_class="bad" if found else "good",
-        verdict=escape("; ".join(found) if found else "Spillway: nothing throttled, nothing lost, nothing given up"),
+        verdict=escape(_verdict(found, summaries)),
         figures="".join(figures),
         cards="".join(cards),
         sides="".join(f"<th>{escape(name)}</th>" for name in sides),
@@ -95,6 +97,15 @@ def render(
     )
 
 
+def _verdict(found: Sequence[str], summaries: Mapping[str, Summary]) -> str:
+    if not found:
+        return "Spillway: nothing throttled, nothing lost, nothing given up"
+    told = "; ".join(found)
+    if was_too_busy(summaries):
+        return f"{told}. Too busy to tell: {busy_text(summaries)}"
+    return told
+
+
 def _row(row: tuple[str, str, list[str]], summaries: Mapping[str, Summary]) -> str:
     name, label, texts = row
     cells_html = "".join(
@@ -104,10 +115,11 @@ def _row(row: tuple[str, str, list[str]], summaries: Mapping[str, Summary]) -> s
     return f"<tr><th scope='row'>{escape(label)}</th>{cells_html}</tr>"
 
 
-def _figure(label: str, value: str, unit: str, beside: str) -> str:
+def _figure(label: str, value: str, unit: str, beside: str, *, bad: bool = False) -> str:
     small = f" <small>{escape(unit)}</small>" if unit else ""
+    css = "card bad" if bad else "card"
     return (
-        f'<div class="card"><span>{escape(label)}</span><b>{escape(value)}{small}</b>'
+        f'<div class="{css}"><span>{escape(label)}</span><b>{escape(value)}{small}</b>'
         f'<span class="of">{escape(beside)}</span></div>'
     )
 
@@ -126,15 +138,11 @@ def _compared(page: _Page) -> tuple[list[str], list[str]]:
             f"{right.throttled:,}",
             "",
             f"direct: {left.throttled:,} of {left.invocations:,} ({_share(left.throttled, left.invocations)})",
+            bad=right.throttled > 0,
         ),
-        _figure("Lost", f"{right.lost:,}", "", f"direct: {left.lost:,} of what it accepted"),
+        _figure("Lost", f"{right.lost:,}", "", f"direct: {left.lost:,} of what it accepted", bad=right.lost > 0),
         _figure("99 % answered within", _shown(right.answer_ms_p99), "ms", f"direct: {_shown(left.answer_ms_p99)} ms"),
-        _figure(
-            "Drained after the last request",
-            f"{right.drain_s:g}",
-            "s",
-            f"direct: {left.drain_s:g} s, nothing waits there",
-        ),
+        _drained(right, f"direct: {_seconds(left.drain_s)} s, nothing waits there"),
     ]
     partner = charts.lines(
         [
@@ -146,14 +154,17 @@ def _compared(page: _Page) -> tuple[list[str], list[str]]:
         y_label="deliveries / s",
         marks=[_allowance(page)],
     )
-    answers = charts.histogram(
-        [(name, name.lower(), _answers_ms(side)) for name, side in page.sides.items()],
-        title="How long mParticle waited for the answer to an accepted request",
-        marks=[
-            charts.Mark(f"mParticle's limit for p99: {MPARTICLE_LIMIT_MS} ms", MPARTICLE_LIMIT_MS),
-            charts.Mark(f"Spillway's p99: {_shown(right.answer_ms_p99)} ms", right.answer_ms_p99 or 1, "spillway"),
-            charts.Mark(f"direct's p99: {_shown(left.answer_ms_p99)} ms", left.answer_ms_p99 or 1, "direct"),
-        ],
+    answers = charts.at_each_width(
+        lambda width: charts.histogram(
+            [(name, name.lower(), _answers_ms(side)) for name, side in page.sides.items()],
+            title="How long mParticle waited for the answer to an accepted request",
+            marks=[
+                charts.Mark(f"mParticle's limit for p99: {MPARTICLE_LIMIT_MS} ms", MPARTICLE_LIMIT_MS),
+                charts.Mark(f"Spillway's p99: {_shown(right.answer_ms_p99)} ms", right.answer_ms_p99 or 1, "spillway"),
+                charts.Mark(f"direct's p99: {_shown(left.answer_ms_p99)} ms", left.answer_ms_p99 or 1, "direct"),
+            ],
+            width=width,
+        )
     )
     cards = [
         _card(
@@ -191,19 +202,23 @@ def _alone(page: _Page) -> tuple[list[str], list[str]]:
     summary = page.spillway
     letters = sum(summary.dead_lettered.values())
     figures = [
-        _figure("Lost", f"{summary.lost:,}", "", f"of {summary.events_accepted:,} accepted events"),
+        _figure(
+            "Lost", f"{summary.lost:,}", "", f"of {summary.events_accepted:,} accepted events", bad=summary.lost > 0
+        ),
         _figure(
             "Falsely given up",
             f"{summary.false_dead_letters:,}",
             "",
             f"of {letters:,} dead letters" if letters else "no dead letters at all",
+            bad=summary.false_dead_letters > 0,
         ),
-        _told(page),
+        _drained(summary, "") if summary.undelivered else _told(page),
         _figure(
             "Throttled at ingest",
             f"{summary.throttled:,}",
             "",
             f"99 % of {summary.invocations:,} answered within {_shown(summary.answer_ms_p99)} ms",
+            bad=summary.throttled > 0,
         ),
     ]
     cards = [
@@ -233,6 +248,14 @@ def _alone(page: _Page) -> tuple[list[str], list[str]]:
         _letters(page),
     ]
     return figures, cards
+
+
+def _drained(summary: Summary, beside: str) -> str:
+    """How long the backlog took, or what is left of it."""
+    if summary.undelivered:
+        left = f"of {summary.events_accepted:,} accepted events, in {summary.waiting:,} messages"
+        return _figure("Not delivered when the demo gave up", f"{summary.undelivered:,}", "", left, bad=True)
+    return _figure("Drained after the last request", f"{summary.drain_s or 0:g}", "s", beside)
 
 
 def _told(page: _Page) -> str:
@@ -298,14 +321,16 @@ def _partner(page: _Page) -> str:
         page.series("refused (429)", "throttled", SPILLWAY, "refused"),
         page.series("failed (5xx)", "errors", SPILLWAY, "errors"),
     ]
-    return charts.lines(
-        [one for one in series if any(one.y)],
-        title="Calls to the partner a second",
-        x_label=SECONDS,
-        y_label="calls / s",
-        marks=[_allowance(page)],
-        spans=page.outages(),
-        width=charts.WIDE,
+    return charts.at_each_width(
+        lambda width: charts.lines(
+            [one for one in series if any(one.y)],
+            title="Calls to the partner a second",
+            x_label=SECONDS,
+            y_label="calls / s",
+            marks=[_allowance(page)],
+            spans=page.outages(),
+            width=width,
+        )
     )
 
 
@@ -320,19 +345,21 @@ def _agreed(page: _Page) -> str:
     def flags(name: str) -> list[bool]:
         return [bool(row[name]) for row in rows]
 
-    return charts.lines(
-        [page.series("shared limit", "spillway", SPILLWAY, "limit_per_s")],
-        title="The shared limit",
-        x_label=SECONDS,
-        y_label="calls / s",
-        marks=[_allowance(page)],
-        spans=page.outages(),
-        strips=[
-            charts.Strip("breaker open", "down", flags("breaker_open")),
-            charts.Strip("intake stopped", "throttled", flags("paused")),
-            charts.Strip("cooling down", "delivering", flags("cooling")),
-        ],
-        width=charts.WIDE,
+    return charts.at_each_width(
+        lambda width: charts.lines(
+            [page.series("shared limit", "spillway", SPILLWAY, "limit_per_s")],
+            title="The shared limit",
+            x_label=SECONDS,
+            y_label="calls / s",
+            marks=[_allowance(page)],
+            spans=page.outages(),
+            strips=[
+                charts.Strip("breaker open", "down", flags("breaker_open")),
+                charts.Strip("intake stopped", "throttled", flags("paused")),
+                charts.Strip("cooling down", "delivering", flags("cooling")),
+            ],
+            width=width,
+        )
     )
 
 
@@ -351,13 +378,15 @@ def _delays(page: _Page) -> str:
         css = COLOURS[index % len(COLOURS)] if group is not None else "spillway"
         xs = sorted(seconds)
         series.append(charts.Series(label, css, xs, [seconds[second] for second in xs]))
-    return charts.lines(
-        series or [charts.Series("slowest", "spillway", [0], [0])],
-        title="Seconds from accepted to delivered",
-        x_label=f"accepted, {SECONDS}",
-        y_label="seconds until delivered",
-        spans=page.outages(),
-        width=charts.WIDE,
+    return charts.at_each_width(
+        lambda width: charts.lines(
+            series or [charts.Series("slowest", "spillway", [0], [0])],
+            title="Seconds from accepted to delivered",
+            x_label=f"accepted, {SECONDS}",
+            y_label="seconds until delivered",
+            spans=page.outages(),
+            width=width,
+        )
     )
 
 

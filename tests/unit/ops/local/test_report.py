@@ -297,3 +297,37 @@ def test_spillway_alone_has_the_numbers_of_trouble() -> None:
     text = screen.file.getvalue()
     for shown in ("21 rejected", "86 %", "7 late", "2.0 s"):
         assert shown in text
+
+
+def test_what_was_not_delivered_is_counted_and_has_no_time_to_drain() -> None:
+    """A backlog that is left is a number of events; the last delivery before it is no end of the drain."""
+    run = Side(
+        BEGAN_S,
+        [invocation(["a", "b"]), invocation(["c", "d"]), invocation(["dead", "parked"])],
+        ledger(("a", 1), ("b", 8)),
+        remains=Remains([Letter("rejected", "HTTP 400", ("dead",))], frozenset({"parked"}), waiting=1),
+        expected=Expected(never=frozenset({"dead"})),
+    )
+    counted = summarise(run)
+    assert (counted.undelivered, counted.lost, counted.drain_s) == (2, 0, None)
+    shown = {label: texts for _, label, texts in report.cells({"Spillway": counted})}
+    assert shown["Time to drain"] == ["–"]
+    assert shown["Events not delivered yet"] == ["2"]
+
+
+@pytest.mark.parametrize(
+    ("spillway", "busy", "expected"),
+    [
+        ({"throttled": 9}, 0.6, True),
+        ({"waiting": 3, "undelivered": 3}, 0.25, True),
+        ({"throttled": 9}, 0.1, False),
+        ({"throttled": 9}, None, False),
+        ({"throttled": 9, "lost": 1}, 0.6, False),
+        ({"false_dead_letters": 1}, 0.6, False),
+    ],
+)
+def test_a_busy_machine_explains_what_is_late_and_nothing_else(
+    spillway: dict[str, int], busy: float | None, expected: bool
+) -> None:
+    """Other work on the processors may throttle or delay requests; it loses no event and gives up none."""
+    assert report.was_too_busy({"Spillway": replace(CLEAN, **spillway, busy_elsewhere=busy)}) is expected

@@ -175,3 +175,40 @@ def test_bars_stand_on_one_another() -> None:
     assert below["css"] == "accepted"
     assert above["y"] + above["height"] == pytest.approx(below["y"], abs=0.2)
     assert below["height"] == pytest.approx(3 * above["height"], abs=0.3)
+
+
+def test_a_run_that_failed_has_no_calm_figures() -> None:
+    """What is left undelivered takes a figure of its own, marked as bad, in place of the one about the scenario."""
+    run = side()
+    ids = [event_id for one in run.invocations for event_id in one.parcel.event_ids]
+    kept = {event_id: times_s for event_id, times_s in run.ledger.arrivals.items() if event_id != ids[-1]}
+    run = replace(run, ledger=replace(run.ledger, arrivals=kept), remains=Remains(waiting=1))
+    text = rendered("outage", {"Spillway": run})
+    assert '<div class="card bad"><span>Not delivered when the demo gave up</span><b>1</b>' in text
+    assert "Calls while it was down" not in text
+    assert "still had 1 messages to deliver" in text
+
+
+def test_a_busy_machine_stands_in_the_verdict() -> None:
+    """Whoever looks at a page of a run that was throttled reads that other work may be why."""
+    text = page(side(throttled=8), replace(side(throttled=2), busy_elsewhere=0.46))
+    assert "Too busy to tell: other work took 46 % of this machine" in text
+
+
+def test_wide_plots_are_drawn_for_narrow_pages_too() -> None:
+    """A plot that would be cut off or illegible on a narrow page stands there a second time, half as wide."""
+    text = page(side(throttled=8), side())
+    for width, css in ((charts.WIDE, "at-wide"), (charts.WIDTH, "at-narrow")):
+        assert re.search(rf'<div class="{css}"><svg viewBox="0 0 {width} ', text)
+
+
+@pytest.mark.parametrize("width", [charts.WIDE, charts.WIDTH])
+def test_a_legend_ends_within_the_plot(width: int) -> None:
+    """Four names fit on a narrow plot: they begin further left there."""
+    names = ("shared limit", "breaker open", "intake stopped", "cooling down")
+    svg = charts.lines(
+        [charts.Series(name, "spillway", [0, 1], [1, 1]) for name in names],
+        title="t", x_label="x", y_label="y", width=width,
+    )  # fmt: skip
+    last = re.findall(r'class="legend" x="(\d+)"[^>]*>cooling down', svg)
+    assert 0 <= int(last[0]) <= width - 7 * len("cooling down")
