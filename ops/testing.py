@@ -31,6 +31,7 @@ from partners import Delivery, LeftOut, Partner
 from partners.wire import body_of, headers_of
 from shared.firehose import Request, parse_request
 from shared.message import decode, encode, head_of, to_json
+from shared.partner_http import request_of
 from worker_fn.drain import drain
 from worker_fn.http_client import Answer
 
@@ -162,11 +163,9 @@ class PartnerApi:
 
     async def send(self, delivery: Delivery, key: str, timeout_s: float) -> Answer:  # noqa: ARG002 - it answers at once
         """Answer the worker's call. Raises ValueError for what HTTP has no form for, as the real client does."""
-        unsendable = ("url.un", "header.name", "header.value")
-        if any(one.id.startswith(unsendable) for one in faults(delivery, {})):
-            raise ValueError("no form in HTTP")
-        headers = headers_of(delivery, idempotency_key=key, now_s=EPOCH_S + now_s())
-        call = Call(delivery.method, delivery.url, headers, body_of(delivery), now_s())
+        headers, body = headers_of(delivery, idempotency_key=key, now_s=EPOCH_S + now_s()), body_of(delivery)
+        request_of(delivery.method, delivery.url, headers, body)
+        call = Call(delivery.method, delivery.url, headers, body, now_s())
         said = self._answers[min(len(self.calls), len(self._answers) - 1)]
         self.calls.append(call)
         said = said(call) if callable(said) else said

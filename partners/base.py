@@ -171,9 +171,10 @@ class Partner(ABC):
     ) -> Sequence[Result] | None:
         """Say of each delivery what the body of an answer means for it; None: what the status means, for all. Pure.
 
-        Asked for every 2xx, and for other answers that have a body. What the status means for the account and for
-        the partner stands: a 401 or 403 (nobody is asked) suspends, a Retry-After is obeyed. A 408, 425, 429 or 5xx can
-        only be told apart into RETRY and AGAIN; a 429 that is told apart is about those items, not about the rate.
+        Asked for every 2xx, and for other answers that have a body, unless it broke off or is over 1 MiB: then the
+        status decides for all. What the status means for the account and for the partner stands: a 401 or 403 (nobody
+        is asked) suspends, a Retry-After is obeyed. A 408, 425, 429 or 5xx can only be told apart into RETRY and AGAIN;
+        a 429 that is told apart is about those items, not about the rate.
         Raising dead-letters what a 2xx took; with another status, the status decides.
         """
         return None

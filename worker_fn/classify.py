@@ -1,12 +1,14 @@
 """What an answer means: the one place where status codes are judged. Pure."""
 
+import math
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum
 
 from worker_fn.flow import Because
-from worker_fn.http_client import Answer
+from worker_fn.http_client import FROZEN, Answer
 
 
 class Verdict(Enum):
@@ -47,12 +49,21 @@ class Outcome:
 
     @property
     def is_about_the_call(self) -> bool:
-        """Whether it counts as an attempt: the partner was called, and did not merely push back."""
-        return self.because is None and (self.status != 429 or self.is_of_item)
+        """Whether it counts as an attempt: the partner was called, did not merely push back, and was listened to."""
+        if self.because is not None or self.error == FROZEN:
+            return False
+        return self.status != 429 or self.is_of_item
 
 
 ABSURD_RETRY_AFTER_S = 7 * 24 * 3_600.0
 """A Retry-After of over a week is a mistake, not a wish: nobody obeys it."""
+
+NO_END_S = 1e12
+"""What a number beyond it is read as: over a week, too."""
+
+MAX_RETRY_AFTER_CHARS = 256
+
+_NUMBER = re.compile(r"\+?[0-9]+(\.[0-9]*)?")
 
 RETRIED_4XX = frozenset({408, 425, 429})
 """Request Timeout, Too Early, Too Many Requests: client errors by number, but the same call may succeed later."""
@@ -76,15 +87,17 @@ def classify(answer: Answer, *, now_s: float) -> Outcome:
 
 
 def retry_after_s(header: str | None, *, now_s: float) -> float | None:
-    """Seconds that a Retry-After header asks for, given as seconds or as an HTTP date; None if absent or unreadable."""
-    if header is None:
-        return None
-    text = header.strip()
-    if text.isascii() and text.isdigit() and len(text) < 12:
-        return float(text)
+    """Seconds that a Retry-After header asks for, rounded up; None if it is absent or cannot be read. Never raises.
+
+    Beside what HTTP has, whole seconds or a date: a plus sign and a fraction, and of several numbers the largest.
+    """
+    text = (header or "")[:MAX_RETRY_AFTER_CHARS].strip()
+    numbers = [part.strip() for part in text.split(",")]
+    if all(_NUMBER.fullmatch(number) for number in numbers):
+        return max(float(math.ceil(min(float(number), NO_END_S))) for number in numbers)
     try:
         moment = parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError):
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return max(0.0, (moment - datetime.fromtimestamp(now_s, UTC)).total_seconds())
+    except Exception:  # a parser may raise anything for what a partner may send
         return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.fromtimestamp(now_s, UTC)).total_seconds())

@@ -19,7 +19,7 @@ from worker_fn.blame import Blame
 from worker_fn.classify import Outcome, Verdict, classify
 from worker_fn.credentials import Credentials
 from worker_fn.flow import Because, Tally
-from worker_fn.http_client import Answer
+from worker_fn.http_client import FROZEN, Answer
 from worker_fn.permits import Gate, Go, Wait
 from worker_fn.retry import send_with_retries
 from worker_fn.slots import FairSlots
@@ -302,7 +302,10 @@ class Courier:
     def _read(self, items: list[Shipment], answer: Answer, outcome: Outcome) -> Outcome:
         """What an answer means, item by item where its body says so and the partner can read it."""
         arrived = outcome.verdict is Verdict.DELIVERED
-        if answer.status is None or outcome.verdict is Verdict.UNAUTHORIZED or not (arrived or answer.body):
+        if not answer.is_whole:  # half of what it says of its items is no ground to judge them
+            self.log("an answer could not be read to its end: its status decides", status=outcome.status)
+        says_nothing = not answer.is_whole or not (arrived or answer.body)
+        if answer.status is None or says_nothing or outcome.verdict is Verdict.UNAUTHORIZED:
             return outcome
         try:
             said = self.partner.read_response([item.delivery for item in items], answer.status, answer.body)
@@ -342,6 +345,10 @@ class Courier:
         probe: bool,
     ) -> None:
         """Note what an answer says of the partner as a whole, and of the account where its limits are by account."""
+        if answer.fault == FROZEN:  # nobody listened, so nothing was said
+            if probe:
+                self.gate.note(Tally(probe=False))
+            return
         cool_until_ms = 0
         if outcome.retry_after_s is not None:
             cool_until_ms = flows.cool_until_ms(outcome.retry_after_s, now_ms=self.now_ms())

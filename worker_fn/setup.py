@@ -21,7 +21,7 @@ from worker_fn.intake import Intake, LambdaIntake, known_mapping
 from worker_fn.logs import logger
 from worker_fn.settings import Settings
 from worker_fn.suspensions import Suspensions
-from worker_fn.threads import ThreadedClient, ThreadedQueue
+from worker_fn.threads import ThreadedQueue
 from worker_fn.worker import Worker, no_need
 
 THREADS = 32
@@ -53,11 +53,7 @@ def build(settings: Settings) -> Worker:
     state = Patient(DynamoState(dynamodb, settings.state_table, on_date=partial(observe, clock)), now_ms=clock.local_ms)
     now_ms = clock.now_ms
     gates = Gates(state, partner.limits, share=1 / settings.max_concurrency, now_ms=now_ms, rng=rng)
-    client = HttpClient(
-        max_in_flight=settings.max_in_flight,
-        connect_timeout_s=settings.connect_timeout_s,
-        read_timeout_s=settings.read_timeout_s,
-    )
+    client = HttpClient(max_in_flight=settings.max_in_flight, connect_timeout_s=settings.connect_timeout_s)
     queue = WorkerQueue(
         sqs,
         queue_url=settings.queue_url,
@@ -69,7 +65,7 @@ def build(settings: Settings) -> Worker:
     limited = any((limits.rate, limits.account_rate, *(bulk.rate for bulk in limits.bulk.values())))
     return Worker(
         partner=partner,
-        send=ThreadedClient(client, settings.max_in_flight).send,
+        send=client.send,
         queue=queues,
         state=state,
         gates=gates,

@@ -4,6 +4,7 @@ The call is the one that the partner declares (`Partner.ping`). Where it declare
 name, port, and the certificate.
 """
 
+import asyncio
 import socket
 import ssl
 from collections.abc import Callable, Iterable, Mapping
@@ -112,5 +113,8 @@ def _connect(address: SplitResult) -> None:
 
 
 def _send(delivery: Delivery) -> Answer:
-    client = HttpClient(max_in_flight=1, connect_timeout_s=TIMEOUT_S, read_timeout_s=TIMEOUT_S)
-    return client.send(delivery, idempotency_key="spillway-doctor", timeout_s=TIMEOUT_S)
+    async def ask() -> Answer:
+        async with HttpClient(max_in_flight=1, connect_timeout_s=TIMEOUT_S) as client:
+            return await client.send(delivery, "spillway-doctor", TIMEOUT_S)
+
+    return asyncio.run(ask())

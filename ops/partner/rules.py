@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from partners import Delivery, LeftOut, Secret
 from partners.wire import body_of
+from shared.partner_http import OF_THE_CLIENT
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 METHODS = ("POST", "PUT", "PATCH", "DELETE", "GET")
@@ -137,6 +138,8 @@ def _header_faults(delivery: Delivery) -> Iterator[Fault]:
         elif not isinstance(text, str) or not _HEADER_VALUE.fullmatch(text):
             mend = "check a setting before it becomes a header, and refuse it with InvalidRequest; it may be anything"
             yield Fault("header.value", f"the header {name} has a value that HTTP does not allow", mend)
+    for name in sorted(seen & OF_THE_CLIENT):
+        yield Fault("header.client", f"it has a header {name} of its own", "leave it to the worker, which writes it")
     if "idempotency-key" in seen:
         yield Fault("header.key", "it has an Idempotency-Key of its own", "leave it to the worker, which adds it")
 

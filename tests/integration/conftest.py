@@ -1,9 +1,13 @@
 """A real SQS endpoint (moto) and a real partner API, both on loopback."""
 
+import ctypes
 import json
+import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -85,6 +89,91 @@ def partner() -> Iterator[PartnerServer]:
     server.shutdown()
     server.server_close()
     thread.join()
+
+
+class RawPartner:
+    """A partner that writes bytes: `answer(number)` gives what it says to its nth call (from 1), in pieces. A number
+    among them is a pause in seconds, `CLOSE` ends the connection, `RESET` breaks it, and `SWALLOW` has it hear nothing
+    more.
+    """
+
+    CLOSE, RESET, SWALLOW = object(), object(), object()
+
+    def __init__(self) -> None:
+        self.answer: Callable[[int], list[Any]] = lambda _: [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"]
+        self.heads: list[bytes] = []
+        """The head of each call."""
+        self.ports: list[int] = []
+        """The connection that it came over, by the caller's port."""
+        self._connections: list[socket.socket] = []
+        self._stop = threading.Event()
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                connection, (_, port) = self._listener.accept()
+                self._connections.append(connection)
+                self._threads.append(threading.Thread(target=self._serve, args=(connection, port)))
+                self._threads[-1].start()
+
+    def _serve(self, connection: socket.socket, port: int) -> None:
+        with suppress(OSError), connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            while self._hear(connection, port):
+                for piece in self.answer(len(self.heads)):
+                    if not self._say(connection, piece):
+                        return
+
+    def _hear(self, connection: socket.socket, port: int) -> bool:
+        head, _, body = connection.recv(65_536).partition(b"\r\n\r\n")
+        if not head:
+            return False
+        length = next((line for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")), b":0")
+        while len(body) < int(length.partition(b":")[2]):
+            body += connection.recv(65_536)
+        self.ports.append(port)
+        self.heads.append(head)
+        return True
+
+    def _say(self, connection: socket.socket, piece: Any) -> bool:
+        """Whether there is more to say."""
+        if isinstance(piece, bytes):
+            connection.sendall(piece)
+        elif isinstance(piece, float | int):
+            return not self._stop.wait(piece)
+        elif piece is self.CLOSE:
+            connection.shutdown(socket.SHUT_RDWR)
+            return False
+        elif piece is self.RESET:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.close()
+            return False
+        else:  # a filter that lets no packet in: not even an acknowledgement goes back
+            drop = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))
+            program = struct.pack("HL", 1, ctypes.addressof(drop))
+            connection.setsockopt(socket.SOL_SOCKET, 26, program)  # SO_ATTACH_FILTER
+        return True
+
+    def close(self) -> None:
+        self._stop.set()
+        for one in (self._listener, *self._connections):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join()
+        for one in (self._listener, *self._connections):
+            one.close()
+
+
+@pytest.fixture
+def raw_partner() -> Iterator[RawPartner]:
+    partner = RawPartner()
+    yield partner
+    partner.close()
 
 
 @pytest.fixture(scope="session")

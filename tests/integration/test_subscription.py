@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from ingest_fn import handler as ingest_entry
-from ingest_fn.partner_call import MAX_ANSWER_BYTES, PartnerCall
+from ingest_fn.partner_call import PartnerCall
 from partners import Delivery, Secret
 from partners.in_line import Answer
 from shared.errors import SubscriptionFailed
+from shared.partner_http import MAX_ANSWER_BYTES
 
 REQUEST = {
     "type": "audience_subscription_request",
@@ -93,11 +94,8 @@ def test_a_slow_partner_is_given_up_in_time(partner: Any) -> None:
     """No answer, or one that drips in byte by byte, ends when the time does."""
 
     def drip(handler: Any, _: Any) -> None:
-        handler.send_response(200)
-        handler.send_header("Content-Length", "1000")
-        handler.end_headers()
-        for _ in range(1_000):
-            handler.wfile.write(b"x")
+        for byte in b"HTTP/1.1 200 O" + 1_000 * b"K":
+            handler.wfile.write(bytes([byte]))
             handler.wfile.flush()
             time.sleep(0.02)  # the partner's own slowness
 

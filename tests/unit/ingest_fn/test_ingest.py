@@ -229,7 +229,7 @@ def test_hot_path_imports_nothing_heavy() -> None:
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     loaded = {name.partition(".")[0] for name in json.loads(printed)}
     heavy = {"pydantic", "worker_fn", "partners", "boto3", "botocore", "aws_lambda_powertools", "simplejson"}
-    assert loaded & (heavy | {"urllib3", "requests", "tenacity", "httpx"}) == set()
+    assert loaded & (heavy | {"urllib3", "pycurl", "requests", "tenacity", "httpx"}) == set()
     rare = ("function_url", "tokens", "receipts", "registration", "subscription", "partner_call")
     assert not {f"ingest_fn.{name}" for name in rare} & set(json.loads(printed))
 

@@ -156,7 +156,7 @@ def test_a_url_that_http_has_no_form_for_never_leaves() -> None:
     """As with the real client: unmappable, and the partner sees nothing."""
 
     class Spoilt(Echo):
-        path = "/a b"
+        path = "/a\r\nb"
 
     api = PartnerApi()
     [end] = deliver(Spoilt(), request(events=1), api=api)

@@ -9,7 +9,7 @@ import pytest
 
 from partners import Bulk, Delivery, Limits, Partner, Rate, Result, Secret
 from shared.firehose import EventProcessingRequest, Registration, Request
-from worker_fn.http_client import Answer
+from worker_fn.http_client import FROZEN, Answer
 
 ONE = {"bulk": Bulk(10)}
 
@@ -294,6 +294,27 @@ def test_unreadable_body_of_a_refusal_is_halved(deliver: Any) -> None:
     report = fleet.run(*(fleet.record(n, ["bulk"]) for n in range(1, 5)))
     assert report.delivered == 3
     assert fleet.letters() == [("rejected", "HTTP 400 for 1 of 1 deliveries")]
+
+
+@pytest.mark.parametrize("status", [200, 400, 503])
+def test_half_an_answer_is_judged_by_its_status(status: int, deliver: Any) -> None:
+    """A partner is not asked about a body that broke off: a 2xx that was read is a delivery, of all that it took."""
+    partner = Acme(ONE)
+    fleet = deliver(partner, lambda ids: Answer(status, body=b'{"*": "rejec', is_whole=False))
+    report = fleet.run(fleet.record(1, ["bulk"]))
+    assert partner.asked == []
+    assert (report.delivered, report.waiting, report.dead_lettered) == (status == 200, status == 503, status == 400)
+
+
+def test_frozen_calls_are_sent_again_and_say_nothing_of_the_partner(deliver: Any) -> None:
+    """However many there are: they are no attempts, open no breaker, and lower no rate."""
+    fleet = deliver(Acme(ONE), lambda ids: Answer(fault=FROZEN), attempts=3)
+    report = fleet.run(*(fleet.record(number, ["none"]) for number in range(1, 15)))
+    assert (len(fleet.calls), report.waiting) == (42, 14)
+    flow = fleet.worker.gates.partner.flow
+    assert (flow.breaker.is_open, flow.limit.pushed_back, flow.limit.per_second) == (False, 0, None)
+    kept = [progress for (pk, _), progress in fleet.state.items.items() if "progress" in pk]
+    assert not any(progress.value.get("attempts") for progress in kept)
 
 
 def test_refusal_that_means_it_is_there_already_is_a_delivery(deliver: Any) -> None:

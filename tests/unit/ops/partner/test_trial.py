@@ -60,6 +60,7 @@ SPOILT: list[tuple[str, Spoil]] = [
     ("header.value", with_header("X-Y", "a\r\nb")),
     ("header.value", with_header("X-Y", 5)),
     ("header.twice", with_header("content-type", "application/json")),
+    ("header.client", with_header("Content-Length", "9")),
     ("header.key", with_header("Idempotency-Key", "k")),
     ("header.bare_secret", lambda one, _: replace(one, secret_headers={"A": "text"})),  # type: ignore[dict-item]
     ("header.secret_in_plain", with_header("X-Y", Secret("a"))),

@@ -1,0 +1,310 @@
+"""One HTTP call to a partner, as libcurl makes it: what may leave, what is kept of an answer, when it is given up.
+
+The worker makes many at once (worker_fn/http_client.py), ingest one while mParticle waits (ingest_fn/partner_call.py).
+Both: HTTP/1.1, certificates verified against the system's roots, no redirects, cookies, proxies, .netrc or
+`Expect: 100-continue`. A status line that was read is the answer, whatever comes behind it.
+"""
+
+import re
+import socket
+import ssl
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from urllib.parse import quote, urlsplit
+
+import pycurl
+
+MAX_ANSWER_BYTES = 1_048_576
+"""What is read of an answer's body: enough for per-item results of a bulk call, bounded for everything else."""
+
+FROZEN = "frozen"
+
+MAX_HEADER_CHARS = 256
+"""What is kept of an answer's header. libcurl itself reads 300 KB of headers at most, and 100 KB of one."""
+
+MAX_HEAD_BYTES = 262_144
+"""URL and headers of a call together: no server takes as much."""
+
+SCHEMES = {"http": 80, "https": 443}
+
+OF_THE_CLIENT = frozenset(
+    {
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+"""Headers that say how a call travels, and to whom: whoever makes the call writes them."""
+
+ABORT = -1
+"""What a callback gives back to end the call there."""
+
+_QUICK_EXIT = 322
+"""CURLOPT_QUICK_EXIT, which pycurl has no name for: nobody waits for a name server that does not answer."""
+
+_KEPT_ALWAYS = frozenset({"date", "retry-after"})
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL_BUT_TAB = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
+_BRACKETED = re.compile(r"\[[0-9A-Fa-f]*:[0-9A-Fa-f:.]*\](:[0-9]*)?")
+_LEGAL = "!#$%&'()*+,/:;=?@[]~"
+"""Beside letters, digits and `-._`: what stays as it is in a path or a query."""
+
+_STATUS_LINE = re.compile(rb"[A-Za-z]+(?:/[0-9.]+)? +([0-9]{3})(?![0-9])")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a call came to: an HTTP answer, or `fault` for none: `timeout`, `connection`, or `frozen` if this process
+    stood still meanwhile, which is not the partner's fault.
+
+    `body` never goes into a log or an error: partners echo what they were sent.
+    """
+
+    status: int | None = None
+    retry_after: str | None = None
+    body: bytes = field(default=b"", repr=False)
+    fault: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """By their names in small letters: Date, Retry-After, and those that were asked for."""
+    is_whole: bool = True
+    """False where the body broke off, went over the bound or could not be read: `body` is what was read until then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A call that HTTP has a form for."""
+
+    method: str
+    url: str
+    headers: list[bytes] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+def request_of(method: str, url: str, headers: Mapping[str, str], body: bytes) -> Request:
+    """Check a call before any of it leaves. Raises ValueError or TypeError for what HTTP has no form for.
+
+    Names of headers have no case: of two that are the same, the last one is sent.
+    """
+    if not isinstance(body, bytes):
+        raise TypeError("a body is bytes")
+    if not _TOKEN.fullmatch(method) or method.upper() == "CONNECT":
+        raise ValueError("no method that could be called")
+    by_name = {_name(name).lower(): _line(name, value) for name, value in headers.items()}
+    if OF_THE_CLIENT & by_name.keys():
+        raise ValueError("a header that the client writes")
+    # An empty value is how libcurl is told to leave out a header of its own.
+    unset = [f"{name}:".encode() for name in ("Accept", "Content-Type", "Expect") if name.lower() not in by_name]
+    request = Request(method.upper(), _checked(url), [*by_name.values(), *unset], body)
+    if len(request.url) + sum(map(len, request.headers)) > MAX_HEAD_BYTES:
+        raise ValueError("URL and headers are too long")
+    return request
+
+
+def _name(name: str) -> str:
+    if not _TOKEN.fullmatch(name):
+        raise ValueError("a header's name that HTTP does not allow")
+    return name
+
+
+def _line(name: str, value: str) -> bytes:
+    if _CONTROL_BUT_TAB.search(value):
+        raise ValueError("a header's value that HTTP does not allow")
+    content = value.strip(" \t")
+    try:
+        return (f"{name}: {content}" if content else f"{name};").encode("latin-1")  # libcurl's way to send it empty
+    except UnicodeEncodeError:
+        raise ValueError("a header's value that HTTP does not allow") from None
+
+
+def _checked(url: str) -> str:
+    """The URL as it is sent: what no URL may hold is quoted, and what would change its host or forge a line refused."""
+    no_url = "no URL that could be called"
+    if _CONTROL.search(url):
+        raise ValueError(no_url)
+    try:
+        address = urlsplit(url)
+        host, port = address.hostname or "", address.port
+        path, query = quote(address.path or "/", safe=_LEGAL), quote(address.query, safe=_LEGAL)
+    except ValueError:
+        raise ValueError(no_url) from None
+    if address.scheme not in SCHEMES or "@" in address.netloc or not _is_host(host, address.netloc):
+        raise ValueError(no_url)
+    at = f"[{host}]" if ":" in host else host
+    number = SCHEMES[address.scheme] if port is None else port
+    shown = "" if number == SCHEMES[address.scheme] else f":{number}"
+    if number == 0:
+        raise ValueError(no_url)
+    return f"{address.scheme}://{at}{shown}{path}" + (f"?{query}" if query else "")
+
+
+def _is_host(host: str, netloc: str) -> bool:
+    if "[" in netloc:
+        return _BRACKETED.fullmatch(netloc) is not None
+    labels = host.removesuffix(".").split(".")
+    return len(host) <= 253 and all(_LABEL.fullmatch(label) for label in labels)
+
+
+class Exchange:
+    """One call on a libcurl handle: `set_up`, let it be performed, then `answer`."""
+
+    def __init__(self, *, keep: frozenset[str] = frozenset()) -> None:
+        """`keep`: names of the answer's headers that somebody reads, in small letters."""
+        self._keep = keep | _KEPT_ALWAYS
+        self._status: int | None = None
+        self._in_head = True
+        self._headers: dict[str, str] = {}
+        self._body = bytearray()
+        self._unheard_ms = 0
+        self.opened: list[int] = []
+        """Descriptors of the connections that were begun for it: several where a name has several addresses."""
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether anything came back, an interim answer included."""
+        return self._status is not None
+
+    def set_up(
+        self,
+        curl: pycurl.Curl,
+        request: Request,
+        *,
+        timeout_s: float,
+        connect_timeout_s: float,
+        ca_file: str | None = None,
+    ) -> None:
+        """Tell the handle everything about the call. `timeout_s` bounds it as a whole, whatever drips in;
+        `connect_timeout_s` the way to the partner: name, connection, certificate.
+        """
+        curl.reset()
+        self._unheard_ms = max(1, int(1_000 * connect_timeout_s))
+        options = {
+            pycurl.URL: request.url,
+            pycurl.HTTPHEADER: request.headers,
+            pycurl.PROTOCOLS: pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS,
+            pycurl.HTTP_VERSION: pycurl.CURL_HTTP_VERSION_1_1,
+            pycurl.HTTP09_ALLOWED: 0,
+            pycurl.PATH_AS_IS: 1,
+            pycurl.FOLLOWLOCATION: 0,
+            pycurl.PROXY: "",  # not even that of the environment
+            pycurl.NETRC: pycurl.NETRC_IGNORED,
+            pycurl.ACCEPT_ENCODING: "identity",  # what is packed all the same is unpacked, up to the bound
+            pycurl.SSL_VERIFYPEER: 1,
+            pycurl.SSL_VERIFYHOST: 2,
+            pycurl.SSLVERSION: pycurl.SSLVERSION_TLSv1_2,
+            pycurl.NOSIGNAL: 1,
+            _QUICK_EXIT: 1,
+            pycurl.TIMEOUT_MS: max(1, int(1_000 * timeout_s)),
+            pycurl.CONNECTTIMEOUT_MS: max(1, int(1_000 * min(connect_timeout_s, timeout_s))),
+            pycurl.SOCKOPTFUNCTION: self._open,
+            pycurl.HEADERFUNCTION: self._hear,
+            pycurl.WRITEFUNCTION: self._read,
+            **_trust(ca_file),
+        }
+        if request.method == "HEAD":
+            options[pycurl.NOBODY] = 1
+        elif request.method == "GET" and not request.body:
+            options[pycurl.HTTPGET] = 1
+        else:
+            options |= {pycurl.POSTFIELDS: request.body, pycurl.CUSTOMREQUEST: request.method}
+        for option, value in options.items():
+            curl.setopt(option, value)
+
+    def answer(self, failure: pycurl.error | None) -> Answer:
+        """What it came to; `failure` is how libcurl ended, None at the answer's end. Raises ValueError for a URL that
+        libcurl cannot read.
+        """
+        if failure is not None and failure.args[0] == pycurl.E_URL_MALFORMAT:
+            raise ValueError("no URL that could be called")
+        if self._status is None or self._status < 200:
+            timed_out = failure is not None and failure.args[0] == pycurl.E_OPERATION_TIMEDOUT
+            return Answer(fault="timeout" if timed_out else "connection")
+        headers = dict(self._headers)
+        return Answer(
+            self._status,
+            headers.get("retry-after"),
+            bytes(self._body),
+            headers=headers,
+            is_whole=failure is None and not self._in_head,
+        )
+
+    def _open(self, descriptor: int, _purpose: int) -> int:
+        """Give a connection up if what is sent on it is not even acknowledged for as long as it may take to make one:
+        the other end, or something between, has forgotten it. A partner that is slow acknowledges.
+        """
+        self.opened.append(descriptor)
+        if sys.platform == "linux":
+            connection = socket.socket(fileno=descriptor)
+            try:
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, self._unheard_ms)
+            finally:
+                connection.detach()
+        return int(pycurl.SOCKOPT_OK)
+
+    def _hear(self, line: bytes) -> int | None:
+        """Take a line of the answer's head. An interim answer's (1xx) is forgotten at the next status line."""
+        if not self._in_head:
+            return None  # a trailer
+        if self._status is None or self._status < 200:
+            said = _STATUS_LINE.match(line)
+            if said is not None:
+                self._status, self._headers = int(said[1]), {}
+                return ABORT if self._status == 101 else None  # a protocol that nobody asked for
+            if self._status is None:
+                return ABORT
+        if line in (b"\r\n", b"\n"):
+            self._in_head = self._status is not None and self._status < 200
+            return None
+        name, colon, value = line.decode("latin-1").partition(":")
+        name = name.strip().lower()
+        if colon and name in self._keep:
+            before = self._headers.get(name)
+            value = value.strip()
+            self._headers[name] = (value if before is None else f"{before}, {value}")[:MAX_HEADER_CHARS]
+        return None
+
+    def _read(self, chunk: bytes) -> int | None:
+        room = MAX_ANSWER_BYTES - len(self._body)
+        self._body += chunk[:room]
+        return None if len(chunk) <= room else ABORT
+
+
+def call(request: Request, *, timeout_s: float) -> Answer:
+    """Make one call on a connection of its own, and wait for it. Never raises for the network."""
+    curl, exchange, failure = pycurl.Curl(), Exchange(), None
+    try:
+        exchange.set_up(curl, request, timeout_s=timeout_s, connect_timeout_s=timeout_s)
+        curl.setopt(pycurl.FORBID_REUSE, 1)
+        curl.perform()
+    except pycurl.error as error:
+        failure = error
+    finally:
+        curl.close()
+    return exchange.answer(failure)
+
+
+@cache
+def _system_roots() -> dict[int, str]:
+    """Where the roots are that this machine trusts; SSL_CERT_FILE and SSL_CERT_DIR say otherwise, as to Python's ssl.
+
+    The libcurl of the wheel was built for another system's folders.
+    """
+    paths = ssl.get_default_verify_paths()
+    if paths.cafile:
+        return {pycurl.CAINFO: paths.cafile}
+    return {pycurl.CAPATH: paths.capath} if paths.capath else {}
+
+
+def _trust(ca_file: str | None) -> dict[int, str]:
+    return {pycurl.CAINFO: ca_file} if ca_file else _system_roots()

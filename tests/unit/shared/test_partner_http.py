@@ -1,0 +1,36 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.partner_http import request_of
+
+LINES = ("X: y", "Host: evil", "GET / HTTP/1.1")
+
+
+@given(
+    st.text(max_size=40) | st.sampled_from(["POST", "GET"]),
+    st.text(max_size=60).map(lambda text: f"https://partner.example/{text}") | st.text(max_size=60),
+    st.dictionaries(st.text(max_size=20) | st.just("X-A"), st.text(max_size=60), max_size=4),
+)
+def test_what_may_leave_is_one_head(method: str, url: str, headers: dict[str, str]) -> None:
+    """Whatever a partner's code makes of foreign text: it is refused, or it adds no line and changes no host."""
+    try:
+        request = request_of(method, url, headers, b"")
+    except ValueError:
+        return
+    assert request.method.isascii()
+    assert request.method.isprintable()
+    assert " " not in request.method
+    assert request.url.isascii()
+    assert request.url.isprintable()
+    assert " " not in request.url
+    assert request.url.startswith(("http://", "https://"))
+    for line in request.headers:
+        assert not set(b"\r\n\0") & set(line)
+    if url.startswith("https://partner.example/"):
+        assert request.url.startswith("https://partner.example/")
+
+
+def test_names_of_headers_have_no_case() -> None:
+    """Of two that are the same the last one goes out, once."""
+    request = request_of("POST", "https://partner.example", {"User-Agent": "a", "user-agent": "b"}, b"")
+    assert [line for line in request.headers if line.lower().startswith(b"user-agent")] == [b"user-agent: b"]

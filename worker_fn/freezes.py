@@ -1,0 +1,31 @@
+"""Whether this process stood still: Lambda freezes an environment, and a busy machine does much the same.
+
+Two clocks tell, for one of them may stop with the process. Nothing that is waited for is noticed meanwhile: a time-out
+then says nothing of the partner.
+"""
+
+from collections.abc import Callable
+
+BEAT_S = 0.5
+"""How often a client looks while calls are under way."""
+
+STILL_S = 2.0
+"""A look that comes this much late, by either clock: the process stood still."""
+
+
+class Freezes:
+    """Looked at when a call begins and ends, and each BEAT_S between."""
+
+    def __init__(self, clock: Callable[[], float], wall_clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._seen_s, self._seen_wall_s = clock(), wall_clock()
+        self.count = 0
+        """How often the process stood still."""
+
+    def look(self) -> None:
+        """Compare the clocks with the last look."""
+        now_s, now_wall_s = self._clock(), self._wall_clock()
+        passed_s, passed_wall_s = now_s - self._seen_s, now_wall_s - self._seen_wall_s
+        self._seen_s, self._seen_wall_s = now_s, now_wall_s
+        self.count += max(passed_s, passed_wall_s) > BEAT_S + STILL_S

@@ -1,0 +1,58 @@
+"""Which of the connections that libcurl keeps may be used again: asked of each before a byte of a call is sent on it.
+
+libcurl sees whether a kept connection is closed, not whether something lies on it that nobody asked for: that would be
+taken for the next call's answer. And it tells how long one was idle by a clock that may stop in a frozen environment.
+"""
+
+import select
+import socket
+from collections.abc import Callable, Sequence
+
+IDLE_S = 45
+"""Load balancers and proxies close an idle connection after 60 s and more; some forget it without a word."""
+
+
+class Kept:
+    """Where and when each connection was used last; times by the wall's clock."""
+
+    def __init__(self, wall_clock: Callable[[], float]) -> None:
+        self._wall_clock = wall_clock
+        self._used: dict[int, tuple[int, float]] = {}
+        """Descriptor -> local port, and when. A descriptor is used anew by the next connection, so it stays small."""
+
+    def may_be_used(self, local_port: int, opened: Sequence[int]) -> bool:
+        """Whether a call may go over the connection of this port: one of those that were `opened` for it, or one that
+        was used lately and lies silent.
+        """
+        for descriptor in opened:
+            if _port_of(descriptor) == local_port:
+                self._used[descriptor] = (local_port, self._wall_clock())
+                return True
+        for descriptor, (port, used_s) in self._used.items():
+            if port == local_port and _port_of(descriptor) == port:
+                return 0 <= self._wall_clock() - used_s <= IDLE_S and not _has_something_to_say(descriptor)
+        return False
+
+    def used(self, local_port: int) -> None:
+        """Note the end of a call."""
+        now_s = self._wall_clock()
+        self._used |= {one: (port, now_s) for one, (port, _) in self._used.items() if port == local_port}
+
+
+def _port_of(descriptor: int) -> int | None:
+    try:
+        connection = socket.socket(fileno=descriptor)
+    except OSError:
+        return None
+    try:
+        return int(connection.getsockname()[1])
+    except (OSError, IndexError):
+        return None
+    finally:
+        connection.detach()
+
+
+def _has_something_to_say(descriptor: int) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
