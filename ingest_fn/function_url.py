@@ -10,7 +10,6 @@ right later is a 503.
 """
 
 import base64
-import binascii
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -92,6 +91,8 @@ class FunctionUrl:
 
 def _refused(event: Mapping[str, Any]) -> dict[str, Any] | None:
     """What is wrong with a call before anybody looks who makes it."""
+    if not payload.came_by_url(event):
+        return _response(400, {"error": "this is no call of a Function URL"})
     asked = event["requestContext"]["http"]
     if event.get("rawPath", "/") != "/":
         return _response(404, {"error": "there is nothing but /"})
@@ -120,12 +121,14 @@ def _registration(body: bytes) -> Any:
 
 def _body(event: Mapping[str, Any]) -> bytes:
     """The bytes that were sent. Raises InvalidRequest."""
-    body = event.get("body") or ""
-    if not event.get("isBase64Encoded"):
-        return str(body).encode("utf-8", "surrogatepass")
+    body, in_base64 = event.get("body"), event.get("isBase64Encoded")
+    if not isinstance(body, str | None) or not isinstance(in_base64, bool | None):
+        raise InvalidRequest("the request must be JSON in UTF-8")
+    if not in_base64:
+        return (body or "").encode("utf-8", "surrogatepass")
     try:
-        return base64.b64decode(body, validate=True)
-    except (binascii.Error, ValueError):
+        return base64.b64decode(body or "", validate=True)
+    except ValueError:
         raise InvalidRequest("the request must be JSON in UTF-8") from None
 
 

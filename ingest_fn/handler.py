@@ -83,6 +83,8 @@ def handler(event: object, context: object) -> dict[str, Any]:
     try:
         if came_by_url(event):
             return _function_url().answer(event, partial(_ingest, context=context), report)
+        if isinstance(event, InvalidRequest):  # what `keep_bytes` could not read
+            raise event
         return _ingest(event, context)
     except SpillwayError as error:
         report(error)

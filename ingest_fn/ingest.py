@@ -97,7 +97,7 @@ def messages(head: Head, request: Mapping[str, Any], text: bytes, *, fifo: bool 
     user = None if head.type == ERASURE else user_of(request)
     group_id = _digest(head.account_id, user or head.id)
     return [
-        Outgoing(body, attributes, group_id, deduplication_id=_digest(head.id, f"{number}/{len(bodies)}"))
+        Outgoing(body, attributes, group_id, _digest(head.account_id, head.id, f"{number}/{len(bodies)}"))
         for number, body in enumerate(bodies, start=1)
     ]
 

@@ -6,9 +6,12 @@ An envelope is a JSON object: `v`, `id` (the request's), `part` ("1/1"), `type`,
 - `json`: the payload stands in the envelope as it is, readable in any SQS console;
 - `zstd`: base64 of a zstd frame, for what is larger than one billing unit of SQS and gets smaller by it.
 
-A request that stays over the message limit after compression is split on its `events` or `user_profiles` into parts.
-Each part is a whole request with a slice of the list, so that no worker needs to see another part. The same request is
-always split in the same way.
+A request that stays over the message limit after compression, or holds more values than a worker reads at once, is
+split on its `events` or `user_profiles` into parts. Each part is a whole request with a slice of the list, so that no
+worker needs to see another part. The same request is always split in the same way.
+
+Nothing is written that is not read again, and nothing is read that could not have been written: the fields of the
+envelope have bounds (`Head`), and so has the payload (MAX_PAYLOAD_BYTES, and depth and values in shared/json_text.py).
 
 `v` is the envelope's version. Messages of the release before are on the queue when a worker goes live: ingest writes
 VERSION, a worker reads that and the one before it (READS). A new form is a new VERSION with a reader of its own in
@@ -19,6 +22,7 @@ import base64
 import hashlib
 import json
 import math
+import re
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -38,11 +42,25 @@ MAX_BODY_BYTES = 1_048_576 - 2_048
 COMPRESS_ABOVE_BYTES = 65_536
 """SQS bills by the started 64 KiB: below that, compression costs CPU and saves nothing."""
 
-MAX_PAYLOAD_BYTES = 64 * 1_048_576
-"""Nothing of ours inflates to more: Lambda takes 6 MB a request. A larger frame is damage or an attack."""
+MAX_PAYLOAD_BYTES = 2 * 6 * 1_048_576
+"""Nothing of ours inflates to more: Lambda takes 6 MB a request, which escaping can double (`_FORBIDDEN`). A larger
+frame is damage or an attack."""
+
+MAX_GROWTH = 4
+"""The parts of a request are together at most so many times its size. What is beside the list is in each of them: where
+that nearly fills a message, 6 MB would become a gigabyte."""
 
 MAX_TEXT = 128
 """SQS quota for a MessageGroupId; longer ids are not mParticle's (int32 and UUID)."""
+
+MAX_REQUEST_VALUES = 1_000_000
+"""Values of a whole request, before it is split: a request of 6 MB could hold three million, each an object."""
+
+ENVELOPE_VALUES = 16
+"""More than an envelope has beside its payload."""
+
+MAX_TIME_MS = 4_102_444_800_000
+"""The year 2100: a time after it is no time at which anybody received anything."""
 
 EVENTS, AUDIENCE, ERASURE = (
     "event_processing_request",
@@ -52,6 +70,7 @@ EVENTS, AUDIENCE, ERASURE = (
 QUEUED_TYPES = (EVENTS, AUDIENCE, ERASURE)
 
 _SPLIT_ON = {EVENTS: "events", AUDIENCE: "user_profiles"}
+_PART = re.compile(r"([1-9][0-9]{0,3})/([1-9][0-9]{0,3})")
 _SENT_ONCE = ("system_notifications",)  # belongs to the request, not to its events: only the first part carries it
 
 # SQS refuses these two in a body although JSON allows them raw. Inside JSON text they can only stand in a string.
@@ -94,7 +113,7 @@ def head_of(request: Mapping[str, Any], payload: bytes, *, received_at_ms: int) 
     if not isinstance(kind, str):
         raise InvalidRequest("must be a string that names the kind of request", "type")
     given = request.get("id")
-    usable = isinstance(given, str) and 0 < len(given) <= MAX_TEXT and given.isprintable()
+    usable = isinstance(given, str) and is_text(given)
     own_id = str(given) if usable else str(uuid.uuid5(uuid.NAMESPACE_OID, hashlib.sha256(payload).hexdigest()))
     return Head(own_id, kind, _account_id(request), received_at_ms)
 
@@ -104,15 +123,28 @@ def _account_id(request: Mapping[str, Any]) -> str | None:
     given = account.get("account_id") if isinstance(account, Mapping) else None
     if isinstance(given, bool) or not isinstance(given, int | str):
         return None
-    text = str(given).strip()
-    return text if 0 < len(text) <= MAX_TEXT and text.isascii() and text.isprintable() and " " not in text else None
+    try:
+        text = str(given).strip()
+    except ValueError:  # an int of more than 4,300 digits, which only Python makes
+        return None
+    return text if is_account_id(text) else None
+
+
+def is_text(text: str) -> bool:
+    """Whether a field of the envelope may be this: what SQS takes as an attribute and DynamoDB in a key."""
+    return 0 < len(text) <= MAX_TEXT and text.isprintable()
+
+
+def is_account_id(text: str) -> bool:
+    """Whether an account may be called this: what SQS takes as a group besides."""
+    return is_text(text) and text.isascii() and " " not in text
 
 
 def encode(head: Head, payload: bytes) -> list[str]:
-    """Make the message bodies that carry a request, in order; each fits into one SQS message.
+    """Make the message bodies that carry a request, in order; each fits into one SQS message, and `decode` reads it.
 
-    `payload` is the request as JSON text. Raises RequestTooLarge, naming the event or profile that fits into no
-    message.
+    `payload` is the request as JSON text, as `shared.json_text` reads it. Raises RequestTooLarge, naming the event or
+    profile that fits into no message.
     """
     whole = _fit(head, payload, "1/1")
     if whole is not None:
@@ -136,8 +168,10 @@ def decode(body: str | bytes, readers: Mapping[int, Reader] | None = None) -> Me
     write, NewerMessage where a later release may have written it.
     """
     try:
-        return _message(_loads(body), READERS if readers is None else readers)
-    except (ValueError, TypeError, KeyError, RecursionError, zstandard.ZstdError) as error:
+        return _message(_envelope(body), READERS if readers is None else readers)
+    except InvalidRequest as error:
+        raise UndecodableMessage(f"the body can not be read: {error}") from None
+    except (ValueError, TypeError, KeyError, zstandard.ZstdError) as error:
         raise UndecodableMessage(f"the body can not be read ({type(error).__name__})") from None
 
 
@@ -146,13 +180,22 @@ def to_json(value: Any) -> bytes:
     try:
         return orjson.dumps(value)
     except TypeError:  # a Decimal, an int over 64 bit or a lone surrogate
-        return _dumps(value)
+        return _json_text().dumps(value)
+
+
+def _json_text() -> Any:
+    from shared import json_text  # noqa: PLC0415 - ingest imports this module at each cold start and rarely comes here
+
+    return json_text
 
 
 def _fit(head: Head, payload: bytes, part: str) -> str | None:
     """The body if it fits into one message, else None."""
-    for raw, escaped in _FORBIDDEN:
-        payload = payload.replace(raw, escaped)
+    if b"\xef" in payload:  # looked for alone first: a search for one byte is ten times as fast as one for three
+        for raw, escaped in _FORBIDDEN:
+            payload = payload.replace(raw, escaped)
+    if not _is_readable(payload):
+        return None
     encoding, content = "json", payload
     if len(payload) > COMPRESS_ABOVE_BYTES:
         packed = b'"' + base64.b64encode(zstandard.ZstdCompressor(level=1).compress(payload)) + b'"'
@@ -161,10 +204,22 @@ def _fit(head: Head, payload: bytes, part: str) -> str | None:
     if len(content) > MAX_BODY_BYTES:
         return None
     body = _body(head, part, encoding, content)
-    return body if len(body.encode()) <= MAX_BODY_BYTES else None
+    return body.decode() if len(body) <= MAX_BODY_BYTES else None
 
 
-def _body(head: Head, part: str, encoding: str, content: bytes) -> str:
+def _is_readable(payload: bytes) -> bool:
+    """Whether a worker reads so much at once."""
+    if len(payload) <= COMPRESS_ABOVE_BYTES:
+        return True
+    text = _json_text()
+    try:
+        text.check_values(payload, text.MAX_VALUES)
+    except InvalidRequest:
+        return False
+    return len(payload) <= MAX_PAYLOAD_BYTES
+
+
+def _body(head: Head, part: str, encoding: str, content: bytes) -> bytes:
     envelope = {
         "v": VERSION,
         "id": head.id,
@@ -175,7 +230,7 @@ def _body(head: Head, part: str, encoding: str, content: bytes) -> str:
         "encoding": encoding,
         "payload": orjson.Fragment(content),
     }
-    return orjson.dumps(envelope).decode()
+    return orjson.dumps(envelope)
 
 
 def _split(head: Head, payload: bytes, field: str) -> list[bytes]:
@@ -185,11 +240,15 @@ def _split(head: Head, payload: bytes, field: str) -> list[bytes]:
         request = json.loads(payload, parse_float=orjson.Fragment, parse_int=orjson.Fragment)
         return _runs(head, request, field, orjson.dumps)
     except TypeError:  # a lone surrogate, which orjson does not write
-        return _runs(head, _loads(payload), field, _dumps)
+        text = _json_text()
+        return _runs(head, text.loads(payload, values=MAX_REQUEST_VALUES), field, text.dumps)
 
 
 def _runs(head: Head, request: dict[str, Any], field: str, dumps: Callable[[Any], bytes]) -> list[bytes]:
-    items = [dumps(item) for item in request.pop(field, None) or ()]
+    listed = request.pop(field, None)
+    if listed is not None and not isinstance(listed, list):
+        raise InvalidRequest("must be a list", field)
+    items = [dumps(item) for item in listed or ()]
     first = dumps(request)
     once = {name: request.pop(name) for name in _SENT_ONCE if name in request}
     rest = dumps(request) if once else first
@@ -200,22 +259,28 @@ def _runs(head: Head, request: dict[str, Any], field: str, dumps: Callable[[Any]
         listed = b'"%s":[%s]}' % (field.encode(), b",".join(items[start:stop]))
         return base[:-1] + (b"," if len(base) > 2 else b"") + listed
 
-    def fits(start: int, stop: int) -> bool:
-        return _fit(head, part(start, stop), "9999/9999") is not None
+    def size(start: int, stop: int) -> int | None:
+        body = _fit(head, part(start, stop), "9999/9999")
+        return None if body is None else len(body)
 
-    if not items or not fits(0, 0):
+    if not items or size(0, 0) is None:
         raise RequestTooLarge(f"the request without its {field} exceeds {MAX_BODY_BYTES} bytes when compressed")
     runs: list[tuple[int, int]] = []
+    total = 0
     pending = _even_runs(items, math.ceil(whole_bytes / MAX_BODY_BYTES / 4))[::-1]
     while pending:
         start, stop = pending.pop()
-        if fits(start, stop):
+        used = size(start, stop)
+        if used is not None:
             runs.append((start, stop))
+            total += used
         elif stop - start == 1:
             raise RequestTooLarge(f"exceeds {MAX_BODY_BYTES} bytes when compressed", f"{field}[{start}]")
         else:
             middle = (start + stop) // 2
             pending += [(middle, stop), (start, middle)]
+        if total > MAX_GROWTH * whole_bytes:
+            raise RequestTooLarge(f"what is beside its {field} is too large: it would be sent with each part")
     return [part(start, stop) for start, stop in runs]
 
 
@@ -247,22 +312,24 @@ def _message(envelope: object, readers: Mapping[int, Reader]) -> Message:
 def _read_v1(envelope: dict[str, Any]) -> Message:
     return Message(
         id=_text(envelope, "id"),
-        part=_text(envelope, "part"),
+        part=_part(envelope),
         type=_text(envelope, "type"),
-        account_id=_text(envelope, "account_id") if envelope.get("account_id") is not None else None,
-        received_at_ms=_integer(envelope, "received_at_ms"),
+        account_id=_account(envelope),
+        received_at_ms=_time_ms(envelope),
         payload=_payload(envelope.get("encoding"), envelope.get("payload")),
     )
+
+
+def _envelope(body: str | bytes) -> Any:
+    text = _json_text()
+    return text.loads(body, depth=text.MAX_DEPTH + 1, values=text.MAX_VALUES + ENVELOPE_VALUES)
 
 
 def _payload(encoding: object, content: object) -> dict[str, Any]:
     if encoding == "zstd":
         if not isinstance(content, str):
             raise UndecodableMessage("a zstd payload must be base64 text")
-        frame = base64.b64decode(content, validate=True)
-        if not 0 <= zstandard.frame_content_size(frame) <= MAX_PAYLOAD_BYTES:
-            raise UndecodableMessage("the payload's size is not given or beyond any request")
-        content = _loads(zstandard.ZstdDecompressor().decompress(frame))
+        content = _json_text().loads(_inflated(base64.b64decode(content, validate=True)))
     elif encoding != "json":
         raise UndecodableMessage("unknown payload encoding")
     if not isinstance(content, dict):
@@ -270,29 +337,41 @@ def _payload(encoding: object, content: object) -> dict[str, Any]:
     return content
 
 
-def _loads(text: str | bytes) -> Any:
-    import simplejson  # noqa: PLC0415 - ingest imports this module at each cold start and rarely comes here
+def _inflated(frame: bytes) -> bytes:
+    """What one whole zstd frame holds. It says itself how much that is, as ingest's do, and nothing is behind it.
 
-    return simplejson.loads(text, use_decimal=True)
-
-
-def _dumps(value: Any) -> bytes:
-    import simplejson  # noqa: PLC0415 - as above
-
-    return simplejson.dumps(value, use_decimal=True, separators=(",", ":")).encode()
+    Written in one piece into a buffer of that size: a window, however wide the frame says it is, takes no room beside.
+    """
+    if not 0 < zstandard.frame_content_size(frame) <= MAX_PAYLOAD_BYTES:
+        raise UndecodableMessage("the payload's size is not given or beyond any request")
+    return zstandard.ZstdDecompressor().decompress(frame, allow_extra_data=False)
 
 
 def _text(envelope: dict[str, Any], name: str) -> str:
     value = envelope[name]
-    if not isinstance(value, str) or not value:
-        raise UndecodableMessage(f"{name} is not a text")
+    if not isinstance(value, str) or not is_text(value):
+        raise UndecodableMessage(f"{name} is not a text of at most {MAX_TEXT} printable characters")
     return value
 
 
-def _integer(envelope: dict[str, Any], name: str) -> int:
-    value = envelope[name]
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise UndecodableMessage(f"{name} is not an integer")
+def _part(envelope: dict[str, Any]) -> str:
+    found = _PART.fullmatch(_text(envelope, "part"))
+    if found is None or int(found[1]) > int(found[2]):
+        raise UndecodableMessage("part is not the number of a part and how many there are")
+    return found[0]
+
+
+def _account(envelope: dict[str, Any]) -> str | None:
+    value = envelope.get("account_id")
+    if value is not None and not (isinstance(value, str) and is_account_id(value)):
+        raise UndecodableMessage("account_id is none that an account can have")
+    return value
+
+
+def _time_ms(envelope: dict[str, Any]) -> int:
+    value = envelope["received_at_ms"]
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_TIME_MS:
+        raise UndecodableMessage("received_at_ms is not a time in milliseconds")
     return value
 
 

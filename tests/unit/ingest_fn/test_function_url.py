@@ -198,7 +198,7 @@ def test_an_error_has_the_status_that_mparticles_retries_need(url: Url, error: S
 def test_what_is_no_json_is_400(url: Url, body: bytes) -> None:
     """Nobody has parsed it before us; what cannot be embedded in a message must not get there."""
     code, said = url.post(body, in_base64=True)
-    assert (code, said["error"]) == (400, "the request must be JSON in UTF-8")
+    assert (code, said["error"].split(":")[0]) == (400, "nested too deeply" if body[:2] == b"[[" else "not JSON")
     assert url.requests == []
 
 

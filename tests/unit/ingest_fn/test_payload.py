@@ -4,7 +4,10 @@ from typing import Any
 
 import pytest
 
-from ingest_fn.payload import Request, keep_bytes, text_of
+from ingest_fn.payload import Request, keep_bytes, read, text_of
+from shared.errors import InvalidRequest, RequestTooLarge
+from shared.json_text import MAX_DEPTH, loads
+from shared.message import MAX_REQUEST_VALUES
 
 
 @pytest.fixture
@@ -35,11 +38,66 @@ def test_hook_is_set_once(runtime: type) -> None:
     assert runtime.unmarshal_request is hooked  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("text", [b"no json", b'{"a":"\\ud800"}', object()])
-def test_what_we_can_not_read_is_left_to_the_runtime(runtime: type, text: Any) -> None:
-    """The runtime's own reader decides about what ours does not take."""
+def test_what_is_no_text_is_left_to_the_runtime(runtime: type) -> None:
+    """The runtime's own reader decides about what is neither bytes nor text."""
     keep_bytes()
-    assert runtime().unmarshal_request(text) == {"by": "the runtime"}
+    assert runtime().unmarshal_request(object()) == {"by": "the runtime"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"no json", b"", b'{"a":NaN}', b'{"a":1} x', '{"a":1}'.encode("utf-16"), b"[" * 100_000, b'"\xff"', "\ud800"],
+)
+def test_what_a_worker_could_not_read_is_handed_on_as_an_error(runtime: type, text: bytes | str) -> None:
+    """The handler gets the error in place of the request, and raises, logs and counts it as any other."""
+    keep_bytes()
+    assert isinstance(runtime().unmarshal_request(text), InvalidRequest)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"a":"\\ud800"}',
+        b'{"a":1e99999999999999999999}',
+        b'{"a":1e-99999999999999999999}',
+        b'{"a":-1E+400}',
+        b'{"a":-0}',
+        b'{"a":' + b"9" * 5_000 + b"}",
+        b'{"a":0.' + b"9" * 5_000 + b"}",
+    ],
+)
+def test_what_orjson_can_not_hold_is_read_all_the_same(runtime: type, text: bytes) -> None:
+    """Half a surrogate pair and numbers that are no double keep their text."""
+    keep_bytes()
+    assert text_of(runtime().unmarshal_request(text)) == text
+
+
+def test_a_byte_order_mark_is_left_away(runtime: type) -> None:
+    """By invocation as by the Function URL: in the middle of a message nobody could read it."""
+    keep_bytes()
+    assert text_of(runtime().unmarshal_request(b'\xef\xbb\xbf{"a":1}')) == b'{"a":1}'
+
+
+@pytest.mark.parametrize("opener", ["[", '{"a":'])
+def test_both_ends_agree_how_deep_a_request_may_be(opener: str) -> None:
+    """The limit that orjson has when it writes is the one that the worker counts: neither reads what the other does
+    not."""
+    closer = "]" if opener == "[" else "}"
+
+    def nested(levels: int) -> bytes:
+        return (opener * (levels - 1) + "{}" + closer * (levels - 1)).encode()
+
+    assert read(nested(MAX_DEPTH)) == loads(nested(MAX_DEPTH))
+    for reader in (read, loads):
+        with pytest.raises(InvalidRequest, match="nested too deeply"):
+            reader(nested(MAX_DEPTH + 1))
+
+
+def test_a_request_of_too_many_values_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three million empty objects in 6 MB would take half a gigabyte; commas in a text are no values."""
+    with pytest.raises(RequestTooLarge, match="values"):
+        read(b'{"a":[' + b"{}," * MAX_REQUEST_VALUES + b"{}]}")
+    assert read(b'{"a":"' + b"," * 3 * MAX_REQUEST_VALUES + b'"}')
 
 
 def test_other_payloads_pass_unchanged(runtime: type) -> None:
@@ -58,3 +116,24 @@ def test_without_text_the_objects_are_written() -> None:
     """Under another runtime the parsed request is serialised."""
     assert text_of({"a": 10.0}) == b'{"a":10.0}'
     assert text_of(Request({"a": 1})) == b'{"a":1}'
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), object()])
+def test_objects_that_are_no_json_are_refused(value: object) -> None:
+    """Under another runtime NaN and Infinity arrive as objects: no reader of ours would take them."""
+    with pytest.raises(InvalidRequest):
+        text_of({"a": value})
+
+
+def test_objects_that_are_nested_too_deeply_are_refused() -> None:
+    """However deep the call stack allows."""
+    deep: dict[str, Any] = {}
+    for _ in range(MAX_DEPTH):
+        deep = {"a": deep}
+    with pytest.raises(InvalidRequest, match="nested"):
+        text_of(deep)
+
+
+def test_a_lone_surrogate_is_written_as_an_escape() -> None:
+    """Beside characters that have a form in UTF-8, which stay as they are."""
+    assert text_of({"a": "é\ud800"}) == '{"a":"é\\ud800"}'.encode()

@@ -1,13 +1,26 @@
 import base64
 import json
 import random
+import tracemalloc
 
 import orjson
 import pytest
 import simplejson
+import zstandard
 
 from shared.errors import InvalidRequest, RequestTooLarge, UndecodableMessage
-from shared.message import COMPRESS_ABOVE_BYTES, MAX_BODY_BYTES, Head, decode, encode, head_of, to_json
+from shared.json_text import MAX_DEPTH, MAX_VALUES
+from shared.message import (
+    COMPRESS_ABOVE_BYTES,
+    MAX_BODY_BYTES,
+    MAX_GROWTH,
+    MAX_PAYLOAD_BYTES,
+    Head,
+    decode,
+    encode,
+    head_of,
+    to_json,
+)
 
 HEAD = Head("r-1", "event_processing_request", "7", 1_700_000_000_000)
 
@@ -206,3 +219,170 @@ def test_to_json_writes_what_orjson_can_not() -> None:
     value = simplejson.loads('{"a":123456789012345678901234567890,"b":1.10,"c":"\\ud800"}', use_decimal=True)
     assert to_json(value) == b'{"a":123456789012345678901234567890,"b":1.10,"c":"\\ud800"}'
     assert to_json({"a": 1}) == orjson.dumps({"a": 1})
+
+
+HUGE = ["1e99999999999999999999", "-1e99999999999999999999", "1e-99999999999999999999", "1E+400", "-0", "-0.0", "0E-9"]
+HUGE += ["9" * 5_000, "-" + "9" * 5_000, "0." + "1" * 5_000, "1e" + "9" * 5_000]
+
+
+@pytest.mark.parametrize("number", HUGE)
+def test_any_number_comes_through_as_it_was_spelled(number: str) -> None:
+    """What ingest accepts the worker reads: whatever JSON calls a number, in a message of its own or in a part."""
+    small = f'{{"type":"{HEAD.type}","x":{number}}}'.encode()
+    [body] = encode(HEAD, small)
+    assert to_json(decode(body).payload) == small
+    for name in ("plain", "\\ud800"):
+        events = ",".join(f'{{"x":{number},"name":"{name}","blob":"{noise(40_000, n)}"}}' for n in range(60))
+        parts = [decode(body) for body in encode(HEAD, f'{{"y":{number},"events":[{events}]}}'.encode())]
+        assert len(parts) > 1
+        assert {to_json(part.payload["y"]).decode() for part in parts} == {number}
+        assert [to_json(event["x"]).decode() for part in parts for event in part.payload["events"]] == [number] * 60
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"id": "x" * 129},
+        {"id": "a\nb"},
+        {"id": "\ud800"},
+        {"id": "\u202e"},
+        {"id": 5},
+        {"part": "0/1"},
+        {"part": "2/1"},
+        {"part": "1/10000"},
+        {"part": "1/" + "9" * 5_000},
+        {"part": "-1/1"},
+        {"part": "1"},
+        {"part": "١/١"},
+        {"part": "1/1\n"},
+        {"type": "x" * 129},
+        {"type": ["event_processing_request"]},
+        {"type": "\x1b[31m"},
+        {"account_id": "7" * 2_100},
+        {"account_id": "7\x00"},
+        {"account_id": "7 8"},
+        {"account_id": "\ud800"},
+        {"account_id": "é"},
+        {"account_id": ""},
+        {"account_id": 7},
+        {"received_at_ms": int("9" * 400)},
+        {"received_at_ms": -1},
+        {"received_at_ms": True},
+        {"received_at_ms": 1.5},
+        {"received_at_ms": 4_102_444_800_001},
+    ],
+    ids=repr,
+)
+def test_a_field_that_ingest_can_not_have_written_is_undecodable(field: dict[str, object]) -> None:
+    """Each field of the envelope has a bound: it becomes a key, a group, a time."""
+    with pytest.raises(UndecodableMessage) as refused:
+        decode(json.dumps({**GOOD, **field}))
+    assert len(str(refused.value)) < 120
+
+
+def test_whatever_ingest_calls_a_request_or_an_account_is_read() -> None:
+    """The longest and oddest ids that pass ingest pass the worker."""
+    longest = Head("ü" * 128, "t" * 128, "~" * 128, 1)
+    assert decode(encode(longest, b"{}")[0]).id == longest.id
+    for given in ("a b", "#", "%", "é", "x" * 128):
+        head = head_of({"type": "t", "id": given, "account": {"account_id": given}}, b"{}", received_at_ms=0)
+        message = decode(encode(head, b"{}")[0])
+        assert (message.id, message.account_id) == (given, head.account_id)
+
+
+def packed(frame: bytes) -> str:
+    return json.dumps({**GOOD, "encoding": "zstd", "payload": base64.b64encode(frame).decode()})
+
+
+def test_a_frame_inflates_to_no_more_than_ingest_can_have_written() -> None:
+    """8 KiB of zstd that stand for 67 MB cost what 8 KiB cost."""
+    bomb = zstandard.ZstdCompressor().compress(b'{"a":"' + b"x" * 67_000_000 + b'"}')
+    assert len(bomb) < 10_000
+    with pytest.raises(UndecodableMessage, match="size"):
+        decode(packed(bomb))
+    largest = b'{"a":"' + b"x" * (MAX_PAYLOAD_BYTES - 8) + b'"}'
+    assert len(decode(packed(zstandard.ZstdCompressor().compress(largest))).payload["a"]) == MAX_PAYLOAD_BYTES - 8
+
+
+def frames() -> dict[str, bytes]:
+    good = zstandard.ZstdCompressor(level=1).compress(b'{"a":1}')
+    streamed = zstandard.ZstdCompressor(level=1).compressobj()
+    return {
+        "no content size": streamed.compress(b'{"a":1}') + streamed.flush(),
+        "two frames": good + good,
+        "something behind it": good + b"x",
+        "a skippable frame before it": b"\x50\x2a\x4d\x18\x04\x00\x00\x00abcd" + good,
+        "cut off": good[:-1],
+        "nothing": b"",
+        "an empty document": zstandard.ZstdCompressor().compress(b""),
+        "less than it says": good[:5] + bytes([good[5] + 1]) + good[6:],
+        "NaN": zstandard.ZstdCompressor().compress(b'{"a":NaN}'),
+        "a byte order mark": zstandard.ZstdCompressor().compress(b'\xef\xbb\xbf{"a":1}'),
+    }
+
+
+@pytest.mark.parametrize("frame", frames().values(), ids=frames().keys())
+def test_a_frame_that_ingest_did_not_write_is_undecodable(frame: bytes) -> None:
+    """One whole frame that says its size, and nothing before or behind it."""
+    with pytest.raises(UndecodableMessage):
+        decode(packed(frame))
+
+
+@pytest.mark.parametrize("text", ["[" * 1_000_000, "[" + "{}," * 2_000_000 + "{}]", "9" * 3_000_000])
+def test_what_is_costly_to_parse_is_refused_before_it_is(text: str) -> None:
+    """Neither the depth nor the number of values is found out by building them."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(UndecodableMessage):
+            decode(packed(zstandard.ZstdCompressor().compress(f'{{"a":{text}'.encode())))
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 8 * len(text) + 1_000_000
+
+
+def test_a_message_of_more_values_than_a_worker_reads_is_split() -> None:
+    """What would cost the worker its memory travels in parts; no event alone may."""
+    one = {"a": [0] * 90_000}
+    parts = [decode(body) for body in encode(HEAD, to_json(request_of([one] * 10)))]
+    assert [event for part in parts for event in part.payload["events"]] == [one] * 10
+    assert len(parts) > 1
+    with pytest.raises(RequestTooLarge) as refused:
+        encode(HEAD, to_json(request_of([one, {"a": [0] * (MAX_VALUES + 1)}])))
+    assert refused.value.where == "events[1]"
+
+
+def test_parts_together_are_no_more_than_a_few_times_the_request() -> None:
+    """What is beside the events is in each part: where it nearly fills a message, the request is refused."""
+    small = [{"id": str(n), "blob": noise(500, n)} for n in range(2_000)]
+
+    def payload(kilobytes: int) -> bytes:
+        context = base64.b64encode(random.Random(7).randbytes(kilobytes * 750)).decode()
+        return to_json(request_of(small, user_attributes={"blob": context}))
+
+    for kilobytes in (10, 300):
+        assert sum(map(len, encode(HEAD, payload(kilobytes)))) <= MAX_GROWTH * len(payload(kilobytes))
+    for kilobytes in (1_000, 1_040):
+        with pytest.raises(RequestTooLarge, match="beside its events"):
+            encode(HEAD, payload(kilobytes))
+
+
+def test_the_field_that_is_split_on_must_be_a_list() -> None:
+    """Whoever asks for the split."""
+    with pytest.raises(InvalidRequest, match="events: must be a list"):
+        encode(HEAD, to_json({"type": HEAD.type, "events": {"x": noise(4_000_000)}}))
+
+
+def test_depth_does_not_depend_on_who_calls() -> None:
+    """A message at the limit is read from deep within other calls as it is from the top."""
+    text = b'{"a":' + b"[" * (MAX_DEPTH - 1) + b"]" * (MAX_DEPTH - 1) + b"}"
+    deeper = b'{"a":' + b"[" * MAX_DEPTH + b"]" * MAX_DEPTH + b"}"
+
+    def outcome(calls: int) -> tuple[bool, bool]:
+        if calls:
+            return outcome(calls - 1)
+        with pytest.raises(UndecodableMessage, match="nested too deeply"):
+            decode(encode(HEAD, deeper)[0])
+        return bool(decode(encode(HEAD, text)[0])), True
+
+    assert outcome(0) == outcome(300) == (True, True)
