@@ -12,7 +12,7 @@ import orjson
 
 from shared.aws_http import AwsHttp, error_code
 from shared.message import Head
-from shared.receipts import KEPT_S, Receipt, receipt_key, subject_of
+from shared.receipts import KEPT_S, Receipt, receipt_key, receipt_name, subject_of
 from shared.telemetry import log
 
 TIMEOUT_S = 0.5
@@ -47,7 +47,7 @@ class Receipts:
                 "TableName": self._table,
                 "Item": {
                     "pk": {"S": receipt_key(receipt.subject_request_id)},
-                    "sk": {"S": receipt.request_id},
+                    "sk": {"S": receipt_name(receipt.account_id, receipt.request_id)},
                     "rev": {"N": "1"},
                     "value": {"S": orjson.dumps(receipt.value()).decode()},
                     "expires_at": {"N": str(receipt.accepted_ms // 1_000 + KEPT_S)},

@@ -5,9 +5,11 @@
     ├── InvalidRequest         the sender changes the request; the same request can never succeed
     │   └── RequestTooLarge    one event or profile alone exceeds what a queue message can carry
     ├── QueueUnavailable       nothing was accepted; mParticle sends the request again
+    │   └── MessageRefused     SQS does not take this one message as it is; its neighbours go on
     ├── TokensUnavailable      nobody can tell who calls the Function URL; mParticle sends the request again
     ├── SubscriptionFailed     no audience is subscribed; mParticle sends the request again
     ├── StateUnavailable       the worker goes on without what the fleet shares, carefully
+    │   └── StateRefused       DynamoDB does not take this one item; the others are read and written as ever
     └── UndecodableMessage     the worker dead-letters the message as it is, reason `undecodable`
 
 No text of any of them holds a part of a payload, a header or a response body: they end up in logs, in answers to
@@ -47,6 +49,10 @@ class QueueUnavailable(SpillwayError):
     """The queue did not confirm every part of the request in time; none counts as accepted."""
 
 
+class MessageRefused(QueueUnavailable):
+    """SQS does not take this one message, now or later: what it carries is not allowed. The queue is well."""
+
+
 class TokensUnavailable(SpillwayError):
     """The store that TOKEN_SOURCE names does not answer, refuses, or holds no tokens; the text says which."""
 
@@ -70,6 +76,10 @@ class StateSilent(StateUnavailable):
         super().__init__("the state table took no call a moment ago")
         self.wait_ms = wait_ms
         self.is_throttled = is_throttled
+
+
+class StateRefused(StateUnavailable):
+    """The state table takes this one item at no time: its key or its size is not allowed. The table is well."""
 
 
 class UndecodableMessage(SpillwayError):

@@ -26,6 +26,7 @@ import re
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import orjson
@@ -180,10 +181,11 @@ def to_json(value: Any) -> bytes:
     try:
         return orjson.dumps(value)
     except TypeError:  # a Decimal, an int over 64 bit or a lone surrogate
-        return _json_text().dumps(value)
+        text: bytes = _json_text().dumps(value)
+        return text
 
 
-def _json_text() -> Any:
+def _json_text() -> ModuleType:
     from shared import json_text  # noqa: PLC0415 - ingest imports this module at each cold start and rarely comes here
 
     return json_text

@@ -5,9 +5,11 @@ about a second. `WorkerQueue` is the worker's way to settle what it received; it
 has.
 """
 
+import base64
 import hashlib
 import http.client
 import random
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -17,7 +19,7 @@ from typing import Any
 import orjson
 
 from shared.aws_http import AwsHttp, error_code
-from shared.errors import QueueUnavailable
+from shared.errors import MessageRefused, QueueUnavailable
 
 SEND_BUDGET_S = 1.0
 """mParticle waits 200 ms for 99% of its calls and sends again what failed: trying for longer serves nobody."""
@@ -33,7 +35,24 @@ MAX_VISIBILITY_S = 43_200
 ENTRIES = 10
 """SQS quota: entries of one batch call."""
 MAX_BATCH_BYTES = 1_048_576
-"""SQS quota, since August 2025: all messages of one SendMessageBatch together, attributes included."""
+"""SQS quota, since August 2025: one message, and all messages of one SendMessageBatch together, attributes included."""
+MAX_ATTRIBUTES = 10
+"""SQS quota for a message."""
+
+_REFUSED = frozenset(
+    {
+        "InvalidMessageContents",
+        "InvalidParameterValue",
+        "InvalidAttributeName",
+        "InvalidAttributeValue",
+        "MessageTooLong",
+    }
+)
+"""SQS's codes for what a message carries; the queue itself is well."""
+
+_NO_CHARACTER = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What SQS takes in no body and no attribute."""
+_NAME = re.compile(r"(?!(?i:aws|amazon)\.)[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 _TRANSIENT = ("Throttl", "ServiceUnavailable", "InternalError", "InternalFailure", "KmsThrottled", "RequestTimeout")
 
@@ -129,9 +148,21 @@ class Sender:
 class WorkerQueue:
     """What the worker does to messages that it holds: let them wait, park or dead-letter them. `sqs` is a boto3
     client.
+
+    A body moves unchanged, always: SQS took it once. Attributes count towards the same quota: as many move with it as
+    have room beside it, and none where SQS refuses the message for theirs.
     """
 
-    def __init__(self, sqs: Any, *, queue_url: str, dead_letter_url: str, parking_url: str) -> None:
+    def __init__(
+        self,
+        sqs: Any,
+        *,
+        queue_url: str,
+        dead_letter_url: str,
+        parking_url: str,
+        log: Callable[..., None] = lambda *_, **__: None,
+    ) -> None:
+        self._log = log
         self._sqs = sqs
         self._queue_url = queue_url
         self._dead_letter_url = dead_letter_url
@@ -156,8 +187,13 @@ class WorkerQueue:
         return {handles[int(entry["Id"])] for entry in answer.get("Failed", [])}
 
     def dead_letter(self, record: Mapping[str, Any], attributes: Mapping[str, str]) -> None:
-        """Put a record's body, unchanged, into the dead-letter queue. Raises QueueUnavailable: then it must stay."""
-        self._send(self._dead_letter_url, record, _as_strings(attributes))
+        """Put a record's body, unchanged, into the dead-letter queue. Raises QueueUnavailable: then it must stay.
+
+        `attributes` stand in the order of their worth; the log has those for which there is no room.
+        """
+        sent = self._send(self._dead_letter_url, record, _as_strings(attributes))
+        if left_out := {name: value for name, value in attributes.items() if name not in sent}:
+            self._log("a dead letter has no room for all attributes", message_id=record["messageId"], **left_out)
 
     def park(self, record: Mapping[str, Any]) -> None:
         """Put a record's body and attributes, unchanged, into the parking queue. Raises QueueUnavailable."""
@@ -194,14 +230,22 @@ class WorkerQueue:
         return failed
 
     def _unpark_singly(self, records: Sequence[Mapping[str, Any]]) -> set[str]:
+        failed, held = set[str](), set[str]()
         for index, record in enumerate(records):
+            group = _group(self._queue_url, record)["MessageGroupId"]
+            if group in held:
+                failed.add(record["receiptHandle"])
+                continue
             try:
                 self._send(self._queue_url, record, _kept(record))
                 with _as_unavailable():
                     self._sqs.delete_message(QueueUrl=self._parking_url, ReceiptHandle=record["receiptHandle"])
+            except MessageRefused:  # which holds back its own group
+                failed.add(record["receiptHandle"])
+                held.add(group)
             except QueueUnavailable:
-                return {later["receiptHandle"] for later in records[index:]}
-        return set()
+                return failed | {later["receiptHandle"] for later in records[index:]}
+        return failed
 
     def _send_batch(self, records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """Send up to ten records to the main queue; gives those that it took."""
@@ -209,7 +253,7 @@ class WorkerQueue:
             {
                 "Id": str(index),
                 "MessageBody": record["body"],
-                "MessageAttributes": _kept(record),
+                "MessageAttributes": _fitting(record["body"], _kept(record)),
                 **_group(self._queue_url, record),
             }
             for index, record in enumerate(records)
@@ -217,9 +261,22 @@ class WorkerQueue:
         try:
             with _as_unavailable():
                 answer = self._sqs.send_message_batch(QueueUrl=self._queue_url, Entries=entries)
+        except MessageRefused:  # one of them, and the call does not say which
+            return [record for record in records if self._was_sent(record)]
         except QueueUnavailable:
             return []
-        return [records[int(entry["Id"])] for entry in answer.get("Successful", [])]
+        refused = {int(entry["Id"]) for entry in answer.get("Failed", []) if entry.get("SenderFault")}
+        sent = {int(entry["Id"]) for entry in answer.get("Successful", [])}
+        sent |= {index for index in refused if self._was_sent(records[index])}
+        return [records[index] for index in sorted(sent)]
+
+    def _was_sent(self, record: Mapping[str, Any]) -> bool:
+        """Send one record to the main queue by itself."""
+        try:
+            self._send(self._queue_url, record, _kept(record))
+        except QueueUnavailable:
+            return False
+        return True
 
     def _delete_batch(self, records: Sequence[Mapping[str, Any]]) -> set[str]:
         """Delete records of the parking queue; gives the handles of those that are gone. What failed is tried again:
@@ -249,8 +306,19 @@ class WorkerQueue:
             )
         return [_as_record(message) for message in answer.get("Messages", [])]
 
-    def _send(self, url: str, record: Mapping[str, Any], attributes: Mapping[str, Any]) -> None:
-        """Send a record's body on, in its group."""
+    def _send(self, url: str, record: Mapping[str, Any], attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Send a record's body on, in its group; gives the attributes that went with it."""
+        fitting = _fitting(record["body"], attributes)
+        try:
+            self._send_with(url, record, fitting)
+        except MessageRefused:
+            if not fitting:
+                raise
+            fitting = {}
+            self._send_with(url, record, fitting)
+        return fitting
+
+    def _send_with(self, url: str, record: Mapping[str, Any], attributes: Mapping[str, Any]) -> None:
         with _as_unavailable():
             self._sqs.send_message(
                 QueueUrl=url, MessageBody=record["body"], MessageAttributes=attributes, **_group(url, record)
@@ -259,17 +327,42 @@ class WorkerQueue:
 
 @contextmanager
 def _as_unavailable() -> Iterator[None]:
-    """Turn boto3's errors into QueueUnavailable."""
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - ingest has this module without boto3
+    """Turn boto3's errors into QueueUnavailable; of these, into MessageRefused what is said of the message alone."""
+    from botocore.exceptions import (  # noqa: PLC0415 - ingest has this module without boto3
+        BotoCoreError,
+        ClientError,
+        ParamValidationError,
+    )
 
     try:
         yield
+    except (ParamValidationError, UnicodeError) as error:
+        raise MessageRefused(f"SQS has no form for it ({type(error).__name__})") from None
     except (BotoCoreError, ClientError) as error:
+        code = error.response["Error"]["Code"].rpartition(".")[2] if isinstance(error, ClientError) else ""
+        if code in _REFUSED:
+            raise MessageRefused(f"SQS does not take this message ({code})") from None
         raise QueueUnavailable(f"SQS did not do it ({type(error).__name__})") from None
 
 
-def _as_strings(attributes: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    return {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()}
+def _as_strings(attributes: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    return {name: {"DataType": "String", "StringValue": _clean(value)} for name, value in attributes.items() if value}
+
+
+def _clean(text: str) -> str:
+    return _NO_CHARACTER.sub("\ufffd", text)
+
+
+def _fitting(body: str, attributes: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """The attributes that have room beside a body, the first ones first."""
+    room = MAX_BATCH_BYTES - len(body.encode("utf-8", "surrogatepass"))
+    fitting: dict[str, Mapping[str, Any]] = {}
+    for name, one in attributes.items():
+        used = _attribute_bytes(name, one)
+        if used <= room and len(fitting) < MAX_ATTRIBUTES:
+            fitting[name] = one
+            room -= used
+    return fitting
 
 
 def _group(url: str, record: Mapping[str, Any]) -> dict[str, str]:
@@ -302,15 +395,22 @@ def _batches(records: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str,
 
 def _size(record: Mapping[str, Any]) -> int:
     """Bytes that SQS counts: the body, and of each attribute its name, type and value."""
-    attributes = _kept(record)
-    counted = [(name, one["DataType"], one["StringValue"]) for name, one in attributes.items()]
-    return len(record["body"].encode()) + sum(len(text.encode()) for one in counted for text in one)
+    attributes = _fitting(record["body"], _kept(record))
+    body_bytes = len(record["body"].encode("utf-8", "surrogatepass"))
+    return body_bytes + sum(_attribute_bytes(name, one) for name, one in attributes.items())
+
+
+def _attribute_bytes(name: str, one: Mapping[str, Any]) -> int:
+    value = one["BinaryValue"] if "BinaryValue" in one else one["StringValue"].encode()
+    return len(name.encode()) + len(one["DataType"].encode()) + len(value)
 
 
 def _as_record(message: Mapping[str, Any]) -> dict[str, Any]:
     """A received message as Lambda hands it over."""
     attributes = {
-        name: {"dataType": value["DataType"], "stringValue": value.get("StringValue", "")}
+        name: {"dataType": value["DataType"], "binaryValue": base64.b64encode(value["BinaryValue"]).decode()}
+        if "BinaryValue" in value
+        else {"dataType": value["DataType"], "stringValue": value.get("StringValue", "")}
         for name, value in message.get("MessageAttributes", {}).items()
     }
     return {
@@ -322,10 +422,31 @@ def _as_record(message: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _kept(record: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """A Lambda record's message attributes as SendMessage takes them."""
-    return {
-        name: {"DataType": value["dataType"], "StringValue": value["stringValue"]}
-        for name, value in record.get("messageAttributes", {}).items()
-        if value.get("stringValue")
-    }
+def _kept(record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """A Lambda record's message attributes as SendMessage takes them, ours before others'; what SQS cannot have handed
+    over is left out.
+    """
+    given = record.get("messageAttributes") or {}
+    kept = {}
+    for name in sorted(given, key=lambda name: name not in OURS):
+        one = _attribute(given[name])
+        if one is not None and _NAME.fullmatch(name):
+            kept[name] = one
+    return kept
+
+
+OURS = ("account_id", "type")
+"""The attributes that ingest gives a message."""
+
+
+def _attribute(value: Mapping[str, Any]) -> dict[str, Any] | None:
+    kind, text, binary = value.get("dataType"), value.get("stringValue"), value.get("binaryValue")
+    if not isinstance(kind, str):
+        return None
+    if isinstance(text, str) and text:
+        return {"DataType": kind, "StringValue": _clean(text)}
+    try:
+        content = base64.b64decode(binary, validate=True) if isinstance(binary, str) else b""
+    except ValueError:
+        return None
+    return {"DataType": kind, "BinaryValue": content} if content else None

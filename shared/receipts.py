@@ -3,6 +3,9 @@
 Ingest writes a receipt when it has queued the request, the worker when the message ends; `spillway dsr` reads them. A
 receipt holds ids, times and a reason, and nothing of the person. What mParticle calls the request and what we call its
 message are kept apart: the same subject request may come for several accounts, or again.
+
+A receipt stands under the subject's request and, within it, under account and request. The release before left the
+account out; a receipt that it began goes on where it stands, if it is of this account.
 """
 
 from collections.abc import Mapping
@@ -10,7 +13,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self
 
-from shared.message import MAX_TEXT
+from shared.message import is_text
+from shared.state import of_account
 
 PREFIX = "dsr#"
 
@@ -45,15 +49,22 @@ class Receipt:
 
     @classmethod
     def from_value(cls, pk: str, sk: str, value: Mapping[str, Any]) -> Self:
-        """Read an item of the state table; what a later version added is passed over."""
-        names = ("delivered_ms", "dead_lettered_ms", "reason", "no_call_ms", "redriven_ms")
-        known = {name: value.get(name) for name in names}
-        return cls(pk.removeprefix(PREFIX), sk, value.get("account_id"), value["accepted_ms"], **known)
+        """Read an item of the state table; what a later version added is passed over, and what is no time."""
+        known = {name: _time_ms(value.get(name)) for name in _TIMES}
+        return cls(
+            pk.removeprefix(PREFIX),
+            str(value.get("request_id", sk)),
+            value.get("account_id"),
+            _time_ms(value.get("accepted_ms")) or 0,
+            reason=value.get("reason"),
+            **known,
+        )
 
     def value(self) -> dict[str, Any]:
         """What stands in the state table; what is not known is left out."""
         fields = {
             "account_id": self.account_id,
+            "request_id": self.request_id,
             "accepted_ms": self.accepted_ms,
             "delivered_ms": self.delivered_ms,
             "dead_lettered_ms": self.dead_lettered_ms,
@@ -74,12 +85,23 @@ class Receipt:
         return Standing.OPEN
 
 
+_TIMES = ("delivered_ms", "dead_lettered_ms", "no_call_ms", "redriven_ms")
+
+
+def _time_ms(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
 def receipt_key(subject_request_id: str) -> str:
     return f"{PREFIX}{subject_request_id}"
+
+
+def receipt_name(account_id: str | None, request_id: str) -> str:
+    """The receipt's place under its subject's request."""
+    return of_account(account_id, request_id)
 
 
 def subject_of(request: Mapping[str, Any], request_id: str) -> str:
     """The id of the subject's request, a GUID; of a request without one, our own id of it."""
     given = request.get("subject_request_id")
-    usable = isinstance(given, str) and 0 < len(given) <= MAX_TEXT and given.isprintable()
-    return str(given) if usable else request_id
+    return given if isinstance(given, str) and is_text(given) else request_id

@@ -8,8 +8,11 @@ One table, keys `pk` and `sk`; every item is small, and all but the partner's ow
     partner       lease#4#0   one of several books of a rate, once one is too hot   worker_fn/branches.py
     suspended     7           an account whose credentials the partner refuses      worker_fn/suspensions.py
     cleared       7           when it was cleared last, and whether by a message that arrived
-    message#<id>  <part>      which deliveries of a message are done                worker_fn/progress.py
-    dsr#<id>      <request>   when an erasure was accepted and what became of it    shared/receipts.py
+    progress#7 <id> <part>    which deliveries of a message are done                worker_fn/progress.py
+    dsr#<id>      7 <request> when an erasure was accepted and what became of it    shared/receipts.py
+
+An account's id, of an account that has none the empty text, stands in every key that is made of a request's id: two
+accounts may have requests of one id.
 
 Everything here can be lost, or out of reach, without losing a message: callers catch StateUnavailable and go on
 without it.
@@ -24,7 +27,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from shared.errors import StateSilent, StateThrottled, StateUnavailable
+from shared.errors import StateRefused, StateSilent, StateThrottled, StateUnavailable
 
 T = TypeVar("T")
 
@@ -34,6 +37,20 @@ ANSWER_WITHIN_S = 1.0
 THROTTLES = frozenset({"ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException"})
 """DynamoDB's codes for calls that it would take at another time."""
 
+REFUSALS = frozenset(
+    {
+        "ValidationException",
+        "SerializationException",
+        "ItemCollectionSizeLimitExceededException",
+        "RequestEntityTooLarge",
+    }
+)
+"""DynamoDB's codes for a call that it would take at no time, and that says nothing of the next one.
+
+A table that is not there, or not ours to use (ResourceNotFound, AccessDenied), takes none: that is an outage, which
+ends when somebody mends the deployment.
+"""
+
 FLOW = "flow"
 PARTNER = "partner"
 SUSPENDED = "suspended"
@@ -41,11 +58,22 @@ CLEARED = "cleared"
 
 
 def account_key(account_id: str, endpoint: str | None = None) -> str:
-    return f"account#{account_id}" if endpoint is None else f"account#{account_id}#{endpoint}"
+    name = account_id.replace("%", "%25").replace("#", "%23")  # which no account of mParticle's has in its id
+    return f"account#{name}" if endpoint is None else f"account#{name}#{endpoint}"
 
 
-def message_key(message_id: str) -> str:
-    return f"message#{message_id}"
+def of_account(account_id: str | None, request_id: str) -> str:
+    """A request, told from another account's of the same id; an account's id has no blank in it."""
+    return f"{account_id or ''} {request_id}"
+
+
+def progress_key(account_id: str | None, request_id: str) -> str:
+    return f"progress#{of_account(account_id, request_id)}"
+
+
+def former_progress_key(request_id: str) -> str:
+    """As the release before had it, for whichever account the request was."""
+    return f"message#{request_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +191,11 @@ class DynamoState:
             start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
 
     async def _call(self, operation: Callable[..., Any], **arguments: Any) -> Any:
-        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - ingest reads this module without boto3
+        from botocore.exceptions import (  # noqa: PLC0415 - ingest reads this module without boto3
+            BotoCoreError,
+            ClientError,
+            ParamValidationError,
+        )
 
         def call() -> Any:
             asked_s = time.time()
@@ -177,9 +209,14 @@ class DynamoState:
             return await asyncio.to_thread(call)
         except self._client.exceptions.ConditionalCheckFailedException:
             raise
+        except (ParamValidationError, UnicodeError):
+            raise StateRefused("the state table has no form for this item") from None
         except (BotoCoreError, ClientError) as error:
-            if isinstance(error, ClientError) and error.response["Error"]["Code"] in THROTTLES:
+            code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
+            if code in THROTTLES:
                 raise StateThrottled("the state table is throttled") from None
+            if code in REFUSALS:
+                raise StateRefused(f"the state table does not take this item ({code})") from None
             raise StateUnavailable(f"the state table does not answer ({type(error).__name__})") from None
 
 
@@ -218,6 +255,9 @@ class Patient:
         try:
             async with asyncio.timeout(ANSWER_WITHIN_S):
                 answer = await operation(*arguments, **named)
+        except StateRefused:  # an answer: the table is there
+            self._failures = 0
+            raise
         except (StateUnavailable, TimeoutError) as error:  # no Contended comes from a single call
             pause_ms = min(self._longest_pause_ms, self._first_pause_ms * 2 ** min(self._failures, 10))
             self._failures += 1

@@ -13,6 +13,7 @@ from shared.message import ERASURE, Message, decode
 from worker_fn.courier import Shipment, together
 from worker_fn.ends import DeadLetter, Reason, Waiting
 from worker_fn.job import Job
+from worker_fn.progress import Key
 from worker_fn.settle import Settled
 
 NEWER_WAIT_S, NEWER_MS = 60, 3_600_000
@@ -56,15 +57,19 @@ def prepare(record: dict[str, Any], partner: Partner, *, now_ms: int) -> Job | S
 
 
 def with_keys(message: Message, deliveries: Iterable[Delivery]) -> Iterable[tuple[Delivery, str]]:
-    """Give each delivery its Idempotency-Key: the same for the same part of the same request, whoever sends it and
-    when.
+    """Give each delivery its Idempotency-Key: the same for the same part of the same request of the same account,
+    whoever sends it and when.
     """
     seen: Counter[tuple[str, str]] = Counter()
     for delivery in deliveries:
         endpoint = f"{delivery.method} {urlsplit(delivery.url).path}"
         seen[endpoint, delivery.item] += 1
-        parts = (message.id, message.part, endpoint, delivery.item, str(seen[endpoint, delivery.item]))
-        yield delivery, hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+        former = (message.id, message.part, endpoint, delivery.item, str(seen[endpoint, delivery.item]))
+        yield delivery, Key(_key(message.account_id or "", *former), _key(*former))
+
+
+def _key(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def received(record: Mapping[str, Any]) -> dict[str, str]:

@@ -3,20 +3,46 @@
 Written only for a message that must wait although something of it was answered, and read only when a message was
 received before. A delivery is remembered by the start of its idempotency key. Losing progress costs a repeated
 delivery, which carries the same key; it never costs a delivery.
+
+The account is part of the item's key and of every idempotency key, as two accounts may have requests of one id. The
+release before knew neither: docs/adr/0031 says how its items, and the keys of its calls, are recognised.
 """
 
-from collections.abc import Collection, Mapping
+import base64
+import json
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from shared.errors import StateRefused
 from shared.message import Message
-from shared.state import Item, State, message_key
+from shared.state import Conflict, Item, State, former_progress_key, progress_key
 
 KEY_CHARS = 12
 """48 bits of the idempotency key: within one message no two deliveries share them by chance."""
 
-MAX_KEYS = 20_000
-"""DynamoDB quota, 400 KB an item. A message of more deliveries is repeated from the start."""
+MAX_BYTES = 400_000
+"""Of an item's value: DynamoDB takes 409,600 bytes an item, its keys included, which take less than 2 KB."""
+
+MAX_REASONS, REASON_CHARS = 50, 200
+"""Different reasons of refusals that are kept in words, and how much of each."""
+
+SOME_REASON = "refused"
+
+FORMER_KEPT_S = 15 * 86_400
+"""For how long it is known whose an item of the release before is: longer than a message can be on a queue."""
+
+
+class Key(str):
+    """An Idempotency-Key, and the one that the release before gave the same delivery."""
+
+    __slots__ = ("former",)
+    former: str
+
+    def __new__(cls, key: str, former: str) -> "Key":
+        made = super().__new__(cls, key)
+        made.former = former
+        return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +63,8 @@ class Progress:
 
     def settles(self, key: str) -> bool:
         """Whether a delivery needs no further call."""
-        return short(key) in self.done or short(key) in self.refused
+        names = {short(key), short(key.former)} if isinstance(key, Key) else {short(key)}
+        return not names.isdisjoint(self.done) or not names.isdisjoint(self.refused)
 
     def with_(self, *, done: Collection[str], refused: Mapping[str, str], attempts: int, strikes: int) -> "Progress":
         """This progress and what an invocation adds to it; keys are whole."""
@@ -59,11 +86,81 @@ def short(key: str) -> str:
 
 async def read(state: State, message: Message) -> Progress:
     """What an earlier receive wrote. Raises StateUnavailable."""
-    item = await state.read(message_key(message.id), message.part)
-    value: Mapping[str, Any] = item.value
+    item = await state.read(progress_key(message.account_id, message.id), message.part)
+    if item.rev:
+        return _progress(item.value, item)
+    return _progress(await _of_former_release(state, message), item)
+
+
+async def _of_former_release(state: State, message: Message) -> Mapping[str, Any]:
+    """What the release before wrote of a message. It did not say of whose: the first account that asks has it, and
+    what was its own of another one's is repeated, never taken for done.
+    """
+    account_id = message.account_id or ""
+    for _ in range(2):
+        item = await state.read(former_progress_key(message.id), message.part)
+        if not item.rev or item.value.get("account_id", account_id) != account_id:
+            return {}
+        if "account_id" in item.value:
+            return item.value
+        value = {**item.value, "account_id": account_id}
+        expires_at = message.received_at_ms // 1_000 + FORMER_KEPT_S
+        try:
+            await state.swap(former_progress_key(message.id), message.part, item, value, expires_at=expires_at)
+        except Conflict:
+            continue
+        except StateRefused:  # with a name on it, it is too large
+            return {}
+        return value
+    return {}
+
+
+async def write(state: State, message: Message, progress: Progress, *, expires_at: int) -> None:
+    """Remember it until the message can not come back any more. Raises StateUnavailable, Conflict.
+
+    A conflict means that SQS delivered the message twice at once: what the other worker wrote is as good.
+    """
+    key = progress_key(message.account_id, message.id)
+    await state.swap(key, message.part, progress.item, _value(progress), expires_at=expires_at)
+
+
+async def forget(state: State, message: Message) -> None:
+    """Remove what was remembered of a message that is settled. Raises StateUnavailable."""
+    await state.delete(progress_key(message.account_id, message.id), message.part)
+
+
+def _value(progress: Progress) -> dict[str, Any]:
+    """The item's value, of as much as one item holds: reasons go first, then what was refused, then of what is done
+    as much as there is room for. What is left out is called again.
+    """
+    counts = {name: getattr(progress, name) for name in ("attempts", "strikes", "denials", "denied_ms")}
+    done = _packed(progress.done)
+    in_words: dict[str, list[str]] = {}
+    for key, why in progress.refused.items():
+        reason = why[:REASON_CHARS]
+        in_words.setdefault(reason if reason in in_words or len(in_words) < MAX_REASONS else SOME_REASON, []).append(
+            key
+        )
+    for refused in (in_words, {SOME_REASON: progress.refused} if progress.refused else {}):
+        value = {"done": done, "refused": {why: _packed(keys) for why, keys in refused.items()}, **counts}
+        if _size(value) <= MAX_BYTES:
+            return value
+    value = {"done": "", "refused": {}, **counts}
+    room = (MAX_BYTES - _size(value)) // 8 * 8  # eight characters of base64 a key
+    return {**value, "done": done[:room]}
+
+
+def _size(value: Mapping[str, Any]) -> int:
+    return len(json.dumps(value, separators=(",", ":")))  # as shared.state writes it, in ASCII
+
+
+def _progress(value: Mapping[str, Any], item: Item) -> Progress:
+    done, refused = value.get("done", ()), value.get("refused", {})
+    if isinstance(done, str):
+        done, refused = _unpacked(done), {key: why for why, keys in refused.items() for key in _unpacked(keys)}
     return Progress(
-        done=frozenset(value.get("done", ())),
-        refused=dict(value.get("refused", {})),
+        done=frozenset(done),
+        refused=dict(refused),
         attempts=int(value.get("attempts", 0)),
         strikes=int(value.get("strikes", 0)),
         denials=int(value.get("denials", 0)),
@@ -72,24 +169,11 @@ async def read(state: State, message: Message) -> Progress:
     )
 
 
-async def write(state: State, message: Message, progress: Progress, *, expires_at: int) -> None:
-    """Remember it until the message can not come back any more. Raises StateUnavailable, Conflict.
-
-    A conflict means that SQS delivered the message twice at once: what the other worker wrote is as good.
-    """
-    if len(progress.done) + len(progress.refused) > MAX_KEYS:
-        return
-    value = {
-        "done": sorted(progress.done),
-        "refused": dict(progress.refused),
-        "attempts": progress.attempts,
-        "strikes": progress.strikes,
-        "denials": progress.denials,
-        "denied_ms": progress.denied_ms,
-    }
-    await state.swap(message_key(message.id), message.part, progress.item, value, expires_at=expires_at)
+def _packed(keys: Iterable[str]) -> str:
+    """Short keys, hexadecimal, as base64 of their bytes: eight characters each."""
+    return base64.b64encode(bytes.fromhex("".join(sorted(keys)))).decode()
 
 
-async def forget(state: State, message: Message) -> None:
-    """Remove what was remembered of a message that is settled. Raises StateUnavailable."""
-    await state.delete(message_key(message.id), message.part)
+def _unpacked(text: str) -> list[str]:
+    digits = base64.b64decode(text).hex()
+    return [digits[start : start + KEY_CHARS] for start in range(0, len(digits), KEY_CHARS)]

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from shared.errors import StateUnavailable
+from shared.errors import StateRefused, StateUnavailable
 from shared.message import ERASURE, Message, decode
-from shared.receipts import KEPT_S, Receipt, Standing, receipt_key, subject_of
+from shared.receipts import KEPT_S, Receipt, Standing, receipt_key, receipt_name, subject_of
 from shared.state import State, change
 from worker_fn.ends import DeadLetter, Delivered, Waiting
 from worker_fn.retry import back_off_s
@@ -48,24 +48,35 @@ class Clerk:
         now_ms = self.now_ms()
         try:
             async with asyncio.timeout_at(ends_s):
+                key = receipt_key(subject_request_id)
                 await change(
                     self.state,
-                    receipt_key(subject_request_id),
-                    message.id,
+                    key,
+                    await self._name(key, message),
                     lambda value: (after(_receipt(message, value), one, now_ms=now_ms).value(), None),
                     rng=self.rng,
                     expires_at=now_ms // 1_000 + KEPT_S,
                 )
+        except StateRefused:  # now, and whenever it comes again
+            return self._without(one, message.id, subject_request_id, may_wait=False)
         except (StateUnavailable, TimeoutError):
             self.on_trouble()
             return self._without(one, message.id, subject_request_id)
         return one
 
-    def _without(self, one: Settled, request_id: str, subject_request_id: str) -> Settled:
+    async def _name(self, key: str, message: Message) -> str:
+        """Where the message's receipt stands: as it is named now, unless the release before began it."""
+        name = receipt_name(message.account_id, message.id)
+        if (await self.state.read(key, name)).rev:
+            return name
+        former = (await self.state.read(key, message.id)).value
+        return message.id if former and former.get("account_id") == message.account_id else name
+
+    def _without(self, one: Settled, request_id: str, subject_request_id: str, *, may_wait: bool = True) -> Settled:
         if not isinstance(one.end, Delivered | DeadLetter):
             return one  # the next receive writes it
         receives = int(one.record["attributes"]["ApproximateReceiveCount"])
-        if receives < MOST_RECEIVES:
+        if may_wait and receives < MOST_RECEIVES:
             wait_s = back_off_s(receives, retry_after_s=None, rng=self.rng)
             return replace(one, end=Waiting(wait_s, "its receipt could not be written"))
         became = "delivered" if isinstance(one.end, Delivered) else f"dead-lettered, {one.end.reason}"

@@ -125,12 +125,12 @@ async def _move(one: Settled, queue: Queue) -> bool:
 
 
 def letter_attributes(attributes: Mapping[str, str], letter: DeadLetter) -> dict[str, str]:
-    """What a dead letter says of itself; empty values are left out, which SQS does not take."""
+    """What a dead letter says of itself, what is worth most first; SQS takes no empty values."""
     full = {
-        **attributes,
         "reason": str(letter.reason),
         "error": letter.error[:256],
         "status": "" if letter.status is None else str(letter.status),
+        **attributes,
         "attempts": str(letter.attempts),
     }
     return {name: value for name, value in full.items() if value}

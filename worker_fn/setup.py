@@ -59,6 +59,7 @@ def build(settings: Settings) -> Worker:
         queue_url=settings.queue_url,
         dead_letter_url=settings.dead_letter_url,
         parking_url=settings.parking_url,
+        log=_log,
     )
     queues = ThreadedQueue(queue)
     limits = partner.limits

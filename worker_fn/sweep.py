@@ -10,8 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from shared.errors import QueueUnavailable, StateUnavailable, UndecodableMessage
-from shared.message import decode
+from shared.errors import QueueUnavailable, StateRefused, StateUnavailable, UndecodableMessage
+from shared.message import decode, is_account_id
 from shared.state import CLEARED, FLOW, PARTNER, SUSPENDED, Conflict, account_key
 from worker_fn import flow as flows
 from worker_fn.adaptive import Bounds
@@ -71,7 +71,7 @@ class Choice:
     _rooms: dict[str, int] = field(default_factory=dict)
 
     async def moves(self, record: Mapping[str, Any]) -> bool:
-        account_id = record["messageAttributes"].get("account_id", {}).get("stringValue")
+        account_id = account_of(record)
         if account_id in self.suspended:
             if account_id in self.lost:
                 self.lost.discard(account_id)
@@ -87,10 +87,24 @@ class Choice:
         only to be called in vain and parked again.
         """
         if account_id not in self._rooms:
-            room = await room_in_lines(account_id, self.worker)
+            try:
+                room = await room_in_lines(account_id, self.worker)
+            except StateRefused:  # an account that cannot be; nobody keeps count of it
+                return True
             self._rooms.setdefault(account_id, room)
         self._rooms[account_id] -= 1
         return self._rooms[account_id] >= 0
+
+
+def account_of(record: Mapping[str, Any]) -> str | None:
+    """Whose a parked message is: as its attribute says, or where that is none of ours, its body."""
+    said = record["messageAttributes"].get("account_id", {}).get("stringValue")
+    if isinstance(said, str) and is_account_id(said):
+        return said
+    try:
+        return decode(record["body"]).account_id
+    except UndecodableMessage:
+        return None
 
 
 async def room_in_lines(account_id: str, worker: Worker) -> int:
@@ -148,7 +162,10 @@ async def sweep(worker: Worker, queue: Parking, remaining_s: Callable[[], float]
 
 
 async def _work(choice: Choice, queue: Parking, time_s: Callable[[], float]) -> Swept:
-    """What one hand does, until it finds nothing more, something fails, or the time is over."""
+    """What one hand does, until it finds nothing more, the queues or the table are out of reach, or the time is over.
+
+    A message that does not move stays, and the others go on; where nothing moves at all, the queue is out of reach.
+    """
     swept = Swept()
     while time_s() > 0:
         try:
@@ -158,14 +175,14 @@ async def _work(choice: Choice, queue: Parking, time_s: Callable[[], float]) -> 
             moving = [record for record in records if await choice.moves(record)]
             failed = await queue.unpark(moving) if moving else set()
         except (QueueUnavailable, StateUnavailable):
-            break
+            swept.trouble, swept.is_done = 1, False
+            return swept
         swept.moved += len(moving) - len(failed)
         if failed:
-            break
-    else:
-        swept.is_done = False
-        return swept
-    swept.trouble, swept.is_done = 1, False
+            swept.trouble, swept.is_done = 1, False
+            if len(failed) == len(moving) > 1:
+                return swept
+    swept.is_done = False
     return swept
 
 

@@ -43,9 +43,9 @@ def test_a_receipt_holds_ids_and_a_time(capsys: pytest.CaptureFixture[str]) -> N
     [put] = dynamo.puts
     assert put["Item"] == {
         "pk": {"S": "dsr#s-1"},
-        "sk": {"S": "r-1"},
+        "sk": {"S": "7 r-1"},
         "rev": {"N": "1"},
-        "value": {"S": '{"account_id":"7","accepted_ms":1700000000000}'},
+        "value": {"S": '{"account_id":"7","request_id":"r-1","accepted_ms":1700000000000}'},
         "expires_at": {"N": str(1_700_000_000 + KEPT_S)},
     }
     assert "canary" not in json.dumps(put)

@@ -2,14 +2,14 @@ import hashlib
 import http.client
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ParamValidationError
 
 from shared.aws_http import AwsHttp
-from shared.errors import QueueUnavailable
+from shared.errors import MessageRefused, QueueUnavailable
 from shared.queue import ATTEMPTS, SEND_BUDGET_S, Outgoing, Sender, WorkerQueue
 from shared.sigv4 import Credentials
 
@@ -359,3 +359,145 @@ def test_received_message_is_a_record_like_lambdas() -> None:
     sqs = FakeSqs(messages=[RECEIVED])
     assert worker_queue(sqs).take(30) == {**RECORD, "attributes": {"ApproximateReceiveCount": "1"}}
     assert worker_queue(FakeSqs()).take(30) is None
+
+
+MEBIBYTE = 1_048_576
+SAID = {"reason": "undecodable", "error": "the body can not be read", "partner": "webhook"}
+
+
+class Strict(FakeSqs):
+    """SQS with its quota and rules: what breaks them is refused, by name."""
+
+    def _check(self, entry: Mapping[str, Any]) -> None:
+        attributes = entry.get("MessageAttributes", {})
+        size = len(entry["MessageBody"].encode())
+        for name, one in attributes.items():
+            value = one.get("StringValue", "").encode() or one.get("BinaryValue", b"")
+            bad = not value or any(ord(c) < 32 and c not in "\t\n\r" for c in one.get("StringValue", ""))
+            if bad or (one["DataType"] == "Number" and not one["StringValue"].isdigit()):
+                raise ClientError({"Error": {"Code": "InvalidParameterValue"}}, "SendMessage")
+            size += len(name) + len(one["DataType"]) + len(value)
+        if size > MEBIBYTE or len(attributes) > 10:
+            raise ClientError({"Error": {"Code": "AWS.SimpleQueueService.InvalidParameterValue"}}, "SendMessage")
+
+    def send_message(self, **call: Any) -> dict[str, Any]:
+        self._check(call)
+        return super().send_message(**call)
+
+    def send_message_batch(self, **call: Any) -> dict[str, Any]:
+        for entry in call["Entries"]:
+            self._check(entry)
+        return super().send_message_batch(**call)
+
+
+@pytest.mark.parametrize(
+    ("body", "kept"),
+    [
+        ("x" * MEBIBYTE, []),
+        ("é" * (MEBIBYTE // 2), []),
+        ("x" * (MEBIBYTE - 23), ["reason"]),
+        ("x" * (MEBIBYTE - 10), []),
+        ("x" * 100, list(SAID)),
+    ],
+    ids=["full", "full of two bytes", "room for one", "room for none", "small"],
+)
+def test_a_body_of_any_size_reaches_the_dead_letter_queue(body: str, kept: list[str]) -> None:
+    """Attributes count towards the same mebibyte: as many go as have room, the first of them first; the log has all
+    others.
+    """
+    sqs, lines = Strict(), list[dict[str, Any]]()
+    queue = WorkerQueue(
+        sqs, queue_url="q", dead_letter_url="d", parking_url="p", log=lambda text, **fields: lines.append(fields)
+    )
+    queue.dead_letter({**RECORD, "body": body}, SAID)
+    [call] = sqs.calls
+    assert call["MessageBody"] == body
+    assert list(call["MessageAttributes"]) == kept
+    left_out = {name: value for name, value in SAID.items() if name not in kept}
+    assert lines == ([{"message_id": "m", **left_out}] if left_out else [])
+
+
+FOREIGN = {
+    "control characters": {"a": {"dataType": "String", "stringValue": "7\x00\x1b[31m"}},
+    "a lone surrogate": {"a": {"dataType": "String", "stringValue": "\ud800"}},
+    "U+FFFE": {"a": {"dataType": "String", "stringValue": "\ufffe"}},
+    "no number": {"a": {"dataType": "Number", "stringValue": "seven"}},
+    "an empty value": {"a": {"dataType": "String", "stringValue": ""}},
+    "no value": {"a": {"dataType": "String"}},
+    "no type": {"a": {"stringValue": "x"}},
+    "bad base64": {"a": {"dataType": "Binary", "binaryValue": "%%"}},
+    "a bad name": {"a b": {"dataType": "String", "stringValue": "x"}},
+    "a name of AWS's": {"AWS.x": {"dataType": "String", "stringValue": "x"}},
+    "eleven": {f"a{number}": {"dataType": "String", "stringValue": "x"} for number in range(11)},
+    "too large": {"a": {"dataType": "String", "stringValue": "x" * MEBIBYTE}},
+}
+
+
+@pytest.mark.parametrize("attributes", FOREIGN.values(), ids=FOREIGN.keys())
+@pytest.mark.parametrize("main", ["q", "q.fifo"])
+def test_attributes_of_strangers_hold_nothing_up(attributes: dict[str, Any], main: str) -> None:
+    """Whatever a message carries beside its body, it parks, moves back and is dead-lettered, and so do those around it;
+    the account stays on it.
+    """
+    odd = {**RECORD, "messageAttributes": {**attributes, **RECORD["messageAttributes"]}}
+    sqs = Strict()
+    queue = worker_queue(sqs, "p.fifo" if main == "q.fifo" else "p", main)
+    queue.park(odd)
+    queue.dead_letter(odd, {"account_id": "7\x00"})
+    if "no number" not in str(attributes) and "seven" not in str(attributes):
+        assert sqs.calls[0]["MessageAttributes"]["account_id"] == {"DataType": "String", "StringValue": "7"}
+    rows = [{**row, "attributes": {"MessageGroupId": str(n)}} for n, row in enumerate(parked(29))]
+    rows.insert(4, {**odd, "messageId": "m-odd", "receiptHandle": "h-odd"})
+    assert queue.unpark(rows) == set()
+
+
+def test_a_message_that_sqs_refuses_holds_back_its_own_group_alone() -> None:
+    """Also where it cannot be sent without its attributes: the others move, on a FIFO queue those of other groups."""
+
+    class Refuses(Strict):
+        def _check(self, entry: Mapping[str, Any]) -> None:
+            if entry["MessageBody"] == "bad":
+                raise ClientError({"Error": {"Code": "InvalidMessageContents"}}, "SendMessage")
+
+    rows = [{**row, "attributes": {"MessageGroupId": f"g-{n % 3}"}} for n, row in enumerate(parked(9))]
+    rows[1]["body"] = "bad"
+    assert worker_queue(Refuses()).unpark(rows) == {"h-1"}
+    assert worker_queue(Refuses(), "p.fifo", "q.fifo").unpark(rows) == {"h-1", "h-4", "h-7"}
+
+
+def test_entries_that_are_their_senders_fault_are_sent_without_what_they_carry() -> None:
+    """SQS says so of single entries of a batch."""
+
+    class Faulty(FakeSqs):
+        def send_message_batch(self, **call: Any) -> dict[str, Any]:
+            answer = super().send_message_batch(**call)
+            return {**answer, "Failed": [{"Id": "1", "SenderFault": True}, {"Id": "2", "SenderFault": False}],
+                    "Successful": [{"Id": "0"}]}  # fmt: skip
+
+    sqs = Faulty()
+    assert worker_queue(sqs).unpark(parked(3)) == {"h-2"}
+    assert [name for name, _ in sqs.log] == ["send_message_batch", "send_message", "delete_message_batch"]
+
+
+def test_binary_attributes_are_parked_as_they_are() -> None:
+    """Parking changes nothing of a message, whoever sent it."""
+    received = {**RECEIVED, "MessageAttributes": {"a": {"DataType": "Binary.png", "BinaryValue": b"\x00\x01"}}}
+    sqs = FakeSqs(messages=[received])
+    queue = worker_queue(sqs)
+    taken = queue.take(30)
+    assert taken is not None
+    assert taken["messageAttributes"] == {"a": {"dataType": "Binary.png", "binaryValue": "AAE="}}
+    queue.park(taken)
+    assert sqs.calls[-1]["MessageAttributes"] == {"a": {"DataType": "Binary.png", "BinaryValue": b"\x00\x01"}}
+
+
+@pytest.mark.parametrize("error", [ParamValidationError(report="x"), UnicodeEncodeError("utf-8", "\ud800", 0, 1, "x")])
+def test_what_boto3_has_no_form_for_is_the_messages_own_fault(error: Exception) -> None:
+    """It never reaches SQS, whose queue is well."""
+
+    class Formless(FakeSqs):
+        def send_message(self, **call: Any) -> dict[str, Any]:
+            raise error
+
+    with pytest.raises(MessageRefused):
+        worker_queue(Formless()).park(RECORD)

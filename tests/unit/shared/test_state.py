@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError, ParamValidationError
 
-from shared.errors import StateSilent, StateThrottled, StateUnavailable
-from shared.state import Conflict, Item, Patient, change
+from shared.errors import StateRefused, StateSilent, StateThrottled, StateUnavailable
+from shared.state import Conflict, DynamoState, Item, Patient, change
 
 
 class Table:
@@ -99,3 +100,53 @@ def test_silent_table_says_when_it_is_asked_again() -> None:
     with pytest.raises(StateSilent) as silent:
         asyncio.run(state.read("a", "b"))
     assert silent.value.wait_ms == 3_500
+
+
+def test_a_call_that_is_refused_is_no_silence() -> None:
+    """The table said no to one key or one item: the next call is made, at once and for everybody."""
+    table, now = Table(), [0]
+    state = Patient(table, now_ms=lambda: now[0], first_pause_ms=5_000)
+    table.down, table.error = True, StateRefused
+    for _ in range(30):
+        with pytest.raises(StateRefused):
+            asyncio.run(state.read("message#" + "7" * 2_100, "1/1"))
+    assert table.calls == 30
+    table.down = False
+    assert asyncio.run(state.read("a", "b")) == Item()
+
+
+class Client:
+    """A boto3 client that fails."""
+
+    class exceptions:  # noqa: N801 - boto3's own name
+        class ConditionalCheckFailedException(ClientError): ...
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def get_item(self, **_: Any) -> Any:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (ClientError({"Error": {"Code": "ValidationException"}}, "GetItem"), StateRefused),
+        (ClientError({"Error": {"Code": "ItemCollectionSizeLimitExceededException"}}, "PutItem"), StateRefused),
+        (ClientError({"Error": {"Code": "SerializationException"}}, "PutItem"), StateRefused),
+        (ParamValidationError(report="canary"), StateRefused),
+        (UnicodeEncodeError("utf-8", "\ud800", 0, 1, "canary"), StateRefused),
+        (ClientError({"Error": {"Code": "ThrottlingException"}}, "GetItem"), StateThrottled),
+        (ClientError({"Error": {"Code": "AccessDeniedException"}}, "GetItem"), StateUnavailable),
+        (ClientError({"Error": {"Code": "ResourceNotFoundException"}}, "GetItem"), StateUnavailable),
+        (ClientError({"Error": {"Code": "InternalServerError"}}, "GetItem"), StateUnavailable),
+        (EndpointConnectionError(endpoint_url="canary"), StateUnavailable),
+    ],
+    ids=lambda value: getattr(value, "__name__", None) or str(getattr(value, "response", value))[:60],
+)
+def test_what_dynamodb_says_of_one_call_is_told_from_an_outage(error: Exception, expected: type[Exception]) -> None:
+    """A refusal is this call's own; a table that is gone or closed to us takes none, as one that does not answer."""
+    with pytest.raises(StateUnavailable) as raised:
+        asyncio.run(DynamoState(Client(error), "t").read("a", "b"))
+    assert type(raised.value) is expected
+    assert "canary" not in str(raised.value)

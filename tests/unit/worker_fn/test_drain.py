@@ -16,7 +16,7 @@ def test_delivered_messages_leave_the_queue(fleet: Any) -> None:
     assert sorted(fleet.api.ids) == ["1.0", "1.1", "2.0"]
     assert (report.failures, fleet.queue.dead, fleet.queue.hidden) == ([], [], {})
     assert report.delivered == 2
-    assert fleet.state.keys("message#") == []
+    assert fleet.state.keys("progress#") == []
 
 
 def test_message_that_must_wait_is_hidden_and_reported(fleet: Any) -> None:
@@ -202,7 +202,7 @@ def test_message_is_resumed_where_it_stopped(fleet: Any) -> None:
     report = fleet.run(record(1, ["200", "200", "503|200", "200"], receives=2), worker=fleet.another())
     assert fleet.api.ids == ["1.0", "1.1", "1.2", "1.2", "1.3"]
     assert report.delivered == 1
-    assert fleet.state.keys("message#") == []
+    assert fleet.state.keys("progress#") == []
 
 
 def test_without_the_state_table_messages_are_delivered_all_the_same(fleet: Any) -> None:

@@ -10,10 +10,10 @@ import pytest
 
 from partners import Bulk as BulkLimits
 from partners import Delivery, Limits, Partner, Rate
-from shared.errors import StateUnavailable
+from shared.errors import StateRefused, StateUnavailable
 from shared.firehose import DsrProcessingRequest, EventProcessingRequest, Registration, Request
 from shared.message import Head, encode, to_json
-from shared.receipts import Receipt, Standing, receipt_key
+from shared.receipts import Receipt, Standing, receipt_key, receipt_name
 from worker_fn.ends import DAY_S, DeadLetter, Delivered, Parked, Reason, Waiting
 from worker_fn.receipts import MOST_RECEIVES, after
 from worker_fn.settle import Settled
@@ -84,7 +84,8 @@ def erasure(number: int, answer: str = "200", *, receives: int = 1, account: int
 
 def receipt(fleet: Any, number: int) -> Receipt:
     key = receipt_key(f"s-{number}")
-    return Receipt.from_value(key, f"r-{number}", fleet.state.items[key, f"r-{number}"].value)
+    [(name, item)] = asyncio.run(fleet.state.listed(key)).items()
+    return Receipt.from_value(key, name, item.value)
 
 
 def test_an_erasure_is_a_call_of_its_own(fleet: Any) -> None:
@@ -170,9 +171,39 @@ def test_an_erasure_that_maps_to_no_call_was_not_forwarded(fleet: Any, monkeypat
 
 def test_the_receipt_that_ingest_wrote_is_completed(fleet: Any) -> None:
     """The time of acceptance is ingest's."""
+    written = Receipt("s-1", "r-1", "7", NOW_MS - 5)
+    fleet.set_item(receipt_key("s-1"), receipt_name("7", "r-1"), written.value())
+    fleet.run(erasure(1))
+    assert (receipt(fleet, 1).accepted_ms, receipt(fleet, 1).delivered_ms) == (NOW_MS - 5, NOW_MS)
+
+
+def test_a_receipt_of_the_release_before_goes_on_where_it_stands(fleet: Any) -> None:
+    """Its name had no account, its value has: it is completed for this account, and left alone for another one."""
     fleet.set_item(receipt_key("s-1"), "r-1", {"account_id": "7", "accepted_ms": NOW_MS - 5})
     fleet.run(erasure(1))
     assert (receipt(fleet, 1).accepted_ms, receipt(fleet, 1).delivered_ms) == (NOW_MS - 5, NOW_MS)
+    fleet.run(erasure(1, account=8))
+    found = asyncio.run(fleet.state.listed(receipt_key("s-1")))
+    assert sorted(found) == ["8 r-1", "r-1"]
+
+
+def test_two_accounts_with_one_request_id_have_two_receipts(fleet: Any) -> None:
+    """The same subject, the same id, two accounts: both are accounted for."""
+    fleet.run(erasure(1), erasure(1, "422", account=8))
+    found = asyncio.run(fleet.state.listed(receipt_key("s-1")))
+    standings = {
+        name: Receipt.from_value(receipt_key("s-1"), name, item.value).standing for name, item in found.items()
+    }
+    assert standings == {"7 r-1": Standing.DELIVERED, "8 r-1": Standing.DEAD_LETTERED}
+
+
+def test_a_receipt_that_the_table_refuses_is_not_waited_for(fleet: Any) -> None:
+    """No later receive would write it either: the erasure ends, and the log has its ids."""
+    lines: list[dict[str, Any]] = []
+    fleet.state.down, fleet.state.error = True, StateRefused
+    worker = replace(fleet.worker, log=lambda message, **fields: lines.append({"message": message, **fields}))
+    assert fleet.run(erasure(1), worker=worker).failures == []
+    assert [line["reason"] for line in lines] == ["delivered"]
 
 
 def test_a_dead_letter_and_its_redrive_are_written_down(fleet: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.errors import StateUnavailable
+from shared.errors import StateRefused, StateUnavailable
 from worker_fn.flow import MOST_IN_LINE, Flow
 from worker_fn.suspensions import NOBODY, clear, request_sweep
 from worker_fn.sweep import CLEARED_FOR_MS, ENDS_S, HANDS, Swept, sweep
@@ -222,3 +222,44 @@ def test_with_the_state_table_lost_amid_a_sweep_nothing_more_moves(setting: Any)
     with pytest.raises(StateUnavailable):
         run(setting, queue)
     assert queue.back == []
+
+
+@pytest.mark.parametrize("account_id", ["7" * 2_100, "7\x00", "\ud800", "", "a b", "\x1b[31m"])
+def test_an_account_that_cannot_be_stops_no_sweep(setting: Any, account_id: str) -> None:
+    """A parked message says an account's id that no key can hold: it moves as its body has it, and so do the others."""
+    ask(setting)
+    odd = parked(setting, 99, "7")
+    odd["messageAttributes"]["account_id"]["stringValue"] = account_id
+    queues = FakeParking(setting, [odd, *(parked(setting, number, "7") for number in range(29))])
+    assert run(setting, queues).moved == 30
+
+
+def test_a_key_that_the_table_refuses_stops_no_sweep(setting: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refusal of one account's item is no outage: the other messages move."""
+    ask(setting)
+    read = setting.state.read
+
+    async def refusing(pk: str, sk: str) -> Any:
+        if pk == "line#8":
+            raise StateRefused("not this one")
+        return await read(pk, sk)
+
+    monkeypatch.setattr(setting.state, "read", refusing)
+    queues = FakeParking(setting, [parked(setting, number, "8" if number == 3 else "7") for number in range(30)])
+    assert run(setting, queues).moved == 30
+
+
+def test_a_message_that_does_not_move_leaves_the_others_alone(setting: Any) -> None:
+    """It stays parked; what comes behind it moves in the same sweep."""
+    ask(setting)
+    queues = FakeParking(setting, [parked(setting, number, "7") for number in range(35)])
+    queues.failing = {"m-3"}
+    assert run(setting, queues) == Swept(moved=34, is_done=False, trouble=1)
+
+
+def test_a_suspended_accounts_message_without_attributes_stays(setting: Any) -> None:
+    """What had no room for them is known by its body."""
+    suspend(setting, "7")
+    ask(setting)
+    bare = {**parked(setting, 1, "7"), "messageAttributes": {}}
+    assert run(setting, FakeParking(setting, [bare])).moved == 0
