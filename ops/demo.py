@@ -7,7 +7,7 @@ was. 2: it could not run. 3: something was late or throttled, and other work on 
 import signal
 from pathlib import Path
 
-from rich.console import Console
+from rich.text import Text
 
 from ops.local import demo_run, report
 from ops.local.aws import LocalAwsError, sigterm_as_exit
@@ -15,6 +15,8 @@ from ops.local.demo_scenarios import Scenario
 from ops.local.demo_settings import DemoSettings
 from ops.local.demo_side import DemoFailed
 from ops.local.live_view import view
+from ops.screen import Screen
+from ops.terminal import safe
 
 COULD_NOT_RUN, TOO_BUSY_TO_TELL = 2, 3
 INTERRUPTED = 128 + signal.SIGINT
@@ -22,15 +24,15 @@ INTERRUPTED = 128 + signal.SIGINT
 
 def run(scenario: Scenario, settings: DemoSettings, folder: Path) -> int:
     """Run the demo; gives the exit status."""
-    console, errors = Console(), Console(stderr=True)
+    console, errors = Screen(), Screen(stderr=True)
     try:
         with sigterm_as_exit(), view(console) as shown:
             sides = demo_run.run(scenario, settings, view=shown, folder=folder)
     except (LocalAwsError, DemoFailed, OSError) as error:
-        errors.print(f"spillway demo: {error}", highlight=False, markup=False, soft_wrap=True)
+        errors.print(f"spillway demo: {error}", soft_wrap=True)
         return COULD_NOT_RUN
     except KeyboardInterrupt:
-        errors.print("spillway demo: stopped", highlight=False)
+        errors.print("spillway demo: stopped")
         return INTERRUPTED
     summaries = {name: report.summarise(side) for name, side in sides.items()}
     spillway = summaries[report.SPILLWAY]
@@ -41,15 +43,14 @@ def run(scenario: Scenario, settings: DemoSettings, folder: Path) -> int:
         console.print(report.customers_table(spillway))
     found = report.problems(summaries)
     for problem in found:
-        console.print(f"[red]✗[/] {problem}", highlight=False, soft_wrap=True)
+        console.print(Text.assemble(("✗", "red"), f" {safe(problem)}"), soft_wrap=True)
     if not found:
-        console.print(f"[green]✓[/] {report.verdict(spillway)}", highlight=False, soft_wrap=True)
+        console.print(Text.assemble(("✓", "green"), f" {safe(report.verdict(spillway))}"), soft_wrap=True)
     console.print(
         f"  {folder / 'report.html'} has the plots, {folder / 'report.json'} the numbers",
-        highlight=False,
         soft_wrap=True,
     )
     if found and report.was_too_busy(summaries):
-        console.print(f"  Too busy to tell: {report.busy_text(summaries)}", highlight=False, soft_wrap=True)
+        console.print(f"  Too busy to tell: {report.busy_text(summaries)}", soft_wrap=True)
         return TOO_BUSY_TO_TELL
     return 1 if found else 0

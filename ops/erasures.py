@@ -4,12 +4,14 @@ import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.text import Text
 
+from ops.moments import moment_of
+from ops.screen import Screen
 from ops.stack import find_stack
+from ops.terminal import safe, safe_json
 from shared.receipts import PREFIX, Receipt, Standing, receipt_key
 from shared.state import DynamoState
 
@@ -25,7 +27,7 @@ def status(subject_request_id: str, stage: str, *, as_json: bool, console: Conso
     """Print what became of one request; returns 0 if all there is of it was delivered. Raises StackUnavailable,
     StateUnavailable.
     """
-    console = console or Console(soft_wrap=True)
+    console = console or Screen(soft_wrap=True)
     key = receipt_key(subject_request_id)
     found = asyncio.run(_table(stage).listed(key))
     receipts = _in_order([Receipt.from_value(key, sk, item.value) for sk, item in found.items()])
@@ -35,15 +37,17 @@ def status(subject_request_id: str, stage: str, *, as_json: bool, console: Conso
         _print_lines(receipts, console)
     else:
         console.print(
-            f"No receipt of {subject_request_id} in stage {stage}: it was not accepted there, or over 400 days ago.",
-            highlight=False,
+            Text(
+                f"No receipt of {safe(subject_request_id)} in stage {safe(stage)}:"
+                " it was not accepted there, or over 400 days ago."
+            )
         )
     return 0 if receipts and all(one.standing is Standing.DELIVERED for one in receipts) else 1
 
 
 def list_all(stage: str, *, only_open: bool, as_json: bool, console: Console | None = None) -> None:
     """Print all receipts, or those of requests that are not delivered. Raises StackUnavailable, StateUnavailable."""
-    console = console or Console(soft_wrap=True)
+    console = console or Screen(soft_wrap=True)
     found = asyncio.run(_table(stage).under(PREFIX))
     receipts = _in_order([Receipt.from_value(pk, sk, item.value) for (pk, sk), item in found.items()])
     if only_open:
@@ -70,7 +74,7 @@ def _plain(receipts: Sequence[Receipt]) -> list[dict[str, object]]:
 
 
 def _print_json(document: dict[str, object], console: Console) -> None:
-    console.print(json.dumps(document, indent=2), markup=False, highlight=False)
+    console.print(Text(safe_json(json.dumps(document, indent=2))))
 
 
 def _print_lines(receipts: Sequence[Receipt], console: Console) -> None:
@@ -78,7 +82,10 @@ def _print_lines(receipts: Sequence[Receipt], console: Console) -> None:
         standing = Text(str(one.standing), style=_STYLE[one.standing])
         console.print(
             Text.assemble(
-                one.subject_request_id, "  ", standing, f"  account {one.account_id or 'none'}: ", _story(one)
+                safe(one.subject_request_id),
+                "  ",
+                standing,
+                safe(f"  account {one.account_id or 'none'}: {_story(one)}"),
             )
         )
 
@@ -95,4 +102,5 @@ def _story(one: Receipt) -> str:
 
 
 def _time(time_ms: int) -> str:
-    return datetime.fromtimestamp(time_ms / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    moment = moment_of(time_ms)
+    return "at no time that there is" if moment is None else f"{moment:%Y-%m-%d %H:%M:%SZ}"

@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
+from ops.terminal import safe
+
 
 class Severity(StrEnum):
     ERROR = "error"
@@ -53,7 +55,7 @@ def show(findings: Sequence[Finding], console: Console, *, good: str) -> None:
     """Print the findings, errors first, or `good` if there are none."""
     for one in sorted(findings, key=lambda finding: finding.severity is not Severity.ERROR):
         mark = Text("✗ ", style="red") if one.severity is Severity.ERROR else Text("! ", style="yellow")
-        console.print(Text.assemble(mark, one.message, (f"  [{one.id}]", "dim")))
-        console.print(Padding(Text(one.mend), (0, 0, 0, 2)), highlight=False)
+        console.print(Text.assemble(mark, safe(one.message), (f"  [{safe(one.id)}]", "dim")))
+        console.print(Padding(Text(safe(one.mend)), (0, 0, 0, 2)), highlight=False)
     if not findings:
-        console.print(Text.assemble(("✓ ", "green"), good))
+        console.print(Text.assemble(("✓ ", "green"), safe(good)))

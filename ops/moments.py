@@ -3,8 +3,17 @@
 from datetime import UTC, datetime
 
 
+def moment_of(moment_ms: int) -> datetime | None:
+    """Return the moment; None for a number that is none."""
+    try:
+        return datetime.fromtimestamp(moment_ms / 1_000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
 def as_utc(moment_ms: int) -> str:
-    return f"{datetime.fromtimestamp(moment_ms / 1_000, UTC):%Y-%m-%d %H:%M}"
+    moment = moment_of(moment_ms)
+    return "no time" if moment is None else f"{moment:%Y-%m-%d %H:%M}"
 
 
 def ago(moment_ms: int, now_ms: int) -> str:

@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from ops.screen import Screen
 from ops.simulation.judge import Verdict
 from ops.simulation.scenario import Scenario, load_all
 from ops.simulation.suite import examine
+from ops.terminal import safe
 
 ROOT = Path(__file__).parent.parent
 REPORT = ROOT / "build/scenarios/report.json"
@@ -76,9 +78,11 @@ def _show(verdicts: Sequence[Verdict]) -> None:
     table.columns[0].no_wrap = True
     for one in verdicts:
         broken = "; ".join(one.broken[:4])
-        table.add_row(one.scenario, str(one.seed), *cells(one), f"[red]{broken}[/red]" if broken else "kept")
-    console = Console()
-    console = console if console.is_terminal else Console(width=160)
+        table.add_row(
+            one.scenario, str(one.seed), *cells(one), Text(safe(broken), style="red") if broken else Text("kept")
+        )
+    console = Screen()
+    console = console if console.is_terminal else Screen(width=160)
     console.print(table)
     console.print(f"{sum(1 for one in verdicts if not one.broken)} of {len(verdicts)} within their bands; {REPORT}")
 

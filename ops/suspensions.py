@@ -10,10 +10,12 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ops import worker_tick
 from ops.moments import ago, ahead, as_utc
 from ops.stack import Stack, StackUnavailable
+from ops.terminal import safe
 from shared.errors import SpillwayError
 from shared.state import SUSPENDED, DynamoState
 from worker_fn.suspensions import FRESH_MS, NOBODY, Suspension, clear
@@ -120,7 +122,13 @@ def show(listing: Listing, console: Console, *, now_ms: int) -> None:
         table = Table("account", "refused with", "since (UTC)", "", "probe", box=None, header_style="bold")
         for one in listing.suspensions:
             probe = "another message is chosen" if one.probe_at_ms is None else ahead(one.probe_at_ms, now_ms)
-            table.add_row(one.account_id, f"HTTP {one.status}", as_utc(one.since_ms), ago(one.since_ms, now_ms), probe)
+            table.add_row(
+                Text(safe(one.account_id)),
+                Text(safe(f"HTTP {one.status}")),
+                as_utc(one.since_ms),
+                ago(one.since_ms, now_ms),
+                probe,
+            )
         console.print(table)
     console.print(f"About {listing.parked_about:,} messages are parked, of all accounts.", highlight=False)
 

@@ -15,6 +15,7 @@ from ops.certify.play import Plan, Played, Result
 from ops.certify.play import Progress as Told
 from ops.certify.script import Script
 from ops.findings import Finding
+from ops.terminal import safe
 
 _KINDS = {EVENTS: "events", AUDIENCE: "audiences", ERASURE: "erasure requests"}
 
@@ -24,7 +25,7 @@ def announce(console: Console, target: str, plan: Plan, script: Script) -> None:
     registered = plan.registered
     asked_for = [name for kind, name in _KINDS.items() if kind in registered.kinds]
     lines = [
-        Text.assemble(("spillway certify ", "bold"), target),
+        Text.assemble(("spillway certify ", "bold"), safe(target)),
         Text(
             f"It asks for {_and(asked_for) or 'nothing'}; {len(registered.event_types)} event types,"
             f" {len(registered.environments)} environments."
@@ -44,7 +45,7 @@ def announce(console: Console, target: str, plan: Plan, script: Script) -> None:
     if made_up := [name for name in wanted if name not in script.settings]:
         said.append(f"made up {', '.join(made_up)} (--setting NAME=VALUE gives yours)")
     if said:
-        lines.append(Text(f"Settings of the customer: {'; '.join(said)}."))
+        lines.append(Text(safe(f"Settings of the customer: {'; '.join(said)}.")))
     for line in lines:
         console.print(line, soft_wrap=True)
     console.print()

@@ -6,8 +6,6 @@
 import time
 from collections.abc import Iterable, Sequence
 
-from rich.console import Console
-
 from ops import findings as form
 from ops.certify import report
 from ops.certify.check import Check
@@ -15,6 +13,8 @@ from ops.certify.checks import CHECKS
 from ops.certify.play import Player
 from ops.certify.script import Script
 from ops.certify.targets import HTTP_LIMIT_MS, LAMBDA_LIMIT_MS, Target, target_of
+from ops.screen import Screen
+from ops.terminal import say_json
 from shared.errors import InvalidSettings
 
 INTERRUPTED = 130
@@ -54,7 +54,7 @@ def certify(
 ) -> int:
     """Certify what was found; gives the exit status. Raises TargetUnavailable."""
     # What a tool reads on standard output is the report alone.
-    console, aside = Console(), Console(stderr=True)
+    console, aside = Screen(), Screen(stderr=True)
     limit_ms = max_ms or (HTTP_LIMIT_MS if target.speaks_http else LAMBDA_LIMIT_MS)
     player = Player(target, script, limit_ms, time.monotonic, checks)
     try:
@@ -63,10 +63,10 @@ def certify(
         with report.progress(aside, plan.requests) as player.progress:
             result = player.play(plan)
     except KeyboardInterrupt:
-        aside.print("spillway certify: stopped", highlight=False)
+        aside.print("spillway certify: stopped")
         return INTERRUPTED
     if as_json:
-        console.out(report.as_json(result, target.name, script), highlight=False)
+        say_json(report.as_json(result, target.name, script))
     else:
         report.show(console, result)
     return form.exit_status(result.findings)

@@ -20,14 +20,13 @@ def doctor(stage: Stage = "dev", before: Before = False, setting: Settings = [],
     Reads only, but for one harmless call to the partner. Ends with 0 if nothing is an error, 1 if something is, 2 if it
     could not look.
     """
-    from rich.console import Console  # noqa: PLC0415 - ops/commands/__init__.py says why
-
-    from ops.doctor.run import run  # noqa: PLC0415
+    from ops.doctor.run import run  # noqa: PLC0415 - ops/commands/__init__.py says why
+    from ops.screen import Screen  # noqa: PLC0415
     from shared.errors import InvalidSettings  # noqa: PLC0415
 
     with one_line_errors():
         settings = dict(one.partition("=")[::2] for one in setting)
         if "" in settings or any("=" not in one for one in setting):
             raise InvalidSettings("--setting takes NAME=VALUE")
-        code = run(stage, before=before, settings=settings, env=os.environ, as_json=as_json, console=Console())
+        code = run(stage, before=before, settings=settings, env=os.environ, as_json=as_json, console=Screen())
     raise typer.Exit(code)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ops.terminal import say
 from shared.errors import SpillwayError
 
 Stage = Annotated[str, typer.Option("--stage", envvar="STAGE", help="The deployed stage.")]
@@ -18,5 +19,5 @@ def one_line_errors() -> Iterator[None]:
     try:
         yield
     except SpillwayError as error:
-        typer.echo(f"spillway: {error}", err=True)
+        say(f"spillway: {error}", err=True)
         raise typer.Exit(2) from None

@@ -7,6 +7,7 @@ import typer
 
 from ops.commands.options import AsJson, one_line_errors
 from ops.commands.replay import replay
+from ops.terminal import say, say_json
 
 partner = typer.Typer(
     name="partner",
@@ -26,27 +27,26 @@ def new(name: Name) -> None:
 
     with one_line_errors():
         for line in verb.create(name):
-            typer.echo(line)
+            say(line)
 
 
 @partner.command()
 def check(name: Name, requests: Count = 50, seed: Seed = 0, as_json: AsJson = False) -> None:
     """Map samples and generated requests, and say which promises the partner does not keep."""
-    from rich.console import Console  # noqa: PLC0415
-
-    from ops import findings  # noqa: PLC0415
+    from ops import findings  # noqa: PLC0415 - as above
     from ops.partner import check as verb  # noqa: PLC0415
     from ops.partner.new import module_of  # noqa: PLC0415
+    from ops.screen import Screen  # noqa: PLC0415
 
     with one_line_errors():
         checked = verb.check(module_of(name), os.environ, count=requests, seed=seed)
     if as_json:
-        typer.echo(findings.as_json(checked.findings))
+        say_json(findings.as_json(checked.findings))
     else:
         good = f"{name} keeps its promises: {checked.requests} requests, {checked.deliveries} deliveries"
-        findings.show(checked.findings, Console(), good=good)
+        findings.show(checked.findings, Screen(), good=good)
         for reason in checked.reasons:
-            typer.echo(f"  left out: {reason}")
+            say(f"  left out: {reason}")
     raise typer.Exit(findings.exit_status(checked.findings))
 
 

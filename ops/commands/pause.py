@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from ops.commands.options import Stage, one_line_errors
+from ops.terminal import say
 
 Why = Annotated[str, typer.Option("--why", help="For those who find it paused; nothing of a customer's data.")]
 Show = Annotated[bool, typer.Option("--show", help="Say whether the intake is paused, and change nothing.")]
@@ -21,9 +22,9 @@ def pause(why: Why = "", show: Show = False, stage: Stage = "dev") -> None:
         if not show:
             at_once = verb.pause(stack, why)
             if not at_once:
-                typer.echo("the mapping is being changed by somebody else: the worker's tick pauses it within a minute")
+                say("the mapping is being changed by somebody else: the worker's tick pauses it within a minute")
         found = verb.current(stack)
-    typer.echo("not paused by an operator" if found is None else found.said(int(time.time() * 1_000)))
+    say("not paused by an operator" if found is None else found.said(int(time.time() * 1_000)))
 
 
 def resume(stage: Stage = "dev") -> None:
@@ -34,6 +35,6 @@ def resume(stage: Stage = "dev") -> None:
     with one_line_errors():
         report = verb.resume(find_stack(stage))
     if report["resumed"]:
-        typer.echo("resumed: batches arrive within a minute")
+        say("resumed: batches arrive within a minute")
     else:
-        typer.echo("no longer paused by an operator: the worker's tick resumes the intake once nothing else holds it")
+        say("no longer paused by an operator: the worker's tick resumes the intake once nothing else holds it")

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from ops.commands.options import Stage, one_line_errors
+from ops.terminal import say
 
 To = Annotated[
     str | None, typer.Option("--to", help="A version of both functions (7), or one of each (ingest=7,worker=9).")
@@ -19,4 +20,4 @@ def promote(stage: Stage, to: To = None) -> None:
 
     with one_line_errors():
         for line in moves.promote(DeployedFunctions(find_stack(stage)), to):
-            typer.echo(line)
+            say(line)

@@ -8,9 +8,13 @@ from typing import Annotated
 import typer
 
 from ops.commands.options import AsJson, one_line_errors
+from ops.terminal import say, say_json
 
 PartnerName = Annotated[str, typer.Option("--partner", help="The partner's file without .py, or its module.")]
-File = Annotated[Path, typer.Argument(help="A request a line, or {name, input, answers}; - is standard input.")]
+File = Annotated[
+    Path,
+    typer.Argument(help="A request a line or one in the whole file, or {name, input, answers}; - is standard input."),
+]
 Values = Annotated[bool, typer.Option("--values", help="Show what the bodies say of users; credentials stay masked.")]
 
 
@@ -33,4 +37,4 @@ def replay(file: File, name: PartnerName, as_json: AsJson = False, values: Value
             for case in verb.cases(lines):
                 replayed = verb.replay(case, partner)
                 for line in [verb.as_json(replayed)] if as_json else verb.as_text(replayed, values=values):
-                    typer.echo(line)
+                    (say_json if as_json else say)(line)

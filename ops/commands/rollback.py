@@ -1,8 +1,7 @@
 """`spillway rollback`: what was live before is live again."""
 
-import typer
-
 from ops.commands.options import Stage, one_line_errors
+from ops.terminal import say
 
 
 def rollback(stage: Stage) -> None:
@@ -13,4 +12,4 @@ def rollback(stage: Stage) -> None:
 
     with one_line_errors():
         for line in moves.rollback(DeployedFunctions(find_stack(stage))):
-            typer.echo(line)
+            say(line)

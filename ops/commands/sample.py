@@ -6,6 +6,7 @@ import typer
 
 from ops.commands.options import one_line_errors
 from ops.samples import ENVIRONMENTS, KINDS
+from ops.terminal import say_json
 
 Kind = Annotated[str, typer.Argument(metavar="TYPE", help=f"One of {', '.join(KINDS)}.")]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed, the same request.")]
@@ -39,4 +40,4 @@ def sample(  # noqa: PLR0917 - each is an option of the command line
             account_id=account_id,
             settings=settings,
         ):
-            typer.echo(text)
+            say_json(text)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from ops.commands.options import AsJson, Stage, one_line_errors
+from ops.terminal import say, say_json
 
 suspensions = typer.Typer(name="suspensions", invoke_without_command=True)
 
@@ -22,17 +23,16 @@ def listed(context: typer.Context, as_json: AsJson = False, stage: Stage = "dev"
         if source is not None and source.name == "COMMANDLINE":  # what comes after it would ask another stage
             raise typer.BadParameter(f"--stage comes after {context.invoked_subcommand}")
         return
-    from rich.console import Console  # noqa: PLC0415 - ops/commands/__init__.py says why
-
-    from ops import suspensions as verb  # noqa: PLC0415
+    from ops import suspensions as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
+    from ops.screen import Screen  # noqa: PLC0415
     from ops.stack import find_stack  # noqa: PLC0415
 
     with one_line_errors():
         found = verb.listing(find_stack(stage))
     if as_json:
-        typer.echo(verb.as_json(found))
+        say_json(verb.as_json(found))
     else:
-        verb.show(found, Console(), now_ms=int(time.time() * 1_000))
+        verb.show(found, Screen(), now_ms=int(time.time() * 1_000))
 
 
 @suspensions.command()
@@ -53,19 +53,19 @@ def clear(
         stack = find_stack(stage)
         cleared = verb.clear_accounts(stack, accounts or [])
         if not as_json:
-            typer.echo(f"cleared: {', '.join(cleared.accounts) or 'nobody was suspended'}")
+            say(f"cleared: {', '.join(cleared.accounts) or 'nobody was suspended'}")
         try:
             cleared = verb.move_back(
                 stack,
                 cleared,
                 wait=wait,
-                on_progress=lambda moved: typer.echo(f"{moved:,} messages moved back", err=True),
+                on_progress=lambda moved: say(f"{moved:,} messages moved back", err=True),
             )
         except StackUnavailable as error:
             if wait:
                 raise
-            typer.echo(f"spillway: {error}", err=True)
+            say(f"spillway: {error}", err=True)
     if as_json:
-        typer.echo(verb.as_json(cleared))
+        say_json(verb.as_json(cleared))
     elif not cleared.is_done:
-        typer.echo("What is parked late, or out of sight for now, follows with the worker's next ticks.")
+        say("What is parked late, or out of sight for now, follows with the worker's next ticks.")

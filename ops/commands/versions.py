@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from ops.commands.options import AsJson, Stage, one_line_errors
+from ops.terminal import say, say_json
 
 PIPE_WIDTH = 120
 """Where there is no terminal whose width could be asked."""
@@ -22,10 +23,9 @@ Prune = Annotated[
 
 def versions(stage: Stage, json: AsJson = False, prune: Prune = None) -> None:
     """Show what the alias of each function serves, since when, of which commit, and the other versions."""
-    from rich.console import Console  # noqa: PLC0415 - ops/commands/__init__.py says why
-
-    from ops.releases import listing  # noqa: PLC0415
+    from ops.releases import listing  # noqa: PLC0415 - ops/commands/__init__.py says why
     from ops.releases.functions import DeployedFunctions  # noqa: PLC0415
+    from ops.screen import Screen  # noqa: PLC0415
     from ops.stack import find_stack  # noqa: PLC0415
 
     with one_line_errors():
@@ -34,10 +34,10 @@ def versions(stage: Stage, json: AsJson = False, prune: Prune = None) -> None:
         if prune is not None:
             gone = listing.prune(deployed, functions, prune)
             for line in gone or ["nothing to prune"]:
-                typer.echo(line, err=json)
+                say(line, err=json)
             functions = deployed.read()
         if json:
-            typer.echo(listing.as_json(functions))
+            say_json(listing.as_json(functions))
         else:
-            console = Console(highlight=False)
-            listing.show(functions, console if console.is_terminal else Console(highlight=False, width=PIPE_WIDTH))
+            console = Screen()
+            listing.show(functions, console if console.is_terminal else Screen(width=PIPE_WIDTH))

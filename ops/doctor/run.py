@@ -16,6 +16,7 @@ from ops.doctor import checks, look
 from ops.doctor.checks import Plan
 from ops.doctor.partner import try_partner
 from ops.findings import Finding
+from ops.terminal import safe_json
 from partners import load_partner
 from shared.errors import InvalidSettings
 
@@ -32,7 +33,7 @@ def run(
     except (BotoCoreError, ClientError) as error:
         raise stacks.StackUnavailable(f"AWS can not be asked ({type(error).__name__})") from None
     if as_json:
-        console.file.write(found.as_json(findings) + "\n")
+        console.file.write(safe_json(found.as_json(findings)) + "\n")
     else:
         what = "the account can carry it" if before else f"the stage {stage} is as it should be"
         found.show(findings, console, good=f"Nothing found: {what}.")

@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 from rich.table import Table
+from rich.text import Text
 
 from ops.local.mparticle import Invocation, Outcome
 from ops.local.partner_api import Call, Ledger
@@ -451,7 +452,7 @@ def table(sides: Mapping[str, Summary]) -> Table:
         result.add_column(name, justify="right", style="bold" if name == SPILLWAY else "")
     for name, label, texts in cells(sides):
         shown = [
-            f"[red]{text}[/]" if name in BAD_WHEN_ANY and getattr(summary, name) else text
+            Text(text, style="red") if name in BAD_WHEN_ANY and getattr(summary, name) else text
             for text, summary in zip(texts, sides.values(), strict=True)
         ]
         result.add_row(label, *shown)

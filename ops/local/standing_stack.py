@@ -17,6 +17,8 @@ from infra.build import FUNCTIONS, TARGETS, BuildError, build, write_release
 from ops.local.aws import ROOT, LocalAws, LocalAwsError, is_free, local_aws, sigterm_as_exit
 from ops.local.call_line import line_of
 from ops.local.partner_api import Behaviour, Exchange, PartnerApi, serve
+from ops.screen import Screen
+from ops.terminal import safe
 
 COULD_NOT_RUN = 2
 INTERRUPTED = 128 + signal.SIGINT
@@ -33,7 +35,7 @@ UNSET = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_ROLE_AR
 
 def run(stage: str | None, *, port: int, partner_port: int, env_file: Path, account_concurrency: int) -> int:
     """Stand until Ctrl-C or SIGTERM, with `stage` deployed, or nothing if it is None; gives the exit status."""
-    console, errors = Console(highlight=False), Console(stderr=True, highlight=False)
+    console, errors = Screen(), Screen(stderr=True)
     try:
         with sigterm_as_exit():
             _stand(
@@ -45,7 +47,7 @@ def run(stage: str | None, *, port: int, partner_port: int, env_file: Path, acco
                 account_concurrency=account_concurrency,
             )
     except (LocalAwsError, BuildError, OSError) as error:
-        errors.print(f"spillway local: {error}", markup=False, soft_wrap=True)
+        errors.print(f"spillway local: {error}", soft_wrap=True)
         return COULD_NOT_RUN
     except KeyboardInterrupt:
         errors.print("spillway local: stopped, and nothing is left")
@@ -57,10 +59,10 @@ def _stand(
     console: Console, stage: str | None, *, port: int, partner_port: int, env_file: Path, account_concurrency: int
 ) -> None:
     def say(text: str) -> None:
-        console.print(text, markup=False, soft_wrap=True)
+        console.print(text, soft_wrap=True)
 
     def show(exchange: Exchange) -> None:
-        say(line_of(exchange, datetime.now().astimezone()))
+        say(safe(line_of(exchange, datetime.now().astimezone())))
         if len(api.ledger.calls) >= LEDGER_CALLS:
             api.begin()
 

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from rich.console import Console
-
 from ops import findings as checks
 from ops.logo.check import check
 from ops.logo.preview import write_preview
+from ops.screen import Screen
+from ops.terminal import safe, say_json
 
 
 def run(file: Path, preview: Path, *, as_json: bool) -> int:
@@ -15,10 +15,10 @@ def run(file: Path, preview: Path, *, as_json: bool) -> int:
     if picture:
         write_preview(picture, preview)
     if as_json:
-        print(checks.as_json(found))
+        say_json(checks.as_json(found))
         return checks.exit_status(found)
-    console = Console()
+    console = Screen()
     checks.show(found, console, good=f"{file} can be sent to mParticle.")
     if picture:
-        console.print(f"Look at it yourself: {preview}", highlight=False, soft_wrap=True)
+        console.print(f"Look at it yourself: {safe(preview)}", soft_wrap=True)
     return checks.exit_status(found)

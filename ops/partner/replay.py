@@ -1,6 +1,6 @@
 """`spillway partner replay`: requests through a partner and the worker's main path, the API's answers from a script.
 
-A line of input is a request of mParticle's, or a case:
+A line of input is a request of mParticle's, or a case; so is a whole file, where its lines are none:
 
     {"name": "...", "input": ..., "answers": [...]}
 
@@ -12,20 +12,23 @@ The outcome says what became of the messages:
 
     ok          every call was made. What the partner refused for good is in the dead-letter queue, as `rejected`
     retriable   something waits: for another try, or for its suspended account
-    permanent   no call was made: the request says of itself that it can not be sent (InvalidRequest)
+    permanent   no call was made: the request says of itself that it can not be sent (InvalidRequest), or the line can
+                not be read
     unexpected  the partner's code raised, or made what can not be sent or read; or the message is damaged
 """
 
+import codecs
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from ingest_fn.payload import read, text_of
 from ops.partner.stage import BEGINS_MS
 from ops.partner.staged_worker import StagedWorker
 from partners import Delivery, LeftOut, Partner, Secret
 from shared.errors import InvalidRequest
-from shared.firehose.json_text import decode
+from shared.json_text import MAX_DEPTH, loads
 from shared.message import encode, head_of, to_json
 from worker_fn.http_client import Answer
 
@@ -40,6 +43,8 @@ class Case:
     bodies: list[str]
     """Texts as they stand on a queue: requests, or queue messages."""
     answers: list[Answer]
+    problem: str = ""
+    """Why it can not be read, if it can not: nothing of it is replayed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +61,32 @@ class Replayed:
 
 
 def cases(lines: Iterable[bytes]) -> Iterator[Case]:
-    """Read the lines of a file. Raises InvalidRequest that names the line which is no case."""
-    for number, line in enumerate(lines, start=1):
+    """Read a file: a case a line, or one case over all of its lines. What is no case says so, and why."""
+    rows: Iterator[tuple[int, bytes]] = enumerate(lines, start=1)
+    for number, line in rows:
         if not line.strip():
             continue
-        try:
-            yield _case(decode(line), f"line {number}")
-        except InvalidRequest as error:
-            raise InvalidRequest(str(error), f"line {number}") from None
+        first = _read(line, f"line {number}")
+        if not first.problem:
+            yield first
+            break
+        rest = [(number, line), *rows]
+        whole = _read(b"".join(text for _, text in rest), f"line {number}")
+        if not whole.problem or len(rest) == 1:
+            yield whole
+        else:
+            rows = iter(rest)
+        break
+    for number, line in rows:
+        if line.strip():
+            yield _read(line, f"line {number}")
+
+
+def _read(text: bytes, name: str) -> Case:
+    try:
+        return _case(loads(text.removeprefix(codecs.BOM_UTF8)), name)
+    except InvalidRequest as error:
+        return Case(name, [], [], problem=str(error))
 
 
 def replay(case: Case, partner: Partner) -> Replayed:
@@ -72,6 +95,9 @@ def replay(case: Case, partner: Partner) -> Replayed:
     worker = StagedWorker(partner, lambda _: next(script, SUCCESS))
     messages: list[str] = []
     outcomes, ends = [], []
+    if case.problem:
+        outcomes.append("permanent")
+        ends.append(f"can not be read: {case.problem}")
     for body in case.bodies:
         try:
             messages += _messages(body)
@@ -163,12 +189,12 @@ def _answer(given: Any) -> Answer:
 
 def _messages(body: str) -> list[str]:
     """The queue messages that a text becomes: itself if it is one, else what ingest makes of the request."""
-    content = decode(body)
-    if isinstance(content, dict) and "v" in content and "payload" in content:
-        return [body]
+    content = read(body.encode("utf-8", "surrogatepass"))
     if not isinstance(content, dict):
         raise InvalidRequest("expected a JSON object")
-    text = body.encode()
+    if "v" in content and "payload" in content:
+        return [body]
+    text = text_of(content)
     return encode(head_of(content, text, received_at_ms=BEGINS_MS), text)
 
 
@@ -179,7 +205,7 @@ def _path(call: Delivery) -> str:
 
 def _content(call: Delivery) -> Any:
     try:
-        return decode(call.body)
+        return loads(call.body, depth=2 * MAX_DEPTH)
     except InvalidRequest:
         return call.body.decode("utf-8", "replace")
 

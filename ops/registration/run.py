@@ -22,15 +22,17 @@ from ops.registration.check import (
 )
 from ops.registration.declared import declared, written
 from ops.registration.diff import Change, changes, felt
+from ops.screen import Screen
+from ops.terminal import safe, say_json
 
 
 def show_registration(env: Mapping[str, str]) -> int:
     """Print the JSON to send to mParticle; what is wrong with it goes to standard error. Raises InvalidSettings."""
     found = check_partner(env)
     with suppress(ValidationError):  # it cannot be made at all, and the findings say why
-        print(json.dumps(declared(env), indent=2, ensure_ascii=False))
+        say_json(json.dumps(declared(env), indent=2, ensure_ascii=False))
     if not checks.passed(found):
-        checks.show(found, Console(stderr=True), good="")
+        checks.show(found, Screen(stderr=True), good="")
     return checks.exit_status(found)
 
 
@@ -38,9 +40,9 @@ def check(env: Mapping[str, str], file: Path | None, *, as_json: bool) -> int:
     """Explain everything that is wrong with the partner's registration, or with a file's."""
     found = check_document(read_document(file)) if file else check_partner(env)
     if as_json:
-        print(checks.as_json(found))
+        say_json(checks.as_json(found))
     else:
-        checks.show(found, Console(), good="The registration keeps every rule.")
+        checks.show(found, Screen(), good="The registration keeps every rule.")
     return checks.exit_status(found)
 
 
@@ -51,12 +53,12 @@ def diff(env: Mapping[str, str], old_file: Path, new_file: Path | None, *, as_js
     found = changes(old, new)
     findings = felt(found, same_version=old.get("version") == new.get("version"))
     if as_json:
-        print(json.dumps({**json.loads(checks.as_json(findings)), "changes": [_plain(one) for one in found]}, indent=2,
-                         ensure_ascii=False))  # fmt: skip
+        document = {**json.loads(checks.as_json(findings)), "changes": [_plain(one) for one in found]}
+        say_json(json.dumps(document, indent=2, ensure_ascii=False))
     else:
-        _show(found, Console())
+        _show(found, Screen())
         if findings:
-            checks.show(findings, Console(), good="")
+            checks.show(findings, Screen(), good="")
     return checks.exit_status(findings)
 
 
@@ -81,9 +83,9 @@ def _declared(env: Mapping[str, str]) -> dict[str, Any]:
 def _show(found: list[Change], console: Console) -> None:
     colours = {"+": "green", "-": "red", "~": "yellow"}
     for part, group in groupby(found, key=lambda one: one.thing.part):
-        console.print(Text(part, style="bold"))
+        console.print(Text(safe(part), style="bold"))
         for one in group:
-            console.print(Text.assemble("  ", (one.sign, colours[one.sign]), f" {one}"))
+            console.print(Text.assemble("  ", (one.sign, colours[one.sign]), f" {safe(one)}"))
     if not found:
         console.print("Nothing changed.")
 

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ops.releases.functions import DeployedFunctions, Function, Functions, Version
+from ops.terminal import safe
 
 ABOUT = {"ingest": "writes", "worker": "reads"}
 
@@ -26,13 +27,11 @@ def show(functions: Functions, console: Console) -> None:
         style = {"live": "green", "previous": "", "rolled back": "yellow"}.get(row["state"], "dim")
         since = f" since {row['since']}" if row["state"] == "live" else ""
         messages = ", ".join(map(str, row["messages"]))
+        cells = (row["function"], row["version"], row["commit"], row["published"])
         table.add_row(
-            row["function"],
-            str(row["version"]),
-            row["commit"],
-            row["published"],
-            f"{ABOUT[row['function']]} {messages}",
-            Text(row["state"] + since, style=style),
+            *(Text(safe(cell)) for cell in cells),
+            Text(f"{ABOUT[row['function']]} {messages}"),
+            Text(safe(row["state"] + since), style=style),
         )
     console.print(table)
 

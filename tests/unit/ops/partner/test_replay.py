@@ -2,6 +2,7 @@ import json
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -155,12 +156,66 @@ def test_the_worst_of_several_messages_counts() -> None:
         b'{"input": {}, "answers": ["failure"]}',
         b'{"input": {}, "answers": [99]}',
         b'{"input": {}, "answers": [true]}',
+        b'{"input": {}, "answers": [1e99999999999999999999]}',
+        b'{"input": {}, "answers": {"a": 1}}',
+        b'{"Records": [{"body": null}]}',
+        b'{"Records": [{"body": 5}]}',
+        b'{"Records": [null]}',
+        b'{"Records": [[]]}',
+        b'{"input": {"Records": {}, "type": 1e99999999999999999999}}',
+        b'{"input": null}',
+        b'{"input": [1]}',
+        b'{"input": "\\ud800"}',
+        b'{"input": "[[[["}',
+        b"[" * 2_000 + b"]" * 2_000,
+        b"NaN",
+        b'{"type": "\xff"}',
+        b'{"a": 1} {"b": 2}',
+        b"1e99999999999999999999",
+        b"9" * 5_000,
+        '{"type": "event_processing_request"}'.encode("utf-16"),
     ],
 )
-def test_a_line_that_is_no_case_is_named(line: bytes) -> None:
-    """Blank lines are passed over and counted."""
-    with pytest.raises(InvalidRequest, match=r"^line 3: "):
-        list(cases([b"{}", b"\n", line]))
+def test_a_line_that_can_not_be_read_is_its_own_outcome(line: bytes) -> None:
+    """The lines around it are replayed; blank ones are passed over and counted."""
+    good = json.dumps(request("a")).encode()
+    found = [replay(case, Echo()) for case in cases([good, b"\n", line, good])]
+    assert [(one.name, one.outcome) for one in found] == [("line 1", "ok"), ("line 3", "permanent"), ("line 4", "ok")]
+    assert [len(one.calls) for one in found] == [1, 0, 1]
+    [end] = found[1].ends
+    assert "\n" not in end
+    first, *_ = [replay(case, Echo()) for case in cases([line, good])]
+    assert first.outcome == "permanent"
+
+
+@pytest.mark.parametrize("number", ["1e99999999999999999999", "-1E+400", "1e-99999999999999999999", "9" * 5_000, "-0"])
+def test_any_number_is_replayed_as_it_is_spelled(number: str) -> None:
+    """In a request, in a queue message, in an answer."""
+    line = json.dumps(request("a")).replace('"name": "a"', f'"n": {number}')
+    [case] = cases([line.encode()])
+    assert f'"n":{number}' in as_json(replay(case, Echo()))
+    answered = f'{{"input": {line}, "answers": [{{"status": 200, "body": {{"n": {number}}}}}]}}'
+    [case] = cases([answered.encode()])
+    assert replay(case, Echo()).outcome == "ok"
+
+
+@pytest.mark.parametrize("before", [b"", b"\xef\xbb\xbf", b"\n\n"])
+def test_one_request_over_many_lines_is_one_case(before: bytes) -> None:
+    """A file as an editor, or `partner new`, writes it."""
+    text = before + json.dumps(request("a", "b"), indent=2).encode()
+    [case] = cases(text.splitlines(keepends=True))
+    assert len(replay(case, Echo()).calls) == 2
+    one = {"name": "n", "input": request("a"), "answers": [503]}
+    [case] = cases(json.dumps(one, indent=1).encode().splitlines(keepends=True))
+    assert replay(case, Echo()).outcome == "retriable"
+
+
+def test_the_sample_of_a_new_partner_can_be_replayed() -> None:
+    """The template that `partner new` fills is pretty-printed."""
+    template = Path(__file__).parents[4] / "ops" / "partner" / "template" / "event.json.tmpl"
+    with template.open("rb") as lines:
+        [case] = cases(lines)
+    assert case.problem == ""
 
 
 def test_people_see_masks() -> None:
@@ -237,10 +292,10 @@ def test_the_verb_reads_a_file_or_standard_input(tmp_path: Any) -> None:
 
 @pytest.mark.parametrize(
     ("partner", "given", "named"),
-    [("nobody", "{}", "PARTNER=partners.nobody"), ("webhook", "5", "line 1"), ("iterable", None, "nowhere.ndjson")],
+    [("nobody", "{}", "PARTNER=partners.nobody"), ("iterable", None, "nowhere.ndjson")],
 )
 def test_what_can_not_be_replayed_is_one_line_and_status_2(partner: str, given: str | None, named: str) -> None:
-    """An unknown partner, a bad line, a file that is not there."""
+    """An unknown partner, a file that is not there."""
     file = "nowhere.ndjson" if given is None else "-"
     done = CliRunner().invoke(app, ["partner", "replay", "--partner", partner, file], env=ENV, input=given)
     assert done.exit_code == 2
