@@ -14,13 +14,12 @@ function's zip carries; docs/adr/0017 says why.
 """
 
 import asyncio
+import codecs
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-
-import simplejson
 
 from ops.partner.rules import faults
 from ops.partner.stage import BEGINS_MS, make_record, make_worker
@@ -30,6 +29,7 @@ from ops.simulation.clock import EPOCH_S, now_s
 from partners import Delivery, LeftOut, Partner
 from partners.wire import body_of, headers_of
 from shared.firehose import Request, parse_request
+from shared.json_text import MAX_DEPTH, loads
 from shared.message import decode, encode, head_of, to_json
 from shared.partner_http import request_of
 from worker_fn.drain import drain
@@ -82,7 +82,7 @@ def request(
 
 def read_request(file: Path) -> Request:
     """Read a request from a JSON file."""
-    return _as_received(simplejson.loads(file.read_text(), use_decimal=True))
+    return _as_received(loads(file.read_bytes().removeprefix(codecs.BOM_UTF8)))
 
 
 def _as_received(content: Mapping[str, Any]) -> Request:
@@ -110,7 +110,7 @@ def left_out(partner: Partner, request: Request) -> list[tuple[str, str]]:
 
 def json_of(sent: "Delivery | Call") -> Any:
     """The JSON in a body, decimals as Decimal."""
-    return simplejson.loads(sent.body, use_decimal=True)
+    return loads(sent.body, depth=2 * MAX_DEPTH)
 
 
 def assert_sound(deliveries: Iterable[Delivery], *, secrets: Iterable[str] = ()) -> None:

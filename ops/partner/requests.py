@@ -4,6 +4,7 @@ Settings are those that the partner's registration declares. Where one is confid
 be seen again in a secret header and nowhere else.
 """
 
+import codecs
 import copy
 import hashlib
 import json
@@ -12,12 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import simplejson
-
 from ops.partner.declaration import setting_lists
 from ops.samples import ENVIRONMENTS, EVENT_TYPES, make_request
-from shared.errors import InvalidSettings
+from shared.errors import InvalidRequest, InvalidSettings
 from shared.firehose import BooleanSetting, FloatSetting, IntegerSetting, Registration, Setting, TextSetting
+from shared.json_text import loads
 from shared.message import AUDIENCE, ERASURE, EVENTS, Message, decode, encode, head_of, to_json
 
 SUBSCRIPTION = "audience_subscription_request"
@@ -61,8 +61,8 @@ def read_samples(files: Iterable[Path]) -> dict[str, dict[str, Any]]:
     samples = {}
     for file in files:
         try:
-            content = simplejson.loads(file.read_text(), use_decimal=True)
-        except (OSError, ValueError) as error:
+            content = loads(file.read_bytes().removeprefix(codecs.BOM_UTF8))
+        except (OSError, InvalidRequest) as error:
             raise InvalidSettings(f"{file} is no JSON ({type(error).__name__}): mend it, or take it away") from None
         if not isinstance(content, dict) or not isinstance(content.get("type"), str):
             raise InvalidSettings(f"{file} holds no request: a JSON object with a `type`")

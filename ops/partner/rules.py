@@ -11,6 +11,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from partners import Delivery, LeftOut, Secret
 from partners.wire import body_of
+from shared.errors import InvalidRequest
+from shared.json_text import MAX_DEPTH, loads
 from shared.partner_http import OF_THE_CLIENT
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -178,17 +180,20 @@ def _read(body: bytes, content_type: str) -> None:
     """Raise ValueError if a body is not what its type promises; a type that we do not know promises nothing."""
     if content_type.endswith(("ndjson", "jsonl", "json-seq")):
         for line in body.decode().splitlines():
-            json.loads(line, parse_constant=_no_json)
+            _read_json(line)
     elif content_type.endswith(("/json", "+json")):
-        json.loads(body.decode(), parse_constant=_no_json)
+        _read_json(body.decode())
     elif content_type == "application/x-www-form-urlencoded":
         parse_qsl(body.decode("ascii"), keep_blank_values=True, strict_parsing=True, errors="strict")
     elif content_type.startswith("text/"):
         body.decode()
 
 
-def _no_json(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
+def _read_json(text: str) -> None:
+    try:
+        loads(text, depth=2 * MAX_DEPTH)  # a request, wrapped
+    except InvalidRequest as error:
+        raise ValueError(str(error)) from None
 
 
 def _places(delivery: Delivery) -> dict[str, bytes]:
