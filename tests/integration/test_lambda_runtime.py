@@ -199,8 +199,22 @@ def test_refused_request_is_a_function_error_without_its_payload(ingest: Invoke)
     assert "canary" not in json.dumps(error)
 
 
-@pytest.mark.parametrize("payload", [b"null", b"[]", b'"text"', b"5", b'{"type":"\\ud800"}'])
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"null",
+        b"[]",
+        b"5",
+        b'"text"',
+        b'{"type":"\\ud800"}',
+        b"no json",
+        b'{"type":NaN}',
+        b'{"type":"event_processing_request","events":[]} x',
+        b'{"type":"event_processing_request","x":' + b"[" * 990 + b"]" * 990 + b"}",
+        '{"type":"event_processing_request"}'.encode("utf-16"),
+    ],
+)
 def test_what_is_no_request_is_refused(ingest: Invoke, payload: bytes) -> None:
-    """Any JSON is answered with the same clear error, never with a crash."""
+    """Any bytes are answered with the same clear error, never with a crash."""
     kind, error = ingest(payload)
     assert (kind, error["errorType"]) == ("error", "InvalidRequest")
