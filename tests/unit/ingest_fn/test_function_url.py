@@ -253,3 +253,34 @@ def test_strangers_are_counted_together_and_their_tokens_are_not_logged(
     assert [line["refused"] for line in lines if "refused" in line] == [1, 50]
     assert [line["Unauthorized"] for line in lines if "Unauthorized" in line] == [1, 50]
     assert "canary" not in printed
+
+
+@pytest.mark.parametrize(
+    ("more", "status"),
+    [
+        ({"isBase64Encoded": True, "body": 5}, 400),
+        ({"isBase64Encoded": True, "body": None}, 400),
+        ({"isBase64Encoded": True, "body": "é"}, 400),
+        ({"isBase64Encoded": "true"}, 400),
+        ({"body": 5}, 400),
+        ({"body": None}, 400),
+        ({"body": {"type": "event_processing_request"}}, 400),
+        ({"body": ["x"]}, 400),
+        ({"body": "\ud800"}, 400),
+        ({"headers": None}, 401),
+        ({"headers": []}, 401),
+        ({"headers": {"authorization": ["Token"], "content-type": None}}, 415),
+        ({"rawPath": None}, 404),
+        ({"requestContext": {"http": {}}}, 405),
+        ({"requestContext": {"http": {"method": ["POST"]}}}, 405),
+        ({"requestContext": {"http": None}}, 400),
+        ({"requestContext": ["http"]}, 400),
+        ({"requestContext": None}, 400),
+    ],
+    ids=repr,
+)
+def test_a_call_of_wrong_types_is_refused_with_a_status(url: Url, more: dict[str, Any], status: int) -> None:
+    """Whatever stands where Lambda writes texts and objects; nothing of it reaches ingest."""
+    answer = url.url.answer({**call(EVENTS), **more}, url._ingest, url.reported.append)
+    assert answer["statusCode"] == status
+    assert url.requests == []

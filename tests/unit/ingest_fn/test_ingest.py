@@ -104,6 +104,14 @@ def test_suspension_is_not_looked_up_for_events() -> None:
     )
 
 
+def test_fifo_drops_no_other_accounts_request_of_the_same_id() -> None:
+    """Two accounts may have requests of one id: SQS must not take the second for a repetition of the first."""
+    one = {"type": "event_processing_request", "id": "r-1", "mpid": "5", "events": [{}]}
+    sent = [run({**one, "account": {"account_id": account}}, QUEUE_TYPE="fifo")[1][0] for account in (7, 8)]
+    assert sent[0].deduplication_id != sent[1].deduplication_id
+    assert sent[0].group_id != sent[1].group_id
+
+
 def test_fifo_keeps_a_users_messages_together() -> None:
     """On a FIFO queue the user is the group, and the same request again is a duplicate."""
     one = event_request(events=[{"id": "e-1"}], mpid="-5")
