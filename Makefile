@@ -28,16 +28,36 @@ PY_AWS := .venv-aws/bin/python
 SERVERLESS := node node_modules/osls/bin/serverless.js
 PIP_INSTALL := -m pip --disable-pip-version-check install --quiet
 
-# `make ... STAGE=production`: which stage of serverless.yml's `params`; without it, development.
+# `make ... STAGE=production`: which stage; what it is stands in `.env.production` (.env.example). Without it, development.
 STAGE ?= dev
-# Which zips are deployed: aws, or local after `source build/local/env`.
-PKG_TARGET ?= aws
 # Passed on to pytest (`make test ARGS="tests/unit -x"`) and to serverless (`make deploy ARGS=--verbose`).
 ARGS ?=
 
+# What is said on the command line reaches the tools as environment variables, and make itself passes over what it does
+# not know: `stage=production` would be another variable, and the stage development.
+SAID := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
+OUR_SAID := $(filter-out .%,$(SAID))
+UPPER = $(shell printf '%s' '$1' | tr '[:lower:]-' '[:upper:]_')
+define REFUSE_LOWER
+$(if $(filter-out $(call UPPER,$1),$1),$(error make's variables are written in capitals: $(call UPPER,$1)=..., not $1=...))
+endef
+# What this file names, and what tools read that it does not name. A name with an underscore may be a partner's (ACME_URL).
+KNOWN = $(shell grep -oE '\b[A-Z]+\b' $(firstword $(MAKEFILE_LIST))) ATTEMPTS DATA EVENTS PARTNER POD SCENARIO
+define REFUSE_UNKNOWN
+$(if $(or $(findstring _,$1),$(filter $1,$(KNOWN))),,$(error make knows no variable $1; make help names them))
+endef
+$(foreach name,$(OUR_SAID),$(call REFUSE_LOWER,$(name))$(call REFUSE_UNKNOWN,$(name)))
+ifneq ($(filter environment,$(origin stage)),)
+$(error The environment holds "stage", and make reads STAGE)
+endif
+
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' -v width=80 '/^[a-z-]+:.*## / { line = sprintf("  make %-10s", $$1); count = split($$2, words, " "); \
+		for (place = 1; place <= count; place++) { \
+			if (length(line) + 1 + length(words[place]) > width) { print line; line = sprintf("%17s", "") } \
+			line = line " " words[place] } \
+		print line }' Makefile
 
 # --- verbs ----------------------------------------------------------------------------------------------------------
 
@@ -75,8 +95,8 @@ build: .venv ## The zips of both functions, for AWS and for the embedded AWS
 	@$(PY) -m infra.build aws local
 
 .PHONY: deploy
-deploy: node_modules build-$(PKG_TARGET) ## Deploy to AWS (STAGE=production, ALIAS_MODE=hold to leave the live version, FORCE=1)
-	@PKG_TARGET=$(PKG_TARGET) $(SERVERLESS) deploy --stage "$(STAGE)" $(if $(FORCE),--force) $(ARGS)
+deploy: .venv node_modules ## Deploy to AWS (STAGE=production, ALIAS_MODE=hold to leave the live version, ALLOW=PARTNER to replace it, FORCE=1)
+	@$(SERVERLESS) deploy --stage "$(STAGE)" $(if $(FORCE),--force) $(ARGS)
 
 .PHONY: promote
 promote: .venv ## Make the newest version live, or another one (STAGE=production TO=12)
@@ -91,8 +111,8 @@ versions: .venv ## What is live, since when, of which commit (STAGE=production A
 	@$(PY) -m ops.cli versions --stage "$(STAGE)" $(ARGS)
 
 .PHONY: remove
-remove: node_modules ## Remove a stack (STAGE=production leaves its queues and its table)
-	@PKG_TARGET=$(PKG_TARGET) $(SERVERLESS) remove --stage "$(STAGE)" $(ARGS)
+remove: node_modules ## Remove a stack, and say before what of it is kept (STAGE=production, YES=1)
+	@$(SERVERLESS) remove --stage "$(STAGE)" $(ARGS)
 
 .PHONY: bench
 bench: ## Measurements against named peers and limits (comes with a later release)
@@ -155,11 +175,16 @@ $(VENV_AWS_STAMP): requirements/local-aws.txt
 	@$(PY_AWS) $(PIP_INSTALL) --require-hashes -r requirements/local-aws.txt
 	@touch $@
 
+# What osls runs on; package.json says it to npm.
+NODE_VERSIONS := Node 20.19, 22.13, 24 or newer of these
+NODE_FITS := const [major, minor] = process.versions.node.split(".").map(Number); \
+	process.exit(+!(major >= 24 || (major === 22 && minor >= 13) || (major === 20 && minor >= 19)))
+
 # No package of ours needs an install script, so none may run.
 $(NODE_STAMP): package.json package-lock.json
-	@command -v node >/dev/null || { echo "Spillway deploys with Node 20 or newer; there is no node on the PATH" >&2; exit 1; }
-	@node -e 'process.exit(+(process.versions.node.split(".")[0] < 20))' || \
-		{ echo "Spillway deploys with Node 20 or newer; this is $$(node --version)" >&2; exit 1; }
+	@command -v node >/dev/null || { echo "Spillway deploys with $(NODE_VERSIONS); there is no node on the PATH" >&2; exit 1; }
+	@node -e '$(NODE_FITS)' || \
+		{ echo "Spillway deploys with $(NODE_VERSIONS); this is $$(node --version)" >&2; exit 1; }
 	@command -v npm >/dev/null || { echo "Spillway installs its deploy tool with npm; there is no npm on the PATH" >&2; exit 1; }
 	@echo "Installing node_modules (the Serverless Framework)"
 	@npm ci --ignore-scripts --no-audit --no-fund --loglevel=error

@@ -92,7 +92,7 @@ module.exports = class ProductionAlias {
   requirePartner() {
     const { PARTNER, WEBHOOK_URL } = this.serverless.service.custom.partner || {};
     if (PARTNER === 'partners.webhook' && !WEBHOOK_URL) {
-      throw this.fail('Where do deliveries go? Set WEBHOOK_URL (WEBHOOK_URL=https://... make deploy), or PARTNER to a partner of your own.');
+      throw this.fail(`Where do deliveries go? Set WEBHOOK_URL in .env.${this.provider.getStage()} (WEBHOOK_URL=https://...), or PARTNER to a partner of your own.`);
     }
   }
 
@@ -164,7 +164,8 @@ module.exports = class ProductionAlias {
       return await client.send(new GetAliasCommand({ FunctionName: this.deployedName(functionName), Name: this.config.name }));
     } catch (error) {
       if (error.name === 'ResourceNotFoundException') return null;
-      throw error;
+      if (error instanceof this.serverless.classes.Error) throw error;
+      throw this.fail(`AWS cannot be asked what is live (${error.name}: ${String(error.message).split('\n')[0]}).`);
     }
   }
 

@@ -4,7 +4,8 @@
 //
 // It asks `spillway registration --check`, with the variables that both functions will have, before AWS is asked for anything;
 // so a bare `serverless deploy` is held to it as `make deploy` is. `--force` deploys all the same, and the function
-// then answers mParticle with the registration as it is.
+// then answers mParticle with the registration as it is. A partner that cannot even be loaded is deployed by no force: its
+// functions would fail at every request.
 
 const { execFile } = require('node:child_process');
 const { existsSync } = require('node:fs');
@@ -28,19 +29,31 @@ module.exports = class RegistrationGate {
   }
 
   async requireRules() {
-    const problem = await this.problem();
-    if (!problem) return;
-    if (this.options.force) {
-      this.log.warning(`Deployed by force.\n${problem}`);
-      return;
-    }
-    throw new this.serverless.classes.Error(`${problem}\n${HOW_TO_FORCE}`, 'SPILLWAY_REGISTRATION');
+    const broken = await this.brokenRules();
+    if (!broken) return;
+    if (!this.options.force) throw this.fail(`${broken}\n${HOW_TO_FORCE}`);
+    this.log.warning(`Deployed by force.\n${broken}`);
   }
 
-  // Words if the registration may not be deployed, or if nobody can tell; null if it may.
-  async problem() {
+  fail(message) {
+    return new this.serverless.classes.Error(message, 'SPILLWAY_REGISTRATION');
+  }
+
+  // A name without its folder is the likeliest mistake of all.
+  requireModule() {
+    const { PARTNER } = this.serverless.service.custom.partner || {};
+    const folder = path.join(this.serverless.serviceDir, 'partners');
+    if (!PARTNER || PARTNER.includes('.')) return;
+    const isThere = [`${PARTNER}.py`, PARTNER].some((name) => existsSync(path.join(folder, name)));
+    const isModule = [`${PARTNER}.py`, PARTNER].some((name) => existsSync(path.join(this.serverless.serviceDir, name)));
+    if (isThere && !isModule) throw this.fail(`PARTNER=${PARTNER} is no module: PARTNER=partners.${PARTNER} is there.`);
+  }
+
+  // The rules that it breaks, in words; null if it may be deployed. Throws where nobody can tell.
+  async brokenRules() {
+    this.requireModule();
     if (!existsSync(this.python)) {
-      return 'The registration cannot be checked: there is no .venv here (make deploy makes it).';
+      throw this.fail('The registration cannot be checked: there is no .venv here (make deploy makes it).');
     }
     const { code, stdout, stderr } = await this.check();
     const { passed, findings } = this.read(stdout);
@@ -49,7 +62,7 @@ module.exports = class RegistrationGate {
     if (code === 0 && passed) return null;
     const errors = findings.filter(({ severity }) => severity === 'error');
     if (errors.length) return `The registration breaks rules of mParticle's:\n${inWords(errors)}`;
-    return `The registration cannot be checked:\n${stderr.trim() || `the check ended with ${code}`}`;
+    throw this.fail(`The registration cannot be checked:\n${stderr.trim() || `the check ended with ${code}`}`);
   }
 
   check() {

@@ -1,10 +1,12 @@
 """A deployed stack, as the verbs find it: by stage, with the outputs that infra/outputs.yml names.
 
-AWS is reached as boto3 reaches it: AWS_PROFILE, AWS_REGION and so on, and AWS_ENDPOINT_URL for an embedded AWS.
+AWS is reached as boto3 reaches it: AWS_PROFILE, AWS_REGION and so on, and AWS_ENDPOINT_URL for an embedded AWS. What the
+stage's file says of them counts as the shell's does (infra/stage.py).
 """
 
 import json
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,13 +16,21 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from infra.stage import DEFAULT_POD, PODS, SERVICE, STAGE_FILE, StageUnusable, enter
 from shared.errors import InvalidSettings, SpillwayError
 
-SERVICE = "spillway"
-"""The service's name in serverless.yml; a stack is called after it, its pod and its stage."""
-
-PODS = Path(__file__).parents[1] / "infra" / "pods.json"
-DEFAULT_POD = "us1"
+__all__ = [
+    "DEFAULT_POD",
+    "PODS",
+    "SERVICE",
+    "Stack",
+    "StackUnavailable",
+    "enter_stage",
+    "find_stack",
+    "pod_named",
+    "region_of",
+    "stack_name",
+]
 
 CONFIG = Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 3})
 
@@ -53,6 +63,21 @@ class Stack:
         return self.outputs[key]
 
 
+def enter_stage(stage: str) -> None:
+    """Set what the stage's file says and the shell does not; what the shell overrides is said on standard error.
+
+    Raises InvalidSettings.
+    """
+    try:
+        entered = enter(stage, os.environ)
+    except StageUnusable as error:
+        raise InvalidSettings(str(error)) from None
+    os.environ.update(entered.added)
+    os.environ[STAGE_FILE] = ""  # for whatever asks again, and for what is started from here
+    if told := entered.told():
+        print(f"spillway: {told}", file=sys.stderr)
+
+
 def pod_named(name: str) -> dict[str, str]:
     """Return a pod's `suffix`, `region` and `accounts`. Raises InvalidSettings if there is no such pod."""
     pods: dict[str, dict[str, str]] = json.loads(PODS.read_text())
@@ -73,7 +98,8 @@ def region_of(pod: str) -> str | None:
 
 
 def find_stack(stage: str, session: Any = None) -> Stack:
-    """Find the stack of a stage, and of the pod that POD names. Raises StackUnavailable, InvalidSettings."""
+    """Enter a stage and find its stack, of the pod that POD names. Raises StackUnavailable, InvalidSettings."""
+    enter_stage(stage)
     pod = os.environ.get("POD", DEFAULT_POD)
     name = stack_name(stage, pod)
     try:
@@ -84,7 +110,8 @@ def find_stack(stage: str, session: Any = None) -> Stack:
     except ClientError as error:
         if error.response["Error"]["Code"] == "ValidationError":
             raise StackUnavailable(
-                f"there is no stack {name} here: make deploy STAGE={stage}, or choose another --stage or POD"
+                f"there is no stack {name} in {_place(session)}: make deploy STAGE={stage}, or choose another --stage,"
+                " POD, AWS_REGION or AWS_PROFILE"
             ) from None
         raise StackUnavailable(
             f"AWS refuses to describe the stack {name} ({error.response['Error']['Code']})"
@@ -94,3 +121,13 @@ def find_stack(stage: str, session: Any = None) -> Stack:
     (described,) = answer["Stacks"]
     outputs = {one["OutputKey"]: one["OutputValue"] for one in described.get("Outputs", [])}
     return Stack(stage, session.region_name, outputs, session, described["StackStatus"], name)
+
+
+def _place(session: Any) -> str:
+    """Name region, account and profile: where was looked."""
+    try:
+        account = f"account {session.client('sts', config=CONFIG).get_caller_identity()['Account']}"
+    except (BotoCoreError, ClientError):
+        account = "an account that AWS does not name"
+    profile = f", profile {session.profile_name}" if os.environ.get("AWS_PROFILE") else ""
+    return f"{session.region_name}, {account}{profile}"

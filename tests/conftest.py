@@ -30,6 +30,7 @@ def no_real_aws(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
     for name, value in _AWS.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setenv("STAGE_FILE", "")  # nor is the file of a stage that lies in this checkout
 
 
 @pytest.fixture(autouse=True)

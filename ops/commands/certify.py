@@ -1,10 +1,13 @@
 """`spillway certify`: mParticle played against a deployed integration."""
 
+import os
 from typing import Annotated
 
 import typer
 
 from ops.commands.options import AsJson, Stage, one_line_errors
+
+TOKEN = "SPILLWAY_TOKEN"  # noqa: S105 - the variable's name
 
 Target = Annotated[
     str,
@@ -13,7 +16,7 @@ Target = Annotated[
     ),
 ]
 Token = Annotated[
-    str, typer.Option(envvar="SPILLWAY_TOKEN", help="What mParticle sends as `Authorization: Token ...`, for a URL.")
+    str, typer.Option(envvar=TOKEN, help="What mParticle sends as `Authorization: Token ...`, for a URL.")
 ]
 Settings = Annotated[
     list[str] | None,
@@ -45,12 +48,13 @@ def certify(  # noqa: PLR0917 - each is an option of the command line
 ) -> None:
     """Play mParticle against a deployed integration, ours or any other: what would it object to?"""
     from ops.certify import run as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
-    from ops.stack import find_stack  # noqa: PLC0415
+    from ops.stack import enter_stage, find_stack  # noqa: PLC0415
 
     with one_line_errors():
+        enter_stage(stage)
         code = verb.run(
             target or find_stack(stage).output("IngestAliasArn"),
-            token=token,
+            token=token or os.environ.get(TOKEN, ""),
             settings=setting or (),
             only=only or (),
             skip=skip or (),

@@ -22,9 +22,11 @@ def doctor(stage: Stage = "dev", before: Before = False, setting: Settings = [],
     """
     from ops.doctor.run import run  # noqa: PLC0415 - ops/commands/__init__.py says why
     from ops.screen import Screen  # noqa: PLC0415
+    from ops.stack import enter_stage  # noqa: PLC0415
     from shared.errors import InvalidSettings  # noqa: PLC0415
 
     with one_line_errors():
+        enter_stage(stage)
         settings = dict(one.partition("=")[::2] for one in setting)
         if "" in settings or any("=" not in one for one in setting):
             raise InvalidSettings("--setting takes NAME=VALUE")

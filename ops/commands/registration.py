@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ops.commands.options import AsJson, one_line_errors
+from ops.commands.options import AsJson, Stage, one_line_errors
 
 File = Annotated[
     Path | None,
@@ -24,9 +24,10 @@ def registration(
     file: File = None,
     check: Check = False,
     diff: Diff = None,
+    stage: Stage = "dev",
     as_json: AsJson = False,
 ) -> None:
-    """Print what mParticle is told about the partner that PARTNER names: the JSON to send.
+    """Print what mParticle is told about the partner of a stage, the one that PARTNER names: the JSON to send.
 
     Exit status: 0; 1 if a rule is broken or something changed that may never change; 2 if that could not be found out.
     """
@@ -35,8 +36,10 @@ def registration(
     if file and not (check or diff):
         raise typer.BadParameter("what is to be done with FILE? --check it, or --diff it against another")
     from ops.registration import run  # noqa: PLC0415 - ops/commands/__init__.py says why
+    from ops.stack import enter_stage  # noqa: PLC0415
 
     with one_line_errors():
+        enter_stage(stage)
         if check:
             code = run.check(os.environ, file, as_json=as_json)
         elif diff:

@@ -16,6 +16,7 @@ from ops.doctor import checks, look
 from ops.doctor.checks import Plan
 from ops.doctor.partner import try_partner
 from ops.findings import Finding
+from ops.releases.destination import destination
 from ops.terminal import safe_json
 from partners import load_partner
 from shared.errors import InvalidSettings
@@ -29,7 +30,7 @@ def run(
 ) -> int:
     """Examine a stage; gives the exit status. Raises StackUnavailable when AWS itself is out of reach."""
     try:
-        findings = examine(stage, before=before, settings=settings, env=env)
+        findings = examine(stage, before=before, settings=settings, env=env, tell=None if as_json else console.print)
     except (BotoCoreError, ClientError) as error:
         raise stacks.StackUnavailable(f"AWS can not be asked ({type(error).__name__})") from None
     if as_json:
@@ -48,8 +49,9 @@ def examine(
     env: Mapping[str, str],
     session: Any = None,
     try_it: Callable[..., Any] = try_partner,
+    tell: Callable[[str], Any] | None = None,
 ) -> list[Finding]:
-    """Everything that is wrong. `env` is the deploy's; after it the deployed worker's own is used for the partner."""
+    """Everything that is wrong; `tell` hears where the stage delivers. `env` is the deploy's; after it the deployed worker's own is used for the partner."""
     session = session or boto3.session.Session(region_name=stacks.region_of(env.get("POD") or stacks.DEFAULT_POD))
     if not session.region_name:
         raise InvalidSettings("AWS_REGION is not set, nor does the profile name a region: set AWS_REGION")
@@ -65,6 +67,8 @@ def examine(
     findings += checks.after(facts, plan)
     worker = facts.functions.get("worker")
     if worker is not None:
+        if tell is not None:
+            tell(f"{facts.name} delivers to {destination(worker.env)}")
         findings += try_it(load_partner(worker.env), settings)
     return findings
 

@@ -43,6 +43,9 @@ STOP_GRACE_S = 5.0
 LOG_TAIL_LINES = 25
 SIGTERM_STATUS = 128 + signal.SIGTERM
 
+THROWN_AWAY = {"PKG_TARGET": "local", "STAGE_FILE": "", "DATA": "delete", "YES": "1"}
+"""A stage of this machine: no file says what it is, it has nothing to keep, and nobody is asked when it goes."""
+
 
 class LocalAwsError(Exception):
     """The embedded AWS cannot start, or a deploy to it failed; the text says what to run, or what the tool said."""
@@ -113,7 +116,7 @@ class LocalAws:
         # Its own process group: Ctrl-C reaches us alone, and we end it with everything it started.
         process = subprocess.Popen(
             [node, str(script), *arguments, "--stage", stage],
-            cwd=cwd, env={**self.env(), "PKG_TARGET": "local", **(env or {})}, start_new_session=True,
+            cwd=cwd, env={**self.env(), **THROWN_AWAY, **(env or {})}, start_new_session=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         try:
@@ -137,14 +140,11 @@ class LocalAws:
         cwd: Path = ROOT,
         arguments: Sequence[str] = (),
     ) -> dict[str, str]:
-        """Deploy a service with the zips of `make build`, and return its stack's outputs. Raises LocalAwsError.
+        """Deploy a service with zips of what is here, and return its stack's outputs. Raises LocalAwsError.
 
         `env` is what a person would put before `make deploy` (WEBHOOK_URL, MAX_CONCURRENCY, ALIAS_MODE, ...).
         """
-        zips = ROOT / "build" / "local"
-        if cwd == ROOT and not all((zips / name).is_file() for name in ("ingest.zip", "worker.zip", "release.json")):
-            raise LocalAwsError("The functions' zips are not built yet: run `make build`.")
-        with one_at_a_time(zips.parent / f".deploying-{service_name(cwd)}"):
+        with one_at_a_time(ROOT / "build" / f".deploying-{service_name(cwd)}"):
             self.serverless("deploy", *arguments, stage=stage, env=env, cwd=cwd)
         pod = (env or {}).get("POD", os.environ.get("POD", DEFAULT_POD))
         return self.outputs(stack_name(stage, pod) if cwd == ROOT else f"{service_name(cwd)}-{stage}")

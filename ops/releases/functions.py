@@ -7,6 +7,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from ops.releases.destination import Destination, destination
 from ops.releases.note import Note, read_note
 from ops.releases.pair import Pair, UnknownVersion
 from ops.releases.rules import Messages
@@ -42,6 +43,7 @@ class Version:
     """When, as AWS writes it: 2026-11-24T16:20:31.000+0000."""
     messages: tuple[int, ...]
     """Which it writes, of ingest; which it reads, of the worker."""
+    destination: Destination
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,11 @@ class Functions:
     @property
     def newest(self) -> Pair:
         return Pair(max(self.ingest.versions), max(self.worker.versions))
+
+    @property
+    def destination(self) -> Destination:
+        """Where the live worker delivers."""
+        return self.worker.versions[self.live.worker].destination
 
     @property
     def note(self) -> Note:
@@ -172,6 +179,7 @@ def _version(found: Mapping[str, Any], noted: str) -> Version:
         variables.get("COMMIT", "unknown"),
         found["LastModified"],
         tuple(int(number) for number in messages.split(",")),
+        destination(variables),
     )
 
 

@@ -15,11 +15,13 @@ ABOUT = {"ingest": "writes", "worker": "reads"}
 
 def as_json(functions: Functions) -> str:
     """Return all versions, newest first, for tools."""
-    return json.dumps({"versions": _rows(functions)}, indent=2)
+    live = {"partner": functions.destination.partner, "hosts": list(functions.destination.hosts)}
+    return json.dumps({"live": live, "versions": _rows(functions)}, indent=2)
 
 
 def show(functions: Functions, console: Console) -> None:
-    """Print all versions, newest first."""
+    """Print where the live ones deliver, and all versions, newest first."""
+    console.print(f"delivers to {functions.destination}", markup=False, soft_wrap=True)
     table = Table(box=None, header_style="dim", pad_edge=False)
     for column in ("function", "version", "commit", "published", "messages", "state"):
         table.add_column(column, no_wrap=True)
@@ -78,6 +80,8 @@ def _row(functions: Functions, name: str, version: Version) -> dict[str, Any]:
         "commit": version.commit,
         "published": f"{version.published[:10]} {version.published[11:19]} UTC",
         "messages": list(version.messages),
+        "partner": version.destination.partner,
+        "hosts": list(version.destination.hosts),
         "state": state,
         "since": since,
     }

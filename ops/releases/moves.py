@@ -56,7 +56,11 @@ def _move(deployed: DeployedFunctions, functions: Functions, target: Pair, note:
         raise NotPromoted(why_not)
     deployed.move(functions, target, note, worker_first=worker_first(messages, live, target))
     moves = ((functions.ingest, live.ingest, target.ingest), (functions.worker, live.worker, target.worker))
+    was, is_now = (functions.worker.versions[pair.worker].destination for pair in (live, target))
     return [
-        f"{one.alias.function} {one.alias.name}: {was} -> {now_live}  commit {one.versions[now_live].commit}"
-        for one, was, now_live in moves
+        *(
+            f"{one.alias.function} {one.alias.name}: {before} -> {now_live}  commit {one.versions[now_live].commit}"
+            for one, before, now_live in moves
+        ),
+        *([f"delivers to {is_now}; it was {was}"] if was != is_now else []),
     ]

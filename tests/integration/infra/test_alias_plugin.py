@@ -18,7 +18,7 @@ def serverless(folder: Path, *arguments: str, **env: str) -> tuple[int, str]:
     done = subprocess.run(
         [node, str(ROOT / "node_modules/osls/bin/serverless.js"), *arguments, "--package", str(folder / "out")],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-        env={"PATH": os.environ["PATH"], "HOME": str(folder), "AWS_EC2_METADATA_DISABLED": "true", **env},
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), "STAGE_FILE": "", "AWS_EC2_METADATA_DISABLED": "true", **env},
     )  # fmt: skip
     return done.returncode, done.stdout
 

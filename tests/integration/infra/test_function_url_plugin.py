@@ -18,7 +18,7 @@ def test_a_token_in_place_of_its_source_is_refused(tmp_path: Path, source: str) 
     done = subprocess.run(
         [node, str(ROOT / "node_modules/osls/bin/serverless.js"), "package", "--package", str(tmp_path / "out")],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TOKEN_SOURCE": source},
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "STAGE_FILE": "", "TOKEN_SOURCE": source},
     )  # fmt: skip
     assert done.returncode != 0
     assert "TOKEN_SOURCE says where the tokens are kept" in done.stdout

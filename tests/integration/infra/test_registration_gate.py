@@ -45,7 +45,7 @@ def serverless(folder: Path, *arguments: str, **env: str) -> tuple[int, str]:
     done = subprocess.run(
         [node, script, *arguments, "--package", str(folder / "out")],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-        env={"PATH": os.environ["PATH"], "HOME": str(folder), "AWS_EC2_METADATA_DISABLED": "true",
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), "STAGE_FILE": "", "AWS_EC2_METADATA_DISABLED": "true",
              "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", **env},
     )  # fmt: skip
     return done.returncode, done.stdout
@@ -95,7 +95,24 @@ def test_a_registration_that_cannot_be_made_is_not_deployed(folder: Path, env: d
     assert code != 0
     assert "The registration cannot be checked:" in said
     assert named in said
+    assert "FORCE" not in said, "force would deploy functions that fail at every request"
     assert AFTER_THE_GATE not in said
+
+
+def test_no_force_deploys_what_cannot_be_loaded(folder: Path) -> None:
+    """A partner that is not there, or that does not import, is refused whatever is said."""
+    code, said = deploy(folder, "--force", PARTNER="partners.nobody")
+    assert code != 0
+    assert "PARTNER=partners.nobody: no such module" in said
+    assert AFTER_THE_GATE not in said
+
+
+def test_a_partner_without_its_folder_is_told_it(folder: Path) -> None:
+    """`iterable` is a file below partners/, and the name to write is said."""
+    code, said = deploy(folder, PARTNER="iterable")
+    assert code != 0
+    assert "PARTNER=iterable is no module: PARTNER=partners.iterable is there." in said
+    assert "FORCE" not in said
 
 
 GATE = """
@@ -107,12 +124,12 @@ deploy().then(() => console.log('goes on'), (error) => console.log('refused:', e
 """
 
 
-@pytest.mark.parametrize(("options", "ends"), [("{}", "refused:"), ("{ force: true }", "goes on")])
-def test_without_an_environment_to_check_in_it_is_refused(tmp_path: Path, options: str, ends: str) -> None:
-    """A checkout without .venv cannot check, says what makes one, and deploys by force alone."""
+@pytest.mark.parametrize("options", ["{}", "{ force: true }"])
+def test_without_an_environment_to_check_in_it_is_refused(tmp_path: Path, options: str) -> None:
+    """A checkout without .venv cannot check, and says what makes one; nor could force build its zips."""
     node = shutil.which("node")
     assert node
     script = GATE.format(plugin=repr(str(ROOT / "infra/registration.cjs")), folder=repr(str(tmp_path)), options=options)
     said = subprocess.run([node, "-e", script], capture_output=True, text=True, check=True).stdout
     assert "there is no .venv here (make deploy makes it)" in said
-    assert ends in said
+    assert "refused:" in said

@@ -15,9 +15,13 @@ def test_functions_run_on_arm_with_python_3_13(any_stage: Template) -> None:
         assert (properties["Runtime"], properties["Architectures"]) == ("python3.13", ["arm64"])
 
 
-def test_production_keeps_its_data_when_the_stack_goes(production: Template, template: Template) -> None:
-    """Removing the production stack, or replacing a queue, leaves messages and state; elsewhere it cleans up."""
-    for stage, policy in ((production, "Retain"), (template, "Delete")):
+def test_data_is_kept_unless_its_deletion_is_asked_for(
+    production: Template, template: Template, package: Package
+) -> None:
+    """Removing a stack of any name, or replacing a queue, leaves messages and state; DATA=delete and local clean up."""
+    kept_by = {"dev": template, "production": production, "prod": package("prod")}
+    deleted_by = {"asked for": package("prod", DATA="delete"), "local": package("local")}
+    for stage, policy in (*((one, "Retain") for one in kept_by.values()), *((one, "Delete") for one in deleted_by.values())):
         kept = [r for r in stage["Resources"].values() if r["Type"] in {"AWS::SQS::Queue", "AWS::DynamoDB::Table"}]
         assert len(kept) == 4
         assert {r[name] for r in kept for name in ("DeletionPolicy", "UpdateReplacePolicy")} == {policy}

@@ -1,0 +1,188 @@
+'use strict';
+
+// Serverless plugin: a deploy says what it changes of what is live, and replaces neither partner nor host nor what a stage
+// was told without being told so (ALLOW). Variables are shown by name; of their values it says that they changed.
+//
+// Live is the version that the alias serves. What a deploy was told besides the functions' variables (who hears the alarms, who
+// may invoke) stands in the template's metadata, and that is the last deploy's.
+
+const { createRequire } = require('node:module');
+const { readFileSync, readdirSync } = require('node:fs');
+const path = require('node:path');
+
+// The SDK that osls itself ships, as in infra/alias.cjs.
+const ours = createRequire(require.resolve('osls/package.json'));
+const { GetFunctionConfigurationCommand, LambdaClient } = ours('@aws-sdk/client-lambda');
+const { CloudFormationClient, GetTemplateCommand } = ours('@aws-sdk/client-cloudformation');
+
+const FUNCTIONS = ['ingest', 'worker'];
+// How a deploy is done, not what the stage is.
+const OF_A_RUN = new Set(['ALIAS_MODE', 'AWS_DEFAULT_REGION', 'AWS_REGION', 'PKG_TARGET', 'POD']);
+// What a release says of itself.
+const OF_A_RELEASE = new Set(['COMMIT', 'READS_MESSAGES', 'STAGE', 'WRITES_MESSAGES']);
+// What CloudFormation says where there is no such stack.
+const NO_STACK = new Set(['ValidationError', 'ResourceNotFoundException']);
+
+const filled = (variables) => Object.fromEntries(Object.entries(variables).filter(([, value]) => typeof value === 'string' && value !== ''));
+
+/** The names of all variables that the files of the deploy ask for. */
+function askedFor(folder) {
+  const files = readdirSync(path.join(folder, 'infra')).filter((name) => name.endsWith('.yml')).map((name) => path.join('infra', name));
+  const texts = ['serverless.yml', ...files].map((name) => readFileSync(path.join(folder, name), 'utf8'));
+  const names = texts.flatMap((text) => [...text.matchAll(/\benv:([A-Z][A-Z0-9_]*)/g)].map((found) => found[1]));
+  return [...new Set(names)].filter((name) => !OF_A_RUN.has(name)).sort();
+}
+
+/** The hosts that variables name. */
+function hostsOf(variables) {
+  const urls = Object.values(variables).filter((value) => /^https?:\/\//.test(value) && URL.canParse(value));
+  return [...new Set(urls.map((value) => new URL(value).host))].sort();
+}
+
+/**
+ * What becomes of each name: new, changed, gone, unchanged; and which of them replace something: the partner, a host, what
+ * the stage was told. Both sides are {env, told}: the functions' variables, and what the deploy was told.
+ */
+function compare(live, next) {
+  const lines = [];
+  const replaced = [];
+  let unchanged = 0;
+  const before = { ...live.told, ...live.env };
+  const after = { ...next.told, ...next.env };
+  for (const name of [...new Set([...Object.keys(before), ...Object.keys(after)])].sort()) {
+    if (OF_A_RELEASE.has(name) || name === 'PARTNER') continue;
+    const untold = name in live.told && !(name in next.told);
+    if (name in before && (!(name in after) || untold)) {
+      lines.push(`${name}: ${name in after ? 'no longer said, its default again' : 'gone'}`);
+      replaced.push(name);
+    } else if (!(name in before)) {
+      lines.push(`${name}: new`);
+    } else if (before[name] === after[name]) {
+      unchanged += 1;
+    } else {
+      const [was, is] = [hostsOf({ a: before[name] }), hostsOf({ a: after[name] })];
+      const moved = String(was) !== String(is);
+      lines.push(`${name}: changed${moved ? `, ${was[0] || 'no host'} → ${is[0] || 'no host'}` : ''}`);
+      if (moved) replaced.push(name);
+    }
+  }
+  if (before.PARTNER && before.PARTNER !== after.PARTNER) replaced.unshift('PARTNER');
+  return { lines, replaced, unchanged };
+}
+
+class Changes {
+  constructor(serverless, options, { log }) {
+    Object.assign(this, { serverless, log });
+    this.provider = serverless.getProvider('aws');
+    this.hooks = {
+      'after:aws:package:finalize:mergeCustomProviderResources': () => this.noteTold(),
+      'before:aws:deploy:deploy:createStack': () => this.show(),
+    };
+  }
+
+  get template() {
+    return this.serverless.service.provider.compiledCloudFormationTemplate;
+  }
+
+  get stackName() {
+    return this.provider.naming.getStackName();
+  }
+
+  get stageFile() {
+    return `.env.${this.provider.getStage()}`;
+  }
+
+  fail(message) {
+    return new this.serverless.classes.Error(message, 'SPILLWAY_CHANGES');
+  }
+
+  noteTold() {
+    const names = [...askedFor(this.serverless.serviceDir), 'PARTNER', ...Object.keys(this.serverless.service.custom.partner)];
+    const told = filled(Object.fromEntries(names.map((name) => [name, process.env[name] ?? ''])));
+    this.template.Metadata = { ...this.template.Metadata, Spillway: { Told: told } };
+  }
+
+  next() {
+    const environments = FUNCTIONS.map((name) => {
+      const logicalId = this.provider.naming.getLambdaLogicalId(name);
+      return filled(this.template.Resources[logicalId].Properties.Environment.Variables);
+    });
+    return { env: Object.assign({}, ...environments), told: this.template.Metadata?.Spillway?.Told || {} };
+  }
+
+  // Null where nothing is deployed.
+  async live() {
+    const config = await this.provider.getAwsSdkV3Config();
+    const lambda = new LambdaClient(config);
+    const environments = await Promise.all(FUNCTIONS.map((name) => this.environment(lambda, this.serverless.service.getFunction(name).name)));
+    const found = environments.filter(Boolean);
+    if (!found.length) return null;
+    const next = this.next();
+    // References to queues and to the table are no strings here, and nothing that somebody said.
+    const said = Object.fromEntries(Object.entries(Object.assign({}, ...found)).filter(([name]) => name in next.env || !this.isReference(name)));
+    return { env: filled(said), told: await this.toldLast(new CloudFormationClient(config)) };
+  }
+
+  isReference(name) {
+    return FUNCTIONS.some((one) => {
+      const value = this.template.Resources[this.provider.naming.getLambdaLogicalId(one)].Properties.Environment.Variables[name];
+      return value !== undefined && typeof value !== 'string';
+    });
+  }
+
+  async environment(lambda, name) {
+    for (const Qualifier of [this.serverless.service.custom.alias.name, undefined]) {
+      try {
+        const found = await lambda.send(new GetFunctionConfigurationCommand({ FunctionName: name, Qualifier }));
+        return found.Environment?.Variables || {};
+      } catch (error) {
+        if (error.name !== 'ResourceNotFoundException') throw error;
+      }
+    }
+    return null;
+  }
+
+  async toldLast(cloudFormation) {
+    try {
+      const { TemplateBody } = await cloudFormation.send(new GetTemplateCommand({ StackName: this.stackName }));
+      return filled(JSON.parse(TemplateBody).Metadata?.Spillway?.Told || {});
+    } catch (error) {
+      if (NO_STACK.has(error.name)) return {};
+      throw error;
+    }
+  }
+
+  async show() {
+    let live;
+    try {
+      live = await this.live();
+    } catch (error) {
+      if (error instanceof this.serverless.classes.Error) throw error;
+      throw this.fail(`AWS cannot be asked what is live in ${this.stackName} (${error.name}: ${String(error.message).split('\n')[0]}).`);
+    }
+    const next = this.next();
+    const where = (env) => `${env.PARTNER}, ${hostsOf(env).join(' and ') || 'its host is in its code'}`;
+    if (!live) {
+      const names = Object.keys({ ...next.told }).filter((name) => name !== 'PARTNER');
+      this.log.notice(`Nothing of ${this.stackName} is live yet. Its partner: ${where(next.env)}. It is told: ${names.join(', ') || 'nothing else'}.`);
+      return;
+    }
+    const { lines, replaced, unchanged } = compare(live, next);
+    const [was, is] = [where(live.env), where(next.env)];
+    this.log.notice(
+      [`Against what is live in ${this.stackName}:`, `partner: ${was === is ? `${is} (unchanged)` : `${was} → ${is}`}`, ...lines, `unchanged: ${unchanged} variables`].join('\n  ')
+    );
+    this.requireAllowed(replaced);
+  }
+
+  requireAllowed(replaced) {
+    const allowed = new Set((process.env.ALLOW || '').split(',').map((name) => name.trim()));
+    const refused = replaced.filter((name) => !allowed.has(name));
+    if (!refused.length) return;
+    throw this.fail(
+      `This deploy would replace what is live: ${refused.join(', ')}. Say the old value in ${this.stageFile}, or that it is meant: ALLOW=${replaced.join(',')}`
+    );
+  }
+}
+
+module.exports = Changes;

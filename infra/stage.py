@@ -1,0 +1,205 @@
+"""What a stage is: its name, and the variables of its file, `.env.<stage>`.
+
+Every verb reads that file: the Python ones by `ops/stack.py`, the deploy tool by `infra/stage.cjs`, which runs this module.
+So there is one parser and one set of rules; it needs the standard library alone, as a fresh clone has nothing else.
+
+    # .env.production
+    PARTNER=partners.webhook
+    WEBHOOK_URL='https://hooks.example/in'   # the shell's own WEBHOOK_URL would win over it
+"""
+
+import json
+import os
+import re
+import stat
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PODS = Path(__file__).with_name("pods.json")
+SERVICE = "spillway"
+DEFAULT_STAGE = "dev"
+DEFAULT_POD = "us1"
+
+STAGE_FILE = "STAGE_FILE"
+"""The variable that names another file; empty: none is read, as by what a verb starts after it has read it itself."""
+
+WHOLE = (
+    frozenset(
+        {
+            "AWS_PROFILE",
+            "AWS_DEFAULT_PROFILE",
+            "AWS_ACCESS_KEY_ID",
+            "AWS_SECRET_ACCESS_KEY",
+            "AWS_SESSION_TOKEN",
+            "AWS_ROLE_ARN",
+            "AWS_WEB_IDENTITY_TOKEN_FILE",
+        }
+    ),
+    frozenset({"AWS_REGION", "AWS_DEFAULT_REGION"}),
+)
+"""Who one is, and where: taken from the shell or from the file, never half of each."""
+
+MAX_FUNCTION_NAME = 64
+"""Lambda's limit; of all names that a stack gives, `-ingest` and `-worker` reach their limit first."""
+LONGEST_SUFFIX = len("-ingest")
+
+DATA = ("keep", "delete")
+
+_STAGE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?")
+_NAME = re.compile(r"[A-Z][A-Z0-9_]*")
+_COMMENT = re.compile(r"(?:^|\s)#.*$")
+
+
+class StageUnusable(Exception):
+    """A stage's name or file cannot be used; the text says in one line what to change, and shows no value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """What a stage's file added to the shell's variables, and where the shell won."""
+
+    stage: str
+    file: str | None
+    """Its name, None where there is none."""
+    added: Mapping[str, str]
+    overridden: tuple[str, ...]
+    """What the file says and the shell says differently, by name."""
+
+    def told(self) -> str:
+        """Say in a line what the shell overrides; empty where it overrides nothing."""
+        if not self.overridden:
+            return ""
+        rest = ", ".join(sorted(self.added)) or "nothing"
+        return f"stage {self.stage}: {', '.join(self.overridden)} as the shell says it, from {self.file}: {rest}"
+
+
+def enter(stage: str, shell: Mapping[str, str], folder: Path = ROOT) -> Entered:
+    """Read what a stage's file says beside the shell. Raises StageUnusable."""
+    check_name(stage, shell.get("POD") or DEFAULT_POD)
+    named = shell.get(STAGE_FILE)
+    path = folder / f".env.{stage}" if named is None else Path(named) if named else None
+    said: dict[str, str] = {}
+    if path is not None and (named or path.exists()):
+        said = read(path)
+    taken = {name for whole in WHOLE if whole & shell.keys() for name in whole} | shell.keys()
+    added = {name: value for name, value in said.items() if name not in taken}
+    overridden = tuple(name for name in said if name in taken and said[name] != shell.get(name))
+    entered = Entered(stage, path.name if said and path else None, added, overridden)
+    check_values({**added, **shell})
+    check_name(stage, added.get("POD") or shell.get("POD") or DEFAULT_POD)
+    return entered
+
+
+def check_name(stage: str, pod: str) -> None:
+    """Raise StageUnusable for a stage by which AWS would not let something be called."""
+    shown = stage if len(stage) <= 80 else f"{stage[:77]}..."
+    pods = json.loads(PODS.read_text())
+    if pod not in pods:
+        raise StageUnusable(f"POD={pod} is no pod of mParticle's: it is one of {', '.join(pods)}")
+    if not _STAGE.fullmatch(stage):
+        raise StageUnusable(
+            f"the stage {shown!r} cannot be part of a name in AWS: letters, digits and hyphens between them"
+        )
+    for other in pods:
+        if stage.startswith(f"{other}-"):
+            raise StageUnusable(
+                f"the stage {shown!r} begins like the pod {other}, whose stacks it would be taken for:"
+                f" POD={other} STAGE={stage.removeprefix(f'{other}-')}, or another name"
+            )
+    prefix = f"{SERVICE}{pods[pod]['suffix']}-"
+    longest = MAX_FUNCTION_NAME - LONGEST_SUFFIX - len(prefix)
+    if len(stage) > longest:
+        raise StageUnusable(
+            f"the stage {shown!r} has {len(stage)} characters and may have {longest}: Lambda takes function names of"
+            f" {MAX_FUNCTION_NAME}, and {prefix}…-ingest is one"
+        )
+
+
+def check_values(variables: Mapping[str, str]) -> None:
+    """Raise StageUnusable for a value that only a stage has and nothing else would look at."""
+    data = variables.get("DATA") or DATA[0]
+    if data not in DATA:
+        raise StageUnusable("DATA says what a removal does with queues and table: keep or delete")
+
+
+def read(path: Path) -> dict[str, str]:
+    """Read a stage's file. Raises StageUnusable: others may read it, or a line is none of NAME=VALUE."""
+    try:
+        if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise StageUnusable(
+                f"{path.name} holds what belongs to you alone, and others may read it: chmod 600 {path.name}"
+            )
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise StageUnusable(f"{path.name} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise StageUnusable(f"{path.name} cannot be read: it is no UTF-8") from None
+    try:
+        return parse(text)
+    except StageUnusable as error:
+        raise StageUnusable(f"{path.name}, {error}") from None
+
+
+def parse(text: str) -> dict[str, str]:
+    """Read NAME=VALUE lines. A value ends at ` #`; in quotes it is taken as it stands, and in double ones `\\"` is a
+    quote and `\\\\` a backslash. `$` means nothing anywhere. Raises StageUnusable with the line's number.
+    """
+    said: dict[str, str] = {}
+    first: dict[str, int] = {}
+    for number, raw in enumerate(text.replace("\r\n", "\n").split("\n"), start=1):
+        line = raw.strip()
+        if not line or line.startswith("#"):
+            continue
+        name, equals, rest = line.removeprefix("export ").partition("=")
+        name = name.strip()
+        if not equals:
+            raise StageUnusable(f"line {number}: it has no =, a line is NAME=VALUE")
+        if not _NAME.fullmatch(name):
+            raise StageUnusable(f"line {number}: before the = stands no name of a variable, capitals as in WEBHOOK_URL")
+        if name in first:
+            raise StageUnusable(f"line {number}: {name} stands in line {first[name]} already")
+        if name in {"STAGE", STAGE_FILE}:
+            raise StageUnusable(f"line {number}: {name} does not belong here, the file's own name says the stage")
+        first[name] = number
+        said[name] = _value(rest.strip(), number)
+    return said
+
+
+def _value(text: str, number: int) -> str:
+    quote = text[:1]
+    if quote not in {"'", '"'}:
+        value = _COMMENT.sub("", text).strip()
+        if not value.isprintable():
+            raise StageUnusable(f"line {number}: the value holds a character that cannot be shown")
+        return value
+    value, place = "", 1
+    while place < len(text) and text[place] != quote:
+        if quote == '"' and text[place : place + 2] in {'\\"', "\\\\"}:
+            place += 1
+        value += text[place]
+        place += 1
+    if place >= len(text):
+        raise StageUnusable(f"line {number}: the quote is not closed in the line")
+    if _COMMENT.sub("", text[place + 1 :]).strip():
+        raise StageUnusable(f"line {number}: something stands behind the closing quote")
+    if not value.isprintable():
+        raise StageUnusable(f"line {number}: the value holds a character that cannot be shown")
+    return value
+
+
+def main(arguments: list[str]) -> int:
+    """Tell infra/stage.cjs, as JSON; returns the exit code."""
+    try:
+        entered = enter(arguments[0], os.environ)
+    except StageUnusable as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(json.dumps({"file": entered.file, "added": dict(entered.added), "told": entered.told()}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,41 @@
+"""Where a deployed version delivers: its partner and the hosts that its variables name. No value but these is shown."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from partners import DEFAULT_PARTNER
+
+IN_ITS_CODE = "its host is in its code"
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """`hosts` is empty where the partner's own code knows the host."""
+
+    partner: str
+    hosts: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """Return what a person reads: `partners.webhook, hooks.example`."""
+        return f"{self.partner}, {' and '.join(self.hosts) or IN_ITS_CODE}"
+
+
+def destination(env: Mapping[str, str]) -> Destination:
+    """Return where a worker with this environment delivers."""
+    hosts = {_host(value) for name, value in env.items() if _is_partners(name, env)}
+    return Destination(env.get("PARTNER") or DEFAULT_PARTNER, tuple(sorted(host for host in hosts if host)))
+
+
+def _is_partners(name: str, env: Mapping[str, str]) -> bool:
+    """A partner's variables begin with its name (infra/partner.cjs); the queues' URLs are none of them."""
+    return name.startswith(f"{(env.get('PARTNER') or DEFAULT_PARTNER).rpartition('.')[2].upper()}_")
+
+
+def _host(value: str) -> str:
+    """Name a URL's host, and its port where it has one; what stands before an @ is a credential."""
+    try:
+        address = urlsplit(value)
+    except ValueError:
+        return ""
+    return address.netloc.rpartition("@")[2] if address.scheme in {"http", "https"} else ""
