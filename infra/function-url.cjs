@@ -8,6 +8,7 @@ const { createRequire } = require('node:module');
 // The SDK that osls itself ships, as in infra/alias.cjs.
 const { GetFunctionUrlConfigCommand, LambdaClient } = createRequire(require.resolve('osls/package.json'))('@aws-sdk/client-lambda');
 
+const LOOPBACK = new Set(['127.0.0.1', 'localhost', '[::1]']);
 const SSM = /^ssm:(\/[A-Za-z0-9_.\/-]+)$/;
 const SECRET = /^secretsmanager:(arn:[a-z-]+:secretsmanager:[a-z0-9-]+:\d{12}:secret:[A-Za-z0-9\/_+=.@-]+)$/;
 
@@ -20,6 +21,13 @@ function readPermission(source) {
   }
   const [, secret] = SECRET.exec(source) || [];
   return secret ? { Effect: 'Allow', Action: 'secretsmanager:GetSecretValue', Resource: secret } : null;
+}
+
+/** The URL as it can be called: the embedded AWS answers on its own address, as no name leads to it. */
+function callable(url) {
+  const endpoint = process.env.AWS_ENDPOINT_URL;
+  if (!endpoint || !LOOPBACK.has(new URL(endpoint).hostname)) return url;
+  return `${endpoint.replace(/\/$/, '')}/_aws/lambda-url/${new URL(url).hostname.split('.')[0]}/`;
 }
 
 module.exports = class FunctionUrl {
@@ -92,7 +100,7 @@ module.exports = class FunctionUrl {
     const { name } = this.serverless.service.getFunction('ingest');
     try {
       const found = await client.send(new GetFunctionUrlConfigCommand({ FunctionName: name, Qualifier: this.aliasName }));
-      this.serverless.serviceOutputs.set('IngestUrl, to give to mParticle for HTTP', found.FunctionUrl);
+      this.serverless.serviceOutputs.set('IngestUrl, to give to mParticle for HTTP', callable(found.FunctionUrl));
     } catch (error) {
       if (error.name !== 'ResourceNotFoundException') throw error; // `serverless info` before the first deploy of it
     }

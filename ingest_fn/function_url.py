@@ -5,8 +5,8 @@ registration, which mParticle asks for before it has one.
 
 Imported only when a call comes: a function that is invoked has no use for it.
 
-mParticle sends again what is answered with 408, 429, 500, 502, 503 or 504 and drops everything else: whatever may be
-right later is a 503.
+mParticle tries again, a limited number of times, what is answered with 408, 429, 500, 502, 503 or 504 and drops
+everything else: whatever may be right later is a 503.
 """
 
 import base64

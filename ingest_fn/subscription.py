@@ -2,7 +2,7 @@
 
 Imported only when one arrives, which is when a customer connects, changes or disconnects an audience. The partner has
 a few seconds, and may call its API in them. Whatever goes wrong there is a function error, or a 503: nothing is stored,
-and mParticle sends the request again.
+and mParticle is told so.
 """
 
 import threading

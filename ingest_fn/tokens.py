@@ -3,7 +3,7 @@
 There may be two, the old and the new one, so that a token can be changed while mParticle goes on sending. They are read
 again after some minutes, and sooner when somebody comes with one that is not known: it may be the new one. Without an
 answer from the store nobody new is let in, and nobody is refused for good either: mParticle drops what is answered
-with 401, and sends again what is answered with 503.
+with 401, and tries again for a while what is answered with 503.
 """
 
 import hashlib
@@ -32,8 +32,10 @@ TIMEOUT_S = 0.3
 ATTEMPTS = 2
 
 MOST_TOKENS = 2
-TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{16,512}")
-"""Long enough that nobody guesses it, of characters that a header carries as they are."""
+TOKEN = re.compile(r"[!-~]{16,512}")
+"""Long enough that nobody guesses it, of characters that a header carries as they are. mParticle makes it, so no more
+is asked of its look.
+"""
 
 _OPERATION = {
     "ssm": ("AmazonSSM.GetParameter", "Parameter", "Value"),
@@ -125,8 +127,8 @@ def _digests(value: str) -> tuple[bytes, ...]:
     tokens = value.split()
     if not 0 < len(tokens) <= MOST_TOKENS or not all(TOKEN.fullmatch(token) for token in tokens):
         raise TokensUnavailable(
-            "what is kept there must be one token or two, with a space between them, each of 16 to 512 letters, digits "
-            "and -._~+/="
+            "what is kept there must be one token or two, with a space between them, each of 16 to 512 "
+            "characters of ASCII"
         )
     return tuple(map(_digest, tokens))
 

@@ -1,5 +1,8 @@
 """The command `spillway`: one verb a task, each declared in ops/commands."""
 
+from importlib.metadata import version
+from typing import Annotated
+
 import typer
 
 from ops.commands import COMMANDS
@@ -7,13 +10,27 @@ from ops.commands import COMMANDS
 app = typer.Typer(
     help="Tools around Spillway: mParticle -> ingest -> SQS -> worker -> partner.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
 
+def _show_version(asked: bool) -> None:
+    if not asked:
+        return
+    from infra.build import ROOT, commit  # noqa: PLC0415 - ops/commands/__init__.py says why
+
+    typer.echo(f"spillway {version('spillway')}, commit {commit(ROOT)}")
+    raise typer.Exit
+
+
+Version = Annotated[
+    bool,
+    typer.Option("--version", help="Print version and commit, and end.", callback=_show_version, is_eager=True),
+]
+
+
 @app.callback()
-def spillway() -> None:
+def spillway(show_version: Version = False) -> None:  # noqa: ARG001 - the option's callback has acted
     """Tools around Spillway: mParticle -> ingest -> SQS -> worker -> partner."""
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from rich.console import Console
 from rich.text import Text
 
+from ops.certify.mark import MARK
 from ops.moments import moment_of
 from ops.screen import Screen
 from ops.stack import find_stack
@@ -38,26 +39,41 @@ def status(subject_request_id: str, stage: str, *, as_json: bool, console: Conso
     else:
         console.print(
             Text(
-                f"No receipt of {safe(subject_request_id)} in stage {safe(stage)}:"
-                " it was not accepted there, or over 400 days ago."
+                f"No receipt of {safe(subject_request_id)} in stage {safe(stage)}: no erasure with this id was accepted there"
+                " in the last 400 days. Receipts are kept of erasures alone, under mParticle's id of the subject's request."
             )
         )
     return 0 if receipts and all(one.standing is Standing.DELIVERED for one in receipts) else 1
 
 
-def list_all(stage: str, *, only_open: bool, as_json: bool, console: Console | None = None) -> None:
-    """Print all receipts, or those of requests that are not delivered. Raises StackUnavailable, StateUnavailable."""
+def list_all(
+    stage: str, *, only_open: bool, as_json: bool, certify: bool = False, console: Console | None = None
+) -> None:
+    """Print all receipts, or those of requests that are not delivered; those that `spillway certify` made up are
+    counted, and printed with `certify`. Raises StackUnavailable, StateUnavailable.
+    """
     console = console or Screen(soft_wrap=True)
     found = asyncio.run(_table(stage).under(PREFIX))
     receipts = _in_order([Receipt.from_value(pk, sk, item.value) for (pk, sk), item in found.items()])
     if only_open:
         receipts = [one for one in receipts if one.standing is not Standing.DELIVERED]
+    made_up = [one for one in receipts if is_made_up(one)]
+    if not certify:
+        receipts = [one for one in receipts if not is_made_up(one)]
     if as_json:
-        _print_json({"receipts": _plain(receipts)}, console)
-    elif receipts:
+        _print_json({"receipts": _plain(receipts), "made_up_by_certify": len(made_up)}, console)
+        return
+    if receipts:
         _print_lines(receipts, console)
     else:
         console.print("Every erasure was delivered." if only_open else "No erasure was accepted in the last 400 days.")
+    if made_up and not certify:
+        console.print(f"{len(made_up)} of spillway certify are left out: --certify shows them.", style="dim")
+
+
+def is_made_up(receipt: Receipt) -> bool:
+    """Whether `spillway certify` asked for this erasure: nobody's data was meant."""
+    return receipt.subject_request_id.startswith(MARK)
 
 
 def _table(stage: str) -> DynamoState:

@@ -190,6 +190,6 @@ class Partner(ABC):
 
         mParticle waits, for three seconds at most: `call` asks the partner's API within them (partners/in_line.py).
         What is given has to be registered as `audience_subscription_settings`. Raise SubscriptionFailed for an answer
-        that is a refusal; mParticle sends the request again, so what was done once must do no harm a second time.
+        that is a refusal; mParticle may send the request again, so what was done once must do no harm a second time.
         """
         return request.audience_subscription_settings

@@ -4,13 +4,15 @@
     ├── InvalidSettings        the operator changes the deployment; nothing starts until then
     ├── InvalidRequest         the sender changes the request; the same request can never succeed
     │   └── RequestTooLarge    one event or profile alone exceeds what a queue message can carry
-    ├── QueueUnavailable       nothing was accepted; mParticle sends the request again
+    ├── QueueUnavailable       nothing was accepted, and mParticle is told so
     │   └── MessageRefused     SQS does not take this one message as it is; its neighbours go on
-    ├── TokensUnavailable      nobody can tell who calls the Function URL; mParticle sends the request again
-    ├── SubscriptionFailed     no audience is subscribed; mParticle sends the request again
+    ├── TokensUnavailable      nobody can tell who calls the Function URL: a 503, which mParticle tries again some times
+    ├── SubscriptionFailed     no audience is subscribed, and mParticle is told so
     ├── StateUnavailable       the worker goes on without what the fleet shares, carefully
     │   └── StateRefused       DynamoDB does not take this one item; the others are read and written as ever
     └── UndecodableMessage     the worker dead-letters the message as it is, reason `undecodable`
+
+Whether mParticle sends again what ended in an error is not ours to promise (docs/flow.md, section 1).
 
 No text of any of them holds a part of a payload, a header or a response body: they end up in logs, in answers to
 mParticle and in dead-letter attributes, where identities and API keys must never be.

@@ -107,8 +107,8 @@ Reader = Callable[[dict[str, Any]], Message]
 def head_of(request: Mapping[str, Any], payload: bytes, *, received_at_ms: int) -> Head:
     """Read the few fields that travel outside of the payload.
 
-    The id is the request's own; a request without one gets an id derived from its content, so that it is the same when
-    mParticle sends the request again. Raises InvalidRequest if `type` is not a string.
+    The id is the request's own; a request without one gets an id derived from its content, so that it is the same should
+    mParticle send the request again. Raises InvalidRequest if `type` is not a string.
     """
     kind = request.get("type")
     if not isinstance(kind, str):
@@ -301,6 +301,11 @@ def _even_runs(items: list[bytes], count: int) -> list[tuple[int, int]]:
 def _message(envelope: object, readers: Mapping[int, Reader]) -> Message:
     if not isinstance(envelope, dict):
         raise UndecodableMessage("the body is not a JSON object")
+    if "v" not in envelope and isinstance(envelope.get("type"), str):
+        raise UndecodableMessage(
+            "no Spillway envelope: mParticle's requests are given to ingest, not put on the queue; send it there, and"
+            " delete this message"
+        )
     said = envelope.get("v")
     version = said if isinstance(said, int) and not isinstance(said, bool) else 0
     reader = readers.get(version)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ops.certify.exchange import AUDIENCE, ERASURE, EVENTS, REGISTRATION, SUBSCRIPTION, Sent
+from ops.certify.mark import MARK
 from ops.samples import ENVIRONMENTS, EVENT_TYPES, make_request
 from shared.firehose import (
     DeviceIdentityPermission,
@@ -181,15 +182,19 @@ class Script:
         """The request with ids and times of now; what happened a minute before it still did."""
         ids = random.Random(f"{self.seed}/{self.check}/{number}/{request['type']}/{self.now_ms}")  # noqa: S311 - ids of test data, not secrets
         later_ms = self.now_ms - int(request.get("timestamp_ms", self.now_ms))
-        fresh = request | {"id": _uuid(ids), "timestamp_ms": self.now_ms}
+        fresh = request | {"id": _marked(ids), "timestamp_ms": self.now_ms}
         if "events" in fresh:
             fresh["events"] = [
                 event | {"id": _uuid(ids), "timestamp_ms": event["timestamp_ms"] + later_ms}
                 for event in fresh["events"]
             ]
         if "subject_request_id" in fresh:
-            fresh["subject_request_id"] = _uuid(ids)
+            fresh["subject_request_id"] = _marked(ids)
         return fresh
+
+
+def _marked(random_: random.Random) -> str:
+    return MARK + _uuid(random_)[len(MARK) :]
 
 
 def _uuid(random_: random.Random) -> str:

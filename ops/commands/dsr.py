@@ -7,6 +7,7 @@ import typer
 from ops.commands.options import AsJson, Stage, one_line_errors
 
 SubjectRequestId = Annotated[str, typer.Argument(metavar="ID", help="mParticle's id of the subject's request.")]
+Certify = Annotated[bool, typer.Option("--certify", help="Those too that `spillway certify` made up.")]
 OpenOnly = Annotated[bool, typer.Option("--open", help="Only those that are not delivered.")]
 
 dsr = typer.Typer(name="dsr", help="Say whether erasure requests were forwarded, and when.", no_args_is_help=True)
@@ -23,9 +24,9 @@ def status(subject_request_id: SubjectRequestId, stage: Stage = "dev", as_json: 
 
 
 @dsr.command(name="list")
-def list_(only_open: OpenOnly = False, stage: Stage = "dev", as_json: AsJson = False) -> None:
+def list_(only_open: OpenOnly = False, certify: Certify = False, stage: Stage = "dev", as_json: AsJson = False) -> None:
     """List the requests of the last 400 days, the oldest first."""
     from ops import erasures as verb  # noqa: PLC0415 - as above
 
     with one_line_errors():
-        verb.list_all(stage, only_open=only_open, as_json=as_json)
+        verb.list_all(stage, only_open=only_open, certify=certify, as_json=as_json)

@@ -30,8 +30,13 @@ def module_of(name: str) -> str:
 
 def create(name: str, root: Path = ROOT) -> Iterator[str]:
     """Write the files; yields a line for each, then what to do next. Writes nothing, and raises InvalidSettings, if the
-    name cannot be one or if a file is there already.
+    name cannot be one, if a file is there already, or if this is no checkout.
     """
+    if not (root / "pyproject.toml").is_file():
+        raise InvalidSettings(
+            f"a partner is written into a checkout of Spillway, and {root} is where Python keeps what is installed:"
+            " clone it, and run make .venv there"
+        )
     if not _NAME.fullmatch(name) or keyword.iskeyword(name) or keyword.issoftkeyword(name) or name in TAKEN:
         raise InvalidSettings(
             f"{name!r} cannot name a partner: small letters, digits and _, a letter first, no word of Python's or of "

@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ingest_fn import handler as ingest_entry
+from ops.certify.script import Script
 from ops.cli import app
 from ops.stack import Stack
 from worker_fn import handler as worker_entry
@@ -65,9 +66,34 @@ def test_an_erasure_is_accounted_for_from_the_moment_it_is_accepted(queues: Any,
     assert printed.startswith(f"{SUBJECT}  delivered  account 7: accepted 20")
     assert SUBJECT in dsr("list")[1]
     assert dsr("list", "--open")[1] == "Every erasure was delivered.\n"
-    assert json.loads(dsr("list", "--open", "--json")[1]) == {"receipts": []}
+    assert json.loads(dsr("list", "--open", "--json")[1]) == {"receipts": [], "made_up_by_certify": 0}
     items = boto3.client("dynamodb", region_name="us-east-1").scan(TableName="state")["Items"]
     assert "canary" not in json.dumps(items)
+
+
+def test_what_certify_made_up_is_listed_apart(queues: Any, partner: Any, dsr: Any) -> None:
+    """An erasure that nobody asked for is counted and not listed, in the shape that certify sends and no other."""
+    made_up = Script(now_ms=1_790_000_000_000).fresh(dict(REQUEST), 1)
+    partner.answer = reply(422)
+    for request in (made_up, REQUEST):
+        ingest_entry.handler(request, None)
+    queues.drain_once()
+    code, printed = dsr("list", "--open")
+    assert made_up["subject_request_id"] not in printed
+    assert SUBJECT in printed
+    assert "1 of spillway certify are left out: --certify shows them." in printed
+    assert made_up["subject_request_id"] in dsr("list", "--open", "--certify")[1]
+    listed = json.loads(dsr("list", "--json")[1])
+    assert ([one["subject_request_id"] for one in listed["receipts"]], listed["made_up_by_certify"]) == ([SUBJECT], 1)
+    assert dsr("status", made_up["subject_request_id"])[0] == 1
+
+
+def test_an_id_without_a_receipt_is_told_what_has_one(queues: Any, dsr: Any) -> None:
+    """The id of an event request may well have been accepted: receipts are of erasures alone."""
+    code, printed = dsr("status", "11111111-2222-4333-8444-555555555555")
+    assert code == 1
+    assert "no erasure with this id was accepted there in the last 400 days" in printed
+    assert "it was not accepted there" not in printed
 
 
 def test_a_request_that_mparticle_repeats_has_one_receipt(queues: Any, partner: Any, dsr: Any) -> None:

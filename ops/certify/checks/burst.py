@@ -28,7 +28,7 @@ def _objections(exchanges: Sequence[Exchange], script: Script) -> Iterator[Objec
         "burst.failed",
         f"requests that were accepted alone are not when {len(exchanges)} come at once",
         "look for what the executions share: connections, a rate limit, a table. What is only busy answers 429 or 503,"
-        " so that mParticle comes again",
+        " which mParticle tries again for a while",
     )
     yield from shapes(exchanges, script.now_ms)
 

@@ -54,7 +54,7 @@ def _closed(one: Exchange) -> Iterator[Objection]:
     elif one.answer.status not in {401, 403}:
         message = "a request that may not be sent is refused with another status than 401 or 403"
         if one.answer.status in RETRIED_STATUSES:
-            message += ", and mParticle would repeat it"
+            message += ", and mParticle would repeat it for a while"
         yield Objection("http.unauthorized_status", message, mend, to)
 
 

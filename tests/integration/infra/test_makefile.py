@@ -1,6 +1,8 @@
 """The Makefile: its help is complete, and it says in a line what is missing."""
 
+import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -34,6 +36,9 @@ def make(folder: Path, *arguments: str, **env: str) -> "subprocess.CompletedProc
     )  # fmt: skip
 
 
+MAKES_WORD = re.compile(r"make's variables are written in capitals: (\w+)=\.\.\., not (\S+)=")
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A checkout without anything installed, in a path with a space."""
@@ -61,8 +66,9 @@ def script(folder: Path, name: str, text: str) -> Path:
 
 
 def test_help_lists_every_verb(folder: Path) -> None:
-    """`make` and `make help` show all that a person can ask for, each with a word of explanation."""
+    """`make` and `make help` show all that a person can ask for, each with a word of explanation, in 80 columns."""
     assert make(folder).stdout == make(folder, "help").stdout
+    assert max(map(len, make(folder).stdout.splitlines())) <= 80
     shown = dict(re.findall(r"^  make (\S+) +(\S.*)$", make(folder, "help").stdout, re.MULTILINE))
     assert set(shown) == VERBS
 
@@ -95,13 +101,89 @@ def test_an_old_node_is_said_in_one_line(folder: Path) -> None:
     tools = script(folder, "node", 'case "$1" in --version) echo v18.1.0;; *) exit 1;; esac')
     done = make(folder, "node_modules", PATH=f"{tools}:/usr/bin:/bin")
     assert done.returncode != 0
-    assert done.stderr.splitlines()[0] == "Spillway deploys with Node 20 or newer; this is v18.1.0"
+    said = "Spillway deploys with Node 20.19, 22.13, 24 or newer of these; this is v18.1.0"
+    assert done.stderr.splitlines()[0] == said
+
+
+@pytest.mark.parametrize(
+    ("version", "fits"),
+    [
+        ("18.20.0", False),
+        ("20.18.9", False),
+        ("20.19.0", True),
+        ("20.20.2", True),
+        ("21.9.0", False),
+        ("22.12.0", False),
+        ("22.13.0", True),
+        ("23.11.0", False),
+        ("24.0.0", True),
+        ("26.1.0", True),
+    ],
+)
+def test_a_node_is_taken_exactly_if_the_deploy_tool_takes_it(version: str, fits: bool) -> None:
+    """The Makefile's check, npm's `engines` and osls' own range are one."""
+    text = (ROOT / "Makefile").read_text()
+    check = re.search(r"^NODE_FITS := ((?:.*\\\n)*.*)", text, re.MULTILINE)
+    assert check
+    code = check[1].replace("\\\n", " ").replace("process.versions.node", repr(version))
+    node = shutil.which("node")
+    assert node
+    assert (subprocess.run([node, "-e", code], check=False).returncode == 0) is fits
+    engines = json.loads((ROOT / "package.json").read_text())["engines"]["node"]
+    semver = f"require('semver').satisfies('{version}', '{engines}')"
+    osls = f"require('./node_modules/osls/lib/cli/is-supported-node-version')('v{version}')"
+    asked = subprocess.run(
+        [node, "-p", f"{semver} + ' ' + {osls}"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert asked.stdout.split() == [str(fits).lower()] * 2
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [("stage=production", "STAGE"), ("Stage=production", "STAGE"), ("to=3", "TO"), ("alias_mode=hold", "ALIAS_MODE"),
+     ("yes=1", "YES"), ("webhook_url=https://a.example", "WEBHOOK_URL"), ("alias-mode=hold", "ALIAS_MODE")],
+)  # fmt: skip
+@pytest.mark.parametrize("verb", ["deploy", "remove"])
+def test_a_variable_in_small_letters_is_answered(folder: Path, said: str, meant: str, verb: str) -> None:
+    """make would pass over it, and do its work on the stage of another name."""
+    done = make(folder, "-n", verb, said)
+    assert done.returncode != 0
+    assert done.stdout == ""
+    found = MAKES_WORD.search(done.stderr)
+    assert found
+    assert found.groups() == (meant, said.partition("=")[0])
+
+
+def test_a_variable_that_nothing_reads_is_answered(folder: Path) -> None:
+    """One with an underscore may be a partner's; a word alone is one of make's or a slip."""
+    done = make(folder, "-n", "remove", "STGE=production")
+    assert done.returncode != 0
+    assert "make knows no variable STGE; make help names them" in done.stderr
+    for known in ("STAGE=x", "TO=3", "ALLOW=PARTNER", "PARTNER=partners.x", "ACME_URL=x", "POD=eu1", "SCENARIO=outage"):
+        assert make(folder, "-n", "remove", known).returncode == 0, known
+
+
+def test_a_stage_in_small_letters_of_the_shell_is_answered(folder: Path) -> None:
+    """`stage=production make remove` is the same slip."""
+    done = make(folder, "-n", "remove", stage="production")
+    assert done.returncode != 0
+    assert 'The environment holds "stage", and make reads STAGE' in done.stderr
+
+
+def test_what_make_is_told_reaches_the_deploy_tool(folder: Path) -> None:
+    """YES, DATA, ALLOW and a partner's variables on make's command line are the tool's environment."""
+    tools = script(folder, "node", 'echo "$YES $DATA $ALLOW $WEBHOOK_URL"')
+    (folder / "node_modules").mkdir()
+    (folder / "node_modules/.stamp").touch()
+    said = ["YES=1", "DATA=delete", "ALLOW=PARTNER", "WEBHOOK_URL=https://a.example"]
+    done = make(folder, "remove", *said, PATH=f"{tools}:/usr/bin:/bin")
+    assert done.stdout == "1 delete PARTNER https://a.example\n"
 
 
 def test_no_npm_is_said_in_one_line(folder: Path) -> None:
     """A Node without npm is said before anything is installed."""
     tools = script(folder, "node", "exit 0")
-    for name in ("sh", "bash", "awk"):
+    for name in ("sh", "bash", "awk", "grep", "tr"):
         (tools / name).symlink_to(f"/bin/{name}") if Path(f"/bin/{name}").exists() else None
     done = subprocess.run(
         ["/usr/bin/make", "node_modules", "PYTHON="], cwd=folder, capture_output=True, text=True, check=False,

@@ -53,7 +53,9 @@ def stage_file(folder: Path, stage: str, text: str) -> None:
         ("remove", "eu1-production", "POD=eu1 STAGE=production"),
     ],
 )
-def test_a_stage_that_aws_would_not_take_is_refused_in_one_line(clone: Path, command: str, stage: str, said: str) -> None:
+def test_a_stage_that_aws_would_not_take_is_refused_in_one_line(
+    clone: Path, command: str, stage: str, said: str
+) -> None:
     """Names over a limit, or with a character too many, end every verb before anything is done."""
     code, output = serverless(clone, command, "--stage", stage)
     assert code != 0
@@ -67,7 +69,9 @@ def test_another_tool_is_refused_in_one_line(tmp_path: Path) -> None:
     tool = tmp_path / "lib/node_modules/serverless"
     (tool / "lib").mkdir(parents=True)
     (tool / "package.json").write_text('{"name": "serverless", "version": "3.40.0"}')
-    (tool / "lib/file.js").write_text(f"require({str(ROOT / 'infra/stage.cjs')!r})({{ options: {{}} }}); console.log('on')")
+    (tool / "lib/file.js").write_text(
+        f"require({str(ROOT / 'infra/stage.cjs')!r})({{ options: {{}} }}); console.log('on')"
+    )
     node = shutil.which("node")
     assert node
     done = subprocess.run([node, str(tool / "lib/file.js")], capture_output=True, text=True, check=False)
@@ -159,11 +163,15 @@ def test_a_bad_line_is_said_with_its_number(clone: Path) -> None:
 
 def test_both_sides_read_a_file_by_the_same_rules(checkout: Path) -> None:
     """The deploy tool and `spillway` are given the same values, as one parser reads for both."""
-    stage_file(checkout, "prod", "export WEBHOOK_METHOD = \"PUT\"\nWEBHOOK_HEADERS='{\"X-A\": \"$HOME # no\"}' # yes\n")
+    stage_file(checkout, "prod", 'export WEBHOOK_METHOD = "PUT"\nWEBHOOK_HEADERS=\'{"X-A": "$HOME # no"}\' # yes\n')
     shipped = packaged(checkout, "--stage", "prod")["worker"]
     code = "import os; from ops.stack import enter_stage; enter_stage('prod'); print(os.environ['WEBHOOK_HEADERS'], os.environ['WEBHOOK_METHOD'])"
     done = subprocess.run(
         [checkout / ".venv/bin/python", "-c", code], cwd=checkout, capture_output=True, text=True, check=True,
         env={"PATH": os.environ["PATH"]},
     )  # fmt: skip
-    assert done.stdout.strip() == f"{shipped['WEBHOOK_HEADERS']} {shipped['WEBHOOK_METHOD']}" == '{"X-A": "$HOME # no"} PUT'
+    assert (
+        done.stdout.strip()
+        == f"{shipped['WEBHOOK_HEADERS']} {shipped['WEBHOOK_METHOD']}"
+        == '{"X-A": "$HOME # no"} PUT'
+    )

@@ -21,7 +21,10 @@ def test_data_is_kept_unless_its_deletion_is_asked_for(
     """Removing a stack of any name, or replacing a queue, leaves messages and state; DATA=delete and local clean up."""
     kept_by = {"dev": template, "production": production, "prod": package("prod")}
     deleted_by = {"asked for": package("prod", DATA="delete"), "local": package("local")}
-    for stage, policy in (*((one, "Retain") for one in kept_by.values()), *((one, "Delete") for one in deleted_by.values())):
+    for stage, policy in (
+        *((one, "Retain") for one in kept_by.values()),
+        *((one, "Delete") for one in deleted_by.values()),
+    ):
         kept = [r for r in stage["Resources"].values() if r["Type"] in {"AWS::SQS::Queue", "AWS::DynamoDB::Table"}]
         assert len(kept) == 4
         assert {r[name] for r in kept for name in ("DeletionPolicy", "UpdateReplacePolicy")} == {policy}

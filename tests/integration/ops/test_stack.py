@@ -1,3 +1,6 @@
+import os
+from pathlib import Path
+
 import boto3
 import pytest
 from botocore.stub import Stubber
@@ -19,9 +22,10 @@ FOUND = {
 
 
 class StubbedSession:
-    """A session whose CloudFormation answers as the stub says."""
+    """A session whose CloudFormation answers as the stub says, in the account 123456789012."""
 
     region_name = "eu-central-1"
+    profile_name = "integrations"
 
     def __init__(self) -> None:
         self._cloudformation = boto3.client(
@@ -32,10 +36,12 @@ class StubbedSession:
         )
         self.stub = Stubber(self._cloudformation)
         self.stub.activate()
+        self._sts = boto3.client("sts", region_name=self.region_name, aws_access_key_id="t", aws_secret_access_key="t")
+        self.identity = Stubber(self._sts)
+        self.identity.activate()
 
     def client(self, service: str, **config: object) -> object:
-        assert service == "cloudformation"
-        return self._cloudformation
+        return {"cloudformation": self._cloudformation, "sts": self._sts}[service]
 
 
 @pytest.fixture
@@ -70,6 +76,55 @@ def test_no_stack_says_what_to_run(session: StubbedSession, code: str, said: str
     session.stub.add_client_error("describe_stacks", service_error_code=code)
     with pytest.raises(StackUnavailable, match=said):
         find_stack("production", session)
+
+
+@pytest.mark.parametrize(
+    ("profile", "known", "said"),
+    [
+        ("", True, "in eu-central-1, account 123456789012: make deploy"),
+        ("integrations", True, "in eu-central-1, account 123456789012, profile integrations: make deploy"),
+        ("", False, "in eu-central-1, an account that AWS does not name: make deploy"),
+    ],
+)
+def test_no_stack_says_where_it_was_looked_for(
+    session: StubbedSession, monkeypatch: pytest.MonkeyPatch, profile: str, known: bool, said: str
+) -> None:
+    """Region, account and profile: the likeliest mistake is one of them."""
+    monkeypatch.setenv("AWS_PROFILE", profile)
+    session.stub.add_client_error("describe_stacks", service_error_code="ValidationError")
+    if known:
+        session.identity.add_response("get_caller_identity", {"Account": "123456789012"})
+    else:
+        session.identity.add_client_error("get_caller_identity", service_error_code="AccessDenied")
+    with pytest.raises(StackUnavailable) as refused:
+        find_stack("production", session)
+    assert f"there is no stack spillway-production {said}" in str(refused.value)
+
+
+def test_a_stages_file_says_where_the_stack_is(
+    tmp_path: Path, session: StubbedSession, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every verb that looks for a stack has read the file by then, once; what the shell overrides is a line."""
+    path = tmp_path / ".env.prod"
+    path.write_text("POD=eu1\nPARTNER=partners.acme\nALARM_EMAIL=oncall@acme.example\n")
+    path.chmod(0o600)
+    monkeypatch.setenv("STAGE_FILE", str(path))
+    monkeypatch.setenv("ALARM_EMAIL", "me@acme.example")
+    for name in ("POD", "PARTNER"):
+        monkeypatch.setenv(name, "")  # put back after the test
+        monkeypatch.delenv(name)
+    session.stub.add_response("describe_stacks", FOUND, {"StackName": "spillway-eu1-prod"})
+    find_stack("prod", session)
+    assert (os.environ["PARTNER"], os.environ["STAGE_FILE"]) == ("partners.acme", "")
+    said = capsys.readouterr().err
+    assert said == "spillway: stage prod: ALARM_EMAIL as the shell says it, from .env.prod: PARTNER, POD\n"
+
+
+@pytest.mark.parametrize("stage", ["s" * 55, "my_stage"])
+def test_a_stage_that_cannot_be_is_refused_before_aws_is_asked(session: StubbedSession, stage: str) -> None:
+    """The deploy tool refuses it in the same words."""
+    with pytest.raises(InvalidSettings, match=r"the stage '"):
+        find_stack(stage, session)
 
 
 def test_an_aws_out_of_reach_is_said_in_words(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,37 @@ def test_a_demo_that_cannot_be_is_refused_before_anything_starts(runner: CliRunn
     assert done.exit_code == 2
     (line,) = done.stderr.splitlines()
     assert next(iter(env)) in line
+
+
+def test_version_and_commit_are_printed(runner: CliRunner) -> None:
+    """What somebody names who reports a fault."""
+    done = runner.invoke(app, ["--version"])
+    assert done.exit_code == 0
+    assert re.fullmatch(r"spillway \d+\.\d+\.\d+, commit ([0-9a-f]{12}(-dirty)?|unknown)\n", done.stdout)
+
+
+def test_a_shell_can_complete(runner: CliRunner) -> None:
+    """typer's own options print and install it."""
+    assert "--install-completion" in runner.invoke(app, ["--help"]).stdout
+    done = runner.invoke(app, ["--show-completion", "bash"])
+    assert (done.exit_code, "complete" in done.stdout) == (0, True)
+
+
+def test_a_stages_file_is_read_by_a_verb_without_a_stack(
+    runner: CliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`spillway registration` is of the stage's partner; a bad file is one line and status 2."""
+    file = tmp_path / ".env.prod"
+    file.write_text("PARTNER=partners.amplitude\n")
+    file.chmod(0o600)
+    monkeypatch.setenv("PARTNER", "")  # put back after the test
+    monkeypatch.delenv("PARTNER")
+    done = runner.invoke(app, ["registration", "--stage", "prod"], env={"STAGE_FILE": str(file)})
+    assert json.loads(done.stdout)["name"] == "Amplitude"
+    file.write_text("PARTNER\n")
+    done = runner.invoke(app, ["registration", "--stage", "prod"], env={"STAGE_FILE": str(file)})
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr == "spillway: .env.prod, line 1: it has no =, a line is NAME=VALUE\n"
 
 
 def test_help_loads_none_of_the_verbs() -> None:

@@ -197,6 +197,15 @@ def test_what_is_not_ours_is_undecodable(body: str) -> None:
         decode(body)
 
 
+def test_a_request_beside_ingest_is_told_the_way_in() -> None:
+    """A request of mParticle's that somebody put on the queue itself has no envelope, and no worker would read it."""
+    with pytest.raises(
+        UndecodableMessage, match="no Spillway envelope: mParticle's requests are given to ingest"
+    ) as told:
+        decode('{"type": "event_processing_request", "id": "r-1", "events": []}')
+    assert "version" not in str(told.value)
+
+
 def test_undecodable_error_does_not_quote_the_body() -> None:
     """The error about a bad message holds nothing of it."""
     with pytest.raises(UndecodableMessage) as raised:

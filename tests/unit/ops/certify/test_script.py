@@ -1,12 +1,14 @@
 """Requests are what mParticle would send: to what was registered, with what was asked for."""
 
 import json
+import uuid
 from typing import Any
 
 import pytest
 
 from ops.certify.checks import CHECKS
 from ops.certify.exchange import AUDIENCE, ERASURE, EVENTS, Sent
+from ops.certify.mark import MARK
 from ops.certify.script import ACCOUNT_ID, Registered, Script
 from ops.samples import ENVIRONMENTS, EVENT_TYPES
 from shared.firehose import (
@@ -140,6 +142,19 @@ def test_ids_and_times_are_fresh(seed: int) -> None:
         assert sent.request.get("timestamp_ms", NOW_MS) == NOW_MS
         for event in sent.request.get("events") or ():
             assert NOW_MS - 60_000 <= event.get("timestamp_ms", NOW_MS) <= NOW_MS
+
+
+def test_made_up_requests_are_known_by_their_ids() -> None:
+    """Receipts, logs and dead letters tell them from mParticle's own, whose ids are GUIDs as these are."""
+    erasures = 0
+    for sent in everything(Script(seed=1, now_ms=NOW_MS)):
+        request = sent.request
+        assert request["id"].startswith(MARK)
+        if "subject_request_id" in request:
+            erasures += 1
+            assert request["subject_request_id"].startswith(MARK)
+            assert str(uuid.UUID(request["subject_request_id"])) == request["subject_request_id"]
+    assert erasures
 
 
 def test_what_is_sent_can_be_read_by_the_protocol() -> None:

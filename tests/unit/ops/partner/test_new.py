@@ -41,6 +41,13 @@ def run(project: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, cwd=project, env=env, capture_output=True, text=True, check=False, timeout=300)
 
 
+def test_nothing_is_written_where_python_keeps_what_is_installed(tmp_path: Path) -> None:
+    """A partner in site-packages would be deployed by nobody and gone with the next install."""
+    with pytest.raises(InvalidSettings, match="a partner is written into a checkout of Spillway"):
+        list(create("acme_mail", tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_all_that_is_written_is_green(project: Path) -> None:
     """Format, lint, types, its own test and the check pass on what was just written."""
     lines = list(create("acme_mail", project))
