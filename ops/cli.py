@@ -30,7 +30,7 @@ Version = Annotated[
 
 
 @app.callback()
-def spillway(show_version: Version = False) -> None:  # noqa: ARG001 - the option's callback has acted
+def spillway(show_version: Version = False) -> None:
     """Tools around Spillway: mParticle -> ingest -> SQS -> worker -> partner."""
 
 

@@ -1,7 +1,7 @@
 """A deployed stack, as the verbs find it: by stage, with the outputs that infra/outputs.yml names.
 
-AWS is reached as boto3 reaches it: AWS_PROFILE, AWS_REGION and so on, and AWS_ENDPOINT_URL for an embedded AWS. What the
-stage's file says of them counts as the shell's does (infra/stage.py).
+AWS is reached as boto3 reaches it: AWS_PROFILE, AWS_REGION and so on, and AWS_ENDPOINT_URL for an embedded AWS. What
+the stage's file says of them counts as the shell's does (infra/stage.py).
 """
 
 import json
@@ -9,7 +9,6 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import boto3

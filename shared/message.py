@@ -107,8 +107,8 @@ Reader = Callable[[dict[str, Any]], Message]
 def head_of(request: Mapping[str, Any], payload: bytes, *, received_at_ms: int) -> Head:
     """Read the few fields that travel outside of the payload.
 
-    The id is the request's own; a request without one gets an id derived from its content, so that it is the same should
-    mParticle send the request again. Raises InvalidRequest if `type` is not a string.
+    The id is the request's own; a request without one gets an id derived from its content, so that it is the same
+    should mParticle send the request again. Raises InvalidRequest if `type` is not a string.
     """
     kind = request.get("type")
     if not isinstance(kind, str):

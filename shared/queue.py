@@ -22,7 +22,7 @@ from shared.aws_http import AwsHttp, error_code
 from shared.errors import MessageRefused, QueueUnavailable
 
 SEND_BUDGET_S = 1.0
-"""mParticle asks for 200 ms in 99% of its calls: whoever tries for longer makes it wait, and takes executions from the next request."""
+"""mParticle asks for 200 ms in 99% of its calls: trying for longer serves nobody."""
 
 ATTEMPTS = 3
 ATTEMPT_TIMEOUT_S = 0.6

@@ -51,7 +51,10 @@ def examine(
     try_it: Callable[..., Any] = try_partner,
     tell: Callable[[str], Any] | None = None,
 ) -> list[Finding]:
-    """Everything that is wrong; `tell` hears where the stage delivers. `env` is the deploy's; after it the deployed worker's own is used for the partner."""
+    """Everything that is wrong; `tell` hears where the stage delivers.
+
+    `env` is the deploy's; after it the deployed worker's own is used for the partner.
+    """
     session = session or boto3.session.Session(region_name=stacks.region_of(env.get("POD") or stacks.DEFAULT_POD))
     if not session.region_name:
         raise InvalidSettings("AWS_REGION is not set, nor does the profile name a region: set AWS_REGION")

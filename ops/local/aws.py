@@ -43,8 +43,8 @@ STOP_GRACE_S = 5.0
 LOG_TAIL_LINES = 25
 SIGTERM_STATUS = 128 + signal.SIGTERM
 
-THROWN_AWAY = {"PKG_TARGET": "local", "STAGE_FILE": "", "DATA": "delete", "YES": "1"}
-"""A stage of this machine: no file says what it is, it has nothing to keep, and nobody is asked when it goes."""
+THROWN_AWAY = {"PKG_TARGET": "local", "STAGE_FILE": "", "DATA": "delete", "ALLOW": "all", "YES": "1"}
+"""A stage of this machine: no file says what it is, and nobody is asked when it changes or goes, with all in it."""
 
 
 class LocalAwsError(Exception):
@@ -112,7 +112,7 @@ class LocalAws:
         if not script.is_file():
             raise LocalAwsError("There is no deploy tool yet: run `make node_modules`.")
         if node is None:
-            raise LocalAwsError("There is no node on the PATH: Spillway deploys with Node 20 or newer.")
+            raise LocalAwsError("There is no node on the PATH: Spillway deploys with Node.")
         # Its own process group: Ctrl-C reaches us alone, and we end it with everything it started.
         process = subprocess.Popen(
             [node, str(script), *arguments, "--stage", stage],

@@ -118,7 +118,7 @@ def next_steps(stage: str | None, env_file: Path) -> str:
             "    source .venv/bin/activate        # the command spillway",
             f"    source {shlex.quote(str(env_file))}",
             *deploy,
-            "Every command is for this AWS then, the AWS CLI's too; its version 1 passes over AWS_ENDPOINT_URL for SQS:",
+            "Every command is for this AWS then, the AWS CLI too, but its version 1 for SQS: say it there:",
             '    aws --endpoint-url "$AWS_ENDPOINT_URL" sqs list-queues',
             "Each call that the partner gets is a line below; Ctrl-C ends it all.",
         ]

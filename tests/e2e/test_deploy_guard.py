@@ -1,4 +1,4 @@
-"""What a deploy says of what is live and refuses to replace, and what a removal says and asks: make, in a checkout of its own."""
+"""What a deploy says of what is live and refuses to replace, what a removal says and asks: make, in an own checkout."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.local.aws import ROOT, LocalAws, without_aws
+from ops.local.aws import LocalAws, without_aws
 from tests.integration.infra.checkouts import copied, equipped
 
 STAGE = "guard"

@@ -78,7 +78,7 @@ def test_what_certify_made_up_is_listed_apart(queues: Any, partner: Any, dsr: An
     for request in (made_up, REQUEST):
         ingest_entry.handler(request, None)
     queues.drain_once()
-    code, printed = dsr("list", "--open")
+    printed = dsr("list", "--open")[1]
     assert made_up["subject_request_id"] not in printed
     assert SUBJECT in printed
     assert "1 of spillway certify are left out: --certify shows them." in printed

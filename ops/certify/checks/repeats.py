@@ -31,7 +31,8 @@ def _objections(exchanges: Sequence[Exchange], script: Script) -> Iterator[Objec
             [again] if first.accepted else [],
             "repeats.refused",
             "a request that was accepted is refused when it comes again",
-            "answer a repetition normally: mParticle may send again when an answer was lost, and an error could make it go on",
+            "answer a repetition normally: mParticle may send again when an answer was lost, and an error could make it"
+            " go on",
         )
         if first.accepted and again.accepted and _fields(first) != _fields(again):
             yield Objection(

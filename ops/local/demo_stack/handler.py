@@ -18,7 +18,7 @@ _connection = http.client.HTTPConnection(_address.hostname or "", _address.port,
 
 
 class PartnerRefused(Exception):
-    """The partner did not take an event: the invocation fails, and nothing says that mParticle sends the request again."""
+    """The partner did not take an event: the invocation fails, and whether mParticle tries again is not documented."""
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature

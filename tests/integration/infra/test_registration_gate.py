@@ -40,7 +40,7 @@ def deploy(folder: Path, *arguments: str, **env: str) -> tuple[int, str]:
 
 def serverless(folder: Path, *arguments: str, **env: str) -> tuple[int, str]:
     node = shutil.which("node")
-    assert node, "there is no node on the PATH: the project deploys with Node 20 or newer"
+    assert node, "there is no node on the PATH: the project deploys with Node"
     script = str(ROOT / "node_modules/osls/bin/serverless.js")
     done = subprocess.run(
         [node, script, *arguments, "--package", str(folder / "out")],

@@ -1,4 +1,4 @@
-"""What the deploy tool does before everything else (infra/stage.cjs): the tool, the stage's name, its file; and fresh zips."""
+"""What the deploy tool does first (infra/stage.cjs): the tool itself, the stage's name, its file; and fresh zips."""
 
 import hashlib
 import json
@@ -165,7 +165,10 @@ def test_both_sides_read_a_file_by_the_same_rules(checkout: Path) -> None:
     """The deploy tool and `spillway` are given the same values, as one parser reads for both."""
     stage_file(checkout, "prod", 'export WEBHOOK_METHOD = "PUT"\nWEBHOOK_HEADERS=\'{"X-A": "$HOME # no"}\' # yes\n')
     shipped = packaged(checkout, "--stage", "prod")["worker"]
-    code = "import os; from ops.stack import enter_stage; enter_stage('prod'); print(os.environ['WEBHOOK_HEADERS'], os.environ['WEBHOOK_METHOD'])"
+    code = (
+        "import os; from ops.stack import enter_stage; enter_stage('prod');"
+        "print(os.environ['WEBHOOK_HEADERS'], os.environ['WEBHOOK_METHOD'])"
+    )
     done = subprocess.run(
         [checkout / ".venv/bin/python", "-c", code], cwd=checkout, capture_output=True, text=True, check=True,
         env={"PATH": os.environ["PATH"]},

@@ -99,6 +99,15 @@ def test_a_new_token_is_known_soon_and_the_old_one_goes_within_minutes() -> None
 
 
 @pytest.mark.parametrize(
+    "made", ["0123456789abcdef", "8f14e45f-ceea-467f-a0e6-3b1d2c4f5a6b", "aB!#$%&'*,;:@(){}[]|<>?"]
+)
+def test_a_token_looks_as_mparticle_makes_it(made: str) -> None:
+    """mParticle makes it, so every character that a header carries will do."""
+    tokens, _ = make(FakeStore(made))
+    assert tokens.know(made)
+
+
+@pytest.mark.parametrize(
     "trouble",
     [
         TimeoutError(),
