@@ -16,8 +16,8 @@ const { GetFunctionConfigurationCommand, LambdaClient } = ours('@aws-sdk/client-
 const { CloudFormationClient, GetTemplateCommand } = ours('@aws-sdk/client-cloudformation');
 
 const FUNCTIONS = ['ingest', 'worker'];
-// How a deploy is done, not what the stage is.
-const OF_A_RUN = new Set(['ALIAS_MODE', 'AWS_DEFAULT_REGION', 'AWS_REGION', 'PKG_TARGET', 'POD']);
+// How a deploy is done, not what the stage is; and DATA, which keeps what there is when it is gone (infra/removal.cjs).
+const OF_A_RUN = new Set(['ALIAS_MODE', 'AWS_DEFAULT_REGION', 'AWS_REGION', 'DATA', 'PKG_TARGET', 'POD']);
 // What a release says of itself.
 const OF_A_RELEASE = new Set(['COMMIT', 'READS_MESSAGES', 'STAGE', 'WRITES_MESSAGES']);
 // What CloudFormation says where there is no such stack.

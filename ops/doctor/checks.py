@@ -298,5 +298,5 @@ def _watch(facts: Facts, deploy: str) -> Iterable[Finding]:
         yield Finding(
             "alarms.unheard",
             "Nobody has subscribed to the alarms: the first to notice an outage would be the customer.",
-            f"ALARM_EMAIL=oncall@company.example {deploy}",
+            f"ALARM_EMAIL=oncall@company.example in .env.{facts.stage}, then {deploy}",
         )

@@ -12,6 +12,7 @@ import pytest
 
 from ops.local.aws import LocalAws, without_aws
 from ops.stack import PODS, pod_named, stack_name
+from tests.integration.infra.checkouts import copied, equipped
 
 ROOT = Path(__file__).parents[2]
 DOC = ROOT / "docs" / "deploy.md"
@@ -42,10 +43,19 @@ def pattern_of(output: str) -> str:
 
 
 @pytest.fixture
-def env(aws: LocalAws, partner: Any) -> Iterator[dict[str, str]]:
+def checkout(tmp_path: Path) -> Path:
+    """A checkout to write files of stages into."""
+    return equipped(copied(tmp_path))
+
+
+@pytest.fixture
+def env(aws: LocalAws, partner: Any, checkout: Path) -> Iterator[dict[str, str]]:
     """The shell of a user who has sourced build/local/env, and an AWS without what production leaves."""
-    yield {**without_aws(os.environ), **aws.client_settings(), "PKG_TARGET": "local", "WEBHOOK_URL": partner.url,
-           "ALARM_EMAIL": "oncall@example.com", "PATH": f"{ROOT / '.venv/bin'}:{os.environ['PATH']}"}  # fmt: skip
+    shell = {**without_aws(os.environ), **aws.client_settings(), "PKG_TARGET": "local", "WEBHOOK_URL": partner.url,
+             "ALARM_EMAIL": "oncall@example.com", "PATH": f"{ROOT / '.venv/bin'}:{os.environ['PATH']}",
+             "PYTHONPATH": str(checkout)}  # fmt: skip
+    del shell["STAGE_FILE"]
+    yield shell
     for region in REGIONS:
         aws.region = region
         sqs, dynamodb = aws.client("sqs"), aws.client("dynamodb")
@@ -58,13 +68,13 @@ def env(aws: LocalAws, partner: Any) -> Iterator[dict[str, str]]:
     aws.region = REGIONS[0]
 
 
-def test_every_command_of_the_document_prints_what_it_says(env: dict[str, str]) -> None:
+def test_every_command_of_the_document_prints_what_it_says(env: dict[str, str], checkout: Path) -> None:
     """A new user who follows it sees what is written there."""
     ran = commands(DOC.read_text())
     assert len(ran) >= 12
     for command, output in ran:
         done = subprocess.run(
-            ["bash", "-eu", "-o", "pipefail", "-c", command], cwd=ROOT, env=env, stdout=subprocess.PIPE,
+            ["bash", "-eu", "-o", "pipefail", "-c", command], cwd=checkout, env=env, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, check=False, timeout=300,
         )  # fmt: skip
         assert done.returncode == 0, f"$ {command}\n{done.stdout}"

@@ -83,7 +83,10 @@ def refuses_connections(port: int) -> bool:
 def test_another_shell_deploys_production_with_the_command_for_aws(tmp_path: Path) -> None:
     """Source the file, `make deploy STAGE=production`: events go through, each a masked line, and the end is clean."""
     with standing(tmp_path, "--no-deploy") as local:
-        assert f"source {local.env_file}\n    make deploy STAGE=production" in local.until("^Every command")
+        told = local.until("^Each call")
+        assert f"source .venv/bin/activate        # the command spillway\n    source {local.env_file}\n" in told
+        assert f"source {local.env_file}\n    make deploy STAGE=production" in told
+        assert 'aws --endpoint-url "$AWS_ENDPOINT_URL" sqs' in told
         said = local.shell("make deploy STAGE=production")
         (arn,) = re.findall(r"to give to mParticle: (\S+)", said)
         mparticle = boto3.client(
@@ -97,7 +100,7 @@ def test_another_shell_deploys_production_with_the_command_for_aws(tmp_path: Pat
             r"200  POST /events  [\d,]+ B  account 5001  custom_event 0a1b2c3d…  authorization: \*\*\*$", line
         )
         assert "canary" not in line
-        local.shell("node node_modules/osls/bin/serverless.js remove --stage production")
+        local.shell("node node_modules/osls/bin/serverless.js remove --stage production --yes")
         assert local.end(signal.SIGTERM) == 143
         assert not local.env_file.exists()
         assert refuses_connections(local.port)
@@ -107,7 +110,7 @@ def test_another_shell_deploys_production_with_the_command_for_aws(tmp_path: Pat
 def test_it_deploys_a_stage_by_itself(tmp_path: Path) -> None:
     """Without further words there is a stack, and a shell that sources the file has its name; Ctrl-C ends it."""
     with standing(tmp_path) as local:
-        assert "IngestAliasArn: arn:aws:lambda:" in local.until("^Every command")
+        assert "IngestAliasArn: arn:aws:lambda:" in local.until("^Each call")
         assert local.shell('echo "$STAGE $PKG_TARGET $WEBHOOK_URL"').split() == [
             "local", "local", f"http://127.0.0.1:{local.partner_port}/events",
         ]  # fmt: skip

@@ -17,7 +17,7 @@ def copied(folder: Path) -> Path:
     for name in filter(None, listed.split("\0")):
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
+            shutil.copy2(ROOT / name, folder / name)  # with its time, by which make knows what is up to date
     (folder / "node_modules").symlink_to(ROOT / "node_modules")
     return folder
 

@@ -74,7 +74,7 @@ def test_an_unknown_type_of_queue_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_unknown_pod_is_refused(tmp_path: Path) -> None:
-    """The setting's place is in the text, and nothing is packaged."""
+    """One line names it and those that there are, and nothing is packaged."""
     code, said = serverless(tmp_path, "package", POD="mars")
     assert code != 0
-    assert 'Cannot resolve variable at "custom.pod"' in said
+    assert said == "Spillway: POD=mars is no pod of mParticle's: it is one of us1, us2, eu1, au1\n"
