@@ -48,6 +48,9 @@ LONGEST_SUFFIX = len("-ingest")
 
 DATA = ("keep", "delete")
 
+OF_A_COMMAND = frozenset({"ALLOW", "FORCE", "YES"})
+"""What lets a deploy replace or a removal remove; in a file it would let every one, and nobody would be asked again."""
+
 _STAGE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?")
 _NAME = re.compile(r"[A-Z][A-Z0-9_]*")
 _COMMENT = re.compile(r"(?:^|\s)#.*$")
@@ -161,6 +164,8 @@ def parse(text: str) -> dict[str, str]:
             raise StageUnusable(f"line {number}: before the = stands no name of a variable, capitals as in WEBHOOK_URL")
         if name in first:
             raise StageUnusable(f"line {number}: {name} stands in line {first[name]} already")
+        if name in OF_A_COMMAND:
+            raise StageUnusable(f"line {number}: {name} is meant for one command, say it there")
         if name in {"STAGE", STAGE_FILE}:
             raise StageUnusable(f"line {number}: {name} does not belong here, the file's own name says the stage")
         first[name] = number

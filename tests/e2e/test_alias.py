@@ -199,5 +199,7 @@ def test_what_was_never_deployed_is_said_in_one_line(aws: LocalAws) -> None:
     session = boto3.session.Session(
         aws_access_key_id=aws.account_id, aws_secret_access_key="local", region_name=aws.region
     )
-    with pytest.raises(StackUnavailable, match="no stack spillway-never in us-east-1, account 000000000000: make deploy STAGE=never"):
+    with pytest.raises(
+        StackUnavailable, match="no stack spillway-never in us-east-1, account 000000000000: make deploy STAGE=never"
+    ):
         find_stack("never", Located(session, aws.endpoint_url))

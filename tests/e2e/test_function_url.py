@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -15,6 +16,8 @@ from urllib.parse import urlsplit
 import pytest
 from botocore.exceptions import ClientError
 
+from ops.certify.exchange import Sent
+from ops.certify.targets import target_of
 from ops.local.aws import ROOT, LocalAws, local_aws
 from ops.local.partner_api import Behaviour, PartnerApi, serve
 from ops.samples import make_request
@@ -99,6 +102,16 @@ def test_who_has_no_token_gets_the_registration_alone(deployed: Deployed) -> Non
     assert deployed.post(b'{"type":"event_processing_request","events":{}}', OLD)[0] == 400
 
 
+def test_the_address_that_is_printed_here_can_be_called(deployed: Deployed) -> None:
+    """No name leads to a Function URL of the embedded AWS, so the deploy tool prints an address of that AWS itself."""
+    said = deployed.aws.serverless("info", env={"TOKEN_SOURCE": "ssm:/spillway/token"})
+    printed = re.search(r"for HTTP: (http://127\.0\.0\.1:\d+/_aws/lambda-url/\w+/)", said)
+    assert printed, said
+    target = target_of(printed[1], token=OLD)
+    answer = target.send(Sent.of("registration", {"type": "module_registration_request", "id": "r"}))
+    assert (answer.status, json.loads(answer.payload)["type"]) == (200, "module_registration_response")
+
+
 def test_a_token_is_changed_while_mparticle_sends(deployed: Deployed) -> None:
     """With the old and the new one in the parameter both are taken: the new one as soon as we look again."""
     probe = b'{"type":"event_processing_request","id":"r","events":[]}'
@@ -135,4 +148,4 @@ def test_an_erasure_is_accounted_for(deployed: Deployed) -> None:
     lambda_.update_event_source_mapping(**mapping, Enabled=True)
     until(lambda: deployed.spillway("dsr", "status", subject)[0] == 0)
     assert subject in deployed.spillway("dsr", "list")[1]
-    assert json.loads(deployed.spillway("dsr", "list", "--open", "--json")[1]) == {"receipts": []}
+    assert json.loads(deployed.spillway("dsr", "list", "--open", "--json")[1])["receipts"] == []

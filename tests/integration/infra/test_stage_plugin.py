@@ -108,6 +108,17 @@ def test_a_fresh_clone_is_told_what_builds(clone: Path) -> None:
     assert "The zips cannot be built: there is no .venv here (make .venv makes it, and make deploy)." in said
 
 
+@pytest.mark.parametrize("command", ["deploy", "remove"])
+def test_an_aws_out_of_reach_is_said_in_a_line(checkout: Path, command: str) -> None:
+    """No trace of a library: what could not be asked, and why."""
+    env = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}
+    code, said = serverless(checkout, command, WEBHOOK_URL="https://hooks.example/in", YES="1", **env)
+    assert code != 0
+    assert "AWS cannot be asked " in said
+    assert "ECONNREFUSED" in said
+    assert "    at " not in said
+
+
 def test_an_edit_is_in_what_is_shipped(checkout: Path) -> None:
     """`npx serverless package` or deploy ships what is there, not what was built some day."""
     packaged(checkout)

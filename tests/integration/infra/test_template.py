@@ -3,6 +3,8 @@
 import json
 import re
 
+import pytest
+
 from ops.stack import pod_named, stack_name
 from tests.integration.infra.templates import Package, Template, of_type
 
@@ -28,6 +30,32 @@ def test_data_is_kept_unless_its_deletion_is_asked_for(
         kept = [r for r in stage["Resources"].values() if r["Type"] in {"AWS::SQS::Queue", "AWS::DynamoDB::Table"}]
         assert len(kept) == 4
         assert {r[name] for r in kept for name in ("DeletionPolicy", "UpdateReplacePolicy")} == {policy}
+
+
+NAMES = {
+    "AWS::Lambda::Function": ("FunctionName", 64),
+    "AWS::Events::Rule": ("Name", 64),
+    "AWS::SQS::Queue": ("QueueName", 80),
+    "AWS::IAM::Role": ("RoleName", 64),
+    "AWS::SNS::Topic": ("TopicName", 256),
+    "AWS::DynamoDB::Table": ("TableName", 255),
+    "AWS::CloudWatch::Alarm": ("AlarmName", 255),
+    "AWS::Logs::LogGroup": ("LogGroupName", 512),
+}
+"""AWS's limits for the names that a stack may give."""
+
+
+@pytest.mark.parametrize(("pod", "longest"), [("us1", 48), ("eu1", 44)])
+def test_the_longest_stage_keeps_every_limit_of_a_name(package: Package, pod: str, longest: int) -> None:
+    """What infra/stage.py lets through AWS takes; one character more would be too long for a function."""
+    stage = package("s" * longest, POD=pod, QUEUE_TYPE="fifo")
+    lengths: dict[str, int] = {}
+    for kind, (field, limit) in NAMES.items():
+        named = [one[field] for one in of_type(stage, kind).values() if isinstance(one.get(field), str)]
+        lengths[kind] = max(map(len, named), default=0)
+        assert lengths[kind] <= limit, kind
+    assert lengths["AWS::Lambda::Function"] == 64
+    assert lengths["AWS::SQS::Queue"]
 
 
 def test_logs_are_kept_for_a_time(any_stage: Template) -> None:

@@ -59,6 +59,9 @@ def test_a_value_is_what_stands_there(line: str, value: str) -> None:
         ("B=sk_live_1", "B stands in line 1 already"),
         ("STAGE=sk_live_1", "the file's own name says the stage"),
         ("STAGE_FILE=sk_live_1", "the file's own name says the stage"),
+        ("ALLOW=sk_live_1", "ALLOW is meant for one command"),
+        ("YES=sk_live_1", "YES is meant for one command"),
+        ("FORCE=sk_live_1", "FORCE is meant for one command"),
     ],
 )
 def test_a_line_that_is_none_is_named_by_its_number(line: str, said: str) -> None:
