@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from ops.commands import COMMANDS
+from ops.terminal import say
 
 app = typer.Typer(
     help="Tools around Spillway: mParticle -> ingest -> SQS -> worker -> partner.",
@@ -19,7 +20,7 @@ def _show_version(asked: bool) -> None:
         return
     from infra.build import ROOT, commit  # noqa: PLC0415 - ops/commands/__init__.py says why
 
-    typer.echo(f"spillway {version('spillway')}, commit {commit(ROOT)}")
+    say(f"spillway {version('spillway')}, commit {commit(ROOT)}")
     raise typer.Exit
 
 

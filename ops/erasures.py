@@ -39,8 +39,9 @@ def status(subject_request_id: str, stage: str, *, as_json: bool, console: Conso
     else:
         console.print(
             Text(
-                f"No receipt of {safe(subject_request_id)} in stage {safe(stage)}: no erasure with this id was accepted there"
-                " in the last 400 days. Receipts are kept of erasures alone, under mParticle's id of the subject's request."
+                f"No receipt of {safe(subject_request_id)} in stage {safe(stage)}: no erasure with this id was accepted"
+                " there in the last 400 days. Receipts are kept of erasures alone, under mParticle's id of the"
+                " subject's request."
             )
         )
     return 0 if receipts and all(one.standing is Standing.DELIVERED for one in receipts) else 1

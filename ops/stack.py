@@ -6,7 +6,6 @@ the stage's file says of them counts as the shell's does (infra/stage.py).
 
 import json
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +15,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.stage import DEFAULT_POD, PODS, SERVICE, STAGE_FILE, StageUnusable, enter
+from ops.terminal import say
 from shared.errors import InvalidSettings, SpillwayError
 
 __all__ = [
@@ -74,7 +74,7 @@ def enter_stage(stage: str) -> None:
     os.environ.update(entered.added)
     os.environ[STAGE_FILE] = ""  # for whatever asks again, and for what is started from here
     if told := entered.told():
-        print(f"spillway: {told}", file=sys.stderr)
+        say(f"spillway: {told}", err=True)
 
 
 def pod_named(name: str) -> dict[str, str]:

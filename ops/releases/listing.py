@@ -10,6 +10,9 @@ from rich.text import Text
 from ops.releases.functions import DeployedFunctions, Function, Functions, Version
 from ops.terminal import safe
 
+SHORT = 10
+"""Characters of a commit in the table, which fits into 80 columns; `--json` has all of it."""
+
 ABOUT = {"ingest": "writes", "worker": "reads"}
 
 
@@ -21,21 +24,27 @@ def as_json(functions: Functions) -> str:
 
 def show(functions: Functions, console: Console) -> None:
     """Print where the live ones deliver, and all versions, newest first."""
-    console.print(f"delivers to {functions.destination}", markup=False, soft_wrap=True)
+    rows = _rows(functions)
+    console.print(Text(safe(f"delivers to {functions.destination}")), soft_wrap=True)
+    console.print(Text(safe(f"live since {next(row['since'] for row in rows if row['state'] == 'live')}")))
     table = Table(box=None, header_style="dim", pad_edge=False)
-    for column in ("function", "version", "commit", "published", "messages", "state"):
+    for column in ("function", "version", "commit", "published (UTC)", "messages", "state"):
         table.add_column(column, no_wrap=True)
-    for row in _rows(functions):
-        style = {"live": "green", "previous": "", "rolled back": "yellow"}.get(row["state"], "dim")
-        since = f" since {row['since']}" if row["state"] == "live" else ""
+    for row in rows:
+        style = {"live": "bold", "previous": "", "rolled back": "bold"}.get(row["state"], "dim")
         messages = ", ".join(map(str, row["messages"]))
-        cells = (row["function"], row["version"], row["commit"], row["published"])
+        cells = (row["function"], row["version"], _short(row["commit"]), row["published"].removesuffix(" UTC"))
         table.add_row(
             *(Text(safe(cell)) for cell in cells),
             Text(f"{ABOUT[row['function']]} {messages}"),
-            Text(safe(row["state"] + since), style=style),
+            Text(safe(row["state"]), style=style),
         )
     console.print(table)
+
+
+def _short(commit: str) -> str:
+    """Enough of a commit to find it by, and whether what was deployed differed from it."""
+    return commit if len(commit) <= SHORT else commit[:SHORT] + ("-dirty" if commit.endswith("-dirty") else "")
 
 
 def prune(deployed: DeployedFunctions, functions: Functions, keep: int) -> list[str]:

@@ -18,6 +18,7 @@ from ops.cli import app
 from ops.findings import Finding
 from ops.pause import Pause
 from ops.releases import listing
+from ops.releases.destination import Destination
 from ops.releases.functions import Alias, Function, Functions, Version
 from ops.screen import Screen
 from ops.suspensions import Listing, Suspended
@@ -168,7 +169,7 @@ def test_versions(text: str, screen: Any) -> None:
     """`versions`: commits and notes are texts that Lambda keeps."""
 
     def function(name: str) -> Function:
-        return Function(Alias(name, text, 1, text, text), {1: Version(1, text, text, (1,))})
+        return Function(Alias(name, text, 1, text, text), {1: Version(1, text, text, (1,), Destination(text, (text,)))})
 
     listing.show(Functions(function("i"), function("w")), screen)
     assert not RAW.search(screen.file.getvalue())
