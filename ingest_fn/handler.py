@@ -21,6 +21,7 @@ from shared.telemetry import Metric, count, log
 if TYPE_CHECKING:
     from ingest_fn.function_url import FunctionUrl
     from ingest_fn.receipts import Receipts
+    from shared.stored import Stored
 
 keep_bytes()
 
@@ -52,9 +53,25 @@ def _function_url() -> "FunctionUrl":
     from ingest_fn.function_url import FunctionUrl  # noqa: PLC0415 - as above
     from ingest_fn.tokens import Tokens  # noqa: PLC0415
 
-    store = _settings().token_store
-    tokens = Tokens(_http(store.service, store.endpoint), store.service, store.name) if store else None
-    return FunctionUrl(tokens, stage=_settings().stage)
+    kept = _settings().token_store
+    return FunctionUrl(Tokens(_store(kept.service), kept) if kept else None, stage=_settings().stage)
+
+
+@lru_cache(maxsize=1)
+def _stored() -> "Stored":
+    from ingest_fn.store import read  # noqa: PLC0415 - as above
+    from shared.stored import Stored, references  # noqa: PLC0415
+
+    return Stored(references(_settings().env), lambda one: read(_store(one.service), one), on_trouble=_note_trouble)
+
+
+@lru_cache
+def _store(service: str) -> AwsHttp:
+    return _http(service, _settings().store_endpoints[service])
+
+
+def _note_trouble(problem: str) -> None:
+    log("WARNING", "a stored setting could not be read anew", service="ingest", error=problem)
 
 
 def _http(service: str, endpoint: str) -> AwsHttp:
@@ -70,6 +87,7 @@ def _ingest(request: object, context: object) -> dict[str, Any]:
         queue=_queue(),
         suspended=_suspended(),
         note_erasure=_note_erasure,
+        stored=lambda: _stored().texts(),
     )
 
 

@@ -6,7 +6,7 @@ it can be dead-lettered, shown and redriven. What is refused here comes back fro
 
 import hashlib
 import time
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any, Protocol
 
 from ingest_fn import replies
@@ -34,11 +34,13 @@ def ingest(
     suspended: Container[str] = (),
     remaining_s: float = 5.0,
     note_erasure: Callable[[Head, Mapping[str, Any]], None] = lambda *_: None,
+    stored: Callable[[], Iterable[tuple[str, str]]] = tuple,
     clock: Callable[[], float] = time.time,
 ) -> dict[str, Any]:
     """Answer one invocation of mParticle's.
 
-    `remaining_s` is what is left of the function's time. Raises InvalidRequest (naming the field) for what can never
+    `remaining_s` is what is left of the function's time; `stored` reads the partner's settings that are kept elsewhere,
+    for the one request that calls it. Raises InvalidRequest (naming the field) for what can never
     succeed, QueueUnavailable when nothing was accepted, SubscriptionFailed.
     """
     if not isinstance(request, Mapping):
@@ -60,7 +62,7 @@ def ingest(
     if head.type == replies.SUBSCRIPTION:
         from ingest_fn.subscription import subscribe  # noqa: PLC0415 - as above
 
-        return subscribe(settings.env, text, request_id=head.id, now_ms=now_ms, remaining_s=remaining_s)
+        return subscribe(settings.env, text, stored=stored, request_id=head.id, now_ms=now_ms, remaining_s=remaining_s)
     known = ", ".join(sorted((*QUEUED_TYPES, replies.REGISTRATION, replies.SUBSCRIPTION)))
     raise InvalidRequest(f"must be one of {known}", "type")
 

@@ -8,15 +8,10 @@ from urllib.parse import urlsplit
 
 from shared.errors import InvalidSettings
 from shared.sigv4 import Credentials
+from shared.stored import FORM, Reference, reference_of
 
-
-@dataclass(frozen=True, slots=True)
-class TokenStore:
-    """Where the Function URL's tokens are kept: a parameter of `ssm`, or the ARN of a secret of `secretsmanager`."""
-
-    service: str
-    name: str
-    endpoint: str
+_STORES = {"ssm": "SSM", "secretsmanager": "SECRETS_MANAGER"}
+"""Services that keep texts, and their name in AWS_ENDPOINT_URL_..."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +25,10 @@ class Settings:
     region: str
     fifo: bool
     stage: str
-    token_store: TokenStore | None
-    """None: there is no Function URL, and what comes by one is refused."""
+    token_store: Reference | None
+    """Where the Function URL's tokens are kept. None: there is no such URL, and what comes by one is refused."""
+    store_endpoints: Mapping[str, str]
+    """Of `ssm` and `secretsmanager`."""
     credentials: Callable[[], Credentials] = field(repr=False)
     env: Mapping[str, str] = field(repr=False)
 
@@ -64,26 +61,26 @@ class Settings:
             region=region,
             fifo=queue_type == "fifo",
             stage=env.get("STAGE") or "none",
-            token_store=_token_store(env, region, domain),
+            token_store=_token_store(env),
+            store_endpoints={service: _endpoint(service, env, region, domain) for service in _STORES},
             credentials=_credentials(env),
             env=env,
         )
 
 
-def _token_store(env: Mapping[str, str], region: str, domain: str) -> TokenStore | None:
+def _token_store(env: Mapping[str, str]) -> Reference | None:
     source = env.get("TOKEN_SOURCE", "")
     if not source:
         return None
-    service, _, name = source.partition(":")
-    if not (service == "ssm" and name.startswith("/")) and not (
-        service == "secretsmanager" and name.startswith("arn:")
-    ):
-        raise InvalidSettings(
-            "TOKEN_SOURCE must say where the tokens are kept: ssm:/name/of/a/parameter or secretsmanager:arn:..."
-        )
-    own = env.get(f"AWS_ENDPOINT_URL_{'SSM' if service == 'ssm' else 'SECRETS_MANAGER'}")
-    endpoint = own or env.get("AWS_ENDPOINT_URL") or f"https://{service}.{region}.{domain}"
-    return TokenStore(service, name, endpoint)
+    reference = reference_of(source)
+    if reference is None:
+        raise InvalidSettings(f"TOKEN_SOURCE must say where the tokens are kept: {FORM}")
+    return reference
+
+
+def _endpoint(service: str, env: Mapping[str, str], region: str, domain: str) -> str:
+    own = env.get(f"AWS_ENDPOINT_URL_{_STORES[service]}")
+    return own or env.get("AWS_ENDPOINT_URL") or f"https://{service}.{region}.{domain}"
 
 
 def _credentials(env: Mapping[str, str]) -> Callable[[], Credentials]:

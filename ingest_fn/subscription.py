@@ -7,7 +7,7 @@ and mParticle is told so.
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ingest_fn.partner_call import PartnerCall
@@ -24,7 +24,13 @@ RESERVE_S = 1.0
 
 
 def subscribe(
-    env: Mapping[str, str], payload: bytes, *, request_id: str, now_ms: int, remaining_s: float
+    env: Mapping[str, str],
+    payload: bytes,
+    *,
+    request_id: str,
+    now_ms: int,
+    remaining_s: float,
+    stored: Callable[[], Iterable[tuple[str, str]]] = tuple,
 ) -> dict[str, Any]:
     """Answer with the settings to store with the subscription, within `remaining_s` seconds.
 
@@ -33,7 +39,7 @@ def subscribe(
     request = parse_request(payload)
     if not isinstance(request, AudienceSubscriptionRequest):
         raise InvalidRequest("must be an audience subscription", "type")
-    partner = load_partner(env)
+    partner = load_partner({**env, **dict(stored())})
     allowed_s = min(ALLOWED_S, remaining_s - RESERVE_S)
     settings = in_time(partner, request, request_id=request_id, allowed_s=allowed_s)
     if settings != request.audience_subscription_settings:

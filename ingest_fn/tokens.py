@@ -8,16 +8,14 @@ with 401, and tries again for a while what is answered with 503.
 
 import hashlib
 import hmac
-import http.client
 import re
 import time
 from collections.abc import Callable
-from typing import Any
 
-import orjson
-
-from shared.aws_http import AwsHttp, error_code
+from ingest_fn.store import read
+from shared.aws_http import AwsHttp
 from shared.errors import TokensUnavailable
+from shared.stored import Reference, Unreadable
 from shared.telemetry import log
 
 FRESH_S = 300.0
@@ -28,30 +26,20 @@ ASK_AGAIN_S = 10.0
 """Unknown tokens make us look again at most so often: they must not become calls to the store."""
 FAILED_S = 1.0
 """The same after a failed first try: until one succeeds nobody is let in."""
-TIMEOUT_S = 0.3
-ATTEMPTS = 2
-
 MOST_TOKENS = 2
 TOKEN = re.compile(r"[!-~]{16,512}")
 """Long enough that nobody guesses it, of characters that a header carries as they are. mParticle makes it, so no more
 is asked of its look.
 """
 
-_OPERATION = {
-    "ssm": ("AmazonSSM.GetParameter", "Parameter", "Value"),
-    "secretsmanager": ("secretsmanager.GetSecretValue", "", "SecretString"),
-}
-
 
 class Tokens:
     """The tokens as this environment read them last: their digests alone are kept."""
 
-    def __init__(self, store: AwsHttp, service: str, name: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, store: AwsHttp, reference: Reference, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store
-        self._target, self._within, self._field = _OPERATION[service]
-        asked = {"Name": name, "WithDecryption": True} if service == "ssm" else {"SecretId": name}
-        self._body = orjson.dumps(asked)
-        self._service = service
+        self._reference = reference
+        self._service = reference.service
         self._clock = clock
         self._digests: tuple[bytes, ...] = ()
         self._read_s = float("-inf")
@@ -92,35 +80,10 @@ class Tokens:
         self._digests, self._read_s = found, self._clock()
 
     def _read(self) -> tuple[bytes, ...]:
-        for attempt in range(1, ATTEMPTS + 1):
-            status, answer, problem = self._call()
-            if status == 200:
-                return _digests(self._value(answer))
-            if attempt == ATTEMPTS or (400 <= status < 500 and "Throttl" not in problem):
-                raise TokensUnavailable(problem)
-        raise AssertionError  # the last attempt returned or raised
-
-    def _call(self) -> tuple[int, bytes, str]:
-        """Status, answer and problem; status 0 without an answer."""
-        kept_open = self._store.is_open
         try:
-            status, answer = self._store.call(self._target, self._body, timeout_s=TIMEOUT_S)
-        except (OSError, http.client.HTTPException) as error:
-            # An idle connection that the other end closed is no trouble with the store.
-            if kept_open and not isinstance(error, TimeoutError):
-                return self._call()
-            return 0, b"", type(error).__name__
-        return status, answer, error_code(answer) or str(status)
-
-    def _value(self, answer: bytes) -> str:
-        try:
-            found: Any = orjson.loads(answer)
-            value = (found[self._within] if self._within else found)[self._field]
-        except (ValueError, KeyError, TypeError):
-            value = None
-        if not isinstance(value, str):
-            raise TokensUnavailable("what is kept there is no text")
-        return value
+            return _digests(read(self._store, self._reference))
+        except Unreadable as error:
+            raise TokensUnavailable(str(error)) from None
 
 
 def _digests(value: str) -> tuple[bytes, ...]:

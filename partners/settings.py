@@ -1,24 +1,35 @@
 """What was set: by the operator in the environment, by the customer in mParticle. For `from_env` and `deliveries`.
 
     one_of(env, "ACME_REGION", ("us", "eu"))    `us` when it is not set; InvalidSettings when it is neither
-    url(env, "ACME_URL", "https://api.acme.example")    https, or http on a loopback address; no credentials in it
+    url(env, "ACME_URL", "https://api.acme.example")    https, or http on a loopback address; as it can be called
     rate(env, "ACME_RATE")                      `50` or `45/20` as a Rate; None when it is not set
+    headers(env, "ACME_HEADERS")                a JSON object of header names and texts; {} when it is not set
+    secret_headers(env, "ACME_SECRET_HEADERS")  the same, kept in SSM or Secrets Manager: the variable says where
     settings_of(request)                        the customer's settings by id; {} when none came
     credential(settings, "apiKey")              as a Secret; InvalidRequest when it is missing or fits into no header
+    signing_secret(settings, "signingSecret")   as a Secret for `sign_with`; InvalidRequest when it is no base64 key
     is_on(settings, "shareEmails")              on: "True", "true", " TRUE "; "False", "0", "yes", "" and absent are off
 
 mParticle sends every setting as text, whatever its declared type: `bool("False")` is True. A number is read by
 `partners.reading.whole(settings.get("listId"))`.
 """
 
-from collections.abc import Mapping, Sequence
-from urllib.parse import urlsplit
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
+from partners.address import callable_url
 from partners.base import Rate, Secret
+from partners.headers import is_name, why_reserved
+from partners.signing import key_of
 from shared.errors import InvalidRequest, InvalidSettings
 from shared.firehose import Request
+from shared.stored import is_reference
 
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_RATE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(?:/([0-9]{1,9}(?:\.[0-9]{1,9})?))?")
+_SLOWEST_RATE, _FASTEST_RATE = 1 / 3_600, 1_000_000.0
+"""Calls a second. One an hour: a message waits for three days at most; and more than a million nobody takes."""
 
 
 def one_of(env: Mapping[str, str], variable: str, allowed: Sequence[str]) -> str:
@@ -30,18 +41,11 @@ def one_of(env: Mapping[str, str], variable: str, allowed: Sequence[str]) -> str
 
 
 def url(env: Mapping[str, str], variable: str, default: str = "") -> str:
-    """An address to send to, as it was written. Raises InvalidSettings."""
-    text = env.get(variable) or default
+    """An address to send to, as it goes over the wire (partners/address.py). Raises InvalidSettings."""
     try:
-        address = urlsplit(text)
-    except ValueError:
-        raise InvalidSettings(f"{variable} can not be read as a URL") from None
-    is_secure = address.scheme == "https" or (address.scheme == "http" and address.hostname in _LOOPBACK)
-    if not is_secure or not address.hostname:
-        raise InvalidSettings(f"{variable} must be an https URL (http only on a loopback address)")
-    if address.username or address.password:
-        raise InvalidSettings(f"{variable} must not hold credentials: they belong into the account settings")
-    return text
+        return callable_url(env.get(variable) or default)
+    except ValueError as error:
+        raise InvalidSettings(f"{variable} {error}") from None
 
 
 def rate(env: Mapping[str, str], variable: str) -> Rate | None:
@@ -49,11 +53,67 @@ def rate(env: Mapping[str, str], variable: str) -> Rate | None:
     text = env.get(variable)
     if not text:
         return None
-    calls, _, per_s = text.partition("/")
+    form = _RATE.fullmatch(text.strip())
     try:
-        return Rate(float(calls), float(per_s or 1))
+        found = Rate(float(form[1]), float(form[2] or 1)) if form else None
     except ValueError:
-        raise InvalidSettings(f"{variable} must be calls a second (50) or calls/seconds (45/20)") from None
+        found = None
+    if found is None or not _SLOWEST_RATE <= found.per_second <= _FASTEST_RATE:
+        raise InvalidSettings(
+            f"{variable} must be calls a second (50) or calls/seconds (45/20), from one an hour to a million a second"
+        )
+    return found
+
+
+def headers(env: Mapping[str, str], variable: str, *, taken: Collection[str] = ()) -> dict[str, str]:
+    """A JSON object of header names and texts. Raises InvalidSettings.
+
+    `taken` are the names that something else sends: a second one of them would be a header too many.
+    """
+    text = env.get(variable)
+    return _headers(text, variable, taken) if text else {}
+
+
+def secret_headers(env: Mapping[str, str], variable: str, *, taken: Collection[str] = ()) -> dict[str, Secret] | None:
+    """The same for headers that nobody may read in the function's environment: the variable holds a reference,
+    `ssm:/name` or `secretsmanager:ARN`, and a function puts what is kept there in its place before it sends. None
+    where that has not been done: for the registration, say. Raises InvalidSettings.
+    """
+    text = env.get(variable)
+    if not text:
+        return {}
+    if is_reference(text):
+        return None
+    return {name: Secret(value) for name, value in _headers(text, variable, taken).items()}
+
+
+def _headers(text: str, variable: str, taken: Collection[str]) -> dict[str, str]:
+    try:
+        found: Any = json.loads(text, object_pairs_hook=_Pairs)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, _Pairs) or not all(is_name(name) and _fits(value) for name, value in found):
+        raise InvalidSettings(
+            f'{variable} must be a JSON object of header names and texts: {{"X-Source": "mparticle"}}'
+        )
+    names = [name.lower() for name, _ in found]
+    for name, _ in found:
+        if names.count(name.lower()) > 1:
+            raise InvalidSettings(f"{variable} names the header {name} twice: names have no case")
+        if why := why_reserved(name):
+            raise InvalidSettings(f"{variable} must not name the header {name}: {why}")
+        if name.lower() in {one.lower() for one in taken}:
+            raise InvalidSettings(f"{variable} must not name the header {name}: another setting sends it")
+    return dict(found)
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """A JSON object with every name that it was written with: a dict would keep the last of two alike."""
+
+
+def _fits(value: object) -> bool:
+    """Whether it arrives as it is: receivers drop the spaces around a header's value."""
+    return isinstance(value, str) and value.isascii() and value.isprintable() and value == value.strip()
 
 
 def settings_of(request: Request) -> Mapping[str, str]:
@@ -65,9 +125,21 @@ def settings_of(request: Request) -> Mapping[str, str]:
 def credential(settings: Mapping[str, str | None], name: str) -> Secret:
     """A credential for a header. Raises InvalidRequest, which names the setting and never its value."""
     value = settings.get(name)
-    if not value or not value.isprintable() or not value.isascii():
-        raise InvalidRequest("must be set by the customer to printable ASCII text", f"account.account_settings.{name}")
+    if not value or not _fits(value):
+        raise InvalidRequest(
+            "must be set by the customer to printable ASCII text, without a space at an end",
+            f"account.account_settings.{name}",
+        )
     return Secret(value)
+
+
+def signing_secret(settings: Mapping[str, str | None], name: str) -> Secret:
+    """A secret for `sign_with`. Raises InvalidRequest, which names the setting and never its value."""
+    try:
+        key_of(settings.get(name) or "")
+    except ValueError as error:
+        raise InvalidRequest(str(error), f"account.account_settings.{name}") from None
+    return Secret(settings[name] or "")
 
 
 def is_on(settings: Mapping[str, str | None], name: str) -> bool:

@@ -4,7 +4,9 @@ Environment of the worker (and of ingest, for the registration):
 
     WEBHOOK_URL      where to send; https, or http on a loopback address
     WEBHOOK_METHOD   POST (default), PUT or PATCH
-    WEBHOOK_HEADERS  static headers, a JSON object of strings: {"X-Source": "mparticle"}
+    WEBHOOK_HEADERS  static headers, a JSON object of strings: {"X-Source": "mparticle"}; whoever may read the
+                     function's environment reads them, and the URL
+    WEBHOOK_SECRET_HEADERS  the same for secret ones: where they are kept, ssm:/name or secretsmanager:ARN
     WEBHOOK_PER      event (default): one call for each event, notification, profile or erasure
                      request: one call for each request of mParticle's
     WEBHOOK_AUTH     bearer (default): the customer's `apiKey` setting as `Authorization: Bearer ...`
@@ -17,15 +19,14 @@ Environment of the worker (and of ingest, for the registration):
 A body holds mParticle's JSON as it came, numbers exact, without the account's settings: they hold the credentials.
 """
 
-import json
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 from partners.base import Delivery, Limits, Partner, Secret
+from partners.headers import is_name, merged, why_reserved
 from partners.in_line import Call
-from partners.settings import credential, one_of, rate, settings_of, url
+from partners.settings import credential, headers, one_of, rate, secret_headers, settings_of, signing_secret, url
 from shared.errors import InvalidSettings, SubscriptionFailed
 from shared.firehose import (
     AudienceMembershipChangeRequest,
@@ -53,7 +54,10 @@ from shared.firehose import (
 from shared.message import to_json
 
 _SUBSCRIBE_URL = "WEBHOOK_SUBSCRIBE_URL"
-_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_SECRET_HEADERS = "WEBHOOK_SECRET_HEADERS"  # noqa: S105 - a variable's name
+_JSON = {"Content-Type": "application/json"}
+_OF_THE_BODY = ("Content-Encoding",)
+"""What would say of a body something that it is not."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,8 @@ class Webhook(Partner):
     url: str = ""
     method: str = "POST"
     headers: Mapping[str, str] = field(default_factory=dict)
+    secret_headers: Mapping[str, Secret] | None = field(default_factory=dict)
+    """None: they are kept elsewhere, and were not read."""
     per_event: bool = True
     credential_header: str | None = "Authorization"
     signs: bool = False
@@ -71,13 +77,16 @@ class Webhook(Partner):
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Self:
-        auth = env.get("WEBHOOK_AUTH") or "bearer"
+        credential_header = _credential_header(env.get("WEBHOOK_AUTH") or "bearer")
+        taken = (*_OF_THE_BODY, *filter(None, [credential_header]))
+        plain = headers(env, "WEBHOOK_HEADERS", taken=taken)
         return cls(
             url=url(env, "WEBHOOK_URL"),
             method=one_of(env, "WEBHOOK_METHOD", ("POST", "PUT", "PATCH")),
-            headers=_headers(env.get("WEBHOOK_HEADERS") or "{}"),
+            headers=plain,
+            secret_headers=secret_headers(env, _SECRET_HEADERS, taken=(*taken, *plain, *_JSON)),
             per_event=one_of(env, "WEBHOOK_PER", ("event", "request")) == "event",
-            credential_header=_credential_header(auth),
+            credential_header=credential_header,
             limits=Limits(
                 rate=rate(env, "WEBHOOK_RATE"),
                 account_rate=rate(env, "WEBHOOK_ACCOUNT_RATE"),
@@ -142,19 +151,21 @@ class Webhook(Partner):
             body=body,
             item=item,
             method=self.method,
-            headers={"Content-Type": "application/json", **self.headers},
+            headers=merged(_JSON, self.headers),
             secret_headers=secret_headers,
             sign_with=signing_secret,
         )
 
     def _credentials(self, request: Request) -> tuple[dict[str, Secret], Secret | None]:
+        if self.secret_headers is None:
+            raise InvalidSettings(f"{_SECRET_HEADERS} says where headers are kept, and they were not read")
         settings = settings_of(request)
-        headers = {}
+        found = dict(self.secret_headers)
         if self.credential_header and settings.get("apiKey"):  # without one the partner's 401 says what is missing
             key = credential(settings, "apiKey")
             is_bearer = self.credential_header == "Authorization"
-            headers[self.credential_header] = Secret(f"Bearer {key.value}") if is_bearer else key
-        return headers, credential(settings, "signingSecret") if self.signs else None
+            found[self.credential_header] = Secret(f"Bearer {key.value}") if is_bearer else key
+        return found, signing_secret(settings, "signingSecret") if self.signs else None
 
     def _bodies(self, request: Request) -> Iterator[tuple[str, bytes]]:
         raw = _without_settings(request.raw)
@@ -185,27 +196,15 @@ def _without_settings(raw: Mapping[str, Any]) -> dict[str, Any]:
     return {**raw, "account": {key: value for key, value in account.items() if key != "account_settings"}}
 
 
-def _headers(text: str) -> dict[str, str]:
-    try:
-        headers = json.loads(text)
-    except ValueError:
-        headers = None
-    if not isinstance(headers, dict) or not all(
-        _HEADER_NAME.fullmatch(name) and isinstance(value, str) and value.isascii() and value.isprintable()
-        for name, value in headers.items()
-    ):
-        raise InvalidSettings(
-            'WEBHOOK_HEADERS must be a JSON object of header names and texts: {"X-Source": "mparticle"}'
-        )
-    return headers
-
-
 def _credential_header(auth: str) -> str | None:
     if auth == "none":
         return None
     if auth == "bearer":
         return "Authorization"
     prefix, _, name = auth.partition(":")
-    if prefix != "header" or not _HEADER_NAME.fullmatch(name) or name.lower() == "authorization":
+    if prefix != "header" or not is_name(name) or name.lower() == "authorization":
         raise InvalidSettings("WEBHOOK_AUTH must be bearer, none or header:NAME (a header other than Authorization)")
+    why = why_reserved(name) or ("it says what the body is" if name.lower().startswith("content-") else None)
+    if why:
+        raise InvalidSettings(f"WEBHOOK_AUTH must not name the header {name}: {why}")
     return name

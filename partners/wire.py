@@ -1,27 +1,32 @@
 """A delivery on the wire, credentials and signature included: for the client that sends it and nobody else."""
 
-import base64
-import hashlib
-import hmac
+from collections.abc import Mapping
 
 from partners.base import Delivery
+from partners.headers import is_of_the_client, merged
+from partners.signing import sign
 from shared.message import to_json
 
 USER_AGENT = "spillway"
 
 
 def headers_of(delivery: Delivery, *, idempotency_key: str, now_s: float) -> dict[str, str]:
-    """All headers. Raises ValueError as `body_of` does."""
-    headers = {"User-Agent": USER_AGENT, "Idempotency-Key": idempotency_key, **delivery.headers}
-    headers |= {name: secret.value for name, secret in delivery.secret_headers.items()}
-    if delivery.sign_with is not None:
-        timestamp = str(int(now_s))
-        headers |= {
-            "webhook-id": idempotency_key,
-            "webhook-timestamp": timestamp,
-            "webhook-signature": sign(delivery.sign_with.value, idempotency_key, timestamp, body_of(delivery)),
-        }
-    return headers
+    """All headers, one of each name, in whatever case it was written: a secret one stands before a plain one, and what
+    Spillway writes before both. Raises ValueError as `body_of` does, for a secret that cannot sign, and for a header
+    that the HTTP client writes.
+    """
+    if any(map(is_of_the_client, (*delivery.headers, *delivery.secret_headers))):
+        raise ValueError("a header that the HTTP client writes")
+    secrets = {name: secret.value for name, secret in delivery.secret_headers.items()}
+    own = {"Idempotency-Key": idempotency_key, **_signature(delivery, idempotency_key, str(int(now_s)))}
+    return merged({"User-Agent": USER_AGENT}, delivery.headers, secrets, own)
+
+
+def _signature(delivery: Delivery, message_id: str, timestamp: str) -> Mapping[str, str]:
+    if delivery.sign_with is None:
+        return {}
+    signature = sign(delivery.sign_with.value, message_id, timestamp, body_of(delivery))
+    return {"webhook-id": message_id, "webhook-timestamp": timestamp, "webhook-signature": signature}
 
 
 def body_of(delivery: Delivery) -> bytes:
@@ -34,14 +39,3 @@ def body_of(delivery: Delivery) -> bytes:
         raise ValueError("secret fields need a body that is a JSON object")
     rest = content[1:].lstrip()
     return fields[:-1] + (b"" if rest == b"}" else b",") + rest
-
-
-def sign(secret: str, message_id: str, timestamp: str, body: bytes) -> str:
-    """A Standard Webhooks signature: HMAC-SHA256 over id, timestamp and body.
-
-    A secret that starts with `whsec_` is base64 after that, as the standard has it; any other is taken as it is.
-    """
-    encoded = secret.startswith("whsec_")
-    key = base64.b64decode(secret.removeprefix("whsec_")) if encoded else secret.encode()
-    content = b".".join((message_id.encode(), timestamp.encode(), body))
-    return "v1," + base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode()

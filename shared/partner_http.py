@@ -16,6 +16,8 @@ from urllib.parse import quote, urlsplit
 
 import pycurl
 
+from shared.http_headers import OF_THE_CLIENT
+
 MAX_ANSWER_BYTES = 1_048_576
 """What is read of an answer's body: enough for per-item results of a bulk call, bounded for everything else."""
 
@@ -28,23 +30,6 @@ MAX_HEAD_BYTES = 262_144
 """URL and headers of a call together: no server takes as much."""
 
 SCHEMES = {"http": 80, "https": 443}
-
-OF_THE_CLIENT = frozenset(
-    {
-        "connection",
-        "content-length",
-        "expect",
-        "host",
-        "keep-alive",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
-"""Headers that say how a call travels, and to whom: whoever makes the call writes them."""
 
 ABORT = -1
 """What a callback gives back to end the call there."""

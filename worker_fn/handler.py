@@ -13,13 +13,14 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from shared.errors import StateUnavailable
+from shared.stored import Stored
 from shared.telemetry import NAMESPACE, Metric
 from worker_fn.drain import drain
 from worker_fn.intake import remember_mapping
 from worker_fn.logs import logger
 from worker_fn.settings import Settings
 from worker_fn.settle import Report
-from worker_fn.setup import THREADS, build, intake
+from worker_fn.setup import THREADS, build, intake, stored
 from worker_fn.threads import ThreadedQueue
 from worker_fn.tick import Ticker, TickReport, tick
 from worker_fn.worker import Worker
@@ -33,9 +34,19 @@ def _settings() -> Settings:
 
 
 @lru_cache(maxsize=1)
-def _worker() -> Worker:
+def _stored() -> Stored:
+    return stored(_settings())
+
+
+@lru_cache(maxsize=1)
+def _worker(stored_texts: tuple[tuple[str, str], ...]) -> Worker:
+    """Made anew when a setting that is kept elsewhere was changed there, which happens some times a year."""
+    return build(_settings(), stored_texts)
+
+
+@lru_cache(maxsize=1)
+def _name_stage() -> None:
     metrics.set_default_dimensions(stage=_settings().stage)
-    return build(_settings())
 
 
 @lru_cache(maxsize=1)
@@ -53,7 +64,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     def remaining_s() -> float:
         return context.get_remaining_time_in_millis() / 1_000
 
-    worker = _worker()
+    _name_stage()
+    worker = _worker(_stored().texts())
     if "tick" in event:
         return asdict(_loop().run_until_complete(_tick(worker, event["tick"]["mapping_id"], remaining_s)))
     report = _loop().run_until_complete(drain(event["Records"], worker, remaining_s))

@@ -2,17 +2,20 @@
 
 import random
 import time
+from collections.abc import Iterable
 from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
 from partners import load_partner
 from shared.errors import InvalidSettings
 from shared.queue import WorkerQueue
 from shared.state import DynamoState, Patient, State
+from shared.stored import Reference, Stored, Unreadable, references
 from worker_fn.clock import FleetClock, Once, agree
 from worker_fn.ends import Budgets
 from worker_fn.gates import Gates
@@ -42,11 +45,13 @@ STATE_CONFIG = Config(
 """Shorter: what can do without an answer does not wait long for it."""
 
 
-def build(settings: Settings) -> Worker:
-    """Make the worker. Raises InvalidSettings, also when a message could outlive its queue."""
+def build(settings: Settings, stored: Iterable[tuple[str, str]] = ()) -> Worker:
+    """Make the worker; `stored` are the partner's settings that are kept elsewhere. Raises InvalidSettings, also when a
+    message could outlive its queue.
+    """
     sqs = boto3.client("sqs", config=CONFIG)
     check_ages(settings, sqs)
-    partner = load_partner(settings.env)
+    partner = load_partner({**settings.env, **dict(stored)})
     rng = random.Random()  # noqa: S311 - jitter, not a secret
     clock = FleetClock(lambda: int(time.time() * 1_000))
     dynamodb = boto3.client("dynamodb", config=STATE_CONFIG)
@@ -83,6 +88,32 @@ def build(settings: Settings) -> Worker:
         rng=rng,
         log=_log,
     )
+
+
+def stored(settings: Settings) -> Stored:
+    """The partner's settings that are kept in SSM or Secrets Manager. Raises InvalidSettings for no reference."""
+    return Stored(
+        references(settings.env),
+        read_stored,
+        on_trouble=lambda problem: _log("a stored setting could not be read anew", error=problem),
+    )
+
+
+def read_stored(reference: Reference) -> str:
+    """Read one text. Raises Unreadable."""
+    client = boto3.client(reference.service, config=CONFIG)
+    try:
+        if reference.service == "ssm":
+            value = client.get_parameter(Name=reference.name, WithDecryption=True)["Parameter"]["Value"]
+        else:
+            value = client.get_secret_value(SecretId=reference.name).get("SecretString")
+    except ClientError as error:
+        raise Unreadable(error.response["Error"]["Code"]) from None
+    except BotoCoreError as error:
+        raise Unreadable(type(error).__name__) from None
+    if not isinstance(value, str):
+        raise Unreadable("what is kept there is no text")
+    return value
 
 
 class Feed:

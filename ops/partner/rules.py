@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from partners import Delivery, LeftOut, Secret
+from partners.address import LOOPBACK, callable_url
+from partners.headers import is_name, is_of_the_client
+from partners.signing import key_of
 from partners.wire import body_of
 from shared.errors import InvalidRequest
 from shared.json_text import MAX_DEPTH, loads
-from shared.partner_http import OF_THE_CLIENT
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 METHODS = ("POST", "PUT", "PATCH", "DELETE", "GET")
-_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e\xa0-\xff\t]*")
 MOST_REASONS = 30
 """Reasons to leave something out are constant texts: whoever has more puts something of the request into them."""
@@ -50,8 +50,9 @@ def faults(delivery: Any, secrets: Mapping[str, str]) -> Iterator[Fault]:
     if wrong:
         yield from wrong
         return
-    yield from _url_faults(delivery.url)
+    yield from list(_url_faults(delivery.url)) or _uncallable(delivery.url)
     yield from _header_faults(delivery)
+    yield from _signing_faults(delivery)
     yield from _body_faults(delivery)
     yield from _leaks(_places(delivery), secrets)
 
@@ -119,11 +120,20 @@ def _url_faults(url: str) -> Iterator[Fault]:
         yield Fault("url.climbs", "its URL's path has a step of dots, which leads to another endpoint", mend)
 
 
+def _uncallable(url: str) -> Iterator[Fault]:
+    """What the rules above do not name, and a setting would be refused for."""
+    try:
+        callable_url(url)
+    except ValueError as error:
+        mend = "make hosts of settings that partners.settings.url has read, and quote what comes from a request"
+        yield Fault("url.uncallable", f"its URL cannot be called: it {error}", mend)
+
+
 def _header_faults(delivery: Delivery) -> Iterator[Fault]:
     both = {**delivery.headers, **delivery.secret_headers}
     seen: set[str] = set()
     for name, value in [*delivery.headers.items(), *delivery.secret_headers.items()]:
-        if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
+        if not isinstance(name, str) or not is_name(name):
             yield Fault("header.name", "a header has a name that HTTP does not allow", "use letters, digits and dashes")
             continue
         if name.lower() in seen:
@@ -140,10 +150,20 @@ def _header_faults(delivery: Delivery) -> Iterator[Fault]:
         elif not isinstance(text, str) or not _HEADER_VALUE.fullmatch(text):
             mend = "check a setting before it becomes a header, and refuse it with InvalidRequest; it may be anything"
             yield Fault("header.value", f"the header {name} has a value that HTTP does not allow", mend)
-    for name in sorted(seen & OF_THE_CLIENT):
-        yield Fault("header.client", f"it has a header {name} of its own", "leave it to the worker, which writes it")
+    for name in sorted(filter(is_of_the_client, seen)):
+        yield Fault("header.client", f"it sets the header {name}", "leave it to the HTTP client, which writes it")
     if "idempotency-key" in seen:
         yield Fault("header.key", "it has an Idempotency-Key of its own", "leave it to the worker, which adds it")
+
+
+def _signing_faults(delivery: Delivery) -> Iterator[Fault]:
+    if delivery.sign_with is None:
+        return
+    try:
+        key_of(delivery.sign_with.value)
+    except ValueError as error:
+        mend = "read it by partners.settings.signing_secret, which refuses it by the setting's name"
+        yield Fault("sign.key", f"what it signs with {error}", mend)
 
 
 def _body_faults(delivery: Delivery) -> Iterator[Fault]:

@@ -286,6 +286,8 @@ def queues(moto_url: str, partner: PartnerServer, monkeypatch: pytest.MonkeyPatc
         ingest_entry._queue,
         worker_entry._settings,
         worker_entry._worker,
+        worker_entry._stored,
+        ingest_entry._stored,
         ingest_entry._suspended,
         ingest_entry._receipts,
         ingest_entry._function_url,

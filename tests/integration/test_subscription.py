@@ -40,6 +40,9 @@ def call(url: str, *, time_s: float = 5.0, about: tuple[str, ...] = ("r-1", "7",
     return made(Delivery(url, b"{}", "list", **more))
 
 
+SIGNING = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
 @pytest.fixture
 def subscribing(queues: Any, partner: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The webhook, with an address for subscriptions."""
@@ -134,7 +137,7 @@ def test_headers_are_those_of_a_delivery(partner: Any) -> None:
     """Secrets and signature included; two calls to one endpoint have keys of their own."""
     made = PartnerCall(("r-1",), time.monotonic() + 5)
     delivery = Delivery(
-        partner.url, b"{}", "list", headers={"X-A": "1"}, secret_headers={"X-B": Secret("2")}, sign_with=Secret("s")
+        partner.url, b"{}", "list", headers={"X-A": "1"}, secret_headers={"X-B": Secret("2")}, sign_with=Secret(SIGNING)
     )
     made(delivery)
     made(delivery)

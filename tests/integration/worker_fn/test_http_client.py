@@ -18,7 +18,8 @@ import pytest
 from standardwebhooks import Webhook as StandardVerifier
 
 from partners import Delivery, Secret
-from shared.partner_http import OF_THE_CLIENT, Exchange
+from shared.http_headers import OF_THE_CLIENT
+from shared.partner_http import Exchange
 from worker_fn.freezes import BEAT_S, STILL_S
 from worker_fn.http_client import FROZEN, Answer, HttpClient
 from worker_fn.kept import IDLE_S

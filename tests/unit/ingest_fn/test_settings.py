@@ -6,6 +6,7 @@ import pytest
 from ingest_fn.settings import Settings
 from shared.errors import InvalidSettings
 from shared.sigv4 import Credentials
+from shared.stored import Reference
 
 ENV = {
     "QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/1/q",
@@ -77,18 +78,18 @@ def test_credentials_fall_back_to_botocore(monkeypatch: pytest.MonkeyPatch) -> N
     [
         ("ssm:/spillway/token", "ssm", "/spillway/token", "https://ssm.eu-west-1.amazonaws.com"),
         (
-            "secretsmanager:arn:aws:secretsmanager:eu-west-1:1:secret:x",
+            "secretsmanager:arn:aws:secretsmanager:eu-west-1:123456789012:secret:x",
             "secretsmanager",
-            "arn:aws:secretsmanager:eu-west-1:1:secret:x",
+            "arn:aws:secretsmanager:eu-west-1:123456789012:secret:x",
             "https://secretsmanager.eu-west-1.amazonaws.com",
         ),
     ],
 )
 def test_source_of_the_tokens(source: str, service: str, name: str, endpoint: str) -> None:
     """Where the tokens are kept, and the address that is asked for them."""
-    store = Settings.from_env({**ENV, "TOKEN_SOURCE": source}).token_store
-    assert store is not None
-    assert (store.service, store.name, store.endpoint) == (service, name, endpoint)
+    settings = Settings.from_env({**ENV, "TOKEN_SOURCE": source})
+    assert settings.token_store == Reference(service, name)
+    assert settings.store_endpoints[service] == endpoint
     assert Settings.from_env(ENV).token_store is None
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from ingest_fn.tokens import ASK_AGAIN_S, FAILED_S, FRESH_S, STALE_S, Tokens
 from shared.errors import TokensUnavailable
+from shared.stored import Reference
 
 OLD, NEW, WRONG = "old-token-0123456789", "new-token-0123456789", "canary-token-0123456789"
 
@@ -42,7 +43,7 @@ class Clock:
 
 def make(store: FakeStore, service: str = "ssm", name: str = "/spillway/token") -> tuple[Tokens, Clock]:
     clock = Clock()
-    return Tokens(store, service, name, clock=clock), clock  # type: ignore[arg-type]
+    return Tokens(store, Reference(service, name), clock=clock), clock  # type: ignore[arg-type]
 
 
 def test_a_parameter_is_decrypted_and_both_its_tokens_are_known() -> None:

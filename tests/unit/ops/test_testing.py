@@ -45,7 +45,7 @@ class Echo(Partner):
                 event.id or "",
                 headers={"Content-Type": "application/json"},
                 secret_headers={"X-Key": Secret(key)},
-                sign_with=Secret("signing-secret"),
+                sign_with=Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
             )
 
 

@@ -1,7 +1,9 @@
+import json
+
 import pytest
 
-from partners import Rate
-from partners.settings import credential, is_on, one_of, rate, settings_of, url
+from partners import Rate, Secret
+from partners.settings import credential, headers, is_on, one_of, rate, secret_headers, settings_of, url
 from shared.errors import InvalidRequest, InvalidSettings
 from shared.firehose import parse_request
 
@@ -25,11 +27,11 @@ def test_an_address_is_taken_as_it_was_written() -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "api.acme.example", "http://api.acme.example", "http://127.0.0.1.acme.example", "https:///v1", "https://[x",
-     "https://canary:word@api.acme.example"],
+     "https://canary:word@api.acme.example", "https://hook..example", "https://hook.example:80800", "https://h.example/\n"],
 )  # fmt: skip
 def test_what_is_no_safe_address_is_refused(text: str) -> None:
     """By the variable's name, without what was in it."""
-    with pytest.raises(InvalidSettings, match=r"^U (must|can not)") as raised:
+    with pytest.raises(InvalidSettings, match=r"^U (must|can not|has) ") as raised:
         url({"U": text}, "U")
     assert "canary" not in str(raised.value)
 
@@ -39,7 +41,9 @@ def test_a_rate_is_calls_a_second_or_calls_in_seconds() -> None:
     assert rate({"R": "50"}, "R") == Rate(50)
     assert rate({"R": "45/20"}, "R") == Rate(45, 20)
     assert rate({}, "R") is None
-    for text in ("many", "0", "5/0", "5/x"):
+    assert rate({"R": " 0.5 "}, "R") == Rate(0.5)
+    odd = ("many", "0", "5/0", "5/x", "nan", "inf", "-1", "1e400", "1e-400", "1e3", "0.0001", "2000000", "1/99999999")
+    for text in (*odd, "45/", "/20", "45/20/3", "\uff15\uff10", "1_000", "50 a second", "0/5", "45//20", "5,5"):
         with pytest.raises(InvalidSettings, match=r"^R must be"):
             rate({"R": text}, "R")
 
@@ -57,7 +61,42 @@ def test_a_boolean_setting_is_off(text: str | None) -> None:
     assert not is_on({}, "s")
 
 
-@pytest.mark.parametrize("value", [None, "", "canary\n", "canaré", "\x7fcanary"])
+@pytest.mark.parametrize(
+    "headers_text",
+    [
+        "{", "[]", "5", "null", '"X"', '{"X": 5}',
+        '{"X": null}', '{"X Y": "z"}', '{"": "z"}', '{"X:": "z"}', '{"X": "a\\nb"}',
+        '{"X": "a\\r\\nY: 1"}', '{"X": "\u00e9"}', '{"X": " a"}', '{"X": "a "}', '{"X": "1", "x": "canary"}',
+        '{"X": "1", "X": "2"}',
+        '{"Host": "h"}', '{"content-length": "5"}', '{"Transfer-Encoding": "chunked"}', '{"CONNECTION": "close"}',
+        '{"idempotency-key": "k"}', '{"Webhook-Id": "i"}', '{"authorization": "canary"}', "[" * 100_000,
+    ],
+)  # fmt: skip
+def test_headers_that_cannot_work_are_refused(headers_text: str) -> None:
+    """By the variable's name and the header's, without any value; secret ones by the same rule."""
+    with pytest.raises(InvalidSettings, match=r"^H ") as raised:
+        headers({"H": headers_text}, "H", taken=["Authorization"])
+    assert "canary" not in str(raised.value)
+    with pytest.raises(InvalidSettings, match=r"^H "):
+        secret_headers({"H": headers_text}, "H", taken=["Authorization"])
+
+
+def test_headers_are_texts_by_name() -> None:
+    """None where nothing is set; another name may be in any case."""
+    assert headers({}, "H") == headers({"H": ""}, "H") == secret_headers({}, "H") == {}
+    assert headers({"H": '{"x-Source": "mp", "User-Agent": "acme"}'}, "H") == {"x-Source": "mp", "User-Agent": "acme"}
+    assert secret_headers({"H": '{"X-Key": "k"}'}, "H") == {"X-Key": Secret("k")}
+
+
+def test_secret_headers_that_were_not_read_are_not_there() -> None:
+    """A reference alone is no header: what was not put in its place can not be sent by mistake."""
+    assert secret_headers({"H": "ssm:/acme/headers"}, "H") is None
+    assert "canary" not in repr(secret_headers({"H": json.dumps({"X": "canary"})}, "H"))
+
+
+@pytest.mark.parametrize(
+    "value", [None, "", " ", "canary\n", "canaré", "\x7fcanary", " canary", "canary ", "canary\t", "can\x00ary"]
+)
 def test_a_credential_that_fits_into_no_header_is_the_customers_to_mend(value: str | None) -> None:
     """The error names the setting and not what is in it."""
     with pytest.raises(InvalidRequest, match=r"account\.account_settings\.apiKey") as raised:

@@ -10,6 +10,7 @@ from shared.errors import InvalidRequest, InvalidSettings
 from shared.firehose import parse_request, registration_response
 
 URL = "https://partner.example/hook"
+SIGNING = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
 def webhook(**env: str) -> Webhook:
@@ -20,7 +21,7 @@ def events_request(**fields: Any) -> Any:
     request = {
         "type": "event_processing_request",
         "id": "r-1",
-        "account": {"account_id": 7, "account_settings": {"apiKey": "k-canary", "signingSecret": "s-canary"}},
+        "account": {"account_id": 7, "account_settings": {"apiKey": "k-canary", "signingSecret": SIGNING}},
         "mpid": "-5",
         "user_attributes": {"plan": "pro"},
         "events": [{"type": "custom_event", "id": "e-1", "name": "a"}, {"type": "brand_new", "x": {"y": [1]}}],
@@ -78,9 +79,10 @@ def test_signature_uses_the_customers_secret() -> None:
     """With WEBHOOK_SIGN the customer's own secret signs; without one the request can not be sent."""
     [delivery, *_] = webhook(SIGN="true").deliveries(events_request())
     assert delivery.sign_with is not None
-    assert delivery.sign_with.value == "s-canary"
-    with pytest.raises(InvalidRequest, match="signingSecret"):
-        list(webhook(SIGN="true").deliveries(events_request(account=None)))
+    assert delivery.sign_with.value == SIGNING
+    for account in (None, {"account_settings": {"apiKey": "k", "signingSecret": "whsec_"}}):
+        with pytest.raises(InvalidRequest, match="signingSecret"):
+            list(webhook(SIGN="true").deliveries(events_request(account=account)))
 
 
 def test_request_mode_sends_what_came_but_the_settings() -> None:
@@ -117,9 +119,55 @@ def test_static_headers_and_method_are_used() -> None:
     assert delivery.headers == {"Content-Type": "application/json", "X-Source": "mp"}
 
 
+def test_a_configured_header_takes_the_place_of_ours() -> None:
+    """No header is there twice, in whatever case it was written."""
+    [delivery, *_] = webhook(HEADERS='{"content-type":"application/vnd.api+json"}').deliveries(events_request())
+    assert delivery.headers == {"content-type": "application/vnd.api+json"}
+
+
+def test_secret_headers_are_sent_as_secrets() -> None:
+    """What a function read in the reference's place is beside the customer's key, and shows itself to nobody."""
+    [delivery, *_] = webhook(SECRET_HEADERS='{"X-Gateway":"g-canary"}').deliveries(events_request())
+    assert {name: secret.value for name, secret in delivery.secret_headers.items()} == {
+        "X-Gateway": "g-canary",
+        "Authorization": "Bearer k-canary",
+    }
+    assert "g-canary" not in repr(delivery)
+
+
+def test_nothing_is_sent_without_secret_headers_that_are_configured() -> None:
+    """The registration needs none; a delivery without them does not leave."""
+    partner = webhook(SECRET_HEADERS="ssm:/acme/headers")
+    assert partner.registration().name == "Webhook"
+    with pytest.raises(InvalidSettings, match="WEBHOOK_SECRET_HEADERS"):
+        list(partner.deliveries(events_request()))
+
+
+def test_a_header_of_its_own_leaves_authorization_free() -> None:
+    """A gateway's static Authorization can stand beside a customer's key in another header."""
+    headers = '{"authorization":"Basic Zm9v"}'
+    for auth in ("none", "header:X-Api-Key"):
+        assert webhook(AUTH=auth, HEADERS=headers).headers == {"authorization": "Basic Zm9v"}
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("URL", "https://partner.example:80800/"),
+        ("URL", "https://hook..example/"),
+        ("URL", "https://partner.example/\nx"),
+        ("HEADERS", '{"authorization": "canary"}'),
+        ("HEADERS", '{"Content-Encoding": "gzip"}'),
+        ("HEADERS", '{"Host": "canary"}'),
+        ("SECRET_HEADERS", '{"authorization": "canary"}'),
+        ("SECRET_HEADERS", '{"content-type": "canary"}'),
+        ("SECRET_HEADERS", "canary"),
+        ("AUTH", "header:Host"),
+        ("AUTH", "header:content-type"),
+        ("AUTH", "header:Idempotency-Key"),
+        ("AUTH", "header:webhook-id"),
+        ("RATE", "1e-300"),
+        ("RATE", "nan"),
         ("URL", ""),
         ("URL", "http://partner.example/"),
         ("URL", "https://user:canary@partner.example/"),
@@ -180,7 +228,10 @@ def test_registration_asks_for_the_credentials_it_uses(env: dict[str, str], sett
     assert len(answer["description"]) < 230
 
 
-@pytest.mark.parametrize("url", ["http://partner.example/", "https://user:canary@partner.example/", "subscribe"])
+@pytest.mark.parametrize(
+    "url",
+    ["http://partner.example/", "https://user:canary@partner.example/", "subscribe", "https://hook..example/canary"],
+)
 def test_address_for_subscriptions_is_checked_by_its_own_name(url: str) -> None:
     """It holds to the same rules as the other, and the message says which one is bad."""
     with pytest.raises(InvalidSettings, match="WEBHOOK_SUBSCRIBE_URL") as raised:

@@ -1,0 +1,37 @@
+"""Reads one text from SSM or Secrets Manager, by our own signed HTTP (docs/adr/0005)."""
+
+import http.client
+
+from shared.aws_http import AwsHttp, error_code
+from shared.stored import Reference, Unreadable, request_for, text_in
+
+TIMEOUT_S = 0.3
+ATTEMPTS = 2
+
+
+def read(store: AwsHttp, reference: Reference) -> str:
+    """Give the text. Raises Unreadable, which says why in a few words."""
+    target, body = request_for(reference)
+    for attempt in range(1, ATTEMPTS + 1):
+        status, answer, problem = _call(store, target, body)
+        if status == 200:
+            value = text_in(reference, answer)
+            if value is None:
+                raise Unreadable("what is kept there is no text")
+            return value
+        if attempt == ATTEMPTS or (400 <= status < 500 and "Throttl" not in problem):
+            raise Unreadable(problem)
+    raise AssertionError  # the last attempt returned or raised
+
+
+def _call(store: AwsHttp, target: str, body: bytes) -> tuple[int, bytes, str]:
+    """Status, answer and problem; status 0 without an answer."""
+    kept_open = store.is_open
+    try:
+        status, answer = store.call(target, body, timeout_s=TIMEOUT_S)
+    except (OSError, http.client.HTTPException) as error:
+        # An idle connection that the other end closed is no trouble with the store.
+        if kept_open and not isinstance(error, TimeoutError):
+            return _call(store, target, body)
+        return 0, b"", type(error).__name__
+    return status, answer, error_code(answer) or str(status)
