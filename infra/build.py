@@ -63,6 +63,8 @@ COMMIT_DIGITS = 12
 
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 """The earliest time a zip can hold."""
+OWNER_ALONE = 0o700
+"""Beside the zips lie logs, keys of the embedded AWS, answers of a registration."""
 ZIP_MODE = 0o100644 << 16
 """A regular file that everybody may read: Lambda does not run as the owner."""
 
@@ -287,6 +289,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, default=ROOT / "build", help="folder for the zips")
     options = parser.parse_args(arguments)
     try:
+        options.output.mkdir(parents=True, exist_ok=True)
+        options.output.chmod(OWNER_ALONE)
         for name in options.targets or TARGETS:
             for function in FUNCTIONS:
                 print(describe(build(TARGETS[name], function, options.output), TARGETS[name]))

@@ -4,24 +4,12 @@
 // TOKEN_SOURCE says where its tokens are kept; a reference, never the tokens. docs/adr/0025 has the reasons.
 
 const { createRequire } = require('node:module');
+const { readPermission } = require('./stored.cjs');
 
 // The SDK that osls itself ships, as in infra/alias.cjs.
 const { GetFunctionUrlConfigCommand, LambdaClient } = createRequire(require.resolve('osls/package.json'))('@aws-sdk/client-lambda');
 
 const LOOPBACK = new Set(['127.0.0.1', 'localhost', '[::1]']);
-const SSM = /^ssm:(\/[A-Za-z0-9_.\/-]+)$/;
-const SECRET = /^secretsmanager:(arn:[a-z-]+:secretsmanager:[a-z0-9-]+:\d{12}:secret:[A-Za-z0-9\/_+=.@-]+)$/;
-
-/** What ingest's role has to be allowed to read the tokens: exactly this one thing. Returns null for what is no source. */
-function readPermission(source) {
-  const [, parameter] = SSM.exec(source) || [];
-  if (parameter) {
-    const arn = `arn:\${AWS::Partition}:ssm:\${AWS::Region}:\${AWS::AccountId}:parameter${parameter}`;
-    return { Effect: 'Allow', Action: 'ssm:GetParameter', Resource: { 'Fn::Sub': arn } };
-  }
-  const [, secret] = SECRET.exec(source) || [];
-  return secret ? { Effect: 'Allow', Action: 'secretsmanager:GetSecretValue', Resource: secret } : null;
-}
 
 /** The URL as it can be called: the embedded AWS answers on its own address, as no name leads to it. */
 function callable(url) {

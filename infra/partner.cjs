@@ -1,24 +1,23 @@
 'use strict';
 
 // `custom.partner` of serverless.yml: PARTNER, and every variable of the shell that begins with the partner's name and
-// stands in its file in quotes. So partners/acme.py that reads env.get("ACME_URL") is given ACME_URL by both functions,
-// and nothing has to be listed twice; a GITHUB_TOKEN that a partner called github does not read stays where it is.
-// A partner without a file here has none: infra/registration.cjs refuses to deploy one that cannot be loaded.
+// that the partner reads. So partners/acme.py that reads env.get("ACME_URL") is given ACME_URL by both functions, and
+// nothing has to be listed twice; a GITHUB_TOKEN that a partner called github does not read stays where it is.
+// What it reads the partner itself is asked (ops/partner/variables.py); infra/settings.cjs refuses to deploy what begins
+// with its name and is read by nobody. Without .venv nobody can be asked, and nothing can be deployed.
 
-const { existsSync, readFileSync } = require('node:fs');
+const { execFileSync } = require('node:child_process');
 const path = require('node:path');
 
+const ROOT = path.join(__dirname, '..');
 const DEFAULT = 'partners.webhook';
 
 module.exports = () => {
-  const partner = process.env.PARTNER || DEFAULT;
-  const steps = partner.split('.');
-  const module = path.join(__dirname, '..', ...steps);
-  const file = [`${module}.py`, path.join(module, '__init__.py')].find(existsSync);
-  const text = file ? readFileSync(file, 'utf8') : '';
-
-  const prefix = `${steps[steps.length - 1].toUpperCase()}_`;
-  const named = new Set([...text.matchAll(/["']([A-Z][A-Z0-9_]*)["']/g)].map((found) => found[1]));
-  const variables = [...named].filter((name) => name.startsWith(prefix) && process.env[name]).sort();
-  return { PARTNER: partner, ...Object.fromEntries(variables.map((name) => [name, process.env[name]])) };
+  const options = { cwd: ROOT, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'], timeout: 60_000 };
+  try {
+    const said = execFileSync(path.join(ROOT, '.venv', 'bin', 'python'), ['-m', 'ops.before_deploy', 'variables'], options);
+    return JSON.parse(said.trim().split('\n').pop());
+  } catch {
+    return { PARTNER: process.env.PARTNER || DEFAULT };
+  }
 };

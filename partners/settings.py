@@ -25,7 +25,7 @@ from partners.headers import is_name, why_reserved
 from partners.signing import key_of
 from shared.errors import InvalidRequest, InvalidSettings
 from shared.firehose import Request
-from shared.stored import is_reference
+from shared.stored import FORM, is_reference
 
 _RATE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(?:/([0-9]{1,9}(?:\.[0-9]{1,9})?))?")
 _SLOWEST_RATE, _FASTEST_RATE = 1 / 3_600, 1_000_000.0
@@ -84,6 +84,8 @@ def secret_headers(env: Mapping[str, str], variable: str, *, taken: Collection[s
         return {}
     if is_reference(text):
         return None
+    if not text.startswith("{"):  # neither a reference nor what was kept there
+        raise InvalidSettings(f"{variable} must say where a JSON object of header names and texts is kept: {FORM}")
     return {name: Secret(value) for name, value in _headers(text, variable, taken).items()}
 
 

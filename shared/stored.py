@@ -65,6 +65,13 @@ def references(env: Mapping[str, str]) -> dict[str, Reference]:
     return found
 
 
+def without_stored(env: Mapping[str, str]) -> dict[str, str]:
+    """The environment for a partner that is tried and sends nothing: what is kept elsewhere is left out of its calls.
+    Raises InvalidSettings as `references` does.
+    """
+    return {**env, **dict.fromkeys(references(env), "{}")}
+
+
 def request_for(reference: Reference) -> tuple[str, bytes]:
     """The operation and the body of a call that reads it, as both services speak JSON."""
     if reference.service == "ssm":

@@ -1,11 +1,14 @@
 """The worker's settings: read from the environment once, at the first invocation."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
 from shared.errors import InvalidSettings
+
+_NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ class Settings:
 
 def _url(env: Mapping[str, str], name: str) -> str:
     value = env.get(name, "")
-    if not value.startswith(("https://", "http://")):
+    if not re.fullmatch(r"https?://[!-~]+", value):
         raise InvalidSettings(f"{name} must be the URL of an SQS queue")
     return value
 
@@ -84,11 +87,8 @@ def _one_of(env: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> str:
 
 
 def _number(env: Mapping[str, str], name: str, default: float, lowest: float, highest: float) -> float:
-    text = env.get(name) or str(default)
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
+    text = (env.get(name) or str(default)).strip()
+    value = float(text) if _NUMBER.fullmatch(text) else -1.0
     if not lowest <= value <= highest or (isinstance(default, int) and lowest >= 1 and value != int(value)):
         raise InvalidSettings(f"{name} must be a number from {lowest:g} to {highest:g}")
     return value

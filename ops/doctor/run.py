@@ -16,10 +16,12 @@ from ops.doctor import checks, look
 from ops.doctor.checks import Plan
 from ops.doctor.partner import try_partner
 from ops.findings import Finding
+from ops.partner.variables import known_variables, unread
 from ops.releases.destination import destination
 from ops.terminal import safe_json
 from partners import load_partner
 from shared.errors import InvalidSettings
+from shared.stored import without_stored
 
 ROOT = Path(__file__).resolve().parents[2]
 MAX_CONCURRENCY = 10
@@ -61,9 +63,10 @@ def examine(
     plan = plan_of(env, zips(env.get("PKG_TARGET") or "aws"))
     seen = look.Look()
     if before:
-        findings = list(checks.before(look.account(session, seen), plan, region=session.region_name))
+        unasked = unread(env, known_variables(env))
+        findings = unasked + list(checks.before(look.account(session, seen), plan, region=session.region_name))
         findings += checks.denied(seen.denied)
-        return findings + list(try_it(load_partner(env), settings))
+        return findings + list(try_it(load_partner(without_stored(env)), settings))
     stack = stacks.find_stack(stage, session)
     facts = look.stack(stack, stack.status, seen)
     findings = list(checks.before(facts.account, plan, region=facts.region))
@@ -72,7 +75,7 @@ def examine(
     if worker is not None:
         if tell is not None:
             tell(f"{facts.name} delivers to {destination(worker.env)}")
-        findings += try_it(load_partner(worker.env), settings)
+        findings += try_it(load_partner(without_stored(worker.env)), settings)
     return findings
 
 

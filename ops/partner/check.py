@@ -6,11 +6,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ops.findings import Finding
+from ops.partner.variables import known_variables, unread
 from shared.errors import InvalidSettings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,7 +58,9 @@ def check(
         if problem := next(filter(None, ends), None):
             return Checked([problem])
         first, second = (json.loads(answer.read_text()) for answer in answers)
-    return _compared(first, second)
+    checked = _compared(first, second)
+    told = {**env, "PARTNER": module}
+    return replace(checked, findings=[*unread(told, known_variables(told)), *checked.findings])
 
 
 def samples_of(module: str, root: Path) -> list[Path]:

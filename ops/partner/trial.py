@@ -24,6 +24,7 @@ from partners import Delivery, LeftOut, Partner, load_partner
 from partners.in_line import Answer
 from shared.errors import InvalidRequest, SpillwayError, raised_at
 from shared.firehose import AudienceSubscriptionRequest, parse_request, rules_unenforced
+from shared.stored import without_stored
 from worker_fn.prepare import with_keys
 
 IMPURE = "Map from the request alone; what else is needed is read once, in from_env or at import"
@@ -196,7 +197,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     samples = read_samples(options.sample)
     try:
-        partner = load_partner({**os.environ, "PARTNER": options.module})
+        partner = load_partner(without_stored({**os.environ, "PARTNER": options.module}))
     except SpillwayError as error:
         answer: dict[str, Any] = {"unusable": str(error)}
     except Exception as error:

@@ -66,6 +66,7 @@ WEBHOOK = {
     "WEBHOOK_URL": "https://partner.example/events",
     "WEBHOOK_METHOD": "PUT",
     "WEBHOOK_HEADERS": "{}",
+    "WEBHOOK_SECRET_HEADERS": "ssm:/acme/headers",
     "WEBHOOK_PER": "request",
     "WEBHOOK_AUTH": "none",
     "WEBHOOK_SUBSCRIBE_URL": "https://partner.example/lists",
