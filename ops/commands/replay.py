@@ -25,8 +25,8 @@ def replay(file: File, name: PartnerName, as_json: AsJson = False, values: Value
     """
     from ops.partner import replay as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
     from partners import load_partner  # noqa: PLC0415
-    from shared.stored import without_stored  # noqa: PLC0415
     from shared.errors import InvalidSettings  # noqa: PLC0415
+    from shared.stored import without_stored  # noqa: PLC0415
 
     with one_line_errors():
         partner = load_partner(without_stored({**os.environ, "PARTNER": name if "." in name else f"partners.{name}"}))

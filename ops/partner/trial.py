@@ -20,6 +20,7 @@ from ops.partner.declaration import folder_of
 from ops.partner.purity import Refused, Watch
 from ops.partner.requests import Case, account_settings, canaries, cases, read_samples
 from ops.partner.rules import Fault
+from ops.partner.variables import known_variables
 from partners import Delivery, LeftOut, Partner, load_partner
 from partners.in_line import Answer
 from shared.errors import InvalidRequest, SpillwayError, raised_at
@@ -207,6 +208,7 @@ def main(arguments: list[str] | None = None) -> int:
     else:
         found = run(partner, samples, count=options.count, seed=options.seed, backwards=options.backwards)
         answer = {
+            "variables": sorted(known_variables({**os.environ, "PARTNER": options.module})),
             "requests": found.requests,
             "deliveries": found.deliveries,
             "reasons": sorted(found.reasons),
