@@ -80,11 +80,21 @@ test: .venv .venv-aws node_modules build-aws build-local ## Every test: unit, pr
 	@$(PY) -m pytest $(ARGS)
 
 .PHONY: check
-check: .venv ## Format, lint, types, imports
+check: .venv node_modules build-aws ## Format, lint, types, imports, workflows, templates
 	@$(PY) -m ruff format --check .
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy
 	@$(PY) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
+	@$(PY) -m bandit --quiet --configfile pyproject.toml --severity-level medium --recursive ingest_fn worker_fn shared partners ops infra
+	@.venv/bin/zizmor --offline --no-progress --quiet --persona pedantic .github
+	@for queues in standard fifo; do \
+		echo "cfn-lint: the template with $$queues queues"; \
+		env $(EVERYTHING_ON) QUEUE_TYPE=$$queues $(SERVERLESS) package --package build/check/$$queues >build/check.log 2>&1 || { cat build/check.log; exit 1; }; \
+		$(PY) -c 'import sys; from cfnlint.runner.cli import main; sys.exit(main())' build/check/$$queues/cloudformation-template-update-stack.json; done
+
+# What the templates of `check` are made with: everything that can be switched on is in them.
+EVERYTHING_ON := PARTNER=partners.webhook WEBHOOK_URL=https://partner.example/ WEBHOOK_SECRET_HEADERS=ssm:/spillway/headers \
+	TOKEN_SOURCE=ssm:/spillway/token PERMISSIONS_BOUNDARY=spillway-boundary ALARM_EMAIL=oncall@example.com PKG_TARGET=aws
 
 .PHONY: scenarios
 scenarios: .venv ## The fleet on simulated time, through outages, storms and deaths (SEED=7 or 1-20, NAME=outage)

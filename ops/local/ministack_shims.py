@@ -25,7 +25,7 @@ from urllib.parse import unquote
 
 from ministack import app
 from ministack.core import iam_actions, iam_evaluator, lambda_runtime, responses
-from ministack.services import dynamodb, lambda_svc, sqs
+from ministack.services import dynamodb, iam, lambda_svc, sqs
 from ministack.services.cloudformation import provisioners
 
 INVOKE_PATH = re.compile(
@@ -268,6 +268,39 @@ def mapping_permissions() -> None:
     iam_actions._lambda_action = action
 
 
+def condition_keys() -> None:
+    """What a policy asks of a role's boundary, a mapping's function or a redrive's queue is judged; MiniStack fills in
+    none of them.
+    """
+    of_request, enforced = iam_actions.request_tag_context, iam_evaluator.enforce
+    named = iam_actions.extract_resource_arn
+    given = "iam:PermissionsBoundary"
+
+    def asked(service: str, action: str, body: bytes, params: Any) -> Any:
+        keys = of_request(service, action, body, params)
+        said = (params or {}).get("PermissionsBoundary") if service == "iam" else None
+        said = said[0] if isinstance(said, list) and said else said
+        return {**keys, given: said} if said else keys
+
+    def resource(service: str, method: str, path: str, headers: Any, body: bytes, *rest: Any) -> Any:
+        moved = re.search(rb'"SourceArn": ?"(arn:[^"]+)"', body or b"") if service == "sqs" else None
+        return moved[1].decode() if moved else named(service, method, path, headers, body, *rest)
+
+    def enforce(*request: str, resource_arn: str = "*", service_context: Any = None) -> Any:
+        service = request[2]
+        context = dict(service_context or {})
+        name = resource_arn.rpartition("/" if service == "iam" else ":")[2]
+        if service == "iam" and given not in context:
+            context[given] = (iam._roles.get(name) or {}).get("PermissionsBoundary")
+        elif service == "lambda" and ":event-source-mapping:" in resource_arn:
+            context["lambda:FunctionArn"] = (lambda_svc._esms.get(name) or {}).get("FunctionArn")
+        known = {name: value for name, value in context.items() if value is not None}
+        return enforced(*request, resource_arn=resource_arn, service_context=known)
+
+    iam_actions.request_tag_context, iam_evaluator.enforce = asked, enforce
+    iam_actions.extract_resource_arn = resource
+
+
 def table_ttl() -> None:
     """A table's TTL is in its template; MiniStack's CloudFormation passes it over."""
     handlers = provisioners._RESOURCE_HANDLERS["AWS::DynamoDB::Table"]
@@ -317,6 +350,7 @@ SHIMS: dict[str, Callable[[], None]] = {
         batch_failures,
         batch_permissions,
         mapping_permissions,
+        condition_keys,
         table_ttl,
         fast_logs,
         shared_code,

@@ -1,6 +1,7 @@
 """The policies of docs/deploy.md are enough to deploy and to operate, and they are what allows that."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -56,7 +57,9 @@ def run(aws: LocalAws, keys: dict[str, str], *arguments: str, status: int = 0) -
 
 def test_the_policy_is_enough(enforcing: LocalAws, policy: dict[str, Any]) -> None:
     """Deploy, deploy held, look, promote, roll back, prune, remove: nothing is denied."""
-    keys = keys_of(enforcing, "deployer", policy)
+    boundary = json.dumps(named("permissions-boundary.json", enforcing))
+    enforcing.client("iam").create_policy(PolicyName="spillway-boundary", PolicyDocument=boundary)
+    keys = {**keys_of(enforcing, "deployer", policy), "PERMISSIONS_BOUNDARY": "spillway-boundary"}
     webhook = "http://127.0.0.1:9/{}"
     # The deployment bucket refuses everybody who comes without TLS, as the embedded AWS makes all of us do.
     with pytest.raises(LocalAwsError, match="Could not access the deployment bucket"):
@@ -96,13 +99,14 @@ def test_without_it_nothing_is_deployed(enforcing: LocalAws) -> None:
         enforcing.deploy(STAGE, env={**keys, "WEBHOOK_URL": "http://127.0.0.1:9/"})
 
 
-@pytest.mark.parametrize("name", ["deployer-policy.json", "operator-policy.json"])
+@pytest.mark.parametrize("name", ["deployer-policy.json", "operator-policy.json", "permissions-boundary.json"])
 def test_it_is_for_our_names_alone(enforcing: LocalAws, name: str) -> None:
     """No statement allows every action of a service, and only what has no name in advance is for every resource."""
-    unnamed = {"Template", "Mapping", "LogGroupsAreFoundByList", "Intake", "FoundByList"}
+    unnamed = {"Template", "NewMapping", "Mapping", "TagsOfMappings", "TagsOfTheMapping", "Intake", "MarkOfAPause"}
+    unnamed |= {"LogGroupsAreFoundByList", "FoundByList", "AnswersOfQueries"}
     for statement in named(name, enforcing)["Statement"]:
         actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
         assert not [action for action in actions if "*" in action]
         resources = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
         if statement["Sid"] not in unnamed:
-            assert all("spillway-" in resource for resource in resources), statement["Sid"]
+            assert all(re.search(r"[:/]spillway[-/]", resource) for resource in resources), statement["Sid"]

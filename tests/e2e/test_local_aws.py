@@ -29,6 +29,7 @@ SHIMS = (
     "batch_failures",
     "batch_permissions",
     "mapping_permissions",
+    "condition_keys",
     "table_ttl",
     "fast_logs",
     "shared_code",
@@ -41,7 +42,8 @@ TRUST_LAMBDA = json.dumps(
         ],
     }
 )
-NEED_IAM = {"batch_permissions", "mapping_permissions"}
+NOTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "*", "Resource": "*"}]}
+NEED_IAM = {"batch_permissions", "mapping_permissions", "condition_keys"}
 
 
 def until(met: Callable[[], object], timeout_s: float = 20) -> bool:
@@ -251,6 +253,28 @@ def mapping_permissions(aws: LocalAws, folder: Path) -> bool:
     return all((refused(call) is None) is allowed for call, allowed in calls)
 
 
+def condition_keys(aws: LocalAws, folder: Path) -> bool:
+    """Who may make roles within one boundary makes them with it and not without."""
+    iam = aws.client("iam")
+    boundary = iam.create_policy(PolicyName="most", PolicyDocument=json.dumps(NOTHING))
+    arn = boundary["Policy"]["Arn"]
+    allowed = {
+        "Effect": "Allow",
+        "Action": "iam:CreateRole",
+        "Resource": "*",
+        "Condition": {"StringEquals": {"iam:PermissionsBoundary": arn}},
+    }
+    iam.create_user(UserName="maker")
+    document = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+    iam.put_user_policy(UserName="maker", PolicyName="make", PolicyDocument=document)
+    key = iam.create_access_key(UserName="maker")["AccessKey"]
+    session = boto3.session.Session(key["AccessKeyId"], key["SecretAccessKey"], region_name=aws.region)
+    maker = session.client("iam", endpoint_url=aws.endpoint_url)
+    role = {"RoleName": "made", "AssumeRolePolicyDocument": TRUST_LAMBDA}
+    without = refused(lambda: maker.create_role(**role))
+    return without is not None and refused(lambda: maker.create_role(**role, PermissionsBoundary=arn)) is None
+
+
 def fast_logs(aws: LocalAws, folder: Path) -> bool:
     """A function that prints nothing answers in less than the 50 ms of waiting for a line."""
     arn = make_function(aws, "silent", "def handler(event, context): return 1")
@@ -314,7 +338,7 @@ BEHAVIOURS: dict[str, Callable[[LocalAws, Path], bool]] = {
     behaviour.__name__: behaviour
     for behaviour in (
         alias_concurrency, foreign_invoke, move_tasks, mapping_batches, batch_failures, batch_permissions,
-        mapping_permissions, table_ttl, fast_logs, shared_code,
+        mapping_permissions, condition_keys, table_ttl, fast_logs, shared_code,
     )
 }  # fmt: skip
 
