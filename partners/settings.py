@@ -23,9 +23,9 @@ from partners.address import callable_url
 from partners.base import Rate, Secret
 from partners.headers import is_name, why_reserved
 from partners.signing import key_of
+from shared import stored
 from shared.errors import InvalidRequest, InvalidSettings
 from shared.firehose import Request
-from shared.stored import FORM, is_reference
 
 _RATE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(?:/([0-9]{1,9}(?:\.[0-9]{1,9})?))?")
 _SLOWEST_RATE, _FASTEST_RATE = 1 / 3_600, 1_000_000.0
@@ -82,10 +82,12 @@ def secret_headers(env: Mapping[str, str], variable: str, *, taken: Collection[s
     text = env.get(variable)
     if not text:
         return {}
-    if is_reference(text):
+    if stored.is_reference(text):
         return None
     if not text.startswith("{"):  # neither a reference nor what was kept there
-        raise InvalidSettings(f"{variable} must say where a JSON object of header names and texts is kept: {FORM}")
+        raise InvalidSettings(
+            f"{variable} must say where a JSON object of header names and texts is kept: {stored.FORM}"
+        )
     return {name: Secret(value) for name, value in _headers(text, variable, taken).items()}
 
 

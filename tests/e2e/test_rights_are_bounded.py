@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -159,8 +160,16 @@ def test_an_operator_redrives_and_reads_logs(aws: LocalAws, operator: Any) -> No
     destination = dead_arn.replace("-dlq", "-messages")
     root.send_message(QueueUrl=dead, MessageBody="letter")
     assert not denied(sqs.receive_message, QueueUrl=dead, VisibilityTimeout=0)
-    assert not denied(sqs.start_message_move_task, SourceArn=dead_arn, DestinationArn=destination)
-    assert not denied(sqs.list_message_move_tasks, SourceArn=dead_arn)
+    # As docs/flow.md has it: without a destination SQS does not find where a letter came from, and moves nothing.
+    sqs.start_message_move_task(SourceArn=dead_arn)
+    [task] = sqs.list_message_move_tasks(SourceArn=dead_arn)["Results"]
+    assert (task["Status"], task["FailureReason"]) == ("FAILED", "CouldNotDetermineMessageSource")
+    sqs.start_message_move_task(SourceArn=dead_arn, DestinationArn=destination)
+    [task] = sqs.list_message_move_tasks(SourceArn=dead_arn)["Results"]
+    assert (task["Status"], task["ApproximateNumberOfMessagesMoved"]) == ("COMPLETED", 1)
+    command = re.search(r"start-message-move-task(.*\n)+?(?=    aws )", (ROOT / "docs/flow.md").read_text())
+    assert command
+    assert all(f"--{name}" in command[0] for name in ("source-arn", "destination-arn"))
     assert denied(sqs.receive_message, QueueUrl=live)
     assert denied(sqs.purge_queue, QueueUrl=dead)
     group = "/aws/lambda/spillway-ops-worker"

@@ -18,6 +18,23 @@ def test_queues_are_encrypted_and_keep_messages_14_days(any_stage: Template) -> 
         assert properties["MessageRetentionPeriod"] == FOURTEEN_DAYS_S
 
 
+def test_every_queue_takes_sqss_largest_message(any_stage: Template) -> None:
+    """1 MiB is written out: what the queue took fits into the parking and the dead-letter queue."""
+    assert {one["MaximumMessageSize"] for one in of_type(any_stage, "AWS::SQS::Queue").values()} == {1_048_576}
+
+
+def test_each_incident_with_dead_letters_is_told(any_stage: Template) -> None:
+    """One alarm counts letters that arrive, whatever lies there; another one sees what SQS moved by itself."""
+    alarms = of_type(any_stage, "AWS::CloudWatch::Alarm")
+    arrive, lie = alarms["DeadLetterAlarm"], alarms["DeadLettersLieAlarm"]
+    assert (arrive["MetricName"], arrive["Statistic"]) == ("NumberOfMessagesSent", "Sum")
+    assert (lie["MetricName"], lie["Statistic"]) == ("ApproximateNumberOfMessagesVisible", "Minimum")
+    for alarm in (arrive, lie):
+        assert alarm["Dimensions"] == [{"Name": "QueueName", "Value": {"Fn::GetAtt": ["DeadLetterQueue", "QueueName"]}}]
+        assert (alarm["Threshold"], alarm["TreatMissingData"]) == (0, "notBreaching")
+        assert alarm["ComparisonOperator"] == "GreaterThanThreshold"
+
+
 def test_only_a_thousand_receives_send_a_message_to_the_dead_letter_queue(any_stage: Template) -> None:
     """The queue dead-letters at SQS's maximum, into a queue that takes nobody else's dead letters."""
     queues = of_type(any_stage, "AWS::SQS::Queue")

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from shared.receipts import PREFIX
 from shared.state import SUSPENDED
 from tests.integration.infra.templates import Package, Template, of_type, resolved
 
+ROOT = Path(__file__).parents[3]
 US_ACCOUNTS = {"338661164609", "457804467337"}
 
 
@@ -59,7 +61,6 @@ def test_a_role_may_do_what_its_function_does_and_nothing_else(template: Templat
         ("WorkerRole", "sqs:SendMessage", parking),
         ("WorkerRole", "sqs:ReceiveMessage", parking),
         ("WorkerRole", "sqs:DeleteMessage", parking),
-        ("WorkerRole", "sqs:ChangeMessageVisibility", parking),
         ("WorkerRole", "sqs:SendMessage", dlq),
         ("WorkerRole", "dynamodb:GetItem", table),
         ("WorkerRole", "dynamodb:PutItem", table),
@@ -106,6 +107,25 @@ def test_each_function_has_a_role_of_its_own(template: Template) -> None:
         assert "ManagedPolicyArns" not in role
         (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
         assert (trust["Principal"], trust["Action"]) == ({"Service": "lambda.amazonaws.com"}, "sts:AssumeRole")
+
+
+def test_roles_carry_the_boundary_that_is_named(package: Package, template: Template) -> None:
+    """PERMISSIONS_BOUNDARY names a policy of the account; without it CloudFormation leaves the property out."""
+    policy = {"Fn::Sub": "arn:${AWS::Partition}:iam::${AWS::AccountId}:policy/spillway-boundary"}
+    bounded = package(PERMISSIONS_BOUNDARY="spillway-boundary")
+    for role in of_type(bounded, "AWS::IAM::Role").values():
+        assert role["PermissionsBoundary"] == {"Fn::If": ["HasBoundary", policy, {"Ref": "AWS::NoValue"}]}
+    for one, named in ((bounded, "spillway-boundary"), (template, "")):
+        assert one["Conditions"]["HasBoundary"] == {"Fn::Not": [{"Fn::Equals": [named, ""]}]}
+
+
+def test_the_boundary_holds_all_that_a_role_may_do(package: Package) -> None:
+    """A deploy within the boundary works as one without: every action of both roles is in it."""
+    document = json.loads((ROOT / "infra/permissions-boundary.json").read_text())
+    most = {action for statement in document["Statement"] for action in as_list(statement["Action"])}
+    on = package(TOKEN_SOURCE="ssm:/spillway/t", WEBHOOK_SECRET_HEADERS=f"secretsmanager:{SECRET_ARN}")
+    used = {action for _, statement in statements(on) for action in as_list(statement["Action"])}
+    assert used == most
 
 
 def test_both_functions_have_the_alias_and_a_deploy_moves_it(template: Template) -> None:

@@ -1,0 +1,333 @@
+"""Each permission is needed: with one of them taken away, the code that it is for fails."""
+
+import ast
+import asyncio
+import hashlib
+import json
+import random
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from ingest_fn.receipts import Receipts
+from ingest_fn.suspended import Suspended
+from shared.message import Head
+from shared.queue import Outgoing, Sender, WorkerQueue
+from shared.state import DynamoState, change
+from tests.integration.infra.templates import Template
+from tests.integration.infra.test_template_rights import as_list, statements
+from worker_fn.intake import LambdaIntake
+from worker_fn.settings import Settings
+from worker_fn.setup import check_ages
+
+ROOT = Path(__file__).parents[3]
+RECORD = {"messageId": "m", "receiptHandle": "h", "body": "b", "attributes": {}, "messageAttributes": {}}
+HEAD = Head(type="dsr_processing_request", id="r", account_id="7", received_at_ms=1)
+
+
+class Denied(Exception):
+    """A call without its permission."""
+
+
+@dataclass
+class Aws:
+    """AWS as far as a role lets it be called. Queues and the table are called as in the template."""
+
+    allowed: set[tuple[str, str]]
+    called: set[tuple[str, str]] = field(default_factory=set)
+
+    def ask(self, action: str, on: str) -> None:
+        self.called.add((action, on))
+        if (action, on) not in self.allowed:
+            raise Denied(f"{action} on {on}")
+
+    def client(self, service: str) -> Any:
+        return Client(self, service)
+
+    def http(self, service: str) -> Any:
+        return Http(self)
+
+
+@dataclass
+class Client:
+    """A boto3 client: each method needs the permission of its name, a batch that of the single call."""
+
+    aws: Aws
+    service: str
+
+    class exceptions:  # noqa: N801 - boto3's name
+        class ConditionalCheckFailedException(Exception):
+            pass
+
+    def __getattr__(self, operation: str) -> Callable[..., Any]:
+        action = operation.title().replace("_", "").removesuffix("Batch")
+
+        def call(**given: Any) -> Any:
+            on = given.get("QueueUrl") or given.get("TableName") or "Mapping"
+            try:
+                self.aws.ask(f"{self.service}:{action}", on)
+            except Denied:
+                answer = {"Error": {"Code": "AccessDeniedException", "Message": ""}}
+                raise ClientError(answer, operation) from None  # type: ignore[arg-type]
+            return {"ResponseMetadata": {"HTTPHeaders": {}}, **ANSWERS.get(operation, {})}
+
+        return call
+
+
+ANSWERS: dict[str, Any] = {
+    "get_queue_attributes": {"Attributes": {"MessageRetentionPeriod": "1209600"}},
+    "send_message_batch": {"Successful": [{"Id": "0"}]},
+    "delete_message_batch": {"Successful": [{"Id": "0"}]},
+    "receive_message": {"Messages": []},
+    "query": {"Items": []},
+    "get_event_source_mapping": {"State": "Enabled", "EventSourceMappingArn": "arn"},
+}
+
+
+@dataclass
+class Http:
+    """Our own signed HTTP, which ingest calls AWS by."""
+
+    aws: Aws
+    is_open = False
+
+    def call(self, target: str, body: bytes, *, timeout_s: float) -> tuple[int, bytes]:
+        service, _, operation = target.partition(".")
+        asked = json.loads(body)
+        try:
+            name = {"AmazonSQS": "sqs"}.get(service, "dynamodb")
+            self.aws.ask(f"{name}:{operation}", asked.get("QueueUrl") or asked["TableName"])
+        except Denied:
+            return 400, b'{"__type":"AccessDeniedException"}'
+        md5 = hashlib.md5(asked.get("MessageBody", "").encode(), usedforsecurity=False).hexdigest()
+        return 200, json.dumps({"MD5OfMessageBody": md5, "Items": [{"sk": {"S": "7"}}]}).encode()
+
+
+def queue(aws: Aws) -> WorkerQueue:
+    names = {"queue_url": "Queue", "dead_letter_url": "DeadLetterQueue", "parking_url": "ParkingQueue"}
+    return WorkerQueue(aws.client("sqs"), **names)
+
+
+def state(aws: Aws) -> DynamoState:
+    return DynamoState(aws.client("dynamodb"), "StateTable")
+
+
+def intake(aws: Aws) -> LambdaIntake:
+    return LambdaIntake(aws.client("lambda"), "id")
+
+
+def is_true(found: object) -> None:
+    if not found:
+        raise Denied
+
+
+def enqueue(aws: Aws) -> None:
+    Sender("Queue", aws.http("sqs"), sleep=lambda _: None).send([Outgoing("body", {}, group_id=None)])
+
+
+def ask_who_is_suspended(aws: Aws) -> None:
+    is_true("7" in Suspended(aws.http("dynamodb"), "StateTable"))
+
+
+def note_an_erasure(aws: Aws) -> None:
+    Receipts(aws.http("dynamodb"), "StateTable").accepted(HEAD, {"request_id": "s"})
+
+
+def start(aws: Aws) -> None:
+    env = {"QUEUE_URL": "https://q", "DLQ_URL": "https://d", "PARKING_QUEUE_URL": "https://p", "STATE_TABLE": "t"}
+    sqs = aws.client("sqs")
+    check_ages(Settings.from_env(env), type("Sqs", (), {
+        "get_queue_attributes": lambda _, **given: sqs.get_queue_attributes(**{**given, "QueueUrl": "Queue"})
+    })())  # fmt: skip
+
+
+def dead_letter(aws: Aws) -> None:
+    queue(aws).dead_letter(RECORD, {"reason": "rejected"})
+
+
+def park(aws: Aws) -> None:
+    queue(aws).park(RECORD)
+
+
+def hide(aws: Aws) -> None:
+    is_true(not queue(aws).hide({"h": 5}))
+
+
+def take(aws: Aws) -> None:
+    queue(aws).take(60)
+
+
+def delete(aws: Aws) -> None:
+    queue(aws).delete(RECORD)
+
+
+def look_at_what_is_parked(aws: Aws) -> None:
+    queue(aws).parked(60)
+
+
+def unpark(aws: Aws) -> None:
+    is_true(not queue(aws).unpark([RECORD]))
+
+
+def remember(aws: Aws) -> None:
+    asyncio.run(change(state(aws), "pk", "sk", lambda value: ({**value, "a": 1}, None), rng=random.Random(1)))
+
+
+def read(aws: Aws) -> None:
+    asyncio.run(state(aws).read("pk", "sk"))
+
+
+def forget(aws: Aws) -> None:
+    asyncio.run(state(aws).delete("pk", "sk"))
+
+
+def list_suspensions(aws: Aws) -> None:
+    asyncio.run(state(aws).listed("suspended"))
+
+
+def look_at_the_mapping(aws: Aws) -> None:
+    asyncio.run(intake(aws).status())
+
+
+def pause_the_mapping(aws: Aws) -> None:
+    asyncio.run(intake(aws).pause())
+
+
+def see_an_operators_pause(aws: Aws) -> None:
+    asyncio.run(intake(aws).is_marked())
+
+
+NEEDED: dict[tuple[str, str, str], Callable[[Aws], None]] = {
+    ("IngestRole", "sqs:SendMessage", "Queue"): enqueue,
+    ("IngestRole", "dynamodb:Query", "StateTable"): ask_who_is_suspended,
+    ("IngestRole", "dynamodb:PutItem", "StateTable"): note_an_erasure,
+    ("WorkerRole", "sqs:GetQueueAttributes", "Queue"): start,
+    ("WorkerRole", "sqs:ReceiveMessage", "Queue"): take,
+    ("WorkerRole", "sqs:DeleteMessage", "Queue"): delete,
+    ("WorkerRole", "sqs:ChangeMessageVisibility", "Queue"): hide,
+    ("WorkerRole", "sqs:SendMessage", "Queue"): unpark,
+    ("WorkerRole", "sqs:SendMessage", "ParkingQueue"): park,
+    ("WorkerRole", "sqs:ReceiveMessage", "ParkingQueue"): look_at_what_is_parked,
+    ("WorkerRole", "sqs:DeleteMessage", "ParkingQueue"): unpark,
+    ("WorkerRole", "sqs:SendMessage", "DeadLetterQueue"): dead_letter,
+    ("WorkerRole", "dynamodb:GetItem", "StateTable"): read,
+    ("WorkerRole", "dynamodb:PutItem", "StateTable"): remember,
+    ("WorkerRole", "dynamodb:DeleteItem", "StateTable"): forget,
+    ("WorkerRole", "dynamodb:Query", "StateTable"): list_suspensions,
+    ("WorkerRole", "lambda:GetEventSourceMapping", "Mapping"): look_at_the_mapping,
+    ("WorkerRole", "lambda:UpdateEventSourceMapping", "Mapping"): pause_the_mapping,
+    ("WorkerRole", "lambda:ListTags", "Mapping"): see_an_operators_pause,
+}
+QUIET = {note_an_erasure}
+"""What does without, and says so in the log: the worker writes the receipt then."""
+LOGS = {
+    (role, f"logs:{action}", "Logs")
+    for role in ("IngestRole", "WorkerRole")
+    for action in ("CreateLogStream", "PutLogEvents")
+}
+"""Lambda itself writes a function's log with these."""
+
+
+def granted(template: Template) -> set[tuple[str, str, str]]:
+    """Each role's permissions, on what by the template's own names."""
+
+    def named(resource: Any) -> str:
+        text = json.dumps(resource)
+        found = re.search(r'"Fn::GetAtt": \["(\w+)"', text)
+        return found[1] if found else "Mapping" if "event-source-mapping" in text else "Logs"
+
+    return {
+        (role, action, named(resource))
+        for role, statement in statements(template)
+        for action in as_list(statement["Action"])
+        for resource in as_list(statement["Resource"])
+    }
+
+
+def test_no_permission_is_without_a_use(template: Template) -> None:
+    """Every one of them is in this file's table with the code that needs it, or Lambda's own."""
+    assert granted(template) == set(NEEDED) | LOGS
+
+
+@pytest.mark.parametrize(("role", "action", "on"), list(NEEDED), ids=["-".join(one) for one in NEEDED])
+def test_without_a_permission_what_needs_it_fails(
+    role: str, action: str, on: str, template: Template, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With all of its role's permissions it is done; with this one taken away it is not."""
+    use = NEEDED[role, action, on]
+    whole = {(permission, resource) for owner, permission, resource in granted(template) if owner == role}
+    aws = Aws(whole)
+    use(aws)
+    assert (action, on) in aws.called
+    assert aws.called <= whole
+    assert "AccessDenied" not in capsys.readouterr().out
+    without = Aws(whole - {(action, on)})
+    if use in QUIET:
+        use(without)
+        assert "AccessDenied" in capsys.readouterr().out
+    else:
+        with pytest.raises(Exception):  # noqa: B017, PT011 - each part has an error of its own
+            use(without)
+
+
+# --- the operator ---------------------------------------------------------------------------------------------------
+
+BY_HAND = {
+    "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueUrl", "sqs:SendMessage",
+    "sqs:StartMessageMoveTask", "sqs:ListMessageMoveTasks", "sqs:CancelMessageMoveTask",
+    "logs:FilterLogEvents", "logs:GetLogEvents", "logs:DescribeLogStreams", "logs:StartLiveTail", "logs:StartQuery",
+    "logs:GetQueryResults", "logs:StopQuery",
+}  # fmt: skip
+"""What people do with the AWS CLI or the console, and no verb of ours: docs/deploy.md and docs/flow.md say what for."""
+VERBS = ("ops/doctor", "ops/pause.py", "ops/suspensions.py", "ops/erasures.py", "ops/stack.py", "ops/worker_tick.py",
+         "ops/certify", "worker_fn/intake.py", "shared/state.py")  # fmt: skip
+"""Where the operator's verbs call AWS."""
+
+
+def operations() -> Iterator[str]:
+    """What these files call of boto3, spelled as IAM's actions without their service."""
+    files = [
+        file for place in VERBS for file in ([ROOT / place] if place.endswith(".py") else (ROOT / place).rglob("*.py"))
+    ]
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Attribute):
+                yield node.attr.title().replace("_", "")
+            elif (
+                isinstance(node, ast.Constant) and isinstance(node.value, str) and re.fullmatch(r"[a-z_]+", node.value)
+            ):
+                yield node.value.title().replace("_", "")  # a paginator's name, or one that getattr is given
+
+
+def actions(name: str) -> Iterable[str]:
+    document = json.loads((ROOT / "infra" / name).read_text())
+    return [action for statement in document["Statement"] for action in as_list(statement["Action"])]
+
+
+SPELLED = {"lambda:InvokeFunction": "Invoke"}
+
+
+def test_the_operator_may_do_what_its_verbs_do_and_nothing_else() -> None:
+    """Each action is called by a verb's code, or is in the list of what is done by hand."""
+    called = set(operations())
+    unused = {one for one in actions("operator-policy.json") if SPELLED.get(one, one.partition(":")[2]) not in called}
+    assert unused <= BY_HAND, unused - BY_HAND
+    assert set(actions("operator-policy.json")) >= BY_HAND
+
+
+@pytest.mark.parametrize("action", sorted(set(actions("operator-policy.json")) - BY_HAND))
+def test_a_verb_of_the_operators_needs_it(action: str) -> None:
+    """The policy names it, and a verb calls it: neither is there without the other."""
+    assert SPELLED.get(action, action.partition(":")[2]) in set(operations())
+
+
+def test_no_verb_calls_what_the_operator_may_not() -> None:
+    """What the doctor notes as denied by name is an action of the policy."""
+    asked = set(re.findall(r'"([a-z]+:[A-Z]\w+)"', (ROOT / "ops/doctor/look.py").read_text()))
+    assert asked
+    assert asked <= set(actions("operator-policy.json"))
