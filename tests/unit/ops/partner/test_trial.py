@@ -56,7 +56,7 @@ SPOILT: list[tuple[str, Spoil]] = [
     ("url.unquoted", lambda one, request: replace(one, url=f"https://api.good.example/{request.user_attributes}")),
     ("url.fragment", lambda one, request: replace(one, url=f"https://api.good.example/{request.mpid}#top")),
     ("url.climbs", lambda one, request: replace(one, url=f"https://api.good.example/{quote(str(request.mpid))}")),
-    ("url.uncallable", lambda one, _: replace(one, url="https://api.good.example:80800/v1")),
+    ("url.uncallable", lambda one, _: replace(one, url="https://api.good.example:0/v1")),
     ("url.uncallable", lambda one, _: replace(one, url="https://api..example/v1")),
     ("header.framing", with_header("content-length", "5")),
     ("sign.key", lambda one, _: replace(one, sign_with=Secret("whsec_"))),
