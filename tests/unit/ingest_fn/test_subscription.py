@@ -134,3 +134,17 @@ def test_without_time_left_nobody_is_asked_for_long(ask: Any) -> None:
     with pytest.raises(SubscriptionFailed):
         ask(lambda *_: let_go.wait(30), remaining_s=0.5)
     let_go.set()
+
+
+def test_a_partner_is_made_with_what_is_kept_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The text that was read stands in the reference's place."""
+    seen: list[Mapping[str, str]] = []
+
+    def load(env: Mapping[str, str]) -> Partner:
+        seen.append(env)
+        return Lists(lambda request, _: request.audience_subscription_settings)
+
+    monkeypatch.setattr(subscription, "load_partner", load)
+    env, kept = {"ACME_SECRET_HEADERS": "ssm:/spillway/x", "ACME_URL": "u"}, (("ACME_SECRET_HEADERS", '{"X": "1"}'),)
+    subscribe(env, json.dumps(REQUEST).encode(), stored=lambda: kept, request_id="r", now_ms=5, remaining_s=5)
+    assert seen == [{"ACME_SECRET_HEADERS": '{"X": "1"}', "ACME_URL": "u"}]
