@@ -18,6 +18,7 @@ from ops.findings import Finding
 from ops.partner import declaration, rules
 from ops.partner.requests import canaries, cases
 from ops.partner.variables import known_variables, selected, unread
+from ops.terminal import say_json
 from partners import Delivery, Partner, load_partner
 from shared.errors import InvalidRequest, InvalidSettings, SpillwayError, raised_at
 from shared.firehose import AudienceSubscriptionRequest, parse_request, rules_unenforced
@@ -95,10 +96,10 @@ def _call_faults(partner: Partner) -> Iterator[rules.Fault]:
 def main(arguments: list[str]) -> int:
     """Answer what the command line asks for; gives the exit status."""
     if arguments == ["variables"]:
-        print(json.dumps(selected(os.environ)))
+        say_json(json.dumps(selected(os.environ)))
         return 0
     found = check(os.environ, json.load(sys.stdin))
-    print(findings.as_json(found))
+    say_json(findings.as_json(found))
     return findings.exit_status(found)
 
 
