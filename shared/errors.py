@@ -10,7 +10,8 @@
     ├── SubscriptionFailed     no audience is subscribed, and mParticle is told so
     ├── StateUnavailable       the worker goes on without what the fleet shares, carefully
     │   └── StateRefused       DynamoDB does not take this one item; the others are read and written as ever
-    └── UndecodableMessage     the worker dead-letters the message as it is, reason `undecodable`
+    ├── UndecodableMessage     the worker dead-letters the message as it is, reason `undecodable`
+    └── Unmappable             the worker dead-letters the message, reason `unmappable`, as the text says
 
 Whether mParticle sends again what ended in an error is not ours to promise (docs/flow.md, section 1).
 
@@ -90,6 +91,10 @@ class UndecodableMessage(SpillwayError):
 
 class NewerMessage(UndecodableMessage):
     """A queue message of a version that a later release writes: another worker may read it."""
+
+
+class Unmappable(SpillwayError):
+    """The partner's code took too long over a message, named what it does not declare, or needs more memory."""
 
 
 def raised_at(error: BaseException, folder: os.PathLike[str] | None = None) -> str:

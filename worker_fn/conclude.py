@@ -1,6 +1,5 @@
 """STAGE 3, its end: what the outcomes of a job's deliveries mean for the message, its account and its progress."""
 
-import asyncio
 from dataclasses import replace
 
 from shared.errors import StateUnavailable
@@ -9,12 +8,11 @@ from shared.state import Conflict
 from worker_fn import flow as flows
 from worker_fn import progress as progresses
 from worker_fn.classify import Outcome, Verdict
-from worker_fn.courier import Shipment
 from worker_fn.credentials import Credentials
 from worker_fn.ends import DeadLetter, Delivered, End, Parked, Reason, Story, Waiting, Whose, end_of
 from worker_fn.flow import Because
-from worker_fn.job import Job
-from worker_fn.prepare import received
+from worker_fn.job import UNREAD, Job
+from worker_fn.lane import Shipment
 from worker_fn.progress import Progress
 from worker_fn.retry import back_off_s
 from worker_fn.settle import Report, Settled
@@ -25,46 +23,57 @@ FEW_ATTEMPTS = 4
 """A message that was not called waits as if it had been so often: half a minute, so that those before it have left."""
 
 
-async def suspend_refused(jobs: list[Job], credentials: Credentials, worker: Worker) -> None:
-    """Suspend the accounts whose credentials were refused, before their messages' ends are decided.
+async def suspend_refused(job: Job, credentials: Credentials, worker: Worker) -> None:
+    """Suspend a message's account if its credentials were refused, before any message's end is decided.
 
     The first message that was refused is the account's probe; all others have to find the suspension there. A message
     that was refused while others of its account were taken is refused for its own sake, and suspends nobody.
     """
-    for job in jobs:
-        account_id = job.message.account_id
-        refused = [item for item in job.items if _is_refused(item)]
-        if not refused or account_id is None:
-            continue
-        job.is_denied_alone = all(credentials.accepted_since(account_id, item.key) for item in refused)
-        suspension = worker.suspensions.of(account_id)
-        if job.is_denied_alone or suspension is not None:
-            continue
-        since_ms = job.progress.denied_ms or job.message.received_at_ms
-        job.is_denied_alone = await worker.suspensions.was_accepted_since(account_id, since_ms)
-        if not job.is_denied_alone:
-            status = refused[0].outcome.status if refused[0].outcome else None
-            await worker.suspensions.suspend(account_id, status=status or 401, message_id=job.record["messageId"])
+    account_id = job.message.account_id
+    refused = [item for item in job.items if _is_refused(item)]
+    if not refused or account_id is None:
+        return
+    job.is_denied_alone = all(credentials.accepted_since(account_id, item.key) for item in refused)
+    suspension = worker.suspensions.of(account_id)
+    if job.is_denied_alone or suspension is not None:
+        return
+    since_ms = job.progress.denied_ms or job.message.received_at_ms
+    job.is_denied_alone = await worker.suspensions.was_accepted_since(account_id, since_ms)
+    if not job.is_denied_alone:
+        status = refused[0].outcome.status if refused[0].outcome else None
+        await worker.suspensions.suspend(account_id, status=status or 401, message_id=job.message_id)
 
 
-async def conclude(job: Job, worker: Worker) -> Settled:
-    """Decide a job's end, and see to what that means for its account and its progress."""
+async def conclude(job: Job, worker: Worker) -> None:
+    """Decide a job's end, if it has none, and see to what that means for its account and its progress."""
+    if job.end is not None:
+        return
+    age_s = (worker.now_ms() - job.message.received_at_ms) / 1_000
+    if job.message is UNREAD:
+        job.end = Waiting(1, Because.TIME)
+    elif job.place is not Place.SEND and age_s > worker.budgets.age_s(job.message.type):
+        job.end = DeadLetter(Reason.TOO_OLD, f"its account is suspended; {age_s / 3_600:.0f} hours old")
+    elif job.place is Place.PARK:
+        job.end = Parked()
+    elif job.place is Place.PROBE_LATER:
+        job.end = Waiting(worker.suspensions.probe_wait_s(job.message.account_id), "suspended")
+    else:
+        await _conclude(job, worker)
+
+
+def settled(job: Job, worker: Worker) -> Settled:
+    """A job and its end, as it is carried out."""
     attributes = {
         "partner": worker.partner.name,
         "type": job.message.type,
         "account_id": job.message.account_id or "",
-        **received(job.record),
+        "first_received_ms": job.first_received_ms,
     }
-    age_s = (worker.now_ms() - job.message.received_at_ms) / 1_000
-    if job.place is not Place.SEND and age_s > worker.budgets.age_s(job.message.type):
-        letter = DeadLetter(Reason.TOO_OLD, f"its account is suspended; {age_s / 3_600:.0f} hours old")
-        return Settled(job.record, letter, attributes)
-    if job.place is Place.PARK:
-        return Settled(job.record, Parked(), attributes)
-    if job.place is Place.PROBE_LATER:
-        return Settled(
-            job.record, Waiting(worker.suspensions.probe_wait_s(job.message.account_id), "suspended"), attributes
-        )
+    end = job.end or Waiting(1)
+    return Settled(job.record, end, attributes, job.total if job.is_mapped else None)
+
+
+async def _conclude(job: Job, worker: Worker) -> None:
     strike_out(job, worker)
     progress = _after(job, worker)
     story = Story(
@@ -73,13 +82,13 @@ async def conclude(job: Job, worker: Worker) -> Settled:
         now_ms=worker.now_ms(),
         attempts=progress.attempts,
         total=job.total,
-        receives=int(job.record["attributes"]["ApproximateReceiveCount"]),
+        receives=job.receives,
         refused=job.progress.refused,
     )
-    end = end_of([item.outcome for item in job.items], story, worker.budgets, worker.rng)
-    end = job.end = await _account(job, end, progress, worker)
-    await _remember(job, end, progress, worker)
-    return Settled(job.record, end, attributes, job.total)
+    unmapped = [] if job.is_mapped else [None]
+    end = end_of([*(item.outcome for item in job.items), *unmapped], story, worker.budgets, worker.rng)
+    job.end = await _account(job, end, progress, worker)
+    await _remember(job, job.end, progress, worker)
 
 
 def strike_out(job: Job, worker: Worker) -> None:
@@ -123,6 +132,10 @@ def _after(job: Job, worker: Worker) -> Progress:
     progress = job.progress.with_(done=done, refused=refused, attempts=attempts, strikes=strikes)
     if any(map(_is_refused, job.items)):
         progress = replace(progress, denials=progress.denials + job.is_denied_alone, denied_ms=worker.now_ms())
+    if job.is_mapped:
+        progress = replace(progress, noted=None)
+    elif job.receives == 1 or job.progress.noted is not None:
+        progress = replace(progress, noted=max(job.looked_at, job.progress.noted or 0))
     return replace(progress, strikes=0) if job.struck_out else progress
 
 
@@ -132,7 +145,7 @@ async def _account(job: Job, end: End, progress: Progress, worker: Worker) -> En
     if account_id is None or (isinstance(end, DeadLetter) and end.reason is Reason.TOO_OLD):
         return end
     suspension = worker.suspensions.of(account_id)
-    is_probe = suspension is not None and suspension.probe_id == job.record["messageId"]
+    is_probe = suspension is not None and suspension.probe_id == job.message_id
     refused = next((item.outcome for item in job.items if item.outcome and _is_refused(item)), None)
     if refused is not None or any(one.because is Because.SUSPENDED for one in job.outcomes):
         if suspension is None:
@@ -174,23 +187,19 @@ async def _remember(job: Job, end: End, progress: Progress, worker: Worker) -> N
         pass  # SQS delivered it twice at once, and the other worker wrote first
 
 
-async def remember_letters(jobs: list[Job], report: Report, worker: Worker) -> None:
+async def remember_letter(job: Job, report: Report, worker: Worker) -> None:
     """What of a dead letter arrived must not be sent again, whether its queue did not take it or somebody redrives it.
 
     One that was not taken comes back as it was; one that is redriven gets another chance for what was refused.
     """
-    failed = set(report.failures)
-
-    async def remember(job: Job) -> None:
-        message_id = job.record["messageId"]
-        progress = _after(job, worker)
-        if not isinstance(job.end, DeadLetter) or not (progress.done or job.progress.item.rev):
-            return
-        if message_id not in failed:
-            progress = replace(progress, refused={}, strikes=0, denials=0)
-        await _remember(job, Waiting(0), progress, worker)
-
-    await asyncio.gather(*(remember(job) for job in jobs))
+    if not isinstance(job.end, DeadLetter):
+        return
+    progress = _after(job, worker)
+    if not (progress.done or job.progress.item.rev):
+        return
+    if job.message_id not in report.failures:
+        progress = replace(progress, refused={}, strikes=0, denials=0)
+    await _remember(job, Waiting(0), progress, worker)
 
 
 def _is_refused(item: Shipment) -> bool:

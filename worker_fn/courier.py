@@ -14,12 +14,16 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from partners import Delivery, Partner, Result
+from shared.errors import raised_at
 from worker_fn import flow as flows
+from worker_fn.alone import or_else
 from worker_fn.blame import Blame
 from worker_fn.classify import Outcome, Verdict, classify
 from worker_fn.credentials import Credentials
 from worker_fn.flow import Because, Tally
+from worker_fn.http_client import Answer
 from worker_fn.http_client import FROZEN, Answer
+from worker_fn.lane import Lane, Shipment, together
 from worker_fn.permits import Gate, Go, Wait
 from worker_fn.retry import send_with_retries
 from worker_fn.slots import FairSlots
@@ -32,62 +36,6 @@ UNSENDABLE = (ValueError, TypeError, AttributeError)
 
 Send = Callable[[Delivery, str, float], Awaitable[Answer]]
 """Make one call: the delivery, its idempotency key, and the seconds that it may take."""
-
-
-@dataclass(slots=True)
-class Shipment:
-    """One delivery on its way, and what came of it; `outcome` stays None while it was not sent."""
-
-    delivery: Delivery
-    key: str
-    outcome: Outcome | None = None
-    attempts: int = 0
-    """Calls that the partner answered with anything but a push-back, or did not answer at all."""
-    again: int = 0
-    """Calls that were refused for its neighbours' sake."""
-    alone: bool = False
-    """It is a call of its own, also at a bulk endpoint: no neighbour's fault may be its end."""
-
-    @property
-    def waits(self) -> bool:
-        return self.outcome is not None and self.outcome.verdict in {Verdict.RETRY, Verdict.UNAUTHORIZED}
-
-
-@dataclass(slots=True)
-class Lane:
-    """Deliveries of one message in order. A lane stops at the first that must wait."""
-
-    account_id: str | None
-    items: list[Shipment]
-    next: int = 0
-
-    @property
-    def is_open(self) -> bool:
-        return self.next < len(self.items)
-
-    def head(self, *, in_bulk: bool) -> list[Shipment]:
-        """The next item, and those behind it that the same bulk call could take."""
-        first = self.items[self.next]
-        run = [first]
-        if in_bulk and first.delivery.merge is not None and not first.alone:
-            for item in self.items[self.next + 1 :]:
-                if item.waits or item.alone or together(item.delivery) != together(first.delivery):
-                    break
-                if item.outcome is None:
-                    run.append(item)
-        return run
-
-    def advance(self) -> None:
-        """Go past what is settled; stop for good where something must wait."""
-        while self.is_open:
-            outcome = self.items[self.next].outcome
-            if outcome is None:
-                return
-            refused = outcome.verdict is Verdict.UNAUTHORIZED and self.account_id is not None
-            if outcome.verdict is Verdict.RETRY or refused:  # it comes back, once the credentials are mended
-                self.next = len(self.items)
-                return
-            self.next += 1
 
 
 @dataclass(slots=True)
@@ -114,16 +62,20 @@ class Courier:
     _slots: FairSlots = field(init=False)
     _unsent: Counter[str | None] = field(default_factory=Counter)
     """Items by the bulk endpoint that takes them."""
+    _begun: set[Gate] = field(default_factory=set)
+    """Gates that know of this batch."""
 
     def __post_init__(self) -> None:
         self._slots = FairSlots(self.max_in_flight)
 
     async def deliver(self, lanes: Sequence[Lane]) -> None:
-        """Send everything that may be sent in the time there is; outcomes stand in the items."""
+        """Send everything that may be sent in the time there is; outcomes stand in the items. Once for each round."""
         pairs = dict.fromkeys((lane.account_id, item.delivery.merge) for lane in lanes for item in lane.items)
         gates = list(dict.fromkeys([self.gate, *filter(None, (self.account_gates(*pair) for pair in pairs))]))
         for gate in gates:
-            gate.begin()
+            if gate not in self._begun:
+                gate.begin()
+        self._begun.update(gates)
         self._unsent = Counter(item.delivery.merge for lane in lanes for item in lane.items)
         bulk = any(name is not None for name in self._unsent)
         crews: dict[object, list[Lane]] = {}
@@ -182,7 +134,7 @@ class Courier:
 
         Where the answer tells its items apart, those that are to be sent again go with the next round.
         """
-        outcome = await self._attempts(items, account_id)
+        outcome = await or_else(self._attempts(items, account_id), partial(_failed, items))
         halved = outcome.items is None and outcome.verdict in {
             Verdict.REJECTED,
             Verdict.UNSENDABLE,
@@ -243,7 +195,12 @@ class Courier:
                 if permit.probe:
                     self.gate.note(Tally(probe=False))
                 return _not_now(Wait(self.now_ms() + 1_000, Because.TIME))
-            return await self._call(items, account_id, account_gate, probe=permit.probe)
+            try:
+                return await self._call(items, account_id, account_gate, probe=permit.probe)
+            except Exception:
+                if permit.probe:  # others wait for what it comes to
+                    self.gate.note(Tally(probe=False))
+                raise
 
     def _calls_left(self) -> int:
         """Calls that this batch still has to make, if every bulk call is full."""
@@ -378,10 +335,13 @@ class Courier:
         self.gate.note(tally)
 
 
-def together(delivery: Delivery) -> tuple[object, ...]:
-    """What must be alike in deliveries that travel in one call; credentials too, which a customer may have changed."""
-    secrets = (*delivery.secret_headers.items(), *delivery.secret_fields.items())
-    return delivery.merge, delivery.merge_group, secrets
+def _failed(items: Sequence[Shipment], error: Exception) -> Outcome:
+    """What our own code's failure over a call means for its items: they wait, as if the partner had failed on them, and
+    are given up by their strikes or their age. The call may have arrived.
+    """
+    for item in items:
+        item.attempts += 1
+    return Outcome(Verdict.RETRY, error=f"{type(error).__name__} in {raised_at(error)}")
 
 
 def _not_now(wait: Wait) -> Outcome:

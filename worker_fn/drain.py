@@ -1,25 +1,27 @@
-"""STAGE 3, the main path: decode -> map -> resume -> send -> decide -> settle.
+"""STAGE 3, the main path: decode -> map -> place -> resume -> send -> decide -> settle.
 
 Sending stops early enough to settle everything that was received.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 from shared.errors import StateUnavailable
 from shared.message import ERASURE
 from worker_fn import flow as flows
 from worker_fn import progress as progresses
+from worker_fn.alone import each, or_else, side_by_side
 from worker_fn.classify import Verdict
-from worker_fn.conclude import conclude, remember_letters, suspend_refused
-from worker_fn.courier import Courier, Lane
+from worker_fn.conclude import conclude, remember_letter, settled, suspend_refused
+from worker_fn.courier import Courier
 from worker_fn.ends import Parked, Waiting, Whose
 from worker_fn.intake import IntakeUnavailable
 from worker_fn.job import Job
-from worker_fn.prepare import prepare
 from worker_fn.receipts import Clerk
+from worker_fn.rounds import Rounds
 from worker_fn.settle import Report, Settled, settle
 from worker_fn.suspensions import Place
 from worker_fn.worker import Worker
@@ -33,45 +35,44 @@ MARGIN_S = 1.0
 async def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Callable[[], float]) -> Report:
     """Work a batch of SQS records within `remaining_s` seconds; every record gets its end."""
     report = Report()
-    prepared = [prepare(record, worker.partner, now_ms=worker.now_ms()) for record in records]
-    if worker.in_groups:
-        prepared = behind_what_waits(prepared)
-    jobs = [job for job in prepared if isinstance(job, Job)]
-    settled = [job for job in prepared if isinstance(job, Settled)]
+    jobs = [Job(record) for record in records]
+    rounds = Rounds(jobs, worker, lambda: remaining_s() - worker.settle_reserve_s)
+    rounds.read()
+    rounds.map()
     await worker.agree_on_time()
     await place(jobs, worker)
-    sending = [job for job in jobs if job.place is Place.SEND]
-    note_what_is_missing(sending, report, worker)
-    await resume(sending, worker)
-    courier = courier_for(worker, lambda: remaining_s() - worker.settle_reserve_s)
-    await courier.deliver([lane for group in in_order(sending, worker) for lane in group])
+    rounds.place()
+    sending = [job for job in jobs if job.place is Place.SEND and job.end is None]
+    await side_by_side(sending, partial(resume, worker=worker))
+    courier = courier_for(worker, rounds.remaining_s)
+    await send(rounds, courier)
     for job in jobs:
         if any(one.verdict is Verdict.DELIVERED for one in job.outcomes):
             worker.gates.note_delivered(job.message.account_id)
-    await suspend_refused(jobs, courier.credentials, worker)
-    settled += await asyncio.gather(*(conclude(job, worker) for job in jobs))
-    settled = await in_time(book(settled, worker), remaining_s() - worker.settle_reserve_s / 2, settled)
-    settled = await clerk_for(worker).write(settled, time_s=remaining_s() - worker.settle_reserve_s / 4)
+    await each(sending, partial(note_what_is_missing, report=report, worker=worker))
+    await each(jobs, partial(suspend_refused, credentials=courier.credentials, worker=worker))
+    await side_by_side(jobs, partial(conclude, worker=worker))
+    ends = [settled(job, worker) for job in jobs]
+    ends = await in_time(book(ends, worker), remaining_s() - worker.settle_reserve_s / 2, ends)
+    ends = await clerk_for(worker).write(ends, time_s=remaining_s() - worker.settle_reserve_s / 4)
     report.calls = sum(item.attempts for job in jobs for item in job.items)
     report.state_trouble = worker.gates.take_trouble()
-    await settle(settled, worker.queue, report, time_s=remaining_s() - MARGIN_S)
-    after = asyncio.gather(remember_letters(jobs, report, worker), stop_intake(worker))
-    await in_time(after, remaining_s() - MARGIN_S / 2, None)
+    await settle(ends, worker.queue, report, time_s=remaining_s() - MARGIN_S)
+    remember = side_by_side(jobs, partial(remember_letter, report=report, worker=worker))
+    await in_time(asyncio.gather(remember, stop_intake(worker)), remaining_s() - MARGIN_S / 2, None)
+    note_failures(jobs, worker)
     return report
 
 
-def behind_what_waits(prepared: list[Job | Settled]) -> list[Job | Settled]:
-    """Of a FIFO queue: what is behind a message that this worker can not read yet waits with it."""
-    waiting: dict[str, Settled] = {}
-    ordered: list[Job | Settled] = []
-    for one in prepared:
-        group = one.record["attributes"].get("MessageGroupId", "")
-        if isinstance(one, Settled) and isinstance(one.end, Waiting):
-            waiting.setdefault(group, one)
-        elif group in waiting:
-            one = replace(waiting[group], record=one.record)  # noqa: PLW2901
-        ordered.append(one)
-    return ordered
+async def send(rounds: Rounds, courier: Courier) -> None:
+    """Send what is mapped, and map what is left; nearly always that is one round."""
+    lanes = rounds.next()
+    await courier.deliver(lanes)
+    while lanes:
+        rounds.clear()
+        if lanes := rounds.next():
+            await courier.deliver(lanes)
+    rounds.end()
 
 
 async def in_time(work: Awaitable[T], seconds: float, otherwise: T) -> T:
@@ -83,63 +84,56 @@ async def in_time(work: Awaitable[T], seconds: float, otherwise: T) -> T:
         return otherwise
 
 
-async def resume(jobs: list[Job], worker: Worker) -> None:
+async def resume(job: Job, worker: Worker) -> None:
     """Leave out what an earlier receive delivered. With the state table down everything is sent again, with the same
     keys.
     """
-
-    async def read(job: Job) -> None:
-        try:
-            job.progress = await progresses.read(worker.state, job.message)
-        except StateUnavailable:
-            worker.gates.trouble()
-            return
-        job.items = [item for item in job.items if not job.progress.settles(item.key)]
-
-    await asyncio.gather(*(read(job) for job in jobs if job.was_seen_before))
+    if not job.was_seen_before:
+        return
+    try:
+        job.progress = await progresses.read(worker.state, job.message)
+    except StateUnavailable:
+        worker.gates.trouble()
+        return
+    job.items = [item for item in job.items if not job.progress.settles(item.key)]
 
 
 async def place(jobs: list[Job], worker: Worker) -> None:
     """Find the messages of suspended accounts: one is the account's probe, the others are parked."""
     await worker.suspensions.refresh()
-    for job in jobs:
-        job.place = await worker.suspensions.place(job.message.account_id, job.record["messageId"])
+
+    async def find(job: Job) -> None:
+        job.place = await worker.suspensions.place(job.message.account_id, job.message_id)
+
+    await each((job for job in jobs if job.end is None), find)
 
 
-def in_order(jobs: list[Job], worker: Worker) -> Iterable[list[Lane]]:
-    """Lanes: a message's deliveries one after the other, or each its own; a FIFO group's messages are one lane, and so
-    are those for which the partner names one.
-    """
-    grouped: dict[tuple[str | None, str], Lane] = {}
-    for job in jobs:
-        account_id = job.message.account_id
-        named = job.record["attributes"].get("MessageGroupId") if worker.in_groups else job.lane
-        if named is not None and (worker.in_groups or worker.partner.in_order):
-            lane = grouped.setdefault((account_id, named), Lane(account_id, []))
-            lane.items += job.items
-        elif worker.partner.in_order:
-            yield [Lane(account_id, job.items)]
-        else:
-            yield [Lane(account_id, [item]) for item in job.items]
-    yield list(grouped.values())
-
-
-def note_what_is_missing(jobs: list[Job], report: Report, worker: Worker) -> None:
+async def note_what_is_missing(job: Job, report: Report, worker: Worker) -> None:
     """Count and log what of a message could not be read, and what the partner makes no call of: a line for each kind.
 
-    Only at a message's first receive: it is mapped again whenever it comes back. One that was parked or redriven has a
-    first receive after that, too.
+    Only at the receive that comes to it first: it is mapped again whenever it comes back. One that was parked or
+    redriven has a first receive after that, too.
     """
+    before = 0 if job.receives == 1 else job.progress.noted
+    if before is None:
+        return
+    malformed = job.malformed if before == 0 else ()
+    left_out = [one for place, one in job.left_out if place > before]
+    report.malformed += len(malformed)
+    report.left_out += len(left_out)
+    ids = {"request_id": job.message.id, "account_id": job.message.account_id}
+    for problem, where in {problem: where for where, problem in reversed(malformed)}.items():
+        worker.log("a part of a request could not be read", where=where, error=problem, **ids)
+    for why, item in {one.why: one.item for one in reversed(left_out)}.items():
+        worker.log("a part of a request is left out", item=item, reason=why, **ids)
+
+
+def note_failures(jobs: list[Job], worker: Worker) -> None:
+    """Log what ended a record alone, wherever it happened."""
     for job in jobs:
-        if int(job.record["attributes"]["ApproximateReceiveCount"]) > 1:
-            continue
-        report.malformed += len(job.malformed)
-        report.left_out += len(job.left_out)
-        ids = {"request_id": job.message.id, "account_id": job.message.account_id}
-        for problem, where in {problem: where for where, problem in reversed(job.malformed)}.items():
-            worker.log("a part of a request could not be read", where=where, error=problem, **ids)
-        for why, item in {one.why: one.item for one in reversed(job.left_out)}.items():
-            worker.log("a part of a request is left out", item=item, reason=why, **ids)
+        if job.failure:
+            message_id, kind = job.message_id, job.message.type or None
+            worker.log("a record failed", error=job.failure, message_id=message_id, type=kind)
 
 
 async def stop_intake(worker: Worker) -> None:
@@ -165,8 +159,11 @@ async def book(settled: list[Settled], worker: Worker) -> list[Settled]:
     for index, one in enumerate(settled):
         if isinstance(one.end, Waiting) and one.end.of is not Whose.FLEET and one.attributes["account_id"]:
             lines.setdefault((one.attributes["account_id"], one.end.of, one.end.endpoint), []).append(index)
-    booked = await asyncio.gather(*(_book(*key, len(indexes), worker) for key, indexes in lines.items()))
+    lasting = (or_else(_book(*key, len(indexes), worker), lambda _: None) for key, indexes in lines.items())
+    booked = await asyncio.gather(*lasting)
     for ((_, whose, endpoint), indexes), times_ms in zip(lines.items(), booked, strict=True):
+        if times_ms is None:  # they come back when they would have
+            continue
         if whose is Whose.ACCOUNT_RATE:
             now_ms = worker.now_ms()
             for index, time_ms in zip(indexes, times_ms, strict=False):

@@ -28,7 +28,9 @@ class Reason(StrEnum):
     TOO_OLD = "too_old"
     UNDECODABLE = "undecodable"
     UNMAPPABLE = "unmappable"
-    """The partner's code raised, or made what can not be sent or read."""
+    """The partner's code raised, took too long, or made what can not be sent or read."""
+    FAILED = "failed"
+    """Our own code raised after the message was mapped."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,19 +1,23 @@
-"""STAGE 3, its beginning: a record is decoded and mapped to deliveries, each with its Idempotency-Key."""
+"""STAGE 3, its beginning: a record is decoded, and mapped to deliveries, each with its Idempotency-Key.
+
+Mapped as far as it is asked for: a request's deliveries repeat its context each, and may be far larger than it.
+"""
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from partners import Delivery, LeftOut, Partner
-from shared.errors import InvalidRequest, NewerMessage, UndecodableMessage, raised_at
+from shared.errors import NewerMessage, Unmappable
 from shared.firehose import parse_request
-from shared.message import ERASURE, Message, decode
-from worker_fn.courier import Shipment, together
-from worker_fn.ends import DeadLetter, Reason, Waiting
+from shared.message import ERASURE, Message, decode, text_of
+from worker_fn.ends import Waiting
 from worker_fn.job import Job
+from worker_fn.lane import Shipment, together
 from worker_fn.progress import Key
+from worker_fn.room import MIB, Room, exact_weight_of, weight_of
 from worker_fn.settle import Settled
 
 NEWER_WAIT_S, NEWER_MS = 60, 3_600_000
@@ -22,41 +26,59 @@ are at work while an alias moves, and for longer where somebody moved one by han
 """
 
 
-def prepare(record: dict[str, Any], partner: Partner, *, now_ms: int) -> Job | Settled:
-    """Decode and map one record; one that can not be is dead-lettered, its neighbours are not touched."""
-    attributes = {"partner": partner.name, **received(record)}
-    try:
-        message = decode(record["body"])
-    except NewerMessage as error:
-        known_ms = now_ms - int(record["attributes"].get("ApproximateFirstReceiveTimestamp", 0))
-        late = known_ms >= NEWER_MS
-        end = DeadLetter(Reason.UNDECODABLE, str(error)) if late else Waiting(NEWER_WAIT_S, "of a later release")
-        return Settled(record, end, attributes)
-    except UndecodableMessage as error:
-        return Settled(record, DeadLetter(Reason.UNDECODABLE, str(error)), attributes)
-    attributes |= {"type": message.type, "account_id": message.account_id or ""}
-    try:
-        request = parse_request(message.payload)
-        mapped = list(partner.deliveries(request))
-        left_out = tuple(one for one in mapped if isinstance(one, LeftOut))
-        keyed = with_keys(message, (one for one in mapped if not isinstance(one, LeftOut)))
-        items = [Shipment(delivery, key, alone=message.type == ERASURE) for delivery, key in keyed]
-        lane = partner.lane_of(request)
-        hash((lane, *(together(item.delivery) for item in items), *left_out))  # raises for what can be no key
-        are_declared = all(item.delivery.merge in {None, *partner.limits.bulk} for item in items)
-    except InvalidRequest as error:
-        return Settled(record, DeadLetter(Reason.UNMAPPABLE, str(error)), attributes)
-    except Exception as error:
-        where = f"{type(error).__name__} in {raised_at(error)}"
-        return Settled(record, DeadLetter(Reason.UNMAPPABLE, where), attributes)
-    if not are_declared:
-        names = ", ".join(sorted(partner.limits.bulk)) or "nothing"
-        problem = f"a delivery's `merge` is not declared: `limits.bulk` of {partner.name} holds {names}"
-        return Settled(record, DeadLetter(Reason.UNMAPPABLE, problem), attributes)
-    return Job(record, message, items, len(items), lane, malformed=request.malformed, left_out=left_out)
+def weigh(job: Job, room: Room) -> None:
+    """Estimate what reading a record takes. Raises Unmappable if the function has not so much memory."""
+    text = text_of(job.record["body"])
+    job.weight = weight_of(text)
+    if job.weight > room.message:
+        job.weight = exact_weight_of(text)
+    if job.weight > room.message:
+        need, have = job.weight // MIB, room.message // MIB
+        raise Unmappable(f"reading it takes about {need} MiB and the function has {have}: give it more, then redrive")
 
 
-def with_keys(message: Message, deliveries: Iterable[Delivery]) -> Iterable[tuple[Delivery, str]]:
+def read(job: Job, *, now_ms: int, keep: bool) -> None:
+    """Decode a record; `keep`: also its payload. Raises UndecodableMessage; one of a later release has its end: it
+    waits.
+    """
+    try:
+        message = decode(job.record["body"])
+    except NewerMessage:
+        if now_ms - job.number("ApproximateFirstReceiveTimestamp", 0) >= NEWER_MS:
+            raise
+        job.end = Waiting(NEWER_WAIT_S, "of a later release")
+        return
+    job.message = message if keep else replace(message, payload={})
+    job.holds = keep
+
+
+def begin(job: Job, partner: Partner) -> None:
+    """Have the partner map a message, which happens when its `source` is asked for deliveries. Raises anything."""
+    if not job.holds:
+        job.message = decode(job.record["body"])
+    request = parse_request(job.message.payload)
+    job.message = replace(job.message, payload={})
+    job.holds = True
+    job.malformed = request.malformed
+    job.lane = partner.lane_of(request)
+    hash(job.lane)  # raises for what can be no key
+    said = iter(partner.deliveries(request))
+    keyed = with_keys(job.message, _deliveries(job, said))
+    is_alone = job.message.type == ERASURE
+    job.source = (Shipment(_declared(one, partner), key, alone=is_alone) for one, key in keyed)
+    job.let_go = getattr(said, "close", None)
+
+
+def close(job: Job) -> None:
+    """Let go of the request. Raises what a partner's generator does at its end."""
+    let_go, job.let_go = job.let_go, None
+    job.source, job.holds = None, False
+    job.message = replace(job.message, payload={})
+    if let_go is not None:
+        let_go()
+
+
+def with_keys(message: Message, deliveries: Iterable[Delivery]) -> Iterator[tuple[Delivery, str]]:
     """Give each delivery its Idempotency-Key: the same for the same part of the same request of the same account,
     whoever sends it and when.
     """
@@ -72,5 +94,21 @@ def _key(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def received(record: Mapping[str, Any]) -> dict[str, str]:
-    return {"first_received_ms": record["attributes"].get("ApproximateFirstReceiveTimestamp", "")}
+def _deliveries(job: Job, mapped: Iterable[Delivery | LeftOut]) -> Iterator[Delivery]:
+    """Take out what becomes no call."""
+    for one in mapped:
+        job.looked_at += 1
+        if isinstance(one, LeftOut):
+            hash(one)
+            job.left_out.append((job.looked_at, one))
+        else:
+            yield one
+
+
+def _declared(delivery: Delivery, partner: Partner) -> Delivery:
+    """The delivery, if it can be packed. Raises Unmappable, or TypeError for what can be no key."""
+    hash(together(delivery))
+    if delivery.merge is not None and delivery.merge not in partner.limits.bulk:
+        names = ", ".join(sorted(partner.limits.bulk)) or "nothing"
+        raise Unmappable(f"a delivery's `merge` is not declared: `limits.bulk` of {partner.name} holds {names}")
+    return delivery

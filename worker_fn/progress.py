@@ -59,6 +59,8 @@ class Progress:
     strikes: int = 0
     denials: int = 0
     denied_ms: int = 0
+    noted: int | None = None
+    """How much of what the partner says of it was looked at, and what is left out of that noted; None: all of it."""
     item: Item = field(default_factory=Item)
 
     def settles(self, key: str) -> bool:
@@ -133,7 +135,7 @@ def _value(progress: Progress) -> dict[str, Any]:
     """The item's value, of as much as one item holds: reasons go first, then what was refused, then of what is done
     as much as there is room for. What is left out is called again.
     """
-    counts = {name: getattr(progress, name) for name in ("attempts", "strikes", "denials", "denied_ms")}
+    counts = {name: getattr(progress, name) for name in ("attempts", "strikes", "denials", "denied_ms", "noted")}
     done = _packed(progress.done)
     in_words: dict[str, list[str]] = {}
     for key, why in progress.refused.items():
@@ -165,6 +167,7 @@ def _progress(value: Mapping[str, Any], item: Item) -> Progress:
         strikes=int(value.get("strikes", 0)),
         denials=int(value.get("denials", 0)),
         denied_ms=int(value.get("denied_ms", 0)),
+        noted=value.get("noted"),
         item=item,
     )
 

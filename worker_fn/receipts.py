@@ -9,13 +9,16 @@ import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-from shared.errors import StateRefused, StateUnavailable
+from shared.errors import StateRefused, StateUnavailable, raised_at
 from shared.message import ERASURE, Message, decode
 from shared.receipts import KEPT_S, Receipt, Standing, receipt_key, receipt_name, subject_of
 from shared.state import State, change
+from worker_fn.alone import or_else
 from worker_fn.ends import DeadLetter, Delivered, Waiting
+from worker_fn.job import Job
 from worker_fn.retry import back_off_s
 from worker_fn.settle import Settled
 
@@ -38,7 +41,8 @@ class Clerk:
         wait.
         """
         ends_s = asyncio.get_running_loop().time() + time_s
-        return list(await asyncio.gather(*(self._write(one, ends_s) for one in settled)))
+        written = (or_else(self._write(one, ends_s), partial(self._failed, one)) for one in settled)
+        return list(await asyncio.gather(*written))
 
     async def _write(self, one: Settled, ends_s: float) -> Settled:
         if one.attributes.get("type") != ERASURE:
@@ -72,10 +76,16 @@ class Clerk:
         former = (await self.state.read(key, message.id)).value
         return message.id if former and former.get("account_id") == message.account_id else name
 
+    def _failed(self, one: Settled, error: Exception) -> Settled:
+        """Our own code raised, as it would each time."""
+        where = f"{type(error).__name__} in {raised_at(error)}"
+        self.log("an erasure ends without a receipt", where=where, message_id=one.record.get("messageId"))
+        return one
+
     def _without(self, one: Settled, request_id: str, subject_request_id: str, *, may_wait: bool = True) -> Settled:
         if not isinstance(one.end, Delivered | DeadLetter):
             return one  # the next receive writes it
-        receives = int(one.record["attributes"]["ApproximateReceiveCount"])
+        receives = Job(one.record).receives
         if may_wait and receives < MOST_RECEIVES:
             wait_s = back_off_s(receives, retry_after_s=None, rng=self.rng)
             return replace(one, end=Waiting(wait_s, "its receipt could not be written"))

@@ -36,6 +36,8 @@ class Settings:
     max_strikes: int
     """How often the partner may fail on a message while it takes others."""
     fifo: bool
+    memory_mib: int
+    """The function's memory, as Lambda says it; 512 where it does not."""
     env: Mapping[str, str] = field(repr=False)
 
     visibility_margin_s: ClassVar[float] = 43_200.0
@@ -61,6 +63,7 @@ class Settings:
             erasure_max_age_s=_number(env, "ERASURE_MAX_AGE_S", 13 * 86_400, 60, 1_209_600),
             max_strikes=int(_number(env, "MAX_STRIKES", 50, 1, 10_000)),
             fifo=_one_of(env, "QUEUE_TYPE", ("standard", "fifo")) == "fifo",
+            memory_mib=int(_number(env, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", 512, 1, 1_000_000)),
             env=env,
         )
 

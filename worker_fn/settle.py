@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from shared.errors import QueueUnavailable
+from worker_fn.alone import or_else
 from worker_fn.ends import DeadLetter, Delivered, End, Parked, Waiting
 
 LEAST_S = 0.5
@@ -58,6 +58,13 @@ class Report:
     state_trouble: int = 0
     failures: list[str] = field(default_factory=list)
 
+    def fail(self, record: Mapping[str, Any]) -> None:
+        """Leave a record in the queue. One without an id, which SQS never hands over, can not be named: an empty name
+        would bring back the whole batch, what was delivered of it included.
+        """
+        if record.get("messageId"):
+            self.failures.append(str(record["messageId"]))
+
 
 async def settle(settled: Sequence[Settled], queue: Queue, report: Report, *, time_s: float) -> Report:
     """Carry out the ends within `time_s` seconds. A settle call that fails or takes too long never costs a message.
@@ -73,11 +80,12 @@ async def settle(settled: Sequence[Settled], queue: Queue, report: Report, *, ti
                 report.delivered += 1
             case Waiting(wait_s=wait_s):
                 report.waiting += 1
-                report.failures.append(one.record["messageId"])
-                waits_s[one.record["receiptHandle"]] = wait_s
+                report.fail(one.record)
+                if handle := one.record.get("receiptHandle"):
+                    waits_s[handle] = wait_s
             case _ if not is_moved:
                 report.unsettled += 1
-                report.failures.append(one.record["messageId"])
+                report.fail(one.record)
             case Parked():
                 report.parked += 1
             case DeadLetter():
@@ -96,7 +104,7 @@ async def settle(settled: Sequence[Settled], queue: Queue, report: Report, *, ti
 async def _moved(settled: Sequence[Settled], queue: Queue, time_s: float) -> list[bool]:
     """For each record, whether it is where its end says."""
     moves = {
-        index: asyncio.ensure_future(_move(one, queue))
+        index: asyncio.ensure_future(or_else(_move(one, queue), _stays))
         for index, one in enumerate(settled)
         if isinstance(one.end, DeadLetter | Parked)
     }
@@ -111,17 +119,19 @@ async def _moved(settled: Sequence[Settled], queue: Queue, time_s: float) -> lis
 
 async def _move(one: Settled, queue: Queue) -> bool:
     """Put a record where its end says; True once it is there."""
-    try:
-        match one.end:
-            case DeadLetter() as letter:
-                await queue.dead_letter(one.record, letter_attributes(one.attributes, letter))
-            case Parked():
-                await queue.park(one.record)
-            case _:
-                return False
-    except QueueUnavailable:
-        return False
+    match one.end:
+        case DeadLetter() as letter:
+            await queue.dead_letter(one.record, letter_attributes(one.attributes, letter))
+        case Parked():
+            await queue.park(one.record)
+        case _:
+            return False
     return True
+
+
+def _stays(_: Exception) -> bool:
+    """A record that can not be moved, for whatever reason, comes back; in the end SQS itself dead-letters it."""
+    return False
 
 
 def letter_attributes(attributes: Mapping[str, str], letter: DeadLetter) -> dict[str, str]:

@@ -22,6 +22,7 @@ from worker_fn.gates import Gates
 from worker_fn.http_client import HttpClient
 from worker_fn.intake import Intake, LambdaIntake, known_mapping
 from worker_fn.logs import logger
+from worker_fn.room import Room
 from worker_fn.settings import Settings
 from worker_fn.suspensions import Suspensions
 from worker_fn.threads import ThreadedQueue
@@ -84,6 +85,7 @@ def build(settings: Settings, stored: Iterable[tuple[str, str]] = ()) -> Worker:
         agree_on_time=Once(partial(agree, clock, state)) if limited else no_need,
         intake=Feed(state),
         in_groups=settings.fifo,
+        room=Room.of_function(settings.memory_mib),
         clock=lambda: clock.now_ms() / 1_000,
         rng=rng,
         log=_log,

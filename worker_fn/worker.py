@@ -11,6 +11,7 @@ from worker_fn.courier import Send
 from worker_fn.ends import Budgets
 from worker_fn.gates import Gates
 from worker_fn.intake import Intake
+from worker_fn.room import Room
 from worker_fn.settle import Queue
 from worker_fn.suspensions import Suspensions
 
@@ -45,6 +46,10 @@ class Worker:
     """The mapping that feeds us, once its id is known."""
     in_groups: bool = False
     """A FIFO queue: messages of a group stay in order, and a failure holds back those behind it."""
+    room: Room = field(default_factory=lambda: Room.of_function(512))
+    """What of the memory a batch may use."""
+    stopwatch: Callable[[], float] = time.perf_counter
+    """Seconds by which the mapping is measured."""
     clock: Callable[[], float] = time.time
     rng: random.Random = field(default_factory=random.Random)
     log: Callable[..., None] = lambda *_, **__: None

@@ -1,0 +1,74 @@
+"""Deliveries in the order in which they may go."""
+
+from dataclasses import dataclass
+
+from partners import Delivery
+from worker_fn.classify import Outcome, Verdict
+
+
+@dataclass(slots=True)
+class Shipment:
+    """One delivery on its way, and what came of it; `outcome` stays None while it was not sent."""
+
+    delivery: Delivery
+    key: str
+    outcome: Outcome | None = None
+    attempts: int = 0
+    """Calls that the partner answered with anything but a push-back, or did not answer at all."""
+    again: int = 0
+    """Calls that were refused for its neighbours' sake."""
+    alone: bool = False
+    """It is a call of its own, also at a bulk endpoint: no neighbour's fault may be its end."""
+
+    @property
+    def waits(self) -> bool:
+        return self.outcome is not None and self.outcome.verdict in {Verdict.RETRY, Verdict.UNAUTHORIZED}
+
+
+@dataclass(slots=True)
+class Lane:
+    """Deliveries of one message in order. A lane stops at the first that must wait."""
+
+    account_id: str | None
+    items: list[Shipment]
+    next: int = 0
+
+    @property
+    def is_open(self) -> bool:
+        return self.next < len(self.items)
+
+    def head(self, *, in_bulk: bool) -> list[Shipment]:
+        """The next item, and those behind it that the same bulk call could take."""
+        first = self.items[self.next]
+        run = [first]
+        if in_bulk and first.delivery.merge is not None and not first.alone:
+            for item in self.items[self.next + 1 :]:
+                if item.waits or item.alone or together(item.delivery) != together(first.delivery):
+                    break
+                if item.outcome is None:
+                    run.append(item)
+        return run
+
+    def advance(self) -> None:
+        """Go past what is settled; stop for good where something must wait."""
+        while self.is_open:
+            outcome = self.items[self.next].outcome
+            if outcome is None:
+                return
+            if holds_up(outcome, self.account_id):
+                self.next = len(self.items)
+                return
+            self.next += 1
+
+
+def holds_up(outcome: Outcome | None, account_id: str | None) -> bool:
+    """Whether what is behind a delivery in its lane has to wait: it comes back, once the credentials are mended say."""
+    if outcome is None or outcome.verdict is Verdict.RETRY:
+        return True
+    return outcome.verdict is Verdict.UNAUTHORIZED and account_id is not None
+
+
+def together(delivery: Delivery) -> tuple[object, ...]:
+    """What must be alike in deliveries that travel in one call; credentials too, which a customer may have changed."""
+    secrets = (*delivery.secret_headers.items(), *delivery.secret_fields.items())
+    return delivery.merge, delivery.merge_group, secrets

@@ -1,0 +1,62 @@
+"""How much of the function's memory a batch may use, and what a message needs of it. Estimates, on the safe side.
+
+Measured with CPython 3.13, see docs/limits.md: an object of JSON that becomes one of the protocol's takes up to 1,050
+bytes, decoded and read; a value that is none up to 170 (a number that keeps its spelling); a text up to four times
+its length while it is decoded.
+"""
+
+from dataclasses import dataclass
+
+MIB = 1_048_576
+
+EMPTY_MIB = 128
+"""What the worker itself takes: 110 MiB with its libraries, and the batch as Lambda hands it over, at most 6 MB."""
+
+LEAST = 16 * MIB
+"""However small the function is: one message at a time goes on."""
+
+BYTE, BRACE, COMMA = 4, 1_100, 180
+"""What a byte, an object and a value of JSON text come to in memory."""
+
+BODY, DELIVERY = 3, 2_000
+"""What a byte of a delivery's body comes to (itself, merged with others, and on the wire), and a delivery as such."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Bytes of memory. `batch`: what all that is decoded or mapped and not sent yet may take together. `message`: what
+    one alone may take, when nothing else does.
+    """
+
+    batch: int
+    message: int
+
+    @classmethod
+    def of_function(cls, memory_mib: int) -> "Room":
+        """Half of what the worker leaves for batches; three quarters for a message that needs more than that."""
+        free = max(LEAST, (memory_mib - EMPTY_MIB) * MIB)
+        return cls(batch=free // 2, message=free * 3 // 4)
+
+
+def weight_of(text: str | bytes) -> int:
+    """What decoding and mapping a JSON text takes, its deliveries left out."""
+    if isinstance(text, str):
+        text = text.encode("utf-8", "surrogatepass")
+    return _weighed(text, len(text))
+
+
+def exact_weight_of(text: str | bytes) -> int:
+    """The same without what only looks like JSON inside of the strings: for a text that seems too heavy."""
+    if isinstance(text, str):
+        text = text.encode("utf-8", "surrogatepass")
+    outside = text.replace(rb"\\", b"").replace(rb"\"", b"").split(b'"')[::2]
+    return _weighed(b"".join(outside), len(text))
+
+
+def _weighed(text: bytes, size: int) -> int:
+    return BYTE * size + BRACE * text.count(b"{") + COMMA * text.count(b",")
+
+
+def cost_of(body: bytes) -> int:
+    """What a delivery takes until it is sent."""
+    return DELIVERY + BODY * len(body)

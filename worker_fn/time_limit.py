@@ -1,0 +1,54 @@
+"""A bound on the time of code that does not give it back: a partner's mapping in the one thread of the loop.
+
+On the main thread, where Lambda calls the handler, a timer's signal interrupts the code between two of its bytecodes,
+and regular expressions as well. Nothing in Python can interrupt a single call into C that does not look for signals
+(`int()` of ten million digits, say): such a call ends the invocation by its time-out, which is why what the partners
+read is bounded in size. On another thread, as in some tools, nothing is interrupted. Either way the caller measures the
+time that it took.
+"""
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+AGAIN_S = 0.1
+"""Code that catches the interruption is interrupted again."""
+
+
+class OutOfTime(Exception):
+    """The code was interrupted."""
+
+
+class _Interrupted(BaseException):
+    """No Exception: a partner's `except Exception` around one event must not take it for that event's fault."""
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """Interrupt what is inside after so many seconds. Raises OutOfTime."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    began_s, is_over = time.monotonic(), False
+
+    def ring(_signal: int, _frame: FrameType | None) -> None:
+        if not is_over:
+            raise _Interrupted
+
+    handler = signal.signal(signal.SIGALRM, ring)
+    left_s, every_s = signal.setitimer(signal.ITIMER_REAL, max(0.001, seconds), AGAIN_S)
+    try:
+        try:
+            yield
+        finally:
+            is_over = True
+    except _Interrupted:
+        raise OutOfTime from None
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
+        if left_s:  # whoever had the timer before gets what is left
+            signal.setitimer(signal.ITIMER_REAL, max(0.001, left_s - (time.monotonic() - began_s)), every_s)
