@@ -19,7 +19,10 @@ Environment of the worker (and of ingest, for the registration):
 A body holds mParticle's JSON as it came, numbers exact, without the account's settings: they hold the credentials.
 """
 
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from collections.abc import Iterable, Iterator, Mapping
+import json
+import re
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -138,7 +141,7 @@ class Webhook(Partner):
         """Tell the endpoint; only what it took is subscribed. The settings stay as they came."""
         if self.subscribe_url is not None:
             raw = _without_settings(request.raw)
-            body = _body("audience_subscription", raw, {"id": raw.get("id")})
+            body = _Around.of({"id": raw.get("id")}).body("audience_subscription", raw)
             answer = call(self._delivery(self.subscribe_url, "audience_subscription", body, request))
             if not answer.is_success:
                 raise SubscriptionFailed(f"the partner answered HTTP {answer.status} to a subscription")
@@ -172,21 +175,35 @@ class Webhook(Partner):
         if not self.per_event:
             yield "request", to_json(raw)
         elif isinstance(request, EventProcessingRequest):
-            context = {key: value for key, value in raw.items() if key not in {"events", "system_notifications"}}
+            around = _Around.of(raw, without={"events", "system_notifications"})
             for index, notification in enumerate(request.system_notifications):
-                yield f"system_notifications[{index}]", _body("system_notification", notification.raw, context)
+                yield f"system_notifications[{index}]", around.body("system_notification", notification.raw)
             for index, event in enumerate(request.events):
-                yield event.id or f"events[{index}]", _body("event", event.raw, context)
+                yield event.id or f"events[{index}]", around.body("event", event.raw)
         elif isinstance(request, AudienceMembershipChangeRequest):
-            context = {key: value for key, value in raw.items() if key != "user_profiles"}
+            around = _Around.of(raw, without={"user_profiles"})
             for index, profile in enumerate(request.user_profiles):
-                yield f"user_profiles[{index}]", _body("user_profile", profile.raw, context)
+                yield f"user_profiles[{index}]", around.body("user_profile", profile.raw)
         elif isinstance(request, DsrProcessingRequest):
-            yield "erasure", _body("erasure", raw, {"id": raw.get("id")})
+            yield "erasure", _Around.of({"id": raw.get("id")}).body("erasure", raw)
 
 
-def _body(kind: str, content: object, context: Mapping[str, Any]) -> bytes:
-    return to_json({"kind": kind, "request_id": context.get("id"), kind: content, "context": context})
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """What stands around the content of each body of a request, as JSON: written once, for it may be large."""
+
+    request_id: bytes
+    context: bytes
+
+    @classmethod
+    def of(cls, raw: Mapping[str, Any], *, without: Collection[str] = ()) -> Self:
+        context = {key: value for key, value in raw.items() if key not in without}
+        return cls(to_json(context.get("id")), to_json(context))
+
+    def body(self, kind: str, content: object) -> bytes:
+        name = kind.encode()
+        parts = (b'{"kind":"', name, b'","request_id":', self.request_id, b',"', name, b'":', to_json(content))
+        return b"".join((*parts, b',"context":', self.context, b"}"))
 
 
 def _without_settings(raw: Mapping[str, Any]) -> dict[str, Any]:
