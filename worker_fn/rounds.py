@@ -152,7 +152,7 @@ class Rounds:
     def _map(self, job: Job, most: int) -> None:
         """Map deliveries of a message until they take `most` bytes, or all the room that there is."""
         if not job.holds:
-            if job.weight > self._left and self._holds_anything():
+            if job.weight > self._left and not self._is_alone():
                 return
             self._left = max(self._left - job.weight, 0) or self._least
         if job.source is None:
@@ -181,8 +181,13 @@ class Rounds:
     def _has_any(self) -> bool:
         return any(len(job.items) > job.sent for job in self.jobs)
 
-    def _holds_anything(self) -> bool:
-        return any(job.holds for job in self.jobs) or self._has_any()
+    def _is_alone(self) -> bool:
+        """Whether nothing else is being mapped or sent. What is merely decoded makes room: it can be decoded again."""
+        if self._has_any() or any(job.source is not None for job in self.jobs):
+            return False
+        for job in self.jobs:
+            self._close(job)
+        return True
 
     def _may_go(self, job: Job) -> bool:
         """Whether nothing has to go before a message: those before it in its group, or what is half mapped of its
