@@ -65,7 +65,7 @@ def settled(job: Job, worker: Worker) -> Settled:
     """A job and its end, as it is carried out."""
     attributes = {
         "partner": worker.partner.name,
-        "type": job.message.type,
+        "type": job.kind,
         "account_id": job.message.account_id or "",
         "first_received_ms": job.first_received_ms,
     }

@@ -41,9 +41,9 @@ async def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Call
     rounds.map()
     await worker.agree_on_time()
     await place(jobs, worker)
-    rounds.place()
     sending = [job for job in jobs if job.place is Place.SEND and job.end is None]
     await side_by_side(sending, partial(resume, worker=worker))
+    rounds.let_go()
     courier = courier_for(worker, rounds.remaining_s)
     await send(rounds, courier)
     for job in jobs:
@@ -132,7 +132,7 @@ def note_failures(jobs: list[Job], worker: Worker) -> None:
     """Log what ended a record alone, wherever it happened."""
     for job in jobs:
         if job.failure:
-            message_id, kind = job.message_id, job.message.type or None
+            message_id, kind = job.message_id, job.kind or None
             worker.log("a record failed", error=job.failure, message_id=message_id, type=kind)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from partners import LeftOut
 from shared.errors import InvalidRequest, UndecodableMessage, Unmappable, raised_at
 from shared.firehose import Malformed
-from shared.message import Message
+from shared.message import QUEUED_TYPES, Message
 from worker_fn import progress as progresses
 from worker_fn.classify import Outcome
 from worker_fn.ends import DeadLetter, Delivered, End, Reason
@@ -85,6 +85,11 @@ class Job:
         is_unread = self.message is UNREAD and not isinstance(error, Unmappable)
         reason = Reason.UNDECODABLE if is_unread else Reason.FAILED if self.is_mapped else Reason.UNMAPPABLE
         self.end = DeadLetter(reason, text, attempts=self.progress.attempts + sum(one.attempts for one in self.items))
+
+    @property
+    def kind(self) -> str:
+        """The type of its request, as it may be told; nothing for what an envelope calls by a name of its own."""
+        return self.message.type if self.message.type in QUEUED_TYPES else ""
 
     @property
     def message_id(self) -> str:

@@ -82,13 +82,14 @@ class Rounds:
                 if job.end is None and not job.is_mapped and not job.is_stopped and self._may_go(job):
                     with ends_alone(job):
                         self._map(job, most)
+                    if job.end is not None:
+                        self._drop(job)
 
-    def place(self) -> None:
-        """Let go of what is not sent in this invocation: its account is suspended."""
+    def let_go(self) -> None:
+        """Forget what is not sent in this invocation: it has its end, or its account is suspended."""
         for job in self.jobs:
-            if job.place is not Place.SEND:
-                job.items = []
-                self._close(job)
+            if job.end is not None or job.place is not Place.SEND:
+                self._drop(job)
 
     def next(self) -> list[Lane]:
         """What goes in the next round; nothing when there is nothing more to send, or no time."""
@@ -256,6 +257,11 @@ class Rounds:
         job.is_stopped = True
         if (key := self._lane_of(job)) is not None:
             self._stopped.add(key)
+        self._close(job)
+
+    def _drop(self, job: Job) -> None:
+        """Let go of a message and of what was mapped of it and not sent: it has its end, or is not sent."""
+        del job.items[job.sent :]
         self._close(job)
 
     def _close(self, job: Job) -> None:

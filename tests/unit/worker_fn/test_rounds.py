@@ -9,7 +9,7 @@ import pytest
 
 from partners import Bulk, Delivery, LeftOut, Limits, Partner
 from shared.firehose import EventProcessingRequest, Registration, Request
-from shared.state import message_key
+from shared.state import Item, message_key
 from tests.unit.worker_fn.conftest import Merging
 from tests.unit.worker_fn.records import record
 from worker_fn.room import MIB, Room
@@ -244,6 +244,21 @@ def test_a_message_of_a_suspended_account_takes_no_room(narrow: Any) -> None:
     report = fleet.run(*(record(n, ["200"] * 10) for n in range(3, 8)), record(9, ["200"] * 30, account=8))
     assert len(fleet.queue.parked) >= 4
     assert report.delivered == 1
+
+
+def test_a_message_that_failed_leaves_its_room_to_the_others(narrow: Any) -> None:
+    """However little of it there is."""
+    fleet = narrow(Fanned(), batch=2_000)
+    report = fleet.run(record(1, ["200", "boom"]), record(2, ["200"] * 5), record(3, ["200"]))
+    assert (report.delivered, report.dead_lettered) == (2, 1)
+
+
+def test_a_message_whose_progress_is_damaged_leaves_its_room(narrow: Any) -> None:
+    """It fails when it is mapped already; the others are mapped and sent all the same."""
+    fleet = narrow(Fanned(), batch=2_000)
+    fleet.state.items[message_key("r-2"), "1/1"] = Item(1, {"done": 5})
+    report = fleet.run(record(1, ["200"] * 5), record(2, ["200"], receives=2), record(3, ["200"] * 5))
+    assert (report.delivered, report.dead_lettered) == (2, 1)
 
 
 def test_a_message_beyond_the_functions_memory_says_so(make_fleet: Any) -> None:
