@@ -147,6 +147,9 @@ class Partner(ABC):
     def deliveries(self, request: "Request") -> Iterable[Delivery | LeftOut]:
         """Map a request to the calls it means, in sending order, and name what can be none. Pure: the same request, the
         same deliveries.
+
+        Better a generator than a list: it is asked for as many as there is memory for, and may be let go of before its
+        end. Mapping one request may take a fifth of the time that a batch has for its calls.
         """
 
     def lane_of(self, request: "Request") -> str | None:  # noqa: ARG002

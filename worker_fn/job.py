@@ -87,6 +87,11 @@ class Job:
         self.end = DeadLetter(reason, text, attempts=self.progress.attempts + sum(one.attempts for one in self.items))
 
     @property
+    def is_over(self) -> bool:
+        """Whether its end is decided."""
+        return self.end is not None
+
+    @property
     def kind(self) -> str:
         """The type of its request, as it may be told; nothing for what an envelope calls by a name of its own."""
         return self.message.type if self.message.type in QUEUED_TYPES else ""

@@ -82,13 +82,13 @@ class Rounds:
                 if job.end is None and not job.is_mapped and not job.is_stopped and self._may_go(job):
                     with ends_alone(job):
                         self._map(job, most)
-                    if job.end is not None:
+                    if job.is_over:
                         self._drop(job)
 
     def let_go(self) -> None:
         """Forget what is not sent in this invocation: it has its end, or its account is suspended."""
         for job in self.jobs:
-            if job.end is not None or job.place is not Place.SEND:
+            if job.is_over or job.place is not Place.SEND:
                 self._drop(job)
 
     def next(self) -> list[Lane]:
