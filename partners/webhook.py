@@ -20,9 +20,6 @@ A body holds mParticle's JSON as it came, numbers exact, without the account's s
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from collections.abc import Iterable, Iterator, Mapping
-import json
-import re
 from dataclasses import dataclass, field
 from typing import Any, Self
 

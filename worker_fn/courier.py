@@ -21,7 +21,6 @@ from worker_fn.blame import Blame
 from worker_fn.classify import Outcome, Verdict, classify
 from worker_fn.credentials import Credentials
 from worker_fn.flow import Because, Tally
-from worker_fn.http_client import Answer
 from worker_fn.http_client import FROZEN, Answer
 from worker_fn.lane import Lane, Shipment, together
 from worker_fn.permits import Gate, Go, Wait

@@ -18,7 +18,6 @@ from worker_fn.job import Job
 from worker_fn.lane import Shipment, together
 from worker_fn.progress import Key
 from worker_fn.room import MIB, Room, exact_weight_of, weight_of
-from worker_fn.settle import Settled
 
 NEWER_WAIT_S, NEWER_MS = 60, 3_600_000
 """A message of a later release waits so long each time, and so long in all since a worker first had it: two releases

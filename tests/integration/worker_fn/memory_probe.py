@@ -133,10 +133,10 @@ CASES: dict[str, Callable[[], tuple[Partner, list[str]]]] = {
         Webhook(url="https://p.example/e"),
         [envelope(0, filled("{},", "{}"), packed=True), envelope(1, request(1, events(3)), packed=False)],
     ),
-    "webhook, 8 KiB that inflate to 1,400,000 numbers": lambda: (
+    "webhook, 1 KiB that inflates to 480,000 numbers": lambda: (
         Webhook(url="https://p.example/e"),
         [
-            envelope(0, request(0, events(1), f',"x":[{"1.5," * 1_400_000}1]'), packed=True),
+            envelope(0, request(0, events(1), f',"x":[{"1.5," * 480_000}1]'), packed=True),
             envelope(1, request(1, events(3)), packed=False),
         ],
     ),

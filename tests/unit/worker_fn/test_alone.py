@@ -9,7 +9,7 @@ import pytest
 
 from partners import Delivery, LeftOut
 from shared.firehose import EventProcessingRequest, Request
-from shared.state import Item, message_key
+from shared.state import Item, progress_key
 from tests.unit.worker_fn.conftest import Echo
 from tests.unit.worker_fn.records import raw_record, record
 
@@ -125,7 +125,7 @@ def test_a_step_that_raises_ends_its_record(
     sent = len([one for one in fleet.api.ids if one[0] == "1"])
     assert sent == (0 if step == "resume" else 2)
     if sent:
-        assert len(fleet.state.items[message_key("r-1"), "1/1"].value["done"]) == 2
+        assert len(fleet.state.items[progress_key("7", "r-1"), "1/1"].value["done"]) // 8 == 2
 
 
 def raising(path: str, error: type[Exception]) -> Any:
@@ -163,7 +163,7 @@ def test_what_was_delivered_is_not_dead_lettered_for_what_comes_after(
 
 def test_progress_that_can_not_be_read_ends_its_message(fleet: Any) -> None:
     """An item of the state table that no worker wrote: nothing is sent of that message, and the others arrive."""
-    fleet.state.items[message_key("r-1"), "1/1"] = Item(1, {"done": 5})
+    fleet.state.items[progress_key("7", "r-1"), "1/1"] = Item(1, {"done": 5})
     report = fleet.run(record(1, ["200"], receives=2), record(2, ["200"], receives=2))
     assert (fleet.api.ids, report.delivered) == (["2.0"], 1)
     assert fleet.letters()[0][0] == "failed"

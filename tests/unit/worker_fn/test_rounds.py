@@ -9,7 +9,7 @@ import pytest
 
 from partners import Bulk, Delivery, LeftOut, Limits, Partner
 from shared.firehose import EventProcessingRequest, Registration, Request
-from shared.state import Item, message_key
+from shared.state import Item, progress_key
 from tests.unit.worker_fn.conftest import Merging
 from tests.unit.worker_fn.records import record
 from worker_fn.room import MIB, Room
@@ -164,7 +164,7 @@ def test_a_mapping_that_fails_half_way_keeps_what_arrived(fault: str, narrow: An
     assert (reason, "canary" in text) == ("unmappable", False)
     arrived = [one for one in fleet.api.ids if one.startswith("1.")]
     assert 0 < len(arrived) <= 50
-    assert len(fleet.state.items[message_key("r-1"), "1/1"].value["done"]) == len(arrived)
+    assert len(fleet.state.items[progress_key("7", "r-1"), "1/1"].value["done"]) // 8 == len(arrived)
     mended = [*["200"] * 50, "200", "200"]
     fleet.clock.now_s += 3_600
     redriven = record(1, mended)
@@ -256,7 +256,7 @@ def test_a_message_that_failed_leaves_its_room_to_the_others(narrow: Any) -> Non
 def test_a_message_whose_progress_is_damaged_leaves_its_room(narrow: Any) -> None:
     """It fails when it is mapped already; the others are mapped and sent all the same."""
     fleet = narrow(Fanned(), batch=2_000)
-    fleet.state.items[message_key("r-2"), "1/1"] = Item(1, {"done": 5})
+    fleet.state.items[progress_key("7", "r-2"), "1/1"] = Item(1, {"done": 5})
     report = fleet.run(record(1, ["200"] * 5), record(2, ["200"], receives=2), record(3, ["200"] * 5))
     assert (report.delivered, report.dead_lettered) == (2, 1)
 
