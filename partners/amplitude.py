@@ -6,14 +6,14 @@ Environment (of ingest too):
 """
 
 import base64
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Self
 
 from partners import amplitude_events as events
 from partners.base import Bulk, Delivery, LeftOut, Limits, Partner, Rate, Result, Secret
-from partners.reading import RAW
+from partners.reading import RAW, json_object, one_by_one
 from partners.settings import credential, one_of, settings_of
 from partners.writing import to_json
 from shared import firehose as mp
@@ -59,18 +59,17 @@ class Amplitude(Partner):
             yield from self._deletion(request)
             return
         settings = settings_of(request)
-        for item, event in events.events_of(request, settings):
-            if event is None:
-                yield LeftOut(item, "a profile without a user id or device id that Amplitude takes")
-                continue
-            yield Delivery(
-                url=UPLOADS[self.region],
-                body=_batch([to_json(event)]),
-                item=item,
-                headers={"Content-Type": "application/json"},
-                secret_fields={"api_key": credential(settings, "apiKey")},
-                merge="batch",
-            )
+        yield from one_by_one(events.events_of(request, settings), partial(self._upload, settings))
+
+    def _upload(self, settings: Mapping[str, str], item: str, event: dict[str, Any]) -> Iterator[Delivery]:
+        yield Delivery(
+            url=UPLOADS[self.region],
+            body=_batch([to_json(event)]),
+            item=item,
+            headers={"Content-Type": "application/json"},
+            secret_fields={"api_key": credential(settings, "apiKey")},
+            merge="batch",
+        )
 
     def _deletion(self, request: mp.DsrProcessingRequest) -> Iterator[Delivery | LeftOut]:
         """No call where the request does not say by what Amplitude knows the user: its receipt is `not forwarded`."""
@@ -96,10 +95,12 @@ class Amplitude(Partner):
 
     def read_response(self, deliveries: Sequence[Delivery], status: int, body: bytes) -> Sequence[Result] | None:
         """A 400 names the wrong events by their places; a 400 or 429 those of users and devices that are too fast."""
-        answer = json.loads(body) if status in {400, 429} and deliveries[0].merge == "batch" else None
-        if not isinstance(answer, dict):
+        judges = status in {400, 429} and deliveries[0].merge == "batch"
+        answer = json_object(body.decode("utf-8", "replace")) if judges else None
+        if answer is None:
             return None
-        if status == 400 and str(answer.get("error")).startswith("Invalid API key"):
+        error = answer.get("error")
+        if status == 400 and isinstance(error, str) and error.startswith("Invalid API key"):
             return [Result.UNAUTHORIZED] * len(deliveries)
         wrong = {place for name in WRONG if status == 400 for place in _places(answer.get(name))}
         waiting = set(_places(answer.get("throttled_events"))) | _too_fast(answer, deliveries)
@@ -129,7 +130,7 @@ def _too_fast(answer: Mapping[str, Any], deliveries: Sequence[Delivery]) -> set[
     named = {kind: set[str]().union(*(_keys(answer.get(f"{why}_{kind}s")) for why in TOO_FAST)) for kind in USERS}
     if not any(named.values()):
         return set()
-    sent = [json.loads(_event(one)) for one in deliveries]
+    sent = [json_object(_event(one).decode()) or {} for one in deliveries]
     return {place for place, event in enumerate(sent) for kind in USERS if event.get(f"{kind}_id") in named[kind]}
 
 

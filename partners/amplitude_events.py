@@ -4,7 +4,8 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from partners.reading import device_identities, first_of, in_time_order, values_of
+from partners.base import LeftOut
+from partners.reading import attributes_of, device_identities, first_of, in_time_order, negated, one_by_one, values_of
 from partners.writing import cut, present, to_json
 from shared import firehose as mp
 from shared.errors import InvalidRequest
@@ -52,8 +53,12 @@ NO_PROPERTY = frozenset(
 """Fields of an event that say what it is, are spread out among its properties, or are meant for others."""
 
 
-def events_of(request: mp.Request, settings: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any] | None]]:
-    """Amplitude's events in sending order, each with its item's name; None in place of one that is about nobody."""
+Named = tuple[str, dict[str, Any]]
+"""An event of Amplitude's with its item's name."""
+
+
+def events_of(request: mp.Request, settings: Mapping[str, str]) -> Iterator[Named | LeftOut]:
+    """Amplitude's events in sending order, and what becomes none."""
     if isinstance(request, mp.EventProcessingRequest):
         devices = device_identities(request)
         who = _who(request.user_identities, devices, request.mpid, request.device_application_stamp, settings)
@@ -62,21 +67,32 @@ def events_of(request: mp.Request, settings: Mapping[str, str]) -> Iterator[tupl
         facts = _facts(request, devices)
         if known := request.user_attributes | request.user_attribute_lists:
             yield "user", _identify(request, who, _values(known), ()) | facts
-        for item, event in in_time_order(request.events):
+
+        def event_of(item: str, event: mp.Event) -> Iterator[Named]:
             if isinstance(event, mp.UserAttributeChangeEvent):
                 sent = _identify(request, who, _values(event.added), event.removed, event.timestamp_ms)
             elif (name := _name(event)) is not None:
                 sent = who | present(event_type=cut(name, LONGEST_TEXT), time=event.timestamp_ms)
                 sent |= {"event_properties": _properties(event), **_revenue(event), **_place(event)}
             else:
-                continue
+                return
             yield item, sent | facts | {"insert_id": event.id or _insert_id(request, event.raw)}
+
+        yield from one_by_one(in_time_order(request.events), event_of)
     elif isinstance(request, mp.AudienceMembershipChangeRequest):
-        for number, profile in enumerate(request.user_profiles):
+
+        def change_of(item: str, profile: mp.UserProfile) -> Iterator[Named | LeftOut]:
             who = _who(profile.user_identities, profile.device_identities, profile.mpid, None, settings)
             added, removed = _membership(profile)
-            if added or removed:
-                yield f"user_profiles[{number}]", _identify(request, who, added, removed) if who else None
+            if not (added or removed):
+                return
+            if not who:
+                yield LeftOut(item, "a profile without a user id or device id that Amplitude takes")
+                return
+            yield item, _identify(request, who, added, removed)
+
+        profiles = ((f"user_profiles[{number}]", profile) for number, profile in enumerate(request.user_profiles))
+        yield from one_by_one(profiles, change_of)
 
 
 def _who(
@@ -110,7 +126,8 @@ def _facts(request: mp.EventProcessingRequest, devices: Sequence[mp.DeviceIdenti
     kind = str(environment.type) if environment and environment.type else None
     platform = PLATFORMS.get(kind, kind) if kind else None
     ids = {name: first_of(*values_of(devices, kind)) for name, kind in DEVICE_IDS.items()}
-    facts = {name: getattr(environment, field, None) for name, field in DEVICE_FACTS.items()}
+    named = {name: getattr(environment, field, None) for name, field in DEVICE_FACTS.items()}
+    facts = {name: value for name, value in named.items() if isinstance(value, str)}  # of a type that has the field
     return present(platform=platform, os_name=platform if kind != "mobileweb" else None, **facts, **ids)
 
 
@@ -168,14 +185,14 @@ def _name(event: mp.Event) -> str | None:
 
 def _properties(event: mp.Event) -> dict[str, Any]:
     fields = {name: value for name, value in event.raw.items() if name not in NO_PROPERTY and value is not None}
-    return _values(fields | getattr(event, "attributes", {}))
+    return _values({**fields, **attributes_of(event)})
 
 
 def _revenue(event: mp.Event) -> dict[str, Any]:
     if not isinstance(event, mp.ProductActionEvent) or event.total_amount is None or event.action not in REVENUE:
         return {}
     refunded = event.action == mp.ProductActionType.REFUND
-    amount = -event.total_amount if refunded else event.total_amount
+    amount = negated(event.total_amount) if refunded else event.total_amount
     product = event.products[0].id if len(event.products) == 1 else None
     return present(revenue=amount, revenueType="Refund" if refunded else "Purchase", productId=product)
 

@@ -61,6 +61,8 @@ class LeftOut:
 
     item: str
     why: str
+    raised: bool = False
+    """The partner's code raised for it, and did not decide: partners.reading.one_by_one says so."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,12 @@ Environment (of ingest too):
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Self
 
 from partners import iterable_values as values
 from partners.base import Bulk, Delivery, LeftOut, Limits, Partner, Rate, Result
-from partners.reading import first_of, given, in_time_order, values_of, whole
+from partners.reading import first_of, given, in_time_order, one_by_one, values_of, whole
 from partners.settings import credential, is_on, one_of, rate, settings_of
 from partners.writing import present, to_json
 from shared import firehose as mp
@@ -63,19 +64,20 @@ class Iterable(Partner):
             calls = _event_calls(request)
         elif isinstance(request, mp.AudienceMembershipChangeRequest):
             calls = _list_calls(request)
-        for call in values.in_bulk(calls) if self.is_bulk else calls:
-            if isinstance(call, LeftOut):
-                yield call
-                continue
-            yield Delivery(
-                url=f"{self.host}/api/{call.endpoint}",
-                body=to_json(call.body),
-                item=call.item,
-                headers={"Content-Type": "application/json"},
-                secret_headers={"Api-Key": credential(settings_of(request), "apiKey")},
-                merge=call.merge,
-                merge_group=call.merge_group,
-            )
+        calls = values.in_bulk(calls) if self.is_bulk else calls
+        named = (one if isinstance(one, LeftOut) else (one.item, one) for one in calls)
+        return one_by_one(named, partial(self._delivery, settings_of(request)))
+
+    def _delivery(self, settings: Mapping[str, str], item: str, call: values.Call) -> Iterator[Delivery]:
+        yield Delivery(
+            url=f"{self.host}/api/{call.endpoint}",
+            body=to_json(call.body),
+            item=item,
+            headers={"Content-Type": "application/json"},
+            secret_headers={"Api-Key": credential(settings, "apiKey")},
+            merge=call.merge,
+            merge_group=call.merge_group,
+        )
 
     def ping(self, settings: Mapping[str, str]) -> Delivery:
         """Reads the names of the project's lists: GET /api/lists takes 100 requests a second (Iterable's reference)."""
@@ -96,19 +98,20 @@ def _event_calls(request: mp.EventProcessingRequest) -> Iterator[values.Call | L
     user = _user(request.user_identities, request.mpid, placeholder, settings)
     if "email" not in user:
         raise InvalidRequest("no e-mail address, and nothing to make a placeholder of", "user_identities")
-    fields = values.user_fields(given(request, "user_attributes"), coerced=coerced)
-    profile = user | present(dataFields=fields)
+    profile = user | present(dataFields=values.user_fields(given(request, "user_attributes"), coerced=coerced))
     # Iterable's own SDK in the app tells of pushes and tokens itself.
     handles_push = request.integration_attributes.get("Iterable.sdkVersion") is None
-    events = in_time_order(request.events)
-    yield from values.email_changes(events, placeholder)
-    yield values.Call("users/update", "user", profile)
     opened = set()
-    for name, event in events:
+
+    def address_of(name: str, event: mp.Event) -> Iterator[values.Call | LeftOut]:
+        return values.email_change(name, event, placeholder)
+
+    def opening_of(name: str, event: mp.Event) -> Iterator[values.Call]:
         if handles_push and isinstance(event, mp.PushMessageOpenEvent) and (opening := values.push(event.payload)):
             opened.add(opening.get("messageId"))
             yield values.Call("events/trackPushOpen", name, user | opening | values.created_at(event))
-    for name, event in events:
+
+    def calls_of(name: str, event: mp.Event) -> Iterator[values.Call | LeftOut]:
         match event:
             case mp.CustomEvent(name=str() as kind) if kind.lower() == "subscriptionsupdated":
                 yield values.subscriptions(name, user["email"], event.attributes)
@@ -130,12 +133,24 @@ def _event_calls(request: mp.EventProcessingRequest) -> Iterator[values.Call | L
                 if received.get("messageId") not in opened - {None}:
                     yield values.Call("events/trackPushOpen", name, user | received | values.created_at(event))
 
+    events = in_time_order(request.events)
+    yield from sorted(one_by_one(events, address_of), key=lambda one: _changes_address(one, placeholder))
+    yield values.Call("users/update", "user", profile)
+    yield from one_by_one(events, opening_of)
+    yield from one_by_one(events, calls_of)
+
+
+def _changes_address(one: values.Call | LeftOut, placeholder: str | None) -> bool:
+    """Whether it is about a user who had an address: those who had none go first."""
+    return isinstance(one, values.Call) and one.body["currentEmail"] != placeholder
+
 
 def _list_calls(request: mp.AudienceMembershipChangeRequest) -> Iterator[values.Call | LeftOut]:
     """Who is added to which list, then who is removed from which."""
     settings = settings_of(request)
     members: dict[str, dict[int, list[dict[str, str]]]] = {"subscribe": {}, "unsubscribe": {}}
-    for number, profile in enumerate(request.user_profiles):
+
+    def note(name: str, profile: mp.UserProfile) -> Iterator[LeftOut]:
         placeholder = values.placeholder_of(profile.mpid) if _by_mpid(settings) else None
         user = _user(profile.user_identities, profile.mpid, placeholder, settings)
         changes = [
@@ -144,15 +159,19 @@ def _list_calls(request: mp.AudienceMembershipChangeRequest) -> Iterator[values.
         ]
         if "email" not in user:
             if changes:
-                yield LeftOut(f"user_profiles[{number}]", "a profile without e-mail, and no mpid to make one of")
-            continue
+                yield LeftOut(name, "a profile without e-mail, and no mpid to make one of")
+            return
+        last_added = {list_id: place for place, (list_id, action) in enumerate(changes) if action == AudienceAction.ADD}
         for place, (list_id, action) in enumerate(changes):
             if list_id is None:
-                yield LeftOut(f"user_profiles[{number}].audiences[{place}]", "its listId is no number")
+                yield LeftOut(f"{name}.audiences[{place}]", "its listId is no number")
             elif action == AudienceAction.ADD:
                 members["subscribe"].setdefault(list_id, []).append(user)
-            elif action == AudienceAction.DELETE and (list_id, AudienceAction.ADD) not in changes[place:]:
+            elif action == AudienceAction.DELETE and last_added.get(list_id, -1) < place:
                 members["unsubscribe"].setdefault(list_id, []).append(user)
+
+    profiles = ((f"user_profiles[{number}]", profile) for number, profile in enumerate(request.user_profiles))
+    yield from one_by_one(profiles, note)
     for change, lists in members.items():
         for list_id, users in lists.items():
             yield values.Call(f"lists/{change}", f"list {list_id}", {"listId": list_id, "subscribers": users})

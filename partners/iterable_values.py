@@ -1,14 +1,22 @@
 """Iterable's values: attributes as typed fields, lists of ids in a text, what a push carries, calls in bulk. Pure."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from decimal import Decimal
-from math import isfinite
 from typing import Any, NamedTuple
 
 from partners.base import Delivery, LeftOut, Result
-from partners.reading import device_identities, first_of, given, json_object, values_of, whole
+from partners.reading import (
+    device_identities,
+    double,
+    double_of_hex,
+    first_of,
+    given,
+    json_object,
+    truncated,
+    values_of,
+    whole,
+)
 from partners.writing import present, seconds, to_json
 from shared import firehose as mp
 from shared.errors import InvalidRequest
@@ -31,12 +39,14 @@ class Call(NamedTuple):
 INT_BITS = 32
 """Ids of lists, channels and message types, and whole attributes."""
 
+_NAMED_BY = {"Emails": "email", "UserIds": "userId", "EventNames": "eventName"}
+"""How the name of a list in an answer ends, and by what it names what failed."""
+
 _NOT_PHONE = re.compile(r"[^0-9+]")
 _INT = re.compile(r"[+-]?[0-9]+")
 _BLANKS = "".join(map(chr, range(33)))
-_DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[fFdD]?")
-_HEX = re.compile(r"[+-]?0[xX]([0-9a-fA-F]+\.?[0-9a-fA-F]*|\.[0-9a-fA-F]+)[pP][+-]?[0-9]+[fFdD]?")
-"""What Java's Double.parseDouble reads, NaN and Infinity aside: the types of fields that exist already depend on it."""
+_SUFFIXES = "fFdD"
+"""Java reads `1.5f` and `1.5d`, too."""
 
 
 def data_fields(attributes: Mapping[str, str | None] | None, *, coerced: bool) -> dict[str, Any] | None:
@@ -60,27 +70,20 @@ def user_fields(attributes: Mapping[str, str | None] | None, *, coerced: bool) -
 
 
 def coerce(text: str) -> str | int | float | bool:
-    """true and false as booleans, int32 as numbers, numbers with a fraction as doubles; everything else stays text."""
+    """true and false as booleans, int32 as numbers, numbers with a fraction as doubles; everything else stays text.
+
+    A double is what Java's Double.parseDouble reads, NaN and Infinity aside: the types of fields that exist already
+    depend on it.
+    """
     if text.lower() in {"true", "false"}:
         return text.lower() == "true"
     if _INT.fullmatch(text):
         number = whole(text, bits=INT_BITS)
         return text if number is None else number
     trimmed = text.strip(_BLANKS)
-    double = 0.0
-    if _DECIMAL.fullmatch(trimmed):
-        double = float(trimmed.rstrip("fFdD"))
-    elif _HEX.fullmatch(trimmed):
-        double = _of_hex(trimmed)
-    return double if isfinite(double) and not double.is_integer() else text
-
-
-def _of_hex(text: str) -> float:
-    digits = text[:-1] if text[-1] in "fFdD" else text
-    try:
-        return float.fromhex(digits)
-    except OverflowError:
-        return 0.0
+    digits = trimmed[:-1] if trimmed.endswith(tuple(_SUFFIXES)) else trimmed
+    fraction = double(digits) if double_of_hex(digits) is None else double_of_hex(digits)
+    return text if fraction is None or fraction.is_integer() else fraction
 
 
 def subscriptions(name: str, email: str, attributes: Mapping[str, str | None]) -> Call | LeftOut:
@@ -119,21 +122,17 @@ def push(payload: str | None) -> dict[str, Any] | None:
     )
 
 
-def email_changes(events: Sequence[tuple[str, mp.Event]], placeholder: str | None) -> Iterator[Call | LeftOut]:
-    """First the users who had no address, then those whose address changed; from a hash it can not be changed."""
-    changed = []
-    for name, event in events:
-        if not isinstance(event, mp.UserIdentityChangeEvent):
-            continue
-        old, new = (values_of(change, mp.UserIdentityType.EMAIL) for change in (event.removed, event.added))
-        had_none = not any(one.type == mp.UserIdentityType.EMAIL for one in event.removed)
-        if new and old:
-            changed.append(Call("users/updateEmail", name, {"currentEmail": old[0], "newEmail": new[0]}))
-        elif new and had_none and placeholder:
-            yield Call("users/updateEmail", name, {"currentEmail": placeholder, "newEmail": new[0]})
-        elif new:
-            yield LeftOut(name, "a new e-mail address of a user whose old one, or placeholder, is not known")
-    yield from changed
+def email_change(name: str, event: mp.Event, placeholder: str | None) -> Iterator[Call | LeftOut]:
+    """Of a user who had no address, or whose address changed; from a hash it can not be changed."""
+    if not isinstance(event, mp.UserIdentityChangeEvent):
+        return
+    old, new = (values_of(change, mp.UserIdentityType.EMAIL) for change in (event.removed, event.added))
+    had_none = not any(one.type == mp.UserIdentityType.EMAIL for one in event.removed)
+    before = old[0] if old else placeholder if had_none else None
+    if new and before:
+        yield Call("users/updateEmail", name, {"currentEmail": before, "newEmail": new[0]})
+    elif new:
+        yield LeftOut(name, "a new e-mail address of a user whose old one, or placeholder, is not known")
 
 
 def placeholder(request: mp.EventProcessingRequest, *, by_mpid: bool) -> str | None:
@@ -156,15 +155,21 @@ def placeholder_of(user_id: str | None) -> str | None:
 
 
 def item(product: mp.Product, *, coerced: bool) -> dict[str, Any]:
-    """A product of a purchase. Iterable counts whole pieces: a part of one is one, and without a number it is one."""
-    quantity = Decimal(1) if product.quantity is None or 0 < product.quantity < 1 else product.quantity
+    """A product of a purchase. Iterable counts whole pieces: a part of one is one, and without a number it is one.
+
+    Raises ValueError for more pieces than a number of 64 bits holds: what was bought then, nobody knows.
+    """
+    is_one = product.quantity is None or 0 < product.quantity < 1
+    quantity = 1 if is_one else truncated(product.quantity)
+    if quantity is None:
+        raise ValueError("more pieces than anybody buys")
     return present(
         id=product.id,
         sku=product.id,
         name=product.name,
         categories=None if product.category is None else [product.category],
         price=product.price,
-        quantity=int(quantity),
+        quantity=quantity,
         dataFields=user_fields(given(product, "attributes"), coerced=coerced),
     )
 
@@ -222,7 +227,7 @@ def merged(deliveries: Sequence[Delivery]) -> Delivery:
         for entry in entries:
             user = users.setdefault(_ids(entry), entry)
             if user is not entry and "dataFields" in entry:
-                user["dataFields"] = {**user.get("dataFields", {}), **entry["dataFields"]}
+                user.setdefault("dataFields", {}).update(entry["dataFields"])
         entries = list(users.values())
     return replace(deliveries[0], body=to_json({**bodies[0], field: entries}), item="bulk")
 
@@ -239,20 +244,27 @@ def results(deliveries: Sequence[Delivery], body: bytes) -> Sequence[Result] | N
         return [Result.RETRY] * len(deliveries)
     if not isinstance(answer, dict):
         return None
-    code, count = answer.get("code"), whole(answer.get("failCount")) or 0
+    code, said = answer.get("code"), answer.get("failCount")
     if isinstance(code, str) and code.lower() != "success":
         return [Result.REJECTED] * len(deliveries)
-    if count <= 0:
+    count = 0 if said is None else whole(said)
+    if count is not None and count <= 0:
         return None
-    failures: object = answer.get("failedUpdates")
+    failures = answer.get("failedUpdates")
     lists = {**answer, **failures} if isinstance(failures, dict) else answer
-    named = {name: ids for name, ids in lists.items() if isinstance(ids, list)}
-    if deliveries[0].url.endswith("/lists/unsubscribe"):  # who is not on the list needs not be taken off
-        count -= max(len(named.pop("notFoundEmails", [])), len(named.pop("notFoundUserIds", [])))
+    named = {name: {one for one in ids if isinstance(one, str)} for name, ids in lists.items() if isinstance(ids, list)}
+    if count is not None and deliveries[0].url.endswith("/lists/unsubscribe"):  # who is not on it needs no taking off
+        count -= max(len(named.pop("notFoundEmails", ())), len(named.pop("notFoundUserIds", ())))
+    blamed = {
+        field: set[str]().union(*(ids for name, ids in named.items() if name.endswith(ending)))
+        for ending, field in _NAMED_BY.items()
+    }
     entries = [_entries(one) for one in deliveries]
-    refused = [_is_named(some, named) for some in entries]
+    refused = [_is_blamed(some, blamed) for some in entries]
     rest = Result.DELIVERED
-    if count > _refused_entries(deliveries[0], entries, refused):
+    if count is None:
+        rest = Result.RETRY
+    elif count > _refused_entries(deliveries[0], entries, refused):
         rest = Result.REJECTED if len(deliveries) == 1 else Result.RETRY
     return [Result.REJECTED if is_refused else rest for is_refused in refused]
 
@@ -279,13 +291,6 @@ def _entries(delivery: Delivery) -> list[dict[str, Any]]:
     return body[field] if field else [body]
 
 
-def _is_named(entries: Sequence[Mapping[str, Any]], named: Mapping[str, Sequence[Any]]) -> bool:
+def _is_blamed(entries: Sequence[Mapping[str, Any]], blamed: Mapping[str, Collection[str]]) -> bool:
     """Whether a failure names one of the entries: by its address, its id, or its event's name."""
-    fields = {"Emails": "email", "UserIds": "userId", "EventNames": "eventName"}
-    return any(
-        entry.get(field) in ids
-        for entry in entries
-        for name, ids in named.items()
-        for ending, field in fields.items()
-        if name.endswith(ending) and entry.get(field) is not None
-    )
+    return any(entry.get(field) in ids for entry in entries for field, ids in blamed.items())

@@ -1,4 +1,8 @@
-"""What a request holds: identities, numbers in texts, JSON in texts. Pure, and never raises for what it reads.
+"""What a request holds: identities, numbers, JSON in texts; and its parts one by one. Pure, and never raises for what
+it reads.
+
+Every number of somebody else's becomes one of ours here and nowhere else in a partner: `int()` of 1e10000000 takes a
+minute, `float()` of 1e400 gives what JSON has no word for.
 
 values_of(request.user_identities, UserIdentityType.EMAIL)    all e-mail addresses, in order: [0] first, [-1] last
 values_of(ids, DeviceIdentityType.ANDROID_ID, encodings=None) in whatever encoding they came
@@ -6,21 +10,29 @@ device_identities(request)                                    [] without an envi
 first_of(email, mobile, customer_id)                          the first that is there; "" is not
 sha256_of(identity)                                           its hash over the normalised value, made or as it came
 in_time_order(request.events)                                 oldest first, ties as they came, each with its item name
+one_by_one(in_time_order(request.events), calls_of)           maps each by itself: what raises is left out, alone
+attributes_of(event)                                          of any type of event; {} for none
 given(product, "attributes")                                  its value if it was sent, `{}` say; None if it was absent
 whole(" +5 ")                                                 5; None for "5.5", "five", "" and what has over 64 bits
 whole(text, bits=32)                                          for an API whose ids are int32
+truncated(product.quantity)                                   2 for 2.9; None for what has over 64 bits
+double("1.50")                                                1.5; None for "five", "1e400", "NaN"
+double_of_hex("0x1.8p1")                                      3.0
+negated(event.total_amount)                                   every digit kept
 json_object(event.payload)                                    what a text holds, if that is a JSON object
 """
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from decimal import Decimal
-from typing import Any
+from math import isfinite
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from partners.base import LeftOut
 from partners.writing import sha256
-from shared.errors import InvalidRequest
+from shared.errors import InvalidRequest, raised_at
 from shared.firehose import (
     DeviceIdentity,
     DeviceIdentityType,
@@ -36,7 +48,15 @@ from shared.firehose.json_text import decode
 RAW = frozenset({Encoding.RAW, None})
 """Identities that are what they say; one without an encoding is raw."""
 
+PartT = TypeVar("PartT")
+MadeT = TypeVar("MadeT")
+
+_MOST_DIGITS = 40
+"""Before the point: a number that an API takes has at most 20."""
+
 _WHOLE = re.compile(r"[+-]?[0-9]{1,40}")
+_DECIMAL = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_HEX = re.compile(r"[+-]?0[xX]([0-9a-fA-F]+(\.[0-9a-fA-F]*)?|\.[0-9a-fA-F]+)[pP][+-]?[0-9]+")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -87,6 +107,38 @@ def in_time_order(events: Iterable[Event]) -> list[tuple[str, Event]]:
     return sorted(named, key=lambda one: (one[1].timestamp_ms is None, one[1].timestamp_ms or 0))
 
 
+def one_by_one(
+    parts: Iterable[tuple[str, PartT] | LeftOut], calls_of: Callable[[str, PartT], Iterable[MadeT | LeftOut]]
+) -> Iterator[MadeT | LeftOut]:
+    """What each part of a request becomes: an event, a profile, with its item's name. One that cannot be mapped costs
+    itself alone: it is left out, whatever was raised, with the line that did.
+
+    But for InvalidRequest, which says of the whole request that it can never be sent: a key is missing, say. What is
+    left out already stays so.
+    """
+    for one in parts:
+        if isinstance(one, LeftOut):
+            yield one
+            continue
+        item, part = one
+        try:
+            made = list(calls_of(item, part))
+        except InvalidRequest:
+            raise
+        except Exception as error:  # whatever an odd field makes of a mapping's code
+            yield LeftOut(item, f"can not be mapped: {type(error).__name__} in {raised_at(error)}", raised=True)
+        else:
+            yield from made
+
+
+def attributes_of(event: Event) -> Mapping[str, Any]:
+    """An event's attributes, those of a type that should have none too. Raises TypeError where they are no object."""
+    attributes = getattr(event, "attributes", None)
+    if attributes is not None and not isinstance(attributes, Mapping):
+        raise TypeError("attributes that are no object")
+    return attributes or {}
+
+
 def given(part: BaseModel, field: str) -> Any:
     """A field's value if it was sent, else None. The models read an absent list or map as an empty one."""
     return getattr(part, field) if field in part.model_fields_set else None
@@ -94,15 +146,46 @@ def given(part: BaseModel, field: str) -> Any:
 
 def whole(value: object, *, bits: int = 64) -> int | None:
     """A whole number, also as a text with blanks around it or as a decimal like 5.0; None for anything else."""
-    number: int | None = None
-    if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
-        number = int(value)
-    elif isinstance(value, int) and not isinstance(value, bool):
-        number = value
-    elif isinstance(value, Decimal) and value.is_finite() and value.adjusted() < 40 and value == int(value):
-        number = int(value)
+    if isinstance(value, str):
+        text = value.strip()
+        return _within(int(text), bits) if _WHOLE.fullmatch(text) else None
+    number = truncated(value, bits=bits)
+    return number if number == value else None
+
+
+def truncated(value: object, *, bits: int = 64) -> int | None:
+    """A number cut towards zero; None for what is none, and for what has more bits."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return _within(value, bits)
+    if isinstance(value, Decimal) and value.is_finite() and value.adjusted() < _MOST_DIGITS:
+        return _within(int(value), bits)
+    return None
+
+
+def _within(number: int, bits: int) -> int | None:
     limit = 1 << (bits - 1)
-    return number if number is not None and -limit <= number < limit else None
+    return number if -limit <= number < limit else None
+
+
+def double(text: str) -> float | None:
+    """The double nearest to a decimal number in a text; None for what is none, or too large for one."""
+    number = float(text) if _DECIMAL.fullmatch(text) else None
+    return number if number is not None and isfinite(number) else None
+
+
+def double_of_hex(text: str) -> float | None:
+    """The double that a hexadecimal number means, `0x1.8p1` is 3.0; None for what is none, or too large for one."""
+    try:
+        return float.fromhex(text) if _HEX.fullmatch(text) else None
+    except OverflowError:
+        return None
+
+
+def negated(amount: Decimal) -> Decimal:
+    """An amount with the other sign, every digit kept; zero has none. `-amount` rounds, and raises for large ones."""
+    return amount.copy_negate() if amount else amount
 
 
 def json_object(text: str | None) -> dict[str, Any] | None:

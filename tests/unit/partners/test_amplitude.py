@@ -188,6 +188,37 @@ def audience_change(*profiles: dict[str, Any], **settings: str) -> dict[str, Any
     }
 
 
+@pytest.mark.parametrize("kind", ["session_start", "session_end", "application_state_transition", "promotion_action"])
+@pytest.mark.parametrize("attributes", ["text", "", ["a"], [], 5, 0, True])
+def test_an_odd_field_costs_its_event(kind: str, attributes: Any) -> None:
+    """Attributes that are no object, of whichever type of event: the neighbours are sent as if it were not there."""
+    request = batch(custom("before"), {"type": kind, "attributes": attributes}, custom("after"))
+    assert [event["event_type"] for event in sent(request)] == ["before", "after"]
+
+
+@pytest.mark.parametrize("kind", ["session_start", "session_end", "application_state_transition"])
+def test_null_is_no_attributes(kind: str) -> None:
+    """The event is sent without any."""
+    assert len(sent(batch({"type": kind, "attributes": None}))) == 1
+
+
+@pytest.mark.parametrize("amount", ["1e10000000", "-1e10000000", "1e5000", "0", "12345678901234567890.123456789012345"])
+def test_a_refund_of_any_amount_keeps_its_digits_and_its_neighbours(amount: str) -> None:
+    """No context of decimal arithmetic rounds it, or raises for it."""
+    refund = {"type": "product_action", "action": "refund", "total_amount": amount}
+    [before, back, after] = sent(batch(custom("before"), refund, custom("after")))
+    assert back["revenue"] == Decimal(amount).copy_negate()
+    assert (before["event_type"], after["event_type"]) == ("before", "after")
+
+
+def test_a_device_s_fact_that_is_no_text_is_left_out() -> None:
+    """An environment keeps fields of others as they came; one odd one would cost all events at Amplitude."""
+    device = {"type": "roku", "network_carrier": {"a": 1}, "manufacturer": "Roku", "identities": DEVICE["identities"]}
+    [event] = sent(batch(custom(), runtime_environment=device))
+    assert "carrier" not in event
+    assert event["device_manufacturer"] == "Roku"
+
+
 def test_audience_is_a_user_property() -> None:
     """True and false by its name, or by the name that the customer gave it; attributes with it."""
     audiences = [

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from decimal import Decimal
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,6 +20,7 @@ GIVEN = {
     "request": REQUEST,
     "event": REQUEST.events[0],
     "identity": firehose.UserIdentity(type="email", encoding="raw", value="ann@example.com"),
+    "number": Decimal("1.5"),
     **dict.fromkeys(("email", "mobile", "name", "text", "content"), "text"),
 }
 """What stands in the uses."""

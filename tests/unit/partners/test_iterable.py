@@ -13,7 +13,7 @@ import pytest
 
 from ops.partner.replay import as_json, cases, replay
 from ops.testing import assert_sound, left_out
-from partners import load_partner
+from partners import Delivery, load_partner
 from partners.iterable import Iterable
 from shared.errors import InvalidRequest, InvalidSettings
 from shared.firehose import parse_request, registration_response
@@ -46,6 +46,27 @@ def replayed(given: Any, answers: Sequence[Any] = ()) -> tuple[list[tuple[str, A
     [case] = cases([line])
     content = json.loads(as_json(replay(case, Iterable())), parse_float=Decimal)
     return [(call["path"].removeprefix("/api/"), call["body"]) for call in content["calls"]], content["outcome"]
+
+
+@pytest.mark.parametrize("quantity", ["1e10000000", "1e5000", "1e99999999999999999999", "9223372036854775808"])
+def test_a_quantity_that_nobody_buys_costs_its_purchase(quantity: str) -> None:
+    """At once, and not its neighbours; what cannot be read as a number costs the same."""
+    bought = {"type": "product_action", "action": "purchase", "products": [{"id": "p", "quantity": "QUANTITY"}]}
+    text = json.dumps(batch(custom("before"), bought, custom("after"))).replace('"QUANTITY"', quantity)
+    calls = [one for one in Iterable().deliveries(parse_request(text)) if isinstance(one, Delivery)]
+    assert [one.item for one in calls] == ["user", "e0", "e2"]
+
+
+def test_many_lists_of_one_profile_are_read_once() -> None:
+    """An audience that is left and entered again is left out, however many there are: each is looked at once."""
+    changes = [{"audience_subscription_settings": {"listId": str(n)}, "action": "delete"} for n in range(20_000)]
+    changes += [{"audience_subscription_settings": {"listId": "5"}, "action": "add"}]
+    profile = {"user_identities": ANN, "audiences": changes}
+    head = {"type": "audience_membership_change_request", "id": "r-1", "account": ACCOUNT, "user_profiles": [profile]}
+    calls = [one for one in Iterable().deliveries(parse_request(head)) if isinstance(one, Delivery)]
+    assert len(calls) == 20_000
+    assert calls[0].url.endswith("lists/subscribe")
+    assert "list 5" not in {one.item for one in calls[1:]}
 
 
 def endpoints(given: Any, answers: Sequence[Any] = ()) -> list[str]:

@@ -1,19 +1,30 @@
+import ast
 import hashlib
+from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from partners import LeftOut
 from partners.reading import (
+    attributes_of,
     device_identities,
+    double,
+    double_of_hex,
     first_of,
     given,
     in_time_order,
     json_object,
+    negated,
+    one_by_one,
     sha256_of,
+    truncated,
     values_of,
     whole,
 )
+from shared.errors import InvalidRequest
 from shared.firehose import (
     DeviceIdentityType,
     EventProcessingRequest,
@@ -22,6 +33,7 @@ from shared.firehose import (
     UserIdentityType,
     parse_request,
 )
+from shared.firehose.json_text import Number
 
 
 def batch(**fields: Any) -> EventProcessingRequest:
@@ -152,3 +164,131 @@ def test_text_that_holds_no_json_object(text: str | None) -> None:
 def test_json_object_in_a_text() -> None:
     """Its numbers are exact."""
     assert json_object('{"a": 1.10}') == {"a": Decimal("1.10")}
+
+
+HUGE = [Number("1e10000000"), Number("1e99999999999999999999"), Number("1e5000"), Decimal("1e400"), 10**4_000]
+"""What `int()` takes a minute for, what no Decimal holds, what has more digits than `str()` writes."""
+
+
+@pytest.mark.parametrize("number", [*HUGE, *(-one for one in HUGE[2:]), Decimal("NaN"), Decimal("-Infinity")])
+def test_a_number_that_no_api_has_is_none(number: Any) -> None:
+    """At once, whatever its exponent."""
+    assert whole(number) is None
+    assert truncated(number) is None
+    assert whole(str(number) if isinstance(number, Decimal) else "9" * 4_001) is None
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        *((Decimal("2.9"), 2), (Decimal("-0.5"), 0), (Decimal("-2"), -2), (Decimal(0), 0), (5, 5), (True, None)),
+        *((2**63 - 1, 2**63 - 1), (2**63, None), (-(2**63), -(2**63)), (None, None), ("5", None), ([], None)),
+        *((Number("1e-99999999999999999"), 0), (Decimal("0." + "9" * 50_000), 0)),
+    ],
+)
+def test_a_fraction_is_cut_off(number: object, expected: int | None) -> None:
+    """Towards zero; what is no number, or has more bits, is none."""
+    assert truncated(number) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        *(("1.50", 1.5), ("-.5e1", -5.0), ("1.", 1.0), ("1e-400", 0.0), ("1" * 300, float("1" * 300))),
+        *(("1e400", None), ("-1e400", None), ("1" * 400, None), ("1e" + "9" * 5_000, None), ("NaN", None)),
+        *(("inf", None), ("Infinity", None), ("", None), (".", None), ("1_0", None), ("٣.٣", None), ("1.5\n", None)),
+    ],
+)
+def test_doubles_are_finite(text: str, expected: float | None) -> None:
+    """JSON has no word for the others; digits of other alphabets are none."""
+    assert double(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("0x1.8p1", 3.0), ("0x1p5000", None), ("0x1p" + "9" * 5_000, None), ("0x1.8", None), ("0x1p1\n", None)],
+)
+def test_doubles_in_hexadecimal(text: str, expected: float | None) -> None:
+    """As Java writes them."""
+    assert double_of_hex(text) == expected
+
+
+def test_an_amount_is_negated_with_every_digit() -> None:
+    """`-amount` would round to 28 digits, and raise for a large exponent."""
+    assert str(negated(Decimal("0." + "7" * 60))) == "-0." + "7" * 60
+    assert str(negated(Decimal("1e10000000"))) == "-1E+10000000"
+    assert str(negated(Decimal("0.00"))) == "0.00"
+
+
+def test_what_raises_is_left_out_alone() -> None:
+    """All of it, also what it gave before it raised; the reason names the line and nothing of the part."""
+
+    def calls_of(item: str, part: str) -> Iterator[str]:
+        yield item
+        yield str(1 / len(part))
+
+    parts = [("a", "x"), ("b", ""), LeftOut("c", "no id")]
+    first, second, out, also_kept = one_by_one(parts, calls_of)
+    assert (first, second) == ("a", "1.0")
+    assert isinstance(out, LeftOut)
+    assert (out.item, out.raised) == ("b", True)
+    assert out.why.startswith("can not be mapped: ZeroDivisionError in test_reading.py:")
+    assert also_kept == LeftOut("c", "no id")
+
+
+def test_a_request_that_can_never_be_sent_is_refused_as_a_whole() -> None:
+    """InvalidRequest is about the request, wherever in it it is found out."""
+
+    def calls_of(item: str, part: str) -> Iterator[str]:
+        raise InvalidRequest("must be set", "account.account_settings.apiKey")
+
+    with pytest.raises(InvalidRequest, match="apiKey"):
+        list(one_by_one([("a", "x")], calls_of))
+
+
+@pytest.mark.parametrize(
+    ("field", "expected"), [({}, {}), ({"attributes": None}, {}), ({"attributes": {"a": 1}}, {"a": 1})]
+)
+def test_attributes_of_a_type_that_should_have_none(field: dict[str, Any], expected: dict[str, Any]) -> None:
+    """They are what came; null is none."""
+    [event] = batch(events=[{"type": "session_start", **field}]).events
+    assert attributes_of(event) == expected
+
+
+@pytest.mark.parametrize("attributes", ["", "x", 5, 0, True, [], [1]])
+def test_attributes_that_are_no_object_cost_their_event(attributes: Any) -> None:
+    """As those of a type that has them do, which the protocol's reader leaves out."""
+    [event] = batch(events=[{"type": "session_start", "attributes": attributes}]).events
+    [out] = one_by_one([("e", event)], lambda _, event: [attributes_of(event)])
+    assert isinstance(out, LeftOut)
+
+
+CONVERSIONS = {
+    "int",
+    "float",
+    "Decimal",
+    "round",
+    "complex",
+    "fromhex",
+    "fromtimestamp",
+    "utcfromtimestamp",
+    "Fraction",
+}
+CONVERTS = {
+    "reading.py": "where every foreign number is read",
+    "settings.py": "the operator's rate",
+    "wire.py": "the clock",
+}
+
+
+def test_numbers_are_read_in_one_place() -> None:
+    """No other file of a partner makes a number of something: each way has inputs that take a minute, or raise."""
+    folder = Path(__file__).parents[3] / "partners"
+    found = {
+        file.name
+        for file in folder.glob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Call)
+        and (node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")) in CONVERSIONS
+    }
+    assert found == set(CONVERTS)
