@@ -111,15 +111,16 @@ class Watch:
         self.acts: list[Act] = []
 
     @contextmanager
-    def over(self) -> Iterator[None]:
-        """Watch the block."""
+    def over(self, *, closely: bool = True) -> Iterator[None]:
+        """Watch the block; not `closely` without the profiler, which takes most of the time."""
         stand_ins = {name: self._stand_in(getattr(time, name), given) for name, given in OF_NOW.items()}
         originals = {name: getattr(time, name) for name in OF_NOW}
         before, collects = sys.getprofile(), gc.isenabled()
         gc.disable()  # the finalizers and callbacks that it would run amid a mapping are not the mapping's
         vars(time).update(stand_ins)
         _watching.append(self)
-        sys.setprofile(self._profiled)
+        if closely:
+            sys.setprofile(self._profiled)
         try:
             yield
         finally:

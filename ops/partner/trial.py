@@ -10,12 +10,12 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ops.partner import bulk, declaration, rules
+from ops.partner import bulk, declaration, odd_fields, rules
 from ops.partner.declaration import folder_of
 from ops.partner.purity import Refused, Watch
 from ops.partner.requests import Case, account_settings, canaries, cases, read_samples
@@ -30,6 +30,7 @@ from worker_fn.prepare import with_keys
 
 IMPURE = "Map from the request alone; what else is needed is read once, in from_env or at import"
 UNKNOWN = "Leave out what you do not know: if one event raises, the whole request is dead-lettered as unmappable"
+LOST = "Map what is valid: one_by_one leaves out what raises, and nobody would miss it until somebody looks for it"
 
 
 @dataclass(slots=True)
@@ -50,8 +51,19 @@ class Trial:
                 places.append(where)
 
 
-def run(partner: Partner, samples: Mapping[str, dict[str, Any]], *, count: int, seed: int, backwards: bool) -> Trial:
-    """Try a partner with everything. `backwards` takes the cases from the last to the first."""
+def run(
+    partner: Partner,
+    samples: Mapping[str, dict[str, Any]],
+    *,
+    count: int,
+    seed: int,
+    backwards: bool,
+    half: int | None = None,
+    at: Callable[[str], object] = lambda _: None,
+) -> Trial:
+    """Try a partner with everything. `backwards` takes the cases from the last to the first, `half` 0 or 1 every second
+    odd field; `at` is told what comes next.
+    """
     trial = Trial()
     trial.note(declaration.faults(partner), "")
     if any(fault.id in declaration.UNKNOWN for fault in trial.seen):
@@ -64,10 +76,15 @@ def run(partner: Partner, samples: Mapping[str, dict[str, Any]], *, count: int, 
     keyed: list[tuple[Delivery, str]] = []
     ordered = list(cases(declared, samples, count=count, first_seed=seed))
     for case in reversed(ordered) if backwards else ordered:
+        at(case.label)
         keyed += try_case(trial, partner, case, secrets, watch)
     if not any(fault.id == "delivery.type" or fault.id.startswith("limits.") for fault in trial.seen):
         trial.note(bulk.faults(partner, keyed, secrets, watch), "")
     trial.note(rules.reason_faults(trial.reasons), "")
+    if not trial.seen:  # else each of these would only say the same again
+        valid = [case.request for case in ordered if not case.odd]
+        for fault, where in odd_fields.faults(partner, valid, secrets, watch, half=half, at=at):
+            trial.note([fault], where)
     for act in watch.acts:
         trial.note([Fault("mapping.impure", f"the mapping {act.what}: {act.where}", IMPURE)], "")
     return trial
@@ -103,7 +120,9 @@ def try_case(
     left_out = [one for one in said if isinstance(one, LeftOut)]
     if len(mapped) + len(left_out) < len(said):
         return []
-    trial.reasons |= {str(one.why) for one in left_out}
+    trial.reasons |= {str(one.why) for one in left_out if not one.raised}
+    if not case.odd:
+        trial.note((Fault("mapping.raises", str(one.why), LOST) for one in left_out if one.raised), case.label)
     trial.deliveries += len(mapped)
     try:
         keyed = list(with_keys(message, mapped))
@@ -186,6 +205,11 @@ def _shared_keys(mapped: list[Delivery]) -> Iterator[Fault]:
         )
 
 
+def place_of(answer: Path) -> Path:
+    """Where stands what is being tried: all that remains of a mapping without an end."""
+    return answer.with_suffix(".place")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Try a partner and write down what was found; gives the exit status."""
     parser = argparse.ArgumentParser(prog="python -m ops.partner.trial")
@@ -194,6 +218,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--backwards", action="store_true")
+    parser.add_argument("--half", type=int)
     parser.add_argument("--sample", type=Path, action="append", default=[])
     options = parser.parse_args(arguments)
     samples = read_samples(options.sample)
@@ -206,7 +231,15 @@ def main(arguments: list[str] | None = None) -> int:
         place = f"{type(error).__name__} in {raised_at(error)}"
         answer = {"broken": f"{place}: {said}" if said else place}
     else:
-        found = run(partner, samples, count=options.count, seed=options.seed, backwards=options.backwards)
+        found = run(
+            partner,
+            samples,
+            count=options.count,
+            seed=options.seed,
+            backwards=options.backwards,
+            half=options.half,
+            at=place_of(options.answer).write_text,
+        )
         answer = {
             "variables": sorted(known_variables({**os.environ, "PARTNER": options.module})),
             "requests": found.requests,

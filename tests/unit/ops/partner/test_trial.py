@@ -4,6 +4,7 @@ import base64
 import itertools
 import math
 import random
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,7 @@ from urllib.parse import quote
 import pytest
 
 from partners import Delivery, LeftOut, Limits, Result, Secret
+from partners.reading import one_by_one
 from shared.errors import InvalidRequest
 from shared.firehose import EventProcessingRequest, FloatSetting, TextSetting
 
@@ -388,3 +390,63 @@ def test_a_sample_that_is_no_request_is_found(good: Any, found: Found) -> None:
     problem, places = found(good(), samples={"good/event.json": sample})["sample.invalid"]
     assert problem.startswith("a sample is no request: events: ")
     assert places == ["sample good/event.json"]
+
+
+class Stop(Exception):
+    """No more of this request."""
+
+
+def refuse_null(raw: dict[str, Any], _: Any) -> None:
+    if raw.get("name", "") is None:
+        raise InvalidRequest("no name", "events")
+
+
+def stop_at_text(raw: dict[str, Any], _: Any) -> None:
+    if isinstance(raw.get("location"), str):
+        raise Stop
+
+
+@pytest.mark.parametrize(
+    ("identity", "read"),
+    [
+        ("field.raises", lambda raw, _: sorted(raw.get("attributes") or {})),
+        ("field.raises", lambda _, request: len(request.raw.get("user_attribute_lists", {}))),
+        ("field.refuses", refuse_null),
+        ("field.neighbours", stop_at_text),
+        ("field.slow", lambda raw, _: re.fullmatch(r"([0-9]+[0-9]*)y", str(raw.get("name")))),
+        ("mapping.differs", lambda raw, _: next(counter) if raw.get("timestamp_ms") is True else 0),
+    ],
+    ids=["a part's", "the request's", "refuses", "stops", "tries each way", "counts"],
+)
+def test_what_an_odd_field_may_not_do_is_found(identity: str, read: Any, good: Any, found: Found) -> None:
+    """With the field and its value; valid requests show nothing of it."""
+
+    class Odd(good):  # type: ignore[misc]
+        def deliveries(self, request: Any) -> Any:
+            if not is_events(request):
+                yield from super().deliveries(request)
+                return
+            for index, event in enumerate(request.events):
+                raw = event.raw if isinstance(event.raw, dict) else {}
+                try:
+                    said = read(raw, request)
+                except Stop:
+                    return
+                yield self.call(request, {"is": repr(said)}, event.id or f"events[{index}]")
+
+    [(name, (_, places))] = found(Odd()).items()
+    assert name == identity
+    assert " = " in places[0]
+
+
+def test_a_part_that_is_left_out_because_its_code_raised_is_a_fault_of_the_code(good: Any, found: Found) -> None:
+    """Of a valid request; else what one_by_one catches would never be seen."""
+
+    class Loses(good):  # type: ignore[misc]
+        def deliveries(self, request: Any) -> Any:
+            calls = super().deliveries(request)
+            return one_by_one(((one.item, one) for one in calls), lambda item, one: [one if item else 1 / 0, {}[item]])
+
+    problem, places = found(Loses())["mapping.raises"]
+    assert problem.startswith("can not be mapped: KeyError in test_trial.py:")
+    assert places
