@@ -29,7 +29,7 @@ ANSWERED_BY = {
     ERASURE: "dsr_processing_response",
 }
 
-VERSION = re.compile(r"\d+\.\d+(\.\d+)?")
+VERSION = re.compile(r"[0-9]+\.[0-9]+(\.[0-9]+)?")
 _SKEW_MS = 3_600_000
 """An answer's clock may differ by an hour: seconds in place of milliseconds, or none at all, differ by decades."""
 

@@ -38,7 +38,9 @@ LAMBDA_LIMIT_MS = 200.0
 HTTP_LIMIT_MS = 100.0
 """What it asks of an HTTP integration."""
 
-_ARN = re.compile(r"arn:aws[\w-]*:lambda:(?P<region>[\w-]+):\d{12}:function:[\w-]+(?P<qualifier>:[\w$-]+)?")
+_ARN = re.compile(
+    r"arn:aws[a-z-]*:lambda:(?P<region>[a-z0-9-]+):[0-9]{12}:function:[A-Za-z0-9_-]+(?P<qualifier>:[A-Za-z0-9$_-]+)?"
+)
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _CANNOT_INVOKE = {
     "ResourceNotFoundException": "there is no such function or alias",

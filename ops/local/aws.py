@@ -315,7 +315,7 @@ def without_aws(environment: Mapping[str, str]) -> dict[str, str]:
 
 def service_name(folder: Path) -> str:
     """Read a service's name from its serverless.yml, whose CloudFormation tags a YAML parser does not know."""
-    named = re.search(r"^service: *([\w-]+)", (folder / "serverless.yml").read_text(), re.MULTILINE)
+    named = re.search(r"^service: *([A-Za-z0-9_-]+)", (folder / "serverless.yml").read_text(), re.MULTILINE)
     if not named:
         raise LocalAwsError(f"{folder / 'serverless.yml'} names no service.")
     return named[1]

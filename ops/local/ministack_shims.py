@@ -29,8 +29,8 @@ from ministack.services import dynamodb, iam, lambda_svc, sqs
 from ministack.services.cloudformation import provisioners
 
 INVOKE_PATH = re.compile(
-    r"^/2015-03-31/functions/(?P<function>arn:aws:lambda:(?P<region>[a-z0-9-]+):(?P<owner>\d{12}):function:(?P<name>[^:/]+))"
-    r"(?::(?P<qualifier>[^/]+))?/invocations$"
+    r"^/2015-03-31/functions/(?P<function>arn:aws:lambda:(?P<region>[a-z0-9-]+):(?P<owner>[0-9]{12}):function:(?P<name>[^:/]+))"
+    r"(?::(?P<qualifier>[^/]+))?/invocations\Z"
 )
 MAPPING_BATCH_BYTES = 6 * 1024 * 1024
 """A batch is an invocation's payload, 6 MB at most (Lambda quota)."""
@@ -246,10 +246,10 @@ def mapping_permissions() -> None:
     listing or of writing, or for none.
     """
     asked_for = iam_actions._lambda_action
-    one_mapping = re.compile(r"/event-source-mappings/[^/]+/?$")
+    one_mapping = re.compile(r"/event-source-mappings/[^/]+/?\Z")
     one_alias, reservation = (
-        re.compile(r"/functions/[^/]+/aliases/[^/]+/?$"),
-        re.compile(r"/functions/[^/]+/concurrency/?$"),
+        re.compile(r"/functions/[^/]+/aliases/[^/]+/?\Z"),
+        re.compile(r"/functions/[^/]+/concurrency/?\Z"),
     )
     verbs = {"GET": "Get", "PUT": "Update", "DELETE": "Delete"}
 

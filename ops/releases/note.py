@@ -25,7 +25,7 @@ KEPT_BY_QUEUES = timedelta(days=14)
 
 PREFIX, BACK = "ingest/worker ", "; back from "
 TIME = "%Y%m%dT%H%M%SZ"
-ENTRY = re.compile(r"(?P<ingest>\d+)/(?P<worker>\d+) (?P<at>\d{8}T\d{6}Z|-)")
+ENTRY = re.compile(r"(?P<ingest>[0-9]+)/(?P<worker>[0-9]+) (?P<at>[0-9]{8}T[0-9]{6}Z|-)")
 
 
 @dataclass(frozen=True, slots=True)

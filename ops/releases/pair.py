@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from shared.errors import SpillwayError
 
-VERSION = re.compile(r"[1-9]\d*")
+VERSION = re.compile(r"[1-9][0-9]*")
 
 
 class UnknownVersion(SpillwayError):

@@ -31,7 +31,7 @@ __all__ = ["AUDIENCES", "DESCRIPTION_LIMIT", "ERASURES", "EVENTS", "Violation", 
 DESCRIPTION_LIMIT = 230
 """mParticle's guide: a description has fewer characters than this, markup included."""
 
-_VERSION = re.compile(r"\d+(\.\d+)*([-+][0-9A-Za-z.+-]+)?")
+_VERSION = re.compile(r"[0-9]+(\.[0-9]+)*([-+][0-9A-Za-z.+-]+)?")
 _DOMAIN = re.compile(r"([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 
 
