@@ -248,23 +248,22 @@ def results(deliveries: Sequence[Delivery], body: bytes) -> Sequence[Result] | N
     if isinstance(code, str) and code.lower() != "success":
         return [Result.REJECTED] * len(deliveries)
     count = 0 if said is None else whole(said)
-    if count is not None and count <= 0:
-        return None
+    none_failed = count is not None and count <= 0
     failures = answer.get("failedUpdates")
     lists = {**answer, **failures} if isinstance(failures, dict) else answer
     named = {name: {one for one in ids if isinstance(one, str)} for name, ids in lists.items() if isinstance(ids, list)}
-    if count is not None and deliveries[0].url.endswith("/lists/unsubscribe"):  # who is not on it needs no taking off
-        count -= max(len(named.pop("notFoundEmails", ())), len(named.pop("notFoundUserIds", ())))
-    blamed = {
-        field: set[str]().union(*(ids for name, ids in named.items() if name.endswith(ending)))
-        for ending, field in _NAMED_BY.items()
-    }
+    not_found = {}
+    if deliveries[0].url.endswith("/lists/unsubscribe"):  # who is not on it needs no taking off
+        not_found = {name: named.pop(name) for name in ("notFoundEmails", "notFoundUserIds") if name in named}
+    blamed, missed = _by_field(named), _by_field(not_found)
+    if none_failed and not any(blamed.values()):
+        return None
     entries = [_entries(one) for one in deliveries]
-    refused = [_is_blamed(some, blamed) for some in entries]
+    refused = [_is_named(some, blamed) for some in entries]
     rest = Result.DELIVERED
     if count is None:
         rest = Result.RETRY
-    elif count > _refused_entries(deliveries[0], entries, refused):
+    elif count > _refused_entries(deliveries[0], entries, refused) + _are_named(entries, missed):
         rest = Result.REJECTED if len(deliveries) == 1 else Result.RETRY
     return [Result.REJECTED if is_refused else rest for is_refused in refused]
 
@@ -291,6 +290,25 @@ def _entries(delivery: Delivery) -> list[dict[str, Any]]:
     return body[field] if field else [body]
 
 
-def _is_blamed(entries: Sequence[Mapping[str, Any]], blamed: Mapping[str, Collection[str]]) -> bool:
-    """Whether a failure names one of the entries: by its address, its id, or its event's name."""
-    return any(entry.get(field) in ids for entry in entries for field, ids in blamed.items())
+def _by_field(named: Mapping[str, Collection[str]]) -> dict[str, set[str]]:
+    """Addresses, ids and names of events that lists of an answer hold, by the field of an entry that may have one."""
+    return {
+        field: {_known_as(field, one) for name, ids in named.items() if name.endswith(ending) for one in ids}
+        for ending, field in _NAMED_BY.items()
+    }
+
+
+def _known_as(field: str, value: str) -> str:
+    """An address may come back in small letters."""
+    return value.lower() if field == "email" else value
+
+
+def _is_named(entries: Sequence[Mapping[str, Any]], named: Mapping[str, Collection[str]]) -> bool:
+    """Whether one of the entries is named: by its address, its id, or its event's name."""
+    return any(
+        field in entry and _known_as(field, entry[field]) in ids for entry in entries for field, ids in named.items()
+    )
+
+
+def _are_named(entries: Sequence[Sequence[Mapping[str, Any]]], named: Mapping[str, Collection[str]]) -> int:
+    return sum(_is_named([entry], named) for some in entries for entry in some)
