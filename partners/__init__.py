@@ -3,10 +3,21 @@
 import importlib
 from collections.abc import Mapping
 
-from partners.base import Bulk, Delivery, LeftOut, Limits, Partner, Rate, Result, Secret
+from partners.base import Bulk, Delivery, LeftOut, Limits, Partner, Rate, RateHeaders, Result, Secret
 from shared.errors import InvalidSettings
 
-__all__ = ["Bulk", "Delivery", "LeftOut", "Limits", "Partner", "Rate", "Result", "Secret", "load_partner"]
+__all__ = [
+    "Bulk",
+    "Delivery",
+    "LeftOut",
+    "Limits",
+    "Partner",
+    "Rate",
+    "RateHeaders",
+    "Result",
+    "Secret",
+    "load_partner",
+]
 
 DEFAULT_PARTNER = "partners.webhook"
 

@@ -9,7 +9,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Self
+from math import ceil
+from typing import TYPE_CHECKING, Literal, Self
 
 if TYPE_CHECKING:
     from partners.in_line import Call
@@ -48,6 +49,8 @@ class Delivery:
     """
     merge_group: str = ""
     """What else must be alike in what travels together: the list that is changed, say."""
+    merge_kind: str = ""
+    """What it is in a bulk call that takes so many of each kind, as in `Bulk.kinds`: an event, a purchase."""
     sign_with: Secret | None = None
     """Key of a Standard Webhooks signature (HMAC-SHA256 over id, timestamp and body), made anew for each attempt."""
 
@@ -86,16 +89,51 @@ class Bulk:
     """A bulk endpoint: how many deliveries one call takes, and how many bytes their bodies may have together.
 
     `rate` is what it takes of each customer, in place of `account_rate`. A delivery that names the endpoint counts
-    there, also when it travels alone.
+    there, also when it travels alone. `kinds` is how many it takes of each kind that stands in `Delivery.merge_kind`,
+    where a call has several lists: `Bulk(150, kinds={"events": 75, "attributes": 75})`.
     """
 
     items: int
     bytes: int = 1_000_000
     rate: Rate | None = None
+    kinds: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.items < 1 or self.bytes < 1:
-            raise ValueError("a bulk endpoint takes at least one item and one byte")
+        if min(self.items, self.bytes, *self.kinds.values()) < 1:
+            raise ValueError("a bulk endpoint takes at least one item and one byte, and one of each kind")
+
+    def most_of(self, kind: str) -> int:
+        """How many of a kind one call takes."""
+        return min(self.items, self.kinds.get(kind, self.items))
+
+    def calls_for(self, counts: Mapping[str, int]) -> int:
+        """In how many calls so many of each kind fit, if their bytes allow it."""
+        of_kinds = (ceil(count / self.most_of(kind)) for kind, count in counts.items())
+        return max(ceil(sum(counts.values()) / self.items), *of_kinds, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class RateHeaders:
+    """Headers in which an API says what it still takes: with none remaining, nobody calls until the reset.
+
+    `reset_is` says how that is written: `epoch_s` as seconds since 1970, `delta_s` as seconds from now. These headers
+    are all that is kept of an answer's; a partner's code does not see them.
+    """
+
+    remaining: str
+    reset: str
+    reset_is: Literal["epoch_s", "delta_s"] = "epoch_s"
+
+    def __post_init__(self) -> None:
+        if not all(name.isascii() and name.replace("-", "").isalnum() for name in (self.remaining, self.reset)):
+            raise ValueError("a header's name has letters, digits and dashes")
+        if self.reset_is not in {"epoch_s", "delta_s"}:
+            raise ValueError("a reset is epoch_s or delta_s")
+
+    @property
+    def names(self) -> frozenset[str]:
+        """In small letters."""
+        return frozenset({self.remaining.lower(), self.reset.lower()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +147,9 @@ class Limits:
     rate: Rate | None = None
     account_rate: Rate | None = None
     bulk: Mapping[str, Bulk] = field(default_factory=dict)
+    rate_headers: RateHeaders | None = None
+    """Where the API says with each answer what it still takes: of each customer if `account_rate` or a bulk endpoint's
+    rate is declared, else of all."""
 
 
 class Result(Enum):

@@ -8,6 +8,8 @@
     settings_of(request)                        the customer's settings by id; {} when none came
     credential(settings, "apiKey")              as a Secret; InvalidRequest when it is missing or fits into no header
     signing_secret(settings, "signingSecret")   as a Secret for `sign_with`; InvalidRequest when it is no base64 key
+    host_of(settings, "region", {"us": "https://us.acme.example", "eu": "https://eu.acme.example"})
+                                                one of your hosts, which the customer chose; InvalidRequest for another
     is_on(settings, "shareEmails")              on: "True", "true", " TRUE "; "False", "0", "yes", "" and absent are off
 
 mParticle sends every setting as text, whatever its declared type: `bool("False")` is True. A number is read by
@@ -144,6 +146,17 @@ def signing_secret(settings: Mapping[str, str | None], name: str) -> Secret:
     except ValueError as error:
         raise InvalidRequest(str(error), f"account.account_settings.{name}") from None
     return Secret(settings[name] or "")
+
+
+def host_of(settings: Mapping[str, str | None], name: str, hosts: Mapping[str, str]) -> str:
+    """Where a customer's account is, of the hosts that there are, by the name that the customer set; the first is meant
+    when none is. Raises InvalidRequest: an address of the customer's own is never called.
+    """
+    chosen = (settings.get(name) or next(iter(hosts))).strip().lower()
+    for known, host in hosts.items():
+        if known.lower() == chosen:
+            return host
+    raise InvalidRequest(f"must be one of {', '.join(hosts)}", f"account.account_settings.{name}")
 
 
 def is_on(settings: Mapping[str, str | None], name: str) -> bool:

@@ -7,7 +7,6 @@ rate, a free connection (the account with the fewest is next), and the partner's
 
 import asyncio
 import hashlib
-import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ from functools import partial
 from partners import Delivery, Partner, Result
 from shared.errors import raised_at
 from worker_fn import flow as flows
+from worker_fn import rate_headers
 from worker_fn.alone import or_else
 from worker_fn.blame import Blame
 from worker_fn.classify import Outcome, Verdict, classify
@@ -59,8 +59,8 @@ class Courier:
     credentials: Credentials = field(default_factory=Credentials)
     """What this batch's answers said of them: an account whose credentials are refused is not called further."""
     _slots: FairSlots = field(init=False)
-    _unsent: Counter[str | None] = field(default_factory=Counter)
-    """Items by the bulk endpoint that takes them."""
+    _unsent: Counter[tuple[str | None, str]] = field(default_factory=Counter)
+    """Items by the bulk endpoint that takes them, and their kind there."""
     _begun: set[Gate] = field(default_factory=set)
     """Gates that know of this batch."""
 
@@ -75,8 +75,8 @@ class Courier:
             if gate not in self._begun:
                 gate.begin()
         self._begun.update(gates)
-        self._unsent = Counter(item.delivery.merge for lane in lanes for item in lane.items)
-        bulk = any(name is not None for name in self._unsent)
+        self._unsent = Counter(_counted_as(item) for lane in lanes for item in lane.items)
+        bulk = any(name is not None for name, _ in self._unsent)
         crews: dict[object, list[Lane]] = {}
         for index, lane in enumerate(lanes):
             crews.setdefault(lane.account_id if bulk else index, []).append(lane)
@@ -106,7 +106,7 @@ class Courier:
         whatever becomes of the call.
         """
         calls: list[list[Shipment]] = []
-        room: dict[tuple[object, ...], tuple[list[Shipment], int]] = {}
+        room: dict[tuple[object, ...], tuple[list[Shipment], int, Counter[str]]] = {}
         for head in heads:
             name = head[0].delivery.merge
             if name is None or head[0].alone:
@@ -114,18 +114,19 @@ class Courier:
                 continue
             limits = self.partner.limits.bulk[name]
             alike = together(head[0].delivery)
-            call, used = room.get(alike, ([], 0))
+            call, used, kinds = room.get(alike, ([], 0, Counter()))
             for index, item in enumerate(head):
-                size = len(item.delivery.body)
-                full = len(call) >= limits.items or used + size > limits.bytes
+                size, kind = len(item.delivery.body), item.delivery.merge_kind
+                full = len(call) >= limits.items or used + size > limits.bytes or kinds[kind] >= limits.most_of(kind)
                 if call and full and index > 0:
                     break
                 if not call or full:
-                    call, used = [], 0
+                    call, used, kinds = [], 0, Counter()
                     calls.append(call)
                 call.append(item)
                 used += size
-            room[alike] = (call, used)
+                kinds[kind] += 1
+            room[alike] = (call, used, kinds)
         return calls
 
     async def _send(self, items: list[Shipment], account_id: str | None) -> None:
@@ -148,7 +149,7 @@ class Courier:
             return
         for item, judged in zip(items, outcome.items or [outcome] * len(items), strict=True):
             item.outcome = judged
-        self._unsent[items[0].delivery.merge] -= sum(item.outcome is not None for item in items)
+        self._unsent.subtract(_counted_as(item) for item in items if item.outcome is not None)
 
     async def _attempts(self, items: list[Shipment], account_id: str | None) -> Outcome:
         return await send_with_retries(
@@ -204,9 +205,10 @@ class Courier:
     def _calls_left(self) -> int:
         """Calls that this batch still has to make, if every bulk call is full."""
         bulk = self.partner.limits.bulk
-        return sum(
-            count if name is None else math.ceil(count / bulk[name].items) for name, count in self._unsent.items()
-        )
+        left: dict[str | None, Counter[str]] = {}
+        for (name, kind), count in self._unsent.items():
+            left.setdefault(name, Counter())[kind] += count
+        return sum(kinds.total() if name is None else bulk[name].calls_for(kinds) for name, kinds in left.items())
 
     async def _admitted(self, gate: Gate, wanted: int) -> Go | Wait:
         left_ms = int(1_000 * (self.remaining_s() - SHORTEST_CALL_S))
@@ -310,6 +312,7 @@ class Courier:
             cool_until_ms = flows.cool_until_ms(outcome.retry_after_s, now_ms=self.now_ms())
         elif answer.retry_after is not None and outcome.verdict is Verdict.RETRY:
             self.log("Retry-After ignored: not to be read, or over a week", status=outcome.status)
+        spent_ms = self._spent_until_ms(answer)
         throttled = outcome.status == 429
         pushed_back = throttled and outcome.items is None  # else it is some items that were, and not the rate
         fault = outcome.verdict is Verdict.RETRY and not throttled
@@ -322,16 +325,26 @@ class Courier:
             faults=int(fault and not own),
             timeouts=int(answer.fault == "timeout" and not own),
             took_ms=took_ms,
-            cool_until_ms=cool_until_ms,
+            cool_until_ms=max(cool_until_ms, 0 if account_gate is not None else spent_ms),
         )
         if account_gate is not None and throttled:  # the limit that was hit is the account's
-            account_gate.note(tally)
+            account_gate.note(replace(tally, cool_until_ms=max(cool_until_ms, spent_ms)))
             tally = Tally(delivered=1, took_ms=took_ms)
         elif account_gate is not None:
-            account_gate.note(Tally(delivered=1))
+            account_gate.note(Tally(delivered=1, cool_until_ms=spent_ms))
         if probe:
             tally += Tally(probe=not fault and not pushed_back)
         self.gate.note(tally)
+
+    def _spent_until_ms(self, answer: Answer) -> int:
+        """Until when nothing is left of the limit, if the answer's headers say so."""
+        declared, now_ms = self.partner.limits.rate_headers, self.now_ms()
+        wait_s = None if declared is None else rate_headers.cool_down_s(answer.headers, declared, now_s=now_ms / 1_000)
+        return 0 if wait_s is None else flows.cool_until_ms(wait_s, now_ms=now_ms)
+
+
+def _counted_as(item: Shipment) -> tuple[str | None, str]:
+    return item.delivery.merge, item.delivery.merge_kind
 
 
 def _failed(items: Sequence[Shipment], error: Exception) -> Outcome:

@@ -1,6 +1,7 @@
 """What must hold of a partner's bulk calls: each item in them, the declared sizes, and answers read without raising."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
@@ -43,6 +44,10 @@ def faults(
             mend = f"declare it: Limits(bulk={{{name!r}: Bulk(items=100)}})"
             yield Fault("merge.undeclared", f"the bulk endpoint {name} is not declared in its limits", mend)
             continue
+        kinds = {delivery.merge_kind for delivery, _ in group.values()}
+        if limits.kinds and not kinds <= set(limits.kinds):
+            mend = "name one of Bulk.kinds in each delivery's `merge_kind`: another one is not limited by itself"
+            yield Fault("merge.kind", f"a delivery for {name} is of a kind that its limits do not declare", mend)
         call = _full_call(limits, list(group.values()))
         yield from _merges(partner, name, call, secrets, watch)
         yield from _reads(partner, [delivery for delivery, _ in call[:3]], watch)
@@ -56,11 +61,14 @@ def _one_of_each(keyed: Iterable[tuple[Delivery, str]]) -> Iterable[tuple[Delive
 def _full_call(limits: Bulk, group: Sequence[tuple[Delivery, str]]) -> list[tuple[Delivery, str]]:
     """As many as one call may hold, as the worker packs them."""
     call: list[tuple[Delivery, str]] = []
-    used = 0
+    used, kinds = 0, Counter[str]()
     for delivery, key in group:
-        used += len(delivery.body)
-        if call and (len(call) >= limits.items or used > limits.bytes):
+        if kinds[delivery.merge_kind] >= limits.most_of(delivery.merge_kind):
+            continue
+        if call and (len(call) >= limits.items or used + len(delivery.body) > limits.bytes):
             break
+        used += len(delivery.body)
+        kinds[delivery.merge_kind] += 1
         call.append((delivery, key))
     return call
 

@@ -12,7 +12,7 @@ from ops.findings import Severity
 from ops.partner.rules import Fault
 from ops.registration.check import rule_findings
 from ops.registration.declared import written
-from partners import Bulk, Limits, Partner
+from partners import Bulk, Limits, Partner, RateHeaders
 from shared.errors import SpillwayError, raised_at
 from shared.firehose import Registration, Setting, rules_unenforced
 
@@ -66,6 +66,10 @@ def _limit_faults(limits: Any) -> Iterator[Fault]:
     if not isinstance(limits.bulk, Mapping) or not all(isinstance(one, Bulk) for one in limits.bulk.values()):
         mend = 'declare Limits(bulk={"users": Bulk(items=100)}): by the name that stands in `merge`'
         yield Fault("limits.bulk", "the bulk endpoints of its limits are no Bulks by name", mend)
+    declared: Any = limits.rate_headers
+    if not isinstance(declared, RateHeaders | None):
+        mend = 'declare Limits(rate_headers=RateHeaders("X-RateLimit-Remaining", "X-RateLimit-Reset"))'
+        yield Fault("limits.rate_headers", "the rate headers of its limits are no RateHeaders", mend)
 
 
 def _registration_faults(declared: Registration) -> Iterator[Fault]:

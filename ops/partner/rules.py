@@ -83,6 +83,7 @@ def _wrong_types(delivery: Delivery) -> Iterator[Fault]:
         "secret_fields": (delivery.secret_fields, Mapping, "a mapping of Secrets"),
         "merge": (delivery.merge, (str, type(None)), "the name of a bulk endpoint, or None"),
         "merge_group": (delivery.merge_group, str, "a text"),
+        "merge_kind": (delivery.merge_kind, str, "a text"),
         "sign_with": (delivery.sign_with, (Secret, type(None)), "a Secret, or None"),
     }
     for name, (value, kind, wanted) in fields.items():

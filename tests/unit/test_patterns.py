@@ -82,6 +82,7 @@ HOSTILE: dict[str, dict[str, list[Hostile]]] = {
         "[A-Za-z0-9!#$%&'*+.^_`|~-]+": NAMES,
         r"\s": [("", "a", ""), ("", " ", "")],
     },
+    "worker_fn/rate_headers.py": {r"[+-]?[0-9]{1,16}(\.[0-9]{1,16})?": DIGITS},
     "ingest_fn/subscription_settings.py": {"[A-Za-z0-9_.-]{1,64}": NAMES, "-?[0-9]{1,19}": DIGITS},
     "ingest_fn/tokens.py": {"[A-Za-z0-9._~+/=-]{16,512}": NAMES},
     "ops/logo/drawing.py": {

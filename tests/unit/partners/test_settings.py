@@ -2,8 +2,10 @@ import json
 
 import pytest
 
+from partners import Rate
 from partners import Rate, Secret
 from partners.settings import credential, headers, is_on, one_of, rate, secret_headers, settings_of, url
+from partners.settings import credential, host_of, is_on, one_of, rate, settings_of, url
 from shared.errors import InvalidRequest, InvalidSettings
 from shared.firehose import parse_request
 
@@ -117,3 +119,31 @@ def test_settings_of_a_request() -> None:
     assert settings_of(parse_request(request)) == {"n": "5", "b": "true"}
     assert settings_of(parse_request({"type": "event_processing_request"})) == {}
     assert settings_of(parse_request({"type": "module_registration_request"})) == {}
+
+
+HOSTS = {"us": "https://us.acme.example", "EU": "https://eu.acme.example"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "host"),
+    [
+        ({}, "us"),
+        ({"region": ""}, "us"),
+        ({"region": None}, "us"),
+        ({"region": "eu"}, "EU"),
+        ({"region": " EU\n"}, "EU"),
+    ],
+)
+def test_a_customer_chooses_one_of_the_hosts_that_there_are(settings: dict[str, str | None], host: str) -> None:
+    """The first where none is set; blanks and capitals mean nothing."""
+    assert host_of(settings, "region", HOSTS) == HOSTS[host]
+
+
+@pytest.mark.parametrize(
+    "value", ["mars", "https://us.acme.example", "us.acme.example", "us/", "us@evil", " ", "eu\x00"]
+)
+def test_another_host_is_refused_and_not_quoted(value: str) -> None:
+    """It is the message's own fault, named by the setting."""
+    with pytest.raises(InvalidRequest) as raised:
+        host_of({"region": value}, "region", HOSTS)
+    assert str(raised.value) == "account.account_settings.region: must be one of us, EU"

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import pytest
 
-from partners import Delivery, LeftOut, Limits, Result, Secret
+from partners import Bulk, Delivery, LeftOut, Limits, Result, Secret
 from partners.reading import one_by_one
 from shared.errors import InvalidRequest
 from shared.firehose import EventProcessingRequest, FloatSetting, TextSetting
@@ -155,6 +155,22 @@ def test_seeded_dice_and_the_request_s_time_are_no_impurity(good: Any, found: Fo
     assert found(Drawn()) == {}
 
 
+def test_a_kind_that_is_not_declared_is_found(good: Any, found: Found) -> None:
+    """Nothing would limit it by itself; where no kinds are declared, any may be named."""
+
+    class OfKinds(good):  # type: ignore[misc]
+        limits = Limits(bulk={"bulk": Bulk(10, kinds={"events": 2})})
+        kind = "event"
+
+        def call(self, request: Any, content: Any, item: str, **more: Any) -> Delivery:
+            of_kind = {"merge_kind": self.kind} if "merge" in more else {}
+            return super().call(request, content, item, **more, **of_kind)  # type: ignore[no-any-return]
+
+    assert set(found(OfKinds())) == {"merge.kind"}
+    OfKinds.kind = 5  # type: ignore[assignment]
+    assert set(found(OfKinds())) == {"delivery.type"}
+
+
 @pytest.mark.parametrize(
     ("identity", "spoil"),
     [
@@ -225,6 +241,7 @@ def test_an_answer_that_is_read_carefully_is_fine(read: Any, good: Any, found: F
         ("declaration.name", {"name": "Acme Mail"}),
         ("declaration.in_order", {"in_order": "yes"}),
         ("limits.type", {"limits": 50}),
+        ("limits.rate_headers", {"limits": Limits(rate_headers="X-Left")}),  # type: ignore[arg-type]
         ("limits.bulk", {"limits": Limits(bulk={"bulk": 5})}),
         ("limits.bulk", {"limits": Limits(bulk=[5])}),
         ("merge.undeclared", {"limits": Limits()}),
