@@ -59,7 +59,12 @@ def build(settings: Settings, stored: Iterable[tuple[str, str]] = ()) -> Worker:
     state = Patient(DynamoState(dynamodb, settings.state_table, on_date=partial(observe, clock)), now_ms=clock.local_ms)
     now_ms = clock.now_ms
     gates = Gates(state, partner.limits, share=1 / settings.max_concurrency, now_ms=now_ms, rng=rng)
-    client = HttpClient(max_in_flight=settings.max_in_flight, connect_timeout_s=settings.connect_timeout_s)
+    rate_headers = partner.limits.rate_headers
+    client = HttpClient(
+        max_in_flight=settings.max_in_flight,
+        connect_timeout_s=settings.connect_timeout_s,
+        keep_headers=rate_headers.names if rate_headers else frozenset(),
+    )
     queue = WorkerQueue(
         sqs,
         queue_url=settings.queue_url,

@@ -21,9 +21,9 @@ from ops.partner.purity import Refused, Watch
 from ops.partner.requests import Case, account_settings, canaries, cases, read_samples
 from ops.partner.rules import Fault
 from ops.partner.variables import known_variables
-from partners import Delivery, LeftOut, Partner, load_partner
+from partners import Delivery, LeftOut, Partner, PartnerBroken, load_partner
 from partners.in_line import Answer
-from shared.errors import InvalidRequest, SpillwayError, raised_at
+from shared.errors import InvalidRequest, InvalidSettings, raised_at
 from shared.firehose import AudienceSubscriptionRequest, parse_request, rules_unenforced
 from shared.stored import without_stored
 from worker_fn.prepare import with_keys
@@ -144,7 +144,7 @@ def digest(keyed: Iterable[tuple[Delivery, str]], left_out: Sequence[LeftOut] = 
     """A name for deliveries and their keys, and for what is left out: equal only if all of them are, order included."""
     said = [
         (
-            one.url, one.body, one.item, one.method, one.merge, one.merge_group, key,
+            one.url, one.body, one.item, one.method, one.merge, one.merge_group, one.merge_kind, key,
             sorted(one.headers.items()),
             sorted((name, secret.value) for name, secret in one.secret_headers.items()),
             sorted((name, secret.value) for name, secret in one.secret_fields.items()),
@@ -224,12 +224,10 @@ def main(arguments: list[str] | None = None) -> int:
     samples = read_samples(options.sample)
     try:
         partner = load_partner(without_stored({**os.environ, "PARTNER": options.module}))
-    except SpillwayError as error:
-        answer: dict[str, Any] = {"unusable": str(error)}
-    except Exception as error:
-        said = str(error) if isinstance(error, TypeError | ImportError | NameError | SyntaxError) else ""
-        place = f"{type(error).__name__} in {raised_at(error)}"
-        answer = {"broken": f"{place}: {said}" if said else place}
+    except PartnerBroken as error:
+        answer: dict[str, Any] = {"broken": error.said}
+    except InvalidSettings as error:
+        answer = {"unusable": str(error)}
     else:
         found = run(
             partner,

@@ -5,7 +5,10 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from partners import load_partner
+from pydantic import ValidationError
+
+from partners import PartnerBroken, load_partner
+from shared.errors import SpillwayError, raised_at
 from shared.firehose import Registration, registration_response, rules_unenforced
 
 
@@ -14,8 +17,18 @@ def declared(env: Mapping[str, str]) -> dict[str, Any]:
 
     Raises InvalidSettings, and pydantic's ValidationError if the declaration cannot be made at all.
     """
-    with rules_unenforced():
-        return written(load_partner(env).registration())
+    try:
+        partner = load_partner(env)
+    except PartnerBroken as error:  # declared as the file is read
+        raise error.__cause__ if isinstance(error.__cause__, ValidationError) else error from None
+    try:
+        with rules_unenforced():
+            return written(partner.registration())
+    except (ValidationError, SpillwayError):
+        raise
+    except Exception as error:
+        said = f"registration() raises {type(error).__name__} in {raised_at(error)}"
+        raise PartnerBroken(type(partner).__module__, said) from error
 
 
 def written(registration: Registration) -> dict[str, Any]:
