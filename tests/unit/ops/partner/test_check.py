@@ -144,3 +144,19 @@ def test_the_command_prints_findings_as_json_and_fails(tmp_path: Path, monkeypat
     assert "✓ webhook keeps its promises" in done.stdout
     done = runner.invoke(app, ["partner", "check", "../webhook"])
     assert done.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("module", "env"),
+    [
+        ("partners.webhook", {"WEBHOOK_URL": "https://hook.example/"}),
+        ("partners.iterable", {}),
+        ("partners.iterable", {"ITERABLE_MODE": "bulk"}),
+        ("partners.amplitude", {}),
+    ],
+)
+def test_our_own_partners_keep_their_promises(module: str, env: dict[str, str]) -> None:
+    """Whatever a field holds, it costs its own event or profile, and no time."""
+    checked = check(module, env, count=2, seed=0)
+    assert [(one.id, one.message) for one in checked.findings] == []
+    assert checked.deliveries > 100
