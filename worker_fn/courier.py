@@ -87,7 +87,7 @@ class Courier:
 
     async def _run(self, crew: list[Lane], *, bulk: bool) -> None:
         """Send the heads of some lanes, then what is behind them, until nothing is left or everything waits."""
-        while heads := [lane.head(in_bulk=bulk) for lane in crew if lane.is_open]:
+        while heads := [lane.head(self.partner.limits.bulk) for lane in crew if lane.is_open]:
             calls = self._packed(heads) if bulk else heads
             account_id = crew[0].account_id
             if len(calls) == 1:

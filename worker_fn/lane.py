@@ -1,8 +1,9 @@
 """Deliveries in the order in which they may go."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from partners import Delivery
+from partners import Bulk, Delivery
 from worker_fn.classify import Outcome, Verdict
 
 
@@ -37,13 +38,15 @@ class Lane:
     def is_open(self) -> bool:
         return self.next < len(self.items)
 
-    def head(self, *, in_bulk: bool) -> list[Shipment]:
-        """The next item, and those behind it that the same bulk call could take."""
+    def head(self, bulk: Mapping[str, Bulk]) -> list[Shipment]:
+        """The next item, and those behind it that the same bulk call could take: no more are looked at."""
         first = self.items[self.next]
         run = [first]
-        if in_bulk and first.delivery.merge is not None and not first.alone:
-            for item in self.items[self.next + 1 :]:
-                if item.waits or item.alone or together(item.delivery) != together(first.delivery):
+        if first.delivery.merge is not None and not first.alone:
+            most = bulk[first.delivery.merge].items
+            for index in range(self.next + 1, len(self.items)):
+                item = self.items[index]
+                if len(run) >= most or item.waits or item.alone or together(item.delivery) != together(first.delivery):
                     break
                 if item.outcome is None:
                     run.append(item)

@@ -159,4 +159,4 @@ def test_our_own_partners_keep_their_promises(module: str, env: dict[str, str]) 
     """Whatever a field holds, it costs its own event or profile, and no time."""
     checked = check(module, env, count=2, seed=0)
     assert [(one.id, one.message) for one in checked.findings] == []
-    assert checked.deliveries > 100
+    assert checked.deliveries > 50
