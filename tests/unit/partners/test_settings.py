@@ -2,10 +2,8 @@ import json
 
 import pytest
 
-from partners import Rate
 from partners import Rate, Secret
-from partners.settings import credential, headers, is_on, one_of, rate, secret_headers, settings_of, url
-from partners.settings import credential, host_of, is_on, one_of, rate, settings_of, url
+from partners.settings import credential, headers, host_of, is_on, one_of, rate, secret_headers, settings_of, url
 from shared.errors import InvalidRequest, InvalidSettings
 from shared.firehose import parse_request
 
