@@ -50,7 +50,7 @@ PARTNERS: dict[str, Partner] = {
 
 CLOCK = Clock()
 
-SECRETS = {"apiKey": f"{CANARY}-key", "secretKey": f"{CANARY}-secret", "signingSecret": f"{CANARY}-sign"}
+SECRETS = {"apiKey": f"{CANARY}-key", "secretKey": f"{CANARY}-secret", "signingSecret": f"whsec_{CANARY * 4}"}
 
 # Pieces of JSON text, some of which no JSON writer makes.
 HOSTILE = st.sampled_from(
@@ -183,7 +183,10 @@ def healthy(number: int) -> str:
         "type": "event_processing_request",
         "id": name,
         "mpid": str(number),
-        "account": {"account_id": 7, "account_settings": {"apiKey": "k", "signingSecret": "s", "secretKey": "t"}},
+        "account": {
+            "account_id": 7,
+            "account_settings": {"apiKey": "k", "signingSecret": "whsec_" + "k" * 32, "secretKey": "t"},
+        },
         "user_identities": [
             {"type": "email", "value": f"{name}@example.com", "encoding": "raw"},
             {"type": "customer", "value": f"{name}@example.com", "encoding": "raw"},
