@@ -32,6 +32,8 @@ PIP_INSTALL := -m pip --disable-pip-version-check install --quiet
 STAGE ?= dev
 # Passed on to pytest (`make test ARGS="tests/unit -x"`) and to serverless (`make deploy ARGS=--verbose`).
 ARGS ?=
+# How many of each kind `make fuzz` tries.
+FUZZ_EXAMPLES ?= 5000
 
 # What is said on the command line reaches the tools as environment variables, and make itself passes over what it does
 # not know: `stage=production` would be another variable, and the stage development.
@@ -78,6 +80,11 @@ local: .venv .venv-aws node_modules build-local ## An AWS and a partner on this 
 .PHONY: test
 test: .venv .venv-aws node_modules build-aws build-local ## Every test: unit, property, integration, end to end (ARGS="-k name")
 	@$(PY) -m pytest $(ARGS)
+
+.PHONY: fuzz
+fuzz: .venv ## Odd requests, queue bodies and answers, FUZZ_EXAMPLES of each (5000): some minutes
+	@FUZZ_EXAMPLES="$(FUZZ_EXAMPLES)" $(PY) -m pytest tests/property/test_fuzz_ingest.py tests/property/test_fuzz_worker.py \
+		tests/property/test_fuzz_answers.py $(ARGS)
 
 .PHONY: check
 check: .venv node_modules build-aws ## Format, lint, types, imports, workflows, templates
