@@ -28,7 +28,8 @@ MAX_INT_DIGITS = 1_000
 numbers of more than 1,000 digits (Jackson 2.15)."""
 
 _VALUES = bytes(byte for byte in range(256) if byte not in b",[{")
-_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+"""One that never ends is one too: else each quote within it would be tried as a beginning, up to the text's end."""
 
 
 class Number(Decimal):

@@ -7,6 +7,7 @@ import simplejson
 
 from shared.errors import InvalidRequest
 from shared.firehose.json_text import MAX_INT_DIGITS, Number, decode
+from shared.json_text import check_values
 
 
 @pytest.mark.parametrize(
@@ -108,3 +109,19 @@ def test_the_standard_decoder_agrees() -> None:
     """Ordinary JSON is decoded as by the standard library."""
     text = '{"a": [1, -2, null, true, false, "x\\u00e9\\n", {}, []], "b": {"c": ""}}'
     assert decode(text) == json.loads(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "fits"),
+    [
+        *((b"[0,0,0,0,0,0]", False), (b'["[,,{,,,"]', True), (b'["\\",[,,{,,","\\\\"]', True)),
+        *((b'["\\\\",0,0,0,0,0,0]', False), (b'[0,"\\",,,,,,,', True), (b'[0,",,,,,,,\\', True), (b'[,,,,,"a"', False)),
+    ],
+)
+def test_only_what_stands_outside_of_texts_is_a_value(text: bytes, fits: bool) -> None:
+    """A text that never ends, which the reader refuses afterwards, holds none either."""
+    if fits:
+        check_values(text, 4)
+    else:
+        with pytest.raises(InvalidRequest, match="more than 4 values"):
+            check_values(text, 4)
