@@ -10,6 +10,7 @@ from partners.writing import cut, present, to_json
 from shared import firehose as mp
 from shared.errors import InvalidRequest
 from shared.firehose import AudienceAction, DeviceIdentityType, EventType, UserAttributeAction, UserIdentityType
+from shared.message import account_id_of
 
 LONGEST_TEXT = 1_024
 
@@ -143,8 +144,12 @@ def _identify(
 
 
 def _insert_id(request: mp.Request, content: Any) -> str:
-    """By what Amplitude knows an event that is sent again."""
-    return hashlib.sha256(to_json([request.id, content])).hexdigest()
+    """By what Amplitude knows an event that is sent again. Accounts share a project, and ids of requests: the account
+    is part of it; without one the request's id stands alone.
+    """
+    account_id = account_id_of(request.raw)
+    whose = [] if account_id is None else [account_id]
+    return hashlib.sha256(to_json([*whose, request.id, content])).hexdigest()
 
 
 def _values(attributes: Mapping[str, Any]) -> dict[str, Any]:

@@ -117,10 +117,11 @@ def head_of(request: Mapping[str, Any], payload: bytes, *, received_at_ms: int) 
     given = request.get("id")
     usable = isinstance(given, str) and is_text(given)
     own_id = str(given) if usable else str(uuid.uuid5(uuid.NAMESPACE_OID, hashlib.sha256(payload).hexdigest()))
-    return Head(own_id, kind, _account_id(request), received_at_ms)
+    return Head(own_id, kind, account_id_of(request), received_at_ms)
 
 
-def _account_id(request: Mapping[str, Any]) -> str | None:
+def account_id_of(request: Mapping[str, Any]) -> str | None:
+    """Whose request it is, as every key has it; None where it does not say."""
     account = request.get("account")
     given = account.get("account_id") if isinstance(account, Mapping) else None
     if isinstance(given, bool) or not isinstance(given, int | str):

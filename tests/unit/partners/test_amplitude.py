@@ -1,6 +1,7 @@
 """Amplitude: what requests become, and what its answers mean."""
 
 import base64
+import hashlib
 import json
 from collections.abc import Sequence
 from decimal import Decimal
@@ -143,6 +144,29 @@ def test_event_without_an_id_is_known_by_what_it_says() -> None:
     others = [sent(batch({**bare, "name": "A"}))[0], sent(batch(bare, id="r-2"))[0]]
     assert first["insert_id"] == again["insert_id"]
     assert len({first["insert_id"], *(one["insert_id"] for one in others)}) == 3
+
+
+def test_accounts_of_one_project_do_not_hide_each_others_events() -> None:
+    """Requests of one id say the same for two of them: Amplitude has both. An account may be a number or a text."""
+    fields = {"user_attributes": {"plan": "pro"}}
+
+    def insert_ids(**account: object) -> list[str]:
+        bare = batch({**custom("a"), "id": None}, **fields)
+        return [one["insert_id"] for one in sent({**bare, "account": {"account_settings": SETTINGS, **account}})]
+
+    of_accounts = [insert_ids(account_id=7), insert_ids(account_id=8), insert_ids(account_id="acme"), insert_ids()]
+    assert len({one for ids in of_accounts for one in ids}) == 8
+    assert insert_ids(account_id="7") == insert_ids(account_id=7)
+    assert insert_ids(account_id=None) == insert_ids()
+
+
+def test_what_is_known_by_its_content_stays_known() -> None:
+    """Other bytes would have what is sent again across a release counted twice."""
+    bare = batch({**custom("a"), "id": None}, runtime_environment=None)
+    [event], [of_nobody] = sent(bare), sent({**bare, "account": {"account_settings": SETTINGS}})
+    content = b'{"id":null,"timestamp_ms":0,"type":"custom_event","name":"a"}'
+    assert event["insert_id"] == hashlib.sha256(b'["7","r-1",' + content + b"]").hexdigest()
+    assert of_nobody["insert_id"] == hashlib.sha256(b'["r-1",' + content + b"]").hexdigest()
 
 
 @pytest.mark.parametrize(
