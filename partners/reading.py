@@ -32,7 +32,7 @@ from pydantic import BaseModel
 
 from partners.base import LeftOut
 from partners.writing import sha256
-from shared.errors import InvalidRequest, raised_at
+from shared.errors import InvalidRequest, InvalidSettings, raised_at
 from shared.firehose import (
     DeviceIdentity,
     DeviceIdentityType,
@@ -113,8 +113,8 @@ def one_by_one(
     """What each part of a request becomes: an event, a profile, with its item's name. One that cannot be mapped costs
     itself alone: it is left out, whatever was raised, with the line that did.
 
-    But for InvalidRequest, which says of the whole request that it can never be sent: a key is missing, say. What is
-    left out already stays so.
+    But for InvalidRequest, which says of the whole request that it can never be sent: a key is missing, say. And for
+    InvalidSettings, which says it of all requests. What is left out already stays so.
     """
     for one in parts:
         if isinstance(one, LeftOut):
@@ -123,7 +123,7 @@ def one_by_one(
         item, part = one
         try:
             made = list(calls_of(item, part))
-        except InvalidRequest:
+        except (InvalidRequest, InvalidSettings):
             raise
         except Exception as error:  # whatever an odd field makes of a mapping's code
             yield LeftOut(item, f"can not be mapped: {type(error).__name__} in {raised_at(error)}", raised=True)

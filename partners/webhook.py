@@ -19,13 +19,14 @@ Environment of the worker (and of ingest, for the registration):
 A body holds mParticle's JSON as it came, numbers exact, without the account's settings: they hold the credentials.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from partners.base import Delivery, Limits, Partner, Secret
+from partners.base import Delivery, LeftOut, Limits, Partner, Secret
 from partners.headers import is_name, merged, why_reserved
 from partners.in_line import Call
+from partners.reading import one_by_one
 from partners.settings import credential, headers, one_of, rate, secret_headers, settings_of, signing_secret, url
 from shared.errors import InvalidSettings, SubscriptionFailed
 from shared.firehose import (
@@ -58,6 +59,15 @@ _SECRET_HEADERS = "WEBHOOK_SECRET_HEADERS"  # noqa: S105 - a variable's name
 _JSON = {"Content-Type": "application/json"}
 _OF_THE_BODY = ("Content-Encoding",)
 """What would say of a body something that it is not."""
+
+_PARTS_OF: Mapping[type[Request], Collection[str]] = {
+    EventProcessingRequest: {"events", "system_notifications"},
+    AudienceMembershipChangeRequest: {"user_profiles"},
+}
+"""Where a request has what is a call each, and stands around no other."""
+
+Part = tuple[str, object]
+"""What a call is of, and that itself, as it came."""
 
 
 @dataclass(frozen=True)
@@ -130,9 +140,20 @@ class Webhook(Partner):
             ),
         )
 
-    def deliveries(self, request: Request) -> Iterable[Delivery]:
-        for item, body in self._bodies(request):
-            yield self._delivery(self.url, item, body, request)
+    def deliveries(self, request: Request) -> Iterator[Delivery | LeftOut]:
+        raw = _without_settings(request.raw)
+        if not self.per_event:
+            yield self._delivery(self.url, "request", to_json(raw), request)
+        elif isinstance(request, DsrProcessingRequest):
+            body = _Around.of({"id": raw.get("id")}).body("erasure", raw)
+            yield self._delivery(self.url, "erasure", body, request)
+        elif isinstance(request, EventProcessingRequest | AudienceMembershipChangeRequest):
+            around = _Around.of(raw, without=_PARTS_OF[type(request)])
+
+            def call_of(item: str, part: Part) -> Iterator[Delivery]:
+                yield self._delivery(self.url, item, around.body(*part), request)
+
+            yield from one_by_one(_parts(request), call_of)
 
     def subscribe(self, request: AudienceSubscriptionRequest, call: Call) -> Mapping[str, str]:
         """Tell the endpoint; only what it took is subscribed. The settings stay as they came."""
@@ -167,22 +188,17 @@ class Webhook(Partner):
             found[self.credential_header] = Secret(f"Bearer {key.value}") if is_bearer else key
         return found, signing_secret(settings, "signingSecret") if self.signs else None
 
-    def _bodies(self, request: Request) -> Iterator[tuple[str, bytes]]:
-        raw = _without_settings(request.raw)
-        if not self.per_event:
-            yield "request", to_json(raw)
-        elif isinstance(request, EventProcessingRequest):
-            around = _Around.of(raw, without={"events", "system_notifications"})
-            for index, notification in enumerate(request.system_notifications):
-                yield f"system_notifications[{index}]", around.body("system_notification", notification.raw)
-            for index, event in enumerate(request.events):
-                yield event.id or f"events[{index}]", around.body("event", event.raw)
-        elif isinstance(request, AudienceMembershipChangeRequest):
-            around = _Around.of(raw, without={"user_profiles"})
-            for index, profile in enumerate(request.user_profiles):
-                yield f"user_profiles[{index}]", around.body("user_profile", profile.raw)
-        elif isinstance(request, DsrProcessingRequest):
-            yield "erasure", _Around.of({"id": raw.get("id")}).body("erasure", raw)
+
+def _parts(request: EventProcessingRequest | AudienceMembershipChangeRequest) -> Iterator[tuple[str, Part]]:
+    """What a request has a call for each of, with its item's name."""
+    if isinstance(request, AudienceMembershipChangeRequest):
+        for index, profile in enumerate(request.user_profiles):
+            yield f"user_profiles[{index}]", ("user_profile", profile.raw)
+        return
+    for index, notification in enumerate(request.system_notifications):
+        yield f"system_notifications[{index}]", ("system_notification", notification.raw)
+    for index, event in enumerate(request.events):
+        yield event.id or f"events[{index}]", ("event", event.raw)
 
 
 @dataclass(frozen=True, slots=True)

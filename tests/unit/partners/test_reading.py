@@ -24,7 +24,7 @@ from partners.reading import (
     values_of,
     whole,
 )
-from shared.errors import InvalidRequest
+from shared.errors import InvalidRequest, InvalidSettings, SpillwayError
 from shared.firehose import (
     DeviceIdentityType,
     EventProcessingRequest,
@@ -236,14 +236,19 @@ def test_what_raises_is_left_out_alone() -> None:
     assert also_kept == LeftOut("c", "no id")
 
 
-def test_a_request_that_can_never_be_sent_is_refused_as_a_whole() -> None:
-    """InvalidRequest is about the request, wherever in it it is found out."""
+@pytest.mark.parametrize(
+    "error",
+    [InvalidRequest("must be set", "account.account_settings.apiKey"), InvalidSettings("ACME_HEADERS was not read")],
+)
+def test_what_is_about_more_than_a_part_is_raised(error: SpillwayError) -> None:
+    """InvalidRequest is about the request and InvalidSettings about all of them, wherever it is found out."""
 
     def calls_of(item: str, part: str) -> Iterator[str]:
-        raise InvalidRequest("must be set", "account.account_settings.apiKey")
+        raise error
 
-    with pytest.raises(InvalidRequest, match="apiKey"):
+    with pytest.raises(type(error)) as raised:
         list(one_by_one([("a", "x")], calls_of))
+    assert raised.value is error
 
 
 @pytest.mark.parametrize(
@@ -275,6 +280,7 @@ CONVERSIONS = {
     "Fraction",
 }
 CONVERTS = {
+    "address.py": "the port of the operator's URL, five digits at most",
     "reading.py": "where every foreign number is read",
     "settings.py": "the operator's rate",
     "wire.py": "the clock",

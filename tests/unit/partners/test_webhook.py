@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 import simplejson
 
-from partners import Rate
+from partners import Delivery, LeftOut, Rate
 from partners.webhook import Webhook
 from shared.errors import InvalidRequest, InvalidSettings
 from shared.firehose import parse_request, registration_response
@@ -42,6 +42,47 @@ def test_each_event_is_one_call_with_its_context() -> None:
     assert bodies[1]["context"]["account"] == {"account_id": 7}
     assert bodies[1]["request_id"] == "r-1"
     assert "events" not in bodies[1]["context"]
+
+
+ODD = {"x": {1}}
+"""What no JSON has, so that a body cannot be written of it."""
+
+
+@pytest.mark.parametrize(
+    ("request_", "out"),
+    [
+        (
+            {
+                "type": "event_processing_request",
+                "events": [{"type": "custom_event", "id": "odd", **ODD}, {"type": "custom_event", "id": "fine"}],
+                "system_notifications": [{"type": "gdpr_consent_state", **ODD}, {"type": "gdpr_consent_state"}],
+            },
+            ["system_notifications[0]", "odd"],
+        ),
+        (
+            {"type": "audience_membership_change_request", "user_profiles": [{"mpid": "1", **ODD}, {"mpid": "2"}]},
+            ["user_profiles[0]"],
+        ),
+    ],
+)
+def test_what_cannot_be_written_costs_itself_alone(request_: dict[str, Any], out: list[str]) -> None:
+    """Its neighbours are sent, and it is said to have raised."""
+    said = list(webhook().deliveries(parse_request(request_)))
+    assert [one.item for one in said if isinstance(one, LeftOut) and one.raised] == out
+    assert len([one for one in said if isinstance(one, Delivery)]) == len(out)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"type": "dsr_processing_request", **ODD},
+        {"type": "event_processing_request", "user_attributes": {}, "odd": ODD, "events": [{"type": "custom_event"}]},
+    ],
+)
+def test_what_stands_around_all_parts_is_no_part(request_: dict[str, Any]) -> None:
+    """A request whose context, or whose erasure, cannot be written is kept whole: nothing of it was sent."""
+    with pytest.raises(TypeError):
+        list(webhook().deliveries(parse_request(request_)))
 
 
 def test_credentials_travel_in_a_secret_header_only() -> None:
