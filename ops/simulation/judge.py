@@ -80,7 +80,11 @@ def judge(run: Run, scenario: Scenario, seed: int, calm: Run | None) -> Verdict:
             lost += len(missing)
     wrongly_dead += sum(1 for letter in queues.dead if not letter.sent.poison)
     reason = "unauthorized" if scenario.partner.poison_status in {401, 403} else "rejected"
-    wrongly_dead += sum(1 for letter in queues.dead if letter.attributes["reason"] != reason and letter.sent.poison)
+    wrongly_dead += sum(
+        letter.attributes["reason"] != ("unauthorized" if letter.sent.key else reason)
+        for letter in queues.dead
+        if letter.sent.poison
+    )
     unreceived = queues.streams.unreceived(run.ended_s)
     p99_s = p99(waits_s(ledger, scenario))
     verdict = Verdict(

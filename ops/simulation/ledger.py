@@ -13,7 +13,9 @@ class Sent:
     at_s: float
     items: tuple[str, ...]
     poison: frozenset[str] = frozenset()
+    """Items that the partner never takes."""
     group: str = ""
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

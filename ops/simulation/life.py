@@ -20,12 +20,12 @@ class World:
     def __post_init__(self) -> None:
         self._kinds = frozenset(one.kind for one in self.scenario.trouble)
 
-    def trouble(self, kind: str, account: int | None = None) -> Trouble | None:
+    def trouble(self, kind: str, account: int | None = None, key: str = "") -> Trouble | None:
         """The trouble of a kind that is on now, and hits this time."""
         if kind not in self._kinds:
             return None
         for one in self.scenario.trouble:
-            if one.kind == kind and one.is_on(now_s()) and (not one.accounts or account in one.accounts):
+            if one.kind == kind and one.is_on(now_s()) and one.hits(account, key):
                 return one if one.share >= 1 or self.rng.random() < one.share else None
         return None
 

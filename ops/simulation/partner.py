@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
@@ -10,7 +11,7 @@ from ops.simulation.clock import EPOCH_S, now_s
 from ops.simulation.ledger import Call, CoolDown
 from ops.simulation.life import Life, World
 from ops.simulation.scenario import PartnerApi, Trouble
-from partners import Bulk, Delivery, Limits, Partner, Rate, Result
+from partners import Bulk, Delivery, Limits, Partner, Rate, Result, Secret
 from shared.firehose import EventProcessingRequest, Registration, Request
 from worker_fn.classify import ABSURD_RETRY_AFTER_S, retry_after_s
 from worker_fn.flow import LONGEST_COOL_DOWN_S
@@ -43,11 +44,18 @@ class SimulatedPartner(Partner):
         for event in request.events:
             line = f"{request.account.account_id} {event.id} {event.raw.get('name')}"
             merge = "bulk" if self._bulk else None
-            yield Delivery(url="https://partner.example/events", body=line.encode(), item=event.id or "", merge=merge)
+            key = request.account.account_settings.get("apiKey")
+            yield Delivery(
+                url="https://partner.example/events",
+                body=line.encode(),
+                item=event.id or "",
+                secret_headers={"X-Key": Secret(key)} if key else {},
+                merge=merge,
+            )
 
     def merge(self, deliveries: Sequence[Delivery], keys: Sequence[str]) -> Delivery:  # noqa: ARG002
         body = b"\n".join(one.body for one in deliveries)
-        return Delivery(url="https://partner.example/events", body=body, item="", merge="bulk")
+        return replace(deliveries[0], body=body, item="")
 
     def read_response(
         self,
@@ -114,10 +122,10 @@ class Api:
         self._limiter = Limiter(rate, self._api.style) if rate else None
         self._accounts: dict[int, Limiter] = {}
 
-    def decide(self, life: Life, lines: list[tuple[int, str, str]]) -> tuple[Answer, float]:
+    def decide(self, life: Life, lines: list[tuple[int, str, str]], key: str = "") -> tuple[Answer, float]:
         """The answer, and after how many seconds it comes."""
         account = lines[0][0]
-        answer, latency_s, ended = self._judge(account, lines)
+        answer, latency_s, ended = self._judge(account, lines, key)
         taken = [item for _, item, kind in lines if ended == "accepted" and kind != POISON]
         at_s = now_s()
         for item in taken:
@@ -141,7 +149,7 @@ class Api:
             ledger.cool_downs.append(CoolDown(now_s(), now_s() + seconds, life.number, account))
 
     def _judge(  # noqa: PLR0911 - a row of cases, the first that holds
-        self, account: int, lines: list[tuple[int, str, str]]
+        self, account: int, lines: list[tuple[int, str, str]], key: str
     ) -> tuple[Answer, float, str]:
         latency_s = self._world.latency_s(self._api.latency_ms)
         if slow := self._world.trouble("slow", account):
@@ -151,7 +159,7 @@ class Api:
         refusing = self._world.trouble("refusing", account)
         if refusing or not self._takes(account):
             return Answer(429, retry_after=self._retry_after(refusing)), latency_s, "refused"
-        if self._world.trouble("unauthorized", account):
+        if self._world.trouble("unauthorized", account, key):
             return Answer(401), latency_s, "unauthorized"
         bad = [kind == POISON for _, _, kind in lines]
         answers_singly = self._api.per_item_answers and self._api.bulk_items
@@ -203,7 +211,8 @@ class Line:
     async def send(self, delivery: Delivery, key: str, timeout_s: float) -> Answer:  # noqa: ARG002
         self._life.step("call, before")
         lines = [_parsed(line) for line in delivery.body.decode().split("\n")]
-        answer, latency_s = self._api.decide(self._life, lines)
+        secret = delivery.secret_headers.get("X-Key")
+        answer, latency_s = self._api.decide(self._life, lines, secret.value if secret else "")
         await asyncio.sleep(min(latency_s, timeout_s))
         if latency_s > timeout_s:
             answer = Answer(fault="timeout")

@@ -27,6 +27,10 @@ class Traffic:
     """Each so many-th request holds one event that the partner will never take."""
     users: int = 0
     """FIFO: each account's requests come from so many users, whose order matters."""
+    key: str = ""
+    """The customer's key that its requests carry."""
+    is_revoked: bool = False
+    """That key is never good again: its requests may end as dead letters, and no others may."""
     is_trouble: bool = False
     """A flood: left out of the run that the others are compared with."""
 
@@ -96,6 +100,8 @@ class Trouble:
     period_s: float = 0.0
     """Flapping: on for half of each period."""
     accounts: tuple[int, ...] = ()
+    keys: tuple[str, ...] = ()
+    """Of `unauthorized`: the customers' keys that are refused; none named: all."""
     factor: float = 20.0
     answer: str = "503"
     retry_after_s: float | None = None
@@ -104,6 +110,9 @@ class Trouble:
         if not self.from_s <= at_s < self.until_s:
             return False
         return not self.period_s or (at_s - self.from_s) % self.period_s < self.period_s / 2
+
+    def hits(self, account: int | None, key: str) -> bool:
+        return (not self.accounts or account in self.accounts) and (not self.keys or key in self.keys)
 
 
 @dataclass(frozen=True, slots=True)

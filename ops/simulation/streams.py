@@ -68,17 +68,28 @@ def _sent(stream: int, number: int, traffic: Traffic) -> Sent:
         account=account,
         at_s=traffic.from_s + number / traffic.rate_per_s,
         items=items,
-        poison=frozenset(items[len(items) // 2 : len(items) // 2 + 1]) if is_poison else frozenset(),
+        poison=_poison(items, traffic, is_poison=is_poison),
+        key=traffic.key,
         group=f"{account}{user}",
     )
+
+
+def _poison(items: tuple[str, ...], traffic: Traffic, *, is_poison: bool) -> frozenset[str]:
+    if traffic.is_revoked:
+        return frozenset(items)
+    return frozenset(items[len(items) // 2 : len(items) // 2 + 1]) if is_poison else frozenset()
 
 
 def body_of(sent: Sent) -> str:
     """The queue message, as ingest encodes it."""
     events = [
-        {"type": "custom_event", "id": item, "name": "poison" if item in sent.poison else "fine"} for item in sent.items
+        {"type": "custom_event", "id": item, "name": "poison" if item in sent.poison and not sent.key else "fine"}
+        for item in sent.items
     ]
-    request = {"type": EVENTS, "id": sent.id, "account": {"account_id": sent.account}, "events": events}
+    account: dict[str, object] = {"account_id": sent.account}
+    if sent.key:
+        account["account_settings"] = {"apiKey": sent.key}
+    request = {"type": EVENTS, "id": sent.id, "account": account, "events": events}
     head = Head(sent.id, EVENTS, str(sent.account), int((EPOCH_S + sent.at_s) * 1_000))
     [body] = encode(head, to_json(request))
     return body

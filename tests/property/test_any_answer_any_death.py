@@ -74,7 +74,7 @@ def run_with(scenario: Scenario, said: list[Said], dies_at: int | None, seed: in
     count = iter(range(1_000_000))
 
     class Anything(Api):
-        def _judge(self, account: int, lines: list[tuple[int, str, str]]) -> tuple[Answer, float, str]:
+        def _judge(self, account: int, lines: list[tuple[int, str, str]], key: str) -> tuple[Answer, float, str]:
             one = said[next(count) % len(said)]
             took_it = one.answer.status in TAKEN or (one.answer.status is None and one.took_it)
             return one.answer, one.after_s, "accepted" if took_it else "fault"
