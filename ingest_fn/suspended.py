@@ -1,13 +1,15 @@
 """Who is suspended: the worker writes it down, and the account's next audience change is answered with it.
 
-`suspend_subscription: true` makes mParticle stop sending and tell the customer, who then renews the credentials. Read
-at most once a minute, and only for audience changes; whatever is wrong with the state table, the answer is the normal
-one.
+`suspend_subscription: true` makes mParticle stop sending and tell the customer, who then renews the credentials. That
+is for an account all of whose credentials are refused: where another one was taken since, the customer has renewed
+them already. Read at most once a minute, and only for audience changes; whatever is wrong with the state table, the
+answer is the normal one.
 """
 
 import http.client
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import orjson
 
@@ -28,7 +30,8 @@ class Suspended:
                 "TableName": table,
                 "KeyConditionExpression": "pk = :pk",
                 "ExpressionAttributeValues": {":pk": {"S": "suspended"}},
-                "ProjectionExpression": "sk",
+                "ExpressionAttributeNames": {"#value": "value"},
+                "ProjectionExpression": "sk, #value",
             }
         )
         self._clock = clock
@@ -43,15 +46,23 @@ class Suspended:
         return account_id in self._accounts
 
     def _read(self) -> frozenset[str]:
-        """One query; of more than a megabyte of suspended accounts (some ten thousand) the first are known."""
+        """One query; of more than a megabyte of suspensions (some thousand) the first are known."""
         kept_open = self._dynamodb.is_open
         try:
             status, answer = self._dynamodb.call("DynamoDB_20120810.Query", self._query, timeout_s=TIMEOUT_S)
             if status != 200:
                 return frozenset()
-            return frozenset(item["sk"]["S"] for item in orjson.loads(answer)["Items"])
+            return frozenset(_accounts(orjson.loads(answer)["Items"]))
         except (OSError, http.client.HTTPException) as error:
             # An idle connection that the other end closed is no trouble with the table.
             return self._read() if kept_open and not isinstance(error, TimeoutError) else frozenset()
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             return frozenset()
+
+
+def _accounts(items: Iterable[Mapping[str, Any]]) -> Iterable[str]:
+    """The accounts that are suspended as a whole. An item of the release before is an account's."""
+    for item in items:
+        value = orjson.loads(item["value"]["S"])
+        if not value.get("superseded_ms"):
+            yield value.get("account_id", item["sk"]["S"])

@@ -12,36 +12,53 @@ from worker_fn.credentials import Credentials
 from worker_fn.ends import DeadLetter, Delivered, End, Parked, Reason, Story, Waiting, Whose, end_of
 from worker_fn.flow import Because
 from worker_fn.job import UNREAD, Job
-from worker_fn.lane import Shipment
+from worker_fn.lane import Shipment, credential_of
 from worker_fn.progress import Progress
 from worker_fn.retry import back_off_s
 from worker_fn.settle import Report, Settled
-from worker_fn.suspensions import Place
+from worker_fn.suspensions import EVERY, Place, Suspension
 from worker_fn.worker import Worker
 
 FEW_ATTEMPTS = 4
 """A message that was not called waits as if it had been so often: half a minute, so that those before it have left."""
 
 
-async def suspend_refused(job: Job, credentials: Credentials, worker: Worker) -> None:
-    """Suspend a message's account if its credentials were refused, before any message's end is decided.
+async def note_taken(job: Job, credentials: Credentials, worker: Worker) -> None:
+    """Note which credentials were taken in a message, before anything is made of refusals."""
+    for item in job.items:
+        credential = credential_of(item, job.message.account_id)
+        if credential is not None and item.outcome and item.outcome.verdict is Verdict.DELIVERED:
+            begun_ms = credentials.begun_ms(credential)
+            await worker.suspensions.note_taken(credential, kind=job.message.type, begun_ms=begun_ms)
 
-    The first message that was refused is the account's probe; all others have to find the suspension there. A message
-    that was refused while others of its account were taken is refused for its own sake, and suspends nobody.
+
+async def suspend_refused(job: Job, credentials: Credentials, worker: Worker) -> None:
+    """Suspend the credentials of a message that were refused, before any message's end is decided.
+
+    The first message that was refused is the probe; all others have to find the suspension there. A message that was
+    refused while the same credentials were taken in others is refused for its own sake, and suspends nothing: neither
+    now nor when it comes back, or each return of it would hold up what is taken.
     """
-    account_id = job.message.account_id
     refused = [item for item in job.items if _is_refused(item)]
-    if not refused or account_id is None:
+    pairs = [(credential_of(item, job.message.account_id), item) for item in refused]
+    known = [(credential, item) for credential, item in pairs if credential is not None]
+    if not known:
         return
-    job.is_denied_alone = all(credentials.accepted_since(account_id, item.key) for item in refused)
-    suspension = worker.suspensions.of(account_id)
-    if job.is_denied_alone or suspension is not None:
+    job.is_denied_alone = all(credentials.accepted_since(credential, item.key) for credential, item in known)
+    if job.is_denied_alone:
         return
-    since_ms = job.progress.denied_ms or job.message.received_at_ms
-    job.is_denied_alone = await worker.suspensions.was_accepted_since(account_id, since_ms)
-    if not job.is_denied_alone:
-        status = refused[0].outcome.status if refused[0].outcome else None
-        await worker.suspensions.suspend(account_id, status=status or 401, message_id=job.message_id)
+    credential, item = known[0]
+    status = item.outcome.status if item.outcome and item.outcome.status else 401
+    suspension = worker.suspensions.of(job.message.account_id, [credential.fingerprint])
+    if suspension is not None:
+        if suspension.fingerprint == EVERY and suspension.probe_id == job.message_id:
+            await worker.suspensions.narrow(suspension, job.carried, credential.fingerprint, status=status)
+        return
+    job.is_denied_alone = await worker.suspensions.was_taken_since(
+        credential, denied_ms=job.progress.denied_ms, received_at_ms=job.message.received_at_ms
+    )
+    if not job.is_denied_alone and not job.progress.denials:
+        await worker.suspensions.suspend(job.carried, credential.fingerprint, status=status)
 
 
 async def conclude(job: Job, worker: Worker) -> None:
@@ -51,12 +68,8 @@ async def conclude(job: Job, worker: Worker) -> None:
     age_s = (worker.now_ms() - job.message.received_at_ms) / 1_000
     if job.message is UNREAD:
         job.end = Waiting(1, Because.TIME)
-    elif job.place is not Place.SEND and age_s > worker.budgets.age_s(job.message.type):
-        job.end = DeadLetter(Reason.TOO_OLD, f"its account is suspended; {age_s / 3_600:.0f} hours old")
-    elif job.place is Place.PARK:
-        job.end = Parked()
-    elif job.place is Place.PROBE_LATER:
-        job.end = Waiting(worker.suspensions.probe_wait_s(job.message.account_id), "suspended")
+    elif job.place is not Place.SEND:
+        job.end = _held_up(job, age_s, worker)
     else:
         await _conclude(job, worker)
 
@@ -89,6 +102,23 @@ async def _conclude(job: Job, worker: Worker) -> None:
     end = end_of([*(item.outcome for item in job.items), *unmapped], story, worker.budgets, worker.rng)
     job.end = await _account(job, end, progress, worker)
     await _remember(job, job.end, progress, worker)
+
+
+def _held_up(job: Job, age_s: float, worker: Worker) -> End:
+    """The end of a message that is not called because its credentials are suspended."""
+    suspension = worker.suspensions.of(job.message.account_id, job.carried.fingerprints)
+    if job.place is Place.GIVE_UP and suspension is not None:
+        return _given_up(suspension, job.progress)
+    if age_s > worker.budgets.age_s(job.message.type):
+        return DeadLetter(Reason.TOO_OLD, f"its credentials are refused; {age_s / 3_600:.0f} hours old")
+    if job.place is Place.PROBE_LATER:
+        return Waiting(worker.suspensions.probe_wait_s(suspension), "suspended")
+    return Parked()
+
+
+def _given_up(suspension: Suspension, progress: Progress) -> DeadLetter:
+    error = f"HTTP {suspension.status} for its credentials, while newer ones of its account are taken"
+    return DeadLetter(Reason.UNAUTHORIZED, error, suspension.status, progress.attempts)
 
 
 def strike_out(job: Job, worker: Worker) -> None:
@@ -140,30 +170,35 @@ def _after(job: Job, worker: Worker) -> Progress:
 
 
 async def _account(job: Job, end: End, progress: Progress, worker: Worker) -> End:
-    """What refused credentials mean for a message; clear the account whose probe arrived."""
-    account_id = job.message.account_id
-    if account_id is None or (isinstance(end, DeadLetter) and end.reason is Reason.TOO_OLD):
+    """What refused credentials mean for a message; clear the suspension whose probe arrived."""
+    carried = job.carried
+    if carried.account_id is None or (isinstance(end, DeadLetter) and end.reason is Reason.TOO_OLD):
         return end
-    suspension = worker.suspensions.of(account_id)
-    is_probe = suspension is not None and suspension.probe_id == job.message_id
-    refused = next((item.outcome for item in job.items if item.outcome and _is_refused(item)), None)
-    if refused is not None or any(one.because is Because.SUSPENDED for one in job.outcomes):
+    held = [item for item in job.items if _is_held(item)]
+    if held:
+        refused = next((item.outcome for item in held if _is_refused(item)), None)
+        suspension = worker.suspensions.of(carried.account_id, [item.fingerprint for item in held])
         if suspension is None:
             return _denied(job, refused, progress, worker)
-        return Waiting(worker.suspensions.probe_wait_s(account_id), "suspended") if is_probe else Parked()
-    if is_probe and any(one.verdict is Verdict.DELIVERED for one in job.outcomes):
-        await worker.suspensions.clear(account_id)
+        if suspension.is_given_up(now_ms=worker.now_ms()) and not carried.was_dead:
+            return _given_up(suspension, progress)
+        is_probe = suspension.probe_id == carried.message_id
+        return Waiting(worker.suspensions.probe_wait_s(suspension), "suspended") if is_probe else Parked()
+    taken = [item.fingerprint for item in job.items if item.outcome and item.outcome.verdict is Verdict.DELIVERED]
+    suspension = worker.suspensions.of(carried.account_id, taken)
+    if suspension is not None and suspension.probe_id == carried.message_id:
+        await worker.suspensions.clear(suspension)
     return end
 
 
 def _denied(job: Job, refused: Outcome | None, progress: Progress, worker: Worker) -> End:
-    """The end of a message that its credentials, or those of another one in the batch, hold up, although its account
-    is not suspended.
+    """The end of a message that its credentials, or another one in the batch that carries them, hold up although they
+    are not suspended.
     """
     if refused is None:  # the refusals were the other messages' own
         return Waiting(back_off_s(FEW_ATTEMPTS, retry_after_s=None, rng=worker.rng), "refused", Whose.ACCOUNT_FAILURE)
-    if not job.is_denied_alone:  # nobody could be told
-        return Waiting(worker.suspensions.probe_wait_s(job.message.account_id), "refused", Whose.ACCOUNT_FAILURE)
+    if not job.is_denied_alone:  # nobody could be told; or it is known for its own refusals, and nothing came since
+        return Waiting(worker.suspensions.probe_wait_s(None), "refused", Whose.ACCOUNT_FAILURE)
     if progress.denials >= worker.budgets.max_denials:
         error = f"{refused.error} {progress.denials} times, while others of its account are taken"
         return DeadLetter(Reason.UNAUTHORIZED, error, refused.status, progress.attempts)
@@ -200,6 +235,11 @@ async def remember_letter(job: Job, report: Report, worker: Worker) -> None:
     if job.message_id not in report.failures:
         progress = replace(progress, refused={}, strikes=0, denials=0)
     await _remember(job, Waiting(0), progress, worker)
+
+
+def _is_held(item: Shipment) -> bool:
+    """Whether its credentials, or another delivery that carries them, kept it from being delivered."""
+    return _is_refused(item) or (item.outcome is not None and item.outcome.because is Because.SUSPENDED)
 
 
 def _is_refused(item: Shipment) -> bool:

@@ -22,7 +22,7 @@ from worker_fn.classify import Outcome, Verdict, classify
 from worker_fn.credentials import Credentials
 from worker_fn.flow import Because, Tally
 from worker_fn.http_client import FROZEN, Answer
-from worker_fn.lane import Lane, Shipment, together
+from worker_fn.lane import Lane, Shipment, credential_of, together
 from worker_fn.permits import Gate, Go, Wait
 from worker_fn.retry import send_with_retries
 from worker_fn.slots import FairSlots
@@ -57,7 +57,7 @@ class Courier:
     log: Callable[..., None] = lambda *_, **__: None
     blame: Blame = field(default_factory=Blame)
     credentials: Credentials = field(default_factory=Credentials)
-    """What this batch's answers said of them: an account whose credentials are refused is not called further."""
+    """What this batch's answers said of them: with those that are refused no further call is made."""
     _slots: FairSlots = field(init=False)
     _unsent: Counter[tuple[str | None, str]] = field(default_factory=Counter)
     """Items by the bulk endpoint that takes them, and their kind there."""
@@ -162,7 +162,7 @@ class Courier:
 
     async def _attempt(self, items: list[Shipment], account_id: str | None) -> Outcome:
         """One call, if it may be made: first the account's permission, then a connection, then the partner's."""
-        if self.credentials.are_refused(account_id):
+        if self.credentials.are_refused(credential_of(items[0], account_id)):
             return _not_now(Wait(self.now_ms(), Because.SUSPENDED))
         endpoint = items[0].delivery.merge
         account_gate = self.account_gates(account_id, endpoint)
@@ -179,13 +179,14 @@ class Courier:
         self, items: list[Shipment], account_id: str | None, account_gate: Gate | None, turn: Go
     ) -> Outcome | None:
         """Make the call with a connection and the partner's permission; None if the account's turn passed meanwhile."""
+        credential = credential_of(items[0], account_id)
         async with self._slots.slot(account_id):
-            if self.credentials.are_refused(account_id):  # by an answer that came while this one waited
+            if self.credentials.are_refused(credential):  # by an answer that came while this one waited
                 return _not_now(Wait(self.now_ms(), Because.SUSPENDED))
             permit = await self._admitted(self.gate, self._calls_left())
             if isinstance(permit, Wait):
                 return _not_now(permit)
-            if self.credentials.are_refused(account_id) and not permit.probe:
+            if self.credentials.are_refused(credential) and not permit.probe:
                 self.gate.put_back(permit)
                 return _not_now(Wait(self.now_ms(), Because.SUSPENDED))
             if account_gate is not None and not account_gate.is_current(turn) and not permit.probe:
@@ -238,10 +239,11 @@ class Courier:
                 item.again += 1
             else:
                 item.attempts += judged.is_about_the_call
-        if account_id is not None and outcome.verdict is Verdict.UNAUTHORIZED:
-            self.credentials.refused(account_id, [item.key for item in items], now_ms=self.now_ms())
-        elif account_id is not None and outcome.verdict is Verdict.DELIVERED:
-            self.credentials.accepted(account_id, begun_ms=started_ms)
+        credential = credential_of(items[0], account_id)
+        if credential is not None and outcome.verdict is Verdict.UNAUTHORIZED:
+            self.credentials.refused(credential, [item.key for item in items], now_ms=self.now_ms())
+        elif credential is not None and outcome.verdict is Verdict.DELIVERED:
+            self.credentials.accepted(credential, begun_ms=started_ms)
         await self.gate.report()
         if account_gate is not None:
             await account_gate.report()

@@ -4,9 +4,10 @@ Sending stops early enough to settle everything that was received.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import takewhile
 from typing import Any, TypeVar
 
 from shared.errors import StateUnavailable
@@ -15,11 +16,12 @@ from worker_fn import flow as flows
 from worker_fn import progress as progresses
 from worker_fn.alone import each, or_else, side_by_side
 from worker_fn.classify import Verdict
-from worker_fn.conclude import conclude, remember_letter, settled, suspend_refused
+from worker_fn.conclude import conclude, note_taken, remember_letter, settled, suspend_refused
 from worker_fn.courier import Courier
 from worker_fn.ends import Parked, Waiting, Whose
 from worker_fn.intake import IntakeUnavailable
 from worker_fn.job import Job
+from worker_fn.lane import Lane
 from worker_fn.receipts import Clerk
 from worker_fn.rounds import Rounds
 from worker_fn.settle import Report, Settled, settle
@@ -41,15 +43,18 @@ async def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Call
     rounds.map()
     await worker.agree_on_time()
     await place(jobs, worker)
-    sending = [job for job in jobs if job.place is Place.SEND and job.end is None]
-    await side_by_side(sending, partial(resume, worker=worker))
+    sending = [job for job in jobs if job.end is None]
+    resumed = [job for job in sending if job.place in {Place.SEND, Place.GIVE_UP}]
+    await side_by_side(resumed, partial(resume, worker=worker))
     rounds.let_go()
     courier = courier_for(worker, rounds.remaining_s)
-    await send(rounds, courier)
+    await send(rounds, courier, worker)
     for job in jobs:
         if any(one.verdict is Verdict.DELIVERED for one in job.outcomes):
             worker.gates.note_delivered(job.message.account_id)
-    await each(sending, partial(note_what_is_missing, report=report, worker=worker))
+    sent = [job for job in sending if job.place is Place.SEND]
+    await each(sent, partial(note_what_is_missing, report=report, worker=worker))
+    await each(jobs, partial(note_taken, credentials=courier.credentials, worker=worker))
     await each(jobs, partial(suspend_refused, credentials=courier.credentials, worker=worker))
     await side_by_side(jobs, partial(conclude, worker=worker))
     ends = [settled(job, worker) for job in jobs]
@@ -64,15 +69,25 @@ async def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Call
     return report
 
 
-async def send(rounds: Rounds, courier: Courier) -> None:
+async def send(rounds: Rounds, courier: Courier, worker: Worker) -> None:
     """Send what is mapped, and map what is left; nearly always that is one round."""
-    lanes = rounds.next()
+    lanes = await next_lanes(rounds, worker)
     await courier.deliver(lanes)
     while lanes:
         rounds.clear()
-        if lanes := rounds.next():
+        if lanes := await next_lanes(rounds, worker):
             await courier.deliver(lanes)
     rounds.end()
+
+
+async def next_lanes(rounds: Rounds, worker: Worker) -> list[Lane]:
+    """What goes in the next round; nothing when there is nothing more to send, or no time."""
+    while not (lanes := rounds.lanes()):  # not even what is mapped: an earlier receive had it, or it is held up
+        rounds.map()
+        if not await place(rounds.jobs, worker):
+            return rounds.lanes()
+        rounds.let_go()
+    return lanes
 
 
 async def in_time(work: Awaitable[T], seconds: float, otherwise: T) -> T:
@@ -98,14 +113,33 @@ async def resume(job: Job, worker: Worker) -> None:
     job.items = [item for item in job.items if not job.progress.settles(item.key)]
 
 
-async def place(jobs: list[Job], worker: Worker) -> None:
-    """Find the messages of suspended accounts: one is the account's probe, the others are parked."""
+async def place(jobs: Sequence[Job], worker: Worker) -> bool:
+    """Find the messages with suspended credentials among those that were mapped since: one is the probe, the others are
+    parked. Whether there are such.
+    """
+    found = [job for job in jobs if not (job.is_over or job.is_placed) and (job.fingerprints or job.is_mapped)]
+    if not found:
+        return False
     await worker.suspensions.refresh()
 
     async def find(job: Job) -> None:
-        job.place = await worker.suspensions.place(job.message.account_id, job.message_id)
+        job.is_placed = True
+        job.place = await worker.suspensions.place(job.carried)
 
-    await each((job for job in jobs if job.end is None), find)
+    await each(found, find)
+    if worker.in_groups:
+        await each(found, partial(wait_behind_probe, jobs=jobs, worker=worker))
+    return any(job.is_over or job.place is not Place.SEND for job in found)
+
+
+async def wait_behind_probe(job: Job, jobs: Sequence[Job], worker: Worker) -> None:
+    """In a FIFO queue nothing passes a probe of its group that has to wait, whatever it carries."""
+    if not job.group or job.place is not Place.SEND:
+        return
+    for other in takewhile(lambda other: other is not job, jobs):
+        if other.group == job.group and other.place is Place.PROBE_LATER:
+            suspension = worker.suspensions.of(other.message.account_id, other.fingerprints)
+            job.end = Waiting(worker.suspensions.probe_wait_s(suspension), "suspended")
 
 
 async def note_what_is_missing(job: Job, report: Report, worker: Worker) -> None:

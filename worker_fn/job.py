@@ -13,7 +13,7 @@ from worker_fn.classify import Outcome
 from worker_fn.ends import DeadLetter, Delivered, End, Reason
 from worker_fn.lane import Shipment
 from worker_fn.progress import Progress
-from worker_fn.suspensions import Place
+from worker_fn.suspensions import Carried, Place
 
 MOVED_MS = 5_000
 """A message that reached the queue so long after mParticle sent it may come from another queue: ingest needs a second,
@@ -50,10 +50,14 @@ class Job:
     """How many of the items earlier rounds of this invocation had: what is behind them is this round's."""
     total: int = 0
     """Deliveries that were mapped, settled ones included."""
+    fingerprints: set[str] = field(default_factory=set)
+    """Of the credentials that its first deliveries carry, settled ones included."""
     lane: str | None = None
     """Other messages of the batch that name it go before or behind this one, never beside it."""
     progress: Progress = progresses.NONE
     place: Place = Place.SEND
+    is_placed: bool = False
+    """Whether it was looked up what of its credentials is suspended: once they are known, which mapping it tells."""
     malformed: tuple[Malformed, ...] = ()
     """What of the request could not be read."""
     left_out: list[tuple[int, LeftOut]] = field(default_factory=list)
@@ -67,7 +71,7 @@ class Job:
     struck_out: bool = False
     """A delivery used up its strikes: those behind it begin with none."""
     is_denied_alone: bool = False
-    """Its credentials were refused while others of its account were taken."""
+    """Its credentials were refused while the same were taken in other messages."""
 
     def fail(self, error: Exception) -> None:
         """End it by what a step raised over it: a dead letter that says where, and nothing of what was looked at.
@@ -119,6 +123,19 @@ class Job:
     @property
     def first_received_ms(self) -> str:
         return str(self._attributes.get("ApproximateFirstReceiveTimestamp") or "")
+
+    @property
+    def carried(self) -> Carried:
+        """What decides whether a suspension holds it up."""
+        said = self.record.get("messageAttributes")
+        return Carried(
+            account_id=self.message.account_id,
+            fingerprints=self.fingerprints,
+            message_id=self.message_id,
+            kind=self.message.type,
+            received_at_ms=self.message.received_at_ms,
+            was_dead=isinstance(said, Mapping) and "reason" in said,
+        )
 
     @property
     def outcomes(self) -> list[Outcome]:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from partners import Bulk, Delivery
 from worker_fn.classify import Outcome, Verdict
+from worker_fn.credentials import Credential
+from worker_fn.fingerprint import NO_SECRETS
 
 
 @dataclass(slots=True)
@@ -20,6 +22,8 @@ class Shipment:
     """Calls that were refused for its neighbours' sake."""
     alone: bool = False
     """It is a call of its own, also at a bulk endpoint: no neighbour's fault may be its end."""
+    fingerprint: str = NO_SECRETS
+    """Of the credentials that it carries."""
 
     @property
     def waits(self) -> bool:
@@ -73,5 +77,10 @@ def holds_up(outcome: Outcome | None, account_id: str | None) -> bool:
 
 def together(delivery: Delivery) -> tuple[object, ...]:
     """What must be alike in deliveries that travel in one call; credentials too, which a customer may have changed."""
-    secrets = (*delivery.secret_headers.items(), *delivery.secret_fields.items())
+    secrets = (*delivery.secret_headers.items(), *delivery.secret_fields.items(), delivery.sign_with)
     return delivery.merge, delivery.merge_group, secrets
+
+
+def credential_of(item: Shipment, account_id: str | None) -> Credential | None:
+    """What a delivery proves itself with; what has no account has nobody whose credentials it could be."""
+    return None if account_id is None else Credential(account_id, item.fingerprint)

@@ -6,22 +6,31 @@ Mapped as far as it is asked for: a request's deliveries repeat its context each
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
+from itertools import islice
 from urllib.parse import urlsplit
 
 from partners import Delivery, LeftOut, Partner
 from shared.errors import NewerMessage, Unmappable
 from shared.firehose import parse_request
 from shared.message import ERASURE, Message, decode, text_of
+from worker_fn.courier import UNSENDABLE
 from worker_fn.ends import Waiting
 from worker_fn.job import Job
 from worker_fn.lane import Shipment, together
 from worker_fn.progress import Key
 from worker_fn.room import MIB, Room, exact_weight_of, weight_of
+from worker_fn.worker import Worker
 
 NEWER_WAIT_S, NEWER_MS = 60, 3_600_000
 """A message of a later release waits so long each time, and so long in all since a worker first had it: two releases
 are at work while an alias moves, and for longer where somebody moved one by hand.
+"""
+
+FIRST = 100
+"""By the credentials of so many of its first deliveries it is decided what of a message's is suspended: they come from
+its account's settings, so they are as good as always alike. Whoever looks at less than all of it looks at these.
 """
 
 
@@ -51,8 +60,9 @@ def read(job: Job, *, now_ms: int, keep: bool) -> None:
     job.holds = keep
 
 
-def begin(job: Job, partner: Partner) -> None:
+def begin(job: Job, worker: Worker) -> None:
     """Have the partner map a message, which happens when its `source` is asked for deliveries. Raises anything."""
+    partner = worker.partner
     if not job.holds:
         job.message = decode(job.record["body"])
     request = parse_request(job.message.payload)
@@ -63,9 +73,18 @@ def begin(job: Job, partner: Partner) -> None:
     hash(job.lane)  # raises for what can be no key
     said = iter(partner.deliveries(request))
     keyed = with_keys(job.message, _deliveries(job, said))
-    is_alone = job.message.type == ERASURE
-    job.source = (Shipment(_declared(one, partner), key, alone=is_alone) for one, key in keyed)
+    job.source = (_shipment(job, _declared(one, partner), key, worker) for one, key in keyed)
     job.let_go = getattr(said, "close", None)
+
+
+def tell_credentials(job: Job, worker: Worker) -> None:
+    """Read and map a message only as far as it takes to know its credentials. Raises anything; `close` it after."""
+    weigh(job, worker.room)
+    read(job, now_ms=worker.now_ms(), keep=True)
+    if job.end is None:
+        begin(job, worker)
+        for _ in islice(job.source or (), FIRST):
+            pass
 
 
 def close(job: Job) -> None:
@@ -91,6 +110,16 @@ def with_keys(message: Message, deliveries: Iterable[Delivery]) -> Iterator[tupl
 
 def _key(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _shipment(job: Job, delivery: Delivery, key: str, worker: Worker) -> Shipment:
+    """A delivery, and which credentials it carries. One that has no form to be sent carries none."""
+    item = Shipment(delivery, key, alone=job.message.type == ERASURE)
+    with suppress(*UNSENDABLE):
+        item.fingerprint = worker.fingerprint(delivery)
+    if job.total < FIRST:
+        job.fingerprints.add(item.fingerprint)
+    return item
 
 
 def _deliveries(job: Job, mapped: Iterable[Delivery | LeftOut]) -> Iterator[Delivery]:

@@ -86,19 +86,12 @@ class Rounds:
                         self._drop(job)
 
     def let_go(self) -> None:
-        """Forget what is not sent in this invocation: it has its end, or its account is suspended."""
+        """Forget what is not sent in this invocation: it has its end, or its credentials are suspended."""
         for job in self.jobs:
             if job.is_over or job.place is not Place.SEND:
                 self._drop(job)
 
-    def next(self) -> list[Lane]:
-        """What goes in the next round; nothing when there is nothing more to send, or no time."""
-        if not (lanes := self._lanes()):  # not even what is mapped: an earlier receive had it, or its account waits
-            self.map()
-            lanes = self._lanes()
-        return lanes
-
-    def _lanes(self) -> list[Lane]:
+    def lanes(self) -> list[Lane]:
         """This round's deliveries. A message's go one after the other, or each for itself; a FIFO group's messages are
         one lane, and so are those for which the partner names one.
         """
@@ -157,7 +150,7 @@ class Rounds:
                 return
             self._left = max(self._left - job.weight, 0) or self._least
         if job.source is None:
-            self._in_time(job, partial(begin, job, self.worker.partner))
+            self._in_time(job, partial(begin, job, self.worker))
         if job.is_stopped or not self._may_go(job):
             return  # behind another one in its lane, which is known only now
         if self._in_time(job, partial(self._pull, job, most)):

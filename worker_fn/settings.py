@@ -38,6 +38,10 @@ class Settings:
     fifo: bool
     memory_mib: int
     """The function's memory, as Lambda says it; 512 where it does not."""
+    fingerprint_key: bytes = field(repr=False)
+    """What credentials' fingerprints are made with: the id of the stack, which neither the table nor its backups hold;
+    of what was not deployed as one, its queue.
+    """
     env: Mapping[str, str] = field(repr=False)
 
     visibility_margin_s: ClassVar[float] = 43_200.0
@@ -64,6 +68,7 @@ class Settings:
             max_strikes=int(_number(env, "MAX_STRIKES", 50, 1, 10_000)),
             fifo=_one_of(env, "QUEUE_TYPE", ("standard", "fifo")) == "fifo",
             memory_mib=int(_number(env, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", 512, 1, 1_000_000)),
+            fingerprint_key=(env.get("STACK_ID") or _url(env, "QUEUE_URL")).encode(),
             env=env,
         )
 

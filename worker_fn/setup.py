@@ -18,6 +18,7 @@ from shared.state import DynamoState, Patient, State
 from shared.stored import Reference, Stored, Unreadable, references
 from worker_fn.clock import FleetClock, Once, agree
 from worker_fn.ends import Budgets
+from worker_fn.fingerprint import fingerprint
 from worker_fn.gates import Gates
 from worker_fn.http_client import HttpClient
 from worker_fn.intake import Intake, LambdaIntake, known_mapping
@@ -89,6 +90,7 @@ def build(settings: Settings, stored: Iterable[tuple[str, str]] = ()) -> Worker:
         budgets=Budgets(settings.max_age_s, settings.erasure_max_age_s, settings.max_strikes),
         agree_on_time=Once(partial(agree, clock, state)) if limited else no_need,
         intake=Feed(state),
+        fingerprint=partial(fingerprint, key=settings.fingerprint_key),
         in_groups=settings.fifo,
         room=Room.of_function(settings.memory_mib),
         clock=lambda: clock.now_ms() / 1_000,

@@ -11,13 +11,18 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from shared.errors import QueueUnavailable, StateRefused, StateUnavailable, UndecodableMessage
-from shared.message import decode, is_account_id
+from shared.message import Message, decode, is_account_id
 from shared.state import CLEARED, FLOW, PARTNER, SUSPENDED, Conflict, account_key
 from worker_fn import flow as flows
 from worker_fn.adaptive import Bounds
+from worker_fn.alone import ends_alone
 from worker_fn.flow import MOST_IN_LINE, Flow
 from worker_fn.gates import LINE_EMPTIES_PER_S, line_key
-from worker_fn.suspensions import SWEEP, Suspension
+from worker_fn.job import Job
+from worker_fn.prepare import close, tell_credentials
+from worker_fn.rounds import CLOSING_S
+from worker_fn.suspensions import SWEEP, Suspension, by_account, holding
+from worker_fn.time_limit import at_most
 from worker_fn.worker import Worker
 
 HANDS = 16
@@ -26,6 +31,10 @@ ENDS_S = 15.0
 """Time that is kept back at the end of a tick."""
 LOOK_EVERY_MS = 600_000
 """The parking queue is looked through so often also if nobody asked: a worker may have died before it could."""
+READ_S = 1.0
+"""What it may take to find out which credentials a parked message carries; one that takes longer moves back, as what
+nobody can read does: the worker says what becomes of it.
+"""
 SIGHT_S = 50
 """How long a parked message that was looked at stays out of sight: a sweep is shorter, and sees each one once; the next
 tick sees it again.
@@ -58,29 +67,46 @@ class Swept:
 
 @dataclass(slots=True)
 class Choice:
-    """Which parked messages move: those of accounts that may be served again, those too old to wait, and one of each
-    suspended account that lost its probe.
+    """Which parked messages move: those that may be served again, those too old to wait or whose credentials are given
+    up, and one of each suspension that lost its probe.
     """
 
     worker: Worker
-    suspended: Mapping[str, Suspension]
+    suspended: Mapping[str, Sequence[Suspension]]
+    """By account."""
     cleared: frozenset[str]
+    """Accounts."""
     lost: set[str]
+    """Suspensions, by their place in the state table."""
     left: int = 0
     """Messages that should move and have to wait: their account has as many waiting as it may."""
     _rooms: dict[str, int] = field(default_factory=dict)
 
     async def moves(self, record: Mapping[str, Any]) -> bool:
         account_id = account_of(record)
-        if account_id in self.suspended:
-            if account_id in self.lost:
-                self.lost.discard(account_id)
+        suspensions = self.suspended.get(account_id or "", ())
+        job = self._read(record) if suspensions else None
+        suspension = None if job is None else holding(suspensions, job.fingerprints)
+        if job is not None and suspension is not None:
+            if suspension.sk in self.lost:
+                self.lost.discard(suspension.sk)
                 return True
-            return _is_too_old(record, self.worker)
+            now_ms = self.worker.now_ms()
+            gives_up = suspension.is_given_up(now_ms=now_ms) and not job.carried.was_dead
+            return gives_up or _is_too_old(job.message, self.worker)
         if account_id is None or account_id in self.cleared or await self._has_room(account_id):
             return True
         self.left += 1
         return False
+
+    def _read(self, record: Mapping[str, Any]) -> Job | None:
+        """A parked message with its credentials; None of one that has to come back anyhow, as nobody can map it."""
+        job = Job(record)
+        with ends_alone(job), at_most(READ_S):
+            tell_credentials(job, self.worker)
+        with ends_alone(job), at_most(CLOSING_S):
+            close(job)
+        return None if job.is_over else job
 
     async def _has_room(self, account_id: str) -> bool:
         """Whether one more message of an account may wait by visibility: what was parked for that came back otherwise
@@ -130,16 +156,18 @@ async def sweep(worker: Worker, queue: Parking, remaining_s: Callable[[], float]
     """Look through the parking queue, if somebody asked or it is time. Raises StateUnavailable."""
     state, now_ms = worker.state, worker.now_ms()
     asked = await state.read(PARTNER, SWEEP)
-    suspended = {name: Suspension.from_item(name, item) for name, item in (await state.listed(SUSPENDED)).items()}
-    lost = {name: one.lost_ms for name, one in suspended.items() if one.lost_ms <= now_ms}
+    suspended = by_account(await state.listed(SUSPENDED))
+    each = [one for ones in suspended.values() for one in ones]
+    lost = {one.sk: one.lost_ms for one in each if one.lost_ms <= now_ms}
+    given_up = [one.gives_up_ms for one in each if one.gives_up_ms is not None and one.gives_up_ms <= now_ms]
     wanted_ms, looked_ms = asked.value.get("wanted_ms", 0), asked.value.get("looked_ms", 0)
-    is_wanted = looked_ms < wanted_ms + LATE_MS or any(looked_ms < since_ms for since_ms in lost.values())
+    is_wanted = looked_ms < wanted_ms + LATE_MS or any(looked_ms < moment for moment in (*lost.values(), *given_up))
     if not is_wanted and now_ms - looked_ms < LOOK_EVERY_MS:
         return Swept()
     cleared = frozenset(
-        name
+        item.value.get("account_id", name)
         for name, item in (await state.listed(CLEARED)).items()
-        if now_ms - item.value["at_ms"] < CLEARED_FOR_MS and name not in suspended
+        if now_ms - item.value["at_ms"] < CLEARED_FOR_MS
     )
     choice = Choice(worker, suspended, cleared, set(lost))
     hands = 1 if worker.in_groups else HANDS
@@ -186,10 +214,6 @@ async def _work(choice: Choice, queue: Parking, time_s: Callable[[], float]) -> 
     return swept
 
 
-def _is_too_old(record: Mapping[str, Any], worker: Worker) -> bool:
+def _is_too_old(message: Message, worker: Worker) -> bool:
     """Whether a parked message has used up its age: the worker that gets it says so in the dead-letter queue."""
-    try:
-        message = decode(record["body"])
-    except UndecodableMessage:
-        return True
     return worker.now_ms() - message.received_at_ms > 1_000 * worker.budgets.age_s(message.type)

@@ -4,11 +4,13 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 
-from partners import Partner
+from partners import Delivery, Partner
 from shared.state import State
 from worker_fn.courier import Send
 from worker_fn.ends import Budgets
+from worker_fn.fingerprint import fingerprint
 from worker_fn.gates import Gates
 from worker_fn.intake import Intake
 from worker_fn.room import Room
@@ -23,6 +25,9 @@ async def no_need() -> None:
 async def nobody() -> Intake | None:
     """No mapping is known: nothing to pause."""
     return None
+
+
+of_no_stack = partial(fingerprint, key=b"of no stack")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,8 @@ class Worker:
     """Set our clock by the fleet's, once."""
     intake: Callable[[], Awaitable[Intake | None]] = nobody
     """The mapping that feeds us, once its id is known."""
+    fingerprint: Callable[[Delivery], str] = of_no_stack
+    """Tells a delivery's credentials apart."""
     in_groups: bool = False
     """A FIFO queue: messages of a group stay in order, and a failure holds back those behind it."""
     room: Room = field(default_factory=lambda: Room.of_function(512))

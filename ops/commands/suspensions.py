@@ -43,7 +43,10 @@ def clear(
     as_json: AsJson = False,
     stage: Stage = "dev",
 ) -> None:
-    """Serve accounts again whose credentials were mended: their parked messages, and only those, move back."""
+    """Serve accounts again whose credentials were mended: their parked messages, and only those, move back.
+
+    With --wait it ends with 1 if some are refused again.
+    """
     from ops import suspensions as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
     from ops.stack import StackUnavailable, find_stack  # noqa: PLC0415
 
@@ -67,5 +70,11 @@ def clear(
             say(f"spillway: {error}", err=True)
     if as_json:
         say_json(verb.as_json(cleared))
-    elif not cleared.is_done:
-        say("What is parked late, or out of sight for now, follows with the worker's next ticks.")
+    else:
+        for one in cleared.refused_again:
+            refusal = f"{one.account_id}: refused again with HTTP {one.status}"
+            say(f"{refusal}; what carries these credentials is parked as before")
+        if not cleared.is_done:
+            say("What is parked late, or out of sight for now, follows with the worker's next ticks.")
+    if wait and cleared.refused_again:
+        raise typer.Exit(1)

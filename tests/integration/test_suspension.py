@@ -1,10 +1,12 @@
 """An account whose credentials are refused, from the 401 to its messages' return, over real SQS and DynamoDB calls."""
 
+import io
 import json
 from typing import Any
 
 import boto3
 import pytest
+from rich.console import Console
 
 from ingest_fn import handler as ingest_entry
 from ops import suspensions as operator
@@ -16,8 +18,8 @@ from worker_fn import suspensions, sweep
 from worker_fn.intake import Status
 
 
-def request(number: int, account_id: int) -> dict[str, Any]:
-    account = {"account_id": account_id, "account_settings": {"apiKey": f"key-{account_id}"}}
+def request(number: int, account_id: int, key: str | None = None) -> dict[str, Any]:
+    account = {"account_id": account_id, "account_settings": {"apiKey": key or f"key-{account_id}"}}
     event = {"type": "custom_event", "id": f"{account_id}-{number}", "name": "n"}
     return {
         "type": "event_processing_request",
@@ -193,3 +195,75 @@ def test_clear_that_waits_ends_when_nothing_can_be_parked_any_more(
     story.refused.clear()
     assert clear_by_operator(story, monkeypatch, "7", wait=True).is_done
     assert story.parked() == 0
+
+
+def test_customer_that_rotates_its_key_is_served_at_once(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With forty old requests parked each new one is delivered in its first batch; mParticle is not told to stop."""
+    monkeypatch.setattr(suspensions, "FRESH_MS", 0)
+    story.send(*(request(n, 7) for n in range(40)))
+    while story.queues.depth()[0]:
+        story.queues.drain_once()
+    assert story.parked() >= 38
+    for batch in range(4):
+        story.send(*(request(100 + 10 * batch + n, 7, "key-new") for n in range(9)))
+        story.queues.drain_once()
+        assert len(story.arrived()) == 9 * (batch + 1)
+    ingest_entry._suspended.cache_clear()
+    assert ingest_entry.handler(audience(7), None)["suspend_subscription"] is False
+    assert story.queues.dead_letters() == []
+
+
+def test_clear_that_waits_says_that_old_requests_are_refused_again(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All move back, once; they carry the old key, are parked again, and the clear says so; the new ones go on."""
+    monkeypatch.setattr(sweep, "LATE_MS", 1_500)
+    monkeypatch.setattr(suspensions, "FRESH_MS", 0)
+    story.send(*(request(n, 7) for n in range(20)))
+    while story.queues.depth()[0]:
+        story.queues.drain_once()
+    parked = story.parked()
+    tick = story.tick
+
+    def tick_and_work() -> dict[str, Any]:
+        report = tick()
+        while story.queues.depth()[0]:
+            story.queues.drain_once()
+        return report
+
+    monkeypatch.setattr(story, "tick", tick_and_work)
+    cleared = clear_by_operator(story, monkeypatch, "7", wait=True)
+    assert (cleared.is_done, cleared.moved) == (True, parked)
+    assert [(one.account_id, one.status, one.credentials) for one in cleared.refused_again] == [("7", 401, 1)]
+    assert story.parked() >= parked - 2
+    story.send(*(request(100 + n, 7, "key-new") for n in range(5)))
+    story.queues.drain_once()
+    assert len(story.arrived()) == 5
+
+
+def test_listing_says_how_many_keys_of_an_account_are_refused_and_which_are_old(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line an account; what has been replaced says what becomes of it, and no fingerprint is shown."""
+    monkeypatch.setattr(suspensions, "FRESH_MS", 0)
+    story.refused.add("key-8b")
+    story.send(request(1, 7), request(2, 8, "key-8b"), request(3, 7, "key-new"))
+    story.queues.drain_once()
+    story.refused |= {"key-8"}
+    story.send(request(4, 8), request(5, 7, "key-new"))
+    story.queues.drain_once()
+    outputs = {"StateTableName": "state", "ParkingQueueUrl": story.queues.parking_url}
+    stack = Stack("test", "us-east-1", outputs, boto3.session.Session(region_name="us-east-1"))
+    found = operator.listing(stack)
+    assert {(one.account_id, one.credentials, one.gives_up_at_ms is None) for one in found.suspensions} == {
+        ("7", 1, False),
+        ("8", 2, True),
+    }
+    console = Console(file=io.StringIO(), width=100)
+    operator.show(found, console, now_ms=found.suspensions[0].since_ms)
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "7: newer credentials are taken. What carries the old ones is dead-lettered as unauthorized, in " in said
+    dynamo = boto3.client("dynamodb", region_name="us-east-1")
+    for row in dynamo.scan(TableName="state")["Items"]:
+        assert row["sk"]["S"].partition("#")[2] not in said.split()
+        assert "key-" not in str(row)

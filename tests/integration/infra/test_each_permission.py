@@ -105,7 +105,7 @@ class Http:
         except Denied:
             return 400, b'{"__type":"AccessDeniedException"}'
         md5 = hashlib.md5(asked.get("MessageBody", "").encode(), usedforsecurity=False).hexdigest()
-        return 200, json.dumps({"MD5OfMessageBody": md5, "Items": [{"sk": {"S": "7"}}]}).encode()
+        return 200, json.dumps({"MD5OfMessageBody": md5, "Items": [{"sk": {"S": "7"}, "value": {"S": "{}"}}]}).encode()
 
 
 def queue(aws: Aws) -> WorkerQueue:

@@ -25,8 +25,11 @@ class FakeDynamo:
         return answer
 
 
-def listing(*accounts: str) -> Answer:
-    return 200, json.dumps({"Items": [{"sk": {"S": account}} for account in accounts]}).encode()
+def listing(*accounts: str, **value: object) -> Answer:
+    """As the worker writes them; without a `value` as the release before did."""
+    text = json.dumps({"status": 401, **value})
+    items = [{"sk": {"S": account}, "value": {"S": text}} for account in accounts]
+    return 200, json.dumps({"Items": items}).encode()
 
 
 def suspended(dynamo: FakeDynamo, now: list[float]) -> Suspended:
@@ -39,6 +42,13 @@ def test_suspended_accounts_are_known() -> None:
     accounts = suspended(dynamo, [0.0])
     assert [account in accounts for account in ("7", "8", "9")] == [True, False, True]
     assert dynamo.queries[0]["ExpressionAttributeValues"] == {":pk": {"S": "suspended"}}
+
+
+def test_an_account_with_a_key_that_is_taken_is_not_suspended() -> None:
+    """Its old key is refused; mParticle goes on sending. A second key that is refused as well suspends it."""
+    old = suspended(FakeDynamo(listing("7#ab", account_id="7", superseded_ms=5)), [0.0])
+    both = suspended(FakeDynamo(listing("7#ab", "7#cd", account_id="7", superseded_ms=0)), [0.0])
+    assert ("7" in old, "7" in both, "7#ab" in both) == (False, True, False)
 
 
 def test_table_is_read_once_a_minute_at_most() -> None:

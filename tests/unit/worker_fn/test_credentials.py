@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from worker_fn.credentials import IN_A_ROW, Credentials
-from worker_fn.suspensions import PROBE_EVERY_MS, TURNS_EACH, clear
+from worker_fn.credentials import IN_A_ROW, Credential, Credentials
+from worker_fn.suspensions import PROBE_EVERY_MS, TURNS_EACH, clear_account
 
 PROBE_S = PROBE_EVERY_MS / 1_000
+SEVEN, EIGHT = Credential("7", "f"), Credential("8", "f")
 
 
 @pytest.fixture
@@ -28,35 +29,36 @@ def hidden(fleet: Any, number: int) -> int:
     return seconds
 
 
-def test_a_few_refusals_in_a_row_end_the_account_s_calls() -> None:
-    """A refusal stops nothing, some without an arrival between them do, and other accounts are not meant."""
+def test_a_few_refusals_in_a_row_end_a_credential_s_calls() -> None:
+    """A refusal stops nothing, some without an arrival between them do; no other account's or credential's calls."""
     credentials = Credentials()
     for number in range(IN_A_ROW):
-        assert not credentials.are_refused("7")
-        credentials.refused("7", [f"k{number}"], now_ms=1_000 + number)
-    assert credentials.are_refused("7")
-    assert not credentials.are_refused("8")
+        assert not credentials.are_refused(SEVEN)
+        credentials.refused(SEVEN, [f"k{number}"], now_ms=1_000 + number)
+    assert credentials.are_refused(SEVEN)
+    assert not credentials.are_refused(EIGHT)
+    assert not credentials.are_refused(Credential("7", "another"))
     assert not credentials.are_refused(None)
 
 
 def test_only_a_call_that_was_begun_after_a_refusal_speaks_for_the_credentials() -> None:
     """What was under way when the key was revoked arrives, and shows nothing."""
     credentials = Credentials()
-    credentials.refused("7", ["k"], now_ms=1_000)
-    credentials.accepted("7", begun_ms=900)
-    assert not credentials.accepted_since("7", "k")
-    credentials.accepted("7", begun_ms=1_100)
-    assert credentials.accepted_since("7", "k")
-    credentials.refused("7", ["later"], now_ms=1_200)
-    assert not credentials.accepted_since("7", "later")
+    credentials.refused(SEVEN, ["k"], now_ms=1_000)
+    credentials.accepted(SEVEN, begun_ms=900)
+    assert not credentials.accepted_since(SEVEN, "k")
+    credentials.accepted(SEVEN, begun_ms=1_100)
+    assert credentials.accepted_since(SEVEN, "k")
+    credentials.refused(SEVEN, ["later"], now_ms=1_200)
+    assert not credentials.accepted_since(SEVEN, "later")
 
 
 def test_a_refused_bulk_call_counts_when_the_culprit_is_alone() -> None:
     """The halves of a bulk call are refused one after the other for the same item."""
     credentials = Credentials()
     for number in range(9):
-        credentials.refused("7", ["a", "b"], now_ms=1_000 + number)
-    assert not credentials.are_refused("7")
+        credentials.refused(SEVEN, ["a", "b"], now_ms=1_000 + number)
+    assert not credentials.are_refused(SEVEN)
 
 
 @pytest.mark.parametrize("status", ["401", "403"])
@@ -106,7 +108,9 @@ def test_next_message_has_a_look_at_once_and_clears(fleet: Any) -> None:
 
 
 def test_message_that_was_refused_before_its_account_was_cleared_suspends_it_no_more(fleet: Any) -> None:
-    """That another one arrived in between is remembered by the fleet: the second refusal is the message's own."""
+    """That another one arrived in between is remembered by the fleet: the second refusal is the message's own, and a
+    message that is known for it suspends nothing later, either, or each of its returns would hold up the others.
+    """
     fleet.run(fleet.record(1, ["403"]))
     fleet.clock.now_s += 5
     fleet.run(fleet.record(2, ["200"]), worker=fleet.another())
@@ -114,8 +118,8 @@ def test_message_that_was_refused_before_its_account_was_cleared_suspends_it_no_
     report = fleet.run(fleet.record(1, ["403"], receives=2), worker=fleet.another())
     assert (report.failures, suspended(fleet)) == (["m-1"], {})
     fleet.clock.now_s += 60
-    fleet.run(fleet.record(1, ["403"], receives=3), worker=fleet.another())  # nobody arrived since
-    assert list(suspended(fleet)) == ["7"]
+    report = fleet.run(fleet.record(1, ["403"], receives=3), worker=fleet.another())  # nobody arrived since
+    assert (report.failures, suspended(fleet), fleet.letters()) == (["m-1"], {}, [])
 
 
 def test_message_with_an_old_key_is_its_own_trouble(fleet: Any) -> None:
@@ -138,7 +142,7 @@ def test_operators_clear_is_no_sign_that_credentials_work(fleet: Any) -> None:
     for turn in range(5):
         fleet.clock.now_s += PROBE_S + 1
         now_ms = int(fleet.clock.now_s * 1_000)
-        asyncio.run(clear(fleet.state, "7", now_ms=now_ms, accepted=False))
+        asyncio.run(clear_account(fleet.state, "7", now_ms=now_ms, accepted=False))
         assert suspended(fleet) == {}
         fleet.run(fleet.record(1, ["403"], receives=turn + 2), worker=fleet.another())
         assert list(suspended(fleet)) == ["7"]

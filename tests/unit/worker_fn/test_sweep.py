@@ -8,7 +8,7 @@ import pytest
 
 from shared.errors import StateRefused, StateUnavailable
 from worker_fn.flow import MOST_IN_LINE, Flow
-from worker_fn.suspensions import NOBODY, clear, request_sweep
+from worker_fn.suspensions import NOBODY, Suspension, clear, request_sweep
 from worker_fn.sweep import CLEARED_FOR_MS, ENDS_S, HANDS, Swept, sweep
 
 
@@ -166,7 +166,9 @@ def test_many_hands_move_tens_but_one_on_a_fifo_queue(make_fleet: Any) -> None:
 
 
 def clear_account(setting: Any, account_id: str) -> None:
-    asyncio.run(clear(setting.state, account_id, now_ms=int(setting.clock.now_s * 1_000), accepted=True))
+    suspend(setting, account_id)
+    suspension = Suspension.from_item(account_id, setting.state.items["suspended", account_id])
+    asyncio.run(clear(setting.state, suspension, now_ms=int(setting.clock.now_s * 1_000), accepted=True))
 
 
 def test_account_that_is_parked_for_its_failures_comes_back_as_it_has_room(setting: Any) -> None:
