@@ -9,11 +9,18 @@
 const { createRequire } = require('node:module');
 
 // The SDK that osls itself ships: a second one in package.json would be a second version to keep.
-const { GetAliasCommand, LambdaClient, UpdateAliasCommand } = createRequire(require.resolve('osls/package.json'))(
-  '@aws-sdk/client-lambda'
-);
+const sdk = createRequire(require.resolve('osls/package.json'));
+const { GetAliasCommand, GetEventSourceMappingCommand, LambdaClient, UpdateAliasCommand } = sdk('@aws-sdk/client-lambda');
+const { CloudFormationClient, DescribeStackResourceCommand } = sdk('@aws-sdk/client-cloudformation');
 
 const isVersion = (text) => /^[1-9]\d*$/.test(text);
+
+// The logical id that osls gives to the queue's mapping.
+const MAPPING = 'WorkerEventSourceMappingSQSQueue';
+
+// A change of the mapping is under way for tens of seconds.
+const SETTLES_S = 60;
+const LOOK_EVERY_S = 2;
 
 // Lambda's limit for an alias's description.
 const MAX_NOTE = 256;
@@ -50,6 +57,7 @@ module.exports = class ProductionAlias {
       // Versions exist from here on, and events (the queue's mapping) are compiled next: what is set as a function's
       // `targetAlias` is what osls makes them point at.
       'after:package:compileFunctions': () => this.addAliases(),
+      'after:package:compileEvents': () => this.keepIntake(),
       'after:aws:info:displayFunctions': () => this.showLive(),
     };
   }
@@ -94,6 +102,47 @@ module.exports = class ProductionAlias {
     if (PARTNER === 'partners.webhook' && !WEBHOOK_URL) {
       throw this.fail(`Where do deliveries go? Set WEBHOOK_URL in .env.${this.provider.getStage()} (WEBHOOK_URL=https://...), or PARTNER to a partner of your own.`);
     }
+  }
+
+  async cloudFormation() {
+    return new CloudFormationClient(await this.provider.getAwsSdkV3Config());
+  }
+
+  // Whether the intake is paused is no matter of the template, which would have it enabled: an operator's pause outlasts
+  // a deploy. A pause that begins or ends meanwhile is made good by the worker and by its tick.
+  async keepIntake() {
+    if (this.serverless.processedInput.commands[0] !== 'deploy') return;
+    const id = await this.mappingId();
+    if (id && (await this.mappingState(id)) === 'Disabled') this.resources[MAPPING].Properties.Enabled = false;
+  }
+
+  async mappingId() {
+    const asked = { StackName: this.provider.naming.getStackName(), LogicalResourceId: MAPPING };
+    try {
+      return (await (await this.cloudFormation()).send(new DescribeStackResourceCommand(asked))).StackResourceDetail.PhysicalResourceId;
+    } catch (error) {
+      if (error.name === 'ValidationError') return null; // the first deploy
+      throw error;
+    }
+  }
+
+  // Disabled or not, once nothing is under way.
+  async mappingState(id) {
+    const client = await this.lambda();
+    for (let waited = 0; ; waited += LOOK_EVERY_S) {
+      try {
+        const { State } = await client.send(new GetEventSourceMappingCommand({ UUID: id }));
+        if (State === 'Enabled' || State === 'Disabled' || waited >= SETTLES_S) return State;
+      } catch (error) {
+        if (error.name === 'ResourceNotFoundException') return null;
+        throw error;
+      }
+      await this.sleep(LOOK_EVERY_S);
+    }
+  }
+
+  sleep(seconds) {
+    return new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
   }
 
   async addAliases() {
