@@ -19,9 +19,10 @@ from worker_fn import rate_headers
 from worker_fn.alone import or_else
 from worker_fn.blame import Blame
 from worker_fn.classify import Outcome, Verdict, classify
-from worker_fn.credentials import Credentials
+from worker_fn.credentials import Credential, Credentials
 from worker_fn.flow import Because, Tally
 from worker_fn.http_client import FROZEN, Answer
+from worker_fn.intake import PAUSED_WAIT_S, Held
 from worker_fn.lane import Lane, Shipment, credential_of, together
 from worker_fn.permits import Gate, Go, Wait
 from worker_fn.retry import send_with_retries
@@ -56,6 +57,8 @@ class Courier:
     """Whether lanes have several items, whose order must hold."""
     log: Callable[..., None] = lambda *_, **__: None
     blame: Blame = field(default_factory=Blame)
+    held: Held | None = None
+    """Whether an operator paused the intake meanwhile."""
     credentials: Credentials = field(default_factory=Credentials)
     """What this batch's answers said of them: with those that are refused no further call is made."""
     _slots: FairSlots = field(init=False)
@@ -181,14 +184,15 @@ class Courier:
         """Make the call with a connection and the partner's permission; None if the account's turn passed meanwhile."""
         credential = credential_of(items[0], account_id)
         async with self._slots.slot(account_id):
-            if self.credentials.are_refused(credential):  # by an answer that came while this one waited
-                return _not_now(Wait(self.now_ms(), Because.SUSPENDED))
-            permit = await self._admitted(self.gate, self._calls_left())
+            if self.held is not None:
+                await self.held.is_on()
+            permit = self._ruled_out(credential) or await self._admitted(self.gate, self._calls_left())
             if isinstance(permit, Wait):
                 return _not_now(permit)
-            if self.credentials.are_refused(credential) and not permit.probe:
-                self.gate.put_back(permit)
-                return _not_now(Wait(self.now_ms(), Because.SUSPENDED))
+            ruled_out = self._ruled_out(credential)  # by what came while this one waited
+            if ruled_out is not None and not (permit.probe and ruled_out.because is Because.SUSPENDED):
+                self._give_back(permit)
+                return _not_now(ruled_out)
             if account_gate is not None and not account_gate.is_current(turn) and not permit.probe:
                 self.gate.put_back(permit)
                 return None
@@ -202,6 +206,20 @@ class Courier:
                 if permit.probe:  # others wait for what it comes to
                     self.gate.note(Tally(probe=False))
                 raise
+
+    def _ruled_out(self, credential: Credential | None) -> Wait | None:
+        """Why no call may be made whatever the partner allows: credentials that are refused, or an operator's pause."""
+        if self.credentials.are_refused(credential):
+            return Wait(self.now_ms(), Because.SUSPENDED)
+        if self.held is not None and self.held.was_on:
+            return Wait(self.now_ms() + 1_000 * PAUSED_WAIT_S, Because.PAUSED)
+        return None
+
+    def _give_back(self, permit: Go) -> None:
+        if permit.probe:
+            self.gate.note(Tally(probe=False))
+        else:
+            self.gate.put_back(permit)
 
     def _calls_left(self) -> int:
         """Calls that this batch still has to make, if every bulk call is full."""

@@ -19,7 +19,8 @@ from worker_fn.classify import Verdict
 from worker_fn.conclude import conclude, note_taken, remember_letter, settled, suspend_refused
 from worker_fn.courier import Courier
 from worker_fn.ends import Parked, Waiting, Whose
-from worker_fn.intake import IntakeUnavailable
+from worker_fn.flow import Because
+from worker_fn.intake import IntakeUnavailable, paused_wait_s
 from worker_fn.job import Job
 from worker_fn.lane import Lane
 from worker_fn.receipts import Clerk
@@ -38,6 +39,8 @@ async def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Call
     """Work a batch of SQS records within `remaining_s` seconds; every record gets its end."""
     report = Report()
     jobs = [Job(record) for record in records]
+    if await worker.held.is_on():
+        return await wait_out(jobs, worker, report, remaining_s)
     rounds = Rounds(jobs, worker, lambda: remaining_s() - worker.settle_reserve_s)
     rounds.read()
     rounds.map()
@@ -67,6 +70,14 @@ async def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Call
     await in_time(asyncio.gather(remember, stop_intake(worker)), remaining_s() - MARGIN_S / 2, None)
     note_failures(jobs, worker)
     return report
+
+
+async def wait_out(jobs: list[Job], worker: Worker, report: Report, remaining_s: Callable[[], float]) -> Report:
+    """An operator paused the intake, and its mapping runs all the same: pause it, and look at nothing that came."""
+    waiting = [Settled(job.record, Waiting(paused_wait_s(job.receives), Because.PAUSED), {}) for job in jobs]
+    await in_time(pause(worker), remaining_s() - worker.settle_reserve_s, None)
+    report.state_trouble = worker.gates.take_trouble()
+    return await settle(waiting, worker.queue, report, time_s=remaining_s() - MARGIN_S)
 
 
 async def send(rounds: Rounds, courier: Courier, worker: Worker) -> None:
@@ -171,10 +182,16 @@ def note_failures(jobs: list[Job], worker: Worker) -> None:
 
 
 async def stop_intake(worker: Worker) -> None:
-    """Pause the mapping when nobody may be called for long; if that fails, the next tick does it."""
+    """Pause the mapping when nobody may be called for long, or an operator says so; if that fails, the next tick does
+    it.
+    """
     gate = worker.gates.partner
-    if not gate.knows_now or not flows.stops_intake(gate.flow, now_ms=worker.now_ms()):
-        return
+    stops = gate.knows_now and flows.stops_intake(gate.flow, now_ms=worker.now_ms())
+    if stops or await worker.held.is_on():
+        await pause(worker)
+
+
+async def pause(worker: Worker) -> None:
     try:
         intake = await worker.intake()
         if intake is not None and (await intake.status()).is_enabled:
@@ -226,6 +243,7 @@ def courier_for(worker: Worker, remaining_s: Callable[[], float]) -> Courier:
         gate=worker.gates.partner,
         account_gates=worker.gates.of,
         blame=worker.gates.blame,
+        held=worker.held,
         max_in_flight=worker.max_in_flight,
         attempts=worker.attempts,
         call_timeout_s=worker.call_timeout_s,

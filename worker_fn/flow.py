@@ -49,6 +49,8 @@ class Because(StrEnum):
     RATE = "rate"
     SUSPENDED = "suspended"
     """The account's credentials were refused a moment ago."""
+    PAUSED = "paused"
+    """An operator paused the intake."""
     TIME = "time"
     """The invocation's time is over; the partner has nothing to do with it."""
 

@@ -1,18 +1,21 @@
 """The intake: the event source mapping that feeds the worker from the queue. Paused while nobody may be called.
 
 A paused mapping delivers nothing, so messages stay visible in the queue, where there is no limit, instead of in
-flight, where there is one (120,000). Whether it should be paused follows from the shared flow alone; the tick mends
-whatever a dead worker or a failed call left half done.
+flight, where there is one (120,000). Whether it should be paused follows from the shared flow, or from an operator's
+word; the tick mends whatever a dead worker or a failed call left half done.
+
+An operator's pause is in force whatever the mapping says: it may have been enabled by a deploy, by hand, or a moment
+ago when a batch was under way. So the worker looks for it itself.
 """
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from shared.errors import StateUnavailable
-from shared.state import PARTNER, Conflict, State, change
+from shared.state import ANSWER_WITHIN_S, PARTNER, Conflict, State, change
 
 MAPPING = "mapping"
 """Under the partner's key: the mapping's id, which the tick is told and the others read."""
@@ -20,6 +23,14 @@ HOLD = "hold"
 """Under the partner's key: an operator paused the intake, why and since when; ops/pause.py writes it."""
 MARK = "spillway:paused"
 """The mapping's tag while an operator's pause lasts: a tick that cannot read the state table finds it there."""
+
+
+FRESH_MS = 5_000
+"""How old what a worker knows of an operator's pause may be."""
+PAUSED_WAIT_S, LONGEST_PAUSED_WAIT_S = 60, 900
+"""What a message waits that came while the intake was paused: by then the mapping is, and the message stays visible. If
+it is not, each receive waits longer: SQS dead-letters what was received a thousand times.
+"""
 
 
 class IntakeUnavailable(Exception):
@@ -98,6 +109,39 @@ async def hold(state: State, *, why: str, now_ms: int, rng: random.Random) -> No
 async def is_held(state: State) -> bool:
     """Whether an operator paused the intake. Raises StateUnavailable."""
     return bool((await state.read(PARTNER, HOLD)).value)
+
+
+class Held:
+    """An operator's pause, as one Lambda environment knows it.
+
+    What was read last stands while the state table is out of reach: nobody can have ended a pause that is noted there.
+    An environment that never could read it does not know of one, and delivers.
+    """
+
+    def __init__(self, state: State, *, now_ms: Callable[[], int], on_trouble: Callable[[], None]) -> None:
+        self._state = state
+        self._now_ms = now_ms
+        self._on_trouble = on_trouble
+        self.was_on = False
+        """What was read last."""
+        self._read_ms: int | None = None
+
+    async def is_on(self) -> bool:
+        """Whether the intake is paused, as known no longer ago than FRESH_MS."""
+        now_ms = self._now_ms()
+        if self._read_ms is None or now_ms - self._read_ms >= FRESH_MS:
+            self._read_ms = now_ms
+            try:
+                async with asyncio.timeout(ANSWER_WITHIN_S):
+                    self.was_on = await is_held(self._state)
+            except (StateUnavailable, TimeoutError):
+                self._on_trouble()
+        return self.was_on
+
+
+def paused_wait_s(receives: int) -> int:
+    """What a message waits that was received so often."""
+    return min(LONGEST_PAUSED_WAIT_S, PAUSED_WAIT_S * receives)
 
 
 async def remember_mapping(state: State, mapping_id: str) -> None:

@@ -21,7 +21,7 @@ from worker_fn.ends import Budgets
 from worker_fn.fingerprint import fingerprint
 from worker_fn.gates import Gates
 from worker_fn.http_client import HttpClient
-from worker_fn.intake import Intake, LambdaIntake, known_mapping
+from worker_fn.intake import Held, Intake, LambdaIntake, known_mapping
 from worker_fn.logs import logger
 from worker_fn.room import Room
 from worker_fn.settings import Settings
@@ -83,6 +83,7 @@ def build(settings: Settings, stored: Iterable[tuple[str, str]] = ()) -> Worker:
         state=state,
         gates=gates,
         suspensions=Suspensions(state, now_ms=now_ms, on_trouble=gates.trouble, in_groups=settings.fifo),
+        held=Held(state, now_ms=now_ms, on_trouble=gates.trouble),
         max_in_flight=settings.max_in_flight,
         attempts=settings.attempts,
         settle_reserve_s=settings.settle_reserve_s,

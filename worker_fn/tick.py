@@ -102,14 +102,17 @@ async def tick(ticker: Ticker, remaining_s: Callable[[], float]) -> TickReport:
 async def _let_in(ticker: Ticker, report: TickReport) -> None:
     """With the state table down nobody knows why the intake was paused: messages are delivered all the same.
 
-    But for an operator's pause, which the mapping itself tells of.
+    But for an operator's pause, which the mapping itself tells of: that is kept, and made good.
     """
     try:
         status = await ticker.intake.status()
-        if status.is_enabled or not status.is_settled:
+        if not status.is_settled:
             return
         report.held = report.held or await ticker.intake.is_marked()
-        if not report.held:
+        if report.held and status.is_enabled:
+            await ticker.intake.pause()
+            report.paused = True
+        elif not report.held and not status.is_enabled:
             await ticker.intake.resume()
             report.resumed = True
     except IntakeUnavailable:

@@ -12,7 +12,7 @@ from worker_fn.courier import Send
 from worker_fn.ends import Budgets
 from worker_fn.fingerprint import fingerprint
 from worker_fn.gates import Gates
-from worker_fn.intake import Intake
+from worker_fn.intake import Held, Intake
 from worker_fn.room import Room
 from worker_fn.settle import Queue
 from worker_fn.suspensions import Suspensions
@@ -40,6 +40,8 @@ class Worker:
     state: State
     gates: Gates
     suspensions: Suspensions
+    held: Held
+    """Whether an operator paused the intake."""
     max_in_flight: int
     attempts: int
     settle_reserve_s: float

@@ -13,6 +13,7 @@ from partners import Partner
 from shared.state import Conflict, Item
 from worker_fn.courier import Send
 from worker_fn.gates import Gates
+from worker_fn.intake import Held
 from worker_fn.settle import Queue
 from worker_fn.suspensions import Suspensions
 from worker_fn.worker import Worker
@@ -39,6 +40,7 @@ def make_worker(partner: Partner, send: Send, queue: Queue, *, max_in_flight: in
         state=state,
         gates=gates,
         suspensions=Suspensions(state, now_ms=now_ms, on_trouble=gates.trouble),
+        held=Held(state, now_ms=now_ms, on_trouble=gates.trouble),
         max_in_flight=max_in_flight,
         attempts=attempts,
         settle_reserve_s=8.0,

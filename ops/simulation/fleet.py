@@ -21,7 +21,7 @@ from worker_fn.clock import FleetClock, Once, agree
 from worker_fn.drain import drain
 from worker_fn.ends import Budgets
 from worker_fn.gates import Gates
-from worker_fn.intake import Intake, known_mapping, remember_mapping
+from worker_fn.intake import Held, Intake, known_mapping, remember_mapping
 from worker_fn.settle import Report
 from worker_fn.suspensions import Suspensions
 from worker_fn.tick import Ticker, TickReport, tick
@@ -211,6 +211,7 @@ class Deployment:
             gates=gates,
             agree_on_time=Once(partial(agree, fleet_clock, state)) if scenario.fleet.skew_s else no_need,
             suspensions=Suspensions(state, now_ms=now_ms, on_trouble=gates.trouble, in_groups=fleet.fifo),
+            held=Held(state, now_ms=now_ms, on_trouble=gates.trouble),
             max_in_flight=fleet.max_in_flight,
             attempts=fleet.attempts,
             settle_reserve_s=fleet.settle_reserve_s,

@@ -26,6 +26,7 @@ from tests.unit.worker_fn.conftest import Clock, FakeQueue, FakeState
 from worker_fn.drain import drain
 from worker_fn.gates import Gates
 from worker_fn.http_client import Answer
+from worker_fn.intake import Held
 from worker_fn.room import Room
 from worker_fn.settle import Report
 from worker_fn.suspensions import Suspensions
@@ -227,6 +228,7 @@ class Batch:
             state=self.state,
             gates=gates,
             suspensions=Suspensions(self.state, now_ms=now_ms, on_trouble=gates.trouble, in_groups=in_groups),
+            held=Held(self.state, now_ms=now_ms, on_trouble=gates.trouble),
             max_in_flight=4,
             attempts=1,
             settle_reserve_s=5.0,

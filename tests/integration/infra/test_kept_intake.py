@@ -17,7 +17,9 @@ const mapping = { Properties: { Enabled: true } };
 const serverless = {
   getProvider: () => ({ naming: { getStackName: () => 'spillway-dev' } }),
   processedInput: { commands: [command] },
-  service: { provider: { compiledCloudFormationTemplate: { Resources: { WorkerEventSourceMappingSQSQueue: mapping } } } },
+  service: {
+    provider: { compiledCloudFormationTemplate: { Resources: { WorkerEventSourceMappingSQSQueue: mapping } } },
+  },
 };
 const plugin = new Plugin(serverless, {}, { log: {} });
 const failed = (name) => Object.assign(new Error(name), { name });
@@ -36,7 +38,9 @@ plugin.lambda = async () => ({
     return { State: states.length > 1 ? states.shift() : states[0] };
   },
 });
-plugin.hooks['after:package:compileEvents']().then(() => console.log(JSON.stringify([mapping.Properties.Enabled, asked])));
+plugin.hooks['after:package:compileEvents']().then(() => {
+  console.log(JSON.stringify([mapping.Properties.Enabled, asked]));
+});
 """
 
 

@@ -29,6 +29,7 @@ from shared.state import Conflict, Item
 from worker_fn.drain import drain
 from worker_fn.gates import Gates
 from worker_fn.http_client import Answer
+from worker_fn.intake import Held
 from worker_fn.room import Room
 from worker_fn.suspensions import Suspensions
 from worker_fn.worker import Worker
@@ -192,6 +193,7 @@ def main(case: str, memory_mib: int, most_calls: float = math.inf) -> dict[str, 
         state=state,
         gates=gates,
         suspensions=Suspensions(state, now_ms=now_ms, on_trouble=gates.trouble),
+        held=Held(state, now_ms=now_ms, on_trouble=gates.trouble),
         max_in_flight=10,
         attempts=1,
         settle_reserve_s=8,

@@ -18,6 +18,7 @@ from tests.unit.worker_fn.records import record
 from worker_fn.drain import drain
 from worker_fn.gates import Gates
 from worker_fn.http_client import Answer
+from worker_fn.intake import Held
 from worker_fn.settle import Report
 from worker_fn.suspensions import Suspensions
 from worker_fn.worker import Worker
@@ -256,7 +257,7 @@ class Fleet:
 
         monkeypatch.setattr("asyncio.sleep", sleep)
 
-    def another(self) -> Worker:
+    def another(self, **changed: Any) -> Worker:
         """Another Lambda environment of the same fleet."""
 
         def now_ms() -> int:
@@ -264,7 +265,7 @@ class Fleet:
 
         rng = random.Random(1)
         gates = Gates(self.state, self.partner.limits, share=0.1, now_ms=now_ms, rng=rng)
-        return Worker(
+        made = Worker(
             partner=self.partner,
             send=self.api.send,
             queue=self.queue,
@@ -276,12 +277,14 @@ class Fleet:
                 on_trouble=gates.trouble,
                 in_groups=bool(self.options.get("in_groups")),
             ),
+            held=Held(self.state, now_ms=now_ms, on_trouble=gates.trouble),
             settle_reserve_s=5.0,
             call_timeout_s=13.0,
             clock=self.clock.time,
             rng=rng,
             **self.options,
         )
+        return replace(made, **changed)
 
     def run(self, *records: dict[str, Any], time_s: float = 60.0, worker: Worker | None = None) -> Report:
         ends_s = self.clock.now_s + time_s

@@ -214,6 +214,9 @@ def test_operators_pause_holds_without_the_state_table(setting: Any) -> None:
     intake.marked = True
     report = run(setting, intake, FakeQueues())
     assert (report.held, report.resumed, intake.enabled) == (True, False, False)
+    intake.enabled = True  # by a deploy
+    report = run(setting, intake, FakeQueues())
+    assert (report.held, report.paused, intake.enabled) == (True, True, False)
     intake.marked = False
     assert run(setting, intake, FakeQueues()).resumed
 
