@@ -13,6 +13,13 @@ from urllib.parse import urlsplit
 
 from shared.sigv4 import Credentials, signed_headers
 
+CONNECT_TIMEOUT_S = 0.3
+"""An endpoint in the region answers a handshake in milliseconds."""
+
+
+class Unreached(OSError):
+    """The service was not reached: it can have done nothing of what it was asked."""
+
 
 class AwsHttp:
     """Calls operations of one service (`sqs`, `dynamodb`). The connection is opened by the first call and kept."""
@@ -31,7 +38,8 @@ class AwsHttp:
         return self._connection is not None
 
     def call(self, target: str, body: bytes, *, timeout_s: float) -> tuple[int, bytes]:
-        """Make one call; gives status and answer. Raises OSError or HTTPException, and then closes the connection.
+        """Make one call; gives status and answer. Raises OSError or HTTPException, and then closes the connection; of
+        these, Unreached where nothing was sent.
 
         `timeout_s` bounds each wait for the network, not their sum.
         """
@@ -59,12 +67,16 @@ class AwsHttp:
     def _connect(self, timeout_s: float) -> http.client.HTTPConnection:
         if self._connection is None:
             host, port = self._endpoint.hostname or "", self._endpoint.port
+            connect_s = min(timeout_s, CONNECT_TIMEOUT_S)
             if self._tls is not None:
-                self._connection = http.client.HTTPSConnection(host, port, timeout=timeout_s, context=self._tls)
+                self._connection = http.client.HTTPSConnection(host, port, timeout=connect_s, context=self._tls)
             else:
-                self._connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
-            self._connection.connect()
-        elif self._connection.sock is not None:
+                self._connection = http.client.HTTPConnection(host, port, timeout=connect_s)
+            try:
+                self._connection.connect()
+            except OSError as error:
+                raise Unreached(type(error).__name__) from error
+        if self._connection.sock is not None:
             self._connection.sock.settimeout(timeout_s)
         return self._connection
 

@@ -18,14 +18,17 @@ from typing import Any
 
 import orjson
 
-from shared.aws_http import AwsHttp, error_code
+from shared.aws_http import AwsHttp, Unreached, error_code
 from shared.errors import MessageRefused, QueueUnavailable
 
 SEND_BUDGET_S = 1.0
 """mParticle asks for 200 ms in 99% of its calls: trying for longer serves nobody."""
 
 ATTEMPTS = 3
-ATTEMPT_TIMEOUT_S = 0.6
+"""Of what SQS surely did not take. An attempt that was sent and not answered is waited for until the budget is used up,
+and is the last one: SQS may have taken it. A second one would be a second copy whenever it had, on top of the one that
+mParticle's own repetition makes; waiting for the answer makes none, and finds out more often.
+"""
 PAUSE_S = 0.05
 """Upper bound of the first pause between two attempts; it doubles, and each pause is drawn evenly from zero to it."""
 
@@ -127,11 +130,15 @@ class Sender:
     def _attempt(self, body: bytes, expected_md5: str, give_up_at: float) -> tuple[str | None, bool]:
         """What went wrong, if anything, and whether another attempt may help."""
         kept_open = self._sqs.is_open
-        timeout_s = max(0.05, min(ATTEMPT_TIMEOUT_S, give_up_at - self._clock()))
+        timeout_s = max(0.05, give_up_at - self._clock())
         try:
             status, answer = self._sqs.call("AmazonSQS.SendMessage", body, timeout_s=timeout_s)
+        except Unreached as error:
+            return type(error.__cause__).__name__, True
+        except TimeoutError as error:
+            return type(error).__name__, False
         except (OSError, http.client.HTTPException) as error:
-            if kept_open and not isinstance(error, TimeoutError):
+            if kept_open:
                 # The other end closed the idle connection: no attempt at all, so it costs none.
                 return self._attempt(body, expected_md5, give_up_at)
             return type(error).__name__, True

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ParamValidationError
 
-from shared.aws_http import AwsHttp
+from shared.aws_http import CONNECT_TIMEOUT_S, AwsHttp
 from shared.errors import MessageRefused, QueueUnavailable
 from shared.queue import ATTEMPTS, SEND_BUDGET_S, Outgoing, Sender, WorkerQueue
 from shared.sigv4 import Credentials
@@ -108,7 +108,6 @@ def test_message_is_sent_with_its_attributes_and_group(sender: Callable[[Script]
 @pytest.mark.parametrize(
     "trouble",
     [
-        TimeoutError(),
         ConnectionResetError(),
         (500, b""),
         (503, b'{"__type":"com.amazonaws.sqs#ServiceUnavailable"}'),
@@ -120,11 +119,36 @@ def test_message_is_sent_with_its_attributes_and_group(sender: Callable[[Script]
     ids=str,
 )
 def test_passing_trouble_is_retried(sender: Callable[[Script], Sender], trouble: Step) -> None:
-    """Time-outs, faults, throttles and a wrong checksum are tried again after a jittered pause."""
+    """Faults, throttles and a wrong checksum are tried again after a jittered pause."""
     script = Script([trouble, CONFIRMED])
     sender(script).send([MESSAGE])
     assert len(script.requests) == 2
     assert len(script.slept) == 1
+
+
+def test_what_sqs_may_have_taken_is_not_sent_again(sender: Callable[[Script], Sender]) -> None:
+    """An attempt that is not answered has all of the budget, and is the last: a second one could be a second copy."""
+    script = Script([TimeoutError(), CONFIRMED], step_s=SEND_BUDGET_S)
+    with pytest.raises(QueueUnavailable, match="TimeoutError"):
+        sender(script).send([MESSAGE])
+    assert len(script.requests) == 1
+    assert script.timeouts == [CONNECT_TIMEOUT_S, SEND_BUDGET_S]
+
+
+def test_what_did_not_reach_sqs_is_tried_again(
+    sender: Callable[[Script], Sender], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No connection within a moment: nothing was sent, so nothing can be there twice."""
+    script = Script([CONFIRMED])
+    failures = iter([TimeoutError(), ConnectionRefusedError()])
+
+    def connect(connection: Connection) -> None:
+        if error := next(failures, None):
+            raise error
+
+    monkeypatch.setattr(Connection, "connect", connect)
+    sender(script).send([MESSAGE])
+    assert (script.connections, len(script.requests)) == (3, 1)
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "QueueDoesNotExist", "InvalidMessageContents"])
@@ -147,11 +171,11 @@ def test_attempts_are_few(sender: Callable[[Script], Sender]) -> None:
 
 def test_sending_stays_within_its_budget(sender: Callable[[Script], Sender]) -> None:
     """Slow failures end within about a second, however many attempts are left; no attempt may run past the budget."""
-    script = Script([TimeoutError()] * 10, step_s=0.6)
-    with pytest.raises(QueueUnavailable, match="TimeoutError"):
+    script = Script([(503, b"")] * 10, step_s=0.6)
+    with pytest.raises(QueueUnavailable, match="503"):
         sender(script).send([MESSAGE])
     assert script.now <= SEND_BUDGET_S + 0.6
-    assert script.timeouts[-1] <= SEND_BUDGET_S - sum(script.slept) - 0.6 * (len(script.timeouts) - 1) + 1e-9
+    assert script.timeouts[-1] <= SEND_BUDGET_S - sum(script.slept) - 0.6 * (len(script.requests) - 1) + 1e-9
 
 
 def test_idle_connection_that_was_closed_costs_no_attempt(sender: Callable[[Script], Sender]) -> None:
