@@ -12,7 +12,6 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from partners import load_partner
-from shared.errors import InvalidSettings
 from shared.queue import WorkerQueue
 from shared.state import DynamoState, Patient, State
 from shared.stored import Reference, Stored, Unreadable, references
@@ -48,11 +47,10 @@ STATE_CONFIG = Config(
 
 
 def build(settings: Settings, stored: Iterable[tuple[str, str]] = ()) -> Worker:
-    """Make the worker; `stored` are the partner's settings that are kept elsewhere. Raises InvalidSettings, also when a
-    message could outlive its queue.
+    """Make the worker; `stored` are the partner's settings that are kept elsewhere. Asks nobody for anything. Raises
+    InvalidSettings.
     """
     sqs = boto3.client("sqs", config=CONFIG)
-    check_ages(settings, sqs)
     partner = load_partner({**settings.env, **dict(stored)})
     rng = random.Random()  # noqa: S311 - jitter, not a secret
     clock = FleetClock(lambda: int(time.time() * 1_000))
@@ -141,18 +139,6 @@ class Feed:
 
 def intake(mapping_id: str) -> LambdaIntake:
     return LambdaIntake(boto3.client("lambda", config=CONFIG), mapping_id)
-
-
-def check_ages(settings: Settings, sqs: Any) -> None:
-    """A message must reach the end of its age before the queue forgets it. Raises InvalidSettings."""
-    answer = sqs.get_queue_attributes(QueueUrl=settings.queue_url, AttributeNames=["MessageRetentionPeriod"])
-    retention_s = int(answer["Attributes"]["MessageRetentionPeriod"])
-    for name, age_s in (("MAX_AGE_S", settings.max_age_s), ("ERASURE_MAX_AGE_S", settings.erasure_max_age_s)):
-        if age_s + settings.visibility_margin_s > retention_s:
-            raise InvalidSettings(
-                f"{name} is {age_s:.0f} s and the queue forgets after {retention_s} s: a message must be dead-lettered "
-                f"before; choose at most {retention_s - settings.visibility_margin_s:.0f}"
-            )
 
 
 def _log(message: str, **fields: Any) -> None:

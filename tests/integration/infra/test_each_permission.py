@@ -22,8 +22,6 @@ from shared.state import DynamoState, change
 from tests.integration.infra.templates import Template
 from tests.integration.infra.test_template_rights import as_list, statements
 from worker_fn.intake import LambdaIntake
-from worker_fn.settings import Settings
-from worker_fn.setup import check_ages
 
 ROOT = Path(__file__).parents[3]
 RECORD = {"messageId": "m", "receiptHandle": "h", "body": "b", "attributes": {}, "messageAttributes": {}}
@@ -80,7 +78,6 @@ class Client:
 
 
 ANSWERS: dict[str, Any] = {
-    "get_queue_attributes": {"Attributes": {"MessageRetentionPeriod": "1209600"}},
     "send_message_batch": {"Successful": [{"Id": "0"}]},
     "delete_message_batch": {"Successful": [{"Id": "0"}]},
     "receive_message": {"Messages": []},
@@ -136,14 +133,6 @@ def ask_who_is_suspended(aws: Aws) -> None:
 
 def note_an_erasure(aws: Aws) -> None:
     Receipts(aws.http("dynamodb"), "StateTable").accepted(HEAD, {"request_id": "s"})
-
-
-def start(aws: Aws) -> None:
-    env = {"QUEUE_URL": "https://q", "DLQ_URL": "https://d", "PARKING_QUEUE_URL": "https://p", "STATE_TABLE": "t"}
-    sqs = aws.client("sqs")
-    check_ages(Settings.from_env(env), type("Sqs", (), {
-        "get_queue_attributes": lambda _, **given: sqs.get_queue_attributes(**{**given, "QueueUrl": "Queue"})
-    })())  # fmt: skip
 
 
 def dead_letter(aws: Aws) -> None:
@@ -206,7 +195,6 @@ NEEDED: dict[tuple[str, str, str], Callable[[Aws], None]] = {
     ("IngestRole", "sqs:SendMessage", "Queue"): enqueue,
     ("IngestRole", "dynamodb:Query", "StateTable"): ask_who_is_suspended,
     ("IngestRole", "dynamodb:PutItem", "StateTable"): note_an_erasure,
-    ("WorkerRole", "sqs:GetQueueAttributes", "Queue"): start,
     ("WorkerRole", "sqs:ReceiveMessage", "Queue"): take,
     ("WorkerRole", "sqs:DeleteMessage", "Queue"): delete,
     ("WorkerRole", "sqs:ChangeMessageVisibility", "Queue"): hide,
@@ -231,6 +219,8 @@ LOGS = {
     for action in ("CreateLogStream", "PutLogEvents")
 }
 """Lambda itself writes a function's log with these."""
+MAPPINGS = {("WorkerRole", "sqs:GetQueueAttributes", "Queue")}
+"""Lambda itself asks so for the mapping, and makes none without it."""
 
 
 def granted(template: Template) -> set[tuple[str, str, str]]:
@@ -251,7 +241,7 @@ def granted(template: Template) -> set[tuple[str, str, str]]:
 
 def test_no_permission_is_without_a_use(template: Template) -> None:
     """Every one of them is in this file's table with the code that needs it, or Lambda's own."""
-    assert granted(template) == set(NEEDED) | LOGS
+    assert granted(template) == set(NEEDED) | LOGS | MAPPINGS
 
 
 @pytest.mark.parametrize(("role", "action", "on"), list(NEEDED), ids=["-".join(one) for one in NEEDED])

@@ -156,4 +156,4 @@ def test_ages_fit_the_retention_of_the_queues(any_stage: Template) -> None:
     settings = worker_fn.settings.Settings.from_env(variables)
     retention_s = of_type(any_stage, "AWS::SQS::Queue")["Queue"]["MessageRetentionPeriod"]
     for age_s in (settings.max_age_s, settings.erasure_max_age_s):
-        assert age_s + settings.visibility_margin_s <= retention_s
+        assert age_s + worker_fn.settings.VISIBILITY_MARGIN_S <= retention_s
