@@ -14,10 +14,11 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ops import worker_tick
-from ops.moments import ago, as_utc
+from ops.moments import ago, ahead, as_utc
 from ops.stack import Stack, StackUnavailable
 from shared.errors import InvalidSettings
-from shared.state import PARTNER, DynamoState
+from shared.state import FLOW, PARTNER, DynamoState
+from worker_fn.flow import Flow
 from worker_fn.intake import HOLD, MARK, hold
 
 LONGEST_WHY = 200
@@ -32,6 +33,33 @@ class Pause:
 
     def said(self, now_ms: int) -> str:
         return f"paused since {as_utc(self.since_ms)} UTC ({ago(self.since_ms, now_ms)}): {self.why}"
+
+
+def standing(stack: Stack, now_ms: int) -> str:
+    """Say whether the intake is paused, by whom and since when. Raises StackUnavailable, StateUnavailable."""
+    found = current(stack)
+    state = _mapping_state(stack)
+    is_on = state in {"Enabled", "Enabling"}
+    if found is not None:
+        runs = "; the mapping is enabled, the worker sends nothing all the same" if is_on else ""
+        return f"{found.said(now_ms)} (an operator){runs}"
+    if is_on:
+        return "not paused"
+    value = asyncio.run(_state(stack).read(PARTNER, FLOW)).value
+    why, what = held_by(Flow.from_item(value) if value else None, now_ms)
+    return f"not paused by an operator. The mapping is {state}: {why}. {what}"
+
+
+def held_by(flow: Flow | None, now_ms: int) -> tuple[str, str]:
+    """Why the intake is paused when no operator says so, and what to do about it."""
+    if flow is not None and flow.breaker.opened_ms is not None:
+        opened_ms = flow.breaker.opened_ms
+        down = f"the partner is taken for down since {as_utc(opened_ms)} UTC ({ago(opened_ms, now_ms)})"
+        return down, "Nothing to do: the tick tries it once a minute, and resumes"
+    if flow is not None and flow.cool_until_ms > now_ms:
+        asked = f"the partner asked for a pause that ends {ahead(flow.cool_until_ms, now_ms)}"
+        return asked, "Nothing to do: the tick resumes it then"
+    return "nothing asks for it any more", "Nothing to do: the worker's tick resumes it within a minute"
 
 
 def current(stack: Stack) -> Pause | None:
@@ -75,6 +103,14 @@ def _arn(client: Any, mapping_id: str) -> str:
     return str(client.get_event_source_mapping(UUID=mapping_id)["EventSourceMappingArn"])
 
 
+def _mapping_state(stack: Stack) -> str:
+    client, mapping_id = stack.client("lambda"), stack.output("WorkerMappingId")
+    try:
+        return str(client.get_event_source_mapping(UUID=mapping_id)["State"])
+    except (BotoCoreError, ClientError) as error:
+        raise _refused(error, "show") from None
+
+
 def _asked(call: Callable[[], object]) -> None:
     try:
         call()
@@ -82,9 +118,9 @@ def _asked(call: Callable[[], object]) -> None:
         raise _refused(error) from None
 
 
-def _refused(error: BotoCoreError | ClientError) -> StackUnavailable:
+def _refused(error: BotoCoreError | ClientError, what: str = "change") -> StackUnavailable:
     name = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
-    return StackUnavailable(f"Lambda did not change the mapping ({name}): the same command may be given again")
+    return StackUnavailable(f"Lambda did not {what} the mapping ({name}): the same command may be given again")
 
 
 def _state(stack: Stack) -> DynamoState:

@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import boto3
@@ -50,6 +51,8 @@ class Stack:
     """CloudFormation's word for how it stands."""
     name: str = ""
     """CloudFormation's name of it, with which the names of all that is in it begin."""
+    changed_ms: int | None = None
+    """When it was deployed last."""
 
     def client(self, service: str, **config: Any) -> Any:
         """Return a boto3 client for the stack's account and region."""
@@ -119,7 +122,9 @@ def find_stack(stage: str, session: Any = None) -> Stack:
         raise StackUnavailable(f"AWS cannot be asked for the stack {name} ({type(error).__name__}: {error})") from None
     (described,) = answer["Stacks"]
     outputs = {one["OutputKey"]: one["OutputValue"] for one in described.get("Outputs", [])}
-    return Stack(stage, session.region_name, outputs, session, described["StackStatus"], name)
+    moment = described.get("LastUpdatedTime") or described.get("CreationTime")
+    changed_ms = int(moment.timestamp() * 1_000) if isinstance(moment, datetime) else None
+    return Stack(stage, session.region_name, outputs, session, described["StackStatus"], name, changed_ms)
 
 
 def _place(session: Any) -> str:

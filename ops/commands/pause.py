@@ -9,7 +9,9 @@ from ops.commands.options import Stage, one_line_errors
 from ops.terminal import say
 
 Why = Annotated[str, typer.Option("--why", help="For those who find it paused; nothing of a customer's data.")]
-Show = Annotated[bool, typer.Option("--show", help="Say whether the intake is paused, and change nothing.")]
+Show = Annotated[
+    bool, typer.Option("--show", help="Say whether the intake is paused, by whom and why, and change nothing.")
+]
 
 
 def pause(why: Why = "", show: Show = False, stage: Stage = "dev") -> None:
@@ -23,8 +25,8 @@ def pause(why: Why = "", show: Show = False, stage: Stage = "dev") -> None:
             at_once = verb.pause(stack, why)
             if not at_once:
                 say("the mapping is being changed by somebody else: the worker's tick pauses it within a minute")
-        found = verb.current(stack)
-    say("not paused by an operator" if found is None else found.said(int(time.time() * 1_000)))
+        said = verb.standing(stack, int(time.time() * 1_000))
+    say(said)
 
 
 def resume(stage: Stage = "dev") -> None:

@@ -7,8 +7,10 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from ops.doctor import checks_now
 from ops.doctor.look import ALIAS, FUNCTION_URL, FUNCTIONS, Account, Facts
 from ops.findings import Finding, Severity
+from worker_fn.settings import VISIBILITY_MARGIN_S
 
 UNRESERVED = 100
 """Executions that Lambda keeps for functions without a reservation: an account can reserve its limit less these."""
@@ -18,6 +20,8 @@ LONGEST_RETENTION_S = 1_209_600
 """SQS quota: 14 days."""
 TIMEOUTS_A_VISIBILITY = 6
 """Lambda asks for a visibility timeout of six times the function's timeout, and the batching window on top."""
+DEFAULT_AGES_S = {"MAX_AGE_S": 72 * 3_600, "ERASURE_MAX_AGE_S": 13 * 86_400}
+"""As worker_fn/settings.py has them."""
 QUOTA = "aws service-quotas request-service-quota-increase --service-code lambda --quota-code L-B99A9384"
 
 
@@ -67,7 +71,11 @@ def before(account: Account | None, plan: Plan, *, region: str) -> Iterable[Find
 
 
 def after(facts: Facts, plan: Plan) -> Iterable[Finding]:
-    """What has to be right of a deployed stack."""
+    """What has to be right of a deployed stack, and what hurts it now."""
+    worker = facts.functions.get("worker")
+    if facts.now is not None:
+        env = {} if worker is None else worker.env
+        yield from checks_now.hurts(facts.now, stage=facts.stage, name=facts.name, env=env)
     deploy = f"make deploy STAGE={facts.stage}"
     if facts.status is not None and not facts.status.endswith("_COMPLETE"):
         yield Finding("stack.busy", f"The stack is {facts.status}.", "Wait until it is done, then ask again.")
@@ -178,15 +186,8 @@ def _mapping(facts: Facts, plan: Plan, deploy: str) -> Iterable[Finding]:
             "would change the live worker.",
             deploy,
         )
-    if mapping.state in {"Disabled", "Disabling"}:
-        yield Finding(
-            "mapping.paused",
-            "The intake is paused: the partner is down or asked for a pause, or an operator paused it. Messages wait "
-            "in the queue.",
-            "Nothing, if the partner is down: the tick resumes it. An operator's pause: spillway resume --stage "
-            f"{facts.stage}",
-            Severity.WARNING,
-        )
+    is_enabled = mapping.state not in {"Disabled", "Disabling"}
+    yield from checks_now.paused(facts.now, stage=facts.stage, is_enabled=is_enabled)
     if mapping.concurrency is None:
         yield Finding(
             "mapping.unbounded",
@@ -243,6 +244,8 @@ def _queues(facts: Facts, deploy: str) -> Iterable[Finding]:
                 f"The queue {name} forgets messages after {retention_s / 86_400:.1f} days, SQS's longest is 14.",
                 deploy,
             )
+    yield from _parked(facts)
+    yield from _ages(facts)
     queue, dlq = facts.queues.get("messages"), facts.queues.get("dlq")
     if queue and dlq:
         target = json.loads(queue.get("RedrivePolicy", "{}")).get("deadLetterTargetArn")
@@ -256,9 +259,40 @@ def _queues(facts: Facts, deploy: str) -> Iterable[Finding]:
         if count := int(dlq.get("ApproximateNumberOfMessages", 0)):
             yield Finding(
                 "dlq.not-empty",
-                f"{count} messages are in the dead-letter queue.",
-                "docs/flow.md, section 7, says what each `reason` asks for",
+                f"{count:,} messages are in the dead-letter queue.",
+                f"aws sqs receive-message --queue-url {facts.urls.get('dlq', 'DLQ_URL')} --visibility-timeout 0 "
+                "--max-number-of-messages 10 --message-attribute-names All --query Messages[].MessageAttributes shows "
+                "their reasons; docs/flow.md, section 7, says what each asks for",
                 Severity.WARNING,
+            )
+
+
+def _parked(facts: Facts) -> Iterable[Finding]:
+    parking = facts.queues.get("parking") or {}
+    counts = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
+    if parked := sum(int(parking.get(name, 0)) for name in counts):
+        yield Finding(
+            "parking.not-empty",
+            f"About {parked:,} messages are parked: their credentials are refused, or their account has as many "
+            "waiting as it may.",
+            f"spillway suspensions --stage {facts.stage} shows whose credentials; the others come back by themselves",
+            Severity.WARNING,
+        )
+
+
+def _ages(facts: Facts) -> Iterable[Finding]:
+    """A message must reach the end of its age before its queue forgets it."""
+    worker, queue = facts.functions.get("worker"), facts.queues.get("messages") or {}
+    retention_s = int(queue.get("MessageRetentionPeriod", LONGEST_RETENTION_S))
+    for name in ("MAX_AGE_S", "ERASURE_MAX_AGE_S"):
+        text = "" if worker is None else worker.env.get(name, "")
+        age_s = float(text or DEFAULT_AGES_S[name])
+        if age_s + VISIBILITY_MARGIN_S > retention_s:
+            yield Finding(
+                f"worker.{name.lower().replace('_', '-')}-too-long",
+                f"{name} is {age_s:.0f} s and the queue forgets after {retention_s} s: messages would vanish before "
+                "they are dead-lettered.",
+                f"{name}={max(60, retention_s - VISIBILITY_MARGIN_S)} make deploy STAGE={facts.stage}",
             )
 
 

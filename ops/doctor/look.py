@@ -11,7 +11,9 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from ops.doctor.look_now import Now, look_now
 from ops.stack import Stack
+from shared.errors import StateUnavailable
 
 FUNCTIONS = ("ingest", "worker")
 ALIAS = "production"
@@ -88,12 +90,16 @@ class Facts:
     functions: Mapping[str, Function] = field(default_factory=dict)
     mapping: Feed | None = None
     queues: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    urls: Mapping[str, str] = field(default_factory=dict)
+    """The queues'."""
     table_status: str | None = None
     table_has_ttl: bool = True
     tick_state: str | None = None
     tick_targets: tuple[str, ...] = ()
     alarms: Alarms | None = None
     retention_days: Mapping[str, int | None] = field(default_factory=dict)
+    now: Now | None = None
+    """None where there is no state table to tell of it."""
     denied: tuple[tuple[str, str], ...] = ()
 
 
@@ -113,6 +119,8 @@ class Look:
                 self.denied.append((what, code))
         except BotoCoreError as error:
             self.denied.append((what, type(error).__name__))
+        except StateUnavailable as error:
+            self.denied.append((what, str(error)))
         return otherwise
 
 
@@ -136,6 +144,8 @@ def stack(found: Stack, status: str, look: Look) -> Facts:
         for name, url in QUEUES.items()
     }
     status_of_table, has_ttl = _table(found, look)
+    names = {name: one.name for name, one in functions.items() if one is not None}
+    now = look_now(found, names, look.at) if status_of_table is not None else None
     state, targets = _tick(found.client("events"), f"{prefix}-tick", look)
     return Facts(
         stage=found.stage,
@@ -148,6 +158,7 @@ def stack(found: Stack, status: str, look: Look) -> Facts:
             "lambda:GetEventSourceMapping", lambda: _mapping(lambdas, found.outputs.get("WorkerMappingId", "")), None
         ),
         queues=queues,
+        urls={name: found.outputs.get(url, "") for name, url in QUEUES.items()},
         table_status=status_of_table,
         table_has_ttl=has_ttl,
         tick_state=state,
@@ -157,6 +168,7 @@ def stack(found: Stack, status: str, look: Look) -> Facts:
             name: look.at("logs:DescribeLogGroups", partial(_retention, logs, f"{prefix}-{name}"), None)
             for name in FUNCTIONS
         },
+        now=now,
         denied=tuple(dict.fromkeys(look.denied)),
     )
 

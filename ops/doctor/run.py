@@ -15,11 +15,11 @@ from ops import stack as stacks
 from ops.doctor import checks, look
 from ops.doctor.checks import Plan
 from ops.doctor.partner import try_partner
-from ops.findings import Finding
+from ops.findings import Finding, Severity
 from ops.partner.variables import known_variables, unread
 from ops.releases.destination import destination
 from ops.terminal import safe_json
-from partners import load_partner
+from partners import PartnerBroken, load_partner
 from shared.errors import InvalidSettings
 from shared.stored import without_stored
 
@@ -66,7 +66,7 @@ def examine(
         unasked = unread(env, known_variables(env))
         findings = unasked + list(checks.before(look.account(session, seen), plan, region=session.region_name))
         findings += checks.denied(seen.denied)
-        return findings + list(try_it(load_partner(without_stored(env)), settings))
+        return findings + _tried(env, settings, try_it, Severity.ERROR)
     stack = stacks.find_stack(stage, session)
     facts = look.stack(stack, stack.status, seen)
     findings = list(checks.before(facts.account, plan, region=facts.region))
@@ -75,8 +75,32 @@ def examine(
     if worker is not None:
         if tell is not None:
             tell(f"{facts.name} delivers to {destination(worker.env)}")
-        findings += try_it(load_partner(without_stored(worker.env)), settings)
+        findings += _tried(worker.env, settings, try_it, Severity.WARNING)
     return findings
+
+
+def _tried(
+    env: Mapping[str, str], settings: Mapping[str, str], try_it: Callable[..., Any], unusable: Severity
+) -> list[Finding]:
+    """What trying the partner finds. One that can not be loaded here is not tried: the rest was looked at."""
+    try:
+        partner = load_partner(without_stored(env))
+    except PartnerBroken as error:  # what and where: a finding is passed on, and a text may quote a variable's value
+        why = error.said.partition(": ")[0]
+    except InvalidSettings as error:
+        why = str(error)
+    else:
+        return list(try_it(partner, settings))
+    return [
+        Finding(
+            "partner.not-loaded",
+            f"The partner {env.get('PARTNER', '')} is not called, as it can not be loaded here: {why}.",
+            "Ask from the checkout that is deployed: spillway versions names its commit"
+            if unusable is Severity.WARNING
+            else "Set PARTNER and its variables as for the deploy, or mend the partner",
+            unusable,
+        )
+    ]
 
 
 def plan_of(env: Mapping[str, str], built: Mapping[str, str] | None) -> Plan:

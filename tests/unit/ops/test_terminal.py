@@ -198,6 +198,7 @@ def test_errors_and_pauses(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
     check(done.stderr, text)
     monkeypatch.setattr("ops.pause.current", lambda _: Pause(text, 1))
+    monkeypatch.setattr("ops.pause._mapping_state", lambda _: "Disabled")
     monkeypatch.setattr("ops.stack.find_stack", lambda _: None)
     done = CliRunner().invoke(app, ["pause", "--show"])
     assert done.stdout.count("\n") == 1

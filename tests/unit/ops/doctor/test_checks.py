@@ -6,7 +6,9 @@ import pytest
 
 from ops.doctor.checks import Plan, after, before, denied
 from ops.doctor.look import Account, Alarms, Facts, Feed, Function
+from ops.doctor.look_now import Now
 from ops.findings import Finding, Severity
+from ops.pause import Pause
 
 ACCOUNTS = frozenset({"338661164609", "457804467337"})
 PLAN = Plan(accounts=ACCOUNTS, max_concurrency=10, zips={"ingest": "hash-i", "worker": "hash-w"})
@@ -81,6 +83,11 @@ def with_queue(name: str, **changed: str) -> Facts:
         (with_queue("dlq", MessageRetentionPeriod="345600"), "queue.dlq-retention-short"),
         (with_queue("messages", RedrivePolicy="{}"), "dlq.not-wired"),
         (with_queue("dlq", ApproximateNumberOfMessages="3"), "dlq.not-empty"),
+        (with_queue("parking", ApproximateNumberOfMessages="270"), "parking.not-empty"),
+        (with_queue("parking", ApproximateNumberOfMessagesNotVisible="1"), "parking.not-empty"),
+        (with_function("worker", env={"MAX_AGE_S": "1200000"}), "worker.max-age-s-too-long"),
+        (replace(GOOD, now=Now(1, pause=Pause("moving", 0))), "mapping.paused"),
+        (replace(GOOD, now=Now(1, errors={"worker": 1})), "worker.failing"),
         (replace(GOOD, table_status=None), "table.missing"),
         (replace(GOOD, table_has_ttl=False), "table.no-ttl"),
         (replace(GOOD, tick_state=None), "tick.missing"),

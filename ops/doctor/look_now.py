@@ -1,0 +1,121 @@
+"""What is going on at this moment: what the fleet wrote into the state table, and what CloudWatch counted. Reads only.
+
+No message is read: what dead letters say of themselves is for whoever may see people's data.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from ops.pause import Pause
+from ops.stack import Stack
+from ops.suspensions import Suspended, summed_up
+from shared.state import FLOW, PARTNER, SUSPENDED, DynamoState, Item
+from worker_fn.flow import Flow
+from worker_fn.intake import HOLD, MAPPING
+from worker_fn.suspensions import SWEEP, by_account
+
+LATELY_S = 900
+"""How far back CloudWatch is asked: its figures are a few minutes late."""
+ACCOUNT_FLOWS = "account#"
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """`now_ms` is when it was looked at; other times are ms since the epoch, too."""
+
+    now_ms: int
+    pause: Pause | None = None
+    """An operator's."""
+    flow: Flow | None = None
+    """None: no worker has called the partner yet."""
+    account_flows: Mapping[str, Flow] = field(default_factory=dict)
+    """Where the partner limits accounts: what is known of each, by its key in the state table."""
+    suspended: Sequence[Suspended] = ()
+    swept_ms: int | None = None
+    """When a tick looked through the parking queue last."""
+    ticked: bool = True
+    """Whether any tick ever ran."""
+    changed_ms: int | None = None
+    """When the stack was deployed last."""
+    oldest_s: float | None = None
+    """How long the oldest message of the main queue has waited."""
+    errors: Mapping[str, int] = field(default_factory=dict)
+    """Invocations that failed lately, by function."""
+
+
+Noted = Callable[[str, Callable[[], Any], Any], Any]
+"""Reads, or notes what was not allowed to: Look.at."""
+
+
+def look_now(found: Stack, names: Mapping[str, str], noted: Noted) -> Now:
+    """Read it. `names` are the deployed functions'."""
+    now_ms = int(time.time() * 1_000)
+    rows = noted("dynamodb:Query", lambda: _rows(found), {})
+    accounts = noted("dynamodb:Scan", lambda: _account_flows(found), {})
+    figures = _figures(found, names, noted)
+    hold, flow = rows.get(HOLD), rows.get(FLOW)
+    return Now(
+        now_ms=now_ms,
+        pause=Pause(str(hold["why"]), int(hold["since_ms"])) if hold else None,
+        flow=Flow.from_item(flow) if flow else None,
+        account_flows={key: Flow.from_item(value) for key, value in accounts.items()},
+        suspended=sorted(
+            map(summed_up, by_account(rows.get(SUSPENDED, {})).values()), key=lambda one: (one.since_ms, one.account_id)
+        ),
+        swept_ms=rows.get(SWEEP, {}).get("looked_ms"),
+        ticked=not rows or bool(rows.get(MAPPING)),
+        changed_ms=found.changed_ms,
+        oldest_s=figures.pop("oldest", None),
+        errors={name: int(count) for name, count in figures.items()},
+    )
+
+
+def _rows(found: Stack) -> dict[str, Any]:
+    """What stands under the partner's key, and the suspensions."""
+    state = _state(found)
+
+    async def read() -> tuple[dict[str, Item], dict[str, Item]]:
+        return await state.listed(PARTNER), await state.listed(SUSPENDED)
+
+    partner, suspended = asyncio.run(read())
+    return {**{sk: item.value for sk, item in partner.items()}, SUSPENDED: suspended}
+
+
+def _account_flows(found: Stack) -> dict[str, Mapping[str, Any]]:
+    items = asyncio.run(_state(found).under(ACCOUNT_FLOWS))
+    return {pk.removeprefix(ACCOUNT_FLOWS): item.value for (pk, sk), item in items.items() if sk == FLOW}
+
+
+def _state(found: Stack) -> DynamoState:
+    return DynamoState(found.client("dynamodb"), found.output("StateTableName"))
+
+
+def _figures(found: Stack, names: Mapping[str, str], noted: Noted) -> dict[str, float]:
+    """The newest figure of the oldest message's age, and sums of failed invocations."""
+    queue = found.outputs.get("QueueUrl", "").rpartition("/")[2]
+    asked = [_asked("oldest", ("AWS/SQS", "ApproximateAgeOfOldestMessage"), ("QueueName", queue), "Maximum")]
+    asked += [_asked(name, ("AWS/Lambda", "Errors"), ("FunctionName", full), "Sum") for name, full in names.items()]
+    until = datetime.now(UTC)
+
+    def read() -> list[dict[str, Any]]:
+        answer = found.client("cloudwatch").get_metric_data(
+            MetricDataQueries=asked,
+            StartTime=until - timedelta(seconds=LATELY_S),
+            EndTime=until,
+            ScanBy="TimestampDescending",
+        )
+        return list(answer["MetricDataResults"])
+
+    results = {one["Id"]: one["Values"] for one in noted("cloudwatch:GetMetricData", read, []) if one.get("Values")}
+    return {name: values[0] if name == "oldest" else sum(values) for name, values in results.items()}
+
+
+def _asked(name: str, metric: tuple[str, str], of: tuple[str, str], statistic: str) -> dict[str, Any]:
+    """A question to CloudWatch: a metric by namespace and name, of a dimension's value."""
+    dimensions = [{"Name": of[0], "Value": of[1]}]
+    found = {"Namespace": metric[0], "MetricName": metric[1], "Dimensions": dimensions}
+    return {"Id": name, "MetricStat": {"Metric": found, "Period": 60, "Stat": statistic}}
