@@ -41,6 +41,9 @@ class Delivery:
     method: str = "POST"
     headers: Mapping[str, str] = field(default_factory=dict)
     secret_headers: Mapping[str, Secret] = field(default_factory=dict)
+    """Credentials. By these, `secret_fields` and `sign_with` the worker tells a customer's keys apart: what a refusal
+    suspends is a key. What is made anew for each message (a signature) is none.
+    """
     secret_fields: Mapping[str, Secret] = field(default_factory=dict)
     """For an API that wants its key in the body: fields that join the body, a JSON object, when the call is made."""
     merge: str | None = None
@@ -163,7 +166,7 @@ class Result(Enum):
     AGAIN = "again"
     """Nothing is wrong with it but its neighbours: it is sent again at once, without them."""
     UNAUTHORIZED = "unauthorized"
-    """The credentials are wrong, so the whole call counts as answered with 401: the account is suspended."""
+    """The credentials are wrong, so the whole call counts as answered with 401: they are suspended."""
 
 
 class Partner(ABC):

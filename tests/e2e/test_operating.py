@@ -25,6 +25,8 @@ class Operated:
     aws: LocalAws
     api: PartnerApi
     outputs: dict[str, str]
+    url: str
+    """The partner's."""
 
     def send(self, event_id: str, account_id: int, key: str) -> None:
         request = {
@@ -65,7 +67,7 @@ class Operated:
 def deployed() -> Iterator[Operated]:
     api = PartnerApi(Behaviour())
     with serve(api) as url, local_aws(enforce_iam=True) as aws:
-        yield Operated(aws, api, aws.deploy(env={"WEBHOOK_URL": url}))
+        yield Operated(aws, api, aws.deploy(env={"WEBHOOK_URL": url}), url)
 
 
 @pytest.fixture
@@ -133,6 +135,23 @@ def test_operators_pause_outlasts_the_tick_and_ends_at_a_word(operated: Operated
     assert "resumed" in operated.spillway("resume")
     until(lambda: "7-0" in operated.arrived())
     assert "not paused" in operated.spillway("pause", "--show")
+
+
+def test_operators_pause_outlasts_a_deploy(operated: Operated) -> None:
+    """The mapping stays as it is though the deploy changes it; enabled by hand, the worker sends nothing."""
+    operated.spillway("pause", "--why", "the partner moves its data centre")
+    until(lambda: operated.mapping_state() == "Disabled")
+    operated.send("8-0", 8, "good")
+    operated.aws.deploy(env={"WEBHOOK_URL": operated.url, "MAX_CONCURRENCY": "7"})
+    assert operated.mapping_state() == "Disabled"
+    lambdas, mapping_id = operated.aws.client("lambda"), operated.outputs["WorkerMappingId"]
+    assert lambdas.get_event_source_mapping(UUID=mapping_id)["ScalingConfig"]["MaximumConcurrency"] == 7
+    lambdas.update_event_source_mapping(UUID=mapping_id, Enabled=True)
+    until(lambda: operated.mapping_state() == "Disabled")  # the worker, or its tick
+    assert "8-0" not in operated.arrived()
+    assert "data centre" in operated.spillway("pause", "--show")
+    operated.spillway("resume")
+    until(lambda: "8-0" in operated.arrived(), 100)  # it may have been received, and be hidden for a minute
 
 
 def test_operators_pause_holds_while_the_state_table_is_out_of_reach(operated: Operated) -> None:
