@@ -15,6 +15,8 @@ from shared.state import Item
 from tests.unit.worker_fn.records import raw_record, record
 from worker_fn.credentials import IN_A_ROW
 from worker_fn.lane import together
+from worker_fn.prepare import FIRST
+from worker_fn.room import MIB, Room
 from worker_fn.suspensions import (
     GIVE_UP_MS,
     MOST_EACH,
@@ -62,6 +64,24 @@ class KeyedBulk(Keyed):
     def merge(self, deliveries: Any, keys: Any) -> Delivery:
         bodies = [json.loads(one.body) for one in deliveries]
         return replace(deliveries[0], body=json.dumps(bodies).encode(), item="bulk")
+
+
+class LateKey(Partner):
+    """Sends the first hundred events without credentials; where there are fewer, the last one has some."""
+
+    name = "late"
+    mapped = 0
+
+    def registration(self) -> Registration:
+        return Registration(name="Late", version="1")
+
+    def deliveries(self, request: Request) -> Iterable[Delivery]:
+        assert isinstance(request, EventProcessingRequest)
+        for place, event in enumerate(request.events):
+            self.mapped += 1
+            is_last = place in {len(request.events) - 1, FIRST}
+            secrets = {"X-Key": Secret("old")} if is_last else {}
+            yield Delivery("https://partner.example/e", to_json(event.raw), event.id or "", secret_headers=secrets)
 
 
 class Shared(Keyed):
@@ -290,6 +310,59 @@ def test_no_key_is_in_the_state_table_or_in_a_letter(fleet: Any) -> None:
     fleet.run(request(22, "401", "canary-old"), request(23, "401", "canary-old"), worker=fleet.another())
     kept = json.dumps([[*key, dict(item.value)] for key, item in fleet.state.items.items()])
     assert "canary" not in kept + str([letter[1] for letter in fleet.queue.dead])
+
+
+def test_key_is_looked_up_in_the_round_that_maps_its_message(fleet: Any) -> None:
+    """However little room there is: none of the old ones is called, all with the new key arrive."""
+    suspend_old(fleet)
+    later(fleet, 10)
+    fleet.run(request(19, "401", "old"), worker=fleet.another())  # the second look
+    calls = len(fleet.api.calls)
+    mixed = [request(n, "200" if n % 2 else "401", "new" if n % 2 else "old") for n in range(30, 40)]
+    report = fleet.run(*mixed, worker=fleet.another(room=Room(batch=2_000, message=MIB)))
+    assert (report.delivered, report.parked) == (5, 5)
+    assert len(fleet.api.calls) == calls + 5
+
+
+def test_message_that_is_parked_in_a_later_round_makes_room(fleet: Any) -> None:
+    """Rounds go on behind a round of which nothing was sent."""
+    suspend_old(fleet)
+    later(fleet, 10)
+    fleet.run(request(19, "401", "old"), worker=fleet.another())
+    batch = [request(20, "200", "new"), *(request(n, "401", "old") for n in range(21, 25)), request(25, "200", "new")]
+    report = fleet.run(*batch, worker=fleet.another(room=Room(batch=2_000, message=MIB)))
+    assert (report.delivered, report.parked, report.waiting) == (2, 4, 0)
+
+
+def test_credentials_are_told_by_the_first_deliveries(make_fleet: Any) -> None:
+    """The worker and the sweep look at the same ones, the sweep at no more; what a later one carries is found out by
+    its refusal, and what arrived is not sent again.
+    """
+    fleet = make_fleet(LateKey(), max_in_flight=1)
+    fleet.run(request(1, "401", "old"), request(2, "401", "old"))
+    later(fleet, 10)
+    mapped = fleet.partner.mapped
+    long = record(5, ["200"] * FIRST + ["401"] * 2)
+    assert swept(fleet, {**long, "messageAttributes": request(5, "200", "old")["messageAttributes"]}) == ["m-5"]
+    assert fleet.partner.mapped == mapped + FIRST
+    report = fleet.run(long, worker=fleet.another())
+    assert (report.parked, report.dead_lettered) == (1, 0)
+    calls = len(fleet.api.calls)
+    fleet.run({**long, "attributes": {**long["attributes"], "ApproximateReceiveCount": "2"}}, worker=fleet.another())
+    assert len(fleet.api.calls) <= calls + 1
+
+
+def test_fifo_queue_lets_nothing_pass_a_probe_of_its_group(make_fleet: Any) -> None:
+    """A probe that waits for its turn holds up its user, whatever is behind it carries, in this round or the next."""
+    fleet = make_fleet(Keyed(), in_groups=True)
+    fleet.run(request(1, "401", "old", group="7/1"))
+    later(fleet, 10)
+    for room in (fleet.worker.room, Room(batch=2_000, message=MIB)):
+        old = request(1, "401", "old", receives=2, group="7/1")
+        behind = request(2, "200", "new", group="7/1")
+        beside = request(3, "200", "new", group="7/2")
+        report = fleet.run(old, behind, beside, worker=fleet.another(room=room))
+        assert (report.delivered, report.failures) == (1, ["m-1", "m-2"])
 
 
 def test_fifo_queue_lets_the_new_key_pass(make_fleet: Any) -> None:
