@@ -14,7 +14,7 @@ from shared.errors import StateUnavailable
 from shared.state import State, change
 from worker_fn import rate
 from worker_fn.breaker import MEMORY_MS
-from worker_fn.flow import NOTHING, Ask, Because, Flow, Permit, Tally
+from worker_fn.flow import NOTHING, Ask, Because, Flow, Leased, Tally, Wait
 from worker_fn.rate import Book, Books, Share
 
 T = TypeVar("T")
@@ -59,7 +59,7 @@ def gather(branch: Branch, tally: Tally, share: Share, *, now_ms: int) -> tuple[
     return Branch(books, told_ms=now_ms), gathered
 
 
-def lease(branch: Branch, ask: Ask, share: Share, *, limit: float) -> tuple[Branch, Permit]:
+def lease(branch: Branch, ask: Ask, share: Share, *, limit: float) -> tuple[Branch, Leased | Wait]:
     """Lease from a branch, as `flow.lease` does from the shared item where there is one book."""
     books, tokens = rate.lease(
         branch.books,
@@ -75,9 +75,9 @@ def lease(branch: Branch, ask: Ask, share: Share, *, limit: float) -> tuple[Bran
     gathered = replace(branch.gathered, reached=True) if reached else branch.gathered
     after = replace(branch, books=books, gathered=gathered)
     if tokens:
-        return after, Permit(tokens=tokens, limit=limit)
+        return after, Leased(tokens, limit)
     free_ms = rate.first_free_ms(books, limit=limit, now_ms=ask.now_ms, longest_ms=300_000, share=share)
-    return after, Permit(wait_until_ms=max(free_ms, ask.now_ms + 1), because=Because.RATE)
+    return after, Wait(max(free_ms, ask.now_ms + 1), Because.RATE)
 
 
 class Branches:
@@ -90,7 +90,7 @@ class Branches:
         self._on_lost = on_lost
         self._turn = rng.randrange(1 << 16)
 
-    async def lease(self, flow: Flow, tally: Tally, ask: Ask) -> tuple[Permit, Tally]:
+    async def lease(self, flow: Flow, tally: Tally, ask: Ask) -> tuple[Leased | Wait, Tally]:
         """Lease from the next branch, or from the one behind it; tell it what calls came to. Returns what is to be
         told to the shared item.
         """
@@ -98,8 +98,8 @@ class Branches:
         ask = replace(ask, until_ms=flow.sharding.until_ms(ask.until_ms, now_ms=ask.now_ms))
         limit = flow.limit.per_second or 0.0
 
-        def ask_with(news: Tally) -> Callable[[Branch, Share], tuple[Branch, tuple[Permit, Tally]]]:
-            def ask_branch(branch: Branch, share: Share) -> tuple[Branch, tuple[Permit, Tally]]:
+        def ask_with(news: Tally) -> Callable[[Branch, Share], tuple[Branch, tuple[Leased | Wait, Tally]]]:
+            def ask_branch(branch: Branch, share: Share) -> tuple[Branch, tuple[Leased | Wait, Tally]]:
                 after, permit = lease(branch, ask, share, limit=limit)
                 after, due = gather(after, news, share, now_ms=ask.now_ms)
                 return after, (permit, due)
@@ -107,7 +107,7 @@ class Branches:
             return ask_branch
 
         permit, due = await self._change(flow, ask_with(tally), now_ms=ask.now_ms)
-        if permit.tokens is None:
+        if isinstance(permit, Wait):
             self._turn += 1
             try:
                 permit, more = await self._change(flow, ask_with(NOTHING), now_ms=ask.now_ms)

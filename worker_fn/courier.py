@@ -20,10 +20,14 @@ from worker_fn.alone import or_else
 from worker_fn.blame import Blame
 from worker_fn.classify import Outcome, Verdict, classify
 from worker_fn.credentials import Credential, Credentials
+from worker_fn.credentials import Credentials
 from worker_fn.flow import Because, Tally
+from worker_fn.flow import Because, Tally, Wait
+from worker_fn.http_client import Answer
 from worker_fn.http_client import FROZEN, Answer
 from worker_fn.intake import PAUSED_WAIT_S, Held
 from worker_fn.lane import Lane, Shipment, credential_of, together
+from worker_fn.permits import Gate, Go
 from worker_fn.permits import Gate, Go, Wait
 from worker_fn.retry import send_with_retries
 from worker_fn.slots import FairSlots

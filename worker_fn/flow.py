@@ -109,19 +109,47 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class Permit:
-    """What it got. `tokens` None: no rate is known, call freely. `wait_until_ms`: nothing now, ask again then."""
+class Unlimited:
+    """No rate is known or declared, and nothing forbids: call freely."""
 
-    tokens: Tokens | None = None
-    limit: float = 0.0
-    """The limit that they were leased under, in calls a second."""
-    probe: bool = False
-    wait_until_ms: int | None = None
-    because: Because | None = None
-    share: bool = False
-    """Nothing is leased now: call at your share of the limit."""
-    branches: bool = False
-    """Nothing forbids: lease from a branch, of which there are several."""
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """Calls that may start in their windows: at least one, leased under `limit` calls a second."""
+
+    tokens: Tokens
+    limit: float
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """The one call that an open breaker lets through."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """No call before `until_ms`, and why; ask again then."""
+
+    until_ms: int
+    because: Because
+
+
+@dataclass(frozen=True, slots=True)
+class AtShare:
+    """Nothing is leased from here now: lease your share of `limit` from books of your own."""
+
+    limit: float
+
+
+@dataclass(frozen=True, slots=True)
+class InBranches:
+    """Nothing forbids, and the books are elsewhere: lease from a branch."""
+
+
+Permit = Unlimited | Leased | Probe | Wait
+"""All that a call can be told. That no rate is known is said in so many words: nothing else may be read as it."""
+Elsewhere = AtShare | InBranches
+"""No answer yet, but where it is to be had."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,28 +199,43 @@ class Tally:
 NOTHING = Tally()
 
 
-def lease(flow: Flow, ask: Ask, bounds: Bounds) -> tuple[Flow, Permit]:
+def lease(flow: Flow, ask: Ask, bounds: Bounds) -> tuple[Flow, Permit | Elsewhere]:
     """Ask for calls. A cool-down and an open breaker come before the rate."""
-    flow = _stepped(flow, bounds, ask.now_ms)
-    blocked = block(flow, now_ms=ask.now_ms)
-    if blocked is not None:
-        if blocked.because is Because.BREAKER and breaker.probe_is_due(flow.breaker, now_ms=ask.now_ms):
-            leased = replace(flow, breaker=breaker.lease_probe(flow.breaker, now_ms=ask.now_ms))
-            return leased, Permit(probe=True)
-        return flow, blocked
+    flow, told = _asked(flow, ask, bounds)
+    if told is not None:
+        return flow, told
     limit = flow.limit.per_second
     if limit is None:
-        return flow, Permit()
+        return flow, Unlimited()
     if _is_silent(flow, ask.now_ms):
         flow = replace(flow, share_until_ms=_share_until_ms(ask.now_ms), delivered_ms=ask.now_ms)
     if flow.share_until_ms > ask.now_ms:
-        return flow, Permit(share=True)
+        return flow, AtShare(limit)
     if flow.sharding.at(ask.now_ms) > 1:
-        return flow, Permit(branches=True)
+        return flow, InBranches()
     return _from_books(flow, ask, limit)
 
 
-def _from_books(flow: Flow, ask: Ask, limit: float) -> tuple[Flow, Permit]:
+def lease_alone(flow: Flow, ask: Ask, bounds: Bounds) -> tuple[Flow, Permit]:
+    """Ask for calls where nobody else leases: of books that are one worker's own, whatever is known of the others'."""
+    flow, told = _asked(flow, ask, bounds)
+    if told is not None:
+        return flow, told
+    limit = flow.limit.per_second
+    return (flow, Unlimited()) if limit is None else _from_books(flow, ask, limit)
+
+
+def _asked(flow: Flow, ask: Ask, bounds: Bounds) -> tuple[Flow, Probe | Wait | None]:
+    """What comes before the rate: a probe that is due, or what forbids every call."""
+    flow = _stepped(flow, bounds, ask.now_ms)
+    blocked = block(flow, now_ms=ask.now_ms)
+    is_open = blocked is not None and blocked.because is Because.BREAKER
+    if is_open and breaker.probe_is_due(flow.breaker, now_ms=ask.now_ms):
+        return replace(flow, breaker=breaker.lease_probe(flow.breaker, now_ms=ask.now_ms)), Probe()
+    return flow, blocked
+
+
+def _from_books(flow: Flow, ask: Ask, limit: float) -> tuple[Flow, Leased | Wait]:
     """Lease from the item's own books."""
     books, tokens = rate.lease(
         flow.books,
@@ -209,18 +252,23 @@ def _from_books(flow: Flow, ask: Ask, limit: float) -> tuple[Flow, Permit]:
     reached = flow.limit.reached or full or _falls_short(tokens, ask)
     flow = replace(flow, books=books, limit=replace(flow.limit, reached=reached))
     if tokens:
-        return flow, Permit(tokens=tokens, limit=limit)
+        return flow, Leased(tokens, limit)
     free_ms = rate.first_free_ms(books, limit=limit, now_ms=ask.now_ms, longest_ms=300_000, share=ask.share)
-    return flow, Permit(wait_until_ms=max(free_ms, ask.now_ms + 1), because=Because.RATE)
+    return flow, Wait(max(free_ms, ask.now_ms + 1), Because.RATE)
 
 
-def block(flow: Flow, *, now_ms: int) -> Permit | None:
+def block(flow: Flow, *, now_ms: int) -> Wait | None:
     """What forbids every call now, if anything does."""
     if flow.cool_until_ms > now_ms:
-        return Permit(wait_until_ms=flow.cool_until_ms, because=Because.COOL_DOWN)
+        return Wait(flow.cool_until_ms, Because.COOL_DOWN)
     if flow.breaker.is_open:
-        return Permit(wait_until_ms=breaker.next_try_ms(flow.breaker, now_ms=now_ms), because=Because.BREAKER)
+        return Wait(breaker.next_try_ms(flow.breaker, now_ms=now_ms), Because.BREAKER)
     return None
+
+
+def is_unlimited(flow: Flow, bounds: Bounds, *, now_ms: int) -> bool:
+    """Whether there is nothing to agree on: no rate is known, none is declared, and nothing forbids."""
+    return bounds.highest is None and flow.limit.per_second is None and block(flow, now_ms=now_ms) is None
 
 
 def leases_from_branches(flow: Flow, *, now_ms: int) -> bool:

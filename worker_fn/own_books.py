@@ -5,8 +5,9 @@ from dataclasses import replace
 
 from worker_fn import flow as flows
 from worker_fn.adaptive import Bounds, Limit
-from worker_fn.flow import Ask, Because, Flow, Permit, Tally
+from worker_fn.flow import Ask, Because, Flow, Permit, Tally, Wait
 from worker_fn.rate import WINDOW_MS, Books, Share, Tokens
+from worker_fn.sharding import Sharding
 from worker_fn.shared_flow import SILENT_MS, SharedFlow
 from worker_fn.starts import Starts
 
@@ -47,7 +48,7 @@ class OwnBooks:
         if known is not None and fleet.lost_ms and ask.now_ms < fleet.lost_ms + LOST_MS:
             # Until the table is asked again: one call to it may fail amid others that do not.
             again_ms = max(fleet.silent_until_ms, ask.now_ms + 1)
-            return Permit(wait_until_ms=min(again_ms, fleet.lost_ms + LOST_MS), because=Because.RATE)
+            return Wait(min(again_ms, fleet.lost_ms + LOST_MS), Because.RATE)
         # What we take from our own books must be over when the others lease from the common ones again: RETURN_MS after
         # the first of us saw the table, which all of us have tried by SILENT_MS after that.
         lost_until_ms = ask.now_ms + flows.RETURN_MS - SILENT_MS - 2 * WINDOW_MS
@@ -56,8 +57,8 @@ class OwnBooks:
         share = self._share * ALONE_SHARE
         self._bounds = Bounds(None if known is None else known * share, self._declared.lowest * share)
         own = self.flow or replace(fleet.flow, books=self._used, limit=Limit())
-        own = replace(own, delivered_ms=0, share_until_ms=0)  # these are about the others
-        self.flow, permit = flows.lease(own, ask, self._bounds)
+        own = replace(own, delivered_ms=0, share_until_ms=0, sharding=Sharding())  # these are about the others
+        self.flow, permit = flows.lease_alone(own, ask, self._bounds)
         self._used = self.flow.books
         return permit
 

@@ -9,13 +9,28 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import assert_never
 
 from shared.errors import StateUnavailable
 from shared.state import Contended, State
 from worker_fn import flow as flows
 from worker_fn.adaptive import Bounds
 from worker_fn.branches import Branches
-from worker_fn.flow import NOTHING, Ask, Because, Flow, Permit, Tally
+from worker_fn.flow import (
+    NOTHING,
+    Ask,
+    AtShare,
+    Because,
+    Elsewhere,
+    Flow,
+    InBranches,
+    Leased,
+    Permit,
+    Probe,
+    Tally,
+    Unlimited,
+    Wait,
+)
 from worker_fn.own_books import OwnBooks
 from worker_fn.rate import WINDOW_MS, Tokens
 from worker_fn.sharding import LEASE_AHEAD_MS
@@ -54,14 +69,6 @@ class Go:
 
     probe: bool = False
     window: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """No call before `until_ms`, and why."""
-
-    until_ms: int
-    because: Because
 
 
 class Gate:
@@ -247,8 +254,8 @@ class Gate:
         blocked = self._blocked(now_ms)
         if blocked is None and (start_ms := self._starts.take(now_ms=now_ms, not_before_ms=self.flow.cool_until_ms)):
             return start_ms
-        if blocked is not None and blocked.because is Because.COOL_DOWN and blocked.wait_until_ms:
-            return Wait(blocked.wait_until_ms, Because.COOL_DOWN)
+        if blocked is not None and blocked.because is Because.COOL_DOWN:
+            return blocked
         ask = Ask(
             now_ms=now_ms,
             until_ms=min(until_ms, now_ms + LEASE_AHEAD_MS),
@@ -258,29 +265,33 @@ class Gate:
         )
         permit = await self._lease(ask)
         told = self._blocked(self._now_ms())
-        if told is not None and told.because is Because.COOL_DOWN and told.wait_until_ms and not permit.probe:
-            return Wait(told.wait_until_ms, Because.COOL_DOWN)  # by an answer that came while we asked
+        if told is not None and told.because is Because.COOL_DOWN and not isinstance(permit, Probe):
+            return told  # by an answer that came while we asked
         return self._granted(permit, now_ms)
 
     def _granted(self, permit: Permit, now_ms: int) -> Go | Wait | int:
         """What a lease comes to for the call that asked; the rest of it is kept for those behind."""
-        if permit.probe:
-            self._probing = True
-            self._probe_ended.clear()
-            return Go(probe=True)
-        if permit.wait_until_ms is not None:
-            return Wait(permit.wait_until_ms, permit.because or Because.RATE)
-        if permit.tokens is None:
-            return Go()
-        self._own.keep(self._starts, permit.tokens, limit=permit.limit)
-        start_ms = self._starts.take(now_ms=now_ms, not_before_ms=0)
-        return Wait(now_ms + LOOK_EVERY_MS, Because.RATE) if start_ms is None else start_ms
+        match permit:
+            case Unlimited():
+                return Go()
+            case Probe():
+                self._probing = True
+                self._probe_ended.clear()
+                return Go(probe=True)
+            case Wait():
+                return permit
+            case Leased(tokens=tokens, limit=limit):
+                self._own.keep(self._starts, tokens, limit=limit)
+                start_ms = self._starts.take(now_ms=now_ms, not_before_ms=0)
+                return Wait(now_ms + LOOK_EVERY_MS, Because.RATE) if start_ms is None else start_ms
+            case _:
+                assert_never(permit)
 
     async def _lease(self, ask: Ask) -> Permit:
         fresh = self._fleet.is_fresh(ask.now_ms)
-        free = flows.block(self.flow, now_ms=ask.now_ms) is None and self.flow.limit.per_second is None
+        free = flows.is_unlimited(self.flow, self._bounds, now_ms=ask.now_ms)
         if fresh and free and not self._pending.is_urgent:
-            return Permit()  # no rate is known and nothing forbids: there is nothing to agree on
+            return Unlimited()
         if ask.now_ms < self._fleet.silent_until_ms:
             return self._own.lease(ask, self._fleet)
         if self._own.flow is not None and not self._fleet.lost_ms and ask.now_ms >= self.flow.share_until_ms:
@@ -297,17 +308,17 @@ class Gate:
         if self.flow.sharding.at(ask.now_ms) == 1 or self._pending.cool_until_ms:
             tally, self._pending = self._pending, NOTHING
 
-        def ask_again(flow: Flow) -> tuple[Flow, Permit]:
+        def ask_again(flow: Flow) -> tuple[Flow, Permit | Elsewhere]:
             told = flow if tally == NOTHING else flows.report(flow, tally, self._bounds, now_ms=ask.now_ms)
             return flows.lease(told, ask, self._bounds)
 
         try:
             permit = await self._fleet.change(ask_again, fresh=fresh)
-            if permit.share:
-                return self._own.lease(ask, self._fleet, limit=self.flow.limit.per_second)
+            if isinstance(permit, AtShare):
+                return self._own.lease(ask, self._fleet, limit=permit.limit)
             if ask.now_ms >= self.flow.share_until_ms:
                 self._close_own_books()
-            return await self._lease_from_branch(ask) if permit.branches else permit
+            return await self._lease_from_branch(ask) if isinstance(permit, InBranches) else permit
         except Contended:
             self._pending += replace(tally, unused={}, probe=None)
             return self._soon()
@@ -337,10 +348,10 @@ class Gate:
                 self._pending += due
         return permit
 
-    def _soon(self) -> Permit:
+    def _soon(self) -> Wait:
         """Others were first too often: ask again in a moment."""
         soon_ms = self._now_ms() + self._rng.randint(LOOK_EVERY_MS, 10 * LOOK_EVERY_MS)
-        return Permit(wait_until_ms=soon_ms, because=Because.RATE)
+        return Wait(soon_ms, Because.RATE)
 
     def _lose_race(self) -> None:
         self._pending += Tally(lost=1)
@@ -350,7 +361,7 @@ class Gate:
         await self._fleet.look(by_ms=self._now_ms())
         return self._blocked(self._now_ms()) is None
 
-    def _blocked(self, now_ms: int) -> Permit | None:
+    def _blocked(self, now_ms: int) -> Wait | None:
         """What forbids a call: a cool-down that we know of, and the breaker, our own while we are alone."""
         known = self.flow
         if self._fleet.lost_ms and self._own.flow is not None:

@@ -17,7 +17,7 @@ from worker_fn import flow as flows
 from worker_fn import rate
 from worker_fn.adaptive import Bounds
 from worker_fn.breaker import PROBE_LEASE_MS
-from worker_fn.flow import Ask, Because, Flow, Permit, Tally
+from worker_fn.flow import Ask, Elsewhere, Flow, Leased, Permit, Probe, Tally, Unlimited
 
 START_MS = 1_790_000_000_000
 WORKERS = 4
@@ -138,7 +138,7 @@ class Leases(RuleBasedStateMachine):
             self.rev, self.flow = self.rev + 1, after
         worker.rev, worker.seen, worker.change, worker.made = self.rev, self.flow, None, None
         assert after.cool_until_ms >= before.cool_until_ms, "a cool-down never gets shorter"
-        if isinstance(result, Permit):
+        if isinstance(result, Permit | Elsewhere):
             self.permitted(worker, before, result)
         else:
             self.told(worker, result)
@@ -178,24 +178,21 @@ class Leases(RuleBasedStateMachine):
 
     # --- what must hold -------------------------------------------------------------------------------------------
 
-    def permitted(self, worker: Worker, before: Flow, permit: Permit) -> None:
+    def permitted(self, worker: Worker, before: Flow, permit: Permit | Elsewhere) -> None:
         """A lease was written: what it gave must have been free, and nothing else may forbid it."""
-        if permit.probe or permit.tokens:
+        if isinstance(permit, Probe | Leased):
             assert before.cool_until_ms <= worker.asked_ms, "a cool-down binds every lease, a probe's as well"
-        if permit.probe:
+        if isinstance(permit, Probe):
             assert before.breaker.is_open
             slack_ms = 4_000  # the clocks' disagreement: the lease ran out by the clock of the one that takes it
             others = [one for one in self.workers if one is not worker and one.probe_until_ms - slack_ms > self.now_ms]
             assert others == [], "one probe at a time"
             worker.probe_until_ms = worker.asked_ms - worker.skew_ms + PROBE_LEASE_MS
             return
-        if permit.share:
-            return  # after a silence nothing is leased: everybody keeps to its share
-        if permit.tokens is None:
-            assert permit.wait_until_ms is not None, "where a rate is declared there is none to be had without tokens"
-            return
+        assert not isinstance(permit, Unlimited), "where a rate is declared there is none to be had without tokens"
+        if not isinstance(permit, Leased):
+            return  # a wait; or after a silence nothing is leased: everybody keeps to its share
         assert not before.breaker.is_open
-        assert permit.because is not Because.COOL_DOWN
         for window, numbers in permit.tokens.items():
             assert numbers
             assert len(set(numbers)) == len(numbers)

@@ -4,7 +4,7 @@ import pytest
 
 from worker_fn import flow as flows
 from worker_fn.adaptive import Bounds
-from worker_fn.flow import Ask, Flow, Tally
+from worker_fn.flow import Ask, AtShare, Flow, Leased, Tally
 from worker_fn.rate import WINDOW_MS
 
 NOW = 1_790_000_000_000
@@ -15,7 +15,7 @@ def test_report_before_any_lease_leaves_the_declared_rate_in_force() -> None:
     bounds = Bounds(highest=5.0)
     told = flows.report(Flow(), Tally(refused=1), bounds, now_ms=NOW)
     _, permit = flows.lease(told, Ask(now_ms=NOW, until_ms=NOW + 3_000, wanted=60, most_a_window=60), bounds)
-    assert permit.tokens is not None
+    assert isinstance(permit, Leased)
     assert sum(map(len, permit.tokens.values())) <= 15
 
 
@@ -37,10 +37,10 @@ def test_time_of_shares_ends_with_a_window(ahead_ms: int, by_lease: bool) -> Non
     ask = Ask(now_ms=now_ms, until_ms=now_ms + 3_000, wanted=1, most_a_window=1)
     after, permit = flows.lease(silent, ask, bounds)
     if by_lease:
-        assert permit.share
+        assert permit == AtShare(5.0)
     else:
         after = flows.report(silent, Tally(delivered=1), bounds, now_ms=now_ms)
     assert after.share_until_ms % WINDOW_MS == 0
     assert now_ms + flows.RETURN_MS <= after.share_until_ms < now_ms + flows.RETURN_MS + WINDOW_MS
     late = replace(ask, now_ms=after.share_until_ms, until_ms=after.share_until_ms + 1_000)
-    assert flows.lease(replace(after, delivered_ms=now_ms), late, bounds)[1].tokens
+    assert isinstance(flows.lease(replace(after, delivered_ms=now_ms), late, bounds)[1], Leased)

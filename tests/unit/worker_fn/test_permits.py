@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from shared.errors import StateThrottled
-from shared.state import FLOW, PARTNER
-from worker_fn.adaptive import Bounds
-from worker_fn.flow import Ask, Flow, Tally
+from shared.state import FLOW, PARTNER, Item
+from worker_fn.adaptive import Bounds, Limit
+from worker_fn.flow import Ask, Flow, Leased, Tally, Wait
 from worker_fn.own_books import ALONE_SHARE, LOST_MS, OwnBooks
-from worker_fn.permits import Gate, Wait
+from worker_fn.permits import Gate
 from worker_fn.rate import HEADROOM, WINDOW_MS, Book
 from worker_fn.shared_flow import FRESH_MS
+from worker_fn.sharding import Sharding
 
 LIMIT = 100.0
 QUOTA = round(LIMIT * HEADROOM)
@@ -36,6 +37,7 @@ async def starts_until(gate: Gate, fleet: Any, end_s: float) -> list[int]:
             fleet.clock.now_s += 0.1
         else:
             starts_ms.append(int(fleet.clock.now_s * 1_000))
+        assert len(starts_ms) < 20_000, "calls go freely"
     return starts_ms
 
 
@@ -200,7 +202,8 @@ def test_no_second_is_given_out_twice_by_own_books() -> None:
 
     def leased(wanted: int) -> Counter[int]:
         ask = Ask(now_ms=now_ms, until_ms=now_ms + 3_000, wanted=wanted, most_a_window=1_000)
-        tokens = own.lease(ask, fleet).tokens or {}
+        permit = own.lease(ask, fleet)
+        tokens = permit.tokens if isinstance(permit, Leased) else {}
         return Counter({window: len(numbers) for window, numbers in tokens.items()})
 
     before = leased(60)
@@ -208,3 +211,38 @@ def test_no_second_is_given_out_twice_by_own_books() -> None:
     both = before + leased(1_000)
     assert sum(before.values()) == 60
     assert max(both.values()) <= QUOTA * 0.5 * ALONE_SHARE + 1
+
+
+@pytest.mark.parametrize("books", [1, 2, 16])
+@pytest.mark.parametrize("lost", [False, True], ids=["shares", "table lost"])
+def test_a_share_is_a_share_however_many_books_the_fleet_keeps(fleet: Any, books: int, lost: bool) -> None:
+    """Who keeps to its share makes its share of calls, also where the rate of all is kept in several books."""
+    now_ms = lambda: int(fleet.clock.now_s * 1_000)  # noqa: E731
+    gate = Gate(fleet.state, PARTNER, Bounds(LIMIT), share=0.1, now_ms=now_ms, rng=random.Random(7))
+    sharding = Sharding(count=books, before=books, since_ms=now_ms())
+
+    async def at_share() -> list[int]:
+        share_until_ms = 0 if lost else now_ms() + 5_000
+        flow = Flow(sharding=sharding, share_until_ms=share_until_ms, limit=Limit(per_second=LIMIT, since_ms=now_ms()))
+        await fleet.state.swap(PARTNER, FLOW, Item(), flow.to_item(), expires_at=None)
+        if lost:
+            await gate.admit(until_ms=now_ms() + 1, wanted=1, in_flight=1)
+            fleet.state.down = True
+            await starts_until(gate, fleet, fleet.clock.now_s + LOST_MS / 1_000 + 10)
+        return await starts_until(gate, fleet, fleet.clock.now_s + 4)
+
+    starts_ms = asyncio.run(at_share())
+    assert starts_ms
+    assert most_in_a_second(starts_ms) <= LIMIT * 0.1 + 1
+
+
+def test_an_item_without_a_limit_is_no_leave_to_call_freely(gate: Gate, fleet: Any) -> None:
+    """Where a rate is declared it holds from the first call on, also while the item says nothing of it: something else
+    was written first, or its time to live was over.
+    """
+
+    async def after_a_look_at_nothing() -> list[int]:
+        await gate.book(1)
+        return await starts_until(gate, fleet, fleet.clock.now_s + 1.5)
+
+    assert most_in_a_second(asyncio.run(after_a_look_at_nothing())) <= QUOTA + 2
