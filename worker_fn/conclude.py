@@ -13,14 +13,14 @@ from worker_fn.ends import DeadLetter, Delivered, End, Parked, Reason, Story, Wa
 from worker_fn.flow import Because
 from worker_fn.job import UNREAD, Job
 from worker_fn.lane import Shipment, credential_of
-from worker_fn.progress import Progress
+from worker_fn.progress import Progress, short
 from worker_fn.retry import back_off_s
 from worker_fn.settle import Report, Settled
 from worker_fn.suspensions import EVERY, Place, Suspension
 from worker_fn.worker import Worker
 
-FEW_ATTEMPTS = 4
-"""A message that was not called waits as if it had been so often: half a minute, so that those before it have left."""
+FEW_FAILURES = 4
+"""A message that was not called waits as if it had failed so often: half a minute, so that those before it are gone."""
 
 
 async def note_taken(job: Job, credentials: Credentials, worker: Worker) -> None:
@@ -97,6 +97,10 @@ async def _conclude(job: Job, worker: Worker) -> None:
         total=job.total,
         receives=job.receives,
         refused=job.progress.refused,
+        failures=max(
+            (progress.failing.get(short(item.key), 0) for item in job.items if item.calls and item.waits),
+            default=0,
+        ),
     )
     unmapped = [] if job.is_mapped else [None]
     end = end_of([*(item.outcome for item in job.items), *unmapped], story, worker.budgets, worker.rng)
@@ -147,10 +151,9 @@ def _is_healthy(job: Job, worker: Worker) -> bool:
 
 def _after(job: Job, worker: Worker) -> Progress:
     """The job's progress with what this invocation added."""
-    done, refused, attempts, strikes = [], {}, 0, 0
+    done, refused, strikes = [], {}, 0
     healthy = _is_healthy(job, worker)
     for item in job.items:
-        attempts += item.attempts
         if item.outcome is None:
             continue
         if item.outcome.verdict is Verdict.DELIVERED:
@@ -159,7 +162,8 @@ def _after(job: Job, worker: Worker) -> Progress:
             strikes += item.attempts if healthy and item.outcome.status != 429 else 0
         elif item.outcome.verdict is not Verdict.UNAUTHORIZED:  # which better credentials will mend
             refused[item.key] = item.outcome.error or ""
-    progress = job.progress.with_(done=done, refused=refused, attempts=attempts, strikes=strikes)
+    progress = job.progress.with_(done=done, refused=refused, attempts=job.calls, strikes=strikes)
+    progress = replace(progress, failing=_failing(job))
     if any(map(_is_refused, job.items)):
         progress = replace(progress, denials=progress.denials + job.is_denied_alone, denied_ms=worker.now_ms())
     if job.is_mapped:
@@ -167,6 +171,15 @@ def _after(job: Job, worker: Worker) -> Progress:
     elif job.receives == 1 or job.progress.noted is not None:
         progress = replace(progress, noted=max(job.looked_at, job.progress.noted or 0))
     return replace(progress, strikes=0) if job.struck_out else progress
+
+
+def _failing(job: Job) -> dict[str, int]:
+    """How often in a row each delivery has failed that waits; what arrived or is refused for good is none of them."""
+    counts = {} if job.is_mapped else dict(job.progress.failing)
+    for item in job.items:
+        key, waits = short(item.key), item.outcome is None or item.outcome.verdict is Verdict.RETRY
+        counts[key] = job.progress.failing.get(key, 0) + item.attempts if waits else 0
+    return {key: count for key, count in counts.items() if count}
 
 
 async def _account(job: Job, end: End, progress: Progress, worker: Worker) -> End:
@@ -196,13 +209,13 @@ def _denied(job: Job, refused: Outcome | None, progress: Progress, worker: Worke
     are not suspended.
     """
     if refused is None:  # the refusals were the other messages' own
-        return Waiting(back_off_s(FEW_ATTEMPTS, retry_after_s=None, rng=worker.rng), "refused", Whose.ACCOUNT_FAILURE)
+        return Waiting(back_off_s(FEW_FAILURES, retry_after_s=None, rng=worker.rng), "refused", Whose.ACCOUNT_FAILURE)
     if not job.is_denied_alone:  # nobody could be told; or it is known for its own refusals, and nothing came since
         return Waiting(worker.suspensions.probe_wait_s(None), "refused", Whose.ACCOUNT_FAILURE)
     if progress.denials >= worker.budgets.max_denials:
         error = f"{refused.error} {progress.denials} times, while others of its account are taken"
         return DeadLetter(Reason.UNAUTHORIZED, error, refused.status, progress.attempts)
-    wait_s = back_off_s(progress.attempts, retry_after_s=None, rng=worker.rng)
+    wait_s = back_off_s(progress.denials, retry_after_s=None, rng=worker.rng)
     return Waiting(wait_s, str(refused.error), Whose.ACCOUNT_FAILURE)
 
 
@@ -233,7 +246,7 @@ async def remember_letter(job: Job, report: Report, worker: Worker) -> None:
     if not (progress.done or job.progress.item.rev):
         return
     if job.message_id not in report.failures:
-        progress = replace(progress, refused={}, strikes=0, denials=0)
+        progress = replace(progress, refused={}, failing={}, strikes=0, denials=0)
     await _remember(job, Waiting(0), progress, worker)
 
 

@@ -7,8 +7,9 @@ rate, a free connection (the account with the fewest is next), and the partner's
 
 import asyncio
 import hashlib
+import itertools
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -70,6 +71,7 @@ class Courier:
     """Items by the bulk endpoint that takes them, and their kind there."""
     _begun: set[Gate] = field(default_factory=set)
     """Gates that know of this batch."""
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def __post_init__(self) -> None:
         self._slots = FairSlots(self.max_in_flight)
@@ -141,7 +143,7 @@ class Courier:
 
         Where the answer tells its items apart, those that are to be sent again go with the next round.
         """
-        outcome = await or_else(self._attempts(items, account_id), partial(_failed, items))
+        outcome = await or_else(self._attempts(items, account_id), partial(self._failed, items))
         halved = outcome.items is None and outcome.verdict in {
             Verdict.REJECTED,
             Verdict.UNSENDABLE,
@@ -157,6 +159,15 @@ class Courier:
         for item, judged in zip(items, outcome.items or [outcome] * len(items), strict=True):
             item.outcome = judged
         self._unsent.subtract(_counted_as(item) for item in items if item.outcome is not None)
+
+    def _failed(self, items: Sequence[Shipment], error: Exception) -> Outcome:
+        """What our own code's failure over a call means for its items: they wait, as if the partner had failed on them,
+        and are given up by their strikes or their age. The call may have arrived.
+        """
+        number = next(self._numbers)
+        for item in items:
+            item.calls.append(number)
+        return Outcome(Verdict.RETRY, error=f"{type(error).__name__} in {raised_at(error)}")
 
     async def _attempts(self, items: list[Shipment], account_id: str | None) -> Outcome:
         return await send_with_retries(
@@ -256,11 +267,12 @@ class Courier:
             answer = Answer(fault="connection")
         outcome = self._read(items, answer, classify(answer, now_s=started_ms / 1_000))
         self._learn(outcome, answer, account_id, account_gate, took_ms=self.now_ms() - started_ms, probe=probe)
+        number = next(self._numbers)
         for item, judged in zip(items, outcome.items or [outcome] * len(items), strict=True):
             if judged is None:
                 item.again += 1
-            else:
-                item.attempts += judged.is_about_the_call
+            elif judged.is_about_the_call:
+                item.calls.append(number)
         credential = credential_of(items[0], account_id)
         if credential is not None and outcome.verdict is Verdict.UNAUTHORIZED:
             self.credentials.refused(credential, [item.key for item in items], now_ms=self.now_ms())
@@ -369,15 +381,6 @@ class Courier:
 
 def _counted_as(item: Shipment) -> tuple[str | None, str]:
     return item.delivery.merge, item.delivery.merge_kind
-
-
-def _failed(items: Sequence[Shipment], error: Exception) -> Outcome:
-    """What our own code's failure over a call means for its items: they wait, as if the partner had failed on them, and
-    are given up by their strikes or their age. The call may have arrived.
-    """
-    for item in items:
-        item.attempts += 1
-    return Outcome(Verdict.RETRY, error=f"{type(error).__name__} in {raised_at(error)}")
 
 
 def _not_now(wait: Wait) -> Outcome:

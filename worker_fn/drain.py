@@ -63,7 +63,7 @@ async def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Call
     ends = [settled(job, worker) for job in jobs]
     ends = await in_time(book(ends, worker), remaining_s() - worker.settle_reserve_s / 2, ends)
     ends = await clerk_for(worker).write(ends, time_s=remaining_s() - worker.settle_reserve_s / 4)
-    report.calls = sum(item.attempts for job in jobs for item in job.items)
+    report.calls = len({number for job in jobs for item in job.items for number in item.calls})
     report.state_trouble = worker.gates.take_trouble()
     await settle(ends, worker.queue, report, time_s=remaining_s() - MARGIN_S)
     remember = side_by_side(jobs, partial(remember_letter, report=report, worker=worker))

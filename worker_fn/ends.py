@@ -117,9 +117,11 @@ class Story:
     received_at_ms: int
     now_ms: int
     attempts: int
-    """Calls that the partner answered for this message, push-backs left out, over all receives."""
+    """Calls made for this message, answered or not, push-backs left out, over all receives."""
     total: int
     receives: int = 1
+    failures: int = 0
+    """Calls in a row that failed for what waits now, over all receives: of several, the most."""
     refused: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -174,7 +176,7 @@ def _wait_s(
 ) -> int:
     if called:
         asked = max((one.retry_after_s or 0.0 for one in called), default=0.0)
-        return back_off_s(story.attempts, retry_after_s=asked, rng=rng)
+        return back_off_s(story.failures, retry_after_s=asked, rng=rng)
     if all(one.because is Because.TIME for one in waiting):
         return 1  # nobody said no: the time of this invocation ran out
     until_s = max((one.wait_until_ms - story.now_ms) / 1_000 for one in waiting)

@@ -88,7 +88,7 @@ class Job:
             return
         is_unread = self.message is UNREAD and not isinstance(error, Unmappable)
         reason = Reason.UNDECODABLE if is_unread else Reason.FAILED if self.is_mapped else Reason.UNMAPPABLE
-        self.end = DeadLetter(reason, text, attempts=self.progress.attempts + sum(one.attempts for one in self.items))
+        self.end = DeadLetter(reason, text, attempts=self.progress.attempts + self.calls)
 
     @property
     def is_over(self) -> bool:
@@ -136,6 +136,11 @@ class Job:
             received_at_ms=self.message.received_at_ms,
             was_dead=isinstance(said, Mapping) and "reason" in said,
         )
+
+    @property
+    def calls(self) -> int:
+        """Calls of this batch that something of the message was in, push-backs left out."""
+        return len({number for item in self.items for number in item.calls})
 
     @property
     def outcomes(self) -> list[Outcome]:

@@ -1,7 +1,7 @@
 """Deliveries in the order in which they may go."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from partners import Bulk, Delivery
 from worker_fn.classify import Outcome, Verdict
@@ -16,14 +16,18 @@ class Shipment:
     delivery: Delivery
     key: str
     outcome: Outcome | None = None
-    attempts: int = 0
-    """Calls that the partner answered with anything but a push-back, or did not answer at all."""
+    calls: list[int] = field(default_factory=list)
+    """Numbers of this batch's calls that it was in; those that were merely pushed back are left out."""
     again: int = 0
     """Calls that were refused for its neighbours' sake."""
     alone: bool = False
     """It is a call of its own, also at a bulk endpoint: no neighbour's fault may be its end."""
     fingerprint: str = NO_SECRETS
     """Of the credentials that it carries."""
+
+    @property
+    def attempts(self) -> int:
+        return len(self.calls)
 
     @property
     def waits(self) -> bool:

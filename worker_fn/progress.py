@@ -45,17 +45,23 @@ class Key(str):
         return made
 
 
+MAX_FAILING = 500
+"""Deliveries of which is remembered how often they failed: a message's back-off goes by the one that failed most."""
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """`done`: short keys of deliveries that arrived. `refused`: short key -> why it never will.
 
-    `attempts` are calls that were answered, `strikes` those that failed while the partner took other calls. `denials`
-    are refusals of its credentials (401, 403) while others of its account were taken; `denied_ms` is the last refusal.
+    `attempts` are calls made, push-backs left out; `failing`: short key -> how often in a row what waits has failed.
+    `strikes` are failures while the partner took other calls. `denials` are refusals of its credentials (401, 403)
+    while others of its account were taken; `denied_ms` is the last refusal.
     """
 
     done: frozenset[str] = frozenset()
     refused: Mapping[str, str] = field(default_factory=dict)
     attempts: int = 0
+    failing: Mapping[str, int] = field(default_factory=dict)
     strikes: int = 0
     denials: int = 0
     denied_ms: int = 0
@@ -136,6 +142,7 @@ def _value(progress: Progress) -> dict[str, Any]:
     as much as there is room for. What is left out is called again.
     """
     counts = {name: getattr(progress, name) for name in ("attempts", "strikes", "denials", "denied_ms", "noted")}
+    counts["failing"] = dict(sorted(progress.failing.items(), key=lambda one: -one[1])[:MAX_FAILING])
     done = _packed(progress.done)
     in_words: dict[str, list[str]] = {}
     for key, why in progress.refused.items():
@@ -164,6 +171,7 @@ def _progress(value: Mapping[str, Any], item: Item) -> Progress:
         done=frozenset(done),
         refused=dict(refused),
         attempts=int(value.get("attempts", 0)),
+        failing=dict(value.get("failing", {})),
         strikes=int(value.get("strikes", 0)),
         denials=int(value.get("denials", 0)),
         denied_ms=int(value.get("denied_ms", 0)),

@@ -65,12 +65,12 @@ async def send_with_retries(
     return cast(Outcome, await retrying(attempt))
 
 
-def back_off_s(attempts: int, *, retry_after_s: float | None, rng: random.Random) -> int:
-    """Whole seconds until a message should come back after so many attempts, at least one.
+def back_off_s(failures: int, *, retry_after_s: float | None, rng: random.Random) -> int:
+    """Whole seconds until a message should come back after so many failures in a row, at least one.
 
     Jitter only adds to what the partner asked for.
     """
-    bound = min(LONGEST_BACK_OFF_S, FIRST_BACK_OFF_S * 2 ** min(max(attempts, 1) - 1, 30))
+    bound = min(LONGEST_BACK_OFF_S, FIRST_BACK_OFF_S * 2 ** min(max(failures, 1) - 1, 30))
     return max(1, math.ceil((retry_after_s or 0.0) + rng.uniform(0, bound)))
 
 

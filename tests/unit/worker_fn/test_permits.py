@@ -15,8 +15,8 @@ from worker_fn.flow import Ask, Flow, Leased, Tally, Wait
 from worker_fn.own_books import ALONE_SHARE, LOST_MS, OwnBooks
 from worker_fn.permits import Gate
 from worker_fn.rate import HEADROOM, WINDOW_MS, Book
-from worker_fn.shared_flow import FRESH_MS
 from worker_fn.sharding import Sharding
+from worker_fn.shared_flow import FRESH_MS
 
 LIMIT = 100.0
 QUOTA = round(LIMIT * HEADROOM)
