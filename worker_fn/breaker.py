@@ -16,7 +16,9 @@ FIRST_PAUSE_MS = 5_000
 LONGEST_PAUSE_MS = 50_000
 """Less than a minute: a tick, which comes once a minute, finds each probe due."""
 PROBE_LEASE_MS = 30_000
-"""Longer than a call may take, settling included."""
+"""How long a probe is somebody's, where the caller does not say how long a call may take."""
+REPORTED_MS = 10_000
+"""How long after its call a probe's answer may take to stand in the state table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,8 @@ class Breaker:
     failed_probes: int = 0
     probe_at_ms: int = 0
     probe_until_ms: int = 0
+    said: str = ""
+    """What the last probe was answered: `HTTP 503`, `timeout`; empty while there was none."""
 
     @property
     def is_open(self) -> bool:
@@ -52,12 +56,22 @@ def probe_is_due(breaker: Breaker, *, now_ms: int) -> bool:
     return breaker.is_open and now_ms >= breaker.probe_at_ms and now_ms >= breaker.probe_until_ms
 
 
-def lease_probe(breaker: Breaker, *, now_ms: int) -> Breaker:
+def probe_lease_ms(call_timeout_s: float) -> int:
+    """How long a probe is somebody's: as long as a call may take, and until its answer is known."""
+    return round(1_000 * call_timeout_s) + REPORTED_MS
+
+
+def lease_probe(breaker: Breaker, *, now_ms: int, lease_ms: int = PROBE_LEASE_MS) -> Breaker:
     """Take the lease of the one probe; the caller has seen that it is due."""
-    return replace(breaker, probe_until_ms=now_ms + PROBE_LEASE_MS)
+    return replace(breaker, probe_until_ms=now_ms + lease_ms)
 
 
-def probed(breaker: Breaker, *, delivered: bool, now_ms: int) -> Breaker:
+def hasten(breaker: Breaker, *, now_ms: int) -> Breaker:
+    """Make a probe due now; one that is under way stays the only one."""
+    return replace(breaker, probe_at_ms=min(breaker.probe_at_ms, now_ms)) if breaker.is_open else breaker
+
+
+def probed(breaker: Breaker, *, delivered: bool, now_ms: int, said: str = "") -> Breaker:
     """Close after a probe that arrived; else wait longer for the next one."""
     if not breaker.is_open:
         return breaker
@@ -65,7 +79,7 @@ def probed(breaker: Breaker, *, delivered: bool, now_ms: int) -> Breaker:
         return Breaker(counted_ms=now_ms)
     failed = breaker.failed_probes + 1
     pause_ms = min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** min(failed, 10))
-    return replace(breaker, failed_probes=failed, probe_at_ms=now_ms + pause_ms, probe_until_ms=0)
+    return replace(breaker, failed_probes=failed, probe_at_ms=now_ms + pause_ms, probe_until_ms=0, said=said)
 
 
 def next_try_ms(breaker: Breaker, *, now_ms: int) -> int:

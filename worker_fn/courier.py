@@ -24,6 +24,7 @@ from worker_fn.credentials import Credential, Credentials
 from worker_fn.credentials import Credentials
 from worker_fn.flow import Because, Tally
 from worker_fn.flow import Because, Tally, Wait
+from worker_fn.flow import NOTHING, Because, Tally, Wait
 from worker_fn.http_client import Answer
 from worker_fn.http_client import FROZEN, Answer
 from worker_fn.intake import PAUSED_WAIT_S, Held
@@ -35,6 +36,9 @@ from worker_fn.slots import FairSlots
 
 SHORTEST_CALL_S = 0.5
 """A call that could not be given even this long is not begun."""
+
+FROZEN = "frozen"
+"""The fault of a call that was under way while our environment stood still between two invocations."""
 
 UNSENDABLE = (ValueError, TypeError, AttributeError)
 """What comes of a delivery that HTTP has no form for."""
@@ -254,10 +258,10 @@ class Courier:
     async def _call(
         self, items: list[Shipment], account_id: str | None, account_gate: Gate | None, *, probe: bool
     ) -> Outcome:
-        started_ms = self.now_ms()
+        started_ms, time_s = self.now_ms(), min(self.call_timeout_s, self.remaining_s())
         try:
             delivery, key = self._merged(items)
-            answer = await self.send(delivery, key, min(self.call_timeout_s, self.remaining_s()))
+            answer = await self.send(delivery, key, time_s)
         except UNSENDABLE as error:  # a header with a line break, a merge that raises: it never left
             if probe:
                 self.gate.note(Tally(probe=False))
@@ -266,12 +270,16 @@ class Courier:
             self.log("call failed on our side", exception_name=type(error).__name__)
             answer = Answer(fault="connection")
         outcome = self._read(items, answer, classify(answer, now_s=started_ms / 1_000))
-        self._learn(outcome, answer, account_id, account_gate, took_ms=self.now_ms() - started_ms, probe=probe)
+        is_ours = answer.fault == FROZEN or (answer.fault == "timeout" and time_s < self.call_timeout_s)
+        if is_ours:
+            self.gate.note(Tally(probe=False, said=f"{answer.fault} on our side") if probe else NOTHING)
+        else:
+            self._learn(outcome, answer, account_id, account_gate, took_ms=self.now_ms() - started_ms, probe=probe)
         number = next(self._numbers)
         for item, judged in zip(items, outcome.items or [outcome] * len(items), strict=True):
             if judged is None:
                 item.again += 1
-            elif judged.is_about_the_call:
+            elif judged.is_about_the_call and not is_ours:
                 item.calls.append(number)
         credential = credential_of(items[0], account_id)
         if credential is not None and outcome.verdict is Verdict.UNAUTHORIZED:
@@ -369,7 +377,7 @@ class Courier:
         elif account_gate is not None:
             account_gate.note(Tally(delivered=1, cool_until_ms=spent_ms))
         if probe:
-            tally += Tally(probe=not fault and not pushed_back)
+            tally += Tally(probe=not fault and not pushed_back, said=outcome.error or f"HTTP {outcome.status}")
         self.gate.note(tally)
 
     def _spent_until_ms(self, answer: Answer) -> int:

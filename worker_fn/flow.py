@@ -106,6 +106,7 @@ class Ask:
     most_a_window: int
     share: Share = WHOLE
     """Of a worker that keeps books of its own."""
+    probe_lease_ms: int = breaker.PROBE_LEASE_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +168,8 @@ class Tally:
     cool_until_ms: int = 0
     probe: bool | None = None
     """Whether the probe that was ours arrived; None: there was none."""
+    said: str = ""
+    """What it was answered."""
     reached: bool = False
     """Somebody could have used more than there was."""
     lost: int = 0
@@ -185,6 +188,7 @@ class Tally:
             self.took_ms + other.took_ms,
             max(self.cool_until_ms, other.cool_until_ms),
             self.probe if other.probe is None else other.probe,
+            self.said if other.probe is None else other.said,
             self.reached or other.reached,
             self.lost + other.lost,
             unused,
@@ -231,7 +235,8 @@ def _asked(flow: Flow, ask: Ask, bounds: Bounds) -> tuple[Flow, Probe | Wait | N
     blocked = block(flow, now_ms=ask.now_ms)
     is_open = blocked is not None and blocked.because is Because.BREAKER
     if is_open and breaker.probe_is_due(flow.breaker, now_ms=ask.now_ms):
-        return replace(flow, breaker=breaker.lease_probe(flow.breaker, now_ms=ask.now_ms)), Probe()
+        leased = breaker.lease_probe(flow.breaker, now_ms=ask.now_ms, lease_ms=ask.probe_lease_ms)
+        return replace(flow, breaker=leased), Probe()
     return flow, blocked
 
 
@@ -291,7 +296,7 @@ def report(flow: Flow, tally: Tally, bounds: Bounds, *, now_ms: int) -> Flow:
     limit = adaptive.add(flow.limit, delivered=tally.delivered, pushed_back=pushed_back, now_ms=now_ms)
     after = breaker.count(flow.breaker, delivered=tally.delivered + tally.refused, faults=tally.faults, now_ms=now_ms)
     if tally.probe is not None and after.is_open:
-        after = breaker.probed(after, delivered=tally.probe, now_ms=now_ms)
+        after = breaker.probed(after, delivered=tally.probe, now_ms=now_ms, said=tally.said)
         if not after.is_open:
             limit = adaptive.restart(limit, bounds, now_ms=now_ms)
     return _stepped(
@@ -341,7 +346,15 @@ def obeyed_until_ms(flow: Flow, *, seen_ms: int) -> int:
 
 def stops_intake(flow: Flow, *, now_ms: int) -> bool:
     """Whether nobody will be called for so long that taking messages from the queue only fills its in-flight quota."""
-    return flow.breaker.is_open or flow.cool_until_ms - now_ms > LONG_COOL_DOWN_MS
+    return bool(what_stops_intake(flow, now_ms=now_ms))
+
+
+def what_stops_intake(flow: Flow, *, now_ms: int) -> str:
+    """What it is, in words; empty where nothing does."""
+    if flow.breaker.is_open:
+        said = f", its last probe was answered with {flow.breaker.said}" if flow.breaker.said else ""
+        return f"the open breaker{said}"
+    return "a cool-down that the partner asked for" if flow.cool_until_ms - now_ms > LONG_COOL_DOWN_MS else ""
 
 
 def cool_until_ms(retry_after_s: float, *, now_ms: int) -> int:

@@ -11,6 +11,7 @@ from partners import Limits
 from shared.state import PARTNER, State, account_key
 from worker_fn.adaptive import Bounds
 from worker_fn.blame import Blame
+from worker_fn.breaker import probe_lease_ms
 from worker_fn.flow import HEALTHY_MS
 from worker_fn.permits import Gate
 from worker_fn.sharding import books_for
@@ -29,14 +30,24 @@ that the others need."""
 
 
 class Gates:
-    """`share` is one over MaximumConcurrency: what is ours of a rate while the state table is out of reach."""
+    """`share` is one over MaximumConcurrency: what is ours of a rate while the state table is out of reach.
+    `call_timeout_s` is what a call may take.
+    """
 
     def __init__(
-        self, state: State, limits: Limits, *, share: float, now_ms: Callable[[], int], rng: random.Random
+        self,
+        state: State,
+        limits: Limits,
+        *,
+        share: float,
+        call_timeout_s: float,
+        now_ms: Callable[[], int],
+        rng: random.Random,
     ) -> None:
         self._state = state
         self._limits = limits
         self._share = share
+        self._probe_lease_ms = probe_lease_ms(call_timeout_s)
         self._now_ms = now_ms
         self._rng = rng
         self._accounts: OrderedDict[str, Gate] = OrderedDict()
@@ -112,6 +123,7 @@ class Gates:
             ttl_s=ttl_s,
             patience_ms=patience_ms,
             on_trouble=self.trouble,
+            probe_lease_ms=self._probe_lease_ms,
         )
 
 

@@ -1,7 +1,7 @@
 """Lambda entry of stage 3: a batch of SQS records in, the records that must come back out; and a tick each minute."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
@@ -67,17 +67,19 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     _name_stage()
     worker = _worker(_stored().texts())
     if "tick" in event:
-        return asdict(_loop().run_until_complete(_tick(worker, event["tick"]["mapping_id"], remaining_s)))
+        return asdict(_loop().run_until_complete(_tick(worker, event["tick"], remaining_s)))
     report = _loop().run_until_complete(drain(event["Records"], worker, remaining_s))
     _measure(report, worker)
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in report.failures]}
 
 
-async def _tick(worker: Worker, mapping_id: str, remaining_s: Callable[[], float]) -> TickReport:
+async def _tick(worker: Worker, asked: Mapping[str, Any], remaining_s: Callable[[], float]) -> TickReport:
+    mapping_id = str(asked["mapping_id"])
     with suppress(StateUnavailable):
         await remember_mapping(worker.state, mapping_id)
     queues = cast(ThreadedQueue, worker.queue)  # as worker_fn.setup made it
-    return await tick(Ticker(worker, queues, intake(mapping_id), most=_settings().max_concurrency), remaining_s)
+    most, probe_now = _settings().max_concurrency, bool(asked.get("probe"))
+    return await tick(Ticker(worker, queues, intake(mapping_id), most, probe_now), remaining_s)
 
 
 def _measure(report: Report, worker: Worker) -> None:

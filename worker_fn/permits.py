@@ -16,6 +16,7 @@ from shared.state import Contended, State
 from worker_fn import flow as flows
 from worker_fn.adaptive import Bounds
 from worker_fn.branches import Branches
+from worker_fn.breaker import PROBE_LEASE_MS
 from worker_fn.flow import (
     NOTHING,
     Ask,
@@ -91,11 +92,13 @@ class Gate:
         ttl_s: int | None = None,
         patience_ms: int | None = None,
         on_trouble: Callable[[], None] = lambda: None,
+        probe_lease_ms: int = PROBE_LEASE_MS,
     ) -> None:
         self._bounds = bounds
         self._now_ms = now_ms
         self._rng = rng
         self._patience_ms = patience_ms
+        self._probe_lease_ms = probe_lease_ms
         self._fleet = SharedFlow(
             state,
             key,
@@ -246,7 +249,7 @@ class Gate:
             if tally != NOTHING:
                 await self._fleet.change(lambda flow: (flows.report(flow, tally, self._bounds, now_ms=now_ms), None))
         except StateUnavailable:
-            self._pending += replace(tally, unused={}, probe=None)
+            self._pending += replace(tally, unused={}, probe=None, said="")
 
     async def _next(self, until_ms: int, wanted: int, in_flight: int) -> Go | Wait | int:
         """What is possible: a call now, a call at a time that is ours, or a wait."""
@@ -262,6 +265,7 @@ class Gate:
             wanted=max(1, wanted),
             # What is leased and can not be used is lost to the others.
             most_a_window=max(1, round(in_flight * WINDOW_MS / max(self.flow.latency_ms or GUESSED_LATENCY_MS, 1.0))),
+            probe_lease_ms=self._probe_lease_ms,
         )
         permit = await self._lease(ask)
         told = self._blocked(self._now_ms())
@@ -320,18 +324,18 @@ class Gate:
                 self._close_own_books()
             return await self._lease_from_branch(ask) if isinstance(permit, InBranches) else permit
         except Contended:
-            self._pending += replace(tally, unused={}, probe=None)
+            self._pending += replace(tally, unused={}, probe=None, said="")
             return self._soon()
         except StateUnavailable:
-            self._pending += replace(tally, unused={}, probe=None)
+            self._pending += replace(tally, unused={}, probe=None, said="")
             return self._own.lease(ask, self._fleet)
 
     async def _lease_from_branch(self, ask: Ask) -> Permit:
         """Lease where there are several books; the shared item is told what is due."""
         tally, self._pending = self._pending, NOTHING
         if tally.cool_until_ms or tally.probe is not None:  # noted meanwhile: the shared item's, and at once
-            self._pending = Tally(cool_until_ms=tally.cool_until_ms, probe=tally.probe)
-            tally = replace(tally, cool_until_ms=0, probe=None)
+            self._pending = Tally(cool_until_ms=tally.cool_until_ms, probe=tally.probe, said=tally.said)
+            tally = replace(tally, cool_until_ms=0, probe=None, said="")
         try:
             permit, due = await self._branches.lease(self.flow, tally, ask)
         except Contended:

@@ -49,13 +49,26 @@ class Settings:
     """What credentials' fingerprints are made with: the id of the stack, which neither the table nor its backups hold;
     of what was not deployed as one, its queue.
     """
+    worker_timeout_s: float
+    """Of the function: what an invocation has."""
+    visibility_s: float
+    """Of the main queue: after so long a message that nobody settled comes back."""
     env: Mapping[str, str] = field(repr=False)
+
+    beginning_s: ClassVar[float] = 4.0
+    """What an invocation needs before its first call: its clock is set by the fleet's (3 s at most), and what is known
+    of its messages is read."""
+
+    @property
+    def call_timeout_s(self) -> float:
+        """What a call may take."""
+        return self.connect_timeout_s + self.read_timeout_s
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Self:
         """Raises InvalidSettings that names the missing or bad variable."""
         env = os.environ if env is None else env
-        return cls(
+        settings = cls(
             queue_url=_url(env, "QUEUE_URL"),
             dead_letter_url=_url(env, "DLQ_URL"),
             parking_url=_url(env, "PARKING_QUEUE_URL"),
@@ -65,7 +78,7 @@ class Settings:
             attempts=int(_number(env, "ATTEMPTS", 3, 1, 10)),
             connect_timeout_s=_number(env, "CONNECT_TIMEOUT_S", 3, 0.1, 60),
             read_timeout_s=_number(env, "READ_TIMEOUT_S", 10, 0.1, 300),
-            settle_reserve_s=_number(env, "SETTLE_RESERVE_S", 8, 2, 60),
+            settle_reserve_s=_number(env, "SETTLE_RESERVE_S", 8, 4, 60),
             max_concurrency=int(_number(env, "MAX_CONCURRENCY", 10, 2, 1_000)),
             max_age_s=_number(env, "MAX_AGE_S", 72 * 3_600, 60, LONGEST_AGE_S),
             erasure_max_age_s=_number(env, "ERASURE_MAX_AGE_S", 13 * 86_400, 60, LONGEST_AGE_S),
@@ -73,8 +86,27 @@ class Settings:
             fifo=_one_of(env, "QUEUE_TYPE", ("standard", "fifo")) == "fifo",
             memory_mib=int(_number(env, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", 512, 1, 1_000_000)),
             fingerprint_key=(env.get("STACK_ID") or _url(env, "QUEUE_URL")).encode(),
+            worker_timeout_s=_number(env, "WORKER_TIMEOUT_S", 60, 1, 900),
+            visibility_s=_number(env, "VISIBILITY_S", 365, 1, 43_200),
             env=env,
         )
+        settings._check_times()
+        return settings
+
+    def _check_times(self) -> None:
+        """Raises InvalidSettings where no invocation could make a whole call: none would be made, nor a probe."""
+        needed_s = self.beginning_s + self.call_timeout_s + self.settle_reserve_s
+        if self.worker_timeout_s < needed_s:
+            raise InvalidSettings(
+                f"WORKER_TIMEOUT_S is {self.worker_timeout_s:g} and must be at least {needed_s:g}: a call may take "
+                f"{self.call_timeout_s:g} s (CONNECT_TIMEOUT_S and READ_TIMEOUT_S), settling "
+                f"{self.settle_reserve_s:g} s (SETTLE_RESERVE_S), and beginning {self.beginning_s:g} s"
+            )
+        if self.visibility_s < self.worker_timeout_s:
+            raise InvalidSettings(
+                f"VISIBILITY_S is {self.visibility_s:g} and must be at least WORKER_TIMEOUT_S, "
+                f"{self.worker_timeout_s:g}: a message would come back while it is still being worked on"
+            )
 
 
 def _url(env: Mapping[str, str], name: str) -> str:

@@ -57,7 +57,14 @@ def build(settings: Settings, stored: Iterable[tuple[str, str]] = ()) -> Worker:
     dynamodb = boto3.client("dynamodb", config=STATE_CONFIG)
     state = Patient(DynamoState(dynamodb, settings.state_table, on_date=partial(observe, clock)), now_ms=clock.local_ms)
     now_ms = clock.now_ms
-    gates = Gates(state, partner.limits, share=1 / settings.max_concurrency, now_ms=now_ms, rng=rng)
+    gates = Gates(
+        state,
+        partner.limits,
+        share=1 / settings.max_concurrency,
+        call_timeout_s=settings.call_timeout_s,
+        now_ms=now_ms,
+        rng=rng,
+    )
     rate_headers = partner.limits.rate_headers
     client = HttpClient(
         max_in_flight=settings.max_in_flight,
@@ -71,7 +78,7 @@ def build(settings: Settings, stored: Iterable[tuple[str, str]] = ()) -> Worker:
         parking_url=settings.parking_url,
         log=_log,
     )
-    queues = ThreadedQueue(queue)
+    queues = ThreadedQueue(queue, visibility_s=int(settings.visibility_s))
     limits = partner.limits
     limited = any((limits.rate, limits.account_rate, *(bulk.rate for bulk in limits.bulk.values())))
     return Worker(
@@ -85,7 +92,7 @@ def build(settings: Settings, stored: Iterable[tuple[str, str]] = ()) -> Worker:
         max_in_flight=settings.max_in_flight,
         attempts=settings.attempts,
         settle_reserve_s=settings.settle_reserve_s,
-        call_timeout_s=settings.connect_timeout_s + settings.read_timeout_s,
+        call_timeout_s=settings.call_timeout_s,
         budgets=Budgets(settings.max_age_s, settings.erasure_max_age_s, settings.max_strikes),
         agree_on_time=Once(partial(agree, clock, state)) if limited else no_need,
         intake=Feed(state),

@@ -27,8 +27,8 @@ from worker_fn.worker import Worker
 
 HANDS = 16
 """Receives and moves under way at once; each is a round trip of some ten milliseconds and one of a hundred at most."""
-ENDS_S = 15.0
-"""Time that is kept back at the end of a tick."""
+ENDS_SHARE = 0.25
+"""Share of an invocation's time that is kept back at the end of a tick."""
 LOOK_EVERY_MS = 600_000
 """The parking queue is looked through so often also if nobody asked: a worker may have died before it could."""
 READ_S = 1.0
@@ -39,8 +39,6 @@ SIGHT_S = 50
 """How long a parked message that was looked at stays out of sight: a sweep is shorter, and sees each one once; the next
 tick sees it again.
 """
-LATE_MS = 120_000
-"""For so long a batch that began before an account was cleared may still park its messages."""
 CLEARED_FOR_MS = 3_600_000
 """For so long all messages of an account that was cleared move back; afterwards as many as may wait, as everybody's."""
 
@@ -152,8 +150,14 @@ async def room_in_lines(account_id: str, worker: Worker) -> int:
     return min(await room(line_key(account_id), LINE_EMPTIES_PER_S, 1), max(for_rate, default=MOST_IN_LINE))
 
 
-async def sweep(worker: Worker, queue: Parking, remaining_s: Callable[[], float]) -> Swept:
-    """Look through the parking queue, if somebody asked or it is time. Raises StateUnavailable."""
+async def sweep(
+    worker: Worker, queue: Parking, remaining_s: Callable[[], float], *, invocation_s: float | None = None
+) -> Swept:
+    """Look through the parking queue, if somebody asked or it is time. `invocation_s` is the function's time-out, what
+    remains now where it only begins. Raises StateUnavailable.
+    """
+    invocation_s = remaining_s() if invocation_s is None else invocation_s
+    late = late_ms(invocation_s)
     state, now_ms = worker.state, worker.now_ms()
     asked = await state.read(PARTNER, SWEEP)
     suspended = by_account(await state.listed(SUSPENDED))
@@ -161,7 +165,7 @@ async def sweep(worker: Worker, queue: Parking, remaining_s: Callable[[], float]
     lost = {one.sk: one.lost_ms for one in each if one.lost_ms <= now_ms}
     given_up = [one.gives_up_ms for one in each if one.gives_up_ms is not None and one.gives_up_ms <= now_ms]
     wanted_ms, looked_ms = asked.value.get("wanted_ms", 0), asked.value.get("looked_ms", 0)
-    is_wanted = looked_ms < wanted_ms + LATE_MS or any(looked_ms < moment for moment in (*lost.values(), *given_up))
+    is_wanted = looked_ms < wanted_ms + late or any(looked_ms < moment for moment in (*lost.values(), *given_up))
     if not is_wanted and now_ms - looked_ms < LOOK_EVERY_MS:
         return Swept()
     cleared = frozenset(
@@ -174,7 +178,7 @@ async def sweep(worker: Worker, queue: Parking, remaining_s: Callable[[], float]
     too_late_s = remaining_s() - SIGHT_S
 
     def time_s() -> float:
-        return min(remaining_s() - ENDS_S, remaining_s() - too_late_s)
+        return min(remaining_s() - ENDS_SHARE * invocation_s, remaining_s() - too_late_s)
 
     found = await asyncio.gather(*(_work(choice, queue, time_s) for _ in range(hands)))
     is_through = all(one.is_done for one in found)
@@ -184,9 +188,14 @@ async def sweep(worker: Worker, queue: Parking, remaining_s: Callable[[], float]
         await state.swap(PARTNER, SWEEP, asked, value, expires_at=None)
     return Swept(
         moved=sum(one.moved for one in found),
-        is_done=done_ms >= value["wanted_ms"] + LATE_MS,
+        is_done=done_ms >= value["wanted_ms"] + late,
         trouble=sum(one.trouble for one in found),
     )
+
+
+def late_ms(invocation_s: float) -> int:
+    """For how long a batch that began before an account was cleared may still park its messages."""
+    return round(1_000 * (invocation_s + 60))
 
 
 async def _work(choice: Choice, queue: Parking, time_s: Callable[[], float]) -> Swept:

@@ -6,14 +6,13 @@ from typing import Any
 
 from shared.queue import ENTRIES, WorkerQueue
 
-TAKEN_S = 120
-"""Visibility timeout of a message that the tick takes: longer than a tick may run."""
-
 
 class ThreadedQueue:
-    """The worker's queues; see worker_fn.settle.Queue and worker_fn.tick.Queues."""
+    """The worker's queues; see worker_fn.settle.Queue and worker_fn.tick.Queues. What the tick takes is hidden for
+    `visibility_s`: longer than an invocation may run.
+    """
 
-    def __init__(self, queue: WorkerQueue, *, visibility_s: int = TAKEN_S) -> None:
+    def __init__(self, queue: WorkerQueue, *, visibility_s: int) -> None:
         self._queue = queue
         self._visibility_s = visibility_s
 

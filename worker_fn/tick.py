@@ -7,11 +7,11 @@ good by the next one.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from shared.errors import QueueUnavailable, StateUnavailable
-from shared.state import FLOW, PARTNER, State
+from shared.state import FLOW, PARTNER, State, change
 from worker_fn import breaker
 from worker_fn import flow as flows
 from worker_fn.drain import drain
@@ -30,8 +30,6 @@ WORTH_A_CHANGE = 0.25
 """A change of MaximumConcurrency by less than this share is left."""
 PROBES = 5
 """Messages that a tick takes for one probe: those that turn out to be parked, hidden or dead-lettered were none."""
-PROBING_ENDS_S = 30.0
-"""Time that a tick keeps for the rest of what it does."""
 
 
 class Queues(Protocol):
@@ -57,6 +55,14 @@ class TickReport:
     paused: bool = False
     resumed: bool = False
     probed: bool = False
+    answer: str = ""
+    """What the probe was answered, where it did not arrive."""
+    no_probe: str = ""
+    """Why none was made."""
+    running: bool | None = None
+    """Whether batches are fetched, or will be as soon as Lambda has carried out what it was asked; None: not known."""
+    stopped_by: str = ""
+    """What keeps the intake stopped, or will."""
     held: bool = False
     """An operator paused the intake."""
     concurrency: int | None = None
@@ -68,17 +74,20 @@ class TickReport:
 
 @dataclass(frozen=True, slots=True)
 class Ticker:
-    """What a tick needs beside the worker. `most` is the deployment's MaximumConcurrency: the tick stays within it."""
+    """What a tick needs beside the worker. `most` is the deployment's MaximumConcurrency: the tick stays within it.
+    `probe_now`: an operator asks for a probe, whether it is time for one or not.
+    """
 
     worker: Worker
     queues: Queues
     intake: Intake
     most: int
+    probe_now: bool = False
 
 
 async def tick(ticker: Ticker, remaining_s: Callable[[], float]) -> TickReport:
     """Do what is due. Never raises for what the next tick can make good."""
-    report = TickReport()
+    report, invocation_s = TickReport(), remaining_s()
     steps = (_probe, _switch, _steer)
     try:
         report.held = await is_held(ticker.worker.state)
@@ -88,7 +97,7 @@ async def tick(ticker: Ticker, remaining_s: Callable[[], float]) -> TickReport:
                 flow = await step(ticker, flow, report, remaining_s)
             except (IntakeUnavailable, QueueUnavailable):
                 report.trouble += 1
-        swept = await sweep(ticker.worker, ticker.queues, remaining_s)
+        swept = await sweep(ticker.worker, ticker.queues, remaining_s, invocation_s=invocation_s)
         report.unparked, report.swept = swept.moved, swept.is_done
         report.trouble += swept.trouble
     except StateUnavailable:
@@ -120,44 +129,91 @@ async def _let_in(ticker: Ticker, report: TickReport) -> None:
 
 
 async def _probe(ticker: Ticker, flow: Flow, report: TickReport, remaining_s: Callable[[], float]) -> Flow:
-    """Let one message try whether the partner is back, when that is due and no batch can.
+    """Let one message try whether the partner is back, when that is due and no batch can, or an operator asks for it.
 
     A message that is not sent, because its account is suspended or nobody can read it, was no probe: another one is
     taken.
     """
     worker = ticker.worker
     status = await ticker.intake.status()
-    if report.held or status.is_enabled or not status.is_settled:
+    if ticker.probe_now and flow.breaker.is_open:
+        flow = await _hastened(worker)
+    elif not report.held and (status.is_enabled or not status.is_settled):
+        report.no_probe = "the mapping runs or is being changed: the next batch brings the probe"
         return flow
     for _ in range(PROBES):
-        now_ms = worker.now_ms()
-        due = breaker.probe_is_due(flow.breaker, now_ms=now_ms) and flow.cool_until_ms <= now_ms
-        if not due or remaining_s() < PROBING_ENDS_S:
+        report.no_probe = _why_none(flow, report, worker, remaining_s())
+        if report.no_probe:
             return flow
         record = await ticker.queues.take()
         if record is None:
             # Nothing visible to try with: the next batch will bring the probe.
-            await ticker.intake.resume()
-            report.resumed = True
+            report.no_probe = "no message is visible to try with"
+            if not status.is_enabled and status.is_settled:
+                await ticker.intake.resume()
+                report.resumed = True
             return flow
         drained = await drain([record], worker, remaining_s)
         if not drained.failures:
             await ticker.queues.delete(record)
         before, flow = flow, await _flow(worker.state)
-        report.probed = report.probed or flow.breaker != before.breaker
+        if flow.breaker != before.breaker:
+            report.probed, report.answer = True, flow.breaker.said
+            return flow
+    report.no_probe = f"none of {PROBES} messages could be sent: parked, hidden or dead-lettered"
+    return flow
+
+
+def probing_needs_s(worker: Worker) -> float:
+    """Time that a probe may take: its call, and settling its message."""
+    return worker.call_timeout_s + worker.settle_reserve_s
+
+
+def _why_none(flow: Flow, report: TickReport, worker: Worker, left_s: float) -> str:
+    """Why no probe is to be made now, in words; empty if one is."""
+    now_ms, fleet, needed_s = worker.now_ms(), flow.breaker, probing_needs_s(worker)
+    reasons = (
+        (report.held, "an operator paused the intake"),
+        (not fleet.is_open, "the breaker is closed"),
+        (flow.cool_until_ms > now_ms, f"the partner asked for a pause of {_seconds(flow.cool_until_ms - now_ms)} more"),
+        (fleet.probe_until_ms > now_ms, f"one is under way, for {_seconds(fleet.probe_until_ms - now_ms)} at most"),
+        (fleet.probe_at_ms > now_ms, f"the next one is due in {_seconds(fleet.probe_at_ms - now_ms)}"),
+        (left_s < needed_s, f"{left_s:.0f} s are left of this invocation, and a probe may take {needed_s:.0f} s"),
+    )
+    return next((why for is_so, why in reasons if is_so), "")
+
+
+def _seconds(ms: int) -> str:
+    return f"{math.ceil(ms / 1_000)} s"
+
+
+async def _hastened(worker: Worker) -> Flow:
+    """Make a probe due; gives what is known of the partner then."""
+
+    def hastened(value: Mapping[str, Any]) -> tuple[Mapping[str, Any], Flow]:
+        flow = Flow.from_item(value)
+        flow = replace(flow, breaker=breaker.hasten(flow.breaker, now_ms=worker.now_ms()))
+        return flow.to_item(), flow
+
+    _, flow = await change(worker.state, PARTNER, FLOW, hastened, rng=worker.rng)
     return flow
 
 
 async def _switch(ticker: Ticker, flow: Flow, report: TickReport, remaining_s: Callable[[], float]) -> Flow:  # noqa: ARG001
     """Make the mapping what the flow says it should be."""
     status = await ticker.intake.status()
-    stop = report.held or flows.stops_intake(flow, now_ms=ticker.worker.now_ms())
-    if stop and status.is_enabled and status.is_settled and not report.resumed:
+    now_ms = ticker.worker.now_ms()
+    report.stopped_by = "an operator" if report.held else flows.what_stops_intake(flow, now_ms=now_ms)
+    report.running = status.is_enabled or report.resumed
+    if report.stopped_by and status.is_enabled and status.is_settled and not report.resumed:
         await ticker.intake.pause()
-        report.paused = True
-    elif not stop and not status.is_enabled and status.is_settled:
-        await ticker.intake.resume()
-        report.resumed = True
+        report.paused, report.running = True, False
+    elif not report.stopped_by and not status.is_enabled:
+        if status.is_settled:
+            await ticker.intake.resume()
+            report.resumed = report.running = True
+        else:
+            report.stopped_by = "a change of the mapping that is under way: the next tick resumes it"
     return flow
 
 

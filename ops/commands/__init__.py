@@ -10,6 +10,7 @@ from ops.commands.local import local
 from ops.commands.logo import logo
 from ops.commands.partner import partner
 from ops.commands.pause import pause, resume
+from ops.commands.probe import probe
 from ops.commands.promote import promote
 from ops.commands.registration import registration
 from ops.commands.rollback import rollback
@@ -32,6 +33,7 @@ COMMANDS = (
     suspensions,
     pause,
     resume,
+    probe,
     dsr,
 )
 """In the order in which `spillway --help` lists them; several verbs about one thing are a typer app with that name."""

@@ -30,13 +30,17 @@ def pause(why: Why = "", show: Show = False, stage: Stage = "dev") -> None:
 
 
 def resume(stage: Stage = "dev") -> None:
-    """Deliver again after `spillway pause`."""
+    """Deliver again after `spillway pause`; ends with status 1 where something else keeps the intake stopped."""
     from ops import pause as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
+    from ops import worker_tick  # noqa: PLC0415
     from ops.stack import find_stack  # noqa: PLC0415
 
     with one_line_errors():
-        report = verb.resume(find_stack(stage))
-    if report["resumed"]:
-        say("resumed: batches arrive within a minute")
-    else:
-        say("no longer paused by an operator: the worker's tick resumes the intake once nothing else holds it")
+        stack = find_stack(stage)
+        ended = verb.current(stack)
+        report = verb.resume(stack)
+    say("it was not paused by an operator" if ended is None else "the operator's pause is over")
+    for line in worker_tick.said(report):
+        say(line)
+    if not worker_tick.is_running(report):
+        raise typer.Exit(1)

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 
 from ops.doctor import checks_now
 from ops.doctor.look import ALIAS, FUNCTION_URL, FUNCTIONS, Account, Facts
+from ops.doctor.look import ALIAS, FUNCTION_URL, FUNCTIONS, Account, Facts, Function
 from ops.findings import Finding, Severity
+from shared.errors import InvalidSettings
+from worker_fn.settings import Settings
 from worker_fn.settings import VISIBILITY_MARGIN_S
 
 UNRESERVED = 100
@@ -209,6 +212,7 @@ def _mapping(facts: Facts, plan: Plan, deploy: str) -> Iterable[Finding]:
         )
     if worker is None:
         return
+    yield from _times(worker, deploy)
     needed_s = TIMEOUTS_A_VISIBILITY * worker.timeout_s + mapping.window_s
     visibility_s = int(queue.get("VisibilityTimeout", needed_s))
     if visibility_s < needed_s:
@@ -226,6 +230,23 @@ def _mapping(facts: Facts, plan: Plan, deploy: str) -> Iterable[Finding]:
             "receive counts.",
             f"aws lambda delete-function-concurrency --function-name {worker.name}",
         )
+
+
+def _times(worker: Function, deploy: str) -> Iterable[Finding]:
+    """Whether the worker can begin with the settings that it has, and the time that it has."""
+    known_s = worker.env.get("WORKER_TIMEOUT_S")
+    if known_s is not None and known_s != str(worker.timeout_s):
+        yield Finding(
+            "worker.timeout-changed",
+            f"{worker.name} has {worker.timeout_s} s, and its settings were chosen for {known_s} s.",
+            f"workerTimeoutS: {worker.timeout_s} in serverless.yml, then {deploy}",
+        )
+    if not worker.env:  # which the caller may not read
+        return
+    try:
+        Settings.from_env({**worker.env, "WORKER_TIMEOUT_S": str(worker.timeout_s)})
+    except InvalidSettings as error:
+        yield Finding("worker.settings", f"The worker refuses to start: {error}.", f"Mend it, then {deploy}")
 
 
 def _queues(facts: Facts, deploy: str) -> Iterable[Finding]:

@@ -32,7 +32,7 @@ def make_worker(partner: Partner, send: Send, queue: Queue, *, max_in_flight: in
         return int(clock_s() * 1_000)
 
     state, rng = MemoryState(), random.Random(1)  # noqa: S311 - jitter, not a secret
-    gates = Gates(state, partner.limits, share=1.0, now_ms=now_ms, rng=rng)
+    gates = Gates(state, partner.limits, share=1.0, call_timeout_s=13.0, now_ms=now_ms, rng=rng)
     return Worker(
         partner=partner,
         send=send,

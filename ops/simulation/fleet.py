@@ -194,7 +194,14 @@ class Deployment:
             ),
         )
         state = Patient(table, now_ms=local_ms)
-        gates = Gates(state, partner.limits, share=1 / fleet.max_concurrency, now_ms=now_ms, rng=rng)
+        gates = Gates(
+            state,
+            partner.limits,
+            share=1 / fleet.max_concurrency,
+            call_timeout_s=fleet.call_timeout_s,
+            now_ms=now_ms,
+            rng=rng,
+        )
         queue = EnvironmentQueue(self.queues, life)
 
         async def feed() -> Intake | None:

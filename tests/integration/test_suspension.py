@@ -188,7 +188,7 @@ def test_clear_that_waits_ends_when_nothing_can_be_parked_any_more(
     story: Story, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It ticks until a sweep has seen everything, late batches included."""
-    monkeypatch.setattr(sweep, "LATE_MS", 1_500)
+    monkeypatch.setattr(sweep, "late_ms", lambda _: 1_500)
     story.send(*(request(n, 7) for n in range(4)))
     while story.queues.depth()[0]:
         story.queues.drain_once()

@@ -220,7 +220,7 @@ class Batch:
         def now_ms() -> int:
             return int(CLOCK.now_s * 1_000)
 
-        gates = Gates(self.state, partner.limits, share=1.0, now_ms=now_ms, rng=rng)
+        gates = Gates(self.state, partner.limits, share=1.0, call_timeout_s=13.0, now_ms=now_ms, rng=rng)
         self.worker = Worker(
             partner=partner,
             send=self.send,

@@ -185,7 +185,7 @@ def main(case: str, memory_mib: int, most_calls: float = math.inf) -> dict[str, 
         return 600.0 if sent["calls"] < most_calls else 0.0
 
     state, queue, rng = State(), Queue(), random.Random(1)
-    gates = Gates(state, partner.limits, share=0.1, now_ms=now_ms, rng=rng)
+    gates = Gates(state, partner.limits, share=0.1, call_timeout_s=13.0, now_ms=now_ms, rng=rng)
     worker = Worker(
         partner=partner,
         send=send,

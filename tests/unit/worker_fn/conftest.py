@@ -203,7 +203,7 @@ class FakePartnerApi:
         name = names[min(turn, len(names) - 1)]
         if name == "bad header":
             raise ValueError("canary@example.com")
-        if name in {"timeout", "connection"}:
+        if name in {"timeout", "connection", "frozen"}:
             return Answer(fault=name)
         if name in {"poison", "rejected"}:
             return Answer(400)
@@ -264,7 +264,7 @@ class Fleet:
             return int(self.clock.now_s * 1_000)
 
         rng = random.Random(1)
-        gates = Gates(self.state, self.partner.limits, share=0.1, now_ms=now_ms, rng=rng)
+        gates = Gates(self.state, self.partner.limits, share=0.1, call_timeout_s=13.0, now_ms=now_ms, rng=rng)
         made = Worker(
             partner=self.partner,
             send=self.api.send,

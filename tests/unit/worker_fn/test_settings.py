@@ -1,9 +1,13 @@
+from pathlib import Path
+
 import pytest
+import yaml
 
 from shared.errors import InvalidSettings
 from worker_fn.settings import Settings
 from worker_fn.setup import build
 
+ROOT = Path(__file__).parents[3]
 ENV = {
     "QUEUE_URL": "https://sqs/1/q",
     "DLQ_URL": "https://sqs/1/d",
@@ -56,6 +60,45 @@ def test_bad_number_is_named(name: str, value: str) -> None:
     """A number that makes no sense is named, with what it may be."""
     with pytest.raises(InvalidSettings, match=name):
         Settings.from_env({**ENV, name: value})
+
+
+@pytest.mark.parametrize(
+    ("chosen", "needed_s"),
+    [
+        ({}, 25),
+        ({"READ_TIMEOUT_S": "60"}, 75),
+        ({"SETTLE_RESERVE_S": "4", "READ_TIMEOUT_S": "1", "CONNECT_TIMEOUT_S": "1"}, 10),
+        ({"SETTLE_RESERVE_S": "60", "READ_TIMEOUT_S": "300", "CONNECT_TIMEOUT_S": "60"}, 424),
+    ],
+)
+def test_times_that_do_not_fit_into_an_invocation_are_refused(chosen: dict[str, str], needed_s: int) -> None:
+    """No whole call would ever be made, nor a probe, and an outage would never end: said at the start, with what would
+    do.
+    """
+    env = {**ENV, "VISIBILITY_S": "43200", **chosen}
+    with pytest.raises(InvalidSettings, match=rf"^WORKER_TIMEOUT_S is \d+ and must be at least {needed_s}: "):
+        Settings.from_env({**env, "WORKER_TIMEOUT_S": str(needed_s - 1)})
+    assert Settings.from_env({**env, "WORKER_TIMEOUT_S": str(needed_s)}).worker_timeout_s == needed_s
+
+
+def test_a_message_does_not_come_back_while_it_is_worked_on() -> None:
+    """A visibility time-out under the function's is refused."""
+    with pytest.raises(InvalidSettings, match="VISIBILITY_S"):
+        Settings.from_env({**ENV, "VISIBILITY_S": "59"})
+
+
+def test_the_deployed_numbers_are_those_that_the_worker_checks() -> None:
+    """serverless.yml hands the worker the time-outs that function and queue have, and each stage's can work."""
+    loader = type("Tags", (yaml.SafeLoader,), {})
+    loader.add_multi_constructor("!", lambda *_: None)
+    deployed = yaml.load((ROOT / "serverless.yml").read_text(encoding="utf-8"), Loader=loader)
+    worker = deployed["functions"]["worker"]
+    assert worker["environment"]["WORKER_TIMEOUT_S"] == worker["timeout"] == "${param:workerTimeoutS}"
+    assert worker["environment"]["VISIBILITY_S"] == "${param:visibilityS}"
+    for stage in deployed["params"]:
+        numbers = {**deployed["params"]["default"], **(deployed["params"][stage] or {})}
+        env = {"WORKER_TIMEOUT_S": str(numbers["workerTimeoutS"]), "VISIBILITY_S": str(numbers["visibilityS"])}
+        assert Settings.from_env({**ENV, **env})
 
 
 def test_empty_variable_means_the_default() -> None:

@@ -9,7 +9,9 @@ import pytest
 from shared.errors import StateRefused, StateUnavailable
 from worker_fn.flow import MOST_IN_LINE, Flow
 from worker_fn.suspensions import NOBODY, Suspension, clear, request_sweep
+from worker_fn.suspensions import NOBODY, clear, request_sweep
 from worker_fn.sweep import CLEARED_FOR_MS, ENDS_S, HANDS, Swept, sweep
+from worker_fn.sweep import CLEARED_FOR_MS, ENDS_SHARE, HANDS, Swept, sweep
 
 
 class FakeParking:
@@ -137,7 +139,7 @@ def test_sweep_that_ran_out_of_time_is_taken_up_by_the_next_tick(setting: Any) -
     ask(setting)
     setting.clock.now_s += 1_000
     queues = FakeParking(setting, rows, slow_s=1.0)
-    assert not run(setting, queues, time_s=ENDS_S + 20).is_done
+    assert not run(setting, queues, time_s=20 / (1 - ENDS_SHARE)).is_done
     assert 0 < len(queues.back) < 1_000
     setting.clock.now_s += 60
     queues = FakeParking(setting, [parked(setting, 1, "7")])

@@ -1,6 +1,7 @@
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from worker_fn.breaker import Breaker
 from worker_fn.flow import Flow
 from worker_fn.intake import IntakeUnavailable, Status
 from worker_fn.suspensions import request_sweep
-from worker_fn.tick import PROBES, Ticker, TickReport, concurrency_for, tick
+from worker_fn.tick import PROBES, Ticker, TickReport, concurrency_for, probing_needs_s, tick
 
 # The fleet of fakes is the drain tests'; `--import-mode=importlib` gives no names to import it by.
 NOW_S = 1_700_000_000.0
@@ -22,6 +23,7 @@ class FakeIntake:
     def __init__(self, *, enabled: bool = True, concurrency: int | None = 10) -> None:
         self.enabled, self.concurrency = enabled, concurrency
         self.broken = self.marked = False
+        self.settled = True
         self.calls: list[str] = []
 
     def _called(self, name: str) -> None:
@@ -32,7 +34,7 @@ class FakeIntake:
     async def status(self) -> Status:
         if self.broken:
             raise IntakeUnavailable("down")
-        return Status(self.enabled, True, self.concurrency)
+        return Status(self.enabled, self.settled, self.concurrency)
 
     async def pause(self) -> None:
         self._called("pause")
@@ -82,8 +84,19 @@ def setting(fleet_of_fakes: Any) -> Any:
     return fleet_of_fakes
 
 
-def run(setting: Any, intake: FakeIntake, queues: FakeQueues, *, most: int = 10) -> TickReport:
-    return asyncio.run(tick(Ticker(setting.worker, queues, intake, most), lambda: 55.0))
+def run(
+    setting: Any,
+    intake: FakeIntake,
+    queues: FakeQueues,
+    *,
+    most: int = 10,
+    probe_now: bool = False,
+    time_s: float = 25.0,
+) -> TickReport:
+    """A tick of a worker that has 25 s, as on the stage `local`."""
+    ends_s = setting.clock.now_s + time_s
+    ticker = Ticker(setting.worker, queues, intake, most, probe_now)
+    return asyncio.run(tick(ticker, lambda: ends_s - setting.clock.now_s))
 
 
 def set_flow(setting: Any, flow: Flow) -> None:
@@ -137,6 +150,67 @@ def test_probe_that_fails_keeps_the_intake_paused(setting: Any) -> None:
     assert (report.probed, report.resumed, queues.deleted) == (True, False, [])
     assert not intake.enabled
     assert len(setting.api.calls) == 1
+
+
+def test_a_probe_needs_the_time_of_its_call_and_of_settling(setting: Any) -> None:
+    """With less none is made, and the report says so: a call that we cut short tells nothing of the partner."""
+    set_flow(setting, open_since(60))
+    needed_s = probing_needs_s(setting.worker)
+    intake, queues = FakeIntake(enabled=False), FakeQueues(visible=[setting.record(1, ["200"])])
+    report = run(setting, intake, queues, time_s=needed_s - 1)
+    assert (report.probed, report.running, setting.api.calls) == (False, False, [])
+    assert "are left of this invocation" in report.no_probe
+    assert run(setting, intake, queues, time_s=needed_s + 1).probed
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_operator_has_a_probe_made_before_it_is_due(setting: Any, enabled: bool) -> None:
+    """Whether the mapping runs or not; what arrives lets everybody in."""
+    opened_ms = int(NOW_S * 1_000)
+    set_flow(setting, Flow(breaker=Breaker(opened_ms=opened_ms, probe_at_ms=opened_ms + 50_000)))
+    intake, queues = FakeIntake(enabled=enabled), FakeQueues(visible=[setting.record(1, ["200"])])
+    assert "due in 50 s" in run(setting, FakeIntake(enabled=False), FakeQueues()).no_probe
+    report = run(setting, intake, queues, probe_now=True)
+    assert (report.probed, report.answer, report.running, report.stopped_by) == (True, "", True, "")
+    assert intake.enabled
+
+
+@pytest.mark.parametrize(("answer", "said"), [("503", "HTTP 503"), ("429", "HTTP 429"), ("timeout", "timeout")])
+def test_operator_hears_what_a_probe_was_answered(setting: Any, answer: str, said: str) -> None:
+    """A partner that is still down is named with its answer, and what keeps the intake stopped with it."""
+    set_flow(setting, open_since(60))
+    queues = FakeQueues(visible=[setting.record(1, [answer])])
+    report = run(setting, FakeIntake(enabled=False), queues, probe_now=True)
+    assert (report.probed, report.answer, report.running) == (True, said, False)
+    assert said in report.stopped_by
+
+
+def test_operator_hears_why_no_probe_is_made(setting: Any) -> None:
+    """Nothing is wrong, a pause lasts, the partner asked for one, another probe is under way, nothing is visible."""
+    now_ms = int(NOW_S * 1_000)
+    queues = FakeQueues(visible=[setting.record(1, ["200"])])
+    set_flow(setting, Flow())
+    assert "breaker is closed" in run(setting, FakeIntake(enabled=False), queues, probe_now=True).no_probe
+    set_flow(setting, replace(open_since(60), cool_until_ms=now_ms + 9_000))
+    assert "pause of 9 s more" in run(setting, FakeIntake(enabled=False), queues, probe_now=True).no_probe
+    flow = open_since(60)
+    set_flow(setting, replace(flow, breaker=replace(flow.breaker, probe_until_ms=now_ms + 20_000)))
+    assert "under way" in run(setting, FakeIntake(enabled=False), queues, probe_now=True).no_probe
+    set_flow(setting, open_since(60))
+    assert "no message is visible" in run(setting, FakeIntake(enabled=False), FakeQueues(), probe_now=True).no_probe
+    hold(setting)
+    report = run(setting, FakeIntake(enabled=False), queues, probe_now=True)
+    assert (report.no_probe, report.stopped_by) == ("an operator paused the intake", "an operator")
+    assert setting.api.calls == []
+
+
+def test_a_mapping_that_is_being_changed_is_not_called_running(setting: Any) -> None:
+    """Lambda refuses a second change meanwhile: the report says that the next tick resumes it."""
+    set_flow(setting, Flow())
+    intake = FakeIntake(enabled=False)
+    intake.settled = False
+    report = run(setting, intake, FakeQueues())
+    assert (report.resumed, report.running, "next tick" in report.stopped_by) == (False, False, True)
 
 
 def test_without_a_message_to_try_with_the_intake_is_let_in(setting: Any) -> None:

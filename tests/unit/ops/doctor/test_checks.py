@@ -17,7 +17,11 @@ QUEUE = {"MessageRetentionPeriod": "1209600", "SqsManagedSseEnabled": "true", "V
 INGEST = Function(
     "spillway-dev-ingest", "python3.13", "arm64", 5, "hash-i", {}, live="3", newest="3", invokers=ACCOUNTS
 )
-WORKER = Function("spillway-dev-worker", "python3.13", "arm64", 60, "hash-w", {}, live="3", newest="3")
+ENV = dict.fromkeys(("QUEUE_URL", "DLQ_URL", "PARKING_QUEUE_URL"), "https://sqs/1/q") | {
+    "STATE_TABLE": "state",
+    "WORKER_TIMEOUT_S": "60",
+}
+WORKER = Function("spillway-dev-worker", "python3.13", "arm64", 60, "hash-w", ENV, live="3", newest="3")
 WIRED = {"RedrivePolicy": json.dumps({"deadLetterTargetArn": "arn:dlq"})}
 GOOD = Facts(
     stage="dev",
@@ -78,6 +82,9 @@ def with_queue(name: str, **changed: str) -> Facts:
         (replace(GOOD, mapping=replace(FEED, partial_responses=False)), "mapping.whole-batches"),
         (with_queue("messages", VisibilityTimeout="360"), "queue.visibility-short"),
         (with_function("worker", reserved=9), "worker.reservation-low"),
+        (with_function("worker", timeout_s=50), "worker.timeout-changed"),
+        (with_function("worker", timeout_s=20, env={**ENV, "WORKER_TIMEOUT_S": "20"}), "worker.settings"),
+        (with_function("worker", env={**ENV, "READ_TIMEOUT_S": "55"}), "worker.settings"),
         (replace(GOOD, queues={**GOOD.queues, "parking": {}}), "queue.parking-missing"),
         (with_queue("dlq", SqsManagedSseEnabled="false"), "queue.dlq-unencrypted"),
         (with_queue("dlq", MessageRetentionPeriod="345600"), "queue.dlq-retention-short"),

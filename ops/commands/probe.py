@@ -1,0 +1,23 @@
+"""`spillway probe`: try the partner now, and let batches in if it is back."""
+
+import typer
+
+from ops.commands.options import AsJson, Stage, one_line_errors
+
+
+def probe(as_json: AsJson = False, stage: Stage = "dev") -> None:
+    """Try with one message whether the partner is back; status 1 while the intake stays stopped."""
+    import json  # noqa: PLC0415 - ops/commands/__init__.py says why
+
+    from ops import worker_tick  # noqa: PLC0415
+    from ops.stack import find_stack  # noqa: PLC0415
+
+    with one_line_errors():
+        report = worker_tick.run(find_stack(stage), probe=True)
+    if as_json:
+        typer.echo(json.dumps(report, indent=2))
+    else:
+        for line in worker_tick.said(report):
+            typer.echo(line)
+    if not worker_tick.is_running(report):
+        raise typer.Exit(1)
