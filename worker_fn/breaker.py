@@ -48,8 +48,13 @@ def count(breaker: Breaker, *, delivered: int, faults: int, now_ms: int) -> Brea
     calls = breaker.calls * fading + delivered + faults
     failed = breaker.faults * fading + faults
     if calls >= MIN_CALLS and failed / calls >= FAILURE_SHARE:
-        return Breaker(opened_ms=now_ms, probe_at_ms=now_ms + FIRST_PAUSE_MS)
+        return opened(now_ms=now_ms, probe_at_ms=now_ms + FIRST_PAUSE_MS)
     return replace(breaker, calls=calls, faults=failed, counted_ms=counted_ms)
+
+
+def opened(*, now_ms: int, probe_at_ms: int) -> Breaker:
+    """An open one, for another reason than calls that failed."""
+    return Breaker(opened_ms=now_ms, probe_at_ms=probe_at_ms)
 
 
 def probe_is_due(breaker: Breaker, *, now_ms: int) -> bool:

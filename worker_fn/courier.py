@@ -351,16 +351,16 @@ class Courier:
             if probe:
                 self.gate.note(Tally(probe=False))
             return
-        cool_until_ms = 0
-        if outcome.retry_after_s is not None:
-            cool_until_ms = flows.cool_until_ms(outcome.retry_after_s, now_ms=self.now_ms())
-        elif answer.retry_after is not None and outcome.verdict is Verdict.RETRY:
+        asked_s = outcome.retry_after_s
+        asks_long = asked_s is not None and asked_s > flows.LONGEST_FOR_ALL_S
+        if asked_s is None and answer.retry_after is not None and outcome.verdict is Verdict.RETRY:
             self.log("Retry-After ignored: not to be read, or over a week", status=outcome.status)
-        spent_ms = self._spent_until_ms(answer)
+        spent_s = self._spent_s(answer)
         throttled = outcome.status == 429
         pushed_back = throttled and outcome.items is None  # else it is some items that were, and not the rate
         fault = outcome.verdict is Verdict.RETRY and not throttled
-        own = fault and self.blame.failed(account_id, now_ms=self.now_ms())
+        for_all = asks_long and account_gate is None
+        own = (fault or for_all) and self.blame.failed(account_id, now_ms=self.now_ms())
         if not throttled and not fault:
             self.blame.delivered(account_id, now_ms=self.now_ms())
         tally = Tally(
@@ -369,22 +369,28 @@ class Courier:
             faults=int(fault and not own),
             timeouts=int(answer.fault == "timeout" and not own),
             took_ms=took_ms,
-            cool_until_ms=max(cool_until_ms, 0 if account_gate is not None else spent_ms),
         )
-        if account_gate is not None and throttled:  # the limit that was hit is the account's
-            account_gate.note(replace(tally, cool_until_ms=max(cool_until_ms, spent_ms)))
-            tally = Tally(delivered=1, took_ms=took_ms)
-        elif account_gate is not None:
-            account_gate.note(Tally(delivered=1, cool_until_ms=spent_ms))
+        if account_gate is not None:  # the partner's limits are by account: so is what it asks to wait for
+            until_ms = self._until_ms(asked_s, spent_s, longest_s=flows.LONGEST_COOL_DOWN_S)
+            account_gate.note(replace(tally if throttled else Tally(delivered=1), cool_until_ms=until_ms))
+            if throttled:
+                tally = Tally(delivered=1, took_ms=took_ms)
+        elif not (for_all and own):
+            until_ms = self._until_ms(asked_s, spent_s, longest_s=flows.LONGEST_FOR_ALL_S)
+            tally = replace(tally, cool_until_ms=until_ms, asks_long=for_all)
         if probe:
-            tally += Tally(probe=not fault and not pushed_back, said=outcome.error or f"HTTP {outcome.status}")
+            tally += Tally(probe=not tally.faults and not tally.refused, said=outcome.error or f"HTTP {outcome.status}")
         self.gate.note(tally)
 
-    def _spent_until_ms(self, answer: Answer) -> int:
-        """Until when nothing is left of the limit, if the answer's headers say so."""
-        declared, now_ms = self.partner.limits.rate_headers, self.now_ms()
-        wait_s = None if declared is None else rate_headers.cool_down_s(answer.headers, declared, now_s=now_ms / 1_000)
-        return 0 if wait_s is None else flows.cool_until_ms(wait_s, now_ms=now_ms)
+    def _spent_s(self, answer: Answer) -> float | None:
+        """For how long nothing is left of the limit, if the answer's headers say so."""
+        declared = self.partner.limits.rate_headers
+        return declared and rate_headers.cool_down_s(answer.headers, declared, now_s=self.now_ms() / 1_000)
+
+    def _until_ms(self, *waits_s: float | None, longest_s: float) -> int:
+        """When the longest of some waits ends; 0 without any."""
+        asked = [wait_s for wait_s in waits_s if wait_s is not None]
+        return flows.cool_until_ms(max(asked), now_ms=self.now_ms(), longest_s=longest_s) if asked else 0
 
 
 def _counted_as(item: Shipment) -> tuple[str | None, str]:

@@ -14,7 +14,7 @@ from enum import StrEnum
 from shared.message import ERASURE
 from shared.queue import MAX_VISIBILITY_S
 from worker_fn.classify import Outcome, Verdict
-from worker_fn.flow import Because
+from worker_fn.flow import LONGEST_COOL_DOWN_S, Because
 from worker_fn.retry import back_off_s, outage_back_off_s
 
 
@@ -176,7 +176,7 @@ def _wait_s(
 ) -> int:
     if called:
         asked = max((one.retry_after_s or 0.0 for one in called), default=0.0)
-        return back_off_s(story.failures, retry_after_s=asked, rng=rng)
+        return back_off_s(story.failures, retry_after_s=min(asked, LONGEST_COOL_DOWN_S), rng=rng)
     if all(one.because is Because.TIME for one in waiting):
         return 1  # nobody said no: the time of this invocation ran out
     until_s = max((one.wait_until_ms - story.now_ms) / 1_000 for one in waiting)

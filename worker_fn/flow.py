@@ -16,8 +16,10 @@ from worker_fn.breaker import Breaker
 from worker_fn.rate import WHOLE, Book, Books, Share, Tokens
 from worker_fn.sharding import Sharding
 
-LONGEST_COOL_DOWN_S = 12 * 3_600.0
-"""As long as a message may be hidden. What asks for more is obeyed up to here."""
+LONGEST_COOL_DOWN_S = 900.0
+"""How long an account is left alone at most for what it was answered, or a message; then it is tried again."""
+LONGEST_FOR_ALL_S = 60.0
+"""How long one answer stops everybody. Whoever asks for more is asked in return, by one probe at a time."""
 LONG_COOL_DOWN_MS = 60_000
 """From here on a cool-down stops the intake, as an open breaker does: it takes about so long to stop it and start it
 again.
@@ -64,6 +66,8 @@ class Flow:
     cool_until_ms: int = 0
     cool_from_ms: int = 0
     """When that was asked for, by the clock of the worker that was asked."""
+    cool_ends: int = 0
+    """How often an operator ended one: what a worker was told before the last time is over."""
     delivered_ms: int = 0
     """When a call was last delivered."""
     latency_ms: float = 0.0
@@ -166,6 +170,8 @@ class Tally:
     took_ms: int = 0
     """What the answered calls took, added up."""
     cool_until_ms: int = 0
+    asks_long: bool = False
+    """All were asked to wait for longer than one answer stops everybody: from then on one probe at a time."""
     probe: bool | None = None
     """Whether the probe that was ours arrived; None: there was none."""
     said: str = ""
@@ -187,12 +193,18 @@ class Tally:
             self.timeouts + other.timeouts,
             self.took_ms + other.took_ms,
             max(self.cool_until_ms, other.cool_until_ms),
+            self.asks_long or other.asks_long,
             self.probe if other.probe is None else other.probe,
             self.said if other.probe is None else other.said,
             self.reached or other.reached,
             self.lost + other.lost,
             unused,
         )
+
+    @property
+    def of_all(self) -> "Tally":
+        """What of it concerns the shared item, and at once."""
+        return Tally(cool_until_ms=self.cool_until_ms, asks_long=self.asks_long, probe=self.probe, said=self.said)
 
     @property
     def is_urgent(self) -> bool:
@@ -292,13 +304,17 @@ def report(flow: Flow, tally: Tally, bounds: Bounds, *, now_ms: int) -> Flow:
     if _is_silent(flow, now_ms):  # before what was delivered meanwhile ends the silence: it was delivered at shares
         flow = replace(flow, share_until_ms=_share_until_ms(now_ms))
     # While the breaker is open only probes are made: they tell whether the partner is there, and nothing of its rate.
-    pushed_back = 0 if flow.breaker.is_open else tally.refused + tally.timeouts
-    limit = adaptive.add(flow.limit, delivered=tally.delivered, pushed_back=pushed_back, now_ms=now_ms)
+    pushed_back, timeouts = (0, 0) if flow.breaker.is_open else (tally.refused, tally.timeouts)
+    limit = adaptive.add(
+        flow.limit, delivered=tally.delivered, pushed_back=pushed_back, timeouts=timeouts, now_ms=now_ms
+    )
     after = breaker.count(flow.breaker, delivered=tally.delivered + tally.refused, faults=tally.faults, now_ms=now_ms)
     if tally.probe is not None and after.is_open:
         after = breaker.probed(after, delivered=tally.probe, now_ms=now_ms, said=tally.said)
         if not after.is_open:
             limit = adaptive.restart(limit, bounds, now_ms=now_ms)
+    if tally.asks_long and not after.is_open:
+        after = breaker.opened(now_ms=now_ms, probe_at_ms=tally.cool_until_ms)
     return _stepped(
         replace(
             flow,
@@ -357,9 +373,15 @@ def what_stops_intake(flow: Flow, *, now_ms: int) -> str:
     return "a cool-down that the partner asked for" if flow.cool_until_ms - now_ms > LONG_COOL_DOWN_MS else ""
 
 
-def cool_until_ms(retry_after_s: float, *, now_ms: int) -> int:
-    """When a Retry-After ends."""
-    return now_ms + round(1_000 * min(retry_after_s, LONGEST_COOL_DOWN_S))
+def cool_until_ms(retry_after_s: float, *, now_ms: int, longest_s: float = LONGEST_COOL_DOWN_S) -> int:
+    """Until when a Retry-After is obeyed without asking again."""
+    return now_ms + round(1_000 * min(retry_after_s, longest_s))
+
+
+def end_cool_down(flow: Flow, *, now_ms: int) -> Flow:
+    """What an operator does: no answer from before binds any more, and if the breaker is open a probe is due."""
+    ended = replace(flow, cool_until_ms=0, cool_from_ms=0, cool_ends=flow.cool_ends + 1, booked_ms=0)
+    return replace(ended, breaker=breaker.hasten(flow.breaker, now_ms=now_ms))
 
 
 def is_healthy(flow: Flow, *, now_ms: int) -> bool:
@@ -400,8 +422,9 @@ def _smoothed(latency_ms: float, tally: Tally) -> float:
 def _stepped(flow: Flow, bounds: Bounds, now_ms: int) -> Flow:
     limit = flow.limit
     declared = limit.per_second is None and bounds.highest is not None  # also when a report came before any lease
-    if declared or (limit.since_ms == 0 and (limit.delivered or limit.pushed_back)):
-        limit = replace(adaptive.start(bounds, now_ms), delivered=limit.delivered, pushed_back=limit.pushed_back)
+    if declared or (limit.since_ms == 0 and (limit.delivered or limit.pushed_back or limit.timeouts)):
+        began = adaptive.start(bounds, now_ms)
+        limit = replace(limit, per_second=began.per_second, held=began.held, since_ms=now_ms)
     return replace(
         flow,
         limit=adaptive.step(limit, bounds, now_ms=now_ms),

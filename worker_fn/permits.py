@@ -258,6 +258,9 @@ class Gate:
         if blocked is None and (start_ms := self._starts.take(now_ms=now_ms, not_before_ms=self.flow.cool_until_ms)):
             return start_ms
         if blocked is not None and blocked.because is Because.COOL_DOWN:
+            await self._fleet.look(by_ms=now_ms)  # an operator may have ended it
+            blocked = self._blocked(now_ms)
+        if blocked is not None and blocked.because is Because.COOL_DOWN:
             return blocked
         ask = Ask(
             now_ms=now_ms,
@@ -334,8 +337,8 @@ class Gate:
         """Lease where there are several books; the shared item is told what is due."""
         tally, self._pending = self._pending, NOTHING
         if tally.cool_until_ms or tally.probe is not None:  # noted meanwhile: the shared item's, and at once
-            self._pending = Tally(cool_until_ms=tally.cool_until_ms, probe=tally.probe, said=tally.said)
-            tally = replace(tally, cool_until_ms=0, probe=None, said="")
+            self._pending = tally.of_all
+            tally = replace(tally, cool_until_ms=0, asks_long=False, probe=None, said="")
         try:
             permit, due = await self._branches.lease(self.flow, tally, ask)
         except Contended:

@@ -151,6 +151,8 @@ class SharedFlow:
         self._item, self._seen_ms = item, now_ms
         self.lost_ms = self.silent_until_ms = self._failures = 0
         seen = Flow.from_item(item.value) if item.value else Flow()
+        if seen.cool_ends != self.flow.cool_ends:
+            told_ms = 0  # an operator ended what was asked for before
         if seen.cool_until_ms > told_ms:
             told_ms = flows.obeyed_until_ms(seen, seen_ms=now_ms)
         self.flow = replace(seen, cool_until_ms=max(seen.cool_until_ms, told_ms))

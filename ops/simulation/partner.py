@@ -14,7 +14,7 @@ from ops.simulation.scenario import PartnerApi, Trouble
 from partners import Bulk, Delivery, Limits, Partner, Rate, Result, Secret
 from shared.firehose import EventProcessingRequest, Registration, Request
 from worker_fn.classify import ABSURD_RETRY_AFTER_S, retry_after_s
-from worker_fn.flow import LONGEST_COOL_DOWN_S
+from worker_fn.flow import LONGEST_COOL_DOWN_S, LONGEST_FOR_ALL_S
 from worker_fn.http_client import Answer
 
 POISON = "poison"
@@ -142,10 +142,10 @@ class Api:
         if answer.status is None:  # it can not know whether the partner took the call
             ledger.unsure.update(item for _, item, _ in lines if item in ledger.accepted)
         asked_s = retry_after_s(answer.retry_after, now_s=EPOCH_S + now_s())
-        seconds = None if asked_s is None else cool_down_s(asked_s)
+        by_account = bool(self._api.account_rate_per_s or self._api.bulk_rate_per_s)
+        seconds = None if asked_s is None else cool_down_s(asked_s, by_account=by_account)
         if seconds:
-            by_account = self._api.account_rate_per_s or self._api.bulk_rate_per_s
-            account = lines[0][0] if answer.status == 429 and by_account else None
+            account = lines[0][0] if by_account else None
             ledger.cool_downs.append(CoolDown(now_s(), now_s() + seconds, life.number, account))
 
     def _judge(  # noqa: PLR0911 - a row of cases, the first that holds
@@ -230,6 +230,7 @@ def _verdicts(bad: list[bool]) -> bytes:
     return " ".join("bad" if one else "ok" for one in bad).encode()
 
 
-def cool_down_s(retry_after_s: float) -> float | None:
+def cool_down_s(retry_after_s: float, *, by_account: bool) -> float | None:
     """How long a pause the worker has to keep."""
-    return None if retry_after_s > ABSURD_RETRY_AFTER_S else min(retry_after_s, LONGEST_COOL_DOWN_S)
+    longest_s = LONGEST_COOL_DOWN_S if by_account else LONGEST_FOR_ALL_S
+    return None if retry_after_s > ABSURD_RETRY_AFTER_S else min(retry_after_s, longest_s)

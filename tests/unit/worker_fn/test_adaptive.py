@@ -1,6 +1,8 @@
 from dataclasses import replace
 
-from worker_fn.adaptive import DOWN, STEP_MS, Bounds, Limit, restart, start, step
+import pytest
+
+from worker_fn.adaptive import DOUBTED_MS, DOWN, QUICK_STEP_MS, STEP_MS, Bounds, Limit, add, restart, start, step
 
 NOW = 1_700_000_000_000
 BOUNDS = Bounds(highest=100.0, lowest=1.0)
@@ -44,7 +46,7 @@ def test_limit_moves_once_a_window() -> None:
 
 def test_limit_grows_only_when_it_was_reached() -> None:
     """A limit that nobody needs stays as it is."""
-    held = Limit(per_second=50.0, held=50.0, since_ms=NOW)
+    held = Limit(per_second=50.0, held=50.0, since_ms=NOW, pushed_ms=NOW)
     assert after(held).per_second == 50.0
     assert after(replace(held, reached=True)).per_second == 51.0
 
@@ -78,3 +80,84 @@ def test_unknown_limit_is_learnt_from_the_first_push_back() -> None:
     unknown = Limit(since_ms=NOW, delivered=100, pushed_back=20)
     assert after(unknown, bounds=Bounds()).per_second == DOWN * 100 / 2
     assert after(replace(unknown, pushed_back=0), bounds=Bounds()).per_second is None
+
+
+UNKNOWN = Bounds()
+
+
+def seconds_until_free_again(limit: Limit, *, bounds: Bounds, per_second: float, busy: bool) -> float:
+    """How long a limit takes to leave room for a rate, with traffic or without."""
+    for window in range(10_000):
+        if limit.per_second is None or limit.per_second >= per_second:
+            return window * 0.5
+        now_ms = limit.since_ms + 500
+        used = add(limit, delivered=int(busy), pushed_back=0, timeouts=0, now_ms=now_ms)
+        after_ms = NOW + STEP_MS + 500 * (window + 1)
+        limit = step(replace(used, reached=busy), bounds, now_ms=after_ms)
+    raise AssertionError("never")
+
+
+@pytest.mark.parametrize("delivered", [0, 1, 10, 100])
+def test_one_time_out_teaches_nothing(delivered: int) -> None:
+    """One call may always be slow, whether a rate is declared or not, and however little else there was."""
+    assert after(Limit(since_ms=NOW, delivered=delivered, timeouts=1), bounds=UNKNOWN).per_second is None
+    assert after(replace(start(BOUNDS, NOW), delivered=delivered, timeouts=1)).per_second == 100.0
+
+
+@pytest.mark.parametrize(("delivered", "timeouts"), [(100, 5), (1_000, 50), (19, 1)])
+def test_few_time_outs_teach_nothing(delivered: int, timeouts: int) -> None:
+    """A twentieth of the calls may be slow for ever: the limit stays."""
+    assert after(replace(start(BOUNDS, NOW), delivered=delivered, timeouts=timeouts)).per_second == 100.0
+
+
+def test_many_time_outs_lower_the_limit_and_do_not_say_where_it_is() -> None:
+    """Nine tenths while they last; then back as quickly as after an outage."""
+    lower = after(replace(start(BOUNDS, NOW), delivered=10, timeouts=10))
+    assert (lower.per_second, lower.held) == (90.0, 100.0)
+    assert after(replace(lower, delivered=1)).per_second == 100.0
+    assert after(Limit(since_ms=NOW, delivered=20, timeouts=10), bounds=UNKNOWN).per_second == DOWN * 10
+
+
+@pytest.mark.parametrize("pushed", [{"pushed_back": 1}, {"pushed_back": 4}, {"timeouts": 4}])
+def test_an_unknown_limit_is_not_learnt_from_a_few(pushed: dict[str, int]) -> None:
+    """A 429 or two among few calls have any cause; what is asked with them is obeyed all the same."""
+    assert after(Limit(since_ms=NOW, delivered=2, **pushed), bounds=UNKNOWN).per_second is None
+
+
+@pytest.mark.parametrize("busy", [True, False])
+@pytest.mark.parametrize(
+    ("bounds", "before", "within_s"),
+    [
+        (UNKNOWN, Limit(since_ms=NOW, delivered=2, timeouts=20), 60),
+        (UNKNOWN, Limit(since_ms=NOW, delivered=0, pushed_back=20), 60),
+        (UNKNOWN, Limit(since_ms=NOW, delivered=2, pushed_back=20), 601),
+        (BOUNDS, Limit(10.0, held=10.0, since_ms=NOW, delivered=2, pushed_back=20), 610),
+        (BOUNDS, Limit(10.0, held=100.0, since_ms=NOW, delivered=2, timeouts=20), 10),
+    ],
+)
+def test_what_trouble_taught_fades(bounds: Bounds, before: Limit, within_s: float, busy: bool) -> None:
+    """Time-outs within a minute, refusals within ten, whether the limit is used to the full meanwhile or not at all.
+
+    Where a rate is declared an unused limit rises with its first use.
+    """
+    taught = after(before, bounds=bounds)
+    if bounds is BOUNDS and not busy:
+        taught = step(taught, bounds, now_ms=NOW + 1_000 * within_s)
+        taught, within_s = replace(taught, since_ms=NOW + STEP_MS), 15
+        busy = True
+    assert seconds_until_free_again(taught, bounds=bounds, per_second=100, busy=busy) <= within_s
+
+
+def test_an_outage_shows_no_limit_where_none_was_known() -> None:
+    """After it the limit begins low, grows without end, and is forgotten after a minute."""
+    limit = restart(Limit(best=4.0, since_ms=NOW), UNKNOWN, now_ms=NOW)
+    assert (limit.per_second, limit.held) == (1.2, None)
+    assert seconds_until_free_again(limit, bounds=UNKNOWN, per_second=100, busy=True) < 15
+    assert step(limit, UNKNOWN, now_ms=NOW + DOUBTED_MS).per_second is None
+
+
+def test_the_way_back_needs_no_limit_that_is_reached() -> None:
+    """Below what held a window in which something arrived is enough; idle time is no way."""
+    limit = restart(start(BOUNDS, NOW), BOUNDS, now_ms=NOW)
+    assert step(limit, BOUNDS, now_ms=NOW + QUICK_STEP_MS).per_second == 30.0
+    assert step(replace(limit, delivered=1), BOUNDS, now_ms=NOW + QUICK_STEP_MS).per_second == 45.0
