@@ -92,6 +92,9 @@ def step(limit: Limit, bounds: Bounds, *, now_ms: int) -> Limit:
     passed_ms = now_ms - limit.since_ms
     if passed_ms < (QUICK_STEP_MS if limit.why == RECOVERING else STEP_MS) or _is_idle(limit):
         return limit
+    nobody_called = not (limit.delivered or limit.pushed_back or limit.timeouts)
+    if nobody_called and limit.why == RECOVERING and rises(limit):
+        return limit  # the way back goes on with the first call that arrives
     calls = limit.delivered + limit.pushed_back + limit.timeouts
     timeouts = limit.timeouts if limit.timeouts > max(1, FEW_SHARE * calls) else 0  # one call may always be slow
     best = max(limit.best * FADING, limit.delivered * 1_000 / passed_ms)
@@ -135,7 +138,7 @@ def _raised(limit: Limit, moved: Limit, bounds: Bounds) -> Limit:
     now, held = limit.per_second, limit.held
     if now is None:
         return moved
-    if (held is None or now < held) and (limit.delivered or limit.reached):
+    if rises(limit) and limit.delivered:
         now = min(UP_FAST * now, float("inf") if held is None else held)
         return replace(moved, per_second=_bounded(now, bounds), why=RECOVERING)
     if not limit.reached:
@@ -155,6 +158,11 @@ def _faded(limit: Limit, bounds: Bounds, now_ms: int) -> Limit:
     if bounds.highest is None:
         return replace(start(bounds, now_ms), best=limit.best)
     return replace(limit, held=bounds.highest)
+
+
+def rises(limit: Limit) -> bool:
+    """Whether there is a limit, below the last one that held: growth is quick."""
+    return limit.per_second is not None and (limit.held is None or limit.per_second < limit.held)
 
 
 def _is_idle(limit: Limit) -> bool:

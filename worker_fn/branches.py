@@ -7,6 +7,7 @@ once and never through here.
 
 import random
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self, TypeVar
 
@@ -117,16 +118,32 @@ class Branches:
         return permit, due
 
     async def tell(self, flow: Flow, tally: Tally, *, now_ms: int) -> Tally:
-        """Tell the branch that was leased from last what calls came to; returns what the shared item has to know."""
+        """Tell the branch that was leased from last what calls came to, and each one what of it was not used; returns
+        what the shared item has to know.
+        """
 
-        def tell_branch(branch: Branch, share: Share) -> tuple[Branch, Tally]:
-            return gather(branch, tally, share, now_ms=now_ms)
+        def telling(news: Tally) -> Callable[[Branch, Share], tuple[Branch, Tally]]:
+            return lambda branch, share: gather(branch, news, share, now_ms=now_ms)
 
-        return await self._change(flow, tell_branch, now_ms=now_ms)
-
-    async def _change(self, flow: Flow, function: Callable[[Branch, Share], tuple[Branch, T]], *, now_ms: int) -> T:
         count = flow.sharding.at(now_ms)
-        share = Share(count, self._turn % count)
+        here = self._turn % count
+        numbers = {number % count for numbers in tally.unused.values() for number in numbers}
+        due = await self._change(flow, telling(tally), now_ms=now_ms)
+        for index in sorted(numbers - {here}):
+            with suppress(StateUnavailable):  # then its calls lapse
+                due += await self._change(flow, telling(Tally(unused=tally.unused)), now_ms=now_ms, index=index)
+        return due
+
+    async def _change(
+        self,
+        flow: Flow,
+        function: Callable[[Branch, Share], tuple[Branch, T]],
+        *,
+        now_ms: int,
+        index: int | None = None,
+    ) -> T:
+        count = flow.sharding.at(now_ms)
+        share = Share(count, self._turn % count if index is None else index)
         name = f"lease#{share.of}#{share.index}"
 
         def on_item(value: Mapping[str, Any]) -> tuple[Mapping[str, Any], T]:

@@ -30,10 +30,13 @@ most.
 """
 MOST_IN_LINE = 1_000
 """Messages that an account may have waiting by visibility, however large its rate: the queue has 120,000 for all."""
-SILENCE_MS = 60_000
-"""When nobody reported a delivery for so long, the table may have been out of reach, and others may call at their
-share.
+TICK_MS = 60_000
+"""How often the worker's tick comes (infra/tick.yml): it writes a sign of life, whether there is anything to do or not.
 """
+SILENCE_MS = TICK_MS + 15_000
+"""When nobody wrote for so long, not even a tick, the table was out of reach, and others may call at their share."""
+ALIVE_EVERY_MS = 5_000
+"""A sign of life that is newer is not renewed."""
 RETURN_MS = 12_000
 """How long everybody keeps to its share then, and to the end of that second: by that time all have noticed that the
 table is there.
@@ -75,6 +78,8 @@ class Flow:
     share_until_ms: int = 0
     """Until when everybody keeps to its share: some called at theirs while the table was out of reach, and may still.
     """
+    alive_ms: int = 0
+    """When somebody wrote here: the table was in reach then."""
     booked_ms: int = 0
     """Up to when messages that wait for this account's rate have been given a time to come back."""
     sharding: Sharding = field(default_factory=Sharding)
@@ -111,6 +116,10 @@ class Ask:
     share: Share = WHOLE
     """Of a worker that keeps books of its own."""
     probe_lease_ms: int = breaker.PROBE_LEASE_MS
+    alive_ms: int = 0
+    """When the table was in reach, by what another of its items says."""
+    share_until_ms: int = 0
+    """Until when everybody keeps to its share, by what another of its items says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,14 +226,16 @@ NOTHING = Tally()
 
 def lease(flow: Flow, ask: Ask, bounds: Bounds) -> tuple[Flow, Permit | Elsewhere]:
     """Ask for calls. A cool-down and an open breaker come before the rate."""
+    if ask.share_until_ms > flow.share_until_ms:
+        flow = replace(flow, share_until_ms=ask.share_until_ms)
     flow, told = _asked(flow, ask, bounds)
+    if flow.limit.per_second is not None:
+        flow = alive(flow, now_ms=ask.now_ms, also_ms=ask.alive_ms)
     if told is not None:
         return flow, told
     limit = flow.limit.per_second
     if limit is None:
         return flow, Unlimited()
-    if _is_silent(flow, ask.now_ms):
-        flow = replace(flow, share_until_ms=_share_until_ms(ask.now_ms), delivered_ms=ask.now_ms)
     if flow.share_until_ms > ask.now_ms:
         return flow, AtShare(limit)
     if flow.sharding.at(ask.now_ms) > 1:
@@ -301,8 +312,8 @@ def leases_from_branches(flow: Flow, *, now_ms: int) -> bool:
 
 def report(flow: Flow, tally: Tally, bounds: Bounds, *, now_ms: int) -> Flow:
     """Add what calls came to: counts, a cool-down (the longest wins), the probe's end, tokens that were not used."""
-    if _is_silent(flow, now_ms):  # before what was delivered meanwhile ends the silence: it was delivered at shares
-        flow = replace(flow, share_until_ms=_share_until_ms(now_ms))
+    if flow.alive_ms and not _is_silent(flow, now_ms):  # else the next lease has to see that it is
+        flow = alive(flow, now_ms=now_ms)
     # While the breaker is open only probes are made: they tell whether the partner is there, and nothing of its rate.
     pushed_back, timeouts = (0, 0) if flow.breaker.is_open else (tally.refused, tally.timeouts)
     limit = adaptive.add(
@@ -396,9 +407,18 @@ def _falls_short(tokens: Tokens, ask: Ask) -> bool:
     return sum(len(numbers) for window, numbers in tokens.items() if window <= first + 1) < usable
 
 
+def alive(flow: Flow, *, now_ms: int, also_ms: int = 0) -> Flow:
+    """Write that the table is in reach. If it was not for long, everybody keeps to its share for a while: some called
+    at theirs. `also_ms`: when it was in reach by what another item says.
+    """
+    if flow.alive_ms and _is_silent(replace(flow, alive_ms=max(flow.alive_ms, also_ms)), now_ms):
+        flow = replace(flow, share_until_ms=_share_until_ms(now_ms))
+    return flow if 0 <= now_ms - flow.alive_ms < ALIVE_EVERY_MS else replace(flow, alive_ms=now_ms)
+
+
 def _is_silent(flow: Flow, now_ms: int) -> bool:
-    """Whether nobody reported a delivery for so long that some may call at their share."""
-    return bool(flow.delivered_ms) and now_ms - flow.delivered_ms > SILENCE_MS and flow.share_until_ms <= now_ms
+    """Whether nobody wrote for so long that some may call at their share."""
+    return bool(flow.alive_ms) and now_ms - flow.alive_ms > SILENCE_MS and flow.share_until_ms <= now_ms
 
 
 def _share_until_ms(now_ms: int) -> int:

@@ -124,6 +124,7 @@ class Gates:
             patience_ms=patience_ms,
             on_trouble=self.trouble,
             probe_lease_ms=self._probe_lease_ms,
+            table=None if key == PARTNER else self.partner,
         )
 
 

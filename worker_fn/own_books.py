@@ -11,7 +11,7 @@ from worker_fn.sharding import Sharding
 from worker_fn.shared_flow import SILENT_MS, SharedFlow
 from worker_fn.starts import Starts
 
-LOST_MS = 60_000
+LOST_MS = flows.SILENCE_MS + 5_000
 """How long a worker waits for a state table that does not answer before it calls at its share of the limit. By then the
 others have lost it, too, and their leases have run out: all shares together are the limit, and a share beside leases
 would be more.
@@ -57,7 +57,7 @@ class OwnBooks:
         share = self._share * ALONE_SHARE
         self._bounds = Bounds(None if known is None else known * share, self._declared.lowest * share)
         own = self.flow or replace(fleet.flow, books=self._used, limit=Limit())
-        own = replace(own, delivered_ms=0, share_until_ms=0, sharding=Sharding())  # these are about the others
+        own = replace(own, alive_ms=0, share_until_ms=0, sharding=Sharding())  # these are about the others
         self.flow, permit = flows.lease_alone(own, ask, self._bounds)
         self._used = self.flow.books
         return permit

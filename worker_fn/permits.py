@@ -14,7 +14,7 @@ from typing import assert_never
 from shared.errors import StateUnavailable
 from shared.state import Contended, State
 from worker_fn import flow as flows
-from worker_fn.adaptive import Bounds
+from worker_fn.adaptive import Bounds, rises
 from worker_fn.branches import Branches
 from worker_fn.breaker import PROBE_LEASE_MS
 from worker_fn.flow import (
@@ -36,7 +36,7 @@ from worker_fn.own_books import OwnBooks
 from worker_fn.rate import WINDOW_MS, Tokens
 from worker_fn.sharding import LEASE_AHEAD_MS
 from worker_fn.shared_flow import FRESH_MS, SharedFlow
-from worker_fn.starts import Starts
+from worker_fn.starts import Start, Starts
 
 PATIENCE_MS = 5_000
 """A cool-down of up to so long is waited out inside the invocation: that holds back the intake. Longer ones on the
@@ -60,6 +60,9 @@ travel at once."""
 REPORT_EVERY_MS = 1_000
 """Good news travels this often, if there is any; bad news at once."""
 
+RISE_MS = 500
+"""How often a call that waits for its turn looks whether a limit that is on its way up has risen."""
+
 GUESSED_LATENCY_MS = 300.0
 """How long a call takes, until somebody knows."""
 
@@ -77,7 +80,8 @@ class Gate:
 
     `share` is the part of the limit that is ours when the state table is out of reach: one over MaximumConcurrency, so
     that all workers together stay within it. `patience_ms` bounds how long a call waits inside an invocation for its
-    turn; None: as long as there is time.
+    turn; None: as long as there is time. `table` is the gate whose item the tick keeps alive: it says whether the
+    table was in reach while this one was idle; None: this one.
     """
 
     def __init__(
@@ -93,12 +97,14 @@ class Gate:
         patience_ms: int | None = None,
         on_trouble: Callable[[], None] = lambda: None,
         probe_lease_ms: int = PROBE_LEASE_MS,
+        table: "Gate | None" = None,
     ) -> None:
         self._bounds = bounds
         self._now_ms = now_ms
         self._rng = rng
         self._patience_ms = patience_ms
         self._probe_lease_ms = probe_lease_ms
+        self._table = table
         self._fleet = SharedFlow(
             state,
             key,
@@ -125,6 +131,11 @@ class Gate:
         """What the fleet agreed on, as far as it is known here."""
         return self._fleet.flow
 
+    async def looked(self) -> Flow:
+        """What the fleet agreed on, no older than FRESH_MS where the table answers."""
+        await self._fleet.look(by_ms=self._now_ms())
+        return self._fleet.flow
+
     @property
     def knows_now(self) -> bool:
         """Whether what it knows is of this batch, and the fleet's."""
@@ -140,7 +151,7 @@ class Gate:
         except StateUnavailable:
             return [now_ms + 1_000 * (index // per_call + 1) for index in range(count)]
 
-    def _too_late(self, permit: "Go | int", now_ms: int) -> Wait:
+    def _too_late(self, permit: "Go | Start", now_ms: int) -> Wait:
         """What was permitted came when its time was over: it is not used."""
         if isinstance(permit, Go) and permit.probe:
             self.note(Tally(probe=False))
@@ -168,8 +179,10 @@ class Gate:
             match permit:
                 case Go():
                     return permit
-                case int() as start_ms:
-                    await self._sleep_until(start_ms - LOOK_AHEAD_MS)
+                case Start(ms=start_ms) as start:
+                    if not await self._near(start):
+                        self._starts.put_back(start)
+                        continue
                     await self._fleet.look(by_ms=start_ms)
                     await self._sleep_until(start_ms)
                     if await self._still_free() and self._now_ms() // WINDOW_MS == start_ms // WINDOW_MS:
@@ -184,7 +197,7 @@ class Gate:
                     patient_until_ms = until_ms if because is Because.RATE else min(until_ms, now_ms + PATIENCE_MS)
                     if wait_until_ms >= patient_until_ms:
                         return permit
-                    await self._sleep_until(wait_until_ms)
+                    await self._sleep_until(min(wait_until_ms, now_ms + RISE_MS) if self._rises else wait_until_ms)
 
     def is_current(self, go: Go) -> bool:
         """Whether the window of a permission is not over yet."""
@@ -193,7 +206,7 @@ class Gate:
     def put_back(self, go: Go) -> None:
         """Another call may start in place of the one that was permitted."""
         if go.window is not None and self.is_current(go):
-            self._starts.put_back(self._now_ms())
+            self._starts.put_back(Start(self._now_ms()))  # nobody else could use it
 
     def _stops_intake(self, now_ms: int) -> bool:
         """Whether the intake has to stop: the partner's gate's business, while it knows what the fleet knows."""
@@ -251,12 +264,13 @@ class Gate:
         except StateUnavailable:
             self._pending += replace(tally, unused={}, probe=None, said="")
 
-    async def _next(self, until_ms: int, wanted: int, in_flight: int) -> Go | Wait | int:
+    async def _next(self, until_ms: int, wanted: int, in_flight: int) -> Go | Wait | Start:
         """What is possible: a call now, a call at a time that is ours, or a wait."""
         now_ms = self._now_ms()
         blocked = self._blocked(now_ms)
-        if blocked is None and (start_ms := self._starts.take(now_ms=now_ms, not_before_ms=self.flow.cool_until_ms)):
-            return start_ms
+        may_take = blocked is None and not self._is_outgrown(now_ms)
+        if may_take and (start := self._starts.take(now_ms=now_ms, not_before_ms=self.flow.cool_until_ms)):
+            return start
         if blocked is not None and blocked.because is Because.COOL_DOWN:
             await self._fleet.look(by_ms=now_ms)  # an operator may have ended it
             blocked = self._blocked(now_ms)
@@ -270,13 +284,16 @@ class Gate:
             most_a_window=max(1, round(in_flight * WINDOW_MS / max(self.flow.latency_ms or GUESSED_LATENCY_MS, 1.0))),
             probe_lease_ms=self._probe_lease_ms,
         )
+        if self._table is not None and not self._fleet.is_fresh(now_ms):
+            table = await self._table.looked()
+            ask = replace(ask, alive_ms=table.alive_ms, share_until_ms=table.share_until_ms)
         permit = await self._lease(ask)
         told = self._blocked(self._now_ms())
         if told is not None and told.because is Because.COOL_DOWN and not isinstance(permit, Probe):
             return told  # by an answer that came while we asked
         return self._granted(permit, now_ms)
 
-    def _granted(self, permit: Permit, now_ms: int) -> Go | Wait | int:
+    def _granted(self, permit: Permit, now_ms: int) -> Go | Wait | Start:
         """What a lease comes to for the call that asked; the rest of it is kept for those behind."""
         match permit:
             case Unlimited():
@@ -285,14 +302,21 @@ class Gate:
                 self._probing = True
                 self._probe_ended.clear()
                 return Go(probe=True)
+            case Wait(because=Because.RATE) if self._is_outgrown(now_ms):  # there was no earlier one
+                self._starts.count_as_leased_under(self.flow.limit.per_second or 0.0)
+                return self._starts.take(now_ms=now_ms, not_before_ms=0) or permit
             case Wait():
                 return permit
             case Leased(tokens=tokens, limit=limit):
                 self._own.keep(self._starts, tokens, limit=limit)
-                start_ms = self._starts.take(now_ms=now_ms, not_before_ms=0)
-                return Wait(now_ms + LOOK_EVERY_MS, Because.RATE) if start_ms is None else start_ms
+                start = self._starts.take(now_ms=now_ms, not_before_ms=0)
+                return Wait(now_ms + LOOK_EVERY_MS, Because.RATE) if start is None else start
             case _:
                 assert_never(permit)
+
+    def _is_outgrown(self, now_ms: int) -> bool:
+        """Whether more may be had than what was leased, and sooner: of the common books alone."""
+        return self._own.flow is None and self._starts.are_outgrown(self.flow.limit.per_second, now_ms=now_ms)
 
     async def _lease(self, ask: Ask) -> Permit:
         fresh = self._fleet.is_fresh(ask.now_ms)
@@ -391,6 +415,23 @@ class Gate:
         """Have the next report free tokens that are not used; those of our own books are nobody else's."""
         if unused and self._own.flow is None:
             self._pending += Tally(unused=unused)
+
+    @property
+    def _rises(self) -> bool:
+        """Whether the limit is on its way up: what is leased now, or can be, is soon less than what there is."""
+        return rises(self.flow.limit)
+
+    async def _near(self, start: Start) -> bool:
+        """Sleep until shortly before a moment; False when the limit rose meanwhile, and an earlier one may be had."""
+        limit = self.flow.limit.per_second
+        while self._rises and self._own.flow is None and start.ms - LOOK_AHEAD_MS - self._now_ms() > RISE_MS:
+            await self._sleep_until(self._now_ms() + RISE_MS)
+            await self._fleet.look(by_ms=self._now_ms())
+            now = self.flow.limit.per_second
+            if limit is not None and now is not None and now > limit:
+                return False
+        await self._sleep_until(start.ms - LOOK_AHEAD_MS)
+        return True
 
     async def _sleep_until(self, moment_ms: int) -> None:
         while (left_ms := moment_ms - self._now_ms()) > 0:

@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from shared.errors import QueueUnavailable, StateUnavailable
-from shared.state import FLOW, PARTNER, State, change
+from shared.state import FLOW, PARTNER, Contended, State, change
 from worker_fn import breaker
 from worker_fn import flow as flows
+from worker_fn.adaptive import RECOVERING
 from worker_fn.drain import drain
 from worker_fn.flow import Flow
 from worker_fn.intake import Intake, IntakeUnavailable, is_held
@@ -91,7 +92,7 @@ async def tick(ticker: Ticker, remaining_s: Callable[[], float]) -> TickReport:
     steps = (_probe, _switch, _steer)
     try:
         report.held = await is_held(ticker.worker.state)
-        flow = await _flow(ticker.worker.state)
+        flow = await _alive(ticker.worker)
         for step in steps:
             try:
                 flow = await step(ticker, flow, report, remaining_s)
@@ -237,10 +238,25 @@ async def _steer(ticker: Ticker, flow: Flow, report: TickReport, remaining_s: Ca
 def concurrency_for(flow: Flow, *, max_in_flight: int, most: int) -> int:
     """Environments that a limit keeps busy: calls under way at once (rate x latency) over connections each."""
     limit = flow.limit.per_second
+    if limit is not None and flow.limit.why == RECOVERING:
+        limit = max(limit, flow.limit.held or 0.0)  # it takes seconds to get there, and a change of the mapping longer
     if limit is None or not flow.latency_ms or flow.limit.why in {"start", "steady"}:
         return most  # the limit is not what holds the fleet back
     under_way = limit * flow.latency_ms / 1_000
     return max(LEAST_CONCURRENCY, min(most, math.ceil(under_way * SPARE / max_in_flight) + 1))
+
+
+async def _alive(worker: Worker) -> Flow:
+    """Leave a sign of life in the shared item: idleness is not silence. Gives what is known of the partner."""
+
+    def alive(value: Mapping[str, Any]) -> tuple[Mapping[str, Any], Flow]:
+        flow = flows.alive(Flow.from_item(value), now_ms=worker.now_ms())
+        return flow.to_item(), flow
+
+    try:
+        return (await change(worker.state, PARTNER, FLOW, alive, rng=worker.rng))[1]
+    except Contended:  # others wrote all the while
+        return await _flow(worker.state)
 
 
 async def _flow(state: State) -> Flow:

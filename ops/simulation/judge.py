@@ -1,5 +1,6 @@
 """What a run came to, in numbers, and which accepted bands it breaks."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -8,6 +9,7 @@ from typing import Any
 from ops.simulation.ledger import Call, Ledger
 from ops.simulation.run import Run
 from ops.simulation.scenario import Scenario
+from worker_fn.rate import HEADROOM
 from worker_fn.shared_flow import FRESH_MS
 
 REPORTED = (
@@ -55,6 +57,8 @@ class Verdict:
     paid_s: float = 0.0
     invocations: int = 0
     worst_second: int = 0
+    full_rate_after_s: float | None = None
+    """How long it took to the declared rate, where the scenario asks."""
     broken: list[str] = field(default_factory=list)
 
     def reported(self) -> dict[str, Any]:
@@ -117,6 +121,8 @@ def judge(run: Run, scenario: Scenario, seed: int, calm: Run | None) -> Verdict:
         invocations=ledger.invocations,
         worst_second=max(Counter(int(call.at_s) for call in ledger.calls).values(), default=0),
     )
+    if scenario.bands.full_rate_from_s is not None:
+        verdict.full_rate_after_s = full_rate_after_s(ledger, scenario)
     if calm is not None:
         verdict.healthy_p99_ratio = round(p99_s / p99(waits_s(calm.world.ledger, scenario)), 2)
     verdict.broken = list(broken_bands(verdict, scenario))
@@ -138,6 +144,7 @@ def broken_bands(verdict: Verdict, scenario: Scenario) -> Iterable[str]:
         ("waiting", verdict.waiting, bands.waiting),
         ("parked", verdict.parked, bands.parked),
         ("in flight", verdict.in_flight_most, bands.in_flight),
+        ("seconds to the full rate", verdict.full_rate_after_s or 0, bands.full_rate_within_s),
         ("calls that failed", verdict.faults, float("inf") if bands.faults is None else bands.faults),
         ("seconds until all was settled", verdict.ended_s, float("inf") if bands.seconds is None else bands.seconds),
     ]
@@ -157,6 +164,23 @@ def waits_s(ledger: Ledger, scenario: Scenario) -> list[float]:
         for item in sent.items
         if item in ledger.accepted
     ]
+
+
+FULL_SHARE = 0.9
+"""Of what is planned of the declared rate: with as many calls a second is a full one."""
+
+
+def full_rate_after_s(ledger: Ledger, scenario: Scenario) -> float:
+    """Seconds from the first one with more than one call to the first two in a row that are full."""
+    seconds = Counter(int(call.at_s) for call in ledger.calls)
+    from_s = math.ceil(scenario.bands.full_rate_from_s or 0.0)
+    last_s = max(seconds, default=0)
+    first_s = next((second for second in range(from_s, last_s) if seconds[second] > 1), None)
+    full = FULL_SHARE * HEADROOM * (scenario.partner.rate_per_s or 0.0)
+    for second in range(last_s if first_s is None else first_s, last_s):
+        if min(seconds[second], seconds[second + 1]) >= full:
+            return float(second - (first_s or 0))
+    return float("inf")
 
 
 def p99(seconds: Sequence[float]) -> float:

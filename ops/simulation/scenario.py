@@ -137,6 +137,11 @@ class Bands:
     """Events at least that have to arrive before the end, where not all can."""
     seconds: float | None = None
     """When everything has to be settled."""
+    full_rate_from_s: float | None = None
+    """From then on the declared rate is wanted whole: how long it takes is counted from the first second with more than
+    one call, which a probe is not.
+    """
+    full_rate_within_s: float = 6.0
 
 
 @dataclass(frozen=True, slots=True)

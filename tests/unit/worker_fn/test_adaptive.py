@@ -22,7 +22,7 @@ def test_few_push_backs_show_where_the_limit_is() -> None:
     """One call in fifty refused: two seconds at nine tenths, then half a minute just below, then a little more."""
     few = after(replace(start(BOUNDS, NOW), delivered=98, pushed_back=2))
     assert few.per_second == 90.0
-    held = after(replace(few, reached=True))
+    held = after(replace(few, delivered=90, reached=True))
     assert (held.per_second, held.why) == (97.0, "recovering")
     rests = after(replace(held, reached=True))
     assert (rests.per_second, rests.why) == (97.0, "holding")
@@ -68,7 +68,7 @@ def test_recovery_is_quick_up_to_what_held() -> None:
     limit, moves = restart(Limit(90.0, held=90.0, since_ms=NOW), BOUNDS, now_ms=NOW), []
     assert limit.per_second == 27.0
     while limit.per_second and limit.per_second < 90.0:
-        limit = after(replace(limit, reached=True))
+        limit = after(replace(limit, delivered=1, reached=True))
         moves.append(limit.why)
     assert len(moves) == 3
     assert set(moves) == {"recovering"}
