@@ -25,8 +25,12 @@ DELETIONS = {
     "eu": "https://analytics.eu.amplitude.com/api/2/deletions/users",
 }
 
-LIMITS = Limits(bulk={"batch": Bulk(1_000, 10_000_000), "deletions/users": Bulk(1, rate=Rate(1))})
-"""A batch may have 2,000 events and 20 MB; half of that is as quick. Deletions: one call a second."""
+LIMITS = Limits(
+    account_rate=Rate(100), bulk={"batch": Bulk(1_000, 10_000_000), "deletions/users": Bulk(1, rate=Rate(1))}
+)
+"""A project's, as an account of mParticle's has one: so is what a 429 or a 503 asks to wait for. A batch may have 2,000
+events and 20 MB; half of that is as quick. Amplitude expects up to 100 uploads a second. Deletions: one call a second.
+"""
 
 BEFORE, AFTER = b'{"events":[', b'],"options":{"min_id_length":1}}'
 """Around the events of a call. Ids may be short: a customer's are what they are."""

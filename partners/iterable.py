@@ -25,7 +25,9 @@ HOSTS = {"us": "https://api.iterable.com", "eu": "https://api.eu.iterable.com"}
 
 
 def limits_with(list_rate: Rate | None) -> Limits:
-    """Rates are a project's, as an account of mParticle's has one; users/update, 500 a second, is the narrowest."""
+    """Rates are a project's, as an account of mParticle's has one: so is what a 429 or a 503 asks to wait for.
+    users/update, 500 a second, is the narrowest.
+    """
     users, events = Bulk(1_000, 4_000_000, Rate(5)), Bulk(8_000, 4_000_000, Rate(10))
     lists = Bulk(1_000, 1_000_000, list_rate)
     bulk = {"users/bulkUpdate": users, "events/trackBulk": events, "lists/subscribe": lists, "lists/unsubscribe": lists}

@@ -3,6 +3,7 @@ folder, imported when the verb runs, so that help is quick.
 """
 
 from ops.commands.certify import certify
+from ops.commands.cooldown import cooldown
 from ops.commands.demo import demo
 from ops.commands.doctor import doctor
 from ops.commands.dsr import dsr
@@ -34,6 +35,7 @@ COMMANDS = (
     pause,
     resume,
     probe,
+    cooldown,
     dsr,
 )
 """In the order in which `spillway --help` lists them; several verbs about one thing are a typer app with that name."""

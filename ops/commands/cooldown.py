@@ -1,0 +1,60 @@
+"""`spillway cooldown`: what the partner asked to wait for, and the operator's end of it."""
+
+import time
+from typing import Annotated
+
+import typer
+
+from ops.commands.options import AsJson, Stage, one_line_errors
+
+cooldown = typer.Typer(name="cooldown", help="Who is left alone because the partner asked for it, and the end of that.")
+
+Accounts = Annotated[
+    list[str] | None, typer.Option("--account", metavar="ID", help="An account of mParticle's; may be given again.")
+]
+Everything = Annotated[bool, typer.Option("--all", help="What all were asked, and each account.")]
+
+
+@cooldown.command("list")
+def listed(as_json: AsJson = False, stage: Stage = "dev") -> None:
+    """List who is left alone: everybody, or accounts whose own limit the partner spoke of."""
+    from rich.console import Console  # noqa: PLC0415 - ops/commands/__init__.py says why
+
+    from ops import cooldowns as verb  # noqa: PLC0415
+    from ops.stack import find_stack  # noqa: PLC0415
+
+    now_ms = int(time.time() * 1_000)
+    with one_line_errors():
+        found = verb.listing(find_stack(stage), now_ms=now_ms)
+    if as_json:
+        typer.echo(verb.as_json(found))
+    else:
+        verb.show(found, Console(), now_ms=now_ms)
+
+
+@cooldown.command()
+def end(
+    accounts: Accounts = None, everything: Everything = False, as_json: AsJson = False, stage: Stage = "dev"
+) -> None:
+    """End what everybody was asked to wait for, or with --account what these were; then try the partner."""
+    from ops import cooldowns as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
+    from ops import worker_tick  # noqa: PLC0415
+    from ops.stack import find_stack  # noqa: PLC0415
+
+    if accounts and everything:
+        raise typer.BadParameter("name accounts, or give --all")
+    with one_line_errors():
+        stack = find_stack(stage)
+        ended = verb.end(stack, accounts or [], everything=everything)
+        if as_json:
+            typer.echo(verb.as_json(ended))
+        else:
+            for one in ended:
+                typer.echo(f"ended: {one.name}")
+        if not ended:
+            typer.echo("there was nothing to end: `spillway cooldown list` shows who is left alone", err=True)
+            raise typer.Exit(1)
+        if any(one.account_id is None for one in ended):
+            report = worker_tick.run(stack, probe=True)
+            for line in worker_tick.said(report):
+                typer.echo(line, err=as_json)

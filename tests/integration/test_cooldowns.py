@@ -1,0 +1,112 @@
+"""`spillway cooldown` on DynamoDB (moto): whom it finds, and what it ends."""
+
+import asyncio
+import random
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from rich.console import Console
+
+from ops import cooldowns
+from ops.stack import Stack
+from shared.state import FLOW, PARTNER, DynamoState, account_key, change
+from worker_fn.breaker import Breaker
+from worker_fn.flow import Flow
+
+KEYS = ("pk", "HASH"), ("sk", "RANGE")
+
+
+@pytest.fixture
+def stack(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
+    dynamo = boto3.client("dynamodb", region_name="us-east-1")
+    dynamo.create_table(
+        TableName="state",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name, _ in KEYS],
+        KeySchema=[{"AttributeName": name, "KeyType": kind} for name, kind in KEYS],
+    )
+    session = boto3.session.Session(region_name="us-east-1")
+    yield Stack("test", "us-east-1", {"StateTableName": "state"}, session)
+    dynamo.delete_table(TableName="state")
+    dynamo.close()
+
+
+def put(stack: Stack, key: str, flow: Flow) -> None:
+    state = DynamoState(stack.client("dynamodb"), "state")
+    asyncio.run(change(state, key, FLOW, lambda _: (flow.to_item(), None), rng=random.Random(1)))
+
+
+def flow_at(stack: Stack, key: str) -> Flow:
+    state = DynamoState(stack.client("dynamodb"), "state")
+    return Flow.from_item(asyncio.run(state.read(key, FLOW)).value)
+
+
+@pytest.fixture
+def now_ms(stack: Stack) -> int:
+    """Everybody waits and is probed, one account does, another one at an endpoint; a third one did."""
+    now_ms = int(time.time() * 1_000)
+    breaker = Breaker(opened_ms=now_ms - 5_000, probe_at_ms=now_ms + 50_000)
+    put(stack, PARTNER, Flow(cool_until_ms=now_ms + 55_000, cool_from_ms=now_ms - 5_000, breaker=breaker))
+    put(stack, account_key("7"), Flow(cool_until_ms=now_ms + 900_000, cool_from_ms=now_ms, booked_ms=now_ms + 999_000))
+    put(stack, account_key("8", "users/bulk"), Flow(cool_until_ms=now_ms + 900_000, cool_from_ms=now_ms))
+    put(stack, account_key("9"), Flow(cool_until_ms=now_ms - 1, cool_from_ms=now_ms - 9_000))
+    return now_ms
+
+
+def names(found: list[cooldowns.CoolDown]) -> list[str]:
+    return [one.name for one in found]
+
+
+def test_who_is_left_alone_is_listed(stack: Stack, now_ms: int) -> None:
+    """Everybody first, then accounts, an endpoint by its name; whose time is over is not."""
+    found = cooldowns.listing(stack, now_ms=now_ms)
+    assert names(found) == ["everybody", "account 7", "account 8 at users/bulk"]
+    assert [one.is_probed for one in found] == [True, False, False]
+    console = Console(width=100, record=True)
+    cooldowns.show(found, console, now_ms=now_ms)
+    assert "a probe in 55 s" in console.export_text()
+
+
+@pytest.mark.parametrize(
+    ("accounts", "everything", "ended"),
+    [
+        ([], False, ["everybody"]),
+        (["7"], False, ["account 7"]),
+        (["8"], False, ["account 8 at users/bulk"]),
+        ([], True, ["everybody", "account 7", "account 8 at users/bulk"]),
+    ],
+)
+def test_what_is_named_is_ended_and_nothing_else(
+    stack: Stack, now_ms: int, accounts: list[str], everything: bool, ended: list[str]
+) -> None:
+    """Calls go on at once, and where the breaker is open a probe is due; others wait as before."""
+    assert names(cooldowns.end(stack, accounts, everything=everything)) == ended
+    left = names(cooldowns.listing(stack, now_ms=now_ms))
+    assert set(left) == {"everybody", "account 7", "account 8 at users/bulk"} - set(ended) | (
+        {"everybody"} & set(ended)  # its breaker is open: a probe decides
+    )
+    partner = flow_at(stack, PARTNER)
+    assert (partner.cool_until_ms == 0, partner.cool_ends) == (("everybody" in ended), int("everybody" in ended))
+    assert (partner.breaker.probe_at_ms <= int(time.time() * 1_000)) == ("everybody" in ended)
+    assert (flow_at(stack, account_key("7")).booked_ms == 0) == ("account 7" in ended)
+
+
+def test_a_slip_of_the_pen_ends_nothing(stack: Stack, now_ms: int) -> None:
+    """Who names an account that is not left alone is told so before anything is ended."""
+    with pytest.raises(cooldowns.NoCoolDown, match="not left alone: 9;"):
+        cooldowns.end(stack, ["7", "9"])
+    assert len(cooldowns.listing(stack, now_ms=now_ms)) == 3
+
+
+def test_nothing_raw_reaches_the_terminal(stack: Stack, now_ms: int) -> None:
+    """An account's id is what somebody sent: no control character of it is printed, no markup is read out of it."""
+    put(stack, account_key("\x1b[31m[bold]"), Flow(cool_until_ms=now_ms + 900_000))
+    console = Console(width=100, record=True)
+    cooldowns.show(cooldowns.listing(stack, now_ms=now_ms), console, now_ms=now_ms)
+    shown: Any = console.export_text()
+    assert "\x1b" not in shown
+    assert "[bold]" in shown
