@@ -166,20 +166,23 @@ def waits_s(ledger: Ledger, scenario: Scenario) -> list[float]:
     ]
 
 
-FULL_SHARE = 0.9
-"""Of what is planned of the declared rate: with as many calls a second is a full one."""
+FULL_SHARE, KEPT_SHARE, KEPT_S = 0.9, 0.8, 3
+"""A second with nine tenths of the planned calls is a full one, if the three from it on hold four fifths: what a batch
+that ends gives up of the present second is nobody's, and where many workers have small batches that is some of it.
+"""
 
 
 def full_rate_after_s(ledger: Ledger, scenario: Scenario) -> float:
-    """Seconds from the first one with more than one call to the first two in a row that are full."""
+    """Seconds from the first one with more than one call to the first full one."""
     seconds = Counter(int(call.at_s) for call in ledger.calls)
-    from_s = math.ceil(scenario.bands.full_rate_from_s or 0.0)
     last_s = max(seconds, default=0)
-    first_s = next((second for second in range(from_s, last_s) if seconds[second] > 1), None)
-    full = FULL_SHARE * HEADROOM * (scenario.partner.rate_per_s or 0.0)
-    for second in range(last_s if first_s is None else first_s, last_s):
-        if min(seconds[second], seconds[second + 1]) >= full:
-            return float(second - (first_s or 0))
+    from_s = math.ceil(scenario.bands.full_rate_from_s or 0.0)
+    first_s = next((second for second in range(from_s, last_s) if seconds[second] > 1), last_s)
+    planned = HEADROOM * (scenario.partner.rate_per_s or 0.0)
+    for second in range(first_s, last_s):
+        kept = sum(seconds[second + ahead] for ahead in range(KEPT_S)) / KEPT_S
+        if seconds[second] >= FULL_SHARE * planned and kept >= KEPT_SHARE * planned:
+            return float(second - first_s)
     return float("inf")
 
 

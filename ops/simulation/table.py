@@ -63,7 +63,7 @@ class Table:
         before = self.item(pk, FLOW).value
         if value["cool_until_ms"] <= (before["cool_until_ms"] if before else 0):
             return
-        account = None if pk == PARTNER else int(pk.partition("#")[2])
+        account = None if pk == PARTNER else int(pk.split("#")[1])  # whichever endpoint
         ledger = self.world.ledger
         told = [one.until_s for one in ledger.cool_downs if one.environment == by and one.account == account]
         if told:

@@ -1,6 +1,8 @@
 import asyncio
 import random
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from shared.state import PARTNER, Item
 from worker_fn.adaptive import Limit
 from worker_fn.branches import TELL_EVERY_MS, TELL_TROUBLE_EVERY_MS, Branch, Branches, gather
 from worker_fn.breaker import MEMORY_MS
-from worker_fn.flow import NOTHING, Ask, Flow, Tally, Wait
+from worker_fn.flow import NOTHING, Ask, Flow, Leased, Tally, Wait
 from worker_fn.rate import WHOLE, Book
 from worker_fn.sharding import Sharding
 
@@ -85,3 +87,31 @@ def test_news_that_one_branch_took_are_not_told_again(fleet: Any, failing: int) 
     assert due == NOTHING
     told = asyncio.run(fleet.state.read(PARTNER, f"lease#2#{1 - failing}"))
     assert told.value["gathered"]["delivered"] == 7
+
+
+@pytest.mark.parametrize("unreachable", [None, 0, 1])
+def test_what_is_not_used_goes_back_to_the_branch_that_it_is_of(fleet: Any, unreachable: int | None) -> None:
+    """A batch that leased from all of them and ends leaves nothing that only lapses, but where a branch is lost."""
+    branches = Branches(fleet.state, PARTNER, rng=random.Random(1), on_lost=lambda: None)
+
+    async def leased_and_given_back() -> dict[str, int]:
+        tokens: dict[int, list[int]] = {}
+        for _ in range(2):
+            permit, _ = await branches.lease(SPLIT, NOTHING, replace(ASK, wanted=40))
+            assert isinstance(permit, Leased)
+            for window, numbers in permit.tokens.items():
+                tokens.setdefault(window, []).extend(numbers)
+        unused = {window: numbers for window, numbers in tokens.items() if window * 1_000 > NOW}
+        assert {number % 2 for numbers in unused.values() for number in numbers} == {0, 1}
+        if unreachable is not None:
+            branches._state = Failing(fleet.state, unreachable)  # type: ignore[assignment]
+        with suppress(StateUnavailable):  # the one that is told what calls came to
+            await branches.tell(SPLIT, Tally(unused=unused), now_ms=NOW)
+        left = {}
+        for name in ("lease#2#0", "lease#2#1"):
+            books = Branch.from_item((await fleet.state.read(PARTNER, name)).value).books
+            left[name] = sum(book.given - len(book.back) for window, book in books.items() if window * 1_000 > NOW)
+        return left
+
+    left = asyncio.run(leased_and_given_back())
+    assert (left == {"lease#2#0": 0, "lease#2#1": 0}) == (unreachable is None)

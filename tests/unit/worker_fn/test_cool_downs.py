@@ -10,6 +10,7 @@ from shared.state import FLOW, PARTNER, account_key
 from tests.unit.worker_fn.conftest import Echo, Merging
 from tests.unit.worker_fn.records import record
 from worker_fn import flow as flows
+from worker_fn.breaker import Breaker
 from worker_fn.flow import LONGEST_COOL_DOWN_S, LONGEST_FOR_ALL_S, Flow
 
 DAYS = "600000"
@@ -123,3 +124,13 @@ def test_an_operator_ends_it_also_for_a_worker_that_was_told(make_fleet: Any, pa
     fleet.state.items[key, FLOW] = replace(item, rev=item.rev + 1, value=ended.to_item())
     fleet.clock.now_s += 2
     assert fleet.run(record(2, ["200"])).delivered == 1
+
+
+@pytest.mark.parametrize(("partner", "arrives"), [("by account", True), ("echo", False)])
+def test_a_probe_that_meets_an_accounts_limit_finds_the_partner(make_fleet: Any, partner: str, arrives: bool) -> None:
+    """A 429 that is about one account says that the partner is there; one that is about all says that it is not."""
+    fleet = make_fleet("echo" if partner == "echo" else ByAccount())
+    opened_ms = int(fleet.clock.now_s * 1_000)
+    fleet.set_item(PARTNER, FLOW, Flow(breaker=Breaker(opened_ms=opened_ms, probe_at_ms=opened_ms)).to_item())
+    fleet.run(record(1, ["429"]))
+    assert known(fleet).breaker.is_open != arrives

@@ -11,7 +11,7 @@ import pytest
 from shared.errors import StateThrottled
 from shared.state import FLOW, PARTNER, Item
 from worker_fn.adaptive import Bounds, Limit
-from worker_fn.flow import Ask, Flow, Leased, Tally, Wait
+from worker_fn.flow import Ask, Flow, Leased, Tally, Wait, alive
 from worker_fn.own_books import ALONE_SHARE, LOST_MS, OwnBooks
 from worker_fn.permits import Gate
 from worker_fn.rate import HEADROOM, WINDOW_MS, Book
@@ -246,3 +246,46 @@ def test_an_item_without_a_limit_is_no_leave_to_call_freely(gate: Gate, fleet: A
         return await starts_until(gate, fleet, fleet.clock.now_s + 1.5)
 
     assert most_in_a_second(asyncio.run(after_a_look_at_nothing())) <= QUOTA + 2
+
+
+@pytest.mark.parametrize("held", [LIMIT, None])
+def test_a_limit_that_rose_holds_at_once(gate: Gate, fleet: Any, held: float | None) -> None:
+    """What was leased at a low limit, fifteen seconds ahead, does not keep a worker there: it takes what else there is
+    of the seconds before.
+    """
+
+    async def risen() -> tuple[int, list[int]]:
+        low = Limit(per_second=LIMIT / 5, held=held, since_ms=int(fleet.clock.now_s * 1_000), pushed_ms=2**62)
+        await fleet.state.swap(PARTNER, FLOW, Item(), Flow(limit=low).to_item(), expires_at=None)
+        await starts_until(gate, fleet, fleet.clock.now_s + 0.5)
+        known = await fleet.state.read(PARTNER, FLOW)
+        flow = Flow.from_item(known.value)
+        high = replace(flow, limit=replace(flow.limit, per_second=LIMIT, held=LIMIT))
+        await fleet.state.swap(PARTNER, FLOW, known, high.to_item(), expires_at=None)
+        rose_ms = int(fleet.clock.now_s * 1_000)
+        return rose_ms, await starts_until(gate, fleet, fleet.clock.now_s + 6)
+
+    rose_ms, starts_ms = asyncio.run(risen())
+    seconds = Counter(start_ms // WINDOW_MS for start_ms in starts_ms)
+    first = (rose_ms + FRESH_MS) // WINDOW_MS + 1
+    assert all(QUOTA - 2 <= seconds[window] <= QUOTA + 1 for window in range(first, first + 3))
+    assert max(seconds.values()) <= QUOTA + 1
+
+
+def test_a_gate_that_was_idle_leases_at_once_while_somebody_ticks(gate: Gate, fleet: Any) -> None:
+    """After a quiet quarter of an hour the first second is a full one."""
+
+    async def idle() -> list[int]:
+        await starts_until(gate, fleet, fleet.clock.now_s + 1)
+        await gate.report(last=True)
+        for _ in range(15):
+            fleet.clock.now_s += 60
+            known = await fleet.state.read(PARTNER, FLOW)
+            ticked = alive(Flow.from_item(known.value), now_ms=int(fleet.clock.now_s * 1_000))
+            await fleet.state.swap(PARTNER, FLOW, known, ticked.to_item(), expires_at=None)
+        fleet.clock.now_s = int(fleet.clock.now_s + 50)
+        return await starts_until(gate, fleet, fleet.clock.now_s + 2)
+
+    starts_ms = asyncio.run(idle())
+    seconds = Counter(start_ms // WINDOW_MS for start_ms in starts_ms)
+    assert min(seconds[window] for window in sorted(seconds)[:2]) >= QUOTA - 2

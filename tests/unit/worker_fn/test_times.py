@@ -1,0 +1,43 @@
+"""Numbers that have to fit together: with each other, and with what is deployed."""
+
+import re
+from pathlib import Path
+
+from worker_fn import breaker, ends, flow, own_books, sharding, shared_flow, sweep
+from worker_fn.rate import WINDOW_MS
+from worker_fn.settings import Settings
+
+INFRA = Path(__file__).parents[3] / "infra"
+
+
+def test_the_tick_comes_as_often_as_the_worker_believes() -> None:
+    """What counts in ticks counts in those of infra/tick.yml."""
+    assert "ScheduleExpression: rate(1 minute)" in (INFRA / "tick.yml").read_text(encoding="utf-8")
+    assert flow.TICK_MS == 60_000
+
+
+def test_each_tick_finds_what_it_is_for() -> None:
+    """A probe that is due, parked messages in sight again, and its own last sign of life, no silence."""
+    assert breaker.LONGEST_PAUSE_MS < flow.TICK_MS
+    assert sweep.SIGHT_S * 1_000 < flow.TICK_MS
+    assert flow.TICK_MS + flow.ALIVE_EVERY_MS < flow.SILENCE_MS
+    assert flow.LONGEST_FOR_ALL_S * 1_000 <= flow.TICK_MS
+
+
+def test_nobody_calls_at_its_share_before_the_others_can_see_the_silence() -> None:
+    """Nor while a lease from before may still be used; and all have noticed the table before shares end."""
+    assert own_books.LOST_MS >= flow.SILENCE_MS
+    assert own_books.LOST_MS > sharding.LEASE_AHEAD_MS
+    assert flow.RETURN_MS > shared_flow.SILENT_MS + 2 * WINDOW_MS
+
+
+def test_the_worker_gives_a_message_up_before_its_queue_does() -> None:
+    """Its receives last for its age: SQS itself dead-letters without a reason."""
+    (most,) = re.findall(r"maxReceiveCount: (\d+)", (INFRA / "queues.yml").read_text(encoding="utf-8"))
+    assert int(most) > ends.MOST_RECEIVES
+
+
+def test_a_probe_outlives_no_lease_of_it() -> None:
+    """However long a call may take, nobody else probes meanwhile."""
+    for call_timeout_s in (0.2, 13.0, 360.0):
+        assert breaker.probe_lease_ms(call_timeout_s) > 1_000 * (call_timeout_s + Settings.beginning_s)
