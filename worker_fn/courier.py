@@ -21,24 +21,17 @@ from worker_fn.alone import or_else
 from worker_fn.blame import Blame
 from worker_fn.classify import Outcome, Verdict, classify
 from worker_fn.credentials import Credential, Credentials
-from worker_fn.credentials import Credentials
-from worker_fn.flow import Because, Tally
-from worker_fn.flow import Because, Tally, Wait
 from worker_fn.flow import NOTHING, Because, Tally, Wait
-from worker_fn.http_client import Answer
 from worker_fn.http_client import FROZEN, Answer
 from worker_fn.intake import PAUSED_WAIT_S, Held
 from worker_fn.lane import Lane, Shipment, credential_of, together
 from worker_fn.permits import Gate, Go
-from worker_fn.permits import Gate, Go, Wait
 from worker_fn.retry import send_with_retries
 from worker_fn.slots import FairSlots
 
 SHORTEST_CALL_S = 0.5
 """A call that could not be given even this long is not begun."""
 
-FROZEN = "frozen"
-"""The fault of a call that was under way while our environment stood still between two invocations."""
 
 UNSENDABLE = (ValueError, TypeError, AttributeError)
 """What comes of a delivery that HTTP has no form for."""
@@ -385,7 +378,9 @@ class Courier:
     def _spent_s(self, answer: Answer) -> float | None:
         """For how long nothing is left of the limit, if the answer's headers say so."""
         declared = self.partner.limits.rate_headers
-        return declared and rate_headers.cool_down_s(answer.headers, declared, now_s=self.now_ms() / 1_000)
+        if declared is None:
+            return None
+        return rate_headers.cool_down_s(answer.headers, declared, now_s=self.now_ms() / 1_000)
 
     def _until_ms(self, *waits_s: float | None, longest_s: float) -> int:
         """When the longest of some waits ends; 0 without any."""

@@ -8,12 +8,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ops.doctor import checks_now
-from ops.doctor.look import ALIAS, FUNCTION_URL, FUNCTIONS, Account, Facts
 from ops.doctor.look import ALIAS, FUNCTION_URL, FUNCTIONS, Account, Facts, Function
 from ops.findings import Finding, Severity
 from shared.errors import InvalidSettings
-from worker_fn.settings import Settings
-from worker_fn.settings import VISIBILITY_MARGIN_S
+from worker_fn.settings import VISIBILITY_MARGIN_S, Settings
 
 UNRESERVED = 100
 """Executions that Lambda keeps for functions without a reservation: an account can reserve its limit less these."""

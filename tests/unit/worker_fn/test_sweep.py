@@ -9,8 +9,6 @@ import pytest
 from shared.errors import StateRefused, StateUnavailable
 from worker_fn.flow import MOST_IN_LINE, Flow
 from worker_fn.suspensions import NOBODY, Suspension, clear, request_sweep
-from worker_fn.suspensions import NOBODY, clear, request_sweep
-from worker_fn.sweep import CLEARED_FOR_MS, ENDS_S, HANDS, Swept, sweep
 from worker_fn.sweep import CLEARED_FOR_MS, ENDS_SHARE, HANDS, Swept, sweep
 
 
