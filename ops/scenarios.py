@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ops.screen import Screen
+from ops.screen import BAD, DIM, Screen
 from ops.simulation.judge import Verdict
 from ops.simulation.scenario import Scenario, load_all
 from ops.simulation.suite import examine
@@ -29,6 +30,8 @@ REPORT = ROOT / "build/scenarios/report.json"
 LIMITS = ROOT / "docs/limits.md"
 BEGIN, END = "<!-- scenarios: begin -->", "<!-- scenarios: end -->"
 COLUMNS = ("events", "lost", "false dead letters", "calls in cool-down", "over-admitted", "duplicates", "healthy p99")
+SHORT_COLUMNS = ("events", "lost", "false\ndead", "in cool-\ndown", "over\nrate", "twice", "p99")
+"""The same, for a terminal of 80 columns."""
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -47,7 +50,7 @@ def scenarios(seed: Seed = "1", name: Name = "", write_docs: WriteDocs = False) 
     verdicts = list(_examined(chosen, seeds))
     REPORT.parent.mkdir(parents=True, exist_ok=True)
     REPORT.write_text(json.dumps([one.reported() for one in verdicts], indent=2) + "\n", encoding="utf-8")
-    _show(verdicts)
+    show(verdicts, Screen())
     if write_docs:
         LIMITS.write_text(with_table(LIMITS.read_text(encoding="utf-8"), markdown(verdicts)), encoding="utf-8")
     if any(one.broken for one in verdicts):
@@ -73,17 +76,19 @@ def _examined(chosen: Sequence[Scenario], seeds: Sequence[int]) -> Iterable[Verd
         yield from pool.map(examine, *zip(*work, strict=True))
 
 
-def _show(verdicts: Sequence[Verdict]) -> None:
-    table = Table("scenario", "seed", *COLUMNS, "bands")
-    table.columns[0].no_wrap = True
+def show(verdicts: Sequence[Verdict], console: Console) -> None:
+    """Print a row for each verdict, and below the table a line for each that broke a band."""
+    table = Table(box=None, header_style=DIM, padding=(0, 1, 0, 0))
+    table.add_column("scenario", no_wrap=True)
+    for column in ("seed", *SHORT_COLUMNS):
+        table.add_column(column, justify="right", no_wrap=True)
     for one in verdicts:
-        broken = "; ".join(one.broken[:4])
-        table.add_row(
-            one.scenario, str(one.seed), *cells(one), Text(safe(broken), style="red") if broken else Text("kept")
-        )
-    console = Screen()
-    console = console if console.is_terminal else Screen(width=160)
+        table.add_row(Text(one.scenario, style=BAD if one.broken else ""), str(one.seed), *cells(one))
     console.print(table)
+    for one in verdicts:
+        if one.broken:
+            broken = safe("; ".join(one.broken[:4]))
+            console.print(Text.assemble(("✗ ", BAD), f"{one.scenario}, seed {one.seed}: {broken}"))
     console.print(f"{sum(1 for one in verdicts if not one.broken)} of {len(verdicts)} within their bands; {REPORT}")
 
 
