@@ -5,30 +5,39 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from rich.cells import cell_len
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from ops.certify.mark import MARK
-from ops.moments import moment_of
-from ops.screen import Screen
+from ops.moments import as_utc, moment_of
+from ops.screen import BAD, DIM, GOOD, WARN, Screen
 from ops.stack import find_stack
 from ops.terminal import safe, safe_json
 from shared.receipts import PREFIX, Receipt, Standing, receipt_key
 from shared.state import DynamoState
 
 _STYLE = {
-    Standing.DELIVERED: "green",
-    Standing.OPEN: "yellow",
-    Standing.NOT_FORWARDED: "red",
-    Standing.DEAD_LETTERED: "red",
+    Standing.DELIVERED: GOOD,
+    Standing.OPEN: WARN,
+    Standing.NOT_FORWARDED: BAD,
+    Standing.DEAD_LETTERED: BAD,
 }
+
+ID_WIDTH = 36
+"""A GUID's, which is whole on 80 columns: `spillway dsr status` asks for it."""
+
+ACCOUNT_WIDTH = 9
+OTHERS_WIDTH = 35
+"""Of the time, the longest standing, and what is between four columns: 80 in all, with the two above."""
 
 
 def status(subject_request_id: str, stage: str, *, as_json: bool, console: Console | None = None) -> int:
     """Print what became of one request; returns 0 if all there is of it was delivered. Raises StackUnavailable,
     StateUnavailable.
     """
-    console = console or Screen(soft_wrap=True)
+    console = console or Screen()
     key = receipt_key(subject_request_id)
     found = asyncio.run(_table(stage).listed(key))
     receipts = _in_order([Receipt.from_value(key, sk, item.value) for sk, item in found.items()])
@@ -50,10 +59,10 @@ def status(subject_request_id: str, stage: str, *, as_json: bool, console: Conso
 def list_all(
     stage: str, *, only_open: bool, as_json: bool, certify: bool = False, console: Console | None = None
 ) -> None:
-    """Print all receipts, or those of requests that are not delivered; those that `spillway certify` made up are
-    counted, and printed with `certify`. Raises StackUnavailable, StateUnavailable.
+    """Print all receipts, a line each, or those of requests that are not delivered; those that `spillway certify` made
+    up are counted, and printed with `certify`. Raises StackUnavailable, StateUnavailable.
     """
-    console = console or Screen(soft_wrap=True)
+    console = console or Screen()
     found = asyncio.run(_table(stage).under(PREFIX))
     receipts = _in_order([Receipt.from_value(pk, sk, item.value) for (pk, sk), item in found.items()])
     if only_open:
@@ -65,11 +74,11 @@ def list_all(
         _print_json({"receipts": _plain(receipts), "made_up_by_certify": len(made_up)}, console)
         return
     if receipts:
-        _print_lines(receipts, console)
+        show(receipts, console)
     else:
         console.print("Every erasure was delivered." if only_open else "No erasure was accepted in the last 400 days.")
     if made_up and not certify:
-        console.print(f"{len(made_up)} of spillway certify are left out: --certify shows them.", style="dim")
+        console.print(f"{len(made_up)} of spillway certify are left out: --certify shows them.", style=DIM)
 
 
 def is_made_up(receipt: Receipt) -> bool:
@@ -91,7 +100,24 @@ def _plain(receipts: Sequence[Receipt]) -> list[dict[str, object]]:
 
 
 def _print_json(document: dict[str, object], console: Console) -> None:
-    console.print(Text(safe_json(json.dumps(document, indent=2))))
+    console.print(Text(safe_json(json.dumps(document, indent=2))), soft_wrap=True)
+
+
+def show(receipts: Sequence[Receipt], console: Console) -> None:
+    """Print a line for each receipt; where there is no room, ids are cut that are longer than mParticle's."""
+    table = Table(box=None, header_style=DIM, pad_edge=False, padding=(0, 2, 0, 0))
+    id_width = max(ID_WIDTH, console.width - OTHERS_WIDTH - ACCOUNT_WIDTH)
+    table.add_column("subject's request", no_wrap=True, max_width=id_width)
+    table.add_column("accepted (UTC)", no_wrap=True)
+    table.add_column("standing", no_wrap=True)
+    table.add_column("account")
+    for one in receipts:
+        account = Text(safe(one.account_id or "none"), no_wrap=True, overflow="ellipsis")
+        standing = Text(str(one.standing), style=_STYLE[one.standing])
+        table.add_row(Text(safe(one.subject_request_id)), as_utc(one.accepted_ms), standing, account)
+    console.print(table)
+    if any(cell_len(safe(one.subject_request_id)) > id_width for one in receipts):
+        console.print("An id that ends in … is longer: --json has all of it.", style=DIM)
 
 
 def _print_lines(receipts: Sequence[Receipt], console: Console) -> None:

@@ -25,7 +25,7 @@ def status(subject_request_id: SubjectRequestId, stage: Stage = "dev", as_json: 
 
 @dsr.command(name="list")
 def list_(only_open: OpenOnly = False, certify: Certify = False, stage: Stage = "dev", as_json: AsJson = False) -> None:
-    """List the requests of the last 400 days, the oldest first."""
+    """List the requests of the last 400 days, the oldest first, a line each; `status` tells the story of one."""
     from ops import erasures as verb  # noqa: PLC0415 - as above
 
     with one_line_errors():
