@@ -4,9 +4,14 @@ from importlib.metadata import version
 from typing import Annotated
 
 import typer
+from typer import rich_utils
 
 from ops.commands import COMMANDS
+from ops.screen import HELP
 from ops.terminal import say
+
+for name, style in HELP.items():
+    setattr(rich_utils, name, style)
 
 app = typer.Typer(
     help="Tools around Spillway: mParticle -> ingest -> SQS -> worker -> partner.",

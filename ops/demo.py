@@ -15,7 +15,7 @@ from ops.local.demo_scenarios import Scenario
 from ops.local.demo_settings import DemoSettings
 from ops.local.demo_side import DemoFailed
 from ops.local.live_view import view
-from ops.screen import Screen
+from ops.screen import BAD, GOOD, Screen
 from ops.terminal import safe
 
 COULD_NOT_RUN, TOO_BUSY_TO_TELL = 2, 3
@@ -29,7 +29,7 @@ def run(scenario: Scenario, settings: DemoSettings, folder: Path) -> int:
         with sigterm_as_exit(), view(console) as shown:
             sides = demo_run.run(scenario, settings, view=shown, folder=folder)
     except (LocalAwsError, DemoFailed, OSError) as error:
-        errors.print(f"spillway demo: {error}", soft_wrap=True)
+        errors.print(f"spillway demo: {error}")
         return COULD_NOT_RUN
     except KeyboardInterrupt:
         errors.print("spillway demo: stopped")
@@ -43,14 +43,11 @@ def run(scenario: Scenario, settings: DemoSettings, folder: Path) -> int:
         console.print(report.customers_table(spillway))
     found = report.problems(summaries)
     for problem in found:
-        console.print(Text.assemble(("✗", "red"), f" {safe(problem)}"), soft_wrap=True)
+        console.print(Text.assemble(("✗", BAD), f" {safe(problem)}"))
     if not found:
-        console.print(Text.assemble(("✓", "green"), f" {safe(report.verdict(spillway))}"), soft_wrap=True)
-    console.print(
-        f"  {folder / 'report.html'} has the plots, {folder / 'report.json'} the numbers",
-        soft_wrap=True,
-    )
+        console.print(Text.assemble(("✓", GOOD), f" {safe(report.verdict(spillway))}"))
+    console.print(f"  {folder / 'report.html'} has the plots, {folder / 'report.json'} the numbers")
     if found and report.was_too_busy(summaries):
-        console.print(f"  Too busy to tell: {report.busy_text(summaries)}", soft_wrap=True)
+        console.print(f"  Too busy to tell: {report.busy_text(summaries)}")
         return TOO_BUSY_TO_TELL
     return 1 if found else 0

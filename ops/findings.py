@@ -10,9 +10,9 @@ from enum import StrEnum
 from typing import Any
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.text import Text
 
+from ops.screen import BAD, DIM, GOOD, WARN
 from ops.terminal import safe
 
 
@@ -54,8 +54,8 @@ def as_json(findings: Sequence[Finding], more: Mapping[str, Any] | None = None) 
 def show(findings: Sequence[Finding], console: Console, *, good: str) -> None:
     """Print the findings, errors first, or `good` if there are none."""
     for one in sorted(findings, key=lambda finding: finding.severity is not Severity.ERROR):
-        mark = Text("✗ ", style="red") if one.severity is Severity.ERROR else Text("! ", style="yellow")
-        console.print(Text.assemble(mark, safe(one.message), (f"  [{safe(one.id)}]", "dim")))
-        console.print(Padding(Text(safe(one.mend)), (0, 0, 0, 2)), highlight=False)
+        mark = Text("✗ ", style=BAD) if one.severity is Severity.ERROR else Text("! ", style=WARN)
+        console.print(Text.assemble(mark, safe(one.message), (f"  [{safe(one.id)}]", DIM)))
+        console.print(Text(f"  {safe(one.mend)}"))
     if not findings:
-        console.print(Text.assemble(("✓ ", "green"), safe(good)))
+        console.print(Text.assemble(("✓ ", GOOD), safe(good)))

@@ -6,8 +6,17 @@ them as what they are; every verb prints through `say` or `say_json`, or on a Sc
 """
 
 import json
+import re
+import shutil
+import sys
 
 import typer
+from rich.cells import cell_len
+
+_WORD = re.compile(r"\S+?(?:(?<=,)(?=[\"{\[])|(?!\S))")
+"""Up to a space, or to a comma between two members of a JSON document, which has no spaces."""
+_HANG = 2
+"""Columns by which a line that goes on stands in, so that it is not taken for the next."""
 
 
 def safe(text: object) -> str:
@@ -19,8 +28,31 @@ def safe(text: object) -> str:
 
 
 def say(text: object, *, err: bool = False) -> None:
-    """Print one line."""
-    typer.echo(safe(text), err=err)
+    """Print one line. On a terminal a long one goes on below, broken between words."""
+    line = safe(text)
+    if (sys.stderr if err else sys.stdout).isatty():
+        breaks, indent = line_breaks(line, shutil.get_terminal_size().columns)
+        parts = [line[begin:end].rstrip() for begin, end in zip([0, *breaks], [*breaks, None], strict=True)]
+        line = ("\n" + " " * indent).join(parts)
+    typer.echo(line, err=err)
+
+
+def line_breaks(line: str, width: int) -> tuple[list[int], int]:
+    """Where a line is broken to fit, always before a word, and by how much what follows is indented.
+
+    A word that is longer than the width is left whole: the terminal breaks it, and who copies it has all of it.
+    """
+    indent = max(_HANG, len(line) - len(line.lstrip()))
+    breaks, used, end = [], 0, 0
+    for word in _WORD.finditer(line):
+        gap, length = word.start() - end, cell_len(word[0])
+        if used and used + gap + length > width:
+            breaks.append(word.start())
+            used = indent + length
+        else:
+            used += gap + length
+        end = word.end()
+    return breaks, indent
 
 
 def say_json(text: str) -> None:

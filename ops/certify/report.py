@@ -15,6 +15,7 @@ from ops.certify.play import Plan, Played, Result
 from ops.certify.play import Progress as Told
 from ops.certify.script import Script
 from ops.findings import Finding
+from ops.screen import BAD, DIM, GOOD, WARN
 from ops.terminal import safe
 
 _KINDS = {EVENTS: "events", AUDIENCE: "audiences", ERASURE: "erasure requests"}
@@ -47,7 +48,7 @@ def announce(console: Console, target: str, plan: Plan, script: Script) -> None:
     if said:
         lines.append(Text(safe(f"Settings of the customer: {'; '.join(said)}.")))
     for line in lines:
-        console.print(line, soft_wrap=True)
+        console.print(line)
     console.print()
 
 
@@ -78,11 +79,11 @@ def show(console: Console, result: Result) -> None:
     if result.times.warm or result.times.cold:
         console.print()
         console.print(_times_table(result.times))
-        console.print(Text(_network(result.times), style="dim"), soft_wrap=True)
+        console.print(Text(_network(result.times), style=DIM))
     console.print()
     form.show(result.findings, console, good="Certified: mParticle would have nothing to object to.")
     if result.findings and form.passed(result.findings):
-        console.print(Text.assemble(("✓ ", "green"), "Certified: what is above are warnings."))
+        console.print(Text.assemble(("✓ ", GOOD), "Certified: what is above are warnings."))
 
 
 def as_json(result: Result, target: str, script: Script) -> str:
@@ -93,7 +94,7 @@ def as_json(result: Result, target: str, script: Script) -> str:
 
 
 def _checks_table(checks: Sequence[Played]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style=DIM)
     table.add_column("")
     table.add_column("check")
     table.add_column("requests", justify="right")
@@ -105,12 +106,12 @@ def _checks_table(checks: Sequence[Played]) -> Table:
 
 def _mark(found: Sequence[Finding]) -> Text:
     if not form.passed(found):
-        return Text("✗", style="red")
-    return Text("!", style="yellow") if found else Text("✓", style="green")
+        return Text("✗", style=BAD)
+    return Text("!", style=WARN) if found else Text("✓", style=GOOD)
 
 
 def _times_table(times: Times) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style=DIM)
     for name in ("answer times", "calls", "p50", "p99", "slowest"):
         table.add_column(name, justify="left" if name == "answer times" else "right")
     named: dict[str, Series | None] = {"warm, one after the other": times.warm, "at once, mostly cold": times.cold}

@@ -7,9 +7,6 @@ import typer
 from ops.commands.options import AsJson, Stage, one_line_errors
 from ops.terminal import say, say_json
 
-PIPE_WIDTH = 120
-"""Where there is no terminal whose width could be asked."""
-
 Prune = Annotated[
     int | None,
     typer.Option(
@@ -39,5 +36,4 @@ def versions(stage: Stage, json: AsJson = False, prune: Prune = None) -> None:
         if json:
             say_json(listing.as_json(functions))
         else:
-            console = Screen()
-            listing.show(functions, console if console.is_terminal else Screen(width=PIPE_WIDTH))
+            listing.show(functions, Screen())

@@ -18,9 +18,13 @@ from rich.table import Table
 from rich.text import Text
 
 from ops.local.report import Sample
+from ops.screen import BAD, BLUE, DIM, GOOD, TEAL, VIOLET, WARN
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
 HISTORY = 40
+SHORTEST_HISTORY = 10
+BESIDE_HISTORY = 60
+"""Columns of what stands beside a history: its label, its count and its note."""
 PLAIN_EVERY_S = 5.0
 
 
@@ -87,7 +91,7 @@ class PlainView:
         self._side, self._next_s = "", 0.0
 
     def say(self, text: str) -> None:
-        self._console.print(text, highlight=False, soft_wrap=True)
+        self._console.print(text)
 
     def show(self, progress: Progress) -> None:
         if progress.side != self._side:
@@ -112,9 +116,10 @@ class LiveView:
         self._live = live
         self._side = ""
         self._history: dict[str, deque[float]] = {}
+        self._columns = max(SHORTEST_HISTORY, min(HISTORY, live.console.width - BESIDE_HISTORY))
 
     def say(self, text: str) -> None:
-        self._live.console.print(text, highlight=False)
+        self._live.console.print(text)
 
     def show(self, progress: Progress) -> None:
         if progress.side != self._side:
@@ -126,38 +131,38 @@ class LiveView:
         takes = f"{progress.delivered_per_s:.0f} / s of {progress.partner_rate_per_s:g}"
         refused = f", {progress.refused:,} refused" if progress.refused else ""
         rows = [
-            ("invocations", progress.invoked, invoked_per_s, "cyan", f"{invoked_per_s:.0f} / s"),
-            ("throttled", progress.throttled, throttled_per_s, "red", f"{throttled_per_s:.0f} / s"),
-            ("deliveries", progress.delivered, progress.delivered_per_s, "green", takes + refused),
+            ("invocations", progress.invoked, invoked_per_s, TEAL, f"{invoked_per_s:.0f} / s"),
+            ("throttled", progress.throttled, throttled_per_s, BAD, f"{throttled_per_s:.0f} / s"),
+            ("deliveries", progress.delivered, progress.delivered_per_s, GOOD, takes + refused),
         ]
         if progress.sample is not None:
             note = f"{progress.sample.in_flight:,} being delivered or hidden"
-            rows.insert(2, ("queue depth", progress.depth, progress.depth, "yellow", note))
+            rows.insert(2, ("queue depth", progress.depth, progress.depth, WARN, note))
             limit = progress.sample.limit_per_s
             if limit is not None:
-                rows.append(("limit", round(limit), limit, "blue", f"{limit:.1f} / s are allowed"))
+                rows.append(("limit", round(limit), limit, BLUE, f"{limit:.1f} / s are allowed"))
         table = Table.grid(padding=(0, 2))
-        table.add_column(style="dim")
+        table.add_column(style=DIM)
         table.add_column(justify="right", min_width=9)
-        table.add_column(min_width=HISTORY, max_width=HISTORY, no_wrap=True)
-        table.add_column(style="dim")
-        bar = ProgressBar(total=max(progress.requests, 1), completed=progress.invoked, width=HISTORY)
+        table.add_column(min_width=self._columns, max_width=self._columns, no_wrap=True)
+        table.add_column(style=DIM)
+        bar = ProgressBar(total=max(progress.requests, 1), completed=progress.invoked, width=self._columns)
         table.add_row("sent", f"{progress.invoked / max(progress.requests, 1):.0%}", bar, f"of {progress.requests:,}")
         for label, count, level, colour, note in rows:
             table.add_row(label, f"{count:,}", self._history_of(label, level, colour), note)
-        oldest = self._history_of("oldest", progress.oldest_s, "magenta")
+        oldest = self._history_of("oldest", progress.oldest_s, VIOLET)
         table.add_row("oldest waiting", f"{progress.oldest_s:.1f} s", oldest, "")
         heading = Text.assemble(
             (progress.side, "bold"),
             f"  {progress.elapsed_s:.0f} s  ",
-            (f"{progress.accepted:,} accepted, {progress.under_way} under way", "dim"),
-            (f", {progress.failed:,} failed" if progress.failed else "", "red"),
-            (f"  {progress.state}" if progress.state else "", "bold yellow"),
+            (f"{progress.accepted:,} accepted, {progress.under_way} under way", DIM),
+            (f", {progress.failed:,} failed" if progress.failed else "", BAD),
+            (f"  {progress.state}" if progress.state else "", f"bold {WARN}"),
         )
         return Group(Text(), heading, table)
 
     def _history_of(self, label: str, level: float, colour: str) -> Text:
-        history = self._history.setdefault(label, deque(maxlen=HISTORY))
+        history = self._history.setdefault(label, deque(maxlen=self._columns))
         history.append(level)
         return Text(sparkline(history), style=colour)
 

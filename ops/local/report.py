@@ -16,6 +16,7 @@ from rich.text import Text
 
 from ops.local.mparticle import Invocation, Outcome
 from ops.local.partner_api import Call, Ledger
+from ops.screen import BAD
 
 BAD_WHEN_ANY = frozenset({"throttled", "failed", "lost", "false_dead_letters", "undelivered"})
 """The counts that should be nought."""
@@ -452,7 +453,7 @@ def table(sides: Mapping[str, Summary]) -> Table:
         result.add_column(name, justify="right", style="bold" if name == SPILLWAY else "")
     for name, label, texts in cells(sides):
         shown = [
-            Text(text, style="red") if name in BAD_WHEN_ANY and getattr(summary, name) else text
+            Text(text, style=BAD) if name in BAD_WHEN_ANY and getattr(summary, name) else text
             for text, summary in zip(texts, sides.values(), strict=True)
         ]
         result.add_row(label, *shown)

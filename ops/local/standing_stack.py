@@ -47,7 +47,7 @@ def run(stage: str | None, *, port: int, partner_port: int, env_file: Path, acco
                 account_concurrency=account_concurrency,
             )
     except (LocalAwsError, BuildError, OSError) as error:
-        errors.print(f"spillway local: {error}", soft_wrap=True)
+        errors.print(f"spillway local: {error}")
         return COULD_NOT_RUN
     except KeyboardInterrupt:
         errors.print("spillway local: stopped, and nothing is left")
@@ -59,7 +59,7 @@ def _stand(
     console: Console, stage: str | None, *, port: int, partner_port: int, env_file: Path, account_concurrency: int
 ) -> None:
     def say(text: str) -> None:
-        console.print(text, soft_wrap=True)
+        console.print(text)
 
     def show(exchange: Exchange) -> None:
         say(safe(line_of(exchange, datetime.now().astimezone())))

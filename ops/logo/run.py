@@ -20,5 +20,5 @@ def run(file: Path, preview: Path, *, as_json: bool) -> int:
     console = Screen()
     checks.show(found, console, good=f"{file} can be sent to mParticle.")
     if picture:
-        console.print(f"Look at it yourself: {safe(preview)}", soft_wrap=True)
+        console.print(f"Look at it yourself: {safe(preview)}")
     return checks.exit_status(found)

@@ -22,7 +22,7 @@ from ops.registration.check import (
 )
 from ops.registration.declared import declared, written
 from ops.registration.diff import Change, changes, felt
-from ops.screen import Screen
+from ops.screen import BAD, GOOD, WARN, Screen
 from ops.terminal import safe, say_json
 
 
@@ -81,7 +81,7 @@ def _declared(env: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _show(found: list[Change], console: Console) -> None:
-    colours = {"+": "green", "-": "red", "~": "yellow"}
+    colours = {"+": GOOD, "-": BAD, "~": WARN}
     for part, group in groupby(found, key=lambda one: one.thing.part):
         console.print(Text(safe(part), style="bold"))
         for one in group:

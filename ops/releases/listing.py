@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ops.releases.functions import DeployedFunctions, Function, Functions, Version
+from ops.screen import DIM
 from ops.terminal import safe
 
 SHORT = 10
@@ -25,13 +26,13 @@ def as_json(functions: Functions) -> str:
 def show(functions: Functions, console: Console) -> None:
     """Print where the live ones deliver, and all versions, newest first."""
     rows = _rows(functions)
-    console.print(Text(safe(f"delivers to {functions.destination}")), soft_wrap=True)
+    console.print(Text(safe(f"delivers to {functions.destination}")))
     console.print(Text(safe(f"live since {next(row['since'] for row in rows if row['state'] == 'live')}")))
-    table = Table(box=None, header_style="dim", pad_edge=False)
+    table = Table(box=None, header_style=DIM, pad_edge=False)
     for column in ("function", "version", "commit", "published (UTC)", "messages", "state"):
         table.add_column(column, no_wrap=True)
     for row in rows:
-        style = {"live": "bold", "previous": "", "rolled back": "bold"}.get(row["state"], "dim")
+        style = {"live": "bold", "previous": "", "rolled back": "bold"}.get(row["state"], DIM)
         messages = ", ".join(map(str, row["messages"]))
         cells = (row["function"], row["version"], _short(row["commit"]), row["published"].removesuffix(" UTC"))
         table.add_row(

@@ -92,7 +92,7 @@ def test_the_screen_lets_nothing_raw_through(text: str) -> None:
 def test_verbs_print_through_one_place() -> None:
     """No module of the tools has a way to the terminal of its own."""
     own = re.compile(
-        r"typer\.echo\(|click\.echo\(|(?<![\w.])print\(|(?<!\w)Console\((?!\w*\))|sys\.std(out|err)\.write"
+        r"typer\.echo\(|click\.echo\(|(?<![\w.])(?<!def )print\(|(?<!\w)Console\((?!\w*\))|sys\.std(out|err)\.write"
     )
     found = {
         path.relative_to(OPS).as_posix()
@@ -147,7 +147,7 @@ def test_one_impossible_time_costs_no_list(time_ms: Any, as_json: bool, table: C
     erasures.list_all("dev", only_open=False, as_json=as_json, console=console)
     printed = console.file.getvalue()  # type: ignore[attr-defined]
     assert all(name in printed for name in ("s-odd", "s-good", "s-empty"))
-    assert as_json or "accepted 2023-11-14 22:13:20Z" in printed
+    assert as_json or "2023-11-14 22:13 " in printed
 
 
 def test_a_receipt_reads_times_alone_as_times() -> None:
