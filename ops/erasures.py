@@ -32,6 +32,9 @@ ACCOUNT_WIDTH = 9
 OTHERS_WIDTH = 35
 """Of the time, the longest standing, and what is between four columns: 80 in all, with the two above."""
 
+REASONS_FROM_WIDTH, REASON_WIDTH = 100, 40
+"""Where the list has room for why a request was dead-lettered, and how much of it."""
+
 
 def status(subject_request_id: str, stage: str, *, as_json: bool, console: Console | None = None) -> int:
     """Print what became of one request; returns 0 if all there is of it was delivered. Raises StackUnavailable,
@@ -109,11 +112,13 @@ def show(receipts: Sequence[Receipt], console: Console) -> None:
     id_width = max(ID_WIDTH, console.width - OTHERS_WIDTH - ACCOUNT_WIDTH)
     table.add_column("subject's request", no_wrap=True, max_width=id_width)
     table.add_column("accepted (UTC)", no_wrap=True)
-    table.add_column("standing", no_wrap=True)
+    table.add_column("standing", no_wrap=True, max_width=REASON_WIDTH)
     table.add_column("account")
     for one in receipts:
         account = Text(safe(one.account_id or "none"), no_wrap=True, overflow="ellipsis")
         standing = Text(str(one.standing), style=_STYLE[one.standing])
+        if one.standing is Standing.DEAD_LETTERED and console.width >= REASONS_FROM_WIDTH:
+            standing.append(f" as {safe(one.reason)}")
         table.add_row(Text(safe(one.subject_request_id)), as_utc(one.accepted_ms), standing, account)
     console.print(table)
     if any(cell_len(safe(one.subject_request_id)) > id_width for one in receipts):

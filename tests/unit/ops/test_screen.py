@@ -207,6 +207,9 @@ def test_a_receipt_is_a_line(narrow: Screen) -> None:
     assert got[1].split() == [f"{GUID}1", "2023-11-14", "22:13", "not", "forwarded", "123456789"]
     assert got[2].split() == [f"{GUID}2", "2023-11-14", "22:13", "dead-lettered", "none"]
     assert "--json" in got[-1]
+    wide = Screen(file=StringIO(), width=100)
+    erasures.show(receipts, wide)
+    assert "dead-lettered as unauthorized  none" in printed(wide)
 
 
 def test_findings_and_scenarios_fit_into_80_columns(narrow: Screen) -> None:
