@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from io import StringIO
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.color import Color
 from rich.console import Console
+from rich.style import Style
 from rich.text import Text
 from typer import rich_utils
 from typer.testing import CliRunner
@@ -61,10 +63,22 @@ def check_colours(printed: str) -> set[str]:
     return colours
 
 
+@pytest.fixture(autouse=True)
+def styles_of_no_other_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """rich keeps a style's codes as they were for the first terminal of the process, one of 16 colours maybe."""
+    render = Style.render
+
+    def afresh(style: Style, *arguments: Any, **options: Any) -> str:
+        style._ansi = None
+        return render(style, *arguments, **options)
+
+    monkeypatch.setattr(Style, "render", afresh)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+
+
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Screen:
     monkeypatch.setenv("TERM", "xterm-256color")
-    monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.delenv("CI", raising=False)
     return Screen(file=StringIO(), width=80, force_terminal=True, color_system="256")
 
