@@ -20,6 +20,7 @@ from worker_fn.ends import Waiting
 from worker_fn.job import Job
 from worker_fn.lane import Shipment, together
 from worker_fn.progress import Key
+from worker_fn.room import MIB, Room, exact_weight_of, odd_weight_of, weight_of
 from worker_fn.room import MIB, Room, exact_weight_of, weight_of
 from worker_fn.worker import Worker
 
@@ -40,14 +41,18 @@ def weigh(job: Job, room: Room) -> None:
     job.weight = weight_of(text)
     if job.weight > room.message:
         job.weight = exact_weight_of(text)
+    _check_weight(job, room)
+
+
+def _check_weight(job: Job, room: Room) -> None:
     if job.weight > room.message:
         need, have = job.weight // MIB, room.message // MIB
         raise Unmappable(f"reading it takes about {need} MiB and the function has {have}: give it more, then redrive")
 
 
-def read(job: Job, *, now_ms: int, keep: bool) -> None:
-    """Decode a record; `keep`: also its payload. Raises UndecodableMessage; one of a later release has its end: it
-    waits.
+def read(job: Job, room: Room, *, now_ms: int, keeps: int) -> None:
+    """Decode a record, and keep its payload if it weighs at most `keeps`. Raises UndecodableMessage, or Unmappable as
+    `weigh`; one of a later release has its end: it waits.
     """
     try:
         message = decode(job.record["body"])
@@ -56,8 +61,11 @@ def read(job: Job, *, now_ms: int, keep: bool) -> None:
             raise
         job.end = Waiting(NEWER_WAIT_S, "of a later release")
         return
-    job.message = message if keep else replace(message, payload={})
-    job.holds = keep
+    job.message = replace(message, payload={})
+    job.weight += odd_weight_of(message.payload)
+    _check_weight(job, room)
+    if job.weight <= keeps:
+        job.message, job.holds = message, True
 
 
 def begin(job: Job, worker: Worker) -> None:

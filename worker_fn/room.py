@@ -1,11 +1,13 @@
 """How much of the function's memory a batch may use, and what a message needs of it. Estimates, on the safe side.
 
 Measured with CPython 3.13, see docs/limits.md: an object of JSON that becomes one of the protocol's takes up to 1,050
-bytes, decoded and read; a value that is none up to 170 (a number that keeps its spelling); a text up to four times
-its length while it is decoded.
+bytes, decoded and read, and so does whatever else stands where one belongs; a value that is none up to 170 (a number
+that keeps its spelling); a text up to four times its length while it is decoded.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 MIB = 1_048_576
 
@@ -17,6 +19,9 @@ LEAST = 16 * MIB
 
 BYTE, BRACE, COMMA = 4, 1_100, 180
 """What a byte, an object and a value of JSON text come to in memory."""
+
+PARTS = ("events", "system_notifications", "user_profiles")
+"""Of a request: each element becomes an object of the protocol, whatever it is."""
 
 BODY, DELIVERY = 3, 2_000
 """What a byte of a delivery's body comes to (itself, merged with others, and on the wire), and a delivery as such."""
@@ -55,6 +60,12 @@ def exact_weight_of(text: str | bytes) -> int:
 
 def _weighed(text: bytes, size: int) -> int:
     return BYTE * size + BRACE * text.count(b"{") + COMMA * text.count(b",")
+
+
+def odd_weight_of(payload: Mapping[str, Any]) -> int:
+    """What a decoded request takes beyond the weight of its text: for a `0` in place of an event, say."""
+    lists = (listed for name in PARTS if isinstance(listed := payload.get(name), list))
+    return BRACE * sum(not isinstance(one, dict) for listed in lists for one in listed)
 
 
 def cost_of(body: bytes) -> int:

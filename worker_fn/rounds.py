@@ -141,7 +141,7 @@ class Rounds:
 
     def _read(self, job: Job, keeps: int) -> None:
         weigh(job, self.worker.room)
-        read(job, now_ms=self.worker.now_ms(), keep=job.weight <= keeps)
+        read(job, self.worker.room, now_ms=self.worker.now_ms(), keeps=keeps)
 
     def _map(self, job: Job, most: int) -> None:
         """Map deliveries of a message until they take `most` bytes, or all the room that there is."""

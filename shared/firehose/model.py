@@ -131,12 +131,14 @@ def _with_sound_keys(value: Any, leave: frozenset[str] = frozenset()) -> Any:
 def _without(value: Any, faults: Iterable[ErrorDetails], malformed: list[Malformed]) -> Any:
     """Take out every unit with a fault in it (copying only the way to it) and say where the fault was."""
     doomed: dict[int | str, Any] = {}
+    said: dict[Malformed, Malformed] = {}  # one object for all that read alike: a map may hold half a million of them
     for fault in faults:
         if fault["type"] in _UNSOUND_KEY:
             continue  # it is sound by now
         path = tuple(step for step in fault["loc"] if step != "[key]")
         problem = _EXPECTED.get(fault["type"]) or fault["msg"].removeprefix("Value error, ")
-        malformed.append(Malformed(_describe(path), problem))
+        one = Malformed(_describe(path), problem)
+        malformed.append(said.setdefault(one, one))
         if not path:
             return {}
         *way, last = _unit(path)

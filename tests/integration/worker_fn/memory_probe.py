@@ -143,6 +143,17 @@ CASES: dict[str, Callable[[], tuple[Partner, list[str]]]] = {
             envelope(1, request(1, events(3)), packed=False),
         ],
     ),
+    "webhook, 10 messages of 100,000 numbers in place of events each": lambda: (
+        Webhook(url="https://p.example/e"),
+        [envelope(n, request(n, "0," * 99_999 + "0"), packed=True) for n in range(10)],
+    ),
+    "webhook, 1 KiB that inflates to 480,000 numbers in place of events": lambda: (
+        Webhook(url="https://p.example/e"),
+        [
+            envelope(0, request(0, "0," * 479_999 + "0"), packed=True),
+            envelope(1, request(1, events(3)), packed=False),
+        ],
+    ),
     "webhook, 50 messages that inflate to 4 MB each": lambda: (
         Webhook(url="https://p.example/e"),
         [envelope(n, request(n, events(400, 10_000)), packed=True) for n in range(50)],

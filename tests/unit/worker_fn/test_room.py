@@ -7,7 +7,7 @@ import pytest
 import zstandard
 
 from shared.message import text_of
-from worker_fn.room import EMPTY_MIB, MIB, Room, exact_weight_of, weight_of
+from worker_fn.room import EMPTY_MIB, MIB, Room, exact_weight_of, odd_weight_of, weight_of
 from worker_fn.settings import Settings
 
 
@@ -34,6 +34,12 @@ def test_exact_weight_leaves_texts_out() -> None:
     assert weight_of(padded) - weight_of(plain) > 4 * 1_100
 
 
+def test_what_stands_in_place_of_an_event_weighs_as_one() -> None:
+    """An event, a notification or a profile is made of it all the same; elsewhere it is a mere value."""
+    assert odd_weight_of({"events": [{}, 0, None, "x", []], "user_profiles": [1], "x": [0] * 9}) == 5 * 1_100
+    assert odd_weight_of({"events": 5, "system_notifications": None}) == 0
+
+
 def packed(text: str, **more: object) -> str:
     frame = base64.b64encode(zstandard.compress(text.encode())).decode()
     return json.dumps({"v": 1, "encoding": "zstd", "payload": frame, **more})
@@ -43,6 +49,8 @@ def test_text_of_a_compressed_payload_is_what_it_holds() -> None:
     """However its envelope is spelled."""
     assert text_of(packed('{"a":1}')) == b'{"a":1}'
     assert text_of(packed('{"a":1}').replace("zstd", "\\u007astd")) == b'{"a":1}'
+    assert text_of(packed('{"a":1}', beside="\ud800")) == b'{"a":1}'
+    assert text_of(packed('{"a":1}', beside=0).replace('"beside": 0', '"beside": 1e400')) == b'{"a":1}'
 
 
 @pytest.mark.parametrize(
