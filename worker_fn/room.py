@@ -20,6 +20,9 @@ LEAST = 16 * MIB
 BYTE, BRACE, COMMA = 4, 1_100, 180
 """What a byte, an object and a value of JSON text come to in memory."""
 
+PIECE = 65_536
+"""Bytes of a text that are taken apart at a time."""
+
 PARTS = ("events", "system_notifications", "user_profiles")
 """Of a request: each element becomes an object of the protocol, whatever it is."""
 
@@ -54,11 +57,15 @@ def exact_weight_of(text: str | bytes) -> int:
     """The same without what only looks like JSON inside of the strings: for a text that seems too heavy."""
     if isinstance(text, str):
         text = text.encode("utf-8", "surrogatepass")
-    outside = text.replace(rb"\\", b"").replace(rb"\"", b"").split(b'"')[::2]
-    return _weighed(b"".join(outside), len(text))
+    plain, outside, inside_first = text.replace(rb"\\", b"").replace(rb"\"", b""), bytearray(), 0
+    for start in range(0, len(plain), PIECE):  # of millions of strings, no more at a time than are in a piece
+        parts = plain[start : start + PIECE].split(b'"')
+        outside += b"".join(parts[inside_first::2])
+        inside_first = (inside_first + len(parts) - 1) % 2
+    return _weighed(outside, len(text))
 
 
-def _weighed(text: bytes, size: int) -> int:
+def _weighed(text: bytes | bytearray, size: int) -> int:
     return BYTE * size + BRACE * text.count(b"{") + COMMA * text.count(b",")
 
 

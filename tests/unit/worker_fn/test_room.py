@@ -2,6 +2,7 @@
 
 import base64
 import json
+import tracemalloc
 
 import pytest
 import zstandard
@@ -32,6 +33,18 @@ def test_exact_weight_leaves_texts_out() -> None:
     padded = json.dumps({"a": 1, "b": [1, 2], "c": 'x{{{,,,"{,\\'})
     assert exact_weight_of(padded) - exact_weight_of(plain) < 180 + 4 * 40
     assert weight_of(padded) - weight_of(plain) > 4 * 1_100
+
+
+@pytest.mark.parametrize("before", range(4))
+def test_exact_weight_takes_a_long_text_apart_piece_by_piece(before: int) -> None:
+    """Wherever a piece ends, in a string or beside one; and two million strings take no more than their text."""
+    text = b" " * before + b'["{,",' * 100_000
+    assert exact_weight_of(text) == 4 * len(text) + 180 * 100_000
+    strings = b'"",' * 2_000_000
+    tracemalloc.start()
+    exact_weight_of(strings)
+    assert tracemalloc.get_traced_memory()[1] < 5 * len(strings)
+    tracemalloc.stop()
 
 
 def test_what_stands_in_place_of_an_event_weighs_as_one() -> None:
