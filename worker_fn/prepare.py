@@ -21,7 +21,6 @@ from worker_fn.job import Job
 from worker_fn.lane import Shipment, together
 from worker_fn.progress import Key
 from worker_fn.room import MIB, Room, exact_weight_of, odd_weight_of, weight_of
-from worker_fn.room import MIB, Room, exact_weight_of, weight_of
 from worker_fn.worker import Worker
 
 NEWER_WAIT_S, NEWER_MS = 60, 3_600_000
@@ -88,7 +87,7 @@ def begin(job: Job, worker: Worker) -> None:
 def tell_credentials(job: Job, worker: Worker) -> None:
     """Read and map a message only as far as it takes to know its credentials. Raises anything; `close` it after."""
     weigh(job, worker.room)
-    read(job, now_ms=worker.now_ms(), keep=True)
+    read(job, worker.room, now_ms=worker.now_ms(), keeps=worker.room.message)
     if job.end is None:
         begin(job, worker)
         for _ in islice(job.source or (), FIRST):

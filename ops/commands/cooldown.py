@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from ops.commands.options import AsJson, Stage, one_line_errors
+from ops.terminal import say, say_json
 
 cooldown = typer.Typer(name="cooldown", help="Who is left alone because the partner asked for it, and the end of that.")
 
@@ -27,7 +28,7 @@ def listed(as_json: AsJson = False, stage: Stage = "dev") -> None:
     with one_line_errors():
         found = verb.listing(find_stack(stage), now_ms=now_ms)
     if as_json:
-        typer.echo(verb.as_json(found))
+        say_json(verb.as_json(found))
     else:
         verb.show(found, Console(), now_ms=now_ms)
 
@@ -47,14 +48,14 @@ def end(
         stack = find_stack(stage)
         ended = verb.end(stack, accounts or [], everything=everything)
         if as_json:
-            typer.echo(verb.as_json(ended))
+            say_json(verb.as_json(ended))
         else:
             for one in ended:
-                typer.echo(f"ended: {one.name}")
+                say(f"ended: {one.name}")
         if not ended:
-            typer.echo("there was nothing to end: `spillway cooldown list` shows who is left alone", err=True)
+            say("there was nothing to end: `spillway cooldown list` shows who is left alone", err=True)
             raise typer.Exit(1)
         if any(one.account_id is None for one in ended):
             report = worker_tick.run(stack, probe=True)
             for line in worker_tick.said(report):
-                typer.echo(line, err=as_json)
+                say(line, err=as_json)

@@ -3,6 +3,7 @@
 import typer
 
 from ops.commands.options import AsJson, Stage, one_line_errors
+from ops.terminal import say, say_json
 
 
 def probe(as_json: AsJson = False, stage: Stage = "dev") -> None:
@@ -15,9 +16,9 @@ def probe(as_json: AsJson = False, stage: Stage = "dev") -> None:
     with one_line_errors():
         report = worker_tick.run(find_stack(stage), probe=True)
     if as_json:
-        typer.echo(json.dumps(report, indent=2))
+        say_json(json.dumps(report, indent=2))
     else:
         for line in worker_tick.said(report):
-            typer.echo(line)
+            say(line)
     if not worker_tick.is_running(report):
         raise typer.Exit(1)
