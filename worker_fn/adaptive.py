@@ -32,6 +32,8 @@ FEW_SHARE = 0.05
 JUST_BELOW = 0.97
 REST_MS = 30_000
 """How long a limit that held is kept before more is tried: each try that is refused costs a cool-down."""
+LOOSE = 4.0
+"""A limit that nothing showed, and that is so many times what is delivered, holds nobody back: it is forgotten."""
 UP_SHARE = 0.02
 """Share of the limit that a step up adds, at least one call a second."""
 
@@ -139,6 +141,8 @@ def _raised(limit: Limit, moved: Limit, bounds: Bounds) -> Limit:
     if now is None:
         return moved
     if rises(limit) and limit.delivered:
+        if held is None and bounds.highest is None and now > LOOSE * moved.best:
+            return replace(start(bounds, moved.since_ms), best=moved.best)
         now = min(UP_FAST * now, float("inf") if held is None else held)
         return replace(moved, per_second=_bounded(now, bounds), why=RECOVERING)
     if not limit.reached:

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from worker_fn.adaptive import DOUBTED_MS, DOWN, QUICK_STEP_MS, STEP_MS, Bounds, Limit, add, restart, start, step
+from worker_fn.adaptive import DOUBTED_MS, DOWN, LOOSE, QUICK_STEP_MS, STEP_MS, Bounds, Limit, add, restart, start, step
 
 NOW = 1_700_000_000_000
 BOUNDS = Bounds(highest=100.0, lowest=1.0)
@@ -161,3 +161,15 @@ def test_the_way_back_needs_no_limit_that_is_reached() -> None:
     limit = restart(start(BOUNDS, NOW), BOUNDS, now_ms=NOW)
     assert step(limit, BOUNDS, now_ms=NOW + QUICK_STEP_MS).per_second == 30.0
     assert step(replace(limit, delivered=1), BOUNDS, now_ms=NOW + QUICK_STEP_MS).per_second == 45.0
+
+
+@pytest.mark.parametrize("per_window", [1, 50, 5_000])
+def test_a_limit_that_nothing_showed_ends_where_it_holds_nobody_back(per_window: int) -> None:
+    """It grows to some times what is delivered, not without end, and is forgotten there."""
+    limit = restart(Limit(best=1.0, since_ms=NOW), UNKNOWN, now_ms=NOW)
+    seen = []
+    for second in range(1, 60):
+        limit = step(replace(limit, delivered=per_window), UNKNOWN, now_ms=NOW + 1_000 * second)
+        seen.append(limit.per_second)
+    assert None in seen[:40]
+    assert max(one or 0.0 for one in seen) <= 1.5 * LOOSE * max(1.0, per_window)
