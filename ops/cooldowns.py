@@ -7,13 +7,14 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+from urllib.parse import unquote
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from ops.moments import ago, ahead
 from ops.stack import Stack
+from ops.terminal import safe
 from shared.errors import SpillwayError
 from shared.state import FLOW, PARTNER, DynamoState, account_key, change
 from worker_fn import flow as flows
@@ -42,7 +43,7 @@ class CoolDown:
     def name(self) -> str:
         if self.account_id is None:
             return "everybody"
-        return f"account {printable(self.account_id)}" + (f" at {printable(self.endpoint)}" if self.endpoint else "")
+        return f"account {safe(self.account_id)}" + (f" at {safe(self.endpoint)}" if self.endpoint else "")
 
     @property
     def key(self) -> str:
@@ -65,7 +66,7 @@ def end(stack: Stack, accounts: Sequence[str], *, everything: bool = False) -> l
         found = await _found(state, now_ms)
         unknown = [one for one in accounts if one not in {cool.account_id for cool in found}]
         if unknown:
-            names = ", ".join(map(printable, unknown))
+            names = ", ".join(map(safe, unknown))
             raise NoCoolDown(f"not left alone: {names}; nothing was ended, `spillway cooldown list` shows who is")
         chosen = [
             one for one in found if everything or (one.account_id in accounts if accounts else one.account_id is None)
@@ -90,13 +91,8 @@ def show(found: Sequence[CoolDown], console: Console, *, now_ms: int) -> None:
     table = Table("who", "asked", "then", box=None, header_style="bold")
     for one in found:
         then = "a probe" if one.is_probed else "calls go on"
-        table.add_row(escape(one.name), ago(one.since_ms, now_ms), f"{then} {ahead(one.until_ms, now_ms)}")
+        table.add_row(one.name, ago(one.since_ms, now_ms), f"{then} {ahead(one.until_ms, now_ms)}")
     console.print(table)
-
-
-def printable(text: str) -> str:
-    """What of a customer's text a terminal is given: no control character."""
-    return text if text.isprintable() else ascii(text)
 
 
 def _ended(value: Mapping[str, Any]) -> tuple[Mapping[str, Any], None]:
@@ -115,7 +111,7 @@ async def _found(state: DynamoState, now_ms: int) -> list[CoolDown]:
         account_id, _, endpoint = key.removeprefix(ACCOUNTS).partition("#")
         until_ms = max(flow.cool_until_ms, flow.breaker.probe_at_ms if flow.breaker.is_open else 0)
         since_ms = flow.breaker.opened_ms or flow.cool_from_ms
-        account, at = (None, None) if key == PARTNER else (account_id, endpoint or None)
+        account, at = (None, None) if key == PARTNER else (unquote(account_id), endpoint or None)
         found.append(CoolDown(account, at, since_ms, until_ms, flow.breaker.is_open))
     return sorted(found, key=lambda one: (one.account_id is not None, one.account_id or "", one.endpoint or ""))
 

@@ -19,9 +19,8 @@ Everything = Annotated[bool, typer.Option("--all", help="What all were asked, an
 @cooldown.command("list")
 def listed(as_json: AsJson = False, stage: Stage = "dev") -> None:
     """List who is left alone: everybody, or accounts whose own limit the partner spoke of."""
-    from rich.console import Console  # noqa: PLC0415 - ops/commands/__init__.py says why
-
-    from ops import cooldowns as verb  # noqa: PLC0415
+    from ops import cooldowns as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
+    from ops.screen import Screen  # noqa: PLC0415
     from ops.stack import find_stack  # noqa: PLC0415
 
     now_ms = int(time.time() * 1_000)
@@ -30,7 +29,7 @@ def listed(as_json: AsJson = False, stage: Stage = "dev") -> None:
     if as_json:
         say_json(verb.as_json(found))
     else:
-        verb.show(found, Console(), now_ms=now_ms)
+        verb.show(found, Screen(), now_ms=now_ms)
 
 
 @cooldown.command()

@@ -241,8 +241,9 @@ def _times(worker: Function, deploy: str) -> Iterable[Finding]:
         )
     if not worker.env:  # which the caller may not read
         return
+    told = {name: value for name, value in worker.env.items() if name not in DEFAULT_AGES_S}  # `_ages` judges these
     try:
-        Settings.from_env({**worker.env, "WORKER_TIMEOUT_S": str(worker.timeout_s)})
+        Settings.from_env({**told, "WORKER_TIMEOUT_S": str(worker.timeout_s)})
     except InvalidSettings as error:
         yield Finding("worker.settings", f"The worker refuses to start: {error}.", f"Mend it, then {deploy}")
 

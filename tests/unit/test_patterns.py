@@ -193,6 +193,15 @@ HOSTILE: dict[str, dict[str, list[Hostile]]] = {
         ],
     },
     "ops/releases/pair.py": {"[1-9][0-9]*": DIGITS},
+    "ops/terminal.py": {
+        r"\S+?(?:(?<=,)(?=[\"{\[])|(?!\S))": [
+            ("", "a", ""),
+            ("", ",", ""),
+            ("", ",{", ""),
+            ("", "a ", ""),
+            ("", "a,", " "),
+        ],
+    },
     "ops/partner/declaration.py": {"[a-z0-9][a-z0-9._-]{0,63}": NAMES},
     "ops/partner/rules.py": {
         r"[\x20-\x7e\xa0-\xff\t]*": [("", "a", "\n"), ("", "ÿ", "Ā"), ("", "\t", "\r")],
