@@ -92,7 +92,7 @@ def with_queue(name: str, **changed: str) -> Facts:
         (with_queue("dlq", ApproximateNumberOfMessages="3"), "dlq.not-empty"),
         (with_queue("parking", ApproximateNumberOfMessages="270"), "parking.not-empty"),
         (with_queue("parking", ApproximateNumberOfMessagesNotVisible="1"), "parking.not-empty"),
-        (with_function("worker", env={"MAX_AGE_S": "1200000"}), "worker.max-age-s-too-long"),
+        (with_function("worker", env={**ENV, "MAX_AGE_S": "1200000"}), "worker.max-age-s-too-long"),
         (replace(GOOD, now=Now(1, pause=Pause("moving", 0))), "mapping.paused"),
         (replace(GOOD, now=Now(1, errors={"worker": 1})), "worker.failing"),
         (replace(GOOD, table_status=None), "table.missing"),
