@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ops.moments import ago, ahead
 from ops.stack import Stack
@@ -91,7 +92,7 @@ def show(found: Sequence[CoolDown], console: Console, *, now_ms: int) -> None:
     table = Table("who", "asked", "then", box=None, header_style="bold")
     for one in found:
         then = "a probe" if one.is_probed else "calls go on"
-        table.add_row(one.name, ago(one.since_ms, now_ms), f"{then} {ahead(one.until_ms, now_ms)}")
+        table.add_row(Text(one.name), ago(one.since_ms, now_ms), f"{then} {ahead(one.until_ms, now_ms)}")
     console.print(table)
 
 
