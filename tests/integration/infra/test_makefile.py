@@ -12,9 +12,11 @@ ROOT = Path(__file__).parents[3]
 VERBS = {
     "help",
     "demo",
+    "demos",
     "local",
     "test",
     "check",
+    "fuzz",
     "build",
     "deploy",
     "promote",
