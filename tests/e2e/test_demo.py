@@ -97,6 +97,19 @@ def test_a_small_demo_of_trouble_tells_what_became_of_it(tmp_path: Path) -> None
     assert "dead-letter" in (tmp_path / "report.html").read_text()
 
 
+def test_a_small_demo_of_an_outage_ends(tmp_path: Path) -> None:
+    """With the times of the stage `local` a tick probes, the intake comes back, and all that waited is delivered."""
+    running = start(tmp_path, SCENARIO="outage", REQUESTS="160", LIMIT="24", EVENTS="1", OUTAGE_S="12")
+    try:
+        printed, _ = running.communicate(timeout=400)
+    finally:
+        running.kill()
+    assert running.returncode == 0, printed
+    spillway = json.loads((tmp_path / "report.json").read_bytes())["spillway"]
+    assert (spillway["lost"], spillway["undelivered"], spillway["dead_lettered"]) == (0, 0, {})
+    assert (spillway["delivered"], spillway["errors"] > 0) == (160, True)
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("moment", ["Starting", "Deploying the direct", "warming up", "Spillway: 60 requests"])
 def test_stopped_at_any_moment_it_leaves_no_process(

@@ -217,7 +217,7 @@ def test_clear_that_waits_says_that_old_requests_are_refused_again(
     story: Story, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All move back, once; they carry the old key, are parked again, and the clear says so; the new ones go on."""
-    monkeypatch.setattr(sweep, "LATE_MS", 1_500)
+    monkeypatch.setattr(sweep, "late_ms", lambda _: 1_500)
     monkeypatch.setattr(suspensions, "FRESH_MS", 0)
     story.send(*(request(n, 7) for n in range(20)))
     while story.queues.depth()[0]:
