@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-from rich.console import Console, ConsoleOptions, RenderableType
+from rich.console import Console, ConsoleDimensions, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 from rich.theme import Theme
@@ -77,7 +77,7 @@ class Screen(Console):
     def __init__(self, **options: Any) -> None:
         super().__init__(markup=False, emoji=False, highlight=False, theme=THEME, **options)
         if not self.is_terminal and "width" not in options and not os.environ.get("COLUMNS"):
-            self.width = PIPE_WIDTH
+            self.size = ConsoleDimensions(PIPE_WIDTH, 25)  # a width alone yields to 80 where TERM is `dumb`
 
     def print(self, *objects: Any, **options: Any) -> None:
         if len(objects) == 1 and isinstance(objects[0], str | Text) and not options.get("soft_wrap"):

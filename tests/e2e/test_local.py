@@ -1,6 +1,7 @@
 """`spillway local` stands until it is told to end, lets other shells in, and leaves nothing."""
 
 import json
+import os
 import re
 import signal
 import socket
@@ -65,6 +66,7 @@ def standing(folder: Path, *arguments: str) -> Iterator[Standing]:
         [sys.executable, "-m", "ops.cli", "local", f"--port={port}", f"--partner-port={partner_port}",
          f"--env-file={env_file}", *arguments],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env={**os.environ},  # said, for readline, which pytest loads, tells children of a width that no terminal has
     )  # fmt: skip
     try:
         yield Standing(process, env_file, port, partner_port)
