@@ -112,8 +112,13 @@ module.exports = class ProductionAlias {
   // a deploy. A pause that begins or ends meanwhile is made good by the worker and by its tick.
   async keepIntake() {
     if (this.serverless.processedInput.commands[0] !== 'deploy') return;
-    const id = await this.mappingId();
-    if (id && (await this.mappingState(id)) === 'Disabled') this.resources[MAPPING].Properties.Enabled = false;
+    try {
+      const id = await this.mappingId();
+      if (id && (await this.mappingState(id)) === 'Disabled') this.resources[MAPPING].Properties.Enabled = false;
+    } catch (error) {
+      if (error instanceof this.serverless.classes.Error) throw error;
+      throw this.fail(`AWS cannot be asked whether the intake is paused (${error.name}: ${String(error.message).split('\n')[0]}).`);
+    }
   }
 
   async mappingId() {

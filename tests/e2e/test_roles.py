@@ -63,7 +63,7 @@ def test_the_roles_allow_all_that_the_functions_do(enforced: Enforced) -> None:
     """Enqueue, receive, hide until a partner is back, deliver, delete, dead-letter: nothing is denied."""
     # An outage longer than the tries of one invocation. Were the worker not allowed to set when the message comes
     # back, it would come back after the queue's own two minutes.
-    enforced.api.behaviour = Behaviour(outages=((0, 4),))
+    enforced.api.behaviour = Behaviour(outages=((0, 8),))
     enforced.api.begin()
     assert enforced.invoke("e1")["type"] == "event_processing_response"
     assert until(lambda: "e1" in enforced.api.ledger.arrivals)
