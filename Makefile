@@ -92,7 +92,7 @@ check: .venv node_modules build-aws ## Format, lint, types, imports, workflows, 
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy
 	@$(PY) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
-	@$(PY) -m bandit --quiet --configfile pyproject.toml --severity-level medium --recursive ingest_fn worker_fn shared partners ops infra
+	@$(PY) -m bandit --quiet --configfile pyproject.toml --severity-level medium --recursive ingest_fn worker_fn shared partners testkit ops infra
 	@.venv/bin/zizmor --offline --no-progress --quiet --persona pedantic .github
 	@for queues in standard fifo; do \
 		echo "cfn-lint: the template with $$queues queues"; \
@@ -143,7 +143,7 @@ lock: .venv ## Lock requirements/*.in anew, with hashes
 
 .PHONY: clean
 clean: ## Remove what make created: environments, node_modules, zips, caches
-	@rm -rf .venv .venv-aws node_modules build .serverless ops/local/demo_stack/.serverless \
+	@rm -rf .venv .venv-aws node_modules build .serverless ops/demo/direct_stack/.serverless \
 		.mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 # --- what they stand on ---------------------------------------------------------------------------------------------

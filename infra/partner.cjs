@@ -15,7 +15,7 @@ const DEFAULT = 'partners.webhook';
 module.exports = () => {
   const options = { cwd: ROOT, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'], timeout: 60_000 };
   try {
-    const said = execFileSync(path.join(ROOT, '.venv', 'bin', 'python'), ['-m', 'ops.before_deploy', 'variables'], options);
+    const said = execFileSync(path.join(ROOT, '.venv', 'bin', 'python'), ['-m', 'ops.releases.before_deploy', 'variables'], options);
     return JSON.parse(said.trim().split('\n').pop());
   } catch {
     return { PARTNER: process.env.PARTNER || DEFAULT };

@@ -2,7 +2,7 @@
 
 // Serverless plugin: settings that cannot work are not deployed, and what is written here is its owner's alone.
 //
-// It asks `ops.before_deploy` whether both functions could start with what they will be told, whether a variable was meant
+// It asks `ops.releases.before_deploy` whether both functions could start with what they will be told, whether a variable was meant
 // for the partner and is read by nobody, and whether its calls keep the rules of `spillway partner check`. `--force` passes
 // over none of that but the two last. Of what is kept in a store (..._SECRET_HEADERS) both roles may read that one thing.
 
@@ -65,7 +65,7 @@ module.exports = class SettingsGate {
     const partner = Object.entries(this.serverless.service.custom.partner || {}).map(([name, value]) => [name, String(value ?? '')]);
     const options = { cwd: this.serverless.serviceDir, env: { ...process.env, ...Object.fromEntries(partner) }, timeout: 60_000 };
     return new Promise((resolve) => {
-      const asked = execFile(this.python, ['-m', 'ops.before_deploy', 'settings'], options, (error, stdout, stderr) =>
+      const asked = execFile(this.python, ['-m', 'ops.releases.before_deploy', 'settings'], options, (error, stdout, stderr) =>
         resolve({ stdout, stderr, status: error ? error.code ?? error.signal : 0 })
       );
       asked.stdin.on('error', () => {}); // it ended before it read: its answer says why

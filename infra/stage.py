@@ -1,7 +1,8 @@
 """What a stage is: its name, and the variables of its file, `.env.<stage>`.
 
-Every verb reads that file: the Python ones by `ops/stack.py`, the deploy tool by `infra/stage.cjs`, which runs this
-module. So there is one parser and one set of rules; it needs the standard library alone, as a fresh clone has no more.
+Every verb reads that file: the Python ones by `ops/operate/stack.py`, the deploy tool by `infra/stage.cjs`, which runs
+this module. So there is one parser and one set of rules; it needs the standard library alone, as a fresh clone has
+no more.
 
     # .env.production
     PARTNER=partners.webhook

@@ -13,7 +13,7 @@ from shared.errors import SubscriptionFailed
 from shared.partner_http import call, request_of
 
 RETRIED = frozenset({408, 425, 429})
-"""With 5xx: the partner is busy or down, and the same call may succeed later. As in worker_fn/classify.py."""
+"""With 5xx: the partner is busy or down, and the same call may succeed later. As in worker_fn/dispatch/classify.py."""
 
 
 class PartnerCall:

@@ -7,8 +7,8 @@ import typer
 from typer import rich_utils
 
 from ops.commands import COMMANDS
-from ops.screen import HELP
-from ops.terminal import say
+from ops.console.screen import HELP
+from ops.console.terminal import say
 
 for name, style in HELP.items():
     setattr(rich_utils, name, style)

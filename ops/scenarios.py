@@ -19,11 +19,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ops.screen import BAD, DIM, Screen
-from ops.simulation.judge import Verdict
-from ops.simulation.scenario import Scenario, load_all
-from ops.simulation.suite import examine
-from ops.terminal import safe
+from ops.console.screen import BAD, DIM, Screen
+from ops.console.terminal import safe
+from testkit.simulation.judge import Verdict
+from testkit.simulation.scenario import Scenario, load_all
+from testkit.simulation.suite import examine
 
 ROOT = Path(__file__).parent.parent
 REPORT = ROOT / "build/scenarios/report.json"

@@ -24,16 +24,16 @@ from urllib.parse import urlsplit
 from ops.partner.rules import faults
 from ops.partner.stage import BEGINS_MS, make_record, make_worker
 from ops.samples import make_request
-from ops.simulation import clock
-from ops.simulation.clock import EPOCH_S, now_s
 from partners import Delivery, LeftOut, Partner
 from partners.wire import body_of, headers_of
 from shared.firehose import Request, parse_request
 from shared.json_text import MAX_DEPTH, loads
 from shared.message import decode, encode, head_of, to_json
 from shared.partner_http import request_of
-from worker_fn.drain import drain
-from worker_fn.http_client import Answer
+from testkit.simulation import clock
+from testkit.simulation.clock import EPOCH_S, now_s
+from worker_fn.batch.drain import drain
+from worker_fn.clients.http import Answer
 
 __all__ = [
     "Answer",

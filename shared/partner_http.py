@@ -1,6 +1,6 @@
 """One HTTP call to a partner, as libcurl makes it: what may leave, what is kept of an answer, when it is given up.
 
-The worker makes many at once (worker_fn/http_client.py), ingest one while mParticle waits (ingest_fn/partner_call.py).
+The worker makes many at once (worker_fn/clients/http.py), ingest one while mParticle waits (ingest_fn/partner_call.py).
 Both: HTTP/1.1, certificates verified against the system's roots, no redirects, cookies, proxies, .netrc or
 `Expect: 100-continue`. A status line that was read is the answer, whatever comes behind it.
 """

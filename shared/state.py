@@ -2,13 +2,13 @@
 
 One table, keys `pk` and `sk`; every item is small, and all but the partner's own expire by TTL (`expires_at`, seconds):
 
-    partner       flow        rate, limit, cool-down, breaker of the partner        worker_fn/flow.py
+    partner       flow        rate, limit, cool-down, breaker of the partner        worker_fn/limits/agreement.py
     account#7     flow        the same for one account, where the partner limits accounts
     account#7#events/bulk flow  and for its calls of one bulk endpoint, where that has a rate of its own
-    partner       lease#4#0   one of several books of a rate, once one is too hot   worker_fn/branches.py
-    suspended     7#<fingerprint> credentials of an account that the partner refuses worker_fn/suspensions.py
+    partner       lease#4#0   one of several books of a rate, once one is too hot   worker_fn/limits/branches.py
+    suspended     7#<fingerprint> credentials of an account that the partner refuses worker_fn/accounts/suspensions.py
     cleared       7#<fingerprint> when they were cleared last, and whether by a message that arrived
-    progress#7 <id> <part>    which deliveries of a message are done                worker_fn/progress.py
+    progress#7 <id> <part>    which deliveries of a message are done                worker_fn/batch/progress.py
     dsr#<id>      7 <request> when an erasure was accepted and what became of it    shared/receipts.py
 
 An account's id, of an account that has none the empty text, stands in every key that is made of a request's id: two

@@ -11,7 +11,7 @@ from typing import Any
 
 from ops.certify.exchange import Exchange
 from ops.certify.objections import Objection
-from ops.findings import Severity
+from ops.console.findings import Severity
 
 COLD_LIMIT_MS = 1_000.0
 """No rule of mParticle's: a spike starts many environments at once, and for them 99% are far away."""

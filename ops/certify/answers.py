@@ -19,7 +19,7 @@ from ops.certify.exchange import (
     Exchange,
 )
 from ops.certify.objections import Objection
-from ops.findings import Severity
+from ops.console.findings import Severity
 
 ANSWERED_BY = {
     REGISTRATION: "module_registration_response",

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ops.findings import Finding, Severity
+from ops.console.findings import Finding, Severity
 
 _NAMED = 3
 """So many requests are named in a finding; the others are counted."""

@@ -11,7 +11,7 @@ from ops.certify.exchange import Answer, Ending, Exchange, Sent, Token
 from ops.certify.objections import Objection, findings
 from ops.certify.script import Registered, Script
 from ops.certify.targets import Target, TargetUnavailable
-from ops.findings import Finding, Severity
+from ops.console.findings import Finding, Severity
 from ops.registration.check import read_response
 
 BUDGET_S = 120.0

@@ -8,15 +8,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from ops import findings as form
 from ops.certify.answer_times import Series, Times
 from ops.certify.exchange import AUDIENCE, ERASURE, EVENTS
 from ops.certify.play import Plan, Played, Result
 from ops.certify.play import Progress as Told
 from ops.certify.script import Script
-from ops.findings import Finding
-from ops.screen import BAD, DIM, GOOD, WARN
-from ops.terminal import safe
+from ops.console import findings as form
+from ops.console.findings import Finding
+from ops.console.screen import BAD, DIM, GOOD, WARN
+from ops.console.terminal import safe
 
 _KINDS = {EVENTS: "events", AUDIENCE: "audiences", ERASURE: "erasure requests"}
 

@@ -6,15 +6,15 @@
 import time
 from collections.abc import Iterable, Sequence
 
-from ops import findings as form
 from ops.certify import report
 from ops.certify.check import Check
 from ops.certify.checks import CHECKS
 from ops.certify.play import Player
 from ops.certify.script import Script
 from ops.certify.targets import HTTP_LIMIT_MS, LAMBDA_LIMIT_MS, Target, target_of
-from ops.screen import Screen
-from ops.terminal import say_json
+from ops.console import findings as form
+from ops.console.screen import Screen
+from ops.console.terminal import say_json
 from shared.errors import InvalidSettings
 
 INTERRUPTED = 130

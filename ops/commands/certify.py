@@ -48,7 +48,7 @@ def certify(  # noqa: PLR0917 - each is an option of the command line
 ) -> None:
     """Play mParticle against a deployed integration, ours or any other: what would it object to?"""
     from ops.certify import run as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
-    from ops.stack import enter_stage, find_stack  # noqa: PLC0415
+    from ops.operate.stack import enter_stage, find_stack  # noqa: PLC0415
 
     with one_line_errors():
         enter_stage(stage)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ops.commands.options import AsJson, Stage, one_line_errors
-from ops.terminal import say, say_json
+from ops.console.terminal import say, say_json
 
 cooldown = typer.Typer(name="cooldown", help="Who is left alone because the partner asked for it, and the end of that.")
 
@@ -19,9 +19,9 @@ Everything = Annotated[bool, typer.Option("--all", help="What all were asked, an
 @cooldown.command("list")
 def listed(as_json: AsJson = False, stage: Stage = "dev") -> None:
     """List who is left alone: everybody, or accounts whose own limit the partner spoke of."""
-    from ops import cooldowns as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
-    from ops.screen import Screen  # noqa: PLC0415
-    from ops.stack import find_stack  # noqa: PLC0415
+    from ops.console.screen import Screen  # noqa: PLC0415
+    from ops.operate import cooldowns as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
+    from ops.operate.stack import find_stack  # noqa: PLC0415
 
     now_ms = int(time.time() * 1_000)
     with one_line_errors():
@@ -37,9 +37,9 @@ def end(
     accounts: Accounts = None, everything: Everything = False, as_json: AsJson = False, stage: Stage = "dev"
 ) -> None:
     """End what everybody was asked to wait for, or with --account what these were; then try the partner."""
-    from ops import cooldowns as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
-    from ops import worker_tick  # noqa: PLC0415
-    from ops.stack import find_stack  # noqa: PLC0415
+    from ops.operate import cooldowns as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
+    from ops.operate import worker_tick  # noqa: PLC0415
+    from ops.operate.stack import find_stack  # noqa: PLC0415
 
     if accounts and everything:
         raise typer.BadParameter("name accounts, or give --all")

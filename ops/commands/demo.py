@@ -7,7 +7,7 @@ import typer
 
 from ops.commands.options import one_line_errors
 
-# Typer reads these at import. What an option is when it is not given, the scenario says: ops/local/demo_scenarios.py.
+# Typer reads these at import. What an option is when it is not given, the scenario says: ops/demo/scenarios.py.
 Requests = Annotated[int | None, typer.Option(envvar="REQUESTS", help="Requests that mParticle sends.")]
 Limit = Annotated[int | None, typer.Option(envvar="LIMIT", help="Executions that may run at once, for each design.")]
 Events = Annotated[int | None, typer.Option(envvar="EVENTS", help="Events in a request; each is one call.")]
@@ -35,8 +35,8 @@ def demo(  # noqa: PLR0917 - each is an option of the command line
     folder: Folder = Path("build/demo"),
 ) -> None:
     """Send requests through Spillway on an embedded AWS, while nothing, or something, goes wrong at the partner."""
-    from ops import demo as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
-    from ops.local.demo_scenarios import scenario_named  # noqa: PLC0415
+    from ops.demo import verdict as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
+    from ops.demo.scenarios import scenario_named  # noqa: PLC0415
 
     with one_line_errors():
         chosen = scenario_named(scenario)

@@ -20,9 +20,9 @@ def doctor(stage: Stage = "dev", before: Before = False, setting: Settings = [],
     Reads only, but for one harmless call to the partner. Ends with 0 if nothing is an error, 1 if something is, 2 if it
     could not look.
     """
+    from ops.console.screen import Screen  # noqa: PLC0415
     from ops.doctor.run import run  # noqa: PLC0415 - ops/commands/__init__.py says why
-    from ops.screen import Screen  # noqa: PLC0415
-    from ops.stack import enter_stage  # noqa: PLC0415
+    from ops.operate.stack import enter_stage  # noqa: PLC0415
     from shared.errors import InvalidSettings  # noqa: PLC0415
 
     with one_line_errors():

@@ -16,7 +16,7 @@ dsr = typer.Typer(name="dsr", help="Say whether erasure requests were forwarded,
 @dsr.command()
 def status(subject_request_id: SubjectRequestId, stage: Stage = "dev", as_json: AsJson = False) -> None:
     """Say what became of one request. Ends with 0 if it was forwarded, with 1 if not or if it is not known."""
-    from ops import erasures as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
+    from ops.operate import erasures as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
 
     with one_line_errors():
         code = verb.status(subject_request_id, stage, as_json=as_json)
@@ -26,7 +26,7 @@ def status(subject_request_id: SubjectRequestId, stage: Stage = "dev", as_json: 
 @dsr.command(name="list")
 def list_(only_open: OpenOnly = False, certify: Certify = False, stage: Stage = "dev", as_json: AsJson = False) -> None:
     """List the requests of the last 400 days, the oldest first, a line each; `status` tells the story of one."""
-    from ops import erasures as verb  # noqa: PLC0415 - as above
+    from ops.operate import erasures as verb  # noqa: PLC0415 - as above
 
     with one_line_errors():
         verb.list_all(stage, only_open=only_open, certify=certify, as_json=as_json)

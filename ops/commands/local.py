@@ -27,7 +27,7 @@ def local(  # noqa: PLR0917 - each is an option of the command line
 ) -> None:
     """Run an AWS and a partner API on this machine, with Spillway deployed to it, until Ctrl-C."""
     from ops.local import standing_stack as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
-    from ops.stack import enter_stage  # noqa: PLC0415
+    from ops.operate.stack import enter_stage  # noqa: PLC0415
 
     with one_line_errors():
         if deploy:

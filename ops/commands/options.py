@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ops.terminal import say
+from ops.console.terminal import say
 from shared.errors import SpillwayError
 
 Stage = Annotated[str, typer.Option("--stage", envvar="STAGE", help="The deployed stage.")]

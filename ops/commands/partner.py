@@ -7,7 +7,7 @@ import typer
 
 from ops.commands.options import AsJson, one_line_errors
 from ops.commands.replay import replay
-from ops.terminal import say, say_json
+from ops.console.terminal import say, say_json
 
 partner = typer.Typer(
     name="partner",
@@ -33,10 +33,10 @@ def new(name: Name) -> None:
 @partner.command()
 def check(name: Name, requests: Count = 50, seed: Seed = 0, as_json: AsJson = False) -> None:
     """Map samples and generated requests, and say which promises the partner does not keep."""
-    from ops import findings  # noqa: PLC0415 - as above
+    from ops.console import findings  # noqa: PLC0415 - as above
+    from ops.console.screen import Screen  # noqa: PLC0415
     from ops.partner import check as verb  # noqa: PLC0415
     from ops.partner.new import module_of  # noqa: PLC0415
-    from ops.screen import Screen  # noqa: PLC0415
 
     with one_line_errors():
         checked = verb.check(module_of(name), os.environ, count=requests, seed=seed)

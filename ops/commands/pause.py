@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ops.commands.options import Stage, one_line_errors
-from ops.terminal import say
+from ops.console.terminal import say
 
 Why = Annotated[str, typer.Option("--why", help="For those who find it paused; nothing of a customer's data.")]
 Show = Annotated[
@@ -16,8 +16,8 @@ Show = Annotated[
 
 def pause(why: Why = "", show: Show = False, stage: Stage = "dev") -> None:
     """Stop delivering: accepted messages stay in the queue until `spillway resume`."""
-    from ops import pause as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
-    from ops.stack import find_stack  # noqa: PLC0415
+    from ops.operate import pause as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
+    from ops.operate.stack import find_stack  # noqa: PLC0415
 
     with one_line_errors():
         stack = find_stack(stage)
@@ -31,9 +31,9 @@ def pause(why: Why = "", show: Show = False, stage: Stage = "dev") -> None:
 
 def resume(stage: Stage = "dev") -> None:
     """Deliver again after `spillway pause`; ends with status 1 where something else keeps the intake stopped."""
-    from ops import pause as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
-    from ops import worker_tick  # noqa: PLC0415
-    from ops.stack import find_stack  # noqa: PLC0415
+    from ops.operate import pause as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
+    from ops.operate import worker_tick  # noqa: PLC0415
+    from ops.operate.stack import find_stack  # noqa: PLC0415
 
     with one_line_errors():
         stack = find_stack(stage)

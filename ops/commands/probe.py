@@ -3,15 +3,15 @@
 import typer
 
 from ops.commands.options import AsJson, Stage, one_line_errors
-from ops.terminal import say, say_json
+from ops.console.terminal import say, say_json
 
 
 def probe(as_json: AsJson = False, stage: Stage = "dev") -> None:
     """Try with one message whether the partner is back; status 1 while the intake stays stopped."""
     import json  # noqa: PLC0415 - ops/commands/__init__.py says why
 
-    from ops import worker_tick  # noqa: PLC0415
-    from ops.stack import find_stack  # noqa: PLC0415
+    from ops.operate import worker_tick  # noqa: PLC0415
+    from ops.operate.stack import find_stack  # noqa: PLC0415
 
     with one_line_errors():
         report = worker_tick.run(find_stack(stage), probe=True)

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from ops.commands.options import Stage, one_line_errors
-from ops.terminal import say
+from ops.console.terminal import say
 
 To = Annotated[
     str | None, typer.Option("--to", help="A version of both functions (7), or one of each (ingest=7,worker=9).")
@@ -14,9 +14,9 @@ To = Annotated[
 
 def promote(stage: Stage, to: To = None) -> None:
     """Make the newest version of both functions live, or another one."""
+    from ops.operate.stack import find_stack  # noqa: PLC0415
     from ops.releases import moves  # noqa: PLC0415 - ops/commands/__init__.py says why
     from ops.releases.functions import DeployedFunctions  # noqa: PLC0415
-    from ops.stack import find_stack  # noqa: PLC0415
 
     with one_line_errors():
         for line in moves.promote(DeployedFunctions(find_stack(stage)), to):

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ops.commands.options import AsJson, one_line_errors
-from ops.terminal import say, say_json
+from ops.console.terminal import say, say_json
 
 PartnerName = Annotated[str, typer.Option("--partner", help="The partner's file without .py, or its module.")]
 File = Annotated[

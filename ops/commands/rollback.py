@@ -1,14 +1,14 @@
 """`spillway rollback`: what was live before is live again."""
 
 from ops.commands.options import Stage, one_line_errors
-from ops.terminal import say
+from ops.console.terminal import say
 
 
 def rollback(stage: Stage) -> None:
     """Make the versions of both functions live that were live before the last deploy or promote."""
+    from ops.operate.stack import find_stack  # noqa: PLC0415
     from ops.releases import moves  # noqa: PLC0415 - ops/commands/__init__.py says why
     from ops.releases.functions import DeployedFunctions  # noqa: PLC0415
-    from ops.stack import find_stack  # noqa: PLC0415
 
     with one_line_errors():
         for line in moves.rollback(DeployedFunctions(find_stack(stage))):

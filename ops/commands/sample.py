@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from ops.commands.options import one_line_errors
+from ops.console.terminal import say_json
 from ops.samples import ENVIRONMENTS, KINDS
-from ops.terminal import say_json
 
 Kind = Annotated[str, typer.Argument(metavar="TYPE", help=f"One of {', '.join(KINDS)}.")]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed, the same request.")]
@@ -27,7 +27,7 @@ def sample(  # noqa: PLR0917 - each is an option of the command line
     setting: Settings = None,
 ) -> None:
     """Print a valid request of a type, or --count of them as NDJSON."""
-    from ops import sample as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
+    from ops.partner import sample as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
 
     with one_line_errors():
         settings = verb.settings_of(setting or ())

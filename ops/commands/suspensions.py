@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ops.commands.options import AsJson, Stage, one_line_errors
-from ops.terminal import say, say_json
+from ops.console.terminal import say, say_json
 
 suspensions = typer.Typer(name="suspensions", invoke_without_command=True)
 
@@ -23,9 +23,9 @@ def listed(context: typer.Context, as_json: AsJson = False, stage: Stage = "dev"
         if source is not None and source.name == "COMMANDLINE":  # what comes after it would ask another stage
             raise typer.BadParameter(f"--stage comes after {context.invoked_subcommand}")
         return
-    from ops import suspensions as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
-    from ops.screen import Screen  # noqa: PLC0415
-    from ops.stack import find_stack  # noqa: PLC0415
+    from ops.console.screen import Screen  # noqa: PLC0415
+    from ops.operate import suspensions as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
+    from ops.operate.stack import find_stack  # noqa: PLC0415
 
     with one_line_errors():
         found = verb.listing(find_stack(stage))
@@ -47,8 +47,8 @@ def clear(
 
     With --wait it ends with 1 if some are refused again.
     """
-    from ops import suspensions as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
-    from ops.stack import StackUnavailable, find_stack  # noqa: PLC0415
+    from ops.operate import suspensions as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
+    from ops.operate.stack import StackUnavailable, find_stack  # noqa: PLC0415
 
     if bool(accounts) == everybody:
         raise typer.BadParameter("name accounts, or give --all")

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from ops.commands.options import AsJson, Stage, one_line_errors
-from ops.terminal import say, say_json
+from ops.console.terminal import say, say_json
 
 Prune = Annotated[
     int | None,
@@ -20,10 +20,10 @@ Prune = Annotated[
 
 def versions(stage: Stage, json: AsJson = False, prune: Prune = None) -> None:
     """Show what the alias of each function serves, since when, of which commit, and the other versions."""
+    from ops.console.screen import Screen  # noqa: PLC0415
+    from ops.operate.stack import find_stack  # noqa: PLC0415
     from ops.releases import listing  # noqa: PLC0415 - ops/commands/__init__.py says why
     from ops.releases.functions import DeployedFunctions  # noqa: PLC0415
-    from ops.screen import Screen  # noqa: PLC0415
-    from ops.stack import find_stack  # noqa: PLC0415
 
     with one_line_errors():
         deployed = DeployedFunctions(find_stack(stage))

@@ -7,9 +7,9 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from ops.console.findings import Finding, Severity
 from ops.doctor import checks_now
 from ops.doctor.look import ALIAS, FUNCTION_URL, FUNCTIONS, Account, Facts, Function
-from ops.findings import Finding, Severity
 from shared.errors import InvalidSettings
 from worker_fn.settings import VISIBILITY_MARGIN_S, Settings
 

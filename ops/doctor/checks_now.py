@@ -6,14 +6,14 @@ stage itself does not work is an error.
 
 from collections.abc import Iterable, Mapping
 
+from ops.console.findings import Finding, Severity
+from ops.console.moments import ago, ahead, as_utc
 from ops.doctor.look_now import LATELY_S, Now
-from ops.findings import Finding, Severity
-from ops.moments import ago, ahead, as_utc
-from ops.pause import held_by
-from ops.suspensions import Suspended
-from worker_fn.adaptive import PUSHED_BACK
-from worker_fn.flow import Flow
-from worker_fn.sweep import LOOK_EVERY_MS
+from ops.operate.pause import held_by
+from ops.operate.suspensions import Suspended
+from worker_fn.limits.adaptive import PUSHED_BACK
+from worker_fn.limits.agreement import Flow
+from worker_fn.maintenance.unpark import LOOK_EVERY_MS
 
 TICKS_MISSED_MS = LOOK_EVERY_MS + 300_000
 """A tick looks through the parking queue so often at least, whatever else happens."""

@@ -12,7 +12,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ops.doctor.look_now import Now, look_now
-from ops.stack import Stack
+from ops.operate.stack import Stack
 from shared.errors import StateUnavailable
 
 FUNCTIONS = ("ingest", "worker")

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ops.pause import Pause
-from ops.stack import Stack
-from ops.suspensions import Suspended, summed_up
+from ops.operate.pause import Pause
+from ops.operate.stack import Stack
+from ops.operate.suspensions import Suspended, summed_up
 from shared.state import FLOW, PARTNER, SUSPENDED, DynamoState, Item
-from worker_fn.flow import Flow
-from worker_fn.intake import HOLD, MAPPING
-from worker_fn.suspensions import SWEEP, by_account
+from worker_fn.accounts.suspensions import SWEEP, by_account
+from worker_fn.clients.mapping import HOLD, MAPPING
+from worker_fn.limits.agreement import Flow
 
 LATELY_S = 900
 """How far back CloudWatch is asked: its figures are a few minutes late."""

@@ -10,12 +10,12 @@ import ssl
 from collections.abc import Callable, Iterable, Mapping
 from urllib.parse import SplitResult, urlsplit
 
-from ops.findings import Finding, Severity
+from ops.console.findings import Finding, Severity
 from ops.samples import make_request
 from partners import Delivery, Partner
 from shared.errors import InvalidRequest, raised_at
 from shared.firehose import parse_request
-from worker_fn.http_client import Answer, HttpClient
+from worker_fn.clients.http import Answer, HttpClient
 
 TIMEOUT_S = 10.0
 

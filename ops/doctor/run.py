@@ -10,15 +10,15 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
-from ops import findings as found
-from ops import stack as stacks
+from ops.console import findings as found
+from ops.console.findings import Finding, Severity
+from ops.console.terminal import safe_json
 from ops.doctor import checks, look
 from ops.doctor.checks import Plan
 from ops.doctor.partner import try_partner
-from ops.findings import Finding, Severity
+from ops.operate import stack as stacks
 from ops.partner.variables import known_variables, unread
 from ops.releases.destination import destination
-from ops.terminal import safe_json
 from partners import PartnerBroken, load_partner
 from shared.errors import InvalidSettings
 from shared.stored import without_stored

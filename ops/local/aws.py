@@ -32,7 +32,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from ops.stack import DEFAULT_POD, stack_name
+from ops.operate.stack import DEFAULT_POD, stack_name
 
 ROOT = Path(__file__).resolve().parents[2]
 REGION = "us-east-1"

@@ -14,11 +14,11 @@ from pathlib import Path
 from rich.console import Console
 
 from infra.build import FUNCTIONS, TARGETS, BuildError, build, write_release
+from ops.console.screen import Screen
+from ops.console.terminal import safe
 from ops.local.aws import ROOT, LocalAws, LocalAwsError, is_free, local_aws, sigterm_as_exit
 from ops.local.call_line import line_of
 from ops.local.partner_api import Behaviour, Exchange, PartnerApi, serve
-from ops.screen import Screen
-from ops.terminal import safe
 
 COULD_NOT_RUN = 2
 INTERRUPTED = 128 + signal.SIGINT

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from ops.findings import Finding, Severity
+from ops.console.findings import Finding, Severity
 from ops.logo.drawing import read
 from ops.logo.picture import READABLE, Measures, Unrenderable, measure, render
 

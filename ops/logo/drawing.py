@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.parsers import expat
 
-from ops.findings import Finding, Severity
+from ops.console.findings import Finding, Severity
 from shared.errors import SpillwayError
 
 SVG = "{http://www.w3.org/2000/svg}"

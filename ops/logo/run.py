@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from ops import findings as checks
+from ops.console import findings as checks
+from ops.console.screen import Screen
+from ops.console.terminal import safe, say_json
 from ops.logo.check import check
 from ops.logo.preview import write_preview
-from ops.screen import Screen
-from ops.terminal import safe, say_json
 
 
 def run(file: Path, preview: Path, *, as_json: bool) -> int:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ops.findings import Finding
+from ops.console.findings import Finding
 from ops.partner.trial import place_of
 from ops.partner.variables import unread
 from shared.errors import InvalidSettings

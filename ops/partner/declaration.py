@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from ops.findings import Severity
+from ops.console.findings import Severity
 from ops.partner.rules import Fault
 from ops.registration.check import rule_findings
 from ops.registration.declared import written

@@ -30,7 +30,7 @@ from partners import Delivery, LeftOut, Partner, Secret
 from shared.errors import InvalidRequest
 from shared.json_text import MAX_DEPTH, loads
 from shared.message import encode, head_of, to_json
-from worker_fn.http_client import Answer
+from worker_fn.clients.http import Answer
 
 FAULTS = {"timeout": "timeout", "connect_error": "connection"}
 

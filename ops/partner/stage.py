@@ -8,22 +8,22 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
-from ops.simulation.clock import EPOCH_S, now_s
 from partners import Partner
 from shared.state import Conflict, Item
-from worker_fn.courier import Send
-from worker_fn.gates import Gates
-from worker_fn.intake import Held
-from worker_fn.settle import Queue
-from worker_fn.suspensions import Suspensions
-from worker_fn.worker import Worker
+from testkit.simulation.clock import EPOCH_S, now_s
+from worker_fn.accounts.suspensions import Suspensions
+from worker_fn.batch.context import Worker
+from worker_fn.batch.settle import Queue
+from worker_fn.clients.mapping import Held
+from worker_fn.dispatch.dispatcher import Send
+from worker_fn.limits.registry import Registry
 
 BEGINS_MS = int(EPOCH_S * 1_000)
 """When every message was received and sent."""
 
 
 def make_worker(partner: Partner, send: Send, queue: Queue, *, max_in_flight: int, attempts: int) -> Worker:
-    """One Lambda environment, as worker_fn/setup.py makes it, on simulated time."""
+    """One Lambda environment, as worker_fn/wiring.py makes it, on simulated time."""
 
     def clock_s() -> float:
         return EPOCH_S + now_s()
@@ -32,15 +32,15 @@ def make_worker(partner: Partner, send: Send, queue: Queue, *, max_in_flight: in
         return int(clock_s() * 1_000)
 
     state, rng = MemoryState(), random.Random(1)  # noqa: S311 - jitter, not a secret
-    gates = Gates(state, partner.limits, share=1.0, call_timeout_s=13.0, now_ms=now_ms, rng=rng)
+    limiters = Registry(state, partner.limits, share=1.0, call_timeout_s=13.0, now_ms=now_ms, rng=rng)
     return Worker(
         partner=partner,
         send=send,
         queue=queue,
         state=state,
-        gates=gates,
-        suspensions=Suspensions(state, now_ms=now_ms, on_trouble=gates.trouble),
-        held=Held(state, now_ms=now_ms, on_trouble=gates.trouble),
+        limiters=limiters,
+        suspensions=Suspensions(state, now_ms=now_ms, on_trouble=limiters.trouble),
+        held=Held(state, now_ms=now_ms, on_trouble=limiters.trouble),
         max_in_flight=max_in_flight,
         attempts=attempts,
         settle_reserve_s=8.0,

@@ -9,17 +9,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ops.partner.stage import make_record, make_worker
-from ops.simulation import clock
-from ops.simulation.clock import EPOCH_S
 from partners import Delivery, LeftOut, Partner
 from partners.wire import body_of, headers_of
 from shared.errors import InvalidRequest
 from shared.firehose import parse_request
 from shared.message import decode
 from shared.partner_http import request_of
-from worker_fn.drain import drain
-from worker_fn.ends import Reason
-from worker_fn.http_client import Answer
+from testkit.simulation import clock
+from testkit.simulation.clock import EPOCH_S
+from worker_fn.batch.disposition import Reason
+from worker_fn.batch.drain import drain
+from worker_fn.clients.http import Answer
 
 TIME_S = 900.0
 """What a batch may take on the simulated clock: Lambda's longest time-out."""
@@ -110,6 +110,6 @@ def _time_left() -> Callable[[], float]:
 
 
 def _refuse_what_http_refuses(delivery: Delivery) -> None:
-    """As worker_fn/http_client.py does. Raises ValueError or TypeError."""
+    """As worker_fn/clients/http.py does. Raises ValueError or TypeError."""
     headers = headers_of(delivery, idempotency_key="key", now_s=EPOCH_S)
     request_of(delivery.method, delivery.url, headers, body_of(delivery))

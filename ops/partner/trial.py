@@ -26,7 +26,7 @@ from partners.in_line import Answer
 from shared.errors import InvalidRequest, InvalidSettings, raised_at
 from shared.firehose import AudienceSubscriptionRequest, parse_request, rules_unenforced
 from shared.stored import without_stored
-from worker_fn.prepare import with_keys
+from worker_fn.batch.prepare import with_keys
 
 IMPURE = "Map from the request alone; what else is needed is read once, in from_env or at import"
 UNKNOWN = "Leave out what you do not know: if one event raises, the whole request is dead-lettered as unmappable"

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ops.findings import Finding
+from ops.console.findings import Finding
 from partners import DEFAULT_PARTNER, load_partner
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ops.findings import Finding, Severity
+from ops.console.findings import Finding, Severity
 from ops.registration.declared import declared
 from shared.errors import SpillwayError
 from shared.firehose import ModuleRegistrationResponse

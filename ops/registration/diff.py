@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ops.findings import Finding, Severity
+from ops.console.findings import Finding, Severity
 from shared.firehose.rules import AUDIENCES, ERASURES, EVENTS
 
 PERMISSIONS = "Permissions"

@@ -12,7 +12,9 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.text import Text
 
-from ops import findings as checks
+from ops.console import findings as checks
+from ops.console.screen import BAD, GOOD, WARN, Screen
+from ops.console.terminal import safe, say_json
 from ops.registration.check import (
     RegistrationUnreadable,
     check_document,
@@ -22,8 +24,6 @@ from ops.registration.check import (
 )
 from ops.registration.declared import declared, written
 from ops.registration.diff import Change, changes, felt
-from ops.screen import BAD, GOOD, WARN, Screen
-from ops.terminal import safe, say_json
 
 
 def show_registration(env: Mapping[str, str]) -> int:

@@ -7,11 +7,11 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from ops.operate.stack import Stack
 from ops.releases.destination import Destination, destination
 from ops.releases.note import Note, read_note
 from ops.releases.pair import Pair, UnknownVersion
 from ops.releases.rules import Messages
-from ops.stack import Stack
 from shared.errors import SpillwayError
 
 BEFORE_NOTES = "1"

@@ -7,9 +7,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ops.console.screen import DIM
+from ops.console.terminal import safe
 from ops.releases.functions import DeployedFunctions, Function, Functions, Version
-from ops.screen import DIM
-from ops.terminal import safe
 
 SHORT = 10
 """Characters of a commit in the table, which fits into 80 columns; `--json` has all of it."""

@@ -12,12 +12,12 @@ import pytest
 
 from ops.local.aws import LocalAws
 from ops.local.mparticle import Invocation, MParticle, Outcome, Parcel
+from ops.operate.stack import StackUnavailable, find_stack
 from ops.releases import listing, moves
 from ops.releases.functions import DeployedFunctions
 from ops.releases.moves import NotPromoted
 from ops.releases.pair import UnknownVersion
 from ops.samples import make_request
-from ops.stack import StackUnavailable, find_stack
 from shared.message import to_json
 
 STAGE = "alias"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ops.local.aws import LocalAws, without_aws
-from ops.stack import PODS, pod_named, stack_name
+from ops.operate.stack import PODS, pod_named, stack_name
 from tests.integration.infra.checkouts import copied, equipped
 
 ROOT = Path(__file__).parents[2]

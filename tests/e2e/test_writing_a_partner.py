@@ -19,7 +19,7 @@ from ops.local.aws import free_port
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "writing-a-partner.md"
-COPIED = ("docs", "infra", "ingest_fn", "ops", "partners", "requirements", "shared", "tests", "worker_fn")
+COPIED = ("docs", "infra", "ingest_fn", "ops", "partners", "requirements", "shared", "testkit", "tests", "worker_fn")
 FILES = ("Makefile", "README.md", "package.json", "package-lock.json", "pyproject.toml", "serverless.yml")
 STAYS = "make local"
 PARTNER_PORT = "4611"

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from partners import Delivery
-from worker_fn.http_client import Answer
+from worker_fn.clients.http import Answer
 
 MOST = {"users": 1_000, "events": 8_000}
 MOST_BYTES = 4_000_000

@@ -10,11 +10,11 @@ import boto3
 import pytest
 from rich.console import Console
 
-from ops import cooldowns
-from ops.stack import Stack
+from ops.operate import cooldowns
+from ops.operate.stack import Stack
 from shared.state import FLOW, PARTNER, DynamoState, account_key, change
-from worker_fn.breaker import Breaker
-from worker_fn.flow import Flow
+from worker_fn.limits.agreement import Flow
+from worker_fn.limits.breaker import Breaker
 
 KEYS = ("pk", "HASH"), ("sk", "RANGE")
 

@@ -11,7 +11,7 @@ from ingest_fn.partner_call import PartnerCall
 from partners import Delivery
 from shared.errors import SubscriptionFailed
 from shared.partner_http import MAX_ANSWER_BYTES, MAX_HEADER_CHARS
-from worker_fn.http_client import Answer, HttpClient
+from worker_fn.clients.http import Answer, HttpClient
 
 GIVEN_S = 0.6
 OK = b"HTTP/1.1 200 OK\r\n"

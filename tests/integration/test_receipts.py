@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from ingest_fn import handler as ingest_entry
 from ops.certify.script import Script
 from ops.cli import app
-from ops.stack import Stack
+from ops.operate.stack import Stack
 from worker_fn import handler as worker_entry
 
 SUBJECT = "3c5a1d2e-0000-4000-8000-000000000001"
@@ -38,7 +38,7 @@ def dsr(queues: Any, moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Run `spillway dsr` on the stack that the queues are."""
     session = boto3.session.Session(region_name="us-east-1")
     stack = Stack("test", "us-east-1", {"StateTableName": "state"}, session)
-    monkeypatch.setattr("ops.erasures.find_stack", lambda _: stack)
+    monkeypatch.setattr("ops.operate.erasures.find_stack", lambda _: stack)
 
     def run(*arguments: str) -> tuple[int, str]:
         done = CliRunner().invoke(app, ["dsr", *arguments])

@@ -9,13 +9,14 @@ import pytest
 from rich.console import Console
 
 from ingest_fn import handler as ingest_entry
-from ops import suspensions as operator
-from ops import worker_tick
-from ops.stack import Stack
-from ops.suspensions import Cleared
+from ops.operate import suspensions as operator
+from ops.operate import worker_tick
+from ops.operate.stack import Stack
+from ops.operate.suspensions import Cleared
 from worker_fn import handler as worker_entry
-from worker_fn import suspensions, sweep
-from worker_fn.intake import Status
+from worker_fn.accounts import suspensions
+from worker_fn.clients.mapping import Status
+from worker_fn.maintenance import unpark as sweep
 
 
 def request(number: int, account_id: int, key: str | None = None) -> dict[str, Any]:

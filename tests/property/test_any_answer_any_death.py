@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from ops.simulation.partner import Api
-from ops.simulation.run import Run, simulate
-from ops.simulation.scenario import Fleet, PartnerApi, Scenario, Traffic
-from worker_fn.ends import Reason
-from worker_fn.http_client import Answer
+from testkit.simulation.partner import Api
+from testkit.simulation.run import Run, simulate
+from testkit.simulation.scenario import Fleet, PartnerApi, Scenario, Traffic
+from worker_fn.batch.disposition import Reason
+from worker_fn.clients.http import Answer
 
 TAKEN = frozenset(range(200, 300))
 

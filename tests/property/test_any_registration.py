@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.findings import passed
+from ops.console.findings import passed
 from ops.registration.check import check_document, read_response
 from ops.registration.declared import written
 from ops.registration.diff import changes, felt

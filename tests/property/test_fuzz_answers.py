@@ -13,17 +13,17 @@ from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 
 from ops.partner.stage import make_worker
-from ops.simulation import clock
 from ops.testing import request
 from partners import Delivery, Partner
 from partners.amplitude import Amplitude
 from partners.iterable import Iterable
 from partners.webhook import Webhook
+from testkit.simulation import clock
 from tests.fakes.brazelike import Brazelike
-from worker_fn.classify import Verdict
-from worker_fn.courier import Lane, Shipment
-from worker_fn.drain import courier_for
-from worker_fn.http_client import Answer
+from worker_fn.batch.drain import dispatcher_for
+from worker_fn.clients.http import Answer
+from worker_fn.dispatch.classify import Verdict
+from worker_fn.dispatch.dispatcher import Dispatch, Lane
 
 EXAMPLES = os.environ.get("FUZZ_EXAMPLES")
 bounded = settings(
@@ -198,7 +198,7 @@ class Api:
         return answer
 
 
-def shipped(partner: Partner, api: Api) -> list[Shipment]:
+def shipped(partner: Partner, api: Api) -> list[Dispatch]:
     """What comes of the deliveries of two requests, each on its own."""
 
     class Watched(type(partner)):  # type: ignore[misc]
@@ -209,7 +209,7 @@ def shipped(partner: Partner, api: Api) -> list[Shipment]:
     watched = object.__new__(Watched)
     watched.__dict__.update(vars(partner))
     items = [
-        Shipment(one, f"{seed}-{number}")
+        Dispatch(one, f"{seed}-{number}")
         for seed in (1, 2)
         for number, one in enumerate(
             watched.deliveries(request(seed=seed, events=EVENTS, settings=SETTINGS, user_identities=USER))
@@ -220,8 +220,8 @@ def shipped(partner: Partner, api: Api) -> list[Shipment]:
     async def sent() -> None:
         worker = make_worker(watched, api.send, queue=None, max_in_flight=4, attempts=2)  # type: ignore[arg-type]
         ends_s = clock.now_s() + 60.0
-        courier = courier_for(worker, lambda: ends_s - clock.now_s())
-        await courier.deliver([Lane("7", [item]) for item in items])
+        dispatcher = dispatcher_for(worker, lambda: ends_s - clock.now_s())
+        await dispatcher.deliver([Lane("7", [item]) for item in items])
 
     clock.run(sent())
     return items

@@ -23,14 +23,14 @@ from partners.iterable import Iterable
 from partners.webhook import Webhook
 from partners.wire import body_of, headers_of
 from tests.unit.worker_fn.conftest import Clock, FakeQueue, FakeState
-from worker_fn.drain import drain
-from worker_fn.gates import Gates
-from worker_fn.http_client import Answer
-from worker_fn.intake import Held
-from worker_fn.room import Room
-from worker_fn.settle import Report
-from worker_fn.suspensions import Suspensions
-from worker_fn.worker import Worker
+from worker_fn.accounts.suspensions import Suspensions
+from worker_fn.batch.context import Worker
+from worker_fn.batch.drain import drain
+from worker_fn.batch.room import Room
+from worker_fn.batch.settle import Report
+from worker_fn.clients.http import Answer
+from worker_fn.clients.mapping import Held
+from worker_fn.limits.registry import Registry
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "firehose"
 KINDS = ("event_processing_request", "audience_membership_change_request", "dsr_processing_request")
@@ -220,15 +220,15 @@ class Batch:
         def now_ms() -> int:
             return int(CLOCK.now_s * 1_000)
 
-        gates = Gates(self.state, partner.limits, share=1.0, call_timeout_s=13.0, now_ms=now_ms, rng=rng)
+        limiters = Registry(self.state, partner.limits, share=1.0, call_timeout_s=13.0, now_ms=now_ms, rng=rng)
         self.worker = Worker(
             partner=partner,
             send=self.send,
             queue=self.queue,
             state=self.state,
-            gates=gates,
-            suspensions=Suspensions(self.state, now_ms=now_ms, on_trouble=gates.trouble, in_groups=in_groups),
-            held=Held(self.state, now_ms=now_ms, on_trouble=gates.trouble),
+            limiters=limiters,
+            suspensions=Suspensions(self.state, now_ms=now_ms, on_trouble=limiters.trouble, in_groups=in_groups),
+            held=Held(self.state, now_ms=now_ms, on_trouble=limiters.trouble),
             max_in_flight=4,
             attempts=1,
             settle_reserve_s=5.0,

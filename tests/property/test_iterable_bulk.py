@@ -12,7 +12,7 @@ from partners import Delivery
 from partners.iterable import Iterable
 from shared.message import Head, encode, to_json
 from tests.fakes.iterable_api import REFUSED_NAME, FakeIterable
-from worker_fn.http_client import Answer
+from worker_fn.clients.http import Answer
 
 ACCOUNT = {
     "account_id": 7,

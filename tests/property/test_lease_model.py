@@ -13,11 +13,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from worker_fn import flow as flows
-from worker_fn import rate
-from worker_fn.adaptive import Bounds
-from worker_fn.breaker import PROBE_LEASE_MS
-from worker_fn.flow import Ask, Elsewhere, Flow, Leased, Permit, Probe, Tally, Unlimited
+from worker_fn.limits import agreement as flows
+from worker_fn.limits import windows as rate
+from worker_fn.limits.adaptive import Bounds
+from worker_fn.limits.agreement import Ask, Elsewhere, Flow, Leased, Permit, Probe, Tally, Unlimited
+from worker_fn.limits.breaker import PROBE_LEASE_MS
 
 START_MS = 1_790_000_000_000
 WORKERS = 4

@@ -5,9 +5,10 @@ from collections import defaultdict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker_fn import rate, sharding
-from worker_fn.rate import Books, Share
-from worker_fn.sharding import LEASE_AHEAD_MS, STEP_MS, Sharding
+from worker_fn.limits import sharding
+from worker_fn.limits import windows as rate
+from worker_fn.limits.sharding import LEASE_AHEAD_MS, STEP_MS, Sharding
+from worker_fn.limits.windows import Books, Share
 
 START_MS = 1_790_000_000_000
 STALE_MS = 5_000

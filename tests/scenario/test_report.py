@@ -7,8 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from ops import scenarios as verb
-from ops.simulation.judge import REPORTED
-from ops.simulation.scenario import load_all
+from testkit.simulation.judge import REPORTED
+from testkit.simulation.scenario import load_all
 
 ZERO_COLUMNS = ("lost", "false dead letters", "calls in cool-down", "over-admitted")
 

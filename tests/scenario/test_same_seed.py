@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from ops.simulation.scenario import FOLDER, load
-from ops.simulation.suite import examine
+from testkit.simulation.scenario import FOLDER, load
+from testkit.simulation.suite import examine
 
 
 def test_same_seed_gives_the_same_run() -> None:

@@ -6,9 +6,9 @@ from concurrent.futures import Future, ProcessPoolExecutor
 
 import pytest
 
-from ops.simulation.judge import Verdict
-from ops.simulation.scenario import Scenario, load_all
-from ops.simulation.suite import examine
+from testkit.simulation.judge import Verdict
+from testkit.simulation.scenario import Scenario, load_all
+from testkit.simulation.suite import examine
 
 SEED = 1
 SHARE = {"in-flight-outage": 0.1, "in-flight-suspended": 0.1}

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("partners", "shared", "worker_fn", "ingest_fn", "ops")
+PACKAGES = ("partners", "shared", "worker_fn", "ingest_fn", "testkit", "ops")
 
 SHORT, TIMES = 4_000, 4
 """Characters of a hostile text, and how many times as many the longer one has."""
@@ -162,7 +162,7 @@ HOSTILE: dict[str, dict[str, list[Hostile]]] = {
         "[A-Za-z0-9!#$%&'*+.^_`|~-]+": NAMES,
         r"\s": [("", "a", ""), ("", " ", "")],
     },
-    "worker_fn/classify.py": {r"\+?[0-9]+(\.[0-9]*)?": [*DIGITS, ("+", "1", "."), ("", "+", "1")]},
+    "worker_fn/dispatch/classify.py": {r"\+?[0-9]+(\.[0-9]*)?": [*DIGITS, ("+", "1", "."), ("", "+", "1")]},
     "worker_fn/settings.py": {
         r"[0-9]{1,12}(\.[0-9]{1,12})?": DIGITS,
         "https?://[!-~]+": [
@@ -172,7 +172,7 @@ HOSTILE: dict[str, dict[str, list[Hostile]]] = {
             ("http", "s", "://a"),
         ],
     },
-    "worker_fn/rate_headers.py": {r"[+-]?[0-9]{1,16}(\.[0-9]{1,16})?": DIGITS},
+    "worker_fn/dispatch/rate_headers.py": {r"[+-]?[0-9]{1,16}(\.[0-9]{1,16})?": DIGITS},
     "ingest_fn/subscription_settings.py": {"[A-Za-z0-9_.-]{1,64}": NAMES, "-?[0-9]{1,19}": DIGITS},
     "ingest_fn/tokens.py": {"[!-~]{16,512}": [*NAMES, ("", "!", "\n"), ("", "~", "ß")]},
     "ops/logo/drawing.py": {
@@ -193,7 +193,7 @@ HOSTILE: dict[str, dict[str, list[Hostile]]] = {
         ],
     },
     "ops/releases/pair.py": {"[1-9][0-9]*": DIGITS},
-    "ops/terminal.py": {
+    "ops/console/terminal.py": {
         r"\S+?(?:(?<=,)(?=[\"{\[])|(?!\S))": [
             ("", "a", ""),
             ("", ",", ""),

@@ -7,7 +7,7 @@ from ops.certify.check import Check
 from ops.certify.exchange import RETRIED_STATUSES, Ending, Exchange, Sent, Token
 from ops.certify.objections import Objection
 from ops.certify.script import Script
-from ops.findings import Severity
+from ops.console.findings import Severity
 
 _NO_TOKEN, _WRONG_TOKEN = "a request without a token", "a request with a wrong token"
 _GET, _GOOD = "a GET", "a request with the token"

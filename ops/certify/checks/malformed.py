@@ -8,7 +8,7 @@ from ops.certify.check import Check
 from ops.certify.exchange import EVENTS, RETRIED_STATUSES, Ending, Exchange, Sent
 from ops.certify.objections import Objection
 from ops.certify.script import Script
-from ops.findings import Severity
+from ops.console.findings import Severity
 
 _CANARY = "certify-canary-7f3a@example.org"
 _GOOD_AFTER = "a request after the malformed ones"

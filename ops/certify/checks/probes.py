@@ -7,7 +7,7 @@ from ops.certify.check import Check
 from ops.certify.exchange import AUDIENCE, EVENTS, Exchange, Sent
 from ops.certify.objections import Objection
 from ops.certify.script import ACCOUNT_ID, Json, Script
-from ops.findings import Severity
+from ops.console.findings import Severity
 
 _NO_EVENTS, _EVENTS_MISSING = "a probe with no events", "a batch whose events are missing"
 _NO_PROFILES, _EMPTY_PROFILES = "a probe without user_profiles", "a probe with empty user_profiles"

@@ -65,7 +65,7 @@ def test_a_zip_holds_its_own_function_and_its_own_libraries(zips: Path, target: 
     """Our packages are those that the function imports, and the libraries exactly those of its lock."""
     held = names(zips / target / f"{function}.zip")
     tops = {name.split("/")[0] for name in held}
-    assert tops & {"ingest_fn", "worker_fn", "shared", "partners", "ops", "infra", "tests"} == OURS[function]
+    assert tops & {"ingest_fn", "worker_fn", "shared", "partners", "testkit", "ops", "infra", "tests"} == OURS[function]
     locked = set(re.findall(r"^([\w-]+)==", (build.ROOT / f"requirements/{function}.txt").read_text(), re.MULTILINE))
     installed = {top.split("-")[0].replace("_", "-") for top in tops if top.endswith(".dist-info")}
     assert installed == locked

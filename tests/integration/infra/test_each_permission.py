@@ -21,7 +21,7 @@ from shared.queue import Outgoing, Sender, WorkerQueue
 from shared.state import DynamoState, change
 from tests.integration.infra.templates import Template
 from tests.integration.infra.test_template_rights import as_list, statements
-from worker_fn.intake import LambdaIntake
+from worker_fn.clients.mapping import LambdaMapping
 
 ROOT = Path(__file__).parents[3]
 RECORD = {"messageId": "m", "receiptHandle": "h", "body": "b", "attributes": {}, "messageAttributes": {}}
@@ -114,8 +114,8 @@ def state(aws: Aws) -> DynamoState:
     return DynamoState(aws.client("dynamodb"), "StateTable")
 
 
-def intake(aws: Aws) -> LambdaIntake:
-    return LambdaIntake(aws.client("lambda"), "id")
+def intake(aws: Aws) -> LambdaMapping:
+    return LambdaMapping(aws.client("lambda"), "id")
 
 
 def is_true(found: object) -> None:
@@ -274,8 +274,7 @@ BY_HAND = {
     "logs:GetQueryResults", "logs:StopQuery",
 }  # fmt: skip
 """What people do with the AWS CLI or the console, and no verb of ours: docs/deploy.md and docs/flow.md say what for."""
-VERBS = ("ops/doctor", "ops/pause.py", "ops/suspensions.py", "ops/erasures.py", "ops/stack.py", "ops/worker_tick.py",
-         "ops/certify", "worker_fn/intake.py", "shared/state.py")  # fmt: skip
+VERBS = ("ops/doctor", "ops/operate", "ops/certify", "worker_fn/clients/mapping.py", "shared/state.py")
 """Where the operator's verbs call AWS."""
 
 

@@ -116,10 +116,10 @@ def test_a_partner_without_its_folder_is_told_it(folder: Path) -> None:
 
 
 GATE = """
-const Gate = require({plugin});
+const Limiter = require({plugin});
 const serverless = {{ serviceDir: {folder}, service: {{ custom: {{}} }}, classes: {{ Error }} }};
-const gate = new Gate(serverless, {options}, {{ log: {{ warning: console.log }} }});
-const deploy = gate.hooks['before:deploy:deploy'];
+const limiter = new Limiter(serverless, {options}, {{ log: {{ warning: console.log }} }});
+const deploy = limiter.hooks['before:deploy:deploy'];
 deploy().then(() => console.log('goes on'), (error) => console.log('refused:', error.message));
 """
 

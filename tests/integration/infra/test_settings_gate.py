@@ -1,4 +1,4 @@
-"""A deploy refuses settings that cannot work, before AWS is asked: infra/settings.cjs and ops/before_deploy.py."""
+"""A deploy refuses settings that cannot work, before AWS is asked (infra/settings.cjs, before_deploy.py)."""
 
 from pathlib import Path
 from typing import Any

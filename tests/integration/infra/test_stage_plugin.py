@@ -177,7 +177,7 @@ def test_both_sides_read_a_file_by_the_same_rules(checkout: Path) -> None:
     stage_file(checkout, "prod", 'export WEBHOOK_METHOD = "PUT"\nWEBHOOK_HEADERS=\'{"X-A": "$HOME # no"}\' # yes\n')
     shipped = packaged(checkout, "--stage", "prod")["worker"]
     code = (
-        "import os; from ops.stack import enter_stage; enter_stage('prod');"
+        "import os; from ops.operate.stack import enter_stage; enter_stage('prod');"
         "print(os.environ['WEBHOOK_HEADERS'], os.environ['WEBHOOK_METHOD'])"
     )
     done = subprocess.run(

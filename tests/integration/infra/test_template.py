@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from ops.stack import pod_named, stack_name
+from ops.operate.stack import pod_named, stack_name
 from tests.integration.infra.templates import Package, Template, of_type
 
 

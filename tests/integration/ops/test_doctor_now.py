@@ -8,15 +8,15 @@ from typing import Any
 import boto3
 import pytest
 
+from ops.console.findings import Severity
 from ops.doctor.look import Look
 from ops.doctor.look_now import look_now
 from ops.doctor.run import _tried
-from ops.findings import Severity
-from ops.stack import Stack
+from ops.operate.stack import Stack
 from shared.state import DynamoState, Item
-from worker_fn.adaptive import Limit
-from worker_fn.breaker import Breaker
-from worker_fn.flow import Flow
+from worker_fn.limits.adaptive import Limit
+from worker_fn.limits.agreement import Flow
+from worker_fn.limits.breaker import Breaker
 
 SUSPENSION = {"status": 401, "since_ms": 5, "probe_id": "m", "probe_at_ms": 6, "account_id": "7", "kind": "e"}
 

@@ -22,19 +22,19 @@ from typing import Any
 import zstandard
 
 import worker_fn.handler
-import worker_fn.setup  # noqa: F401 - what the deployed worker has loaded
+import worker_fn.wiring  # noqa: F401 - what the deployed worker has loaded
 from partners import Delivery, Partner
 from partners.amplitude import Amplitude
 from partners.webhook import Webhook
 from partners.wire import body_of
 from shared.state import Conflict, Item
-from worker_fn.drain import drain
-from worker_fn.gates import Gates
-from worker_fn.http_client import Answer
-from worker_fn.intake import Held
-from worker_fn.room import Room
-from worker_fn.suspensions import Suspensions
-from worker_fn.worker import Worker
+from worker_fn.accounts.suspensions import Suspensions
+from worker_fn.batch.context import Worker
+from worker_fn.batch.drain import drain
+from worker_fn.batch.room import Room
+from worker_fn.clients.http import Answer
+from worker_fn.clients.mapping import Held
+from worker_fn.limits.registry import Registry
 
 NOW_MS = 1_700_000_000_000
 MOST_BYTES = 6_000_000
@@ -202,15 +202,15 @@ def main(case: str, memory_mib: int, most_calls: float = math.inf) -> dict[str, 
         return 600.0 if sent["calls"] < most_calls else 0.0
 
     state, queue, rng = State(), Queue(), random.Random(1)
-    gates = Gates(state, partner.limits, share=0.1, call_timeout_s=13.0, now_ms=now_ms, rng=rng)
+    limiters = Registry(state, partner.limits, share=0.1, call_timeout_s=13.0, now_ms=now_ms, rng=rng)
     worker = Worker(
         partner=partner,
         send=send,
         queue=queue,
         state=state,
-        gates=gates,
-        suspensions=Suspensions(state, now_ms=now_ms, on_trouble=gates.trouble),
-        held=Held(state, now_ms=now_ms, on_trouble=gates.trouble),
+        limiters=limiters,
+        suspensions=Suspensions(state, now_ms=now_ms, on_trouble=limiters.trouble),
+        held=Held(state, now_ms=now_ms, on_trouble=limiters.trouble),
         max_in_flight=10,
         attempts=1,
         settle_reserve_s=8,

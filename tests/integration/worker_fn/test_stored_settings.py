@@ -12,7 +12,7 @@ from partners.webhook import Webhook
 from shared.errors import InvalidSettings
 from shared.stored import Reference, Unreadable
 from worker_fn.settings import Settings
-from worker_fn.setup import read_stored
+from worker_fn.wiring import read_stored
 
 HEADERS = '{"X-Gateway": "canary"}'
 

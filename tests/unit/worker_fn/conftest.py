@@ -15,13 +15,13 @@ from shared.firehose import EventProcessingRequest, Registration, Request
 from shared.message import to_json
 from shared.state import Conflict, Item
 from tests.unit.worker_fn.records import record
-from worker_fn.drain import drain
-from worker_fn.gates import Gates
-from worker_fn.http_client import Answer
-from worker_fn.intake import Held
-from worker_fn.settle import Report
-from worker_fn.suspensions import Suspensions
-from worker_fn.worker import Worker
+from worker_fn.accounts.suspensions import Suspensions
+from worker_fn.batch.context import Worker
+from worker_fn.batch.drain import drain
+from worker_fn.batch.settle import Report
+from worker_fn.clients.http import Answer
+from worker_fn.clients.mapping import Held
+from worker_fn.limits.registry import Registry
 
 
 class Echo(Partner):
@@ -264,20 +264,20 @@ class Fleet:
             return int(self.clock.now_s * 1_000)
 
         rng = random.Random(1)
-        gates = Gates(self.state, self.partner.limits, share=0.1, call_timeout_s=13.0, now_ms=now_ms, rng=rng)
+        limiters = Registry(self.state, self.partner.limits, share=0.1, call_timeout_s=13.0, now_ms=now_ms, rng=rng)
         made = Worker(
             partner=self.partner,
             send=self.api.send,
             queue=self.queue,
             state=self.state,
-            gates=gates,
+            limiters=limiters,
             suspensions=Suspensions(
                 self.state,
                 now_ms=now_ms,
-                on_trouble=gates.trouble,
+                on_trouble=limiters.trouble,
                 in_groups=bool(self.options.get("in_groups")),
             ),
-            held=Held(self.state, now_ms=now_ms, on_trouble=gates.trouble),
+            held=Held(self.state, now_ms=now_ms, on_trouble=limiters.trouble),
             settle_reserve_s=5.0,
             call_timeout_s=13.0,
             clock=self.clock.time,

@@ -5,7 +5,7 @@ import yaml
 
 from shared.errors import InvalidSettings
 from worker_fn.settings import Settings
-from worker_fn.setup import build
+from worker_fn.wiring import build
 
 ROOT = Path(__file__).parents[3]
 ENV = {

@@ -3,8 +3,12 @@
 import re
 from pathlib import Path
 
-from worker_fn import breaker, ends, flow, own_books, sharding, shared_flow, sweep
-from worker_fn.rate import WINDOW_MS
+from worker_fn.batch import disposition as ends
+from worker_fn.limits import agreement as flow
+from worker_fn.limits import breaker, fallback, sharding
+from worker_fn.limits import known_item as shared_flow
+from worker_fn.limits.windows import WINDOW_MS
+from worker_fn.maintenance import unpark as sweep
 from worker_fn.settings import Settings
 
 INFRA = Path(__file__).parents[3] / "infra"
@@ -26,8 +30,8 @@ def test_each_tick_finds_what_it_is_for() -> None:
 
 def test_nobody_calls_at_its_share_before_the_others_can_see_the_silence() -> None:
     """Nor while a lease from before may still be used; and all have noticed the table before shares end."""
-    assert own_books.LOST_MS >= flow.SILENCE_MS
-    assert own_books.LOST_MS > sharding.LEASE_AHEAD_MS
+    assert fallback.LOST_MS >= flow.SILENCE_MS
+    assert fallback.LOST_MS > sharding.LEASE_AHEAD_MS
     assert flow.RETURN_MS > shared_flow.SILENT_MS + 2 * WINDOW_MS
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from ops.certify.checks import CHECKS
 from ops.certify.play import Result
-from ops.findings import Severity
+from ops.console.findings import Severity
 
 FOUND_BY_ARN = {
     "registration_raises": "registration.refused",

@@ -13,7 +13,7 @@ from ops.certify.play import Player
 from ops.certify.run import chosen_checks, settings_of
 from ops.certify.script import Script
 from ops.certify.targets import LambdaTarget, TargetUnavailable, UrlTarget
-from ops.findings import Severity
+from ops.console.findings import Severity
 from shared.errors import InvalidSettings
 
 

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
+from ops.console.findings import Finding, Severity
 from ops.doctor.checks import Plan, after, before, denied
 from ops.doctor.look import Account, Alarms, Facts, Feed, Function
 from ops.doctor.look_now import Now
-from ops.findings import Finding, Severity
-from ops.pause import Pause
+from ops.operate.pause import Pause
 
 ACCOUNTS = frozenset({"338661164609", "457804467337"})
 PLAN = Plan(accounts=ACCOUNTS, max_concurrency=10, zips={"ingest": "hash-i", "worker": "hash-w"})

@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
+from ops.console.findings import Finding, Severity
 from ops.doctor.checks_now import FIRST_TICK_MS, MOST_NAMED, TICKS_MISSED_MS, hurts, paused
 from ops.doctor.look_now import Now
-from ops.findings import Finding, Severity
-from ops.pause import Pause
-from ops.suspensions import Suspended
-from worker_fn.adaptive import PUSHED_BACK, Limit
-from worker_fn.breaker import Breaker
-from worker_fn.flow import Flow
+from ops.operate.pause import Pause
+from ops.operate.suspensions import Suspended
+from worker_fn.limits.adaptive import PUSHED_BACK, Limit
+from worker_fn.limits.agreement import Flow
+from worker_fn.limits.breaker import Breaker
 
 NOW_MS = 1_700_000_000_000
 HOUR_MS = 3_600_000

@@ -8,7 +8,7 @@ from ops.doctor.partner import try_partner
 from partners import Delivery, Partner, Secret
 from shared.errors import InvalidRequest
 from shared.firehose import Registration, Request
-from worker_fn.http_client import Answer
+from worker_fn.clients.http import Answer
 
 
 class Pinged(Partner):

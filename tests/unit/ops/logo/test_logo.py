@@ -10,7 +10,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from ops.cli import app
-from ops.findings import Finding, Severity
+from ops.console.findings import Finding, Severity
 from ops.logo.check import check
 from ops.logo.drawing import MAX_BYTES, Drawing
 from ops.logo.picture import Unrenderable, contrast_with_white, render

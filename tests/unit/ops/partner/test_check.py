@@ -127,7 +127,7 @@ def test_a_sample_that_is_none_is_said(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_the_command_prints_findings_as_json_and_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Status 1 and the document of ops/findings.py; without findings status 0 and a sentence."""
+    """Status 1 and the document of ops/console/findings.py; without findings status 0 and a sentence."""
     monkeypatch.syspath_prepend(str(tmp_path))
     package = tmp_path / "its"
     package.mkdir()

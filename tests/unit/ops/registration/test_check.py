@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ops.cli import app
-from ops.findings import Severity
+from ops.console.findings import Severity
 from ops.registration.check import check_document, check_partner, read_document
 from ops.registration.declared import declared
 from shared.errors import SpillwayError

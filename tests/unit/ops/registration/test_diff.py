@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ops.cli import app
-from ops.findings import Severity
+from ops.console.findings import Severity
 from ops.registration.diff import changes, felt
 from shared.firehose.rules import AUDIENCES, ERASURES, EVENTS
 

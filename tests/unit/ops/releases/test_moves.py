@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from ops.operate.stack import Stack
 from ops.releases import listing, moves
 from ops.releases.functions import AliasNotMoved, DeployedFunctions
 from ops.releases.moves import NotPromoted
 from ops.releases.pair import Pair, UnknownVersion
-from ops.stack import Stack
 
 NOW = datetime(2026, 11, 24, 16, 20, 31, tzinfo=UTC)
 NAMES = ("spillway-x-ingest", "spillway-x-worker")

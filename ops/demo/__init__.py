@@ -1,0 +1,1 @@
+"""The demo: a scenario on an embedded AWS, measured, as a report."""

@@ -1,0 +1,121 @@
+"""`spillway cooldown`: what the partner asked to wait for, of all or of an account, and the operator's end of it."""
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+from urllib.parse import unquote
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ops.console.moments import ago, ahead
+from ops.console.terminal import safe
+from ops.operate.stack import Stack
+from shared.errors import SpillwayError
+from shared.state import FLOW, PARTNER, DynamoState, account_key, change
+from worker_fn.limits import agreement as flows
+from worker_fn.limits.agreement import Flow
+
+ACCOUNTS = account_key("")
+
+
+class NoCoolDown(SpillwayError):
+    """Nothing of what was named is left alone; nothing was ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class CoolDown:
+    """Who is left alone: an account, at one bulk endpoint where that has a limit of its own; None: everybody."""
+
+    account_id: str | None
+    endpoint: str | None
+    since_ms: int
+    until_ms: int
+    """When calls go on by themselves; of everybody: when a probe tries, if `is_probed`."""
+    is_probed: bool = False
+    """The breaker is open: one probe at a time finds out when it is over."""
+
+    @property
+    def name(self) -> str:
+        if self.account_id is None:
+            return "everybody"
+        return f"account {safe(self.account_id)}" + (f" at {safe(self.endpoint)}" if self.endpoint else "")
+
+    @property
+    def key(self) -> str:
+        return PARTNER if self.account_id is None else account_key(self.account_id, self.endpoint)
+
+
+def listing(stack: Stack, *, now_ms: int) -> list[CoolDown]:
+    """Return who is left alone now, everybody first. Raises StackUnavailable, StateUnavailable."""
+    return asyncio.run(_found(_state(stack), now_ms))
+
+
+def end(stack: Stack, accounts: Sequence[str], *, everything: bool = False) -> list[CoolDown]:
+    """End what all were asked to wait for, or what these accounts were; `everything`: both, of whichever account.
+
+    Returns what was ended. Raises NoCoolDown before anything is, if an account that was named is not left alone.
+    """
+    state, now_ms = _state(stack), int(time.time() * 1_000)
+
+    async def ended() -> list[CoolDown]:
+        found = await _found(state, now_ms)
+        unknown = [one for one in accounts if one not in {cool.account_id for cool in found}]
+        if unknown:
+            names = ", ".join(map(safe, unknown))
+            raise NoCoolDown(f"not left alone: {names}; nothing was ended, `spillway cooldown list` shows who is")
+        chosen = [
+            one for one in found if everything or (one.account_id in accounts if accounts else one.account_id is None)
+        ]
+        for one in chosen:
+            await change(state, one.key, FLOW, _ended, rng=random.Random())  # noqa: S311 - jitter
+        return chosen
+
+    return asyncio.run(ended())
+
+
+def as_json(found: Sequence[CoolDown]) -> str:
+    """Return the document that `--json` prints, indented."""
+    return json.dumps([asdict(one) for one in found], indent=2)
+
+
+def show(found: Sequence[CoolDown], console: Console, *, now_ms: int) -> None:
+    """Print who is left alone."""
+    if not found:
+        console.print("Nobody is left alone: no cool-down lasts, and the breaker is closed.")
+        return
+    table = Table("who", "asked", "then", box=None, header_style="bold")
+    for one in found:
+        then = "a probe" if one.is_probed else "calls go on"
+        table.add_row(Text(one.name), ago(one.since_ms, now_ms), f"{then} {ahead(one.until_ms, now_ms)}")
+    console.print(table)
+
+
+def _ended(value: Mapping[str, Any]) -> tuple[Mapping[str, Any], None]:
+    return flows.end_cool_down(Flow.from_item(value), now_ms=int(time.time() * 1_000)).to_item(), None
+
+
+async def _found(state: DynamoState, now_ms: int) -> list[CoolDown]:
+    rows = {(PARTNER, FLOW): await state.read(PARTNER, FLOW), **await state.under(ACCOUNTS)}
+    found = []
+    for (key, kind), item in rows.items():
+        if kind != FLOW or not item.value:
+            continue
+        flow = Flow.from_item(item.value)
+        if flow.cool_until_ms <= now_ms and not flow.breaker.is_open:
+            continue
+        account_id, _, endpoint = key.removeprefix(ACCOUNTS).partition("#")
+        until_ms = max(flow.cool_until_ms, flow.breaker.probe_at_ms if flow.breaker.is_open else 0)
+        since_ms = flow.breaker.opened_ms or flow.cool_from_ms
+        account, at = (None, None) if key == PARTNER else (unquote(account_id), endpoint or None)
+        found.append(CoolDown(account, at, since_ms, until_ms, flow.breaker.is_open))
+    return sorted(found, key=lambda one: (one.account_id is not None, one.account_id or "", one.endpoint or ""))
+
+
+def _state(stack: Stack) -> DynamoState:
+    return DynamoState(stack.client("dynamodb"), stack.output("StateTableName"))

@@ -1,0 +1,127 @@
+"""`spillway pause`, `spillway resume`: the intake at an operator's word.
+
+The pause stands in the state table, which each tick reads, and as a tag on the mapping, for a tick that cannot read the
+table. Accepted messages stay in the queue meanwhile, up to 14 days.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from ops.console.moments import ago, ahead, as_utc
+from ops.operate import worker_tick
+from ops.operate.stack import Stack, StackUnavailable
+from shared.errors import InvalidSettings
+from shared.state import FLOW, PARTNER, DynamoState
+from worker_fn.clients.mapping import HOLD, MARK, hold
+from worker_fn.limits.agreement import Flow
+
+LONGEST_WHY = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """An operator's pause of the intake."""
+
+    why: str
+    since_ms: int
+
+    def said(self, now_ms: int) -> str:
+        return f"paused since {as_utc(self.since_ms)} UTC ({ago(self.since_ms, now_ms)}): {self.why}"
+
+
+def standing(stack: Stack, now_ms: int) -> str:
+    """Say whether the intake is paused, by whom and since when. Raises StackUnavailable, StateUnavailable."""
+    found = current(stack)
+    state = _mapping_state(stack)
+    is_on = state in {"Enabled", "Enabling"}
+    if found is not None:
+        runs = "; the mapping is enabled, the worker sends nothing all the same" if is_on else ""
+        return f"{found.said(now_ms)} (an operator){runs}"
+    if is_on:
+        return "not paused"
+    value = asyncio.run(_state(stack).read(PARTNER, FLOW)).value
+    why, what = held_by(Flow.from_item(value) if value else None, now_ms)
+    return f"not paused by an operator. The mapping is {state}: {why}. {what}"
+
+
+def held_by(flow: Flow | None, now_ms: int) -> tuple[str, str]:
+    """Why the intake is paused when no operator says so, and what to do about it."""
+    if flow is not None and flow.breaker.opened_ms is not None:
+        opened_ms = flow.breaker.opened_ms
+        down = f"the partner is taken for down since {as_utc(opened_ms)} UTC ({ago(opened_ms, now_ms)})"
+        return down, "Nothing to do: the tick tries it once a minute, and resumes"
+    if flow is not None and flow.cool_until_ms > now_ms:
+        asked = f"the partner asked for a pause that ends {ahead(flow.cool_until_ms, now_ms)}"
+        return asked, "Nothing to do: the tick resumes it then"
+    return "nothing asks for it any more", "Nothing to do: the worker's tick resumes it within a minute"
+
+
+def current(stack: Stack) -> Pause | None:
+    """Return the pause that lasts, if one does. Raises StackUnavailable, StateUnavailable."""
+    value = asyncio.run(_state(stack).read(PARTNER, HOLD)).value
+    return Pause(str(value["why"]), int(value["since_ms"])) if value else None
+
+
+def pause(stack: Stack, why: str) -> bool:
+    """Pause the intake until `resume`; False where the mapping has to be paused by the next tick, within a minute.
+
+    Raises InvalidSettings, StackUnavailable, StateUnavailable.
+    """
+    if not why.strip() or len(why) > LONGEST_WHY or not why.isprintable():
+        raise InvalidSettings(f"--why must be one line of at most {LONGEST_WHY} characters")
+    now_ms = int(time.time() * 1_000)
+    asyncio.run(hold(_state(stack), why=why.strip(), now_ms=now_ms, rng=random.Random()))  # noqa: S311 - jitter
+    client, mapping_id = stack.client("lambda"), stack.output("WorkerMappingId")
+    _asked(lambda: client.tag_resource(Resource=_arn(client, mapping_id), Tags={MARK: str(now_ms)}))
+    try:
+        client.update_event_source_mapping(UUID=mapping_id, Enabled=False)
+    except client.exceptions.ResourceInUseException:  # a change is under way
+        return False
+    except (BotoCoreError, ClientError) as error:
+        raise _refused(error) from None
+    return True
+
+
+def resume(stack: Stack) -> dict[str, Any]:
+    """End the pause and let the worker resume, if nothing else holds the intake; gives its tick's report.
+
+    Raises StackUnavailable, StateUnavailable.
+    """
+    asyncio.run(_state(stack).delete(PARTNER, HOLD))
+    client = stack.client("lambda")
+    _asked(lambda: client.untag_resource(Resource=_arn(client, stack.output("WorkerMappingId")), TagKeys=[MARK]))
+    return worker_tick.run(stack)
+
+
+def _arn(client: Any, mapping_id: str) -> str:
+    return str(client.get_event_source_mapping(UUID=mapping_id)["EventSourceMappingArn"])
+
+
+def _mapping_state(stack: Stack) -> str:
+    client, mapping_id = stack.client("lambda"), stack.output("WorkerMappingId")
+    try:
+        return str(client.get_event_source_mapping(UUID=mapping_id)["State"])
+    except (BotoCoreError, ClientError) as error:
+        raise _refused(error, "show") from None
+
+
+def _asked(call: Callable[[], object]) -> None:
+    try:
+        call()
+    except (BotoCoreError, ClientError) as error:
+        raise _refused(error) from None
+
+
+def _refused(error: BotoCoreError | ClientError, what: str = "change") -> StackUnavailable:
+    name = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
+    return StackUnavailable(f"Lambda did not {what} the mapping ({name}): the same command may be given again")
+
+
+def _state(stack: Stack) -> DynamoState:
+    return DynamoState(stack.client("dynamodb"), stack.output("StateTableName"))

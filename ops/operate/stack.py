@@ -1,0 +1,137 @@
+"""A deployed stack, as the verbs find it: by stage, with the outputs that infra/outputs.yml names.
+
+AWS is reached as boto3 reaches it: AWS_PROFILE, AWS_REGION and so on, and AWS_ENDPOINT_URL for an embedded AWS. What
+the stage's file says of them counts as the shell's does (infra/stage.py).
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from infra.stage import DEFAULT_POD, PODS, SERVICE, STAGE_FILE, StageUnusable, enter
+from ops.console.terminal import say
+from shared.errors import InvalidSettings, SpillwayError
+
+__all__ = [
+    "DEFAULT_POD",
+    "PODS",
+    "SERVICE",
+    "Stack",
+    "StackUnavailable",
+    "enter_stage",
+    "find_stack",
+    "pod_named",
+    "region_of",
+    "stack_name",
+]
+
+CONFIG = Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 3})
+
+
+class StackUnavailable(SpillwayError):
+    """There is no such stack, or AWS cannot be asked for it; the text says what to run or to set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """`outputs` are the stack's, by their keys: QueueUrl, StateTableName, IngestAliasArn and so on."""
+
+    stage: str
+    region: str
+    outputs: Mapping[str, str]
+    session: Any = field(repr=False)
+    status: str = "CREATE_COMPLETE"
+    """CloudFormation's word for how it stands."""
+    name: str = ""
+    """CloudFormation's name of it, with which the names of all that is in it begin."""
+    changed_ms: int | None = None
+    """When it was deployed last."""
+
+    def client(self, service: str, **config: Any) -> Any:
+        """Return a boto3 client for the stack's account and region."""
+        return self.session.client(service, config=CONFIG.merge(Config(**config)))
+
+    def output(self, key: str) -> str:
+        """Return one output. Raises StackUnavailable if the stack was deployed by a version that had none."""
+        if key not in self.outputs:
+            raise StackUnavailable(f"the stack {SERVICE}-{self.stage} has no output {key}: deploy it again")
+        return self.outputs[key]
+
+
+def enter_stage(stage: str) -> None:
+    """Set what the stage's file says and the shell does not; what the shell overrides is said on standard error.
+
+    Raises InvalidSettings.
+    """
+    try:
+        entered = enter(stage, os.environ)
+    except StageUnusable as error:
+        raise InvalidSettings(str(error)) from None
+    os.environ.update(entered.added)
+    os.environ[STAGE_FILE] = ""  # for whatever asks again, and for what is started from here
+    if told := entered.told():
+        say(f"spillway: {told}", err=True)
+
+
+def pod_named(name: str) -> dict[str, str]:
+    """Return a pod's `suffix`, `region` and `accounts`. Raises InvalidSettings if there is no such pod."""
+    pods: dict[str, dict[str, str]] = json.loads(PODS.read_text())
+    if name not in pods:
+        raise InvalidSettings(f"POD={name} is no pod of mParticle's: it is one of {', '.join(pods)}")
+    return pods[name]
+
+
+def stack_name(stage: str, pod: str = DEFAULT_POD) -> str:
+    """Return what CloudFormation calls the stack of a stage and a pod."""
+    return f"{SERVICE}{pod_named(pod)['suffix']}-{stage}"
+
+
+def region_of(pod: str) -> str | None:
+    """Return the region as the deploy chooses it, or None: the profile's. boto3 itself does not read AWS_REGION."""
+    named = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    return named or (pod_named(pod)["region"] if "POD" in os.environ else None)
+
+
+def find_stack(stage: str, session: Any = None) -> Stack:
+    """Enter a stage and find its stack, of the pod that POD names. Raises StackUnavailable, InvalidSettings."""
+    enter_stage(stage)
+    pod = os.environ.get("POD", DEFAULT_POD)
+    name = stack_name(stage, pod)
+    try:
+        session = session or boto3.session.Session(region_name=region_of(pod))
+        if not session.region_name:
+            raise InvalidSettings("AWS_REGION is not set, nor does the profile name a region: set AWS_REGION")
+        answer = session.client("cloudformation", config=CONFIG).describe_stacks(StackName=name)
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ValidationError":
+            raise StackUnavailable(
+                f"there is no stack {name} in {_place(session)}: make deploy STAGE={stage}, or choose another --stage,"
+                " POD, AWS_REGION or AWS_PROFILE"
+            ) from None
+        raise StackUnavailable(
+            f"AWS refuses to describe the stack {name} ({error.response['Error']['Code']})"
+        ) from None
+    except BotoCoreError as error:
+        raise StackUnavailable(f"AWS cannot be asked for the stack {name} ({type(error).__name__}: {error})") from None
+    (described,) = answer["Stacks"]
+    outputs = {one["OutputKey"]: one["OutputValue"] for one in described.get("Outputs", [])}
+    moment = described.get("LastUpdatedTime") or described.get("CreationTime")
+    changed_ms = int(moment.timestamp() * 1_000) if isinstance(moment, datetime) else None
+    return Stack(stage, session.region_name, outputs, session, described["StackStatus"], name, changed_ms)
+
+
+def _place(session: Any) -> str:
+    """Name region, account and profile: where was looked."""
+    try:
+        account = f"account {session.client('sts', config=CONFIG).get_caller_identity()['Account']}"
+    except (BotoCoreError, ClientError):
+        account = "an account that AWS does not name"
+    profile = f", profile {session.profile_name}" if os.environ.get("AWS_PROFILE") else ""
+    return f"{session.region_name}, {account}{profile}"

@@ -1,0 +1,193 @@
+"""`spillway suspensions`: whose credentials the partner refuses, and the operator's clear.
+
+An account can have several; how many is shown, and of none what it is.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ops.console.moments import ago, ahead, as_utc
+from ops.console.terminal import safe
+from ops.operate import worker_tick
+from ops.operate.stack import Stack, StackUnavailable
+from shared.errors import SpillwayError
+from shared.state import SUSPENDED, DynamoState
+from worker_fn.accounts.suspensions import FRESH_MS, NOBODY, Suspension, by_account, clear_account
+
+LOOK_AGAIN_S = 15.0
+"""Between two ticks of a clear that waits."""
+
+
+NOTICED_S = FRESH_MS / 1_000 + 1
+"""By then every worker knows of a clear: one that does not would park what comes back."""
+
+
+class NotSuspended(SpillwayError):
+    """An account that was named is not suspended; nothing was cleared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suspended:
+    """What is suspended of an account."""
+
+    account_id: str
+    status: int
+    """Of the credentials that were refused last."""
+    since_ms: int
+    probe_at_ms: int | None
+    """When a probe is tried next; None while the worker chooses another message for it."""
+    credentials: int = 1
+    """How many of the account's are refused."""
+    gives_up_at_ms: int | None = None
+    """Newer credentials of the account are taken: when the messages with the last of these are dead-lettered as
+    `unauthorized`. None while some of them may be the customer's present ones.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    suspensions: Sequence[Suspended]
+    parked_about: int
+    """Messages in the parking queue, of all accounts, as SQS counts: roughly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    accounts: Sequence[str]
+    moved: int = 0
+    is_done: bool = False
+    """Nothing is left to move, as far as could be seen."""
+    refused_again: Sequence[Suspended] = ()
+    """Those of them whose messages were tried meanwhile and refused: what still carries these credentials is parked."""
+
+
+def listing(stack: Stack) -> Listing:
+    """Return who is suspended, the longest first. Raises StackUnavailable, StateUnavailable."""
+    return Listing(_suspended(stack), _parked_about(stack))
+
+
+def _suspended(stack: Stack) -> list[Suspended]:
+    found = by_account(asyncio.run(_state(stack).listed(SUSPENDED)))
+    return sorted(map(summed_up, found.values()), key=lambda one: (one.since_ms, one.account_id))
+
+
+def summed_up(suspensions: Sequence[Suspension]) -> Suspended:
+    """What there is to say of an account's suspensions."""
+    last = max(suspensions, key=lambda one: one.since_ms)
+    probes_ms = [one.probe_at_ms for one in suspensions if one.probe_id != NOBODY]
+    moments_ms = [one.gives_up_ms for one in suspensions]
+    return Suspended(
+        account_id=last.account_id,
+        status=last.status,
+        since_ms=min(one.since_ms for one in suspensions),
+        probe_at_ms=min(probes_ms, default=None),
+        credentials=len(suspensions),
+        gives_up_at_ms=None if None in moments_ms else max(one for one in moments_ms if one is not None),
+    )
+
+
+def clear_accounts(stack: Stack, accounts: Sequence[str]) -> Cleared:
+    """Forget that these accounts, all if none is named, are suspended. Raises NotSuspended before any is cleared."""
+    state = _state(stack)
+    suspended = by_account(asyncio.run(state.listed(SUSPENDED)))
+    chosen = list(dict.fromkeys(accounts)) or sorted(suspended)
+    unknown = [account_id for account_id in chosen if account_id not in suspended]
+    if unknown:
+        raise NotSuspended(
+            f"not suspended: {', '.join(unknown)}; nothing was cleared, `spillway suspensions` lists who is"
+        )
+    for account_id in chosen:
+        asyncio.run(clear_account(state, account_id, now_ms=int(time.time() * 1_000), accepted=False))
+    return Cleared(chosen, is_done=not chosen)
+
+
+def move_back(
+    stack: Stack,
+    cleared: Cleared,
+    *,
+    wait: bool,
+    on_progress: Callable[[int], None],
+    sleep: Callable[[float], None] = time.sleep,
+) -> Cleared:
+    """Have the worker move the parked messages now, once or, with `wait`, until nothing is left to move.
+
+    It is said of whom messages were refused again meanwhile: these are parked as before, and no tick moves them.
+    Raises StackUnavailable when the worker cannot be invoked: its own tick does it within a minute.
+    """
+    moved, is_done = 0, cleared.is_done
+    if not is_done:
+        sleep(NOTICED_S)
+    while not is_done:
+        report = worker_tick.run(stack)
+        moved += int(report["unparked"])
+        is_done = bool(report["swept"])
+        on_progress(moved)
+        if not wait:
+            break
+        if not is_done:
+            sleep(LOOK_AGAIN_S)
+    again = [one for one in _suspended(stack) if one.account_id in cleared.accounts]
+    return Cleared(cleared.accounts, moved, is_done, again)
+
+
+def as_json(document: Listing | Cleared) -> str:
+    """Return the document that `--json` prints, indented."""
+    return json.dumps(asdict(document), indent=2)
+
+
+def show(listing: Listing, console: Console, *, now_ms: int) -> None:
+    """Print who is suspended."""
+    if not listing.suspensions:
+        console.print("No account is suspended.")
+    else:
+        table = Table("account", "refused with", "keys", "since (UTC)", "", "probe", box=None, header_style="bold")
+        for one in listing.suspensions:
+            probe = "another message is chosen" if one.probe_at_ms is None else ahead(one.probe_at_ms, now_ms)
+            table.add_row(
+                Text(safe(one.account_id)),
+                Text(safe(f"HTTP {one.status}")),
+                str(one.credentials),
+                as_utc(one.since_ms),
+                ago(one.since_ms, now_ms),
+                probe,
+            )
+        console.print(table)
+        for one in listing.suspensions:
+            if one.gives_up_at_ms is not None:
+                console.print(Text(safe(old_keys(one, now_ms))), soft_wrap=True)
+    console.print(f"About {listing.parked_about:,} messages are parked, of all accounts.", highlight=False)
+
+
+def old_keys(one: Suspended, now_ms: int) -> str:
+    """What becomes of the messages of an account that has newer credentials."""
+    when = "now" if one.gives_up_at_ms is None or one.gives_up_at_ms <= now_ms else ahead(one.gives_up_at_ms, now_ms)
+    end = f"What carries the old ones is dead-lettered as unauthorized, {when}."
+    return f"{one.account_id}: newer credentials are taken. {end}"
+
+
+def _state(stack: Stack) -> DynamoState:
+    return DynamoState(stack.client("dynamodb"), stack.output("StateTableName"))
+
+
+def _parked_about(stack: Stack) -> int:
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    try:
+        found: dict[str, Any] = stack.client("sqs").get_queue_attributes(
+            QueueUrl=stack.output("ParkingQueueUrl"), AttributeNames=names
+        )
+    except (BotoCoreError, ClientError) as error:
+        raise StackUnavailable(f"SQS does not say how much is parked ({type(error).__name__})") from None
+    return _sum(found["Attributes"].get(name, "0") for name in names)
+
+
+def _sum(counts: Iterable[str]) -> int:
+    return sum(int(count) for count in counts)

@@ -1,0 +1,59 @@
+"""The worker's tick, run now: a verb that changes what it acts on need not wait for the next one, within a minute."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from ops.operate.stack import Stack, StackUnavailable
+
+LONGEST_S = 900
+"""Lambda's longest time-out."""
+
+
+def run(stack: Stack, *, probe: bool = False) -> dict[str, Any]:
+    """Invoke the live worker as its schedule does; gives the tick's report. `probe`: try the partner now, due or not.
+
+    Raises StackUnavailable.
+    """
+    payload = {"tick": {"mapping_id": stack.output("WorkerMappingId"), **({"probe": True} if probe else {})}}
+    client = stack.client("lambda", read_timeout=LONGEST_S, retries={"total_max_attempts": 1})
+    try:
+        answer = client.invoke(FunctionName=stack.output("WorkerAliasArn"), Payload=json.dumps(payload))
+    except (BotoCoreError, ClientError) as error:
+        raise StackUnavailable(
+            f"the worker could not be invoked ({_name(error)}): its tick comes once a minute"
+        ) from None
+    report: dict[str, Any] = json.loads(answer["Payload"].read())
+    if "FunctionError" in answer:
+        raise StackUnavailable(f"the worker's tick failed ({report.get('errorType', 'unknown')}): look at its log")
+    return report
+
+
+def is_running(report: Mapping[str, Any]) -> bool:
+    """Whether the tick left the intake running, or had it resumed."""
+    return bool(report["resumed"] or report.get("running"))
+
+
+def said(report: Mapping[str, Any]) -> Iterator[str]:
+    """What a tick's report says of the partner and of the intake, a line for each."""
+    if report["probed"]:
+        answer = report.get("answer")
+        yield f"the probe was answered with {answer}" if answer else "the probe arrived"
+    elif report.get("no_probe"):
+        yield f"no probe was made: {report['no_probe']}"
+    if report["resumed"]:
+        yield "resumed: batches arrive within a minute"
+    elif report.get("running"):
+        yield "the intake is running"
+    elif report.get("stopped_by"):
+        yield f"the intake stays stopped by {report['stopped_by']}"
+    elif report["trouble"]:
+        yield "Lambda or the state table did not answer: the next tick, within a minute, tries again"
+    else:
+        yield "the worker is of a release that does not say whether the intake runs: spillway doctor does"
+
+
+def _name(error: BotoCoreError | ClientError) -> str:
+    return str(error.response["Error"]["Code"]) if isinstance(error, ClientError) else type(error).__name__

@@ -1,0 +1,1 @@
+"""What tests, the simulation, `partner replay` and users' own tests share."""

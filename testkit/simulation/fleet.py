@@ -1,0 +1,240 @@
+"""Lambda: the event source mapping, environments that are reused, deadlines, deaths."""
+
+import asyncio
+import itertools
+import random
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from shared.errors import StateUnavailable
+from shared.state import Patient
+from testkit.simulation.clock import EPOCH_S, now_s
+from testkit.simulation.life import Life, World
+from testkit.simulation.mapping import EnvironmentIntake, Mapping
+from testkit.simulation.partner import Api, Line, SimulatedPartner
+from testkit.simulation.queues import EnvironmentQueue, Queues
+from testkit.simulation.table import EnvironmentTable, Table
+from worker_fn.accounts.suspensions import Suspensions
+from worker_fn.batch.context import Worker, no_need
+from worker_fn.batch.disposition import Budgets
+from worker_fn.batch.drain import drain
+from worker_fn.batch.settle import Report
+from worker_fn.clients.mapping import EventSourceMapping, Held, known_mapping, remember_mapping
+from worker_fn.limits.clock import FleetClock, Once, agree
+from worker_fn.limits.registry import Registry
+from worker_fn.maintenance.tick import Ticker, TickReport, tick
+
+COLD_S = 0.4
+IDLE_S = 600.0
+"""An environment that nobody used for so long is gone."""
+TICK_S = 60.0
+FIRST_INVOCATIONS, MORE_A_MINUTE = 5, 300
+"""Event source mapping for SQS: concurrent invocations at first, and how many more a minute."""
+
+
+@dataclass(slots=True)
+class Environment:
+    life: Life
+    worker: Worker
+    queue: EnvironmentQueue
+    used_s: float = 0.0
+
+
+@dataclass(slots=True)
+class Deployment:
+    """Everything of one deployment, and the mapping that runs it."""
+
+    world: World
+    queues: Queues
+    api: Api
+    table: Table = field(init=False)
+    mapping: Mapping = field(init=False)
+    crashes: list[BaseException] = field(default_factory=list)
+    """What the worker raised: never meant to happen, and Lambda keeps the batch."""
+    reports: list[Report] = field(default_factory=list)
+    _idle: list[Environment] = field(default_factory=list)
+    ticks: list[TickReport] = field(default_factory=list)
+    _running: set[asyncio.Task[None]] = field(default_factory=set)
+    _ticking: set[asyncio.Task[None]] = field(default_factory=set)
+    _numbers: Any = field(default_factory=lambda: itertools.count(1))
+    _settled: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.table = Table(self.world)
+        self.mapping = Mapping(self.world, self.world.scenario.fleet.max_concurrency)
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._running and not self._ticking
+
+    async def poll(self) -> None:
+        """Gather batches and invoke the worker with them, for ever."""
+        fleet = self.world.scenario.fleet
+        while True:
+            if not self.mapping.is_enabled:
+                await self.mapping.changes()
+                continue
+            grown = FIRST_INVOCATIONS + MORE_A_MINUTE * now_s() / 60
+            if len(self._running) >= min(self.mapping.concurrency, grown):
+                await asyncio.wait(self._running, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
+                continue
+            records = self.queues.receive(fleet.batch_size)
+            if not records:
+                await self.queues.wait()
+                continue
+            full_s = now_s() + fleet.window_s
+            while len(records) < fleet.batch_size and now_s() < full_s:
+                await self.queues.wait(full_s)
+                records += self.queues.receive(fleet.batch_size - len(records))
+            self._start(records)
+
+    def _start(self, records: list[dict[str, Any]]) -> None:
+        task = asyncio.get_running_loop().create_task(self._work(records))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def tick(self) -> None:
+        """Invoke the worker once a minute, as the schedule does."""
+        await asyncio.sleep(self.world.rng.uniform(1, 5))
+        while True:
+            task = asyncio.get_running_loop().create_task(self._tick())
+            self._ticking.add(task)
+            task.add_done_callback(self._ticking.discard)
+            await asyncio.sleep(TICK_S)
+
+    async def _tick(self) -> None:
+        async def work(environment: Environment, remaining_s: Callable[[], float]) -> None:
+            with suppress(StateUnavailable):
+                await remember_mapping(environment.worker.state, "mapping")
+            intake = EnvironmentIntake(self.mapping, self.world, environment.life)
+            most = self.world.scenario.fleet.max_concurrency
+            ticker = Ticker(environment.worker, environment.queue, intake, most=most)
+            self.ticks.append(await tick(ticker, remaining_s))
+
+        await self._invoke(work)
+
+    async def _work(self, records: list[dict[str, Any]]) -> None:
+        async def work(environment: Environment, remaining_s: Callable[[], float]) -> None:
+            environment.queue.holds = records
+            report = await drain(records, environment.worker, remaining_s)
+            environment.life.state_failed |= report.state_trouble > 0  # a table that is left alone is not asked
+            self._leave(records, report)
+
+        await self._invoke(work)
+
+    async def _invoke(self, work: Callable[[Environment, Callable[[], float]], Awaitable[None]]) -> None:
+        """One invocation: in an environment that is kept or made, until it ends, dies or is out of time."""
+        environment = await self._environment()
+        life, ledger = environment.life, self.world.ledger
+        life.accepted, life.state_failed, environment.queue.holds = [], False, []
+        began_s = now_s()
+        until_s = began_s + self.world.scenario.fleet.timeout_s
+        ledger.invocations += 1
+        task = asyncio.get_running_loop().create_task(_finished(lambda: work(environment, lambda: until_s - now_s())))
+        await asyncio.wait({task}, timeout=until_s - began_s)
+        ledger.paid_s += now_s() - began_s
+        if not task.done():
+            ledger.timeouts += 1
+            life.die()
+            task.cancel()
+            await asyncio.wait({task})
+        if life.state_failed or not life.alive:
+            items = [item for one in environment.queue.holds for item in self.queues.sent_in(one["body"]).items]
+            ledger.unsure.update(items)
+        if not life.alive:
+            return
+        environment.used_s = now_s()
+        self._idle.append(environment)
+        if error := task.result():
+            self.crashes.append(error)
+
+    def _leave(self, records: list[dict[str, Any]], report: Report) -> None:
+        """ReportBatchItemFailures: what is not reported is deleted; an unknown id brings the whole batch back."""
+        self.reports.append(report)
+        ids = {record["messageId"] for record in records}
+        if not set(report.failures) <= ids or not all(report.failures):
+            return
+        for record in records:
+            if record["messageId"] not in report.failures:
+                self.queues.delete(record)
+
+    async def _environment(self) -> Environment:
+        now = now_s()
+        self._idle = [one for one in self._idle if now - one.used_s < IDLE_S]
+        if self._idle:
+            return self._idle.pop()
+        await asyncio.sleep(COLD_S)
+        return self.environment()
+
+    def environment(self) -> Environment:
+        """A cold start: an environment with its own clock, dice and knowledge."""
+        scenario, world = self.world.scenario, self.world
+        fleet = scenario.fleet
+        life = Life(world, next(self._numbers))
+        rng = random.Random(world.rng.random())  # noqa: S311 - a simulation
+        skew_s = rng.uniform(-fleet.skew_s, fleet.skew_s)
+        loop = asyncio.get_running_loop()
+
+        def local_ms() -> int:
+            return int((EPOCH_S + loop.time() + skew_s) * 1_000)
+
+        fleet_clock = FleetClock(local_ms)
+        now_ms = fleet_clock.now_ms
+        partner = SimulatedPartner(scenario.partner)
+        table = EnvironmentTable(
+            self.table,
+            life,
+            on_date=lambda asked_s, heard_s, date_s: fleet_clock.observe(
+                asked_ms=int((EPOCH_S + asked_s + skew_s) * 1_000),
+                heard_ms=int((EPOCH_S + heard_s + skew_s) * 1_000),
+                date_ms=int(EPOCH_S + date_s) * 1_000,
+            ),
+        )
+        state = Patient(table, now_ms=local_ms)
+        limiters = Registry(
+            state,
+            partner.limits,
+            share=1 / fleet.max_concurrency,
+            call_timeout_s=fleet.call_timeout_s,
+            now_ms=now_ms,
+            rng=rng,
+        )
+        queue = EnvironmentQueue(self.queues, life)
+
+        async def feed() -> EventSourceMapping | None:
+            if await known_mapping(state) is None:
+                return None
+            return EnvironmentIntake(self.mapping, world, life)
+
+        worker = Worker(
+            partner=partner,
+            send=Line(self.api, life).send,
+            queue=queue,
+            intake=feed,
+            state=state,
+            limiters=limiters,
+            agree_on_time=Once(partial(agree, fleet_clock, state)) if scenario.fleet.skew_s else no_need,
+            suspensions=Suspensions(state, now_ms=now_ms, on_trouble=limiters.trouble, in_groups=fleet.fifo),
+            held=Held(state, now_ms=now_ms, on_trouble=limiters.trouble),
+            max_in_flight=fleet.max_in_flight,
+            attempts=fleet.attempts,
+            settle_reserve_s=fleet.settle_reserve_s,
+            call_timeout_s=fleet.call_timeout_s,
+            budgets=Budgets(max_age_s=fleet.max_age_s),
+            in_groups=fleet.fifo,
+            clock=lambda: now_ms() / 1_000,
+            rng=rng,
+        )
+        return Environment(life, worker, queue)
+
+
+async def _finished(work: Callable[[], Awaitable[None]]) -> BaseException | None:
+    """What ended it, None if nothing did: an invocation that dies takes nothing with it."""
+    try:
+        await work()
+    except BaseException as error:
+        return error
+    return None

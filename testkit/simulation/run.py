@@ -1,0 +1,54 @@
+"""One simulation from its begin to its end."""
+
+import asyncio
+import random
+from dataclasses import dataclass
+
+from testkit.simulation import clock
+from testkit.simulation.clock import now_s
+from testkit.simulation.fleet import Deployment
+from testkit.simulation.life import World
+from testkit.simulation.partner import Api
+from testkit.simulation.queues import Queues
+from testkit.simulation.scenario import Scenario
+from testkit.simulation.streams import Streams
+
+
+@dataclass(slots=True)
+class Run:
+    """How it ended."""
+
+    deployment: Deployment
+    ended_s: float
+
+    @property
+    def world(self) -> World:
+        return self.deployment.world
+
+    @property
+    def queues(self) -> Queues:
+        return self.deployment.queues
+
+
+def simulate(scenario: Scenario, seed: int, *, dies_at_step: int | None = None, api: type[Api] = Api) -> Run:
+    """Run a scenario until everything is settled, or to its latest end. The same seed, the same run."""
+    return clock.run(_simulate(scenario, seed, dies_at_step, api))
+
+
+async def _simulate(scenario: Scenario, seed: int, dies_at_step: int | None, api: type[Api]) -> Run:
+    rng = random.Random(f"{scenario.name} {seed}")  # noqa: S311 - a simulation
+    world = World(scenario, rng, dies_at_step=dies_at_step)
+    accounts = {account for one in scenario.traffic for account in one.accounts}
+    streams = Streams(scenario.traffic, world.ledger, is_fair=scenario.fleet.fair and 1 < len(accounts) <= 100)
+    deployment = Deployment(world, Queues(world, streams), api(world))
+    running = {asyncio.get_running_loop().create_task(one) for one in (deployment.poll(), deployment.tick())}
+    while now_s() < scenario.ends_s and not _is_over(deployment):
+        done, _ = await asyncio.wait(running, timeout=min(5.0, scenario.ends_s - now_s()))
+        for one in done:
+            one.result()
+    ended_s = now_s()
+    return Run(deployment, ended_s)
+
+
+def _is_over(deployment: Deployment) -> bool:
+    return deployment.is_idle and deployment.queues.is_empty and not deployment.queues.parked

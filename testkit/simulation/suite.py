@@ -1,0 +1,60 @@
+"""A scenario's verdict: its run against a calm one, or one run for each step at which a worker can die."""
+
+from dataclasses import replace
+
+from testkit.simulation.judge import Verdict, broken_bands, judge, p99, waits_s
+from testkit.simulation.run import simulate
+from testkit.simulation.scenario import Scenario
+
+
+def examine(scenario: Scenario, seed: int, *, stride: int = 1) -> Verdict:
+    """Run a scenario and judge it. `stride`: of the steps at which a worker can die, take each so many-th."""
+    if scenario.dies_at_each_step:
+        return _each_step(scenario, seed, stride)
+    calm = simulate(scenario.without_trouble(), seed)
+    return judge(simulate(scenario, seed), scenario, seed, calm)
+
+
+def _each_step(scenario: Scenario, seed: int, stride: int) -> Verdict:
+    """The sum of many runs. Each is the same up to the step at which somebody dies in it."""
+    whole = simulate(scenario, seed)
+    calm_s = waits_s(simulate(scenario.without_trouble(), seed).world.ledger, scenario)
+    total = judge(whole, scenario, seed, None)
+    all_s: list[float] = []
+    broken: list[str] = []
+    for step in range(1 + seed % stride, whole.world.ledger.steps + 1, stride):
+        run = simulate(scenario, seed, dies_at_step=step)
+        one = judge(run, scenario, seed, None)
+        all_s += waits_s(run.world.ledger, scenario)
+        broken += [f"step {step}: {what}" for what in one.broken]
+        total = _added(total, one)
+    ratio = round(p99(all_s) / p99(calm_s), 2)
+    total = replace(total, healthy_p99_ratio=ratio, healthy_p99_s=p99(all_s))
+    # Waiting and duplicates are judged run by run, the rest of the sum once more.
+    return replace(total, broken=[*broken, *(what for what in broken_bands(total, scenario) if "ratio" in what)])
+
+
+def _added(total: Verdict, one: Verdict) -> Verdict:
+    summed = (
+        "events",
+        "lost",
+        "false_dead_letters",
+        "calls_during_cooldown",
+        "over_admitted",
+        "duplicates",
+        "duplicates_explained",
+        "out_of_order",
+        "waiting",
+        "parked",
+        "delivered",
+        "calls",
+        "refused",
+        "faults",
+        "deaths",
+        "crashes",
+        "timeouts",
+        "invocations",
+        "paid_s",
+    )
+    changes = {name: getattr(total, name) + getattr(one, name) for name in summed}
+    return replace(total, **changes, dead=total.dead + one.dead, ended_s=max(total.ended_s, one.ended_s))

@@ -1,0 +1,518 @@
+import asyncio
+import gc
+import json
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pycurl
+import pytest
+from standardwebhooks import Webhook as StandardVerifier
+
+from partners import Delivery, Secret
+from shared.http_headers import OF_THE_CLIENT
+from shared.partner_http import Exchange
+from worker_fn.clients.freezes import BEAT_S, STILL_S
+from worker_fn.clients.http import FROZEN, Answer, HttpClient
+from worker_fn.clients.kept import IDLE_S
+
+
+class Client:
+    """The worker's client on a loop of its own."""
+
+    def __init__(self, **options: Any) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.http = HttpClient(**{"max_in_flight": 4, "connect_timeout_s": 1.0, **options})
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        return self.loop.run_until_complete(coroutine)
+
+    def close(self) -> None:
+        self.run(self.http.aclose())
+        self.loop.close()
+
+
+@pytest.fixture
+def client() -> Iterator[Callable[..., Client]]:
+    made: list[Client] = []
+
+    def make(**options: Any) -> Client:
+        made.append(Client(**options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def send(http: Client, url: str, timeout_s: float = 5.0, **delivery: Any) -> Answer:
+    call = Delivery(**{"url": f"{url}/e", "body": b"{}", "item": "e", **delivery})
+    return http.run(http.http.send(call, "key-1", timeout_s))
+
+
+def reply(handler: BaseHTTPRequestHandler, status: int, body: bytes = b"{}", **headers: str) -> None:
+    handler.send_response(status)
+    for name, value in {"Content-Length": str(len(body)), **headers}.items():
+        handler.send_header(name.replace("_", "-"), value)
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
+def test_delivery_arrives_as_it_was_made(client: Any, partner: Any) -> None:
+    """Method, path, body, headers, credentials and the idempotency key are on the wire."""
+    answer = send(
+        client(),
+        partner.url,
+        method="PUT",
+        body="{“exact”}".encode(),
+        headers={"X-Source": "mp"},
+        secret_headers={"Authorization": Secret("Bearer k")},
+    )
+    [call] = partner.calls
+    assert answer.status == 200
+    assert (call.method, call.path, call.body) == ("PUT", "/e", "{“exact”}".encode())
+    assert call.headers["Idempotency-Key"] == "key-1"
+    assert (call.headers["X-Source"], call.headers["Authorization"]) == ("mp", "Bearer k")
+
+
+def test_connections_are_kept(client: Any, partner: Any) -> None:
+    """Calls one after the other share a connection, also after a refusal."""
+    partner.answer = lambda handler, call: reply(handler, 400 if len(partner.calls) == 2 else 200)
+    http = client()
+    for _ in range(4):
+        send(http, partner.url)
+    assert len({call.connection for call in partner.calls}) == 1
+
+
+def test_slow_partner_is_given_up(client: Any, partner: Any) -> None:
+    """An answer that does not come in time is a time-out."""
+    release = threading.Event()
+    partner.answer = lambda handler, call: release.wait(10) and None
+    assert send(client(), partner.url, timeout_s=0.2).fault == "timeout"
+    release.set()
+
+
+def test_refused_connection_is_a_fault(client: Any) -> None:
+    """Nobody listening is a fault like any other."""
+    assert send(client(), "http://127.0.0.1:9").fault == "connection"
+
+
+def test_retry_after_and_body_are_read(client: Any, partner: Any) -> None:
+    """The header that says when to come back, and the body that a bulk partner may need, are in the answer."""
+    partner.answer = lambda handler, call: reply(handler, 429, b'{"failed":[1]}', Retry_After="7")
+    answer = send(client(), partner.url)
+    assert (answer.status, answer.retry_after, answer.body) == (429, "7", b'{"failed":[1]}')
+
+
+def test_redirects_are_not_followed(client: Any, partner: Any) -> None:
+    """A redirect would carry the customer's key to another host."""
+    partner.answer = lambda handler, call: reply(handler, 307, Location=f"{partner.url}/elsewhere")
+    assert send(client(), partner.url).status == 307
+    assert len(partner.calls) == 1
+
+
+def test_header_with_a_line_break_never_leaves(client: Any, partner: Any) -> None:
+    """A header that would smuggle another one raises, and nothing is sent."""
+    with pytest.raises(ValueError, match=r"."):
+        send(client(), partner.url, secret_headers={"X": Secret("a\r\nHost: evil")})
+    assert partner.calls == []
+
+
+@pytest.mark.parametrize("body", [b"{}", b' {"a": [1.10]} ', b'{\n"a": [1.10]}'])
+def test_secret_fields_join_the_body_when_it_is_sent(body: bytes, client: Any, partner: Any) -> None:
+    """The key stands in the JSON that arrives and nowhere before; numbers stay as they were written."""
+    fields = {"api_key": Secret('k"1'), "more": Secret("é")}
+    assert send(client(), partner.url, body=body, secret_fields=fields).status == 200
+    [call] = partner.calls
+    assert json.loads(call.body) == {"api_key": 'k"1', "more": "é", **json.loads(body)}
+    assert (b"1.10" in call.body) == (b"1.10" in body)
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"text", b"{"])
+def test_secret_fields_need_a_json_object(body: bytes, client: Any, partner: Any) -> None:
+    """A body that no field can join never leaves."""
+    with pytest.raises(ValueError, match="JSON object"):
+        send(client(), partner.url, body=body, secret_fields={"api_key": Secret("k")})
+    assert partner.calls == []
+
+
+def test_signature_covers_secret_fields(client: Any, partner: Any) -> None:
+    """What is signed is what arrives."""
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    send(client(), partner.url, body=b'{"a":1}', sign_with=Secret(secret), secret_fields={"key": Secret("k")})
+    [call] = partner.calls
+    headers = {name.lower(): value for name, value in call.headers.items()}
+    assert StandardVerifier(secret).verify(call.body.decode(), headers) == {"key": "k", "a": 1}
+
+
+def test_signature_is_verified_by_an_independent_library(client: Any, partner: Any) -> None:
+    """A receiver checks our signature with the Standard Webhooks library; a changed body fails."""
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    body = json.dumps({"event": "é"}).encode()
+    send(client(), partner.url, body=body, sign_with=Secret(secret))
+    [call] = partner.calls
+    headers = {name.lower(): value for name, value in call.headers.items()}
+    assert StandardVerifier(secret).verify(call.body.decode(), headers) == {"event": "é"}
+    with pytest.raises(Exception, match="signature"):
+        StandardVerifier(secret).verify(call.body.decode() + " ", headers)
+
+
+@pytest.fixture
+def tls_partner(tmp_path: Path) -> Any:
+    """An HTTPS partner with a certificate that nobody signed."""
+    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    command += ["-keyout", str(key), "-out", str(cert), "-days", "2", "-subj", "/CN=localhost"]
+    subprocess.run([*command, "-addext", "subjectAltName=DNS:localhost"], check=True, capture_output=True)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            reply(self, 200)
+
+        def log_message(self, *_: object) -> None: ...
+
+    class Server(HTTPServer):
+        def handle_error(self, *_: object) -> None: ...
+
+    server = Server(("127.0.0.1", 0), Handler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"https://localhost:{server.server_port}", cert
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_certificates_are_verified(client: Any, tls_partner: tuple[str, Path]) -> None:
+    """A partner whose certificate nobody vouches for gets nothing; one that is trusted does."""
+    url, cert = tls_partner
+    assert send(client(), url).fault == "connection"
+    assert send(client(ca_file=str(cert)), url).status == 200
+    assert send(client(ca_file=str(cert)), url.replace("localhost", "127.0.0.1")).fault == "connection"
+
+
+def test_the_trust_store_is_the_machines_or_the_one_that_is_named(tls_partner: tuple[str, Path], partner: Any) -> None:
+    """SSL_CERT_FILE names other roots, as it does for all of Python; nothing switches the check off."""
+    url, cert = tls_partner
+    code = (
+        "import asyncio, sys\nfrom partners import Delivery\nfrom worker_fn.clients.http import HttpClient\n"
+        "async def main():\n"
+        "    async with HttpClient(max_in_flight=1, connect_timeout_s=5) as http:\n"
+        "        print((await http.send(Delivery(sys.argv[1], b'{}', 'e'), 'k', 5)).status)\n"
+        "asyncio.run(main())"
+    )
+    said = []
+    for env in ({"SSL_CERT_FILE": str(cert)}, {}, {"CURL_CA_BUNDLE": str(cert), "AWS_CA_BUNDLE": str(cert)}):
+        done = subprocess.run(
+            [sys.executable, "-c", code, url], env={**os.environ, **env}, capture_output=True, text=True, check=True
+        )
+        said.append(done.stdout.strip())
+    assert said == ["200", "None", "None"]
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])
+def test_no_proxy_of_the_environment_is_used(
+    client: Any, partner: Any, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """It would read what is sent."""
+    monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    assert send(client(), partner.url).status == 200
+
+
+def test_no_credentials_are_taken_from_a_file(
+    client: Any, partner: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Neither .netrc nor a cookie that the partner sets is sent."""
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login me password canary\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    partner.answer = lambda handler, call: reply(handler, 200, Set_Cookie="canary=1; Path=/")
+    http = client()
+    for _ in range(2):
+        send(http, partner.url)
+    assert all(not {"authorization", "cookie"} & {name.lower() for name in call.headers} for call in partner.calls)
+
+
+def test_nothing_is_sent_but_what_was_declared(client: Any, raw_partner: Any) -> None:
+    """libcurl adds no header of its own but the host, the length, and that it wants no coding."""
+    send(client(), raw_partner.url, body=b"x" * 2_000_000, headers={"X-Empty": "", "x-CASE": " é\t", "X-Case": "last"})
+    names = [line.partition(b":")[0] for line in raw_partner.heads[0].split(b"\r\n")[1:]]
+    sent = [b"Host", b"Accept-Encoding", b"User-Agent", b"Idempotency-Key", b"X-Empty", b"X-Case", b"Content-Length"]
+    assert sorted(names) == sorted(sent)
+    assert b"X-Empty:" in raw_partner.heads[0].split(b"\r\n")
+    assert b"X-Case: last" in raw_partner.heads[0]
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "post"])
+def test_each_method_goes_out_as_it_is(client: Any, raw_partner: Any, method: str) -> None:
+    """With a body or without one, and the answer to the next call is its own."""
+    if method == "HEAD":
+        raw_partner.answer = lambda _: [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"]
+    http = client()
+    for body in (b"", b"{}"):
+        assert send(http, raw_partner.url, method=method, body=body if method != "HEAD" else b"").status == 200
+    assert [head.split()[:2] for head in raw_partner.heads] == [[method.upper().encode(), b"/e"]] * 2
+    assert len(set(raw_partner.ports)) == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "target"),
+    [
+        ("/a b?c=d e", b"/a%20b?c=d%20e"),
+        ("/é?ü=%41", b"/%C3%A9?%C3%BC=%41"),
+        ("/a/../b/./c", b"/a/../b/./c"),
+        ("?q", b"/?q"),
+        ("", b"/"),
+        ("/a#part", b"/a"),
+        ("/{a}|<b>\\", b"/%7Ba%7D%7C%3Cb%3E%5C"),
+    ],
+)
+def test_a_path_goes_out_as_it_is_or_quoted(client: Any, raw_partner: Any, url: str, target: bytes) -> None:
+    """Nothing in it changes where the call goes."""
+    http = client()
+    call = Delivery(raw_partner.url + url, b"{}", "e")
+    assert http.run(http.http.send(call, "k", 5.0)).status == 200
+    assert raw_partner.heads[0].split()[1] == target
+
+
+NO_URLS = [
+    "ftp://127.0.0.1/", "file:///etc/passwd", "//127.0.0.1/", "/e", "", "https://", "http:///e", "http://127.0.0.1:80800/",
+    "http://127.0.0.1:0/", "http://127.0.0.1:x/", "http://hook..example/", "http://.example/", "http://-a.example/",
+    "http://bücher.example/", "http://a b.example/", "http://a%41.example/", "http://u:p@127.0.0.1/", "http://@127.0.0.1/",
+    "http://a.example\\@127.0.0.1/", "http://127.0.0.1/\r\nX: y", "http://127.0.0.1/\n", " http://127.0.0.1/\t",
+    "http://127.0.0.1/\0", "http://[::1/", "http://[fe80::1%25lo]/", "http://[:::::]/", "http://[::1].example/",
+    "http://" + "a" * 64 + ".example/", "http://" + "a." * 200 + "example/", "http://127.0.0.1/\ud800", "gopher://127.0.0.1/",
+    "http://127.0.0.1/" + "a" * 300_000,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("url", NO_URLS)
+def test_what_is_no_url_never_leaves(client: Any, url: str) -> None:
+    """It raises what makes a delivery unsendable."""
+    http = client()
+    with pytest.raises(ValueError, match="URL"):
+        http.run(http.http.send(Delivery(url, b"{}", "e"), "k", 5.0))
+
+
+ODD_VALUES = ("a\r\nY: b", "a\n", "\ra", "a\n b", "a\0b", "\x1b[2J", "a\x7f", "ǆ", "\ud800")
+ODD_METHODS = ("", "PO ST", "POST\r\n", "GET / HTTP/1.1\r\nX: y\r\n\r\n", "é", "CONNECT", "P\0")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"headers": {"X": value}} for value in ODD_VALUES
+    ]
+    + [{"headers": {name: "v"}} for name in ("", "X Y", "X:", "X\r\nY", "X\0", "é", " X", "X\t", "(X)")]
+    + [{"headers": {name.title(): "1"}} for name in sorted(OF_THE_CLIENT)]
+    + [{"method": method} for method in ODD_METHODS]
+    + [{"secret_headers": {"X": Secret("a\r\nHost: evil")}}, {"headers": {"X": "a" * 300_000}}]
+    + [{"body": "text"}, {"body": None}, {"headers": {"X": 5}}, {"headers": {5: "x"}}, {"method": 5}, {"url": 5}],
+)  # fmt: skip
+def test_what_http_has_no_form_for_never_leaves(client: Any, raw_partner: Any, odd: dict[str, Any]) -> None:
+    """A line break, a header of the client's, a text in place of bytes: it raises, and nothing is sent."""
+    with pytest.raises((ValueError, TypeError, AttributeError)):
+        send(client(), raw_partner.url, **odd)
+    assert raw_partner.heads == []
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+
+
+@pytest.mark.parametrize("death", ["FIN", "RST", "RST once the call is there", "FIN once the call is there"])
+def test_a_kept_connection_that_died_is_nobodys_fault(client: Any, raw_partner: Any, death: str) -> None:
+    """Each of them, however many are kept: the call is made on a new one, and has its answer."""
+    end = raw_partner.RESET if death.startswith("RST") else raw_partner.CLOSE
+    waits = threading.Event()
+
+    def answer(number: int) -> list[Any]:
+        if number <= 8:  # those that are to be kept
+            return [0.2, OK] if "once" in death else [0.2, OK, end]
+        return [OK] if raw_partner.ports[-1] not in raw_partner.ports[:8] else [end]
+
+    raw_partner.answer = answer
+    http = client(max_in_flight=8)
+
+    async def at_once(count: int) -> list[Answer]:
+        calls = [http.http.send(Delivery(raw_partner.url, b"{}", "e"), f"k{n}", 5.0) for n in range(count)]
+        return await asyncio.gather(*calls)
+
+    assert [one.status for one in http.run(at_once(8))] == [200] * 8
+    waits.wait(0.05)
+    assert [(one.status, one.fault) for one in http.run(at_once(8))] == [(200, None)] * 8
+
+
+def test_a_connection_that_swallows_what_is_sent_is_given_up(client: Any, raw_partner: Any) -> None:
+    """Nothing is acknowledged on it, as where something between forgot it: a new one is made in time."""
+    raw_partner.answer = lambda number: [OK, raw_partner.SWALLOW] if number == 1 else [OK]
+    http = client(connect_timeout_s=0.3)
+    assert send(http, raw_partner.url).status == 200
+    threading.Event().wait(0.05)  # the filter is set behind the answer
+    assert send(http, raw_partner.url, timeout_s=20.0).status == 200
+    assert len(set(raw_partner.ports)) == 2
+
+
+def test_a_partner_that_is_slow_on_a_kept_connection_is_a_fault(client: Any, raw_partner: Any) -> None:
+    """It acknowledged the call: it is not sent twice."""
+    raw_partner.answer = lambda number: [OK] if number == 1 else [5]
+    http = client(connect_timeout_s=0.2)
+    send(http, raw_partner.url)
+    assert send(http, raw_partner.url, timeout_s=0.8).fault == "timeout"
+    assert len(raw_partner.heads) == 2
+
+
+def test_a_new_connection_that_breaks_is_a_fault(client: Any, raw_partner: Any) -> None:
+    """It is sent once: whether the partner took it, nobody knows."""
+    raw_partner.answer = lambda _: [raw_partner.RESET]
+    assert send(client(), raw_partner.url).fault == "connection"
+    assert len(raw_partner.heads) == 1
+
+
+def test_what_was_idle_for_long_is_not_used_again(client: Any, raw_partner: Any) -> None:
+    """By the wall's clock, which goes on while the environment is frozen."""
+    wall_s = 1_000.0
+    http = client(wall_clock=lambda: wall_s)
+    for pause_s in (0, IDLE_S - 1, IDLE_S + 1, IDLE_S - 1, -5):
+        wall_s += pause_s
+        assert send(http, raw_partner.url).status == 200
+    first, second, third, fourth, fifth = raw_partner.ports
+    assert first == second != third == fourth != fifth
+
+
+@pytest.mark.parametrize("clock", ["clock", "wall_clock"])
+def test_a_call_that_was_frozen_is_nobodys_fault(client: Any, raw_partner: Any, clock: str) -> None:
+    """Whichever clock went on meanwhile: the time-out says nothing of the partner, and its answer counts if it came."""
+    now_s = 1_000.0
+    http = client(**{clock: lambda: now_s})
+    raw_partner.answer = lambda number: [5] if number == 1 else [0.3, OK]
+
+    async def frozen(still_s: float) -> Answer:
+        nonlocal now_s
+        call = asyncio.create_task(http.http.send(Delivery(raw_partner.url, b"{}", "e"), "k", 0.6))
+        await asyncio.sleep(0.1)
+        now_s += still_s
+        return await call
+
+    assert http.run(frozen(BEAT_S + STILL_S + 0.1)).fault == FROZEN
+    assert http.run(frozen(60)).status == 200
+    raw_partner.answer = lambda _: [5]
+    assert http.run(frozen(0.1)).fault == "timeout"
+
+
+def test_a_loop_that_stands_still_is_no_time_out(client: Any, raw_partner: Any) -> None:
+    """A process that did nothing for long could not hear an answer."""
+    raw_partner.answer = lambda _: [5]
+    http = client()
+
+    async def call() -> Answer:
+        sending = asyncio.create_task(http.http.send(Delivery(raw_partner.url, b"{}", "e"), "k", 0.3))
+        await asyncio.sleep(0.1)
+        threading.Event().wait(BEAT_S + STILL_S + 0.2)
+        return await sending
+
+    assert http.run(call()).fault == FROZEN
+
+
+def test_a_partner_that_never_accepts_is_given_up(client: Any) -> None:
+    """At the end of the time for connecting, with a connection refused or not even that."""
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        waiting = [socket.socket() for _ in range(3)]
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(full.getsockname())
+        url = f"http://127.0.0.1:{full.getsockname()[1]}"
+        assert send(client(connect_timeout_s=0.3), url, timeout_s=60).fault == "timeout"
+        for one in waiting:
+            one.close()
+
+
+def test_a_name_that_nobody_knows_is_a_fault(client: Any) -> None:
+    """As a partner that is not there."""
+    assert send(client(connect_timeout_s=5), "http://partner.invalid").fault in {"connection", "timeout"}
+
+
+def test_calls_that_are_given_up_leave_the_others_their_place(client: Any, raw_partner: Any, partner: Any) -> None:
+    """Ten at once to a partner that does not answer, again and again: sockets are shut, another partner is served."""
+    raw_partner.answer = lambda _: [b"HTTP/1.1 2", 5]
+    http = client(max_in_flight=10)
+
+    async def at_once() -> list[Answer]:
+        return await asyncio.gather(
+            *(http.http.send(Delivery(raw_partner.url, b"{}", "e"), f"k{n}", 0.1) for n in range(10))
+        )
+
+    for _ in range(3):
+        assert {one.fault for one in http.run(at_once())} == {"timeout"}
+        assert send(http, partner.url).status == 200
+    assert open_to(raw_partner) == 0
+
+
+def open_to(partner: Any) -> int:
+    """How many connections to a partner were not closed on the client's side."""
+    port = f":{urlsplit(partner.url).port:04X}"
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(row[2].endswith(port) and row[3] in {"01", "08"} for row in rows)
+
+
+def test_a_cancelled_call_closes_its_socket(client: Any, raw_partner: Any) -> None:
+    """Nobody waits for it, so nothing is kept of it."""
+    raw_partner.answer = lambda _: [5]
+    http = client()
+
+    async def cancelled() -> None:
+        call = asyncio.create_task(http.http.send(Delivery(raw_partner.url, b"{}", "e"), "k", 5.0))
+        while not raw_partner.ports:
+            await asyncio.sleep(0.01)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        await asyncio.sleep(0)
+
+    http.run(cancelled())
+    assert open_to(raw_partner) == 0
+
+
+def test_a_closed_client_keeps_nothing(raw_partner: Any) -> None:
+    """Its connections end with it."""
+
+    async def calls() -> None:
+        async with HttpClient(max_in_flight=4, connect_timeout_s=1) as http:
+            await asyncio.gather(*(http.send(Delivery(raw_partner.url, b"{}", "e"), "k", 5.0) for _ in range(4)))
+            assert open_to(raw_partner) == 4
+
+    asyncio.run(calls())
+    assert open_to(raw_partner) == 0
+
+
+def test_ten_thousand_calls_hold_no_more_than_a_few(client: Any, raw_partner: Any) -> None:
+    """Handles and connections do not grow with the number of calls; some of the calls end badly."""
+    ends = [[OK], [OK, raw_partner.CLOSE], [OK + b"more"], [raw_partner.RESET]]
+    raw_partner.answer = lambda number: ends[number % 4] if number % 40 < 4 else [OK]
+    http = client(max_in_flight=4)
+
+    async def calls(count: int) -> None:
+        async def some() -> None:
+            for _ in range(count // 4):
+                await http.http.send(Delivery(raw_partner.url, b"{}", "e"), "k", 5.0)
+
+        await asyncio.gather(*(some() for _ in range(4)))
+
+    http.run(calls(10_000))
+    gc.collect()
+    kinds = [type(one) for one in gc.get_objects()]
+    assert kinds.count(pycurl.Curl) <= 4
+    assert kinds.count(Exchange) == 0
+    assert open_to(raw_partner) <= 4
+    assert len(http.http._kept._used) < 100

@@ -1,0 +1,92 @@
+"""How long a message is hidden after a failed call, and what its dead letter counts."""
+
+from typing import Any
+
+import pytest
+
+from tests.unit.worker_fn.records import record
+from worker_fn.dispatch.retry import FIRST_BACK_OFF_S
+
+FINE = ["200"] * 19
+
+
+def longest_s(failures: int) -> float:
+    """The most that a message is hidden after so many failures in a row."""
+    return FIRST_BACK_OFF_S * 2 ** (failures - 1) + 1
+
+
+@pytest.mark.parametrize("partner", ["echo", "unordered", "merging"])
+@pytest.mark.parametrize("place", [0, 10, 19])
+def test_one_failure_hides_a_large_request_as_long_as_a_small_one(make_fleet: Any, partner: str, place: int) -> None:
+    """However many of its deliveries arrived: the back-off is that of a first failure."""
+    failing = "retry" if partner == "merging" else "503"
+    for seed in range(20):
+        fleet = make_fleet(partner)
+        fleet.worker.rng.seed(seed)
+        fleet.run(record(1, [*FINE[:place], failing, *FINE[place:]]))
+        assert fleet.queue.hidden["h-1"] <= longest_s(1)
+
+
+def test_back_off_grows_with_the_failures_in_a_row(make_fleet: Any) -> None:
+    """What fails again and again is tried more and more rarely, over all receives."""
+    means = []
+    for failures in (1, 3, 6):
+        waits = []
+        for seed in range(40):
+            fleet = make_fleet()
+            fleet.worker.rng.seed(seed)
+            for receive in range(failures):
+                fleet.run(record(1, ["200", "503"], receives=receive + 1))
+                fleet.clock.now_s += fleet.queue.hidden["h-1"]
+            waits.append(fleet.queue.hidden["h-1"])
+        assert max(waits) <= longest_s(failures)
+        means.append(sum(waits) / len(waits))
+    assert means[0] < means[1] < means[2]
+
+
+def test_who_fails_next_begins_anew(make_fleet: Any) -> None:
+    """A delivery that arrives after many failures takes them with it: the one behind it fails for the first time."""
+    names = ["503|503|503|503|503|503|503|200", "503"]
+    for seed in range(20):
+        fleet = make_fleet()
+        fleet.worker.rng.seed(seed)
+        for receive in range(8):
+            fleet.run(record(1, names, receives=receive + 1))
+            fleet.clock.now_s += fleet.queue.hidden["h-1"]
+        assert fleet.api.ids[-2:] == ["1.0", "1.1"]
+        assert fleet.queue.hidden["h-1"] <= longest_s(1)
+
+
+def test_push_backs_are_no_failures(make_fleet: Any) -> None:
+    """A 429 without a time leaves the back-off where it was: the rate is another matter."""
+    for seed in range(20):
+        fleet = make_fleet()
+        fleet.worker.rng.seed(seed)
+        for receive in range(6):
+            fleet.run(record(1, ["429"], receives=receive + 1))
+            fleet.clock.now_s += 60
+        assert fleet.queue.hidden["h-1"] <= longest_s(1)
+
+
+@pytest.mark.parametrize(
+    ("partner", "receives", "attempts"),
+    [
+        ("echo", [["400"]], "1"),
+        ("echo", [["200", "200", "400"]], "3"),
+        ("echo", [["200", "503", "400"], ["200", "503|200", "400"]], "4"),
+        ("echo", [["429"], ["429|400"]], "1"),
+        ("echo", [["timeout"], ["timeout|400"]], "2"),
+        ("merging", [["200", "200", "rejected"]], "1"),
+        ("merging", [["200", "200", "200", "rejected"]], "2"),
+    ],
+)
+def test_attempts_of_a_dead_letter_are_its_calls(
+    make_fleet: Any, partner: str, receives: list[list[str]], attempts: str
+) -> None:
+    """Each call that something of the message was in counts once, answered or not; a 429 does not."""
+    fleet = make_fleet(partner)
+    for number, names in enumerate(receives):
+        fleet.run(record(1, names, receives=number + 1))
+        fleet.clock.now_s += 1_000
+    [(_, letter)] = fleet.queue.dead
+    assert letter["attempts"] == attempts

@@ -1,0 +1,322 @@
+"""Erasure requests: never merged, never dropped by rules for data, and each with a receipt."""
+
+import asyncio
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from partners import Bulk as BulkLimits
+from partners import Delivery, Limits, Partner, Rate
+from shared.errors import StateRefused, StateUnavailable
+from shared.firehose import DsrProcessingRequest, EventProcessingRequest, Registration, Request
+from shared.message import Head, encode, to_json
+from shared.receipts import Receipt, Standing, receipt_key, receipt_name
+from worker_fn.batch.disposition import DAY_S, DeadLetter, Delivered, Parked, Reason, Waiting
+from worker_fn.batch.erasure_receipts import MOST_RECEIVES, after
+from worker_fn.batch.settle import Settled
+
+NOW_MS = 1_700_000_000_000
+DSR = "dsr_processing_request"
+
+
+class Bulk(Partner):
+    """Takes everything in bulk, erasures too if it were let."""
+
+    name = "bulk"
+    limits = Limits(bulk={"users": BulkLimits(100)})
+
+    def registration(self) -> Registration:
+        return Registration(name="Bulk", version="1")
+
+    def deliveries(self, request: Request) -> Iterable[Delivery]:
+        if isinstance(request, DsrProcessingRequest):
+            body = {"id": request.subject_request_id, "name": request.regulation and str(request.raw["regulation"])}
+            yield Delivery("https://partner.example/erase", to_json(body), "erasure", merge="users")
+            return
+        assert isinstance(request, EventProcessingRequest)
+        for event in request.events:
+            yield Delivery("https://partner.example/e", to_json(event.raw), event.id or "", merge="users")
+
+    def merge(self, deliveries: Sequence[Delivery], keys: Sequence[str]) -> Delivery:
+        return Delivery("https://partner.example/bulk", to_json([json.loads(one.body) for one in deliveries]), "bulk")
+
+
+class OneByOne(Bulk):
+    def deliveries(self, request: Request) -> Iterable[Delivery]:
+        return [replace(delivery, merge=None) for delivery in super().deliveries(request)]
+
+
+class Slow(Bulk):
+    """With a limit for each account that the second call meets."""
+
+    limits = Limits(account_rate=Rate(1, 60), bulk={"users": BulkLimits(1, rate=Rate(1, 60))})
+
+
+@pytest.fixture
+def fleet(make_fleet: Any) -> Any:
+    return _with(make_fleet(), Bulk())
+
+
+def _with(fleet: Any, partner: Partner) -> Any:
+    fleet.partner = partner
+    fleet.worker = fleet.another()
+    return fleet
+
+
+def erasure(number: int, answer: str = "200", *, receives: int = 1, account: int | None = 7, age_s: float = 0) -> Any:
+    """An SQS record of an erasure request that the partner answers as given."""
+    request = {
+        "type": DSR,
+        "id": f"r-{number}",
+        "subject_request_id": f"s-{number}",
+        "regulation": answer,
+        "subject_identities": {"email": {"encoding": "raw", "value": "canary@example.com"}},
+    }
+    account_id = None if account is None else str(account)
+    head = Head(f"r-{number}", DSR, account_id, NOW_MS - int(1_000 * age_s))
+    [body] = encode(head, to_json(request))
+    attributes = {"ApproximateReceiveCount": str(receives), "ApproximateFirstReceiveTimestamp": str(NOW_MS)}
+    return {"messageId": f"m-{number}", "receiptHandle": f"h-{number}", "body": body, "attributes": attributes}
+
+
+def receipt(fleet: Any, number: int) -> Receipt:
+    key = receipt_key(f"s-{number}")
+    [(name, item)] = asyncio.run(fleet.state.listed(key)).items()
+    return Receipt.from_value(key, name, item.value)
+
+
+def test_an_erasure_is_a_call_of_its_own(fleet: Any) -> None:
+    """Whatever the partner takes in bulk: events of a batch travel together, erasures each alone."""
+    fleet.run(erasure(1), fleet.record(2, ["200"]), erasure(3), fleet.record(4, ["200"]))
+    assert fleet.api.bulks == [["2.0", "4.0"]]
+    assert sorted(fleet.api.ids) == ["s-1", "s-3"]
+
+
+def test_a_poisoned_bulk_call_does_not_touch_an_erasure(fleet: Any) -> None:
+    """Events that are refused together leave the erasures beside them alone."""
+    report = fleet.run(fleet.record(1, ["poison"]), erasure(2), fleet.record(3, ["poison"]))
+    assert "s-2" in fleet.api.ids
+    assert (report.delivered, report.dead_lettered) == (1, 2)
+
+
+@pytest.mark.parametrize("age_s", [3.5 * DAY_S, 12.9 * DAY_S])
+def test_an_erasure_outlives_the_age_of_data(fleet: Any, age_s: float) -> None:
+    """An event of that age is given up; an erasure goes on waiting."""
+    events = fleet.record(1, ["503"], received_at_ms=NOW_MS - int(1_000 * age_s))
+    report = fleet.run(events, erasure(2, "503", age_s=age_s))
+    assert fleet.letters()[0][0] == "too_old"
+    assert report.failures == ["m-2"]
+
+
+def test_an_erasure_has_an_age_of_its_own(fleet: Any) -> None:
+    """Before the queue would forget it, it is dead-lettered, and its receipt says so."""
+    fleet.run(erasure(1, "503", age_s=13.1 * DAY_S))
+    assert fleet.letters()[0][0] == "too_old"
+    assert (receipt(fleet, 1).standing, receipt(fleet, 1).reason) == (Standing.DEAD_LETTERED, "too_old")
+
+
+def test_strikes_do_not_end_an_erasure(make_fleet: Any) -> None:
+    """A partner whose way to erase fails for days while it takes events has not refused to erase."""
+    fleet = _with(make_fleet(), OneByOne())
+    receives = 0
+    while not fleet.queue.dead:
+        receives += 1
+        assert receives < 60
+        fleet.clock.now_s += 60
+        both = [erasure(1, "503", receives=receives), fleet.record(2, ["503"], receives=receives)]
+        fleet.run(*both, *(fleet.record(1_000 * n + receives, ["200"]) for n in range(1, 5)))
+    assert [json.loads(body)["id"] for body, _ in fleet.queue.dead] == ["r-2"]  # which is what becomes of data
+    assert fleet.letters()[0][0] == "rejected"
+    assert receipt(fleet, 1).standing is Standing.OPEN
+
+
+def test_a_full_line_parks_data_and_not_erasures(make_fleet: Any) -> None:
+    """An account with more waiting than its bound: its events are parked, its erasures wait where they are."""
+    fleet = _with(make_fleet(), Slow())
+    fleet.run(fleet.record(1, ["200"]))
+    events = [fleet.record(n, ["200"]) for n in range(100, 120)]
+    erasures = [erasure(n) for n in range(5)]
+    report = fleet.run(*events, *erasures)
+    assert report.parked > 0
+    assert set(fleet.queue.parked) <= {one["messageId"] for one in events}
+    assert {one["messageId"] for one in erasures} <= set(report.failures)
+
+
+def test_a_suspended_accounts_erasure_is_parked_and_open(fleet: Any) -> None:
+    """Without credentials nobody can erase: it waits where it is safe, and its receipt says that it does."""
+    fleet.run(fleet.record(1, ["401"]))
+    fleet.run(fleet.record(2, ["401"]))  # the second one has a look whether it was the first one's own
+    fleet.run(erasure(3))
+    assert fleet.queue.parked == ["m-3"]
+    assert receipt(fleet, 3).standing is Standing.OPEN
+
+
+def test_a_delivered_erasure_has_a_receipt(fleet: Any) -> None:
+    """When it was accepted and when it arrived; nothing of the person."""
+    fleet.run(erasure(1, age_s=60))
+    found = receipt(fleet, 1)
+    assert (found.account_id, found.accepted_ms, found.delivered_ms) == ("7", NOW_MS - 60_000, NOW_MS)
+    assert "canary" not in json.dumps({str(key): item.value for key, item in fleet.state.items.items()})
+
+
+def test_an_erasure_that_maps_to_no_call_was_not_forwarded(fleet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A partner's code that passes over it leaves a receipt that says so, never one that says delivered."""
+    monkeypatch.setattr(Bulk, "deliveries", lambda *_: [])
+    assert fleet.run(erasure(1)).failures == []
+    assert receipt(fleet, 1).standing is Standing.NOT_FORWARDED
+
+
+def test_the_receipt_that_ingest_wrote_is_completed(fleet: Any) -> None:
+    """The time of acceptance is ingest's."""
+    written = Receipt("s-1", "r-1", "7", NOW_MS - 5)
+    fleet.set_item(receipt_key("s-1"), receipt_name("7", "r-1"), written.value())
+    fleet.run(erasure(1))
+    assert (receipt(fleet, 1).accepted_ms, receipt(fleet, 1).delivered_ms) == (NOW_MS - 5, NOW_MS)
+
+
+def test_a_receipt_of_the_release_before_goes_on_where_it_stands(fleet: Any) -> None:
+    """Its name had no account, its value has: it is completed for this account, and left alone for another one."""
+    fleet.set_item(receipt_key("s-1"), "r-1", {"account_id": "7", "accepted_ms": NOW_MS - 5})
+    fleet.run(erasure(1))
+    assert (receipt(fleet, 1).accepted_ms, receipt(fleet, 1).delivered_ms) == (NOW_MS - 5, NOW_MS)
+    fleet.run(erasure(1, account=8))
+    found = asyncio.run(fleet.state.listed(receipt_key("s-1")))
+    assert sorted(found) == ["8 r-1", "r-1"]
+
+
+def test_two_accounts_with_one_request_id_have_two_receipts(fleet: Any) -> None:
+    """The same subject, the same id, two accounts: both are accounted for."""
+    fleet.run(erasure(1), erasure(1, "422", account=8))
+    found = asyncio.run(fleet.state.listed(receipt_key("s-1")))
+    standings = {
+        name: Receipt.from_value(receipt_key("s-1"), name, item.value).standing for name, item in found.items()
+    }
+    assert standings == {"7 r-1": Standing.DELIVERED, "8 r-1": Standing.DEAD_LETTERED}
+
+
+def test_a_receipt_that_the_table_refuses_is_not_waited_for(fleet: Any) -> None:
+    """No later receive would write it either: the erasure ends, and the log has its ids."""
+    lines: list[dict[str, Any]] = []
+    fleet.state.down, fleet.state.error = True, StateRefused
+    worker = replace(fleet.worker, log=lambda message, **fields: lines.append({"message": message, **fields}))
+    assert fleet.run(erasure(1), worker=worker).failures == []
+    assert [line["reason"] for line in lines] == ["delivered"]
+
+
+def test_a_dead_letter_and_its_redrive_are_written_down(fleet: Any) -> None:
+    """Refused: dead-lettered with the reason. Redriven and waiting: open. Delivered: delivered, with its history."""
+    fleet.run(erasure(1, "422"))
+    assert (receipt(fleet, 1).standing, receipt(fleet, 1).reason) == (Standing.DEAD_LETTERED, "rejected")
+    fleet.clock.now_s += 3_600
+    fleet.run(erasure(1, "422|503"))
+    assert receipt(fleet, 1).standing is Standing.OPEN
+    fleet.clock.now_s += 3_600
+    fleet.run(erasure(1, "422|503|200"))
+    assert receipt(fleet, 1).standing is Standing.DELIVERED
+    assert receipt(fleet, 1).dead_lettered_ms == NOW_MS
+    assert receipt(fleet, 1).delivered_ms == NOW_MS + 7_200_000
+
+
+def test_an_unmappable_erasure_has_a_receipt(fleet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also what the partner's code could not read is accounted for."""
+
+    def boom(_: Request) -> Iterable[Delivery]:
+        raise KeyError("canary@example.com")
+
+    monkeypatch.setattr(Bulk, "deliveries", lambda _self, request: boom(request))
+    fleet.run(erasure(1))
+    assert (receipt(fleet, 1).standing, receipt(fleet, 1).reason) == (Standing.DEAD_LETTERED, "unmappable")
+
+
+@pytest.mark.parametrize("answer", ["200", "422"])
+def test_an_end_that_cannot_be_written_down_waits(fleet: Any, answer: str) -> None:
+    """With the state table down an erasure is kept until its receipt can be written; data beside it ends."""
+    fleet.state.down = True
+    report = fleet.run(erasure(1, answer), fleet.record(2, ["200"]))
+    assert (report.failures, report.delivered, fleet.queue.dead) == (["m-1"], 1, [])
+    assert fleet.queue.hidden["h-1"] >= 1
+    fleet.state.down = False
+    assert fleet.run(erasure(1, answer, receives=2)).failures == []
+    assert receipt(fleet, 1).standing is not Standing.OPEN
+
+
+def test_a_receipt_is_not_waited_for_for_ever(fleet: Any) -> None:
+    """After so many receives the erasure ends without one, and the log is what is left of the proof."""
+    lines: list[dict[str, Any]] = []
+    fleet.state.down = True
+    worker = replace(fleet.worker, log=lambda message, **fields: lines.append({"message": message, **fields}))
+    assert fleet.run(erasure(1, receives=MOST_RECEIVES - 1), worker=worker).failures == ["m-1"]
+    assert lines == []
+    assert fleet.run(erasure(1, receives=MOST_RECEIVES), worker=worker).failures == []
+    assert lines == [
+        {
+            "message": "an erasure ends without a receipt",
+            "reason": "delivered",
+            "request_id": "r-1",
+            "subject_request_id": "s-1",
+        }
+    ]
+
+
+def test_a_batch_without_time_left_keeps_its_erasures(fleet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no time to write the receipt the message comes back, and the batch is answered in time."""
+
+    async def slow(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(fleet.state, "read", slow)
+    report = fleet.run(erasure(1), time_s=5.3)
+    assert report.failures == ["m-1"]
+
+
+def test_a_data_message_needs_no_receipt(fleet: Any) -> None:
+    """Receipts are for erasures alone."""
+    fleet.run(fleet.record(1, ["200"]))
+    assert fleet.state.keys("dsr#") == []
+
+
+EMPTY = Receipt("s", "r", "7", 1)
+
+
+@pytest.mark.parametrize(
+    ("receipt_", "end", "expected"),
+    [
+        (EMPTY, Waiting(5), EMPTY),
+        (EMPTY, Parked(), EMPTY),
+        (EMPTY, Delivered(), replace(EMPTY, delivered_ms=9)),
+        (replace(EMPTY, delivered_ms=3), Delivered(), replace(EMPTY, delivered_ms=3)),
+        (
+            EMPTY,
+            DeadLetter(Reason.REJECTED, "HTTP 422"),
+            replace(EMPTY, dead_lettered_ms=9, reason="rejected"),
+        ),
+        (
+            replace(EMPTY, dead_lettered_ms=3, reason="rejected"),
+            Waiting(5),
+            replace(EMPTY, dead_lettered_ms=3, reason="rejected", redriven_ms=9),
+        ),
+    ],
+)
+def test_what_a_receipt_becomes(receipt_: Receipt, end: Any, expected: Receipt) -> None:
+    """The first delivery counts; a wait changes nothing but for what was dead."""
+    assert after(receipt_, Settled({}, end, {}, 1), now_ms=9) == expected
+
+
+def test_a_table_that_loses_its_answer_is_no_trouble(fleet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One failed try of the table leaves the message waiting, the next one completes the receipt."""
+    swap = fleet.state.swap
+    fails = [True]
+
+    async def once(pk: str, *rest: Any, **more: Any) -> Any:
+        if pk.startswith("dsr#") and fails:
+            fails.pop()
+            raise StateUnavailable("down")
+        return await swap(pk, *rest, **more)
+
+    monkeypatch.setattr(fleet.state, "swap", once)
+    assert fleet.run(erasure(1)).failures == ["m-1"]
+    assert fleet.run(erasure(1, receives=2)).failures == []
+    assert receipt(fleet, 1).standing is Standing.DELIVERED

@@ -1,0 +1,121 @@
+"""An operator's pause, while the mapping runs all the same."""
+
+from typing import Any
+
+import pytest
+
+from worker_fn.clients.mapping import (
+    FRESH_MS,
+    LONGEST_PAUSED_WAIT_S,
+    PAUSED_WAIT_S,
+    MappingUnavailable,
+    Status,
+    paused_wait_s,
+)
+
+
+class FakeIntake:
+    """The mapping that a worker reaches; `broken` makes every call fail."""
+
+    def __init__(self, *, broken: bool = False) -> None:
+        self.enabled, self.broken = True, broken
+
+    async def status(self) -> Status:
+        if self.broken:
+            raise MappingUnavailable("down")
+        return Status(self.enabled, is_settled=True, concurrency=10)
+
+    async def pause(self) -> None:
+        self.enabled = False
+
+
+def hold(fleet: Any) -> None:
+    fleet.set_item("partner", "hold", {"why": "maintenance", "since_ms": 1})
+
+
+def end_hold(fleet: Any) -> None:
+    del fleet.state.items["partner", "hold"]
+    fleet.clock.now_s += FRESH_MS / 1_000
+
+
+@pytest.fixture
+def intake() -> FakeIntake:
+    return FakeIntake()
+
+
+@pytest.fixture
+def fleet(make_fleet: Any, intake: FakeIntake) -> Any:
+    async def feed() -> FakeIntake:
+        return intake
+
+    made = make_fleet(intake=feed, max_in_flight=1)
+    made.api.call_s = 1.0
+    return made
+
+
+def test_worker_sends_nothing_while_an_operator_s_pause_stands(fleet: Any, intake: FakeIntake) -> None:
+    """A deploy enabled the mapping: what comes waits uncalled, whatever it is, and the mapping is paused again."""
+    hold(fleet)
+    junk = {**fleet.record(9, ["200"]), "body": "not ours"}
+    report = fleet.run(*(fleet.record(n, ["200"]) for n in range(3)), junk)
+    assert (fleet.api.calls, report.failures, report.dead_lettered) == ([], ["m-0", "m-1", "m-2", "m-9"], 0)
+    assert set(fleet.queue.hidden.values()) == {PAUSED_WAIT_S}
+    assert not intake.enabled
+
+
+def test_everything_is_delivered_once_the_pause_is_over(fleet: Any) -> None:
+    """Without another word to the worker."""
+    hold(fleet)
+    fleet.run(fleet.record(1, ["200"]))
+    end_hold(fleet)
+    assert fleet.run(fleet.record(1, ["200"], receives=2)).delivered == 1
+
+
+def test_pause_stops_a_batch_that_is_under_way(fleet: Any, intake: FakeIntake) -> None:
+    """Calls end within seconds of the operator's word; what was not sent waits, and the mapping is paused."""
+    send = fleet.worker.send
+
+    async def paused_at_the_third(*arguments: Any) -> Any:
+        if len(fleet.api.calls) == 2:
+            hold(fleet)
+        return await send(*arguments)
+
+    worker = fleet.another(send=paused_at_the_third)
+    report = fleet.run(*(fleet.record(n, ["200"]) for n in range(30)), worker=worker)
+    assert 3 <= report.delivered <= 3 + FRESH_MS / 1_000
+    assert (report.delivered + report.waiting, report.parked) == (30, 0)
+    assert not intake.enabled
+
+
+def test_mapping_that_cannot_be_paused_uses_up_few_receives(fleet: Any, intake: FakeIntake) -> None:
+    """SQS dead-letters after a thousand receives: in three days of a pause there are far fewer."""
+    intake.broken = True
+    hold(fleet)
+    assert fleet.run(fleet.record(1, ["200"], receives=7)).failures == ["m-1"]
+    assert fleet.queue.hidden["h-1"] == 7 * PAUSED_WAIT_S
+    assert sum(paused_wait_s(receives) for receives in range(1, 300)) > 72 * 3_600 - 20 * LONGEST_PAUSED_WAIT_S
+
+
+def test_known_pause_stands_while_the_state_table_is_out_of_reach(fleet: Any) -> None:
+    """Nobody can have ended it: the pause is noted in the table. Who never could read it delivers."""
+    hold(fleet)
+    fleet.run(fleet.record(1, ["200"]))
+    fleet.state.down = True
+    fleet.clock.now_s += 120
+    assert fleet.run(fleet.record(1, ["200"], receives=2)).delivered == 0
+    assert fleet.run(fleet.record(2, ["200"]), worker=fleet.another()).delivered == 1
+
+
+def test_pause_costs_a_read_every_few_seconds(fleet: Any) -> None:
+    """Not one for each message or call."""
+    reads = []
+    read = fleet.state.read
+
+    async def counted(pk: str, sk: str) -> Any:
+        reads.append(sk)
+        return await read(pk, sk)
+
+    fleet.state.read = counted
+    fleet.api.call_s = 0.01
+    fleet.run(*(fleet.record(n, ["200"]) for n in range(50)))
+    assert reads.count("hold") == 1

@@ -1,0 +1,318 @@
+"""How far a batch is mapped at a time: as far as there is room, and for as long as one message may take."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from partners import Bulk, Delivery, LeftOut, Limits, Partner
+from shared.firehose import EventProcessingRequest, Registration, Request
+from shared.state import Item, progress_key
+from tests.unit.worker_fn.conftest import Merging
+from tests.unit.worker_fn.records import record
+from worker_fn.batch.context import Worker
+from worker_fn.batch.room import MIB, Room
+
+KIB = 1_024
+
+
+class Fanned(Partner):
+    """A body of 1 KiB for each event, in order; notes how far it was asked, and how many bodies were there unsent."""
+
+    name = "fanned"
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.unsent = 0
+        self.most_unsent = 0
+        self.closed: list[str] = []
+
+    def registration(self) -> Registration:
+        return Registration(name="Fanned", version="1")
+
+    def lane_of(self, request: Request) -> str | None:
+        assert isinstance(request, EventProcessingRequest)
+        return request.mpid
+
+    def deliveries(self, request: Request) -> Iterable[Delivery | LeftOut]:
+        assert isinstance(request, EventProcessingRequest)
+        try:
+            for event in request.events:
+                self.asked.append(event.id or "")
+                if event.raw["name"] == "left out":
+                    yield LeftOut(event.id or "", "of no use")
+                    continue
+                if event.raw["name"] == "boom":
+                    raise KeyError("canary@example.com")
+                self.unsent += 1
+                self.most_unsent = max(self.most_unsent, self.unsent)
+                body = json.dumps({**event.raw, "fill": "x" * KIB}).encode()
+                merge = "nowhere" if event.raw["name"] == "undeclared" else self.merge_name
+                yield Delivery("https://partner.example/e", body, event.id or "", merge=merge)
+        finally:
+            self.closed.append(request.id or "")
+
+    merge_name: str | None = None
+
+
+class FannedBulk(Fanned):
+    limits = Limits(bulk={"bulk": Bulk(3)})
+    merge_name = "bulk"
+    merge = Merging.merge
+
+
+@pytest.fixture
+def narrow(make_fleet: Any) -> Any:
+    """A fleet whose function has room for about ten of these bodies."""
+
+    def make(partner: Partner, *, batch: int = 50_000, **options: Any) -> Any:
+        fleet = make_fleet(partner, **options)
+        fleet.worker = replace(fleet.worker, room=Room(batch=batch, message=10 * batch))
+        real = fleet.api.send
+
+        async def send(delivery: Delivery, key: str, timeout_s: float) -> Any:
+            content = json.loads(delivery.body)
+            partner.unsent -= len(content) if isinstance(content, list) else 1  # type: ignore[attr-defined]
+            return await real(delivery, key, timeout_s)
+
+        fleet.api.send = send
+        fleet.worker = replace(fleet.worker, send=send)
+        return fleet
+
+    return make
+
+
+def test_a_batch_that_fits_is_mapped_before_the_first_call(make_fleet: Any) -> None:
+    """The normal case: everything is there to be packed and ordered."""
+    partner = Fanned()
+    fleet = make_fleet(partner)
+    seen: list[int] = []
+    real = fleet.api.send
+
+    async def send(*arguments: Any) -> Any:
+        seen.append(len(partner.asked))
+        return await real(*arguments)
+
+    fleet.run(*(record(n, ["200"] * 20) for n in range(10)), worker=replace(fleet.worker, send=send))
+    assert set(seen) == {200}
+
+
+def test_a_batch_that_does_not_fit_is_mapped_as_it_is_sent(narrow: Any) -> None:
+    """All arrives, in order, once, and no more bodies are there at a time than there is room for."""
+    partner = Fanned()
+    fleet = narrow(partner)
+    report = fleet.run(record(1, ["200"] * 200), record(2, ["200"] * 3))
+    assert report.delivered == 2
+    assert [one for one in fleet.api.ids if one.startswith("1.")] == [f"1.{place}" for place in range(200)]
+    assert len(fleet.api.ids) == 203
+    assert partner.most_unsent <= 12
+
+
+def test_heavy_messages_do_not_hold_up_the_light_ones(narrow: Any) -> None:
+    """Also those behind them are in the first round."""
+    fleet = narrow(Fanned(), max_in_flight=1)
+    fleet.run(record(1, ["200"] * 100), *(record(n, ["200"]) for n in range(2, 8)))
+    last_light = max(place for place, one in enumerate(fleet.api.ids) if not one.startswith("1."))
+    assert last_light < 20
+
+
+def test_keys_do_not_depend_on_the_rounds(narrow: Any, make_fleet: Any) -> None:
+    """Also of deliveries that have one item's name: they are counted in order, whatever was mapped when."""
+    batch = [record(1, ["200"] * 60), record(2, ["200"] * 2)]
+    for one in batch:
+        one["body"] = one["body"].replace('"id":"1.3"', '"id":"1.7"')
+    wide, small = make_fleet(Fanned()), narrow(Fanned())
+    wide.run(*batch)
+    small.run(*batch)
+    assert sorted(wide.api.calls) == sorted(small.api.calls)
+    assert len({key for _, key in small.api.calls}) == 62
+
+
+def test_a_message_whose_time_ends_goes_on_where_it_was(narrow: Any) -> None:
+    """It comes back at once, and what it delivered is not delivered again."""
+    fleet = narrow(Fanned(), max_in_flight=1)
+    fleet.api.call_s = 1.0
+    names = ["200"] * 100
+    failures = [fleet.run(record(1, names, receives=n), time_s=40.0, worker=fleet.worker).failures for n in range(1, 4)]
+    assert failures == [["m-1"], ["m-1"], []]
+    assert set(fleet.queue.hidden.values()) == {1}
+    assert fleet.api.ids == [f"1.{place}" for place in range(100)]
+    assert fleet.state.keys("message#") == []
+
+
+def test_a_wait_stops_the_mapping_of_its_message(narrow: Any) -> None:
+    """What is behind it is neither sent nor mapped; the request is let go of."""
+    partner = Fanned()
+    fleet = narrow(partner)
+    report = fleet.run(record(1, ["200", "503", *["200"] * 100]))
+    assert report.failures == ["m-1"]
+    assert fleet.api.ids == ["1.0", "1.1"]
+    assert len(partner.asked) < 20
+    assert partner.closed == ["r-1"]
+
+
+@pytest.mark.parametrize("fault", ["boom", "undeclared"])
+def test_a_mapping_that_fails_half_way_keeps_what_arrived(fault: str, narrow: Any) -> None:
+    """The message is dead-lettered with its place, its neighbours arrive, and a redrive repeats nothing."""
+    fleet = narrow(Fanned())
+    names = [*["200"] * 50, fault, "200"]
+    report = fleet.run(record(1, names), record(2, ["200"]))
+    assert report.delivered == 1
+    [(reason, text)] = fleet.letters()
+    assert (reason, "canary" in text) == ("unmappable", False)
+    arrived = [one for one in fleet.api.ids if one.startswith("1.")]
+    assert 0 < len(arrived) <= 50
+    assert len(fleet.state.items[progress_key("7", "r-1"), "1/1"].value["done"]) // 8 == len(arrived)
+    mended = [*["200"] * 50, "200", "200"]
+    fleet.clock.now_s += 3_600
+    redriven = record(1, mended)
+    redriven["attributes"]["SentTimestamp"] = str(int(fleet.clock.now_s * 1_000))
+    fleet.run(redriven)
+    assert sorted(one for one in fleet.api.ids if one.startswith("1.")) == sorted(f"1.{n}" for n in range(52))
+
+
+def test_what_is_left_out_is_noted_once_whatever_the_rounds(narrow: Any) -> None:
+    """Each part that becomes no call is counted once, at the receive that comes to it first."""
+    lines: list[dict[str, Any]] = []
+    fleet = narrow(Fanned(), max_in_flight=1)
+    fleet.api.call_s = 1.0
+    worker = replace(fleet.worker, log=lambda message, **fields: lines.append({"message": message, **fields}))
+    names = ["left out", *["200"] * 60, "left out", "200", "left out"]
+    counts = []
+    for receives in range(1, 8):
+        report = fleet.run(record(1, names, receives=receives), time_s=40.0, worker=worker)
+        counts.append(report.left_out)
+    assert (counts[0], sum(counts)) == (1, 3)
+    assert [line["item"] for line in lines] == ["1.0", "1.61"]
+
+
+def test_the_total_of_a_dead_letter_counts_all_rounds(narrow: Any) -> None:
+    """As if everything had been mapped at once."""
+    fleet = narrow(Fanned())
+    fleet.run(record(1, [*["200"] * 60, "422", "200"]))
+    assert fleet.letters() == [("rejected", "HTTP 422 for 1 of 62 deliveries")]
+
+
+def test_bulk_calls_are_as_full_as_the_room_allows(narrow: Any, make_fleet: Any) -> None:
+    """What fits is packed across messages; in rounds, each is."""
+    wide = make_fleet(FannedBulk())
+    wide.run(*(record(n, ["200"]) for n in range(1, 10)))
+    assert sorted(map(len, wide.api.bulks)) == [3, 3, 3]
+    small = narrow(FannedBulk())
+    assert small.run(*(record(n, ["200"] * 30) for n in range(1, 4))).delivered == 3
+    assert sum(map(len, small.api.bulks)) + len(small.api.calls) == 90
+    assert len(small.api.bulks) < 50
+
+
+@pytest.mark.parametrize("in_groups", [False, True])
+def test_order_holds_over_the_rounds(in_groups: bool, narrow: Any) -> None:
+    """Messages of one lane never go beside each other, and a FIFO group's keep their order."""
+    fleet = narrow(Fanned(), in_groups=in_groups, max_in_flight=3)
+    fields = {"mpid": "ann"}
+    batch = [record(n, ["200"] * count, fields=fields, group="ann") for n, count in enumerate((40, 1, 30), start=1)]
+    report = fleet.run(*batch, record(4, ["200"] * 5, fields={"mpid": "ben"}, group="ben"))
+    assert report.delivered == 4
+    of_ann = [one for one in fleet.api.ids if not one.startswith("4.")]
+    runs = [one.partition(".")[0] for place, one in enumerate(of_ann) if place == 0 or one[0] != of_ann[place - 1][0]]
+    assert sorted(runs) == ["1", "2", "3"]
+    if in_groups:
+        assert runs == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("in_groups", [False, True])
+def test_a_lane_that_waits_stays_stopped_in_later_rounds(in_groups: bool, narrow: Any) -> None:
+    """What is behind a failure is not sent before it, however the batch was cut; what is beside it goes on."""
+    fleet = narrow(Fanned(), in_groups=in_groups)
+    fields = {"mpid": "ann"}
+    first = record(1, [*["200"] * 30, "503", *["200"] * 30], fields=fields, group="ann")
+    behind = record(2, ["200"] * 90, fields=fields, group="ann")
+    beside = record(3, ["200"] * 40, fields={"mpid": "ben"}, group="ben")
+    report = fleet.run(first, behind, beside)
+    assert report.failures == ["m-1", "m-2"]
+    assert report.delivered == 1
+    assert not [one for one in fleet.api.ids if one.startswith("2.")]
+    assert len([one for one in fleet.api.ids if one.startswith("1.")]) == 31
+
+
+def test_a_message_of_a_suspended_account_takes_no_room(narrow: Any) -> None:
+    """It is parked; what of the batch had no room beside it is mapped then."""
+    fleet = narrow(Fanned())
+    fleet.run(record(1, ["401"]))
+    fleet.run(record(2, ["401"]))
+    report = fleet.run(*(record(n, ["200"] * 10) for n in range(3, 8)), record(9, ["200"] * 30, account=8))
+    assert len(fleet.queue.parked) >= 4
+    assert report.delivered == 1
+
+
+def test_a_message_that_failed_leaves_its_room_to_the_others(narrow: Any) -> None:
+    """However little of it there is."""
+    fleet = narrow(Fanned(), batch=2_000)
+    report = fleet.run(record(1, ["200", "boom"]), record(2, ["200"] * 5), record(3, ["200"]))
+    assert (report.delivered, report.dead_lettered) == (2, 1)
+
+
+def test_a_message_whose_progress_is_damaged_leaves_its_room(narrow: Any) -> None:
+    """It fails when it is mapped already; the others are mapped and sent all the same."""
+    fleet = narrow(Fanned(), batch=2_000)
+    fleet.state.items[progress_key("7", "r-2"), "1/1"] = Item(1, {"done": 5})
+    report = fleet.run(record(1, ["200"] * 5), record(2, ["200"], receives=2), record(3, ["200"] * 5))
+    assert (report.delivered, report.dead_lettered) == (2, 1)
+
+
+def test_a_message_beyond_the_functions_memory_says_so(make_fleet: Any) -> None:
+    """It is not even decoded; its neighbours arrive. What only looks like JSON in a text does not count."""
+    fleet = make_fleet(Fanned())
+    fleet.worker = replace(fleet.worker, room=Room(batch=MIB, message=2 * MIB))
+    heavy = record(1, ["200"] * 2_500)
+    braces = record(2, ["200"], fields={"user_attributes": {"a": "{" * 5_000}})
+    report = fleet.run(heavy, braces, record(3, ["200"]))
+    assert (report.delivered, sorted(fleet.api.ids)) == (2, ["2.0", "3.0"])
+    assert fleet.letters() == [
+        ("unmappable", "reading it takes about 4 MiB and the function has 2: give it more, then redrive")
+    ]
+
+
+class Slow(Fanned):
+    """Takes as long as an event's name says, by the worker's stopwatch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now_s = 0.0
+
+    def deliveries(self, request: Request) -> Iterator[Delivery | LeftOut]:
+        assert isinstance(request, EventProcessingRequest)
+        for event in request.events:
+            name = str(event.raw["name"])
+            self.now_s += float(name.removeprefix("takes ")) if name.startswith("takes") else 0.0
+            yield Delivery(
+                "https://partner.example/e", json.dumps({**event.raw, "name": "200"}).encode(), event.id or ""
+            )
+
+
+def timed(fleet: Any, partner: Slow) -> Worker:
+    worker: Worker = replace(fleet.worker, stopwatch=lambda: partner.now_s)
+    return worker
+
+
+def test_a_mapping_that_takes_too_long_is_its_records_fault(make_fleet: Any) -> None:
+    """It is dead-lettered with the bound, a fifth of what the batch has for its calls; the batch goes on."""
+    partner = Slow()
+    fleet = make_fleet(partner)
+    worker = timed(fleet, partner)
+    late, close = record(2, ["200", "takes 11.5"]), record(3, ["takes 5", "takes 5"])
+    report = fleet.run(record(1, ["200"]), late, close, record(4, ["200"]), worker=worker)
+    assert report.delivered == 3
+    assert fleet.letters() == [("unmappable", "it took longer than 11 s to map")]
+    assert sorted(fleet.api.ids) == ["1.0", "3.0", "3.1", "4.0"]
+
+
+@pytest.mark.parametrize("left_s", [0.0, 4.0, 5.0])
+def test_without_time_nothing_is_mapped_and_all_comes_back(left_s: float, make_fleet: Any) -> None:
+    """A batch that begins when its time is over: every record waits, also one that nobody could read."""
+    partner = Fanned()
+    fleet = make_fleet(partner)
+    report = fleet.run(record(1, ["200"]), {**record(2, ["200"]), "body": "damaged"}, time_s=left_s)
+    assert (report.failures, fleet.queue.dead, partner.asked) == (["m-1", "m-2"], [], [])
+    assert set(fleet.queue.hidden.values()) == {1}

@@ -1,0 +1,109 @@
+"""Code that does not come back is interrupted."""
+
+import re
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from partners import Delivery
+from shared.firehose import EventProcessingRequest, Request
+from tests.unit.worker_fn.conftest import Echo
+from tests.unit.worker_fn.records import record
+from worker_fn.batch.time_limit import OutOfTime, at_most
+
+
+def spin() -> None:
+    while True:
+        pass
+
+
+def spin_past_exceptions() -> None:
+    while True:
+        try:
+            spin()
+        except Exception:  # as a partner's code may, around each event
+            continue
+
+
+def spin_once_more() -> None:
+    try:
+        spin()
+    except BaseException:
+        spin()
+
+
+def backtrack() -> None:
+    re.fullmatch("(a|aa)+b", "a" * 200)
+
+
+ENDLESS = [spin, spin_past_exceptions, spin_once_more, backtrack]
+
+
+@pytest.mark.parametrize("work", ENDLESS)
+def test_endless_work_is_interrupted(work: Callable[[], None]) -> None:
+    """Whatever it catches, and in a regular expression too."""
+    with pytest.raises(OutOfTime), at_most(0.05):
+        work()
+
+
+def test_what_ends_in_time_is_left_alone() -> None:
+    """Its result, or what it raises; and nothing rings afterwards."""
+    with at_most(60):
+        pass
+    with pytest.raises(KeyError), at_most(60):
+        raise KeyError
+
+
+def test_the_timer_and_its_handler_are_given_back() -> None:
+    """Somebody else may have one, a test runner say."""
+    before = signal.getsignal(signal.SIGALRM)
+    had_s, every_s = signal.setitimer(signal.ITIMER_REAL, 5_000)
+    try:
+        with at_most(60):
+            pass
+        left_s, _ = signal.getitimer(signal.ITIMER_REAL)
+        assert 0 < left_s <= 5_000
+        assert signal.getsignal(signal.SIGALRM) is before
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, had_s, every_s)
+
+
+def test_on_another_thread_nothing_is_interrupted() -> None:
+    """A signal reaches the main thread alone; the work is done there as well."""
+    done: list[int] = []
+
+    def work() -> None:
+        with at_most(0.001):
+            done.append(sum(range(1_000)))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert done == [499_500]
+
+
+class Endless(Echo):
+    """Never comes back from an event that says so."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self.work = work
+
+    def deliveries(self, request: Request) -> Iterator[Delivery]:
+        assert isinstance(request, EventProcessingRequest)
+        for delivery in super().deliveries(request):
+            if b"endless" in delivery.body:
+                self.work()
+            yield delivery
+
+
+@pytest.mark.parametrize("work", ENDLESS)
+def test_a_mapping_without_end_ends_its_record_alone(work: Callable[[], None], make_fleet: Any) -> None:
+    """Dead-lettered with the bound; its neighbours arrive."""
+    fleet = make_fleet(Endless(work))
+    batch = [record(1, ["200"]), record(2, ["200", "endless"]), record(3, ["200"])]
+    report = fleet.run(*batch, time_s=5.0 + 5.0)
+    assert (report.delivered, sorted(fleet.api.ids)) == (2, ["1.0", "3.0"])
+    assert fleet.letters() == [("unmappable", "it took longer than 1 s to map")]

@@ -1,0 +1,124 @@
+"""What a partner says of its messages' order, and of what travels together beyond the endpoint."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ops.partner.staged_worker import StagedWorker
+from partners import Bulk, Delivery, Limits, Partner
+from shared.firehose import EventProcessingRequest, Registration, Request
+from shared.message import Head, encode, to_json
+from worker_fn.clients.http import Answer
+
+
+class ByUser(Partner):
+    """One delivery for each event, a user's messages in one lane; some users' names make that fail."""
+
+    name = "by_user"
+
+    def registration(self) -> Registration:
+        return Registration(name="ByUser", version="1")
+
+    def lane_of(self, request: Request) -> str | None:
+        assert isinstance(request, EventProcessingRequest)
+        if request.mpid == "raise":
+            raise KeyError("canary")
+        return [] if request.mpid == "no text" else request.mpid  # type: ignore[return-value]
+
+    def deliveries(self, request: Request) -> Iterable[Delivery]:
+        assert isinstance(request, EventProcessingRequest)
+        for event in request.events:
+            yield Delivery("https://p.example/e", to_json([event.raw]), event.id or "")
+
+
+class Grouped(ByUser):
+    """Merges the events of a name, whoever they are of."""
+
+    limits = Limits(bulk={"e": Bulk(10)})
+
+    def lane_of(self, request: Request) -> str | None:
+        return None
+
+    def deliveries(self, request: Request) -> Iterable[Delivery]:
+        for one in super().deliveries(request):
+            [event] = json.loads(one.body)
+            yield replace(one, merge="e", merge_group=event["name"])
+
+    def merge(self, deliveries: Sequence[Delivery], keys: Sequence[str]) -> Delivery:
+        events = [event for one in deliveries for event in json.loads(one.body)]
+        return replace(deliveries[0], body=to_json(events))
+
+
+def message(number: int, user: str, *names: str, account: int = 7) -> str:
+    events = [{"type": "custom_event", "id": f"{number}.{place}", "name": name} for place, name in enumerate(names)]
+    request: dict[str, Any] = {"type": "event_processing_request", "id": f"r{number}", "mpid": user, "events": events}
+    return encode(Head(f"r{number}", request["type"], str(account), 1_790_000_000_000), to_json(request))[0]
+
+
+def ids(worker: StagedWorker) -> list[list[str]]:
+    return [[event["id"] for event in json.loads(call.body)] for call in worker.calls]
+
+
+def test_messages_of_a_lane_go_one_after_the_other() -> None:
+    """All of one message before the next of its user; other users go beside them."""
+    worker = StagedWorker(ByUser(), lambda _: Answer(200), max_in_flight=4, call_s=0.1)
+    worker.work([message(0, "ann", "a", "b", "c"), message(1, "ann", "a"), message(2, "ben", "a")])
+    order = [one for [one] in ids(worker)]
+    assert [one for one in order if one != "2.0"] == ["0.0", "0.1", "0.2", "1.0"]
+    assert order.index("2.0") < order.index("0.1")
+
+
+def test_a_lane_stops_for_the_messages_behind_too() -> None:
+    """What failed for now holds back what is behind it, and all of it comes back."""
+    answers = iter([503])
+    worker = StagedWorker(ByUser(), lambda _: Answer(next(answers, 200)))
+    worker.work([message(0, "ann", "a"), message(1, "ann", "a")])
+    assert ids(worker) == [["0.0"]]
+    assert set(worker.waits_s) == {"0", "1"}
+    worker.work([message(0, "ann", "a"), message(1, "ann", "a")], receives=5)
+    assert ids(worker)[1:] == [["0.0"], ["1.0"]]
+
+
+def test_a_lane_is_one_accounts() -> None:
+    """The same user of another customer is somebody else."""
+    answers = iter([503])
+    worker = StagedWorker(ByUser(), lambda _: Answer(next(answers, 200)))
+    worker.work([message(0, "ann", "a"), message(1, "ann", "a", account=8)])
+    assert set(worker.waits_s) == {"0"}
+
+
+@pytest.mark.parametrize("user", ["raise", "no text"])
+def test_code_that_names_a_lane_may_be_wrong(user: str) -> None:
+    """Its message is dead-lettered, without what was raised; the others arrive."""
+    worker = StagedWorker(ByUser(), lambda _: Answer(200))
+    worker.work([message(0, user, "a"), message(1, "ann", "a")])
+    assert worker.letters["0"]["reason"] == "unmappable"
+    assert "canary" not in str(worker.letters["0"])
+    assert ids(worker) == [["1.0"]]
+
+
+def test_without_an_order_there_are_no_lanes() -> None:
+    """A partner whose deliveries may go side by side has its messages go so too."""
+
+    class Unordered(ByUser):
+        in_order = False
+
+    answers = iter([503])
+    worker = StagedWorker(Unordered(), lambda _: Answer(next(answers, 200)))
+    worker.work([message(0, "ann", "a"), message(1, "ann", "a")])
+    assert set(worker.waits_s) == {"0"}
+
+
+@pytest.mark.parametrize("names", [("x", "y", "x"), ("x", "x", "y")])
+def test_what_travels_together_is_alike_in_its_group(names: tuple[str, ...]) -> None:
+    """Across messages, within the order of each."""
+    worker = StagedWorker(Grouped(), lambda _: Answer(200))
+    worker.work([message(0, "ann", *names), message(1, "ben", "y"), message(2, "cid", "x", "x")])
+    calls = [json.loads(call.body) for call in worker.calls]
+    assert all(len({event["name"] for event in call}) == 1 for call in calls)
+    of_ann = [event["id"] for call in calls for event in call if event["id"].startswith("0.")]
+    assert of_ann == ["0.0", "0.1", "0.2"]
+    assert len(calls) == {("x", "y", "x"): 4, ("x", "x", "y"): 3}[names]

@@ -1,0 +1,123 @@
+import asyncio
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker_fn.dispatch.classify import Outcome, Verdict
+from worker_fn.dispatch.retry import (
+    FIRST_BACK_OFF_S,
+    LONGEST_BACK_OFF_S,
+    LONGEST_PAUSE_S,
+    back_off_s,
+    send_with_retries,
+)
+from worker_fn.limits.agreement import Because
+
+RETRY = Outcome(Verdict.RETRY, 503)
+DONE = Outcome(Verdict.DELIVERED, 200)
+
+
+class Partner:
+    """Gives scripted outcomes; the last one forever. Sleeping moves its clock."""
+
+    def __init__(self, *outcomes: Outcome, time_s: float = 60.0) -> None:
+        self.outcomes = list(outcomes)
+        self.left_s = time_s
+        self.calls = 0
+        self.slept: list[float] = []
+
+    async def attempt(self) -> Outcome:
+        self.calls += 1
+        return self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.left_s -= seconds
+
+    def send(self, attempts: int = 3) -> tuple[Outcome, int]:
+        rng = random.Random(1)
+        outcome = asyncio.run(
+            send_with_retries(
+                self.attempt,
+                attempts=attempts,
+                remaining_s=lambda: self.left_s,
+                jitter=lambda bound: rng.uniform(0, bound),
+                sleep=self.sleep,
+            )
+        )
+        return outcome, self.calls
+
+
+def test_success_is_not_repeated() -> None:
+    """A delivery that arrived is sent once."""
+    assert Partner(DONE).send() == (DONE, 1)
+
+
+def test_refusal_is_not_repeated() -> None:
+    """A delivery that was refused is sent once."""
+    refused = Outcome(Verdict.REJECTED, 400)
+    assert Partner(refused).send() == (refused, 1)
+
+
+def test_short_trouble_is_waited_out() -> None:
+    """A fault that passes costs a jittered pause inside the invocation."""
+    partner = Partner(RETRY, RETRY, DONE)
+    assert partner.send() == (DONE, 3)
+    assert len(partner.slept) == 2
+
+
+def test_attempts_are_bounded() -> None:
+    """Trouble that stays is given back after the allowed number of calls."""
+    partner = Partner(RETRY)
+    assert partner.send(attempts=4) == (RETRY, 4)
+    assert len(partner.slept) == 3
+
+
+def test_long_retry_after_is_not_waited_for() -> None:
+    """What waits longer than a few seconds waits on the queue, not in a paid Lambda."""
+    asked = Outcome(Verdict.RETRY, 429, retry_after_s=LONGEST_PAUSE_S + 1)
+    partner = Partner(asked)
+    assert partner.send() == (asked, 1)
+    assert partner.slept == []
+
+
+def test_short_retry_after_is_obeyed() -> None:
+    """The pause is at least what the partner asked for."""
+    partner = Partner(Outcome(Verdict.RETRY, 429, retry_after_s=2.0), DONE)
+    assert partner.send() == (DONE, 2)
+    assert partner.slept[0] >= 2.0
+
+
+def test_call_that_was_not_allowed_is_not_repeated() -> None:
+    """Where no call may be made now, asking again at once is no use."""
+    held = Outcome(Verdict.RETRY, because=Because.BREAKER)
+    partner = Partner(held)
+    assert partner.send() == (held, 1)
+
+
+def test_no_pause_outlasts_the_invocation() -> None:
+    """With no time left nothing is waited for."""
+    partner = Partner(RETRY, time_s=0.0)
+    assert partner.send() == (RETRY, 1)
+    assert partner.slept == []
+
+
+@given(
+    receives=st.integers(1, 1_000),
+    asked=st.none() | st.floats(0, 10_000),
+    seed=st.integers(0, 2**32),
+)
+def test_back_off_is_bounded_and_obeys_the_partner(receives: int, asked: float | None, seed: int) -> None:
+    """A back-off is never shorter than asked for, and jitter adds at most the bound of that receive."""
+    wait = back_off_s(receives, retry_after_s=asked, rng=random.Random(seed))
+    bound = min(LONGEST_BACK_OFF_S, FIRST_BACK_OFF_S * 2 ** (receives - 1))
+    assert max(1, (asked or 0) - 0.5) <= wait <= (asked or 0) + bound + 1
+
+
+def test_back_off_grows_and_is_spread() -> None:
+    """Later receives wait longer on average, and messages do not come back together."""
+    rng = random.Random(7)
+    means = [sum(back_off_s(n, retry_after_s=None, rng=rng) for _ in range(500)) / 500 for n in (1, 3, 6)]
+    assert means[0] < means[1] < means[2]
+    assert len({back_off_s(6, retry_after_s=None, rng=rng) for _ in range(50)}) > 20

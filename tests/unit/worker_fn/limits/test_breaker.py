@@ -1,0 +1,75 @@
+import pytest
+
+from worker_fn.limits.breaker import (
+    FIRST_PAUSE_MS,
+    LONGEST_PAUSE_MS,
+    MEMORY_MS,
+    MIN_CALLS,
+    PROBE_LEASE_MS,
+    Breaker,
+    count,
+    lease_probe,
+    next_try_ms,
+    probe_is_due,
+    probed,
+)
+
+NOW = 1_700_000_000_000
+OPEN = Breaker(opened_ms=NOW, probe_at_ms=NOW + FIRST_PAUSE_MS)
+
+
+@pytest.mark.parametrize(
+    ("delivered", "faults", "opens"),
+    [(0, MIN_CALLS, True), (5, 5, True), (6, 5, False), (0, MIN_CALLS - 1, False), (100, 30, False)],
+)
+def test_it_opens_on_half_of_enough_calls(delivered: int, faults: int, opens: bool) -> None:
+    """Half of at least ten calls must have failed; fewer calls prove nothing."""
+    assert count(Breaker(), delivered=delivered, faults=faults, now_ms=NOW).is_open is opens
+
+
+def test_old_successes_do_not_keep_it_closed() -> None:
+    """What was long ago is forgotten, so that an outage after a busy hour is noticed."""
+    busy = count(Breaker(), delivered=10_000, faults=0, now_ms=NOW)
+    for second in range(20):
+        busy = count(busy, delivered=0, faults=100, now_ms=NOW + second * MEMORY_MS)
+        if busy.is_open:
+            break
+    assert busy.is_open
+
+
+def test_probe_is_due_after_the_pause_and_leased_once() -> None:
+    """One worker gets the probe; until its lease ends nobody else does."""
+    assert not probe_is_due(OPEN, now_ms=NOW)
+    due_ms = NOW + FIRST_PAUSE_MS
+    assert probe_is_due(OPEN, now_ms=due_ms)
+    leased = lease_probe(OPEN, now_ms=due_ms)
+    assert not probe_is_due(leased, now_ms=due_ms + PROBE_LEASE_MS - 1)
+    assert next_try_ms(leased, now_ms=due_ms) == due_ms + PROBE_LEASE_MS
+
+
+def test_probe_of_a_worker_that_died_is_given_again() -> None:
+    """A lease that nobody reports on runs out."""
+    leased = lease_probe(OPEN, now_ms=NOW + FIRST_PAUSE_MS)
+    assert probe_is_due(leased, now_ms=NOW + FIRST_PAUSE_MS + PROBE_LEASE_MS)
+
+
+def test_delivered_probe_closes() -> None:
+    """One call that arrived is enough."""
+    assert not probed(OPEN, delivered=True, now_ms=NOW).is_open
+
+
+def test_failed_probes_wait_longer_and_longer() -> None:
+    """Each failed probe doubles the pause, up to almost a minute."""
+    pauses, breaker, now_ms = [], OPEN, NOW
+    for _ in range(6):
+        breaker = probed(breaker, delivered=False, now_ms=now_ms)
+        pauses.append(breaker.probe_at_ms - now_ms)
+        now_ms = breaker.probe_at_ms
+    assert pauses[0] == 2 * FIRST_PAUSE_MS
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == LONGEST_PAUSE_MS
+
+
+def test_open_breaker_is_moved_by_its_probe_alone() -> None:
+    """Answers of calls that were on their way when it opened change nothing."""
+    assert count(OPEN, delivered=100, faults=0, now_ms=NOW) == OPEN

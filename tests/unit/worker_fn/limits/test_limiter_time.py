@@ -1,0 +1,50 @@
+"""A limiter gives back the time it was given, whatever the partner and the state table do."""
+
+import asyncio
+from typing import Any
+
+from worker_fn.limits.agreement import Because, Flow
+from worker_fn.limits.limiter import HOLD_MS, Wait
+
+
+def admit(fleet: Any, seconds: float) -> tuple[Any, float]:
+    """What the partner's limiter says to a call that has so long, and how much simulated time passed."""
+    limiter = fleet.worker.limiters.partner
+    began_s = fleet.clock.now_s
+    until_ms = int((began_s + seconds) * 1_000)
+
+    async def ask() -> Any:
+        limiter.begin()
+        return await limiter.admit(until_ms=until_ms, wanted=1, in_flight=4)
+
+    return asyncio.run(asyncio.wait_for(ask(), 5)), fleet.clock.now_s - began_s
+
+
+def test_batch_is_held_no_longer_than_it_has_time(fleet: Any) -> None:
+    """With a cool-down of an hour and two seconds left, two seconds are spent, not the whole hold."""
+    fleet.set_item("partner", "flow", Flow(cool_until_ms=int((fleet.clock.now_s + 3_600) * 1_000)).to_item())
+    said, spent_s = admit(fleet, 2.0)
+    assert isinstance(said, Wait)
+    assert said.because is Because.COOL_DOWN
+    assert 1.9 <= spent_s <= 2.1
+
+
+def test_batch_is_held_once(fleet: Any) -> None:
+    """With time enough a batch is held for the hold, and then given back."""
+    fleet.set_item("partner", "flow", Flow(cool_until_ms=int((fleet.clock.now_s + 3_600) * 1_000)).to_item())
+    _, spent_s = admit(fleet, 50.0)
+    assert HOLD_MS / 1_000 <= spent_s <= HOLD_MS / 1_000 + 3
+
+
+def test_slow_state_table_does_not_keep_a_call_for_ever(make_fleet: Any) -> None:
+    """A table that takes longer than a second's window lasts can cost a call its turn, never the batch its time."""
+    fleet = make_fleet("limited")
+    read = fleet.state.read
+
+    async def slowly(pk: str, sk: str) -> Any:
+        fleet.clock.now_s += 1.3
+        return await read(pk, sk)
+
+    fleet.state.read = slowly
+    _, spent_s = admit(fleet, 40.0)
+    assert spent_s <= 43.0

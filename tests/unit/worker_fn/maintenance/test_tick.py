@@ -1,0 +1,348 @@
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from worker_fn.accounts.suspensions import request_sweep
+from worker_fn.clients.mapping import MappingUnavailable, Status
+from worker_fn.limits.adaptive import Limit
+from worker_fn.limits.agreement import Flow
+from worker_fn.limits.breaker import Breaker
+from worker_fn.maintenance.tick import PROBES, Ticker, TickReport, concurrency_for, probing_needs_s, tick
+
+# The fleet of fakes is the drain tests'; `--import-mode=importlib` gives no names to import it by.
+NOW_S = 1_700_000_000.0
+
+
+class FakeIntake:
+    """A mapping that changes at once; `broken` makes every call fail."""
+
+    def __init__(self, *, enabled: bool = True, concurrency: int | None = 10) -> None:
+        self.enabled, self.concurrency = enabled, concurrency
+        self.broken = self.marked = False
+        self.settled = True
+        self.calls: list[str] = []
+
+    def _called(self, name: str) -> None:
+        if self.broken:
+            raise MappingUnavailable("down")
+        self.calls.append(name)
+
+    async def status(self) -> Status:
+        if self.broken:
+            raise MappingUnavailable("down")
+        return Status(self.enabled, self.settled, self.concurrency)
+
+    async def pause(self) -> None:
+        self._called("pause")
+        self.enabled = False
+
+    async def resume(self) -> None:
+        self._called("resume")
+        self.enabled = True
+
+    async def set_concurrency(self, concurrency: int) -> None:
+        self._called(f"concurrency {concurrency}")
+        self.concurrency = concurrency
+
+    async def is_marked(self) -> bool:
+        return self.marked
+
+
+class FakeQueues:
+    """One message to take, and a parking queue; `broken` makes moving back fail."""
+
+    def __init__(self, *, visible: Sequence[dict[str, Any]] = (), parked: Sequence[dict[str, Any]] = ()) -> None:
+        self.visible, self.waiting = list(visible), list(parked)
+        self.deleted: list[str] = []
+        self.back: list[str] = []
+        self.broken = False
+
+    async def take(self) -> dict[str, Any] | None:
+        return self.visible.pop(0) if self.visible else None
+
+    async def delete(self, record: Mapping[str, Any]) -> None:
+        self.deleted.append(record["messageId"])
+
+    async def parked(self, sight_s: int) -> Sequence[dict[str, Any]]:
+        batch, self.waiting = self.waiting[:10], self.waiting[10:]
+        return batch
+
+    async def unpark(self, records: Sequence[Mapping[str, Any]]) -> set[str]:
+        if self.broken:
+            return {record["receiptHandle"] for record in records}
+        self.back += [record["messageId"] for record in records]
+        return set()
+
+
+@pytest.fixture
+def setting(fleet_of_fakes: Any) -> Any:
+    """A worker whose partner answers as told, with its clock and state."""
+    return fleet_of_fakes
+
+
+def run(
+    setting: Any,
+    intake: FakeIntake,
+    queues: FakeQueues,
+    *,
+    most: int = 10,
+    probe_now: bool = False,
+    time_s: float = 25.0,
+) -> TickReport:
+    """A tick of a worker that has 25 s, as on the stage `local`."""
+    ends_s = setting.clock.now_s + time_s
+    ticker = Ticker(setting.worker, queues, intake, most, probe_now)
+    return asyncio.run(tick(ticker, lambda: ends_s - setting.clock.now_s))
+
+
+def set_flow(setting: Any, flow: Flow) -> None:
+    setting.set_item("partner", "flow", flow.to_item())
+
+
+def open_since(seconds: float) -> Flow:
+    opened_ms = int((NOW_S - seconds) * 1_000)
+    return Flow(breaker=Breaker(opened_ms=opened_ms, probe_at_ms=opened_ms + 5_000))
+
+
+def test_open_breaker_pauses_an_intake_that_nobody_paused(setting: Any) -> None:
+    """The worker that opened the breaker died before it paused the mapping: the tick does it."""
+    set_flow(setting, open_since(1))
+    intake = FakeIntake()
+    assert run(setting, intake, FakeQueues()).paused
+    assert not intake.enabled
+
+
+def test_closed_breaker_resumes_an_intake_that_nobody_resumed(setting: Any) -> None:
+    """A mapping that was left paused runs again when nothing speaks against it."""
+    set_flow(setting, Flow())
+    intake = FakeIntake(enabled=False)
+    assert run(setting, intake, FakeQueues()).resumed
+    assert intake.enabled
+
+
+def test_long_cool_down_stops_the_intake_and_its_end_starts_it(setting: Any) -> None:
+    """A partner that asks for an hour gets it, without the queue running into its in-flight quota."""
+    set_flow(setting, Flow(cool_until_ms=int((NOW_S + 3_600) * 1_000)))
+    intake = FakeIntake()
+    assert run(setting, intake, FakeQueues()).paused
+    setting.clock.now_s += 3_601
+    assert run(setting, intake, FakeQueues()).resumed
+
+
+def test_probe_that_arrives_resumes_the_intake(setting: Any) -> None:
+    """While the mapping is paused the tick tries with one message; when it arrives, the intake runs again."""
+    set_flow(setting, open_since(60))
+    intake, queues = FakeIntake(enabled=False), FakeQueues(visible=[setting.record(1, ["200"])])
+    report = run(setting, intake, queues)
+    assert (report.probed, report.resumed, queues.deleted) == (True, True, ["m-1"])
+    assert len(setting.api.calls) == 1
+
+
+def test_probe_that_fails_keeps_the_intake_paused(setting: Any) -> None:
+    """A partner that is still down sees one call a minute, and the message stays in the queue."""
+    set_flow(setting, open_since(60))
+    intake, queues = FakeIntake(enabled=False), FakeQueues(visible=[setting.record(1, ["503"])])
+    report = run(setting, intake, queues)
+    assert (report.probed, report.resumed, queues.deleted) == (True, False, [])
+    assert not intake.enabled
+    assert len(setting.api.calls) == 1
+
+
+def test_a_probe_needs_the_time_of_its_call_and_of_settling(setting: Any) -> None:
+    """With less none is made, and the report says so: a call that we cut short tells nothing of the partner."""
+    set_flow(setting, open_since(60))
+    needed_s = probing_needs_s(setting.worker)
+    intake, queues = FakeIntake(enabled=False), FakeQueues(visible=[setting.record(1, ["200"])])
+    report = run(setting, intake, queues, time_s=needed_s - 1)
+    assert (report.probed, report.running, setting.api.calls) == (False, False, [])
+    assert "are left of this invocation" in report.no_probe
+    assert run(setting, intake, queues, time_s=needed_s + 1).probed
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_operator_has_a_probe_made_before_it_is_due(setting: Any, enabled: bool) -> None:
+    """Whether the mapping runs or not; what arrives lets everybody in."""
+    opened_ms = int(NOW_S * 1_000)
+    set_flow(setting, Flow(breaker=Breaker(opened_ms=opened_ms, probe_at_ms=opened_ms + 50_000)))
+    intake, queues = FakeIntake(enabled=enabled), FakeQueues(visible=[setting.record(1, ["200"])])
+    assert "due in 50 s" in run(setting, FakeIntake(enabled=False), FakeQueues()).no_probe
+    report = run(setting, intake, queues, probe_now=True)
+    assert (report.probed, report.answer, report.running, report.stopped_by) == (True, "", True, "")
+    assert intake.enabled
+
+
+@pytest.mark.parametrize(("answer", "said"), [("503", "HTTP 503"), ("429", "HTTP 429"), ("timeout", "timeout")])
+def test_operator_hears_what_a_probe_was_answered(setting: Any, answer: str, said: str) -> None:
+    """A partner that is still down is named with its answer, and what keeps the intake stopped with it."""
+    set_flow(setting, open_since(60))
+    queues = FakeQueues(visible=[setting.record(1, [answer])])
+    report = run(setting, FakeIntake(enabled=False), queues, probe_now=True)
+    assert (report.probed, report.answer, report.running) == (True, said, False)
+    assert said in report.stopped_by
+
+
+def test_operator_hears_why_no_probe_is_made(setting: Any) -> None:
+    """Nothing is wrong, a pause lasts, the partner asked for one, another probe is under way, nothing is visible."""
+    now_ms = int(NOW_S * 1_000)
+    queues = FakeQueues(visible=[setting.record(1, ["200"])])
+    set_flow(setting, Flow())
+    assert "breaker is closed" in run(setting, FakeIntake(enabled=False), queues, probe_now=True).no_probe
+    set_flow(setting, replace(open_since(60), cool_until_ms=now_ms + 9_000))
+    assert "pause of 9 s more" in run(setting, FakeIntake(enabled=False), queues, probe_now=True).no_probe
+    flow = open_since(60)
+    set_flow(setting, replace(flow, breaker=replace(flow.breaker, probe_until_ms=now_ms + 20_000)))
+    assert "under way" in run(setting, FakeIntake(enabled=False), queues, probe_now=True).no_probe
+    set_flow(setting, open_since(60))
+    assert "no message is visible" in run(setting, FakeIntake(enabled=False), FakeQueues(), probe_now=True).no_probe
+    hold(setting)
+    report = run(setting, FakeIntake(enabled=False), queues, probe_now=True)
+    assert (report.no_probe, report.stopped_by) == ("an operator paused the intake", "an operator")
+    assert setting.api.calls == []
+
+
+def test_a_mapping_that_is_being_changed_is_not_called_running(setting: Any) -> None:
+    """Lambda refuses a second change meanwhile: the report says that the next tick resumes it."""
+    set_flow(setting, Flow())
+    intake = FakeIntake(enabled=False)
+    intake.settled = False
+    report = run(setting, intake, FakeQueues())
+    assert (report.resumed, report.running, "next tick" in report.stopped_by) == (False, False, True)
+
+
+def test_without_a_message_to_try_with_the_intake_is_let_in(setting: Any) -> None:
+    """When everything waits out of sight, the next batch has to bring the probe."""
+    set_flow(setting, open_since(60))
+    intake = FakeIntake(enabled=False)
+    assert run(setting, intake, FakeQueues()).resumed
+
+
+def test_failing_pause_call_is_made_good_by_the_next_tick(setting: Any) -> None:
+    """Lambda may not answer: the tick counts it and the next one does what is missing."""
+    set_flow(setting, open_since(1))
+    intake = FakeIntake()
+    intake.broken = True
+    assert run(setting, intake, FakeQueues()).trouble > 0
+    intake.broken = False
+    assert run(setting, intake, FakeQueues()).paused
+
+
+def test_concurrency_follows_what_the_allowance_can_use(setting: Any) -> None:
+    """A partner that takes 50 calls of 200 ms a second needs few environments; more would wait for tokens."""
+    set_flow(setting, Flow(limit=Limit(per_second=50.0, since_ms=1, why="reached"), latency_ms=200.0))
+    intake = FakeIntake(concurrency=10)
+    assert run(setting, intake, FakeQueues(), most=10).concurrency == concurrency_for(
+        Flow(limit=Limit(per_second=50.0, why="reached"), latency_ms=200.0), max_in_flight=4, most=10
+    )
+    assert intake.concurrency == 6
+    assert run(setting, intake, FakeQueues(), most=10).concurrency is None
+
+
+@pytest.mark.parametrize(
+    ("limit", "latency_ms", "expected"),
+    [(None, 200.0, 40), (50.0, 0.0, 40), (1.0, 50.0, 2), (10_000.0, 1_000.0, 40), (100.0, 600.0, 13)],
+)
+def test_concurrency_stays_within_its_bounds(limit: float | None, latency_ms: float, expected: int) -> None:
+    """Never below Lambda's two, never above the deployment's, and that where nothing is known."""
+    flow = Flow(limit=Limit(per_second=limit, why="reached"), latency_ms=latency_ms)
+    assert concurrency_for(flow, max_in_flight=10, most=40) == expected
+
+
+def test_limit_that_is_not_reached_does_not_hold_back_environments() -> None:
+    """Where the limit is not what holds the fleet back, all environments may work."""
+    flow = Flow(limit=Limit(per_second=1.0, why="steady"), latency_ms=50.0)
+    assert concurrency_for(flow, max_in_flight=10, most=40) == 40
+
+
+def hold(setting: Any) -> None:
+    setting.set_item("partner", "hold", {"why": "maintenance", "since_ms": 1})
+
+
+def test_operators_pause_stays(setting: Any) -> None:
+    """While an operator keeps the intake paused no tick resumes it, and none probes; one that was resumed is paused."""
+    hold(setting)
+    set_flow(setting, open_since(60))
+    intake, queues = FakeIntake(enabled=False), FakeQueues(visible=[setting.record(1, ["200"])])
+    report = run(setting, intake, queues)
+    assert (report.held, report.resumed, report.probed, setting.api.calls) == (True, False, False, [])
+    intake.enabled = True
+    assert run(setting, intake, queues).paused
+
+
+def test_intake_runs_again_when_the_operator_lets_it(setting: Any) -> None:
+    """With the pause gone the next tick resumes, as after a breaker."""
+    hold(setting)
+    intake = FakeIntake(enabled=False)
+    run(setting, intake, FakeQueues())
+    del setting.state.items["partner", "hold"]
+    assert run(setting, intake, FakeQueues()).resumed
+
+
+def test_operators_pause_holds_without_the_state_table(setting: Any) -> None:
+    """What cannot be read from the table stands on the mapping, too; where Lambda does not say, nothing is resumed."""
+    setting.state.down = True
+    intake = FakeIntake(enabled=False)
+    intake.marked = True
+    report = run(setting, intake, FakeQueues())
+    assert (report.held, report.resumed, intake.enabled) == (True, False, False)
+    intake.enabled = True  # by a deploy
+    report = run(setting, intake, FakeQueues())
+    assert (report.held, report.paused, intake.enabled) == (True, True, False)
+    intake.marked = False
+    assert run(setting, intake, FakeQueues()).resumed
+
+
+def test_message_that_cannot_be_a_probe_is_followed_by_another(setting: Any) -> None:
+    """A parked or undecodable message tells nothing of the partner: the tick takes the next one."""
+    suspend(setting, "8")
+    set_flow(setting, open_since(60))
+    junk = {**setting.record(1, ["200"]), "body": "not ours"}
+    rows = [junk, setting.record(2, ["200"], account=8), setting.record(3, ["200"]), setting.record(4, ["200"])]
+    intake, queues = FakeIntake(enabled=False), FakeQueues(visible=rows)
+    report = run(setting, intake, queues)
+    assert (report.probed, report.resumed, queues.deleted) == (True, True, ["m-1", "m-2", "m-3"])
+    assert setting.api.ids == ["3.0"]
+
+
+def test_tick_takes_a_few_messages_for_a_probe(setting: Any) -> None:
+    """However many of them are no probes, a tick stops after some, and the next one goes on."""
+    set_flow(setting, open_since(60))
+    junk = [{**setting.record(n, ["200"]), "body": "not ours"} for n in range(9)]
+    queues = FakeQueues(visible=junk)
+    report = run(setting, FakeIntake(enabled=False), queues)
+    assert (report.probed, len(queues.deleted)) == (False, PROBES)
+
+
+def test_partner_that_fails_a_probe_sees_no_second_one(setting: Any) -> None:
+    """One call a tick, whatever it comes to."""
+    set_flow(setting, open_since(60))
+    rows = [setting.record(n, ["503" if n % 2 else "429"]) for n in range(4)]
+    run(setting, FakeIntake(enabled=False), FakeQueues(visible=rows))
+    assert len(setting.api.calls) == 1
+
+
+def suspend(setting: Any, account_id: str) -> None:
+    at_ms = int(setting.clock.now_s * 1_000) + 60_000
+    setting.set_item("suspended", account_id, {"status": 401, "since_ms": 1, "probe_id": "x", "probe_at_ms": at_ms})
+
+
+def test_what_the_sweep_moved_is_in_the_report(setting: Any) -> None:
+    """A tick says how many parked messages it moved back, and whether all could be looked at."""
+    asyncio.run(request_sweep(setting.state, now_ms=int(setting.clock.now_s * 1_000)))
+    record = {**setting.record(1, ["200"]), "messageAttributes": {"account_id": {"stringValue": "7"}}}
+    report = run(setting, FakeIntake(), FakeQueues(parked=[record]))
+    assert (report.unparked, report.swept) == (1, False)
+    setting.clock.now_s += 130
+    assert run(setting, FakeIntake(), FakeQueues()).swept
+
+
+def test_tick_with_the_state_table_down_lets_messages_in(setting: Any) -> None:
+    """With nobody to say why the intake was paused, messages are delivered all the same."""
+    setting.state.down = True
+    intake = FakeIntake(enabled=False)
+    report = run(setting, intake, FakeQueues())
+    assert (report.trouble, intake.calls) == (1, ["resume"])
+    assert json.dumps(report.unparked) == "0"

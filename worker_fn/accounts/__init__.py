@@ -1,0 +1,1 @@
+"""Whose fault a failure is: an account's, its credential's, or the partner's."""

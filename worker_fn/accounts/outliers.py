@@ -1,0 +1,36 @@
+"""Whose fault a failing call is: the partner's, or one account's while others are served.
+
+One account whose every call fails, and comes back to fail again, makes up half of all calls sooner or later: the
+breaker would open for everybody. What one Lambda environment sees is enough to tell.
+"""
+
+from collections import OrderedDict
+
+IN_A_ROW = 3
+"""Failures of an account, with none of its calls arriving, from which on they are its own if others arrive."""
+MOST_ACCOUNTS = 2_000
+
+
+class Outliers:
+    """Times in ms since the epoch, by the worker's clock."""
+
+    def __init__(self) -> None:
+        self._failing: OrderedDict[str, tuple[int, int]] = OrderedDict()
+        """Account -> when it began to fail, and how often it has since."""
+        self._delivered_ms = 0
+
+    def delivered(self, account_id: str | None, *, now_ms: int) -> None:
+        """Note a call that arrived."""
+        self._delivered_ms = now_ms
+        if account_id is not None:
+            self._failing.pop(account_id, None)
+
+    def failed(self, account_id: str | None, *, now_ms: int) -> bool:
+        """Note a call that failed; whether that is the account's own trouble: others arrived since it began."""
+        if account_id is None:
+            return False
+        began_ms, count = self._failing.pop(account_id, (now_ms, 0))
+        self._failing[account_id] = (began_ms, count + 1)
+        if len(self._failing) > MOST_ACCOUNTS:
+            self._failing.popitem(last=False)
+        return count >= IN_A_ROW and self._delivered_ms > began_ms

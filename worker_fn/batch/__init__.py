@@ -1,0 +1,1 @@
+"""One batch, from records to their ends."""

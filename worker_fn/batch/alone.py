@@ -1,0 +1,33 @@
+"""One record never costs another: whatever a step raises over a record ends that record alone.
+
+Every step of the batch's main path goes through here, so nothing else of it lists exceptions. What concerns the batch
+as a whole (a table or queue out of reach) is handled where it is met, and what is no Exception (the loop is closed, the
+process is told to stop) ends the batch.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+from worker_fn.batch.job import Job
+
+
+@contextmanager
+def ends_alone(job: Job) -> Iterator[None]:
+    """Whatever is raised inside is the job's end, whatever its end was before."""
+    try:
+        yield
+    except Exception as error:
+        job.fail(error)
+
+
+async def each(jobs: Iterable[Job], step: Callable[[Job], Awaitable[None]]) -> None:
+    """Take a step with each job, one after the other."""
+    for job in jobs:
+        with ends_alone(job):
+            await step(job)
+
+
+async def side_by_side(jobs: Iterable[Job], step: Callable[[Job], Awaitable[None]]) -> None:
+    """Take a step with all jobs at once."""
+    await asyncio.gather(*(each([job], step) for job in jobs))

@@ -1,0 +1,69 @@
+"""One Lambda environment: what the worker is set up with, and what it remembers between its invocations."""
+
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+from partners import Delivery, Partner
+from shared.state import State
+from worker_fn.accounts.fingerprint import fingerprint
+from worker_fn.accounts.outliers import Outliers
+from worker_fn.accounts.suspensions import Suspensions
+from worker_fn.batch.disposition import Budgets
+from worker_fn.batch.room import Room
+from worker_fn.batch.settle import Queue
+from worker_fn.clients.mapping import EventSourceMapping, Held
+from worker_fn.dispatch.dispatcher import Send
+from worker_fn.limits.registry import Registry
+
+
+async def no_need() -> None:
+    """Our clock is the fleet's."""
+
+
+async def nobody() -> EventSourceMapping | None:
+    """No mapping is known: nothing to pause."""
+    return None
+
+
+of_no_stack = partial(fingerprint, key=b"of no stack")
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """Everything that waits or talks is handed in, so that the same code runs on Lambda and on a simulated clock."""
+
+    partner: Partner
+    send: Send
+    queue: Queue
+    state: State
+    limiters: Registry
+    suspensions: Suspensions
+    held: Held
+    """Whether an operator paused the intake."""
+    max_in_flight: int
+    attempts: int
+    settle_reserve_s: float
+    call_timeout_s: float
+    budgets: Budgets = field(default_factory=Budgets)
+    agree_on_time: Callable[[], Awaitable[None]] = no_need
+    """Set our clock by the fleet's, once."""
+    intake: Callable[[], Awaitable[EventSourceMapping | None]] = nobody
+    """The mapping that feeds us, once its id is known."""
+    fingerprint: Callable[[Delivery], str] = of_no_stack
+    """Tells a delivery's credentials apart."""
+    outliers: Outliers = field(default_factory=Outliers)
+    in_groups: bool = False
+    """A FIFO queue: messages of a group stay in order, and a failure holds back those behind it."""
+    room: Room = field(default_factory=lambda: Room.of_function(512))
+    """What of the memory a batch may use."""
+    stopwatch: Callable[[], float] = time.perf_counter
+    """Seconds by which the mapping is measured."""
+    clock: Callable[[], float] = time.time
+    rng: random.Random = field(default_factory=random.Random)
+    log: Callable[..., None] = lambda *_, **__: None
+
+    def now_ms(self) -> int:
+        return int(self.clock() * 1_000)

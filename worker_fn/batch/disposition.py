@@ -1,0 +1,185 @@
+"""How a message ends, from what came of its deliveries. Pure.
+
+delivered      everything arrived
+waiting        something must be tried again: hidden until it makes sense
+dead letter    something was refused and nothing waits; or it waits beyond its age or its attempts
+"""
+
+import math
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from shared.message import ERASURE
+from shared.queue import MAX_VISIBILITY_S
+from worker_fn.dispatch.classify import Outcome, Verdict
+from worker_fn.dispatch.retry import back_off_s, outage_back_off_s
+from worker_fn.limits.agreement import LONGEST_COOL_DOWN_S, Because
+
+
+class Reason(StrEnum):
+    """Why a message is in the dead-letter queue. docs/flow.md says what to do about each."""
+
+    REJECTED = "rejected"
+    """The partner said no, or failed on this message again and again while it took others."""
+    UNAUTHORIZED = "unauthorized"
+    """Its credentials were refused again and again while others of its account were taken, or it has no account."""
+    TOO_OLD = "too_old"
+    UNDECODABLE = "undecodable"
+    UNMAPPABLE = "unmappable"
+    """The partner's code raised, took too long, or made what can not be sent or read."""
+    FAILED = "failed"
+    """Our own code raised after the message was mapped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    pass
+
+
+class Whose(StrEnum):
+    """On whose account a message waits."""
+
+    FLEET = "fleet"
+    """Everybody does, or it is only out of time."""
+    ACCOUNT_RATE = "account_rate"
+    """Its account's rate or cool-down: the account's messages come back in a line."""
+    ACCOUNT_FAILURE = "account_failure"
+    """Calls for it failed: the account has only so many waiting."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Come back in `wait_s` whole seconds; `why` is for the log."""
+
+    wait_s: int
+    why: str = ""
+    of: Whose = Whose.FLEET
+    endpoint: str | None = None
+    """Of ACCOUNT_RATE: the bulk endpoint whose rate it is; None: the account's one rate for all calls."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """To the parking queue, body and attributes unchanged."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """Never again, unless someone mends the cause and redrives. `error` holds nothing of the payload."""
+
+    reason: Reason
+    error: str
+    status: int | None = None
+    attempts: int = 0
+
+
+End = Delivered | Waiting | Parked | DeadLetter
+
+REASON_OF = {
+    Verdict.REJECTED: Reason.REJECTED,
+    Verdict.UNAUTHORIZED: Reason.UNAUTHORIZED,
+    Verdict.UNSENDABLE: Reason.UNMAPPABLE,
+    Verdict.UNREADABLE: Reason.UNMAPPABLE,
+}
+
+MANY_RECEIVES, MOST_RECEIVES = 50, 900
+"""From how many receives on they are saved, and how many there are: fewer than the queue's maxReceiveCount of 1,000."""
+
+DAY_S = 24 * 3_600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """How long a message may wait, and how often its own failure is taken for the partner's.
+
+    Two budgets, apart: waiting uses up age only; a strike is an attempt that failed while the partner took other calls.
+    `erasure_age_s` is longer: nobody else will erase. A denial is a 401 or 403 while others of the account were taken.
+    """
+
+    max_age_s: float = 3 * DAY_S
+    erasure_age_s: float = 13 * DAY_S
+    max_strikes: int = 50
+    max_denials: int = 3
+
+    def age_s(self, kind: str) -> float:
+        return self.erasure_age_s if kind == ERASURE else self.max_age_s
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What is known of a message when its end is decided. Times in ms since the epoch; `refused`: key -> why, from
+    before.
+    """
+
+    kind: str
+    received_at_ms: int
+    now_ms: int
+    attempts: int
+    """Calls made for this message, answered or not, push-backs left out, over all receives."""
+    total: int
+    receives: int = 1
+    failures: int = 0
+    """Calls in a row that failed for what waits now, over all receives: of several, the most."""
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+
+def end_of(outcomes: Sequence[Outcome | None], story: Story, budgets: Budgets, rng: random.Random) -> End:
+    """Decide the end. `None` is a delivery that was not reached: one before it in its lane waits."""
+    waiting = [one for one in outcomes if one is not None and one.verdict is Verdict.RETRY]
+    refused = [one for one in outcomes if one is not None and one.verdict in REASON_OF]
+    if waiting or any(one is None for one in outcomes):
+        return _waiting(waiting or [Outcome(Verdict.RETRY, because=Because.TIME)], story, budgets, rng)
+    if refused:
+        worst = next((one for one in refused if one.verdict is Verdict.UNAUTHORIZED), refused[0])
+        count = len(refused) + len(story.refused)
+        error = f"{worst.error} for {count} of {story.total} deliveries"
+        return DeadLetter(REASON_OF[worst.verdict], error, worst.status, story.attempts)
+    if story.refused:
+        error = f"{next(iter(story.refused.values()))} for {len(story.refused)} of {story.total} deliveries"
+        return DeadLetter(Reason.REJECTED, error, None, story.attempts)
+    return Delivered()
+
+
+def _waiting(waiting: Sequence[Outcome], story: Story, budgets: Budgets, rng: random.Random) -> End:
+    called = [one for one in waiting if one.because is None]
+    last = called[0] if called else waiting[0]
+    age_s = (story.now_ms - story.received_at_ms) / 1_000
+    left_s = budgets.age_s(story.kind) - age_s
+    if left_s <= 0:
+        error = f"{last.error or last.because} after {age_s / 3_600:.0f} hours"
+        return DeadLetter(Reason.TOO_OLD, error, last.status, story.attempts)
+    wait_s = max(_wait_s(waiting, called, story, age_s, rng), _least_s(story, left_s, rng))
+    wait_s = min(wait_s, MAX_VISIBILITY_S - 60, max(1, int(left_s)))
+    why = str(last.error or last.because)
+    if called and all(one.is_about_the_call for one in called):
+        return Waiting(wait_s, why, Whose.ACCOUNT_FAILURE)
+    limited = next((one for one in waiting if one.is_of_account), None)
+    if not called and limited is not None:
+        return Waiting(wait_s, why, Whose.ACCOUNT_RATE, limited.endpoint)
+    return Waiting(wait_s, why)
+
+
+def _least_s(story: Story, left_s: float, rng: random.Random) -> int:
+    """The least that a message waits that was received often: its receives have to last for its age.
+
+    SQS itself dead-letters, without a reason, what was received a thousand times.
+    """
+    if story.receives < MANY_RECEIVES:
+        return 0
+    return math.ceil(left_s / max(1, MOST_RECEIVES - story.receives) * rng.uniform(1.0, 1.5))
+
+
+def _wait_s(
+    waiting: Sequence[Outcome], called: Sequence[Outcome], story: Story, age_s: float, rng: random.Random
+) -> int:
+    if called:
+        asked = max((one.retry_after_s or 0.0 for one in called), default=0.0)
+        return back_off_s(story.failures, retry_after_s=min(asked, LONGEST_COOL_DOWN_S), rng=rng)
+    if all(one.because is Because.TIME for one in waiting):
+        return 1  # nobody said no: the time of this invocation ran out
+    until_s = max((one.wait_until_ms - story.now_ms) / 1_000 for one in waiting)
+    if any(one.because is Because.BREAKER for one in waiting):
+        return outage_back_off_s(age_s, until_next_try_s=until_s, rng=rng)
+    return max(1, round(until_s + rng.uniform(0, min(30.0, max(1.0, until_s / 4))) + 0.5))

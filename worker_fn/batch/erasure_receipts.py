@@ -1,0 +1,117 @@
+"""The second half of an erasure's receipt: what became of it, written before the message leaves the queue.
+
+An erasure that arrived and of which that could not be written down comes back and is sent again, with the same
+idempotency key: the proof is worth a repetition, as erasing twice is erasing. Not for ever: a table that stays away
+costs the receipt, never the erasure.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from shared.errors import StateRefused, StateUnavailable, raised_at
+from shared.message import ERASURE, Message, decode
+from shared.receipts import KEPT_S, Receipt, Standing, receipt_key, receipt_name, subject_of
+from shared.state import State, change
+from worker_fn.batch.disposition import DeadLetter, Delivered, Waiting
+from worker_fn.batch.job import Job
+from worker_fn.batch.settle import Settled
+from worker_fn.clients.or_else import or_else
+from worker_fn.dispatch.retry import back_off_s
+
+MOST_RECEIVES = 20
+"""So often a message may have been received and still wait for its receipt alone: some hours, by its back-off."""
+
+
+@dataclass(frozen=True, slots=True)
+class ErasureReceipts:
+    """Writes receipts into the state table; what it needs for that."""
+
+    state: State
+    now_ms: Callable[[], int]
+    rng: random.Random
+    log: Callable[..., None]
+    on_trouble: Callable[[], None]
+
+    async def write(self, settled: Sequence[Settled], *, time_s: float) -> list[Settled]:
+        """Write down the ends of all erasures within `time_s` seconds. Where that fails, an end that is final becomes a
+        wait.
+        """
+        ends_s = asyncio.get_running_loop().time() + time_s
+        written = (or_else(self._write(one, ends_s), partial(self._failed, one)) for one in settled)
+        return list(await asyncio.gather(*written))
+
+    async def _write(self, one: Settled, ends_s: float) -> Settled:
+        if one.attributes.get("type") != ERASURE:
+            return one
+        message = decode(one.record["body"])
+        subject_request_id = subject_of(message.payload, message.id)
+        now_ms = self.now_ms()
+        try:
+            async with asyncio.timeout_at(ends_s):
+                key = receipt_key(subject_request_id)
+                await change(
+                    self.state,
+                    key,
+                    await self._name(key, message),
+                    lambda value: (after(_receipt(message, value), one, now_ms=now_ms).value(), None),
+                    rng=self.rng,
+                    expires_at=now_ms // 1_000 + KEPT_S,
+                )
+        except StateRefused:  # now, and whenever it comes again
+            return self._without(one, message.id, subject_request_id, may_wait=False)
+        except (StateUnavailable, TimeoutError):
+            self.on_trouble()
+            return self._without(one, message.id, subject_request_id)
+        return one
+
+    async def _name(self, key: str, message: Message) -> str:
+        """Where the message's receipt stands: as it is named now, unless the release before began it."""
+        name = receipt_name(message.account_id, message.id)
+        if (await self.state.read(key, name)).rev:
+            return name
+        former = (await self.state.read(key, message.id)).value
+        return message.id if former and former.get("account_id") == message.account_id else name
+
+    def _failed(self, one: Settled, error: Exception) -> Settled:
+        """Our own code raised, as it would each time."""
+        where = f"{type(error).__name__} in {raised_at(error)}"
+        self.log("an erasure ends without a receipt", where=where, message_id=one.record.get("messageId"))
+        return one
+
+    def _without(self, one: Settled, request_id: str, subject_request_id: str, *, may_wait: bool = True) -> Settled:
+        if not isinstance(one.end, Delivered | DeadLetter):
+            return one  # the next receive writes it
+        receives = Job(one.record).receives
+        if may_wait and receives < MOST_RECEIVES:
+            wait_s = back_off_s(receives, retry_after_s=None, rng=self.rng)
+            return replace(one, end=Waiting(wait_s, "its receipt could not be written"))
+        became = "delivered" if isinstance(one.end, Delivered) else f"dead-lettered, {one.end.reason}"
+        ids = {"request_id": request_id, "subject_request_id": subject_request_id}
+        self.log("an erasure ends without a receipt", reason=became, **ids)
+        return one
+
+
+def after(receipt: Receipt, settled: Settled, *, now_ms: int) -> Receipt:
+    """The receipt of an erasure whose message came to this end. What it was before is kept. Pure."""
+    match settled.end:
+        case Delivered() if settled.deliveries == 0:  # done, and no partner knows of it
+            return receipt if receipt.no_call_ms is not None else replace(receipt, no_call_ms=now_ms)
+        case Delivered():
+            return receipt if receipt.delivered_ms is not None else replace(receipt, delivered_ms=now_ms)
+        case DeadLetter(reason=reason):
+            return replace(receipt, dead_lettered_ms=now_ms, reason=str(reason))
+    if receipt.standing in {Standing.DEAD_LETTERED, Standing.NOT_FORWARDED}:
+        return replace(receipt, redriven_ms=now_ms)
+    return receipt
+
+
+def _receipt(message: Message, value: Mapping[str, Any]) -> Receipt:
+    """What is written already, or the first half, where ingest could not write it."""
+    subject_request_id = subject_of(message.payload, message.id)
+    if value:
+        return Receipt.from_value(receipt_key(subject_request_id), message.id, value)
+    return Receipt(subject_request_id, message.id, message.account_id, message.received_at_ms)

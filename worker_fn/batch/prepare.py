@@ -1,0 +1,149 @@
+"""STAGE 3, its beginning: a record is decoded, and mapped to deliveries, each with its Idempotency-Key.
+
+Mapped as far as it is asked for: a request's deliveries repeat its context each, and may be far larger than it.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from itertools import islice
+from urllib.parse import urlsplit
+
+from partners import Delivery, LeftOut, Partner
+from shared.errors import NewerMessage, Unmappable
+from shared.firehose import parse_request
+from shared.message import ERASURE, Message, decode, text_of
+from worker_fn.batch.context import Worker
+from worker_fn.batch.disposition import Waiting
+from worker_fn.batch.job import Job
+from worker_fn.batch.progress import Key
+from worker_fn.batch.room import MIB, Room, exact_weight_of, odd_weight_of, weight_of
+from worker_fn.dispatch.dispatcher import UNSENDABLE
+from worker_fn.dispatch.lanes import Dispatch, together
+
+NEWER_WAIT_S, NEWER_MS = 60, 3_600_000
+"""A message of a later release waits so long each time, and so long in all since a worker first had it: two releases
+are at work while an alias moves, and for longer where somebody moved one by hand.
+"""
+
+FIRST = 100
+"""By the credentials of so many of its first deliveries it is decided what of a message's is suspended: they come from
+its account's settings, so they are as good as always alike. Whoever looks at less than all of it looks at these.
+"""
+
+
+def weigh(job: Job, room: Room) -> None:
+    """Estimate what reading a record takes. Raises Unmappable if the function has not so much memory."""
+    text = text_of(job.record["body"])
+    job.weight = weight_of(text)
+    if job.weight > room.message:
+        job.weight = exact_weight_of(text)
+    _check_weight(job, room)
+
+
+def _check_weight(job: Job, room: Room) -> None:
+    if job.weight > room.message:
+        need, have = job.weight // MIB, room.message // MIB
+        raise Unmappable(f"reading it takes about {need} MiB and the function has {have}: give it more, then redrive")
+
+
+def read(job: Job, room: Room, *, now_ms: int, keeps: int) -> None:
+    """Decode a record, and keep its payload if it weighs at most `keeps`. Raises UndecodableMessage, or Unmappable as
+    `weigh`; one of a later release has its end: it waits.
+    """
+    try:
+        message = decode(job.record["body"])
+    except NewerMessage:
+        if now_ms - job.number("ApproximateFirstReceiveTimestamp", 0) >= NEWER_MS:
+            raise
+        job.end = Waiting(NEWER_WAIT_S, "of a later release")
+        return
+    job.message = replace(message, payload={})
+    job.weight += odd_weight_of(message.payload)
+    _check_weight(job, room)
+    if job.weight <= keeps:
+        job.message, job.holds = message, True
+
+
+def begin(job: Job, worker: Worker) -> None:
+    """Have the partner map a message, which happens when its `source` is asked for deliveries. Raises anything."""
+    partner = worker.partner
+    if not job.holds:
+        job.message = decode(job.record["body"])
+    request = parse_request(job.message.payload)
+    job.message = replace(job.message, payload={})
+    job.holds = True
+    job.malformed = request.malformed
+    job.lane = partner.lane_of(request)
+    hash(job.lane)  # raises for what can be no key
+    said = iter(partner.deliveries(request))
+    keyed = with_keys(job.message, _deliveries(job, said))
+    job.source = (_shipment(job, _declared(one, partner), key, worker) for one, key in keyed)
+    job.let_go = getattr(said, "close", None)
+
+
+def tell_credentials(job: Job, worker: Worker) -> None:
+    """Read and map a message only as far as it takes to know its credentials. Raises anything; `close` it after."""
+    weigh(job, worker.room)
+    read(job, worker.room, now_ms=worker.now_ms(), keeps=worker.room.message)
+    if job.end is None:
+        begin(job, worker)
+        for _ in islice(job.source or (), FIRST):
+            pass
+
+
+def close(job: Job) -> None:
+    """Let go of the request. Raises what a partner's generator does at its end."""
+    let_go, job.let_go = job.let_go, None
+    job.source, job.holds = None, False
+    job.message = replace(job.message, payload={})
+    if let_go is not None:
+        let_go()
+
+
+def with_keys(message: Message, deliveries: Iterable[Delivery]) -> Iterator[tuple[Delivery, str]]:
+    """Give each delivery its Idempotency-Key: the same for the same part of the same request of the same account,
+    whoever sends it and when.
+    """
+    seen: Counter[tuple[str, str]] = Counter()
+    for delivery in deliveries:
+        endpoint = f"{delivery.method} {urlsplit(delivery.url).path}"
+        seen[endpoint, delivery.item] += 1
+        former = (message.id, message.part, endpoint, delivery.item, str(seen[endpoint, delivery.item]))
+        yield delivery, Key(_key(message.account_id or "", *former), _key(*former))
+
+
+def _key(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _shipment(job: Job, delivery: Delivery, key: str, worker: Worker) -> Dispatch:
+    """A delivery, and which credentials it carries. One that has no form to be sent carries none."""
+    item = Dispatch(delivery, key, alone=job.message.type == ERASURE)
+    with suppress(*UNSENDABLE):
+        item.fingerprint = worker.fingerprint(delivery)
+    if job.total < FIRST:
+        job.fingerprints.add(item.fingerprint)
+    return item
+
+
+def _deliveries(job: Job, mapped: Iterable[Delivery | LeftOut]) -> Iterator[Delivery]:
+    """Take out what becomes no call."""
+    for one in mapped:
+        job.looked_at += 1
+        if isinstance(one, LeftOut):
+            hash(one)
+            job.left_out.append((job.looked_at, one))
+        else:
+            yield one
+
+
+def _declared(delivery: Delivery, partner: Partner) -> Delivery:
+    """The delivery, if it can be packed. Raises Unmappable, or TypeError for what can be no key."""
+    hash(together(delivery))
+    if delivery.merge is not None and delivery.merge not in partner.limits.bulk:
+        names = ", ".join(sorted(partner.limits.bulk)) or "nothing"
+        raise Unmappable(f"a delivery's `merge` is not declared: `limits.bulk` of {partner.name} holds {names}")
+    return delivery

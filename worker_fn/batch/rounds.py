@@ -1,0 +1,263 @@
+"""How far a batch is mapped at a time: as far as there is room in the memory, which is nearly always to its end.
+
+Where there is not, the batch goes in rounds: some deliveries of each message are mapped, sent and forgotten, then the
+next ones. Light messages go first, so a heavy one costs itself time and its neighbours nothing. The order of a FIFO
+group holds, and messages of one lane go before or behind each other, never beside.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
+
+from partners import Delivery
+from shared.errors import Unmappable
+from worker_fn.accounts.suspensions import Place
+from worker_fn.batch.alone import ends_alone
+from worker_fn.batch.context import Worker
+from worker_fn.batch.disposition import Waiting
+from worker_fn.batch.job import Job
+from worker_fn.batch.prepare import begin, close, read, weigh
+from worker_fn.batch.room import cost_of
+from worker_fn.batch.time_limit import OutOfTime, at_most
+from worker_fn.dispatch.lanes import Lane, holds_up
+
+T = TypeVar("T")
+Key = tuple[str | None, str]
+"""Of a lane: its account, and its name there."""
+
+MAPPING_SHARE = 1 / 5
+"""Of the time that a batch has for its calls, what decoding and mapping one message may take: so the others have most
+of it, and a message that is merely large (a few hundred ms for 5 MB on a whole core) is far from it."""
+
+BODIES_SHARE = 1 / 8
+"""Of the room for a batch, what is there for bodies however much the requests take that are being mapped."""
+
+CLOSING_S = 1.0
+"""A generator that is not asked any more has nothing to do at its end."""
+
+GONE = Delivery("", b"", "")
+"""In place of a delivery that will not be sent any more in this invocation."""
+
+
+@dataclass(slots=True)
+class Rounds:
+    """A batch's jobs, and how far they are. `remaining_s` is the time for mapping and sending."""
+
+    jobs: Sequence[Job]
+    worker: Worker
+    remaining_s: Callable[[], float]
+    most_s: float = field(init=False)
+    """What one message may take to be mapped."""
+    _left: int = field(init=False, default=0)
+    """Bytes of memory that are free for the round."""
+    _least: int = field(init=False)
+    """Bytes that a round has for bodies whatever the requests take that are being mapped."""
+    _stopped: set[Key | None] = field(default_factory=set)
+    """Lanes in which something waits."""
+    _first: dict[Key, Job] = field(default_factory=dict)
+    """Of each lane the message that is being mapped."""
+
+    def __post_init__(self) -> None:
+        self._least = int(BODIES_SHARE * self.worker.room.batch)
+        self.most_s = MAPPING_SHARE * max(0.0, self.remaining_s())
+
+    def read(self) -> None:
+        """Decode all records. Payloads are kept as long as they take half of the room; the others are decoded again
+        when it is their turn.
+        """
+        keeps = self.worker.room.batch // 2
+        for job in self.jobs:
+            with ends_alone(job):
+                self._in_time(job, partial(self._read, job, keeps))
+            keeps -= job.weight if job.holds else 0
+
+    def map(self) -> None:
+        """Map as far as there is room: first some of each message, then the rest in turn."""
+        self._left = max(self.worker.room.batch - sum(job.weight for job in self.jobs if job.holds), self._least)
+        jobs = self._in_turn()
+        share = self._left // max(1, len(jobs))
+        for most in (share, self.worker.room.batch):
+            for job in jobs:
+                if job.end is None and not job.is_mapped and not job.is_stopped and self._may_go(job):
+                    with ends_alone(job):
+                        self._map(job, most)
+                    if job.is_over:
+                        self._drop(job)
+
+    def let_go(self) -> None:
+        """Forget what is not sent in this invocation: it has its end, or its credentials are suspended."""
+        for job in self.jobs:
+            if job.is_over or job.place is not Place.SEND:
+                self._drop(job)
+
+    def lanes(self) -> list[Lane]:
+        """This round's deliveries. A message's go one after the other, or each for itself; a FIFO group's messages are
+        one lane, and so are those for which the partner names one.
+        """
+        own: list[Lane] = []
+        named: dict[Key, Lane] = {}
+        # Of the messages of a lane at most one is half mapped: it goes last.
+        for job in sorted(self._sending(), key=lambda job: not job.is_mapped):
+            account_id, items, key = job.message.account_id, job.items[job.sent :], self._lane_of(job)
+            if key is not None:
+                named.setdefault(key, Lane(account_id, [])).items += items
+            elif self.worker.partner.in_order:
+                own.append(Lane(account_id, items))
+            else:
+                own += [Lane(account_id, [item]) for item in items]
+        return [lane for lane in [*own, *named.values()] if lane.items]
+
+    def clear(self) -> None:
+        """After a round: forget what was sent, and stop what must wait."""
+        for job in self._sending():
+            round_ = job.items[job.sent :]
+            waiting = [item for item in round_ if holds_up(item.outcome, job.message.account_id)]
+            in_order = self.worker.partner.in_order or self.worker.in_groups
+            if waiting and (in_order or len(waiting) == len(round_)):
+                self._stop(job)
+            for item in round_:
+                item.delivery = GONE
+            job.sent = len(job.items)
+
+    def end(self) -> None:
+        """No round comes any more: let go of everything."""
+        for job in self.jobs:
+            self._close(job)
+
+    def _in_turn(self) -> list[Job]:
+        """The light ones first, and before them what is half mapped already. In a FIFO queue a group's weight is that
+        of its heaviest so far.
+        """
+        weights: dict[str, int] = {}
+        keys: dict[int, tuple[bool, int]] = {}
+        for index, job in enumerate(self.jobs):
+            weight = job.weight
+            if self.worker.in_groups:
+                weight = weights[job.group] = max(weight, weights.get(job.group, 0))
+            keys[index] = (job.source is None, weight)
+        order = sorted(range(len(self.jobs)), key=keys.__getitem__)
+        return [self.jobs[index] for index in order if self.jobs[index].place is Place.SEND]
+
+    def _read(self, job: Job, keeps: int) -> None:
+        weigh(job, self.worker.room)
+        read(job, self.worker.room, now_ms=self.worker.now_ms(), keeps=keeps)
+
+    def _map(self, job: Job, most: int) -> None:
+        """Map deliveries of a message until they take `most` bytes, or all the room that there is."""
+        if not job.holds:
+            if job.weight > self._left and not self._is_alone():
+                return
+            self._left = max(self._left - job.weight, 0) or self._least
+        if job.source is None:
+            self._in_time(job, partial(begin, job, self.worker))
+        if job.is_stopped or not self._may_go(job):
+            return  # behind another one in its lane, which is known only now
+        if self._in_time(job, partial(self._pull, job, most)):
+            self._left += job.weight
+            self._close(job)
+            job.is_mapped = True
+
+    def _pull(self, job: Job, most: int) -> bool:
+        """Ask for deliveries; whether there are no more. At least for one where there is none in the whole batch."""
+        used = 0
+        while (used < most and self._left > 0) or not self._has_any():
+            item = next(job.source, None) if job.source is not None else None
+            if item is None:
+                return True
+            job.total += 1
+            if not job.progress.settles(item.key):
+                job.items.append(item)
+                cost = cost_of(item.delivery.body)
+                used, self._left = used + cost, self._left - cost
+        return False
+
+    def _has_any(self) -> bool:
+        return any(len(job.items) > job.sent for job in self.jobs)
+
+    def _is_alone(self) -> bool:
+        """Whether nothing else is being mapped or sent. What is merely decoded makes room: it can be decoded again."""
+        if self._has_any() or any(job.source is not None for job in self.jobs):
+            return False
+        for job in self.jobs:
+            self._close(job)
+        return True
+
+    def _may_go(self, job: Job) -> bool:
+        """Whether nothing has to go before a message: those before it in its group, or what is half mapped of its
+        lane.
+        """
+        key = self._lane_of(job)
+        if key in self._stopped:
+            self._stop(job)
+        elif self.worker.in_groups:
+            return self._is_first(job)
+        elif key is not None:
+            first = self._first.get(key)
+            if first is None or first.end is not None or first.is_mapped or first.place is not Place.SEND:
+                first = self._first[key] = job
+            return first is job
+        return not job.is_stopped
+
+    def _is_first(self, job: Job) -> bool:
+        """In a FIFO queue: what is behind a message that this worker can not read yet waits as long as it does."""
+        for other in self.jobs:
+            if other is job:
+                break
+            if other.group != job.group or not job.group:
+                continue
+            if isinstance(other.end, Waiting):
+                job.end = other.end
+                return False
+            if other.is_stopped:
+                self._stop(job)
+                return False
+            if other.end is None and not other.is_mapped and other.place is Place.SEND:
+                return False
+        return True
+
+    def _in_time(self, job: Job, work: Callable[[], T]) -> T | None:
+        """Do some work over a message, within the time that it may take; None, and the message stops, where this
+        invocation's time ends before. Raises Unmappable for what takes too long, also for what could not be stopped.
+        """
+        left_s, allowed_s = self.remaining_s(), self.most_s - job.took_s
+        began_s, done = self.worker.stopwatch(), None
+        is_late = left_s <= 0
+        if not is_late:
+            try:
+                with at_most(min(left_s, allowed_s)):
+                    done = work()
+            except OutOfTime:
+                is_late = True
+            job.took_s += self.worker.stopwatch() - began_s
+        if job.took_s > self.most_s or (is_late and 0 < allowed_s <= left_s):
+            raise Unmappable(f"it took longer than {self.most_s:.3g} s to map")
+        if is_late:
+            self._stop(job)
+        return done
+
+    def _lane_of(self, job: Job) -> Key | None:
+        if self.worker.in_groups:
+            return (job.message.account_id, job.group) if job.group else None
+        named = job.lane if self.worker.partner.in_order else None
+        return None if named is None else (job.message.account_id, named)
+
+    def _sending(self) -> Iterable[Job]:
+        return [job for job in self.jobs if job.end is None and job.place is Place.SEND]
+
+    def _stop(self, job: Job) -> None:
+        """Map nothing more of a message, nor of what is behind it."""
+        job.is_stopped = True
+        if (key := self._lane_of(job)) is not None:
+            self._stopped.add(key)
+        self._close(job)
+
+    def _drop(self, job: Job) -> None:
+        """Let go of a message and of what was mapped of it and not sent: it has its end, or is not sent."""
+        del job.items[job.sent :]
+        self._close(job)
+
+    def _close(self, job: Job) -> None:
+        if job.holds or job.source is not None:
+            with ends_alone(job), at_most(CLOSING_S):
+                close(job)

@@ -1,0 +1,146 @@
+"""Each record's end, carried out. No record has none, and none has two.
+
+The order of the calls is what keeps a message safe: first it is in the dead-letter or parking queue, only then may it
+leave this one. Whatever can not be settled is reported as a batch item failure, and comes back.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from worker_fn.batch.disposition import DeadLetter, Delivered, End, Parked, Waiting
+from worker_fn.clients.or_else import or_else
+
+LEAST_S = 0.5
+"""However little time is left, a settle call gets so much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A record and its end; `attributes` say of the message what a dead letter has to tell.
+
+    `deliveries` is how many calls the partner makes of it, done ones included; None where that is not known.
+    """
+
+    record: Mapping[str, Any]
+    end: End
+    attributes: Mapping[str, str]
+    deliveries: int | None = None
+
+
+class Queue(Protocol):
+    """shared.queue.WorkerQueue, or a fake in tests. Every call may raise QueueUnavailable."""
+
+    async def hide(self, waits_s: Mapping[str, int]) -> set[str]:
+        """Hide messages (receipt handle -> seconds from now); returns the handles for which that failed."""
+
+    async def dead_letter(self, record: Mapping[str, Any], attributes: Mapping[str, str]) -> None:
+        """Return when the record's body is in the dead-letter queue."""
+
+    async def park(self, record: Mapping[str, Any]) -> None:
+        """Return when the record's body and attributes are in the parking queue."""
+
+
+@dataclass(slots=True)
+class Report:
+    """What a batch came to. `failures` are the message ids that Lambda must leave in the queue."""
+
+    delivered: int = 0
+    waiting: int = 0
+    parked: int = 0
+    dead_lettered: int = 0
+    unsettled: int = 0
+    calls: int = 0
+    refused: int = 0
+    malformed: int = 0
+    left_out: int = 0
+    state_trouble: int = 0
+    failures: list[str] = field(default_factory=list)
+
+    def fail(self, record: Mapping[str, Any]) -> None:
+        """Leave a record in the queue. One without an id, which SQS never hands over, can not be named: an empty name
+        would bring back the whole batch, what was delivered of it included.
+        """
+        if record.get("messageId"):
+            self.failures.append(str(record["messageId"]))
+
+
+async def settle(settled: Sequence[Settled], queue: Queue, report: Report, *, time_s: float) -> Report:
+    """Carry out the ends within `time_s` seconds. A settle call that fails or takes too long never costs a message.
+
+    What is not moved in time is reported: so the function ends in time, and what was delivered can leave the queue.
+    """
+    began_s = asyncio.get_running_loop().time()
+    moved = await _moved(settled, queue, time_s)
+    waits_s: dict[str, int] = {}
+    for one, is_moved in zip(settled, moved, strict=True):
+        match one.end:
+            case Delivered():
+                report.delivered += 1
+            case Waiting(wait_s=wait_s):
+                report.waiting += 1
+                report.fail(one.record)
+                if handle := one.record.get("receiptHandle"):
+                    waits_s[handle] = wait_s
+            case _ if not is_moved:
+                report.unsettled += 1
+                report.fail(one.record)
+            case Parked():
+                report.parked += 1
+            case DeadLetter():
+                report.dead_lettered += 1
+    if waits_s:
+        # Those that fail are reported all the same, and come back when the queue's own visibility timeout ends.
+        left_s = time_s - (asyncio.get_running_loop().time() - began_s)
+        try:
+            async with asyncio.timeout(max(LEAST_S, left_s)):
+                report.unsettled += len(await queue.hide(waits_s))
+        except TimeoutError:
+            report.unsettled += len(waits_s)
+    return report
+
+
+async def _moved(settled: Sequence[Settled], queue: Queue, time_s: float) -> list[bool]:
+    """For each record, whether it is where its end says."""
+    moves = {
+        index: asyncio.ensure_future(or_else(_move(one, queue), _stays))
+        for index, one in enumerate(settled)
+        if isinstance(one.end, DeadLetter | Parked)
+    }
+    if moves:
+        _, late = await asyncio.wait(moves.values(), timeout=max(LEAST_S, time_s - LEAST_S))
+        for move in late:
+            move.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+    done = {index for index, move in moves.items() if not move.cancelled() and move.result()}
+    return [index in done for index in range(len(settled))]
+
+
+async def _move(one: Settled, queue: Queue) -> bool:
+    """Put a record where its end says; True once it is there."""
+    match one.end:
+        case DeadLetter() as letter:
+            await queue.dead_letter(one.record, letter_attributes(one.attributes, letter))
+        case Parked():
+            await queue.park(one.record)
+        case _:
+            return False
+    return True
+
+
+def _stays(_: Exception) -> bool:
+    """A record that can not be moved, for whatever reason, comes back; in the end SQS itself dead-letters it."""
+    return False
+
+
+def letter_attributes(attributes: Mapping[str, str], letter: DeadLetter) -> dict[str, str]:
+    """What a dead letter says of itself, what is worth most first; SQS takes no empty values."""
+    full = {
+        "reason": str(letter.reason),
+        "error": letter.error[:256],
+        "status": "" if letter.status is None else str(letter.status),
+        **attributes,
+        "attempts": str(letter.attempts),
+    }
+    return {name: value for name, value in full.items() if value}

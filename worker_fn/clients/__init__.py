@@ -1,0 +1,1 @@
+"""The outside: the partner's sockets, the event source mapping, the log."""

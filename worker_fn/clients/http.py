@@ -1,0 +1,136 @@
+"""The only module of the worker that opens partner sockets: libcurl on the worker's event loop.
+
+Connections are kept for the life of the Lambda environment. Nothing is retried here (`retry.py` decides that) but for
+one case, which is nobody's fault: a kept connection that turns out to be dead before a byte of an answer came. The call
+is made again at once, on a new one.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+import pycurl
+
+from partners import Delivery
+from partners.wire import body_of, headers_of
+from shared.partner_http import FROZEN, MAX_ANSWER_BYTES, Answer, Exchange, Request, request_of
+from worker_fn.clients.freezes import BEAT_S, Freezes
+from worker_fn.clients.kept import IDLE_S, Kept
+
+__all__ = ["FROZEN", "MAX_ANSWER_BYTES", "Answer", "HttpClient"]
+
+
+class HttpClient:
+    """Sends deliveries, and keeps at most `max_in_flight` connections. It belongs to the loop that first uses it."""
+
+    def __init__(
+        self,
+        *,
+        max_in_flight: int,
+        connect_timeout_s: float,
+        keep_headers: frozenset[str] = frozenset(),
+        ca_file: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`keep_headers`: what of an answer's headers somebody reads, beside Date and Retry-After, in small letters.
+        `ca_file`: the roots to trust in place of the system's.
+        """
+        self._multi = pycurl.AsyncCurlMulti()
+        self._multi.setopt(pycurl.M_MAXCONNECTS, max_in_flight)
+        self._idle: list[pycurl.Curl] = []
+        self._max_in_flight = max_in_flight
+        self._connect_timeout_s = connect_timeout_s
+        self._keep_headers = keep_headers
+        self._ca_file = ca_file
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._freezes = Freezes(clock, wall_clock)
+        self._kept = Kept(wall_clock)
+        self._under_way = 0
+        self._beat: asyncio.TimerHandle | None = None
+
+    async def send(self, delivery: Delivery, key: str, timeout_s: float) -> Answer:
+        """Make the call, with its idempotency key; `timeout_s` bounds it as a whole, whatever drips in.
+
+        Raises ValueError or TypeError for what HTTP has no form for, and nothing for the network.
+        """
+        headers = headers_of(delivery, idempotency_key=key, now_s=self._wall_clock())
+        request = request_of(delivery.method, delivery.url, headers, body_of(delivery))
+        give_up_at = self._clock() + timeout_s
+        self._begin()
+        freezes = self._freezes.count
+        try:
+            answer, was_dead = await self._exchange(request, timeout_s)
+            if was_dead and (left_s := give_up_at - self._clock()) > 0:
+                answer, _ = await self._exchange(request, left_s, on_new=True)
+        finally:
+            self._end()
+        if answer.fault is not None and self._freezes.count > freezes:
+            return Answer(fault=FROZEN)
+        return answer
+
+    async def _exchange(self, request: Request, timeout_s: float, *, on_new: bool = False) -> tuple[Answer, bool]:
+        """One try; and whether all it found was a kept connection that is dead."""
+        curl = self._idle.pop() if self._idle else pycurl.Curl()
+        exchange = Exchange(keep=self._keep_headers)
+        exchange.set_up(
+            curl, request, timeout_s=timeout_s, connect_timeout_s=self._connect_timeout_s, ca_file=self._ca_file
+        )
+        refused: list[int] = []
+
+        def check(_ip: str, _local_ip: str, _port: int, local_port: int) -> int:
+            if self._kept.may_be_used(local_port, exchange.opened):
+                return int(pycurl.PREREQFUNC_OK)
+            refused.append(local_port)
+            return int(pycurl.PREREQFUNC_ABORT)
+
+        curl.setopt(pycurl.PREREQFUNCTION, check)
+        curl.setopt(pycurl.MAXAGE_CONN, IDLE_S)
+        curl.setopt(pycurl.FRESH_CONNECT, int(on_new))
+        failure: pycurl.error | None = None
+        try:
+            await self._multi.perform(curl)
+        except pycurl.error as error:
+            failure = error
+        # Not after a cancellation: the handle is taken out, and its socket closed, at the loop's next turn.
+        answer = exchange.answer(failure)
+        is_old = bool(refused) or curl.getinfo(pycurl.NUM_CONNECTS) == 0
+        was_dead = answer.fault == "connection" and is_old and not exchange.is_answered
+        self._kept.used(curl.getinfo(pycurl.LOCAL_PORT))
+        if len(self._idle) < self._max_in_flight:
+            curl.reset()  # it holds credentials until then
+            self._idle.append(curl)
+        return answer, was_dead
+
+    def _begin(self) -> None:
+        self._freezes.look()
+        self._under_way += 1
+        if self._beat is None:
+            self._look_again()
+
+    def _end(self) -> None:
+        self._freezes.look()
+        self._under_way -= 1
+        if self._under_way == 0 and self._beat is not None:
+            self._beat.cancel()
+            self._beat = None
+
+    def _look_again(self) -> None:
+        self._freezes.look()
+        self._beat = asyncio.get_running_loop().call_later(BEAT_S, self._look_again)
+
+    async def aclose(self) -> None:
+        """Close every connection; calls that are under way are cancelled."""
+        await self._multi.aclose()
+        self._idle.clear()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()

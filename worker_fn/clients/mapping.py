@@ -1,0 +1,163 @@
+"""The intake: the event source mapping that feeds the worker from the queue. Paused while nobody may be called.
+
+A paused mapping delivers nothing, so messages stay visible in the queue, where there is no limit, instead of in
+flight, where there is one (120,000). Whether it should be paused follows from the shared flow, or from an operator's
+word; the tick mends whatever a dead worker or a failed call left half done.
+
+An operator's pause is in force whatever the mapping says: it may have been enabled by a deploy, by hand, or a moment
+ago when a batch was under way. So the worker looks for it itself.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from shared.errors import StateUnavailable
+from shared.state import ANSWER_WITHIN_S, PARTNER, Conflict, State, change
+
+MAPPING = "mapping"
+"""Under the partner's key: the mapping's id, which the tick is told and the others read."""
+HOLD = "hold"
+"""Under the partner's key: an operator paused the intake, why and since when; ops/operate/pause.py writes it."""
+MARK = "spillway:paused"
+"""The mapping's tag while an operator's pause lasts: a tick that cannot read the state table finds it there."""
+
+
+FRESH_MS = 5_000
+"""How old what a worker knows of an operator's pause may be."""
+PAUSED_WAIT_S, LONGEST_PAUSED_WAIT_S = 60, 900
+"""What a message waits that came while the intake was paused: by then the mapping is, and the message stays visible. If
+it is not, each receive waits longer: SQS dead-letters what was received a thousand times.
+"""
+
+
+class MappingUnavailable(Exception):
+    """Lambda did not do it; the next tick tries again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """`is_settled`: no change of it is under way."""
+
+    is_enabled: bool
+    is_settled: bool
+    concurrency: int | None
+
+
+class EventSourceMapping(Protocol):
+    """The mapping, or a simulated one. Every call may raise MappingUnavailable."""
+
+    async def status(self) -> Status: ...
+    async def pause(self) -> None: ...
+    async def resume(self) -> None: ...
+    async def set_concurrency(self, concurrency: int) -> None: ...
+    async def is_marked(self) -> bool:
+        """Whether an operator's pause is noted on the mapping."""
+
+
+class LambdaMapping:
+    """The mapping by its id. `client` is a boto3 Lambda client; its calls run in threads."""
+
+    def __init__(self, client: Any, mapping_id: str) -> None:
+        self._client = client
+        self._mapping_id = mapping_id
+
+    async def status(self) -> Status:
+        found = await self._call("get_event_source_mapping")
+        state = str(found["State"])
+        concurrency = (found.get("ScalingConfig") or {}).get("MaximumConcurrency")
+        # Every change passes through `Updating`, of an enabled mapping as of a disabled one.
+        return Status(state not in {"Disabled", "Disabling"}, state in {"Enabled", "Disabled"}, concurrency)
+
+    async def pause(self) -> None:
+        await self._call("update_event_source_mapping", Enabled=False)
+
+    async def resume(self) -> None:
+        await self._call("update_event_source_mapping", Enabled=True)
+
+    async def set_concurrency(self, concurrency: int) -> None:
+        await self._call("update_event_source_mapping", ScalingConfig={"MaximumConcurrency": concurrency})
+
+    async def is_marked(self) -> bool:
+        found = await self._call("get_event_source_mapping")
+        tags = await self._call("list_tags", Resource=found["EventSourceMappingArn"])
+        return MARK in tags.get("Tags", {})
+
+    async def _call(self, operation: str, **arguments: Any) -> dict[str, Any]:
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - the simulation runs without boto3
+
+        function = getattr(self._client, operation)
+        named = {} if "Resource" in arguments else {"UUID": self._mapping_id}
+        try:
+            answer: dict[str, Any] = await asyncio.to_thread(lambda: function(**named, **arguments))
+        except (BotoCoreError, ClientError) as error:
+            raise MappingUnavailable(f"{operation} failed ({type(error).__name__})") from None
+        return answer
+
+
+async def hold(state: State, *, why: str, now_ms: int, rng: random.Random) -> None:
+    """Note an operator's pause; one that lasts already keeps its beginning. Raises StateUnavailable."""
+
+    def noted(value: Mapping[str, Any]) -> tuple[Mapping[str, Any], None]:
+        return {"why": why, "since_ms": value.get("since_ms", now_ms)}, None
+
+    await change(state, PARTNER, HOLD, noted, rng=rng)
+
+
+async def is_held(state: State) -> bool:
+    """Whether an operator paused the intake. Raises StateUnavailable."""
+    return bool((await state.read(PARTNER, HOLD)).value)
+
+
+class Held:
+    """An operator's pause, as one Lambda environment knows it.
+
+    What was read last stands while the state table is out of reach: nobody can have ended a pause that is noted there.
+    An environment that never could read it does not know of one, and delivers.
+    """
+
+    def __init__(self, state: State, *, now_ms: Callable[[], int], on_trouble: Callable[[], None]) -> None:
+        self._state = state
+        self._now_ms = now_ms
+        self._on_trouble = on_trouble
+        self.was_on = False
+        """What was read last."""
+        self._read_ms: int | None = None
+
+    async def is_on(self) -> bool:
+        """Whether the intake is paused, as known no longer ago than FRESH_MS."""
+        now_ms = self._now_ms()
+        if self._read_ms is None or now_ms - self._read_ms >= FRESH_MS:
+            self._read_ms = now_ms
+            try:
+                async with asyncio.timeout(ANSWER_WITHIN_S):
+                    self.was_on = await is_held(self._state)
+            except (StateUnavailable, TimeoutError):
+                self._on_trouble()
+        return self.was_on
+
+
+def paused_wait_s(receives: int) -> int:
+    """What a message waits that was received so often."""
+    return min(LONGEST_PAUSED_WAIT_S, PAUSED_WAIT_S * receives)
+
+
+async def remember_mapping(state: State, mapping_id: str) -> None:
+    """Keep the id where workers find it. Raises StateUnavailable."""
+    item = await state.read(PARTNER, MAPPING)
+    if item.value.get("id") != mapping_id:
+        try:
+            await state.swap(PARTNER, MAPPING, item, {"id": mapping_id}, expires_at=None)
+        except Conflict:
+            return  # another tick of the same deployment wrote the same
+
+
+async def known_mapping(state: State) -> str | None:
+    """The id that the last tick was told; None before the first, or with the state table down."""
+    try:
+        found = (await state.read(PARTNER, MAPPING)).value.get("id")
+    except StateUnavailable:
+        return None
+    return found if isinstance(found, str) else None

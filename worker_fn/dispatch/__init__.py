@@ -1,0 +1,1 @@
+"""Which call goes when, over which connection, and what its answer means."""

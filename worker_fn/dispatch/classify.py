@@ -1,0 +1,103 @@
+"""What an answer means: the one place where status codes are judged. Pure."""
+
+import math
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import Enum
+
+from worker_fn.clients.http import FROZEN, Answer
+from worker_fn.limits.agreement import Because
+
+
+class Verdict(Enum):
+    """How a delivery stands after an answer."""
+
+    DELIVERED = "delivered"
+    RETRY = "retry"
+    """Not now: the partner limits us, is down, or did not answer."""
+    UNAUTHORIZED = "unauthorized"
+    """401, 403: the customer's credentials are wrong, for all of this account's messages."""
+    REJECTED = "rejected"
+    """The partner will never take this delivery as it is."""
+    UNSENDABLE = "unsendable"
+    """The partner's code made a call that HTTP has no form for: it never left."""
+    UNREADABLE = "unreadable"
+    """It arrived, but the partner's code can not read the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`status` is the partner's, None without an answer; `error` says in a word what there was instead of success."""
+
+    verdict: Verdict
+    status: int | None = None
+    error: str | None = None
+    retry_after_s: float | None = None
+    because: Because | None = None
+    """Why no call was made; None if one was."""
+    is_of_account: bool = False
+    """No call was made because of the account's own limit, `endpoint`'s where it is a bulk endpoint."""
+    endpoint: str | None = None
+    wait_until_ms: int = 0
+    """Without a call: when to ask again."""
+    items: "tuple[Outcome | None, ...] | None" = None
+    """What the answer said of each item of the call; None of one that is to be sent again at once."""
+    is_of_item: bool = False
+    """The answer spoke of this item by itself."""
+
+    @property
+    def is_about_the_call(self) -> bool:
+        """Whether it counts as an attempt: the partner was called, did not merely push back, and was listened to."""
+        if self.because is not None or self.error == FROZEN:
+            return False
+        return self.status != 429 or self.is_of_item
+
+
+ABSURD_RETRY_AFTER_S = 7 * 24 * 3_600.0
+"""A Retry-After of over a week is a mistake, not a wish: nobody obeys it."""
+
+NO_END_S = 1e12
+"""What a number beyond it is read as: over a week, too."""
+
+MAX_RETRY_AFTER_CHARS = 256
+
+_NUMBER = re.compile(r"\+?[0-9]+(\.[0-9]*)?")
+
+RETRIED_4XX = frozenset({408, 425, 429})
+"""Request Timeout, Too Early, Too Many Requests: client errors by number, but the same call may succeed later."""
+
+
+def classify(answer: Answer, *, now_s: float) -> Outcome:
+    """Judge an answer; `now_s` (epoch seconds) turns a Retry-After date into seconds."""
+    status = answer.status
+    if status is None:
+        return Outcome(Verdict.RETRY, error=answer.fault or "connection")
+    if 200 <= status < 300:
+        return Outcome(Verdict.DELIVERED, status)
+    error = f"HTTP {status}"
+    if status in RETRIED_4XX or status >= 500:
+        asked_s = retry_after_s(answer.retry_after, now_s=now_s)
+        absurd = asked_s is not None and asked_s > ABSURD_RETRY_AFTER_S
+        return Outcome(Verdict.RETRY, status, error, None if absurd else asked_s)
+    if status in {401, 403}:
+        return Outcome(Verdict.UNAUTHORIZED, status, error)
+    return Outcome(Verdict.REJECTED, status, error)
+
+
+def retry_after_s(header: str | None, *, now_s: float) -> float | None:
+    """Seconds that a Retry-After header asks for, rounded up; None if it is absent or cannot be read. Never raises.
+
+    Beside what HTTP has, whole seconds or a date: a plus sign and a fraction, and of several numbers the largest.
+    """
+    text = (header or "")[:MAX_RETRY_AFTER_CHARS].strip()
+    numbers = [part.strip() for part in text.split(",")]
+    if all(_NUMBER.fullmatch(number) for number in numbers):
+        return max(float(math.ceil(min(float(number), NO_END_S))) for number in numbers)
+    try:
+        moment = parsedate_to_datetime(text)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return max(0.0, (moment - datetime.fromtimestamp(now_s, UTC)).total_seconds())
+    except Exception:  # a parser may raise anything for what a partner may send
+        return None

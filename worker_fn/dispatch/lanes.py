@@ -1,0 +1,90 @@
+"""Deliveries in the order in which they may go."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from partners import Bulk, Delivery
+from worker_fn.accounts.auth_failures import Credential
+from worker_fn.accounts.fingerprint import NO_SECRETS
+from worker_fn.dispatch.classify import Outcome, Verdict
+
+
+@dataclass(slots=True)
+class Dispatch:
+    """One delivery on its way, and what came of it; `outcome` stays None while it was not sent."""
+
+    delivery: Delivery
+    key: str
+    outcome: Outcome | None = None
+    calls: list[int] = field(default_factory=list)
+    """Numbers of this batch's calls that it was in; those that were merely pushed back are left out."""
+    again: int = 0
+    """Calls that were refused for its neighbours' sake."""
+    alone: bool = False
+    """It is a call of its own, also at a bulk endpoint: no neighbour's fault may be its end."""
+    fingerprint: str = NO_SECRETS
+    """Of the credentials that it carries."""
+
+    @property
+    def attempts(self) -> int:
+        return len(self.calls)
+
+    @property
+    def waits(self) -> bool:
+        return self.outcome is not None and self.outcome.verdict in {Verdict.RETRY, Verdict.UNAUTHORIZED}
+
+
+@dataclass(slots=True)
+class Lane:
+    """Deliveries of one message in order. A lane stops at the first that must wait."""
+
+    account_id: str | None
+    items: list[Dispatch]
+    next: int = 0
+
+    @property
+    def is_open(self) -> bool:
+        return self.next < len(self.items)
+
+    def head(self, bulk: Mapping[str, Bulk]) -> list[Dispatch]:
+        """The next item, and those behind it that the same bulk call could take: no more are looked at."""
+        first = self.items[self.next]
+        run = [first]
+        if first.delivery.merge is not None and not first.alone:
+            most = bulk[first.delivery.merge].items
+            for index in range(self.next + 1, len(self.items)):
+                item = self.items[index]
+                if len(run) >= most or item.waits or item.alone or together(item.delivery) != together(first.delivery):
+                    break
+                if item.outcome is None:
+                    run.append(item)
+        return run
+
+    def advance(self) -> None:
+        """Go past what is settled; stop for good where something must wait."""
+        while self.is_open:
+            outcome = self.items[self.next].outcome
+            if outcome is None:
+                return
+            if holds_up(outcome, self.account_id):
+                self.next = len(self.items)
+                return
+            self.next += 1
+
+
+def holds_up(outcome: Outcome | None, account_id: str | None) -> bool:
+    """Whether what is behind a delivery in its lane has to wait: it comes back, once the credentials are mended say."""
+    if outcome is None or outcome.verdict is Verdict.RETRY:
+        return True
+    return outcome.verdict is Verdict.UNAUTHORIZED and account_id is not None
+
+
+def together(delivery: Delivery) -> tuple[object, ...]:
+    """What must be alike in deliveries that travel in one call; credentials too, which a customer may have changed."""
+    secrets = (*delivery.secret_headers.items(), *delivery.secret_fields.items(), delivery.sign_with)
+    return delivery.merge, delivery.merge_group, secrets
+
+
+def credential_of(item: Dispatch, account_id: str | None) -> Credential | None:
+    """What a delivery proves itself with; what has no account has nobody whose credentials it could be."""
+    return None if account_id is None else Credential(account_id, item.fingerprint)

@@ -1,0 +1,1 @@
+"""What the fleet agreed on with the partner: rate, cool-down, breaker."""

@@ -1,0 +1,135 @@
+"""The limiters of one Lambda environment: the partner's, and those of each account where the partner limits accounts:
+one for each bulk endpoint that has a rate of its own, one for all other calls.
+"""
+
+import random
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
+
+from partners import Limits
+from shared.state import PARTNER, State, account_key
+from worker_fn.limits.adaptive import Bounds
+from worker_fn.limits.agreement import HEALTHY_MS
+from worker_fn.limits.breaker import probe_lease_ms
+from worker_fn.limits.limiter import Limiter
+from worker_fn.limits.sharding import books_for
+
+MOST_ACCOUNTS = 2_000
+"""Limiters of accounts (and of their bulk endpoints) that are kept; the one not used for longest goes first."""
+
+ACCOUNT_TTL_S = 86_400
+
+LINE_EMPTIES_PER_S = 1_000 / 300
+"""Of an account whose calls fail about a thousand messages may wait by visibility; their back-offs are minutes."""
+
+ACCOUNT_PATIENCE_MS = 2_000
+"""How long a call waits inside an invocation for its account's turn: one customer's flood must not hold the invocations
+that the others need."""
+
+
+class Registry:
+    """`share` is one over MaximumConcurrency: what is ours of a rate while the state table is out of reach.
+    `call_timeout_s` is what a call may take.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        limits: Limits,
+        *,
+        share: float,
+        call_timeout_s: float,
+        now_ms: Callable[[], int],
+        rng: random.Random,
+    ) -> None:
+        self._state = state
+        self._limits = limits
+        self._share = share
+        self._probe_lease_ms = probe_lease_ms(call_timeout_s)
+        self._now_ms = now_ms
+        self._rng = rng
+        self._accounts: OrderedDict[str, Limiter] = OrderedDict()
+        self._lines: OrderedDict[str, Limiter] = OrderedDict()
+        self._delivered_ms: OrderedDict[str, int] = OrderedDict()
+        self._trouble = 0
+        bounds = _bounds(limits.rate.per_second if limits.rate else None)
+        self.partner = self._limiter(PARTNER, replace(bounds, books=books_for(round(1 / share))), ttl_s=None)
+
+    def of(self, account_id: str | None, endpoint: str | None = None) -> Limiter | None:
+        """An account's limiter for calls of a bulk endpoint (None: of any other); None where the partner does not limit
+        them.
+        """
+        if account_id is None:
+            return None
+        key, rate = account_key(account_id), self._limits.account_rate
+        bulk = None if endpoint is None else self._limits.bulk[endpoint]
+        if bulk is not None and bulk.rate is not None:
+            key, rate = account_key(account_id, endpoint), bulk.rate
+        if rate is None:
+            return None
+        limiter = self._accounts.get(key)
+        if limiter is None:
+            bounds = _bounds(rate.per_second)
+            limiter = self._limiter(key, bounds, ttl_s=ACCOUNT_TTL_S, patience_ms=ACCOUNT_PATIENCE_MS)
+            self._accounts[key] = limiter
+            if len(self._accounts) > MOST_ACCOUNTS:
+                self._accounts.popitem(last=False)
+        self._accounts.move_to_end(key)
+        return limiter
+
+    def line(self, account_id: str) -> Limiter:
+        """Counts what an account has waiting for another reason than its rate; it empties as messages come back."""
+        limiter = self._lines.get(account_id)
+        if limiter is None:
+            limiter = self._limiter(line_key(account_id), Bounds(highest=LINE_EMPTIES_PER_S), ttl_s=ACCOUNT_TTL_S)
+            self._lines[account_id] = limiter
+            if len(self._lines) > MOST_ACCOUNTS:
+                self._lines.popitem(last=False)
+        self._lines.move_to_end(account_id)
+        return limiter
+
+    def note_delivered(self, account_id: str | None) -> None:
+        """Remember that the partner took something of an account."""
+        if account_id is not None:
+            self._delivered_ms[account_id] = self._now_ms()
+            self._delivered_ms.move_to_end(account_id)
+            if len(self._delivered_ms) > MOST_ACCOUNTS:
+                self._delivered_ms.popitem(last=False)
+
+    def is_served(self, account_id: str | None) -> bool:
+        """Whether the partner took something of an account lately, as far as this environment knows."""
+        return account_id is None or self._now_ms() - self._delivered_ms.get(account_id, 0) <= HEALTHY_MS
+
+    def trouble(self) -> None:
+        """Count a call to the state table that failed."""
+        self._trouble += 1
+
+    def take_trouble(self) -> int:
+        """How many calls failed since this was asked last."""
+        count, self._trouble = self._trouble, 0
+        return count
+
+    def _limiter(self, key: str, bounds: Bounds, *, ttl_s: int | None, patience_ms: int | None = None) -> Limiter:
+        return Limiter(
+            self._state,
+            key,
+            bounds,
+            share=self._share,
+            now_ms=self._now_ms,
+            rng=self._rng,
+            ttl_s=ttl_s,
+            patience_ms=patience_ms,
+            on_trouble=self.trouble,
+            probe_lease_ms=self._probe_lease_ms,
+            table=None if key == PARTNER else self.partner,
+        )
+
+
+def line_key(account_id: str) -> str:
+    """Where an account's waiting messages are counted in the state table."""
+    return f"line#{account_id}"
+
+
+def _bounds(per_second: float | None) -> Bounds:
+    return Bounds(highest=per_second, lowest=min(1.0, per_second or 1.0))

@@ -1,0 +1,1 @@
+"""What is due once a minute, whatever else happens."""

@@ -1,0 +1,264 @@
+"""Once a minute, whatever else happens: probe, pause or resume, steer, and move parked messages back.
+
+While the intake is paused no batch arrives, so the tick takes one message from the queue by itself and lets it be the
+probe. Each step reads what is and does what is missing: a tick that fails, or a worker that died before it, is made
+good by the next one.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from shared.errors import QueueUnavailable, StateUnavailable
+from shared.state import FLOW, PARTNER, Contended, State, change
+from worker_fn.batch.context import Worker
+from worker_fn.batch.drain import drain
+from worker_fn.clients.mapping import EventSourceMapping, MappingUnavailable, is_held
+from worker_fn.limits import agreement as flows
+from worker_fn.limits import breaker
+from worker_fn.limits.adaptive import RECOVERING
+from worker_fn.limits.agreement import Flow
+from worker_fn.maintenance.unpark import sweep
+
+SPARE = 2.0
+"""Environments beyond what the limit needs by its arithmetic: an invocation is not calls alone, and they are not evenly
+long. Too few would keep the rate below the limit, and nobody would see that it could grow.
+"""
+LEAST_CONCURRENCY = 2
+"""Lambda's least for MaximumConcurrency."""
+WORTH_A_CHANGE = 0.25
+"""A change of MaximumConcurrency by less than this share is left."""
+PROBES = 5
+"""Messages that a tick takes for one probe: those that turn out to be parked, hidden or dead-lettered were none."""
+
+
+class Queues(Protocol):
+    """The main queue and the parking queue, by hand. Every call may raise QueueUnavailable."""
+
+    async def take(self) -> dict[str, Any] | None:
+        """Receive one message of the main queue, as a Lambda record; None if none is visible."""
+
+    async def delete(self, record: Mapping[str, Any]) -> None:
+        """Delete it from the main queue."""
+
+    async def parked(self, sight_s: int) -> Sequence[dict[str, Any]]:
+        """Receive up to ten parked messages, as records, hidden for so long."""
+
+    async def unpark(self, records: Sequence[Mapping[str, Any]]) -> set[str]:
+        """Send parked messages to the main queue, then delete them from the parking queue: never in neither. Returns
+        the receipt handles for which that failed.
+        """
+
+
+@dataclass(slots=True)
+class TickReport:
+    paused: bool = False
+    resumed: bool = False
+    probed: bool = False
+    answer: str = ""
+    """What the probe was answered, where it did not arrive."""
+    no_probe: str = ""
+    """Why none was made."""
+    running: bool | None = None
+    """Whether batches are fetched, or will be as soon as Lambda has carried out what it was asked; None: not known."""
+    stopped_by: str = ""
+    """What keeps the intake stopped, or will."""
+    held: bool = False
+    """An operator paused the intake."""
+    concurrency: int | None = None
+    unparked: int = 0
+    swept: bool = True
+    """No parked message is left that should move back, as far as could be seen."""
+    trouble: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ticker:
+    """What a tick needs beside the worker. `most` is the deployment's MaximumConcurrency: the tick stays within it.
+    `probe_now`: an operator asks for a probe, whether it is time for one or not.
+    """
+
+    worker: Worker
+    queues: Queues
+    intake: EventSourceMapping
+    most: int
+    probe_now: bool = False
+
+
+async def tick(ticker: Ticker, remaining_s: Callable[[], float]) -> TickReport:
+    """Do what is due. Never raises for what the next tick can make good."""
+    report, invocation_s = TickReport(), remaining_s()
+    steps = (_probe, _switch, _steer)
+    try:
+        report.held = await is_held(ticker.worker.state)
+        flow = await _alive(ticker.worker)
+        for step in steps:
+            try:
+                flow = await step(ticker, flow, report, remaining_s)
+            except (MappingUnavailable, QueueUnavailable):
+                report.trouble += 1
+        swept = await sweep(ticker.worker, ticker.queues, remaining_s, invocation_s=invocation_s)
+        report.unparked, report.swept = swept.moved, swept.is_done
+        report.trouble += swept.trouble
+    except StateUnavailable:
+        report.trouble += 1
+        await _let_in(ticker, report)
+    except QueueUnavailable:
+        report.trouble += 1
+    return report
+
+
+async def _let_in(ticker: Ticker, report: TickReport) -> None:
+    """With the state table down nobody knows why the intake was paused: messages are delivered all the same.
+
+    But for an operator's pause, which the mapping itself tells of: that is kept, and made good.
+    """
+    try:
+        status = await ticker.intake.status()
+        if not status.is_settled:
+            return
+        report.held = report.held or await ticker.intake.is_marked()
+        if report.held and status.is_enabled:
+            await ticker.intake.pause()
+            report.paused = True
+        elif not report.held and not status.is_enabled:
+            await ticker.intake.resume()
+            report.resumed = True
+    except MappingUnavailable:
+        report.trouble += 1
+
+
+async def _probe(ticker: Ticker, flow: Flow, report: TickReport, remaining_s: Callable[[], float]) -> Flow:
+    """Let one message try whether the partner is back, when that is due and no batch can, or an operator asks for it.
+
+    A message that is not sent, because its account is suspended or nobody can read it, was no probe: another one is
+    taken.
+    """
+    worker = ticker.worker
+    status = await ticker.intake.status()
+    if ticker.probe_now and flow.breaker.is_open:
+        flow = await _hastened(worker)
+    elif not report.held and (status.is_enabled or not status.is_settled):
+        report.no_probe = "the mapping runs or is being changed: the next batch brings the probe"
+        return flow
+    for _ in range(PROBES):
+        report.no_probe = _why_none(flow, report, worker, remaining_s())
+        if report.no_probe:
+            return flow
+        record = await ticker.queues.take()
+        if record is None:
+            # Nothing visible to try with: the next batch will bring the probe.
+            report.no_probe = "no message is visible to try with"
+            if not status.is_enabled and status.is_settled:
+                await ticker.intake.resume()
+                report.resumed = True
+            return flow
+        drained = await drain([record], worker, remaining_s)
+        if not drained.failures:
+            await ticker.queues.delete(record)
+        before, flow = flow, await _flow(worker.state)
+        if flow.breaker != before.breaker:
+            report.probed, report.answer = True, flow.breaker.said
+            return flow
+    report.no_probe = f"none of {PROBES} messages could be sent: parked, hidden or dead-lettered"
+    return flow
+
+
+def probing_needs_s(worker: Worker) -> float:
+    """Time that a probe may take: its call, and settling its message."""
+    return worker.call_timeout_s + worker.settle_reserve_s
+
+
+def _why_none(flow: Flow, report: TickReport, worker: Worker, left_s: float) -> str:
+    """Why no probe is to be made now, in words; empty if one is."""
+    now_ms, fleet, needed_s = worker.now_ms(), flow.breaker, probing_needs_s(worker)
+    reasons = (
+        (report.held, "an operator paused the intake"),
+        (not fleet.is_open, "the breaker is closed"),
+        (flow.cool_until_ms > now_ms, f"the partner asked for a pause of {_seconds(flow.cool_until_ms - now_ms)} more"),
+        (fleet.probe_until_ms > now_ms, f"one is under way, for {_seconds(fleet.probe_until_ms - now_ms)} at most"),
+        (fleet.probe_at_ms > now_ms, f"the next one is due in {_seconds(fleet.probe_at_ms - now_ms)}"),
+        (left_s < needed_s, f"{left_s:.0f} s are left of this invocation, and a probe may take {needed_s:.0f} s"),
+    )
+    return next((why for is_so, why in reasons if is_so), "")
+
+
+def _seconds(ms: int) -> str:
+    return f"{math.ceil(ms / 1_000)} s"
+
+
+async def _hastened(worker: Worker) -> Flow:
+    """Make a probe due; gives what is known of the partner then."""
+
+    def hastened(value: Mapping[str, Any]) -> tuple[Mapping[str, Any], Flow]:
+        flow = Flow.from_item(value)
+        flow = replace(flow, breaker=breaker.hasten(flow.breaker, now_ms=worker.now_ms()))
+        return flow.to_item(), flow
+
+    _, flow = await change(worker.state, PARTNER, FLOW, hastened, rng=worker.rng)
+    return flow
+
+
+async def _switch(ticker: Ticker, flow: Flow, report: TickReport, remaining_s: Callable[[], float]) -> Flow:  # noqa: ARG001
+    """Make the mapping what the flow says it should be."""
+    status = await ticker.intake.status()
+    now_ms = ticker.worker.now_ms()
+    report.stopped_by = "an operator" if report.held else flows.what_stops_intake(flow, now_ms=now_ms)
+    report.running = status.is_enabled or report.resumed
+    if report.stopped_by and status.is_enabled and status.is_settled and not report.resumed:
+        await ticker.intake.pause()
+        report.paused, report.running = True, False
+    elif not report.stopped_by and not status.is_enabled:
+        if status.is_settled:
+            await ticker.intake.resume()
+            report.resumed = report.running = True
+        else:
+            report.stopped_by = "a change of the mapping that is under way: the next tick resumes it"
+    return flow
+
+
+async def _steer(ticker: Ticker, flow: Flow, report: TickReport, remaining_s: Callable[[], float]) -> Flow:  # noqa: ARG001
+    """Set MaximumConcurrency to what the partner's allowance can use: more would only wait for tokens, and be paid
+    for.
+    """
+    status = await ticker.intake.status()
+    wanted = concurrency_for(flow, max_in_flight=ticker.worker.max_in_flight, most=ticker.most)
+    now = status.concurrency
+    if now is None or not status.is_settled or report.paused or report.resumed:
+        return flow
+    if abs(wanted - now) > max(1, WORTH_A_CHANGE * now) or (
+        wanted != now and wanted in {LEAST_CONCURRENCY, ticker.most}
+    ):
+        await ticker.intake.set_concurrency(wanted)
+        report.concurrency = wanted
+    return flow
+
+
+def concurrency_for(flow: Flow, *, max_in_flight: int, most: int) -> int:
+    """Environments that a limit keeps busy: calls under way at once (rate x latency) over connections each."""
+    limit = flow.limit.per_second
+    if limit is not None and flow.limit.why == RECOVERING:
+        limit = max(limit, flow.limit.held or 0.0)  # it takes seconds to get there, and a change of the mapping longer
+    if limit is None or not flow.latency_ms or flow.limit.why in {"start", "steady"}:
+        return most  # the limit is not what holds the fleet back
+    under_way = limit * flow.latency_ms / 1_000
+    return max(LEAST_CONCURRENCY, min(most, math.ceil(under_way * SPARE / max_in_flight) + 1))
+
+
+async def _alive(worker: Worker) -> Flow:
+    """Leave a sign of life in the shared item: idleness is not silence. Gives what is known of the partner."""
+
+    def alive(value: Mapping[str, Any]) -> tuple[Mapping[str, Any], Flow]:
+        flow = flows.alive(Flow.from_item(value), now_ms=worker.now_ms())
+        return flow.to_item(), flow
+
+    try:
+        return (await change(worker.state, PARTNER, FLOW, alive, rng=worker.rng))[1]
+    except Contended:  # others wrote all the while
+        return await _flow(worker.state)
+
+
+async def _flow(state: State) -> Flow:
+    value = (await state.read(PARTNER, FLOW)).value
+    return Flow.from_item(value) if value else Flow()
