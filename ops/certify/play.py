@@ -11,6 +11,7 @@ from ops.certify.exchange import Answer, Ending, Exchange, Sent, Token
 from ops.certify.objections import Objection, findings
 from ops.certify.script import Registered, Script
 from ops.certify.targets import Target, TargetUnavailable
+from ops.certify.targets import Target, TargetUnavailable, rule_ms
 from ops.console.findings import Finding, Severity
 from ops.registration.check import read_response
 
@@ -108,6 +109,7 @@ class Player:
             self.target.round_trip_ms(),
             warm=Series.of(self._exchanges.get(TIMES.name, [])),
             cold=Series.of(self._exchanges.get(BURST.name, [])),
+            rule_ms=rule_ms(self.target),
         )
         self._object(TIMES, list(times.too_slow()))
         self._object(BURST, list(times.slow_to_start()))

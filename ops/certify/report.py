@@ -122,7 +122,9 @@ def _times_table(times: Times) -> Table:
 
 
 def _network(times: Times) -> str:
-    limit = f"mParticle's rule: 99% under {times.limit_ms:.0f} ms."
+    limit = f"mParticle's rule: 99% under {times.rule_ms:.0f} ms."
+    if times.limit_ms != times.rule_ms:
+        limit = f"{limit} Here --max-ms says {times.limit_ms:.0f} ms."
     if times.network_ms is None:
         return f"{limit} Measured here; what of it is the network's could not be told."
     return f"{limit} Measured here, of which about {_ms(times.network_ms)} are the network's (one round trip)."

@@ -12,6 +12,7 @@ from ops.certify.checks import CHECKS
 from ops.certify.play import Player
 from ops.certify.script import Script
 from ops.certify.targets import HTTP_LIMIT_MS, LAMBDA_LIMIT_MS, Target, target_of
+from ops.certify.targets import Target, rule_ms, target_of
 from ops.console import findings as form
 from ops.console.screen import Screen
 from ops.console.terminal import say_json
@@ -55,8 +56,7 @@ def certify(
     """Certify what was found; gives the exit status. Raises TargetUnavailable."""
     # What a tool reads on standard output is the report alone.
     console, aside = Screen(), Screen(stderr=True)
-    limit_ms = max_ms or (HTTP_LIMIT_MS if target.speaks_http else LAMBDA_LIMIT_MS)
-    player = Player(target, script, limit_ms, time.monotonic, checks)
+    player = Player(target, script, max_ms or rule_ms(target), time.monotonic, checks)
     try:
         plan = player.register()
         report.announce(aside if as_json else console, target.name, plan, script)

@@ -78,6 +78,11 @@ def target_of(text: str, *, token: str = "", connections: int = 20) -> Target:
     return UrlTarget(text, token=token, connections=connections)
 
 
+def rule_ms(target: Target) -> float:
+    """What 99% of its answers must stay under."""
+    return HTTP_LIMIT_MS if target.speaks_http else LAMBDA_LIMIT_MS
+
+
 class LambdaTarget:
     """A function, version or alias. AWS is reached as boto3 reaches it, the region is the ARN's."""
 

@@ -13,6 +13,7 @@ from ops.certify.checks import CHECKS
 from ops.certify.exchange import Answer, Ending, Sent, Token
 from ops.certify.play import Player, Result
 from ops.certify.script import Script
+from ops.certify.targets import rule_ms
 
 INTEGRATION = Path(__file__).parents[3] / "fixtures" / "bad_integration" / "integration.py"
 NOW_MS = 1_790_000_000_000
@@ -96,7 +97,9 @@ class InProcessHttp(InProcess):
         return ending, status, payload, content_type
 
 
-def _play(target: InProcess, *, checks: Iterable[Any] = CHECKS, clock: Any = lambda: 0.0, **script: Any) -> Result:
+def _play(
+    target: InProcess, *, checks: Iterable[Any] = CHECKS, clock: Any = lambda: 0.0, limit_ms: float = 0.0, **script: Any
+) -> Result:
     given: dict[str, Any] = {
         "now_ms": NOW_MS,
         "http": target.speaks_http,
@@ -105,7 +108,7 @@ def _play(target: InProcess, *, checks: Iterable[Any] = CHECKS, clock: Any = lam
         "calls": 4,
         **script,
     }
-    player = Player(target, Script(**given), 100.0 if target.speaks_http else 200.0, clock, tuple(checks))
+    player = Player(target, Script(**given), limit_ms or rule_ms(target), clock, tuple(checks))
     return player.play(player.register())
 
 

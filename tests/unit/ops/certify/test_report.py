@@ -80,3 +80,12 @@ def test_there_is_no_bar_without_a_terminal(console: Console) -> None:
     with report.progress(console, 3) as told:
         told("sends", 1)
     assert printed(console) == ""
+
+
+def test_a_limit_of_the_users_is_not_told_as_mparticles(console: Console, target: Any, play: Any) -> None:
+    """With --max-ms both are said, and an objection names who asks for it."""
+    report.show(console, play(target("slow"), limit_ms=150.0))
+    text = printed(console)
+    assert "mParticle's rule: 99% under 200 ms. Here --max-ms says 150 ms." in text
+    assert "--max-ms asks for less than 150 ms" in text
+    assert "mParticle asks for" not in text
