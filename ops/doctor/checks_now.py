@@ -55,7 +55,7 @@ def paused(now: Now | None, *, stage: str, is_enabled: bool) -> Iterable[Finding
 
 
 def _ticks(now: Now, name: str) -> Iterable[Finding]:
-    log = f"aws logs tail /aws/lambda/{name}-worker --since 30m says why"
+    log = _log(name, "worker", "30m")
     since_ms = None if now.swept_ms is None else now.now_ms - now.swept_ms
     if since_ms is not None and since_ms > TICKS_MISSED_MS:
         yield Finding(
@@ -76,9 +76,17 @@ def _failures(now: Now, name: str) -> Iterable[Finding]:
             yield Finding(
                 f"{function}.failing",
                 f"{count:,} invocations of {name}-{function} failed in the last {LATELY_S // 60} minutes.",
-                f"aws logs tail /aws/lambda/{name}-{function} --since 15m says why",
+                _log(name, function, "15m")
+                + ("; what is malformed counts, as spillway certify sends some" if function == "ingest" else ""),
                 Severity.ERROR if function == "worker" else Severity.WARNING,
             )
+    if now.url_errors:
+        yield _warning(
+            "url.failing",
+            f"{_counted(now.url_errors, 'call')} of the URL {'was' if now.url_errors == 1 else 'were'} answered with 5xx "
+            f"in the last {LATELY_S // 60} minutes: mParticle repeats them a limited number of times.",
+            f"{_log(name, 'ingest', '15m')}; of tokens that cannot be read, docs/http.md says what has to be kept where",
+        )
 
 
 def _partner(now: Now, stage: str) -> Iterable[Finding]:
@@ -174,6 +182,10 @@ def _age(now: Now, env: Mapping[str, str], stage: str) -> Iterable[Finding]:
         f"MAX_AGE_S=... make deploy STAGE={stage} has messages wait longer",
         Severity.ERROR if is_late else Severity.WARNING,
     )
+
+
+def _log(name: str, function: str, since: str) -> str:
+    return f"aws logs tail /aws/lambda/{name}-{function} --since {since} (AWS CLI 2) says why"
 
 
 def _warning(name: str, message: str, mend: str) -> Finding:

@@ -21,6 +21,7 @@ from worker_fn.limits.agreement import Flow
 LATELY_S = 900
 """How far back CloudWatch is asked: its figures are a few minutes late."""
 ACCOUNT_FLOWS = "account#"
+URL = "url"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ class Now:
     """How long the oldest message of the main queue has waited."""
     errors: Mapping[str, int] = field(default_factory=dict)
     """Invocations that failed lately, by function."""
+    url_errors: int = 0
+    """Calls of the Function URL that were answered with 5xx lately."""
 
 
 Noted = Callable[[str, Callable[[], Any], Any], Any]
@@ -70,6 +73,7 @@ def look_now(found: Stack, names: Mapping[str, str], noted: Noted) -> Now:
         ticked=not rows or bool(rows.get(MAPPING)),
         changed_ms=found.changed_ms,
         oldest_s=figures.pop("oldest", None),
+        url_errors=int(figures.pop(URL, 0)),
         errors={name: int(count) for name, count in figures.items()},
     )
 
@@ -95,10 +99,15 @@ def _state(found: Stack) -> DynamoState:
 
 
 def _figures(found: Stack, names: Mapping[str, str], noted: Noted) -> dict[str, float]:
-    """The newest figure of the oldest message's age, and sums of failed invocations."""
+    """The newest figure of the oldest message's age, and sums of failed invocations and of failed calls of the URL."""
     queue = found.outputs.get("QueueUrl", "").rpartition("/")[2]
     asked = [_asked("oldest", ("AWS/SQS", "ApproximateAgeOfOldestMessage"), ("QueueName", queue), "Maximum")]
     asked += [_asked(name, ("AWS/Lambda", "Errors"), ("FunctionName", full), "Sum") for name, full in names.items()]
+    asked += [
+        _asked(URL, ("AWS/Lambda", "Url5xxCount"), ("FunctionName", full), "Sum")
+        for name, full in names.items()
+        if name == "ingest"
+    ]
     until = datetime.now(UTC)
 
     def read() -> list[dict[str, Any]]:

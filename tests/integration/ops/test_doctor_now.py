@@ -69,19 +69,20 @@ def test_everything_that_the_fleet_wrote_is_read(stack: Stack, put: Callable[...
     for namespace, metric, dimension, value, figure in (
         ("AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", "spillway-doctor-messages", 700.0),
         ("AWS/Lambda", "Errors", "FunctionName", "spillway-doctor-worker", 2.0),
+        ("AWS/Lambda", "Url5xxCount", "FunctionName", "spillway-doctor-ingest", 4.0),
     ):
         datum = {"MetricName": metric, "Value": figure, "Dimensions": [{"Name": dimension, "Value": value}]}
         cloudwatch.put_metric_data(
             Namespace=namespace, MetricData=[{**datum, "Timestamp": datetime.now(UTC) - timedelta(minutes=2)}]
         )
     look = Look()
-    now = look_now(stack, {"worker": "spillway-doctor-worker"}, look.at)
+    now = look_now(stack, {name: f"spillway-doctor-{name}" for name in ("ingest", "worker")}, look.at)
     assert now.pause is not None
     assert now.flow is not None
     assert (now.pause.why, now.flow.breaker.opened_ms, now.swept_ms, now.ticked) == ("moving", 4, 9, True)
     assert {key: flow.cool_until_ms for key, flow in now.account_flows.items()} == {"7#bulk": 8}
     assert [(one.account_id, one.credentials) for one in now.suspended] == [("7", 2)]
-    assert (now.oldest_s, now.errors) == (700.0, {"worker": 2})
+    assert (now.oldest_s, now.errors, now.url_errors) == (700.0, {"worker": 2}, 4)
     assert look.denied == []
 
 

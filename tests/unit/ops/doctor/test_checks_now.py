@@ -53,6 +53,7 @@ def test_nothing_hurts_where_all_is_well() -> None:
         (replace(WELL, swept_ms=None, ticked=False), "tick.not-running", Severity.ERROR),
         (replace(WELL, errors={"worker": 3}), "worker.failing", Severity.ERROR),
         (replace(WELL, errors={"ingest": 1}), "ingest.failing", Severity.WARNING),
+        (replace(WELL, url_errors=1), "url.failing", Severity.WARNING),
         (flow(breaker=Breaker(opened_ms=NOW_MS - HOUR_MS)), "partner.down", Severity.WARNING),
         (flow(cool_until_ms=NOW_MS + 5_000), "partner.cool-down", Severity.WARNING),
         (limited(why=PUSHED_BACK), "partner.pushes-back", Severity.WARNING),
