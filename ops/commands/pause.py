@@ -40,7 +40,7 @@ def resume(stage: Stage = "dev") -> None:
         ended = verb.current(stack)
         report = verb.resume(stack)
     say("it was not paused by an operator" if ended is None else "the operator's pause is over")
-    for line in worker_tick.said(report):
+    for line in worker_tick.said(report, of_probe=False):
         say(line)
     if not worker_tick.is_running(report):
         raise typer.Exit(1)

@@ -23,8 +23,18 @@ def listed(context: typer.Context, as_json: AsJson = False, stage: Stage = "dev"
         if source is not None and source.name == "COMMANDLINE":  # what comes after it would ask another stage
             raise typer.BadParameter(f"--stage comes after {context.invoked_subcommand}")
         return
-    from ops.console.screen import Screen  # noqa: PLC0415
+    _show(stage, as_json=as_json)
+
+
+@suspensions.command("list")
+def listed_by_name(as_json: AsJson = False, stage: Stage = "dev") -> None:
+    """List the accounts, as `spillway suspensions` alone does."""
+    _show(stage, as_json=as_json)
+
+
+def _show(stage: str, *, as_json: bool) -> None:
     from ops.operate import suspensions as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
+    from ops.console.screen import Screen  # noqa: PLC0415
     from ops.operate.stack import find_stack  # noqa: PLC0415
 
     with one_line_errors():

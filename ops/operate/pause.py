@@ -73,7 +73,11 @@ def pause(stack: Stack, why: str) -> bool:
 
     Raises InvalidSettings, StackUnavailable, StateUnavailable.
     """
-    if not why.strip() or len(why) > LONGEST_WHY or not why.isprintable():
+    if not why.strip():
+        raise InvalidSettings(
+            'say why, for those who find it paused: spillway pause --why "the partner moves its data"'
+        )
+    if len(why) > LONGEST_WHY or not why.isprintable():
         raise InvalidSettings(f"--why must be one line of at most {LONGEST_WHY} characters")
     now_ms = int(time.time() * 1_000)
     asyncio.run(hold(_state(stack), why=why.strip(), now_ms=now_ms, rng=random.Random()))  # noqa: S311 - jitter

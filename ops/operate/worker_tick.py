@@ -36,12 +36,15 @@ def is_running(report: Mapping[str, Any]) -> bool:
     return bool(report["resumed"] or report.get("running"))
 
 
-def said(report: Mapping[str, Any]) -> Iterator[str]:
-    """What a tick's report says of the partner and of the intake, a line for each."""
+def said(report: Mapping[str, Any], *, of_probe: bool = True) -> Iterator[str]:
+    """What a tick's report says of the partner and of the intake, a line for each.
+
+    Without `of_probe`, where nobody asked for one, an intake that runs needs no word on why there was none.
+    """
     if report["probed"]:
         answer = report.get("answer")
         yield f"the probe was answered with {answer}" if answer else "the probe arrived"
-    elif report.get("no_probe"):
+    elif report.get("no_probe") and (of_probe or not is_running(report)):
         yield f"no probe was made: {report['no_probe']}"
     if report["resumed"]:
         yield "resumed: batches arrive within a minute"

@@ -59,8 +59,13 @@ def _move(deployed: DeployedFunctions, functions: Functions, target: Pair, note:
     was, is_now = (functions.worker.versions[pair.worker].destination for pair in (live, target))
     return [
         *(
-            f"{one.alias.function} {one.alias.name}: {before} -> {now_live}  commit {one.versions[now_live].commit}"
+            f"{one.alias.function} {one.alias.name}: {_step(before, now_live)}  commit {one.versions[now_live].commit}"
             for one, before, now_live in moves
         ),
         *([f"delivers to {is_now}; it was {was}"] if was != is_now else []),
     ]
+
+
+def _step(before: int, now_live: int) -> str:
+    """Where one function of the two went, or that it had nowhere to go."""
+    return f"stays {now_live}" if before == now_live else f"{before} -> {now_live}"

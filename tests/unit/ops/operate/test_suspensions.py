@@ -34,3 +34,12 @@ def test_messages_that_are_taken_end_it_well(cleared: list[Cleared]) -> None:
     cleared.append(Cleared(["7"], 40, is_done=True))
     done = CliRunner().invoke(app, ["suspensions", "clear", "7", "--wait"])
     assert (done.exit_code, done.output) == (0, "cleared: 7\n")
+
+
+def test_the_listing_has_a_name_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`suspensions list` is what `suspensions` alone is, as `cooldown list` and `dsr list` are."""
+    monkeypatch.setattr(stack, "find_stack", lambda stage: stage)
+    monkeypatch.setattr(suspensions, "listing", lambda stage: stage)
+    monkeypatch.setattr(suspensions, "as_json", lambda stage: f'"{stage}"')
+    for said in (["suspensions", "list"], ["suspensions"]):
+        assert CliRunner().invoke(app, [*said, "--json", "--stage", "prod"]).output == '"prod"\n'

@@ -167,7 +167,11 @@ def test_a_rollback_that_would_strand_messages_is_refused_and_the_offer_works() 
     with pytest.raises(NotPromoted, match="spillway promote --to ingest=1,worker=2"):
         rollback(lambdas)
     assert lambdas.live == Pair(2, 2)
-    promote(lambdas, "ingest=1,worker=2")
+    said = promote(lambdas, "ingest=1,worker=2")
+    assert [line.partition("  ")[0] for line in said] == [
+        "spillway-x-ingest production: 2 -> 1",
+        "spillway-x-worker production: stays 2",
+    ]
     assert lambdas.live == Pair(1, 2)
 
 
