@@ -83,9 +83,9 @@ def _failures(now: Now, name: str) -> Iterable[Finding]:
     if now.url_errors:
         yield _warning(
             "url.failing",
-            f"{_counted(now.url_errors, 'call')} of the URL {'was' if now.url_errors == 1 else 'were'} answered with 5xx "
-            f"in the last {LATELY_S // 60} minutes: mParticle repeats them a limited number of times.",
-            f"{_log(name, 'ingest', '15m')}; of tokens that cannot be read, docs/http.md says what has to be kept where",
+            f"{now.url_errors:,} calls of the URL were answered with 5xx in the last {LATELY_S // 60} minutes: "
+            "mParticle repeats them a limited number of times.",
+            f"{_log(name, 'ingest', '15m')}; docs/http.md says what a token has to be",
         )
 
 

@@ -204,6 +204,8 @@ def test_the_function_url_is_the_aliass_and_reads_its_tokens_alone(
     ]
     assert on["Outputs"]["IngestUrl"]["Value"] == {"Fn::GetAtt": ["IngestUrl", "FunctionUrl"]}
     assert "Export" not in on["Outputs"]["IngestUrl"]
+    assert [one["Fn::Equals"] for one in on["Conditions"]["HasUrl"]["Fn::Not"]] == [[source, ""]]
+    assert on["Resources"]["UrlErrorAlarm"]["Condition"] == "HasUrl"
     variables = of_type(on, "AWS::Lambda::Function")["IngestLambdaFunction"]["Environment"]["Variables"]
     assert ingest_fn.settings.Settings.from_env({"AWS_REGION": "us-east-1", **resolved(variables)}).token_store
 
@@ -212,4 +214,5 @@ def test_the_function_url_is_off_by_default(any_stage: Template) -> None:
     """No stage has a URL, or anything public, unless it was asked for."""
     assert not of_type(any_stage, "AWS::Lambda::Url")
     assert "IngestUrl" not in any_stage["Outputs"]
+    assert any_stage["Conditions"]["HasUrl"] == {"Fn::Not": [{"Fn::Equals": ["", ""]}]}
     assert "*" not in {p["Principal"] for p in of_type(any_stage, "AWS::Lambda::Permission").values()}
