@@ -10,7 +10,6 @@ from ops.certify.checks import BURST, CHECKS, REGISTRATION, TIMES
 from ops.certify.exchange import Answer, Ending, Exchange, Sent, Token
 from ops.certify.objections import Objection, findings
 from ops.certify.script import Registered, Script
-from ops.certify.targets import Target, TargetUnavailable
 from ops.certify.targets import Target, TargetUnavailable, rule_ms
 from ops.console.findings import Finding, Severity
 from ops.registration.check import read_response

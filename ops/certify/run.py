@@ -11,7 +11,6 @@ from ops.certify.check import Check
 from ops.certify.checks import CHECKS
 from ops.certify.play import Player
 from ops.certify.script import Script
-from ops.certify.targets import HTTP_LIMIT_MS, LAMBDA_LIMIT_MS, Target, target_of
 from ops.certify.targets import Target, rule_ms, target_of
 from ops.console import findings as form
 from ops.console.screen import Screen

@@ -33,8 +33,8 @@ def listed_by_name(as_json: AsJson = False, stage: Stage = "dev") -> None:
 
 
 def _show(stage: str, *, as_json: bool) -> None:
-    from ops.operate import suspensions as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
     from ops.console.screen import Screen  # noqa: PLC0415
+    from ops.operate import suspensions as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
     from ops.operate.stack import find_stack  # noqa: PLC0415
 
     with one_line_errors():
