@@ -14,8 +14,8 @@ from testkit.simulation.clock import EPOCH_S, now_s
 from worker_fn.accounts.suspensions import Suspensions
 from worker_fn.batch.context import Worker
 from worker_fn.batch.settle import Queue
+from worker_fn.clients.http import Send
 from worker_fn.clients.mapping import Held
-from worker_fn.dispatch.dispatcher import Send
 from worker_fn.limits.registry import Registry
 
 BEGINS_MS = int(EPOCH_S * 1_000)

@@ -202,7 +202,7 @@ class Api:
 
 
 class Line:
-    """A Lambda environment's connections to the partner; see worker_fn.dispatch.dispatcher.Send."""
+    """A Lambda environment's connections to the partner; see worker_fn.clients.http.Send."""
 
     def __init__(self, api: Api, life: Life) -> None:
         self._api = api

@@ -23,7 +23,7 @@ from tests.fakes.brazelike import Brazelike
 from worker_fn.batch.drain import dispatcher_for
 from worker_fn.clients.http import Answer
 from worker_fn.dispatch.classify import Verdict
-from worker_fn.dispatch.dispatcher import Dispatch, Lane
+from worker_fn.dispatch.lanes import Dispatch, Lane
 
 EXAMPLES = os.environ.get("FUZZ_EXAMPLES")
 bounded = settings(

@@ -1,4 +1,4 @@
-"""What the answers of one batch say of each credential that was used. Pure.
+"""Authentication failures of one batch: what its answers say of each credential that was used. Pure.
 
 A refusal (401, 403) may be about the credential or about one message: a key may be good for some calls only, and a
 request carries the customer's other settings as they were when mParticle sent it. So the calls with that credential go
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-IN_A_ROW = 3
+REFUSALS_IN_A_ROW = 3
 """Refusals without a call that arrives, after which no more are made in this batch. Each costs the partner a call."""
 
 
@@ -23,36 +23,36 @@ class Credential(NamedTuple):
 
 
 @dataclass(slots=True)
-class Credentials:
-    """Times in ms since the epoch, by the worker's clock."""
+class AuthFailures:
+    """What one batch knows of refused credentials. Times in ms since the epoch, by the worker's clock."""
 
     _in_a_row: Counter[Credential] = field(default_factory=Counter)
     _refused_ms: dict[Credential | str, int] = field(default_factory=dict)
     """Credential -> its last refusal; idempotency key -> when that delivery was refused."""
-    _accepted_ms: dict[Credential, int] = field(default_factory=dict)
+    _taken_ms: dict[Credential, int] = field(default_factory=dict)
     """Credential -> when the last call that arrived was begun."""
 
-    def refused(self, credential: Credential, keys: Sequence[str], *, now_ms: int) -> None:
+    def note_refused(self, credential: Credential, keys: Sequence[str], *, now_ms: int) -> None:
         """Note a refusal. One of a bulk call counts when the culprit is alone: until then it is halved."""
         if len(keys) == 1:
             self._in_a_row[credential] += 1
         self._refused_ms[credential] = now_ms
         self._refused_ms.update(dict.fromkeys(keys, now_ms))
 
-    def accepted(self, credential: Credential, *, begun_ms: int) -> None:
+    def note_taken(self, credential: Credential, *, begun_ms: int) -> None:
         """Note a call that arrived."""
-        self._accepted_ms[credential] = max(begun_ms, self._accepted_ms.get(credential, 0))
+        self._taken_ms[credential] = max(begun_ms, self._taken_ms.get(credential, 0))
         if begun_ms >= self._refused_ms.get(credential, 0):
             self._in_a_row[credential] = 0
 
-    def are_refused(self, credential: Credential | None) -> bool:
+    def is_refused(self, credential: Credential | None) -> bool:
         """Whether no further call with a credential should be made."""
-        return credential is not None and self._in_a_row[credential] >= IN_A_ROW
+        return credential is not None and self._in_a_row[credential] >= REFUSALS_IN_A_ROW
 
-    def accepted_since(self, credential: Credential, key: str) -> bool:
+    def taken_since(self, credential: Credential, key: str) -> bool:
         """Whether a call arrived that was begun after a delivery was refused."""
         return self.begun_ms(credential) >= self._refused_ms.get(key, 0) > 0
 
     def begun_ms(self, credential: Credential) -> int:
         """When the last call that arrived with it was begun; 0 if none was."""
-        return self._accepted_ms.get(credential, 0)
+        return self._taken_ms.get(credential, 0)

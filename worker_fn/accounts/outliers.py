@@ -1,4 +1,4 @@
-"""Whose fault a failing call is: the partner's, or one account's while others are served.
+"""Outliers: accounts whose calls fail while others' arrive. Their failures are their own, and not the partner's.
 
 One account whose every call fails, and comes back to fail again, makes up half of all calls sooner or later: the
 breaker would open for everybody. What one Lambda environment sees is enough to tell.
@@ -6,7 +6,7 @@ breaker would open for everybody. What one Lambda environment sees is enough to 
 
 from collections import OrderedDict
 
-IN_A_ROW = 3
+FAILURES_IN_A_ROW = 3
 """Failures of an account, with none of its calls arriving, from which on they are its own if others arrive."""
 MOST_ACCOUNTS = 2_000
 
@@ -33,4 +33,4 @@ class Outliers:
         self._failing[account_id] = (began_ms, count + 1)
         if len(self._failing) > MOST_ACCOUNTS:
             self._failing.popitem(last=False)
-        return count >= IN_A_ROW and self._delivered_ms > began_ms
+        return count >= FAILURES_IN_A_ROW and self._delivered_ms > began_ms

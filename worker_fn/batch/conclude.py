@@ -5,7 +5,7 @@ from dataclasses import replace
 from shared.errors import StateUnavailable
 from shared.message import ERASURE
 from shared.state import Conflict
-from worker_fn.accounts.auth_failures import Credentials
+from worker_fn.accounts.auth_failures import AuthFailures
 from worker_fn.accounts.suspensions import EVERY, Place, Suspension
 from worker_fn.batch import progress as progresses
 from worker_fn.batch.context import Worker
@@ -23,16 +23,16 @@ FEW_FAILURES = 4
 """A message that was not called waits as if it had failed so often: half a minute, so that those before it are gone."""
 
 
-async def note_taken(job: Job, credentials: Credentials, worker: Worker) -> None:
+async def note_taken(job: Job, auth_failures: AuthFailures, worker: Worker) -> None:
     """Note which credentials were taken in a message, before anything is made of refusals."""
     for item in job.items:
         credential = credential_of(item, job.message.account_id)
         if credential is not None and item.outcome and item.outcome.verdict is Verdict.DELIVERED:
-            begun_ms = credentials.begun_ms(credential)
+            begun_ms = auth_failures.begun_ms(credential)
             await worker.suspensions.note_taken(credential, kind=job.message.type, begun_ms=begun_ms)
 
 
-async def suspend_refused(job: Job, credentials: Credentials, worker: Worker) -> None:
+async def suspend_refused(job: Job, auth_failures: AuthFailures, worker: Worker) -> None:
     """Suspend the credentials of a message that were refused, before any message's end is decided.
 
     The first message that was refused is the probe; all others have to find the suspension there. A message that was
@@ -44,7 +44,7 @@ async def suspend_refused(job: Job, credentials: Credentials, worker: Worker) ->
     known = [(credential, item) for credential, item in pairs if credential is not None]
     if not known:
         return
-    job.is_denied_alone = all(credentials.accepted_since(credential, item.key) for credential, item in known)
+    job.is_denied_alone = all(auth_failures.taken_since(credential, item.key) for credential, item in known)
     if job.is_denied_alone:
         return
     credential, item = known[0]

@@ -14,8 +14,8 @@ from worker_fn.accounts.suspensions import Suspensions
 from worker_fn.batch.disposition import Budgets
 from worker_fn.batch.room import Room
 from worker_fn.batch.settle import Queue
+from worker_fn.clients.http import Send
 from worker_fn.clients.mapping import EventSourceMapping, Held
-from worker_fn.dispatch.dispatcher import Send
 from worker_fn.limits.registry import Registry
 
 

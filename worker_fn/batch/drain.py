@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from shared.errors import StateUnavailable
 from shared.message import ERASURE
+from worker_fn.accounts.auth_failures import AuthFailures
 from worker_fn.accounts.suspensions import Place
 from worker_fn.batch import progress as progresses
 from worker_fn.batch.alone import each, side_by_side
@@ -24,8 +25,10 @@ from worker_fn.batch.rounds import Rounds
 from worker_fn.batch.settle import Report, Settled, settle
 from worker_fn.clients.mapping import MappingUnavailable, paused_wait_s
 from worker_fn.clients.or_else import or_else
+from worker_fn.dispatch.caller import Caller
 from worker_fn.dispatch.classify import Verdict
 from worker_fn.dispatch.dispatcher import Dispatcher
+from worker_fn.dispatch.feedback import Feedback
 from worker_fn.dispatch.lanes import Lane
 from worker_fn.limits import agreement as flows
 from worker_fn.limits.agreement import Because
@@ -58,8 +61,8 @@ async def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Call
             worker.limiters.note_delivered(job.message.account_id)
     sent = [job for job in sending if job.place is Place.SEND]
     await each(sent, partial(note_what_is_missing, report=report, worker=worker))
-    await each(jobs, partial(note_taken, credentials=dispatcher.credentials, worker=worker))
-    await each(jobs, partial(suspend_refused, credentials=dispatcher.credentials, worker=worker))
+    await each(jobs, partial(note_taken, auth_failures=dispatcher.caller.auth_failures, worker=worker))
+    await each(jobs, partial(suspend_refused, auth_failures=dispatcher.caller.auth_failures, worker=worker))
     await side_by_side(jobs, partial(conclude, worker=worker))
     ends = [settled(job, worker) for job in jobs]
     ends = await in_time(book(ends, worker), remaining_s() - worker.settle_reserve_s / 2, ends)
@@ -238,21 +241,29 @@ async def _book(account_id: str, whose: Whose, endpoint: str | None, count: int,
 
 
 def dispatcher_for(worker: Worker, remaining_s: Callable[[], float]) -> Dispatcher:
-    return Dispatcher(
+    """What sends a batch's deliveries, within the time that it has for its calls."""
+    limits = worker.partner.limits
+    caller = Caller(
         partner=worker.partner,
         send=worker.send,
-        limiter=worker.limiters.partner,
-        account_gates=worker.limiters.of,
-        outliers=worker.outliers,
+        limiters=worker.limiters,
+        feedback=Feedback(
+            worker.limiters.partner, worker.outliers, limits.rate_headers, now_ms=worker.now_ms, log=worker.log
+        ),
         held=worker.held,
+        auth_failures=AuthFailures(),
         max_in_flight=worker.max_in_flight,
         attempts=worker.attempts,
         call_timeout_s=worker.call_timeout_s,
         remaining_s=remaining_s,
         now_ms=worker.now_ms,
-        in_order=worker.partner.in_order or worker.in_groups,
-        jitter=lambda bound: worker.rng.uniform(0, bound),
         log=worker.log,
+    )
+    return Dispatcher(
+        caller,
+        attempts=worker.attempts,
+        jitter=lambda bound: worker.rng.uniform(0, bound),
+        in_order=worker.partner.in_order or worker.in_groups,
     )
 
 

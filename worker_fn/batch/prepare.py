@@ -20,7 +20,7 @@ from worker_fn.batch.disposition import Waiting
 from worker_fn.batch.job import Job
 from worker_fn.batch.progress import Key
 from worker_fn.batch.room import MIB, Room, exact_weight_of, odd_weight_of, weight_of
-from worker_fn.dispatch.dispatcher import UNSENDABLE
+from worker_fn.clients.http import UNSENDABLE
 from worker_fn.dispatch.lanes import Dispatch, together
 
 NEWER_WAIT_S, NEWER_MS = 60, 3_600_000

@@ -7,7 +7,7 @@ is made again at once, on a new one.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self
 
@@ -19,7 +19,13 @@ from shared.partner_http import FROZEN, MAX_ANSWER_BYTES, Answer, Exchange, Requ
 from worker_fn.clients.freezes import BEAT_S, Freezes
 from worker_fn.clients.kept import IDLE_S, Kept
 
-__all__ = ["FROZEN", "MAX_ANSWER_BYTES", "Answer", "HttpClient"]
+__all__ = ["FROZEN", "MAX_ANSWER_BYTES", "UNSENDABLE", "Answer", "HttpClient", "Send"]
+
+Send = Callable[[Delivery, str, float], Awaitable[Answer]]
+"""Make one call: the delivery, its idempotency key, and the seconds that it may take. May raise UNSENDABLE."""
+
+UNSENDABLE = (ValueError, TypeError, AttributeError)
+"""What comes of a delivery that HTTP has no form for."""
 
 
 class HttpClient:

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -46,6 +47,10 @@ class Outcome:
     """What the answer said of each item of the call; None of one that is to be sent again at once."""
     is_of_item: bool = False
     """The answer spoke of this item by itself."""
+
+    def of_each(self, count: int) -> "Sequence[Outcome | None]":
+        """The outcome of each of a call's items."""
+        return self.items or (self,) * count
 
     @property
     def is_about_the_call(self) -> bool:

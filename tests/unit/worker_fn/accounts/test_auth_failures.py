@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from worker_fn.accounts.auth_failures import IN_A_ROW, Credential, Credentials
+from worker_fn.accounts.auth_failures import REFUSALS_IN_A_ROW, AuthFailures, Credential
 from worker_fn.accounts.suspensions import PROBE_EVERY_MS, TURNS_EACH, clear_account
 
 PROBE_S = PROBE_EVERY_MS / 1_000
@@ -31,34 +31,34 @@ def hidden(fleet: Any, number: int) -> int:
 
 def test_a_few_refusals_in_a_row_end_a_credential_s_calls() -> None:
     """A refusal stops nothing, some without an arrival between them do; no other account's or credential's calls."""
-    credentials = Credentials()
-    for number in range(IN_A_ROW):
-        assert not credentials.are_refused(SEVEN)
-        credentials.refused(SEVEN, [f"k{number}"], now_ms=1_000 + number)
-    assert credentials.are_refused(SEVEN)
-    assert not credentials.are_refused(EIGHT)
-    assert not credentials.are_refused(Credential("7", "another"))
-    assert not credentials.are_refused(None)
+    failures = AuthFailures()
+    for number in range(REFUSALS_IN_A_ROW):
+        assert not failures.is_refused(SEVEN)
+        failures.note_refused(SEVEN, [f"k{number}"], now_ms=1_000 + number)
+    assert failures.is_refused(SEVEN)
+    assert not failures.is_refused(EIGHT)
+    assert not failures.is_refused(Credential("7", "another"))
+    assert not failures.is_refused(None)
 
 
 def test_only_a_call_that_was_begun_after_a_refusal_speaks_for_the_credentials() -> None:
     """What was under way when the key was revoked arrives, and shows nothing."""
-    credentials = Credentials()
-    credentials.refused(SEVEN, ["k"], now_ms=1_000)
-    credentials.accepted(SEVEN, begun_ms=900)
-    assert not credentials.accepted_since(SEVEN, "k")
-    credentials.accepted(SEVEN, begun_ms=1_100)
-    assert credentials.accepted_since(SEVEN, "k")
-    credentials.refused(SEVEN, ["later"], now_ms=1_200)
-    assert not credentials.accepted_since(SEVEN, "later")
+    failures = AuthFailures()
+    failures.note_refused(SEVEN, ["k"], now_ms=1_000)
+    failures.note_taken(SEVEN, begun_ms=900)
+    assert not failures.taken_since(SEVEN, "k")
+    failures.note_taken(SEVEN, begun_ms=1_100)
+    assert failures.taken_since(SEVEN, "k")
+    failures.note_refused(SEVEN, ["later"], now_ms=1_200)
+    assert not failures.taken_since(SEVEN, "later")
 
 
 def test_a_refused_bulk_call_counts_when_the_culprit_is_alone() -> None:
     """The halves of a bulk call are refused one after the other for the same item."""
-    credentials = Credentials()
+    failures = AuthFailures()
     for number in range(9):
-        credentials.refused(SEVEN, ["a", "b"], now_ms=1_000 + number)
-    assert not credentials.are_refused(SEVEN)
+        failures.note_refused(SEVEN, ["a", "b"], now_ms=1_000 + number)
+    assert not failures.is_refused(SEVEN)
 
 
 @pytest.mark.parametrize("status", ["401", "403"])
@@ -85,7 +85,7 @@ def test_revoked_credentials_suspend_although_others_arrived_a_moment_before(fle
     before = [fleet.record(n, ["200"]) for n in range(3)]
     after = [fleet.record(n, ["403"]) for n in range(10, 20)]
     report = fleet.run(*before, *after)
-    assert (report.delivered, len(fleet.api.calls)) == (3, 3 + IN_A_ROW)
+    assert (report.delivered, len(fleet.api.calls)) == (3, 3 + REFUSALS_IN_A_ROW)
     assert list(suspended(fleet)) == ["7"]
     assert (report.failures, len(fleet.queue.parked)) == (["m-10"], 9)
     assert fleet.letters() == []
@@ -211,4 +211,4 @@ def test_with_the_state_table_down_refused_messages_wait(fleet: Any) -> None:
     fleet.state.down = True
     report = fleet.run(*(fleet.record(n, ["401"]) for n in range(6)))
     assert (len(report.failures), fleet.queue.parked, fleet.letters()) == (6, [], [])
-    assert len(fleet.api.calls) == IN_A_ROW
+    assert len(fleet.api.calls) == REFUSALS_IN_A_ROW

@@ -1,4 +1,4 @@
-from worker_fn.accounts.outliers import IN_A_ROW, MOST_ACCOUNTS, Outliers
+from worker_fn.accounts.outliers import FAILURES_IN_A_ROW, MOST_ACCOUNTS, Outliers
 
 
 def fail(outliers: Outliers, account_id: str | None, times: int, *, from_ms: int = 1_000) -> list[bool]:
@@ -8,7 +8,7 @@ def fail(outliers: Outliers, account_id: str | None, times: int, *, from_ms: int
 def test_account_that_fails_while_others_arrive_is_to_blame_itself() -> None:
     """The first failures count against the partner, those after them only the account's."""
     outliers = Outliers()
-    assert fail(outliers, "7", IN_A_ROW) == [False] * IN_A_ROW
+    assert fail(outliers, "7", FAILURES_IN_A_ROW) == [False] * FAILURES_IN_A_ROW
     outliers.delivered("8", now_ms=1_500)
     assert fail(outliers, "7", 3, from_ms=2_000) == [True] * 3
 
@@ -26,7 +26,7 @@ def test_account_that_arrives_begins_anew() -> None:
     outliers = Outliers()
     fail(outliers, "7", 20)
     outliers.delivered("7", now_ms=2_000)
-    assert fail(outliers, "7", IN_A_ROW, from_ms=3_000) == [False] * IN_A_ROW
+    assert fail(outliers, "7", FAILURES_IN_A_ROW, from_ms=3_000) == [False] * FAILURES_IN_A_ROW
 
 
 def test_calls_without_an_account_are_the_partners() -> None:

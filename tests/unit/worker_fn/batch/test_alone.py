@@ -174,16 +174,16 @@ def test_a_call_on_which_our_code_fails_waits_and_is_given_up(
     error: type[Exception], make_fleet: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may have arrived, so it waits; not for ever: it has its strikes. The other calls of the batch are made."""
-    from worker_fn.dispatch import dispatcher
+    from worker_fn.dispatch import caller
 
-    real = dispatcher.classify
+    real = caller.classify
 
     def classify(answer: Any, **named: Any) -> Any:
         if answer.status == 299:
             raise raised(error)
         return real(answer, **named)
 
-    monkeypatch.setattr(dispatcher, "classify", classify)
+    monkeypatch.setattr(caller, "classify", classify)
     fleet = make_fleet()
     receives = 0
     while not fleet.queue.dead:
@@ -199,7 +199,7 @@ def test_a_call_on_which_our_code_fails_waits_and_is_given_up(
 
 def test_a_probe_on_which_our_code_fails_holds_nobody(fleet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The breaker's probe is answered for, whatever becomes of it: the batch ends."""
-    from worker_fn.dispatch import dispatcher
+    from worker_fn.dispatch import caller
 
     fleet.run(*(record(n, ["503"]) for n in range(30)))
     fleet.clock.now_s += 60
@@ -207,7 +207,7 @@ def test_a_probe_on_which_our_code_fails_holds_nobody(fleet: Any, monkeypatch: p
     def classify(*_: Any, **__: Any) -> Any:
         raise OverflowError
 
-    monkeypatch.setattr(dispatcher, "classify", classify)
+    monkeypatch.setattr(caller, "classify", classify)
     report = fleet.run(*(record(n, ["200"]) for n in range(50, 60)))
     assert len(report.failures) == 10
 

@@ -13,7 +13,7 @@ from shared.firehose import DsrProcessingRequest, EventProcessingRequest, Regist
 from shared.message import Head, encode, to_json
 from shared.state import Item
 from tests.unit.worker_fn.records import raw_record, record
-from worker_fn.accounts.auth_failures import IN_A_ROW
+from worker_fn.accounts.auth_failures import REFUSALS_IN_A_ROW
 from worker_fn.accounts.suspensions import (
     GIVE_UP_MS,
     MOST_EACH,
@@ -150,7 +150,7 @@ def test_keys_of_one_batch_are_told_apart(fleet: Any) -> None:
     mixed = [request(n, "200" if n % 2 else "401", "new" if n % 2 else "old") for n in range(20)]
     report = fleet.run(*mixed)
     assert report.delivered == 10
-    assert len(fleet.api.calls) == 10 + IN_A_ROW
+    assert len(fleet.api.calls) == 10 + REFUSALS_IN_A_ROW
     assert fleet.letters() == []
     assert len(rows(fleet)) == 1
 

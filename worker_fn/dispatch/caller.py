@@ -1,0 +1,177 @@
+"""One call to the partner, made when it may be made, and what its answer means for its items.
+
+A call waits for three things, in this order: its account's rate, a free connection (the account with the fewest is
+next), and the partner's rate, cool-down and breaker.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from partners import Partner
+from shared.errors import raised_at
+from worker_fn.accounts.auth_failures import AuthFailures, Credential
+from worker_fn.clients.http import FROZEN, UNSENDABLE, Answer, Send
+from worker_fn.clients.mapping import PAUSED_WAIT_S, Held
+from worker_fn.dispatch.classify import Outcome, Verdict, classify
+from worker_fn.dispatch.fair_semaphore import FairSemaphore
+from worker_fn.dispatch.feedback import Feedback
+from worker_fn.dispatch.item_results import item_results
+from worker_fn.dispatch.lanes import Dispatch, credential_of
+from worker_fn.dispatch.packing import CallsLeft, merged
+from worker_fn.limits.agreement import Because, Wait
+from worker_fn.limits.limiter import Go, Limiter
+from worker_fn.limits.registry import Registry
+
+SHORTEST_CALL_S = 0.5
+"""A call that could not be given even this long is not begun."""
+
+
+@dataclass(slots=True)
+class Caller:
+    """Makes the calls of one batch. The limiters outlive it; connections, time and numbers are the batch's own."""
+
+    partner: Partner
+    send: Send
+    limiters: Registry
+    feedback: Feedback
+    held: Held
+    """Whether an operator paused delivery meanwhile."""
+    auth_failures: AuthFailures
+    """What this batch's answers said of credentials: with those that are refused no further call is made."""
+    max_in_flight: int
+    attempts: int
+    """How often an item may be sent again for its neighbours' sake."""
+    call_timeout_s: float
+    remaining_s: Callable[[], float]
+    now_ms: Callable[[], int]
+    log: Callable[..., None]
+    calls_left: CallsLeft = field(init=False)
+    _connections: FairSemaphore = field(init=False)
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def __post_init__(self) -> None:
+        self.calls_left = CallsLeft(self.partner.limits.bulk)
+        self._connections = FairSemaphore(self.max_in_flight)
+
+    def left_s(self) -> float:
+        """Seconds in which a call may still begin."""
+        return self.remaining_s() - SHORTEST_CALL_S
+
+    async def call(self, items: Sequence[Dispatch], account_id: str | None) -> Outcome:
+        """Make one call of some items, if it may be made; else the outcome says until when to wait."""
+        if self.auth_failures.is_refused(credential_of(items[0], account_id)):
+            return _not_now(Wait(self.now_ms(), Because.SUSPENDED))
+        endpoint = items[0].delivery.merge
+        account_limiter = self.limiters.of(account_id, endpoint)
+        while True:
+            turn = Go() if account_limiter is None else await self._acquire(account_limiter, 1)
+            if isinstance(turn, Wait):
+                is_of_account = turn.because is not Because.TIME
+                return replace(_not_now(turn), is_of_account=is_of_account, endpoint=endpoint)
+            outcome = await self._connected(items, account_id, account_limiter, turn)
+            if outcome is not None:
+                return outcome
+
+    def failed(self, items: Sequence[Dispatch], error: Exception) -> Outcome:
+        """What our own code's failure over a call means for its items: they wait, as if the partner had failed on them,
+        and are given up by their failed attempts or their age. The call may have arrived.
+        """
+        number = next(self._numbers)
+        for item in items:
+            item.calls.append(number)
+        return Outcome(Verdict.RETRY, error=f"{type(error).__name__} in {raised_at(error)}")
+
+    async def _connected(
+        self, items: Sequence[Dispatch], account_id: str | None, account_limiter: Limiter | None, turn: Go
+    ) -> Outcome | None:
+        """Make the call with a connection and the partner's permission; None if the account's turn passed meanwhile."""
+        credential = credential_of(items[0], account_id)
+        async with self._connections.slot(account_id):
+            await self.held.is_on()
+            permit = self._ruled_out(credential) or await self._acquire(self.limiters.partner, self.calls_left.count())
+            if isinstance(permit, Wait):
+                return _not_now(permit)
+            ruled_out = self._ruled_out(credential)  # by what came while this one waited
+            if ruled_out is not None and not (permit.probe and ruled_out.because is Because.SUSPENDED):
+                self._give_back(permit)
+                return _not_now(ruled_out)
+            if account_limiter is not None and not account_limiter.is_current(turn) and not permit.probe:
+                self._give_back(permit)
+                return None
+            if self.left_s() < 0:
+                if permit.probe:
+                    self.feedback.end_probe()
+                return _not_now(Wait(self.now_ms() + 1_000, Because.TIME))
+            try:
+                return await self._make(items, account_id, account_limiter, probe=permit.probe)
+            except Exception:
+                if permit.probe:
+                    self.feedback.end_probe()
+                raise
+
+    async def _acquire(self, limiter: Limiter, wanted: int) -> Go | Wait:
+        left_ms, now_ms = int(1_000 * self.left_s()), self.now_ms()
+        if left_ms <= 0:
+            return Wait(now_ms + 1_000, Because.TIME)
+        return await limiter.admit(until_ms=now_ms + left_ms, wanted=wanted, in_flight=self.max_in_flight)
+
+    def _ruled_out(self, credential: Credential | None) -> Wait | None:
+        """Why no call may be made whatever the partner allows: credentials that are refused, or an operator's pause."""
+        if self.auth_failures.is_refused(credential):
+            return Wait(self.now_ms(), Because.SUSPENDED)
+        if self.held.was_on:
+            return Wait(self.now_ms() + 1_000 * PAUSED_WAIT_S, Because.PAUSED)
+        return None
+
+    def _give_back(self, permit: Go) -> None:
+        if permit.probe:
+            self.feedback.end_probe()
+        else:
+            self.limiters.partner.put_back(permit)
+
+    async def _make(
+        self, items: Sequence[Dispatch], account_id: str | None, account_limiter: Limiter | None, *, probe: bool
+    ) -> Outcome:
+        """Make the call, and note what its answer says to whoever has to know."""
+        started_ms, time_s = self.now_ms(), min(self.call_timeout_s, self.remaining_s())
+        try:
+            answer = await self.send(*merged(self.partner, items), time_s)
+        except UNSENDABLE as error:  # a header with a line break, a merge that raises: it never left
+            if probe:
+                self.feedback.end_probe()
+            return Outcome(Verdict.UNSENDABLE, error=type(error).__name__)
+        except Exception as error:  # whatever else went wrong here says nothing against the delivery
+            self.log("call failed on our side", exception_name=type(error).__name__)
+            answer = Answer(fault="connection")
+        outcome = classify(answer, now_s=started_ms / 1_000)
+        outcome = item_results(self.partner, items, answer, outcome, attempts=self.attempts, log=self.log)
+        is_ours = answer.fault == FROZEN or (answer.fault == "timeout" and time_s < self.call_timeout_s)
+        if not is_ours:
+            took_ms = self.now_ms() - started_ms
+            self.feedback.note(outcome, answer, account_id, account_limiter, took_ms=took_ms, probe=probe)
+        elif probe:
+            self.feedback.end_probe(said=f"{answer.fault} on our side")
+        self._count(items, outcome, is_ours=is_ours)
+        credential = credential_of(items[0], account_id)
+        if credential is not None and outcome.verdict is Verdict.UNAUTHORIZED:
+            self.auth_failures.note_refused(credential, [item.key for item in items], now_ms=self.now_ms())
+        elif credential is not None and outcome.verdict is Verdict.DELIVERED:
+            self.auth_failures.note_taken(credential, begun_ms=started_ms)
+        await self.limiters.partner.report()
+        if account_limiter is not None:
+            await account_limiter.report()
+        return outcome
+
+    def _count(self, items: Sequence[Dispatch], outcome: Outcome, *, is_ours: bool) -> None:
+        """Number the call in the items that it was an attempt for."""
+        number = next(self._numbers)
+        for item, judged in zip(items, outcome.of_each(len(items)), strict=True):
+            if judged is None:
+                item.again += 1
+            elif judged.is_about_the_call and not is_ours:
+                item.calls.append(number)
+
+
+def _not_now(wait: Wait) -> Outcome:
+    return Outcome(Verdict.RETRY, error=str(wait.because), wait_until_ms=wait.until_ms, because=wait.because)

@@ -1,0 +1,71 @@
+"""What an answer says of each item of its call, where its body speaks of them and the partner can read it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from partners import Partner, Result
+from worker_fn.clients.http import Answer
+from worker_fn.dispatch.classify import Outcome, Verdict
+from worker_fn.dispatch.lanes import Dispatch
+
+
+def item_results(
+    partner: Partner,
+    items: Sequence[Dispatch],
+    answer: Answer,
+    outcome: Outcome,
+    *,
+    attempts: int,
+    log: Callable[..., None],
+) -> Outcome:
+    """The outcome of a call with what its answer says of each item; as it is where the answer speaks of none.
+
+    `attempts`: how often an item may be sent again for its neighbours' sake.
+    """
+    arrived = outcome.verdict is Verdict.DELIVERED
+    if not answer.is_whole:  # half of what it says of its items is no ground to judge them
+        log("an answer could not be read to its end: its status decides", status=outcome.status)
+    says_nothing = not answer.is_whole or not (arrived or answer.body)
+    if answer.status is None or says_nothing or outcome.verdict is Verdict.UNAUTHORIZED:
+        return outcome
+    try:
+        said = partner.read_response([item.delivery for item in items], answer.status, answer.body)
+        if said is None:
+            return outcome
+        results = [Result(result) for result in said]
+        problem = _contradiction(results, outcome, len(items))
+    except Exception as error:  # a partner's code may raise anything, and give anything back
+        results, problem = [], f"{type(error).__name__} in read_response"
+    if problem and arrived:
+        return Outcome(Verdict.UNREADABLE, outcome.status, problem)
+    if problem:  # a proxy's error page, say: nothing arrived, and the status says enough
+        log("an answer could not be told apart", status=outcome.status, error=problem)
+        return outcome
+    if Result.UNAUTHORIZED in results:
+        refused = Outcome(Verdict.UNAUTHORIZED, outcome.status, f"unauthorized inside HTTP {outcome.status}")
+        return replace(refused, items=(refused,) * len(items))  # whoever is alone would be refused as well
+    names_nobody = set(results) == {Result.AGAIN}  # all are to be sent again: without whom, then?
+    return replace(
+        outcome,
+        items=tuple(
+            None if result is Result.AGAIN and not names_nobody and item.again < attempts else _judged(result, outcome)
+            for item, result in zip(items, results, strict=True)
+        ),
+    )
+
+
+def _contradiction(results: Sequence[Result], outcome: Outcome, count: int) -> str | None:
+    """What is wrong with what a partner read out of an answer."""
+    if len(results) != count:
+        return "read_response gave another number of results"
+    if outcome.verdict is Verdict.RETRY and not set(results) <= {Result.RETRY, Result.AGAIN}:
+        return f"read_response finds more than RETRY and AGAIN in HTTP {outcome.status}"
+    return None
+
+
+def _judged(result: Result, outcome: Outcome) -> Outcome:
+    if result is Result.DELIVERED:
+        return Outcome(Verdict.DELIVERED, outcome.status)
+    verdict = Verdict.REJECTED if result is Result.REJECTED else Verdict.RETRY
+    error = f"{result.value} inside HTTP {outcome.status}"
+    return Outcome(verdict, outcome.status, error, outcome.retry_after_s, is_of_item=True)
