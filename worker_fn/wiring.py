@@ -87,7 +87,7 @@ def build(settings: Settings, stored: Iterable[tuple[str, str]] = ()) -> Worker:
         queue=queues,
         state=state,
         limiters=limiters,
-        suspensions=Suspensions(state, now_ms=now_ms, on_trouble=limiters.trouble, in_groups=settings.fifo),
+        suspensions=Suspensions(state, now_ms=now_ms, on_trouble=limiters.trouble, rng=rng, in_groups=settings.fifo),
         held=Held(state, now_ms=now_ms, on_trouble=limiters.trouble),
         max_in_flight=settings.max_in_flight,
         attempts=settings.attempts,

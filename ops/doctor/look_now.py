@@ -14,7 +14,8 @@ from ops.operate.pause import Pause
 from ops.operate.stack import Stack
 from ops.operate.suspensions import Suspended, summed_up
 from shared.state import FLOW, PARTNER, SUSPENDED, DynamoState, Item
-from worker_fn.accounts.suspensions import SWEEP, by_account
+from worker_fn.accounts.clearing import SWEEP
+from worker_fn.accounts.suspension import by_account
 from worker_fn.clients.mapping import HOLD, MAPPING
 from worker_fn.limits.agreement import Flow
 

@@ -5,6 +5,7 @@ An account can have several; how many is shown, and of none what it is.
 
 import asyncio
 import json
+import random
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -21,13 +22,15 @@ from ops.operate import worker_tick
 from ops.operate.stack import Stack, StackUnavailable
 from shared.errors import SpillwayError
 from shared.state import SUSPENDED, DynamoState
-from worker_fn.accounts.suspensions import FRESH_MS, NOBODY, Suspension, by_account, clear_account
+from worker_fn.accounts.clearing import clear_account
+from worker_fn.accounts.known_suspensions import KNOWN_FOR_MS
+from worker_fn.accounts.suspension import NOBODY, Suspension, by_account
 
 LOOK_AGAIN_S = 15.0
 """Between two ticks of a clear that waits."""
 
 
-NOTICED_S = FRESH_MS / 1_000 + 1
+NOTICED_S = KNOWN_FOR_MS / 1_000 + 1
 """By then every worker knows of a clear: one that does not would park what comes back."""
 
 
@@ -105,8 +108,9 @@ def clear_accounts(stack: Stack, accounts: Sequence[str]) -> Cleared:
         raise NotSuspended(
             f"not suspended: {', '.join(unknown)}; nothing was cleared, `spillway suspensions` lists who is"
         )
+    now_ms, rng = int(time.time() * 1_000), random.Random()  # noqa: S311 - jitter, not a secret
     for account_id in chosen:
-        asyncio.run(clear_account(state, account_id, now_ms=int(time.time() * 1_000), accepted=False))
+        asyncio.run(clear_account(state, account_id, now_ms=now_ms, accepted=False, rng=rng))
     return Cleared(chosen, is_done=not chosen)
 
 

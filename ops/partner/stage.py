@@ -39,7 +39,7 @@ def make_worker(partner: Partner, send: Send, queue: Queue, *, max_in_flight: in
         queue=queue,
         state=state,
         limiters=limiters,
-        suspensions=Suspensions(state, now_ms=now_ms, on_trouble=limiters.trouble),
+        suspensions=Suspensions(state, now_ms=now_ms, on_trouble=limiters.trouble, rng=rng),
         held=Held(state, now_ms=now_ms, on_trouble=limiters.trouble),
         max_in_flight=max_in_flight,
         attempts=attempts,

@@ -217,7 +217,7 @@ class Deployment:
             state=state,
             limiters=limiters,
             agree_on_time=Once(partial(agree, fleet_clock, state)) if scenario.fleet.skew_s else no_need,
-            suspensions=Suspensions(state, now_ms=now_ms, on_trouble=limiters.trouble, in_groups=fleet.fifo),
+            suspensions=Suspensions(state, now_ms=now_ms, on_trouble=limiters.trouble, rng=rng, in_groups=fleet.fifo),
             held=Held(state, now_ms=now_ms, on_trouble=limiters.trouble),
             max_in_flight=fleet.max_in_flight,
             attempts=fleet.attempts,

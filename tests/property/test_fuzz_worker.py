@@ -227,7 +227,9 @@ class Batch:
             queue=self.queue,
             state=self.state,
             limiters=limiters,
-            suspensions=Suspensions(self.state, now_ms=now_ms, on_trouble=limiters.trouble, in_groups=in_groups),
+            suspensions=Suspensions(
+                self.state, now_ms=now_ms, on_trouble=limiters.trouble, rng=rng, in_groups=in_groups
+            ),
             held=Held(self.state, now_ms=now_ms, on_trouble=limiters.trouble),
             max_in_flight=4,
             attempts=1,

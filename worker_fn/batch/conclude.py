@@ -6,7 +6,8 @@ from shared.errors import StateUnavailable
 from shared.message import ERASURE
 from shared.state import Conflict
 from worker_fn.accounts.auth_failures import AuthFailures
-from worker_fn.accounts.suspensions import EVERY, Place, Suspension
+from worker_fn.accounts.suspension import EVERY, Suspension
+from worker_fn.accounts.suspensions import Place
 from worker_fn.batch import progress as progresses
 from worker_fn.batch.context import Worker
 from worker_fn.batch.disposition import DeadLetter, Delivered, End, Parked, Reason, Story, Waiting, Whose, end_of

@@ -13,7 +13,8 @@ from typing import Any, Protocol
 from shared.errors import QueueUnavailable, StateRefused, StateUnavailable, UndecodableMessage
 from shared.message import Message, decode, is_account_id
 from shared.state import CLEARED, FLOW, PARTNER, SUSPENDED, Conflict, account_key
-from worker_fn.accounts.suspensions import SWEEP, Suspension, by_account, holding
+from worker_fn.accounts.clearing import SWEEP
+from worker_fn.accounts.suspension import Suspension, by_account, holding
 from worker_fn.batch.alone import ends_alone
 from worker_fn.batch.context import Worker
 from worker_fn.batch.job import Job

@@ -275,6 +275,7 @@ class Fleet:
                 self.state,
                 now_ms=now_ms,
                 on_trouble=limiters.trouble,
+                rng=rng,
                 in_groups=bool(self.options.get("in_groups")),
             ),
             held=Held(self.state, now_ms=now_ms, on_trouble=limiters.trouble),

@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from worker_fn.accounts.auth_failures import REFUSALS_IN_A_ROW, AuthFailures, Credential
-from worker_fn.accounts.suspensions import PROBE_EVERY_MS, TURNS_EACH, clear_account
+from worker_fn.accounts.clearing import clear_account
+from worker_fn.accounts.suspension import PROBE_EVERY_MS
+from worker_fn.accounts.suspensions import TURNS_EACH
 
 PROBE_S = PROBE_EVERY_MS / 1_000
 SEVEN, EIGHT = Credential("7", "f"), Credential("8", "f")
@@ -142,7 +144,7 @@ def test_operators_clear_is_no_sign_that_credentials_work(fleet: Any) -> None:
     for turn in range(5):
         fleet.clock.now_s += PROBE_S + 1
         now_ms = int(fleet.clock.now_s * 1_000)
-        asyncio.run(clear_account(fleet.state, "7", now_ms=now_ms, accepted=False))
+        asyncio.run(clear_account(fleet.state, "7", now_ms=now_ms, accepted=False, rng=fleet.worker.rng))
         assert suspended(fleet) == {}
         fleet.run(fleet.record(1, ["403"], receives=turn + 2), worker=fleet.another())
         assert list(suspended(fleet)) == ["7"]

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from tests.unit.worker_fn.records import record
-from worker_fn.accounts.suspensions import PROBE_EVERY_MS
+from worker_fn.accounts.suspension import PROBE_EVERY_MS
 
 
 def test_first_refused_credentials_suspend_the_account(fleet: Any) -> None:

@@ -14,15 +14,9 @@ from shared.message import Head, encode, to_json
 from shared.state import Item
 from tests.unit.worker_fn.records import raw_record, record
 from worker_fn.accounts.auth_failures import REFUSALS_IN_A_ROW
-from worker_fn.accounts.suspensions import (
-    GIVE_UP_MS,
-    MOST_EACH,
-    NOBODY,
-    PROBE_EVERY_MS,
-    STRAGGLERS_MS,
-    by_account,
-    clear_account,
-)
+from worker_fn.accounts.clearing import clear_account
+from worker_fn.accounts.suspension import GIVE_UP_MS, NOBODY, PROBE_EVERY_MS, by_account
+from worker_fn.accounts.suspensions import MOST_EACH, STRAGGLERS_MS
 from worker_fn.batch.prepare import FIRST
 from worker_fn.batch.room import MIB, Room
 from worker_fn.dispatch.lanes import together
@@ -160,7 +154,7 @@ def test_returning_old_messages_never_hold_up_new_ones(fleet: Any) -> None:
     suspend_old(fleet)
     for turn in range(4):
         moment_ms = later(fleet, 200)
-        asyncio.run(clear_account(fleet.state, "7", now_ms=moment_ms, accepted=False))
+        asyncio.run(clear_account(fleet.state, "7", now_ms=moment_ms, accepted=False, rng=fleet.worker.rng))
         old = [request(n, "401", "old", receives=2) for n in range(5)]
         new = [request(100 + 10 * turn + n, "200", "new") for n in range(5)]
         report = fleet.run(*old, *new, worker=fleet.another())

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from worker_fn.accounts.suspensions import request_sweep
+from worker_fn.accounts.clearing import request_sweep
 from worker_fn.clients.mapping import MappingUnavailable, Status
 from worker_fn.limits.adaptive import Limit
 from worker_fn.limits.agreement import Flow
@@ -331,7 +331,7 @@ def suspend(setting: Any, account_id: str) -> None:
 
 def test_what_the_sweep_moved_is_in_the_report(setting: Any) -> None:
     """A tick says how many parked messages it moved back, and whether all could be looked at."""
-    asyncio.run(request_sweep(setting.state, now_ms=int(setting.clock.now_s * 1_000)))
+    asyncio.run(request_sweep(setting.state, now_ms=int(setting.clock.now_s * 1_000), rng=setting.worker.rng))
     record = {**setting.record(1, ["200"]), "messageAttributes": {"account_id": {"stringValue": "7"}}}
     report = run(setting, FakeIntake(), FakeQueues(parked=[record]))
     assert (report.unparked, report.swept) == (1, False)

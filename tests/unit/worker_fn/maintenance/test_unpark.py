@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from shared.errors import StateRefused, StateUnavailable
-from worker_fn.accounts.suspensions import NOBODY, Suspension, clear, request_sweep
+from worker_fn.accounts.clearing import clear, request_sweep
+from worker_fn.accounts.suspension import NOBODY, Suspension
 from worker_fn.limits.agreement import MOST_IN_LINE, Flow
 from worker_fn.maintenance.unpark import CLEARED_FOR_MS, ENDS_SHARE, HANDS, Swept, sweep
 
@@ -58,7 +59,7 @@ def suspend(setting: Any, account_id: str, *, probe_seen_s: float = 0.0) -> None
 
 
 def ask(setting: Any) -> None:
-    asyncio.run(request_sweep(setting.state, now_ms=int(setting.clock.now_s * 1_000)))
+    asyncio.run(request_sweep(setting.state, now_ms=int(setting.clock.now_s * 1_000), rng=setting.worker.rng))
 
 
 def test_parked_messages_of_cleared_accounts_alone_move_back(setting: Any) -> None:
@@ -168,7 +169,9 @@ def test_many_hands_move_tens_but_one_on_a_fifo_queue(make_fleet: Any) -> None:
 def clear_account(setting: Any, account_id: str) -> None:
     suspend(setting, account_id)
     suspension = Suspension.from_item(account_id, setting.state.items["suspended", account_id])
-    asyncio.run(clear(setting.state, suspension, now_ms=int(setting.clock.now_s * 1_000), accepted=True))
+    asyncio.run(
+        clear(setting.state, suspension, now_ms=int(setting.clock.now_s * 1_000), accepted=True, rng=setting.worker.rng)
+    )
 
 
 def test_account_that_is_parked_for_its_failures_comes_back_as_it_has_room(setting: Any) -> None:

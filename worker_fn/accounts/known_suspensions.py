@@ -1,0 +1,69 @@
+"""What is suspended, as one Lambda environment knows it. With the state table down nothing is."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+
+from shared.errors import StateUnavailable
+from shared.state import SUSPENDED, Conflict, State
+from worker_fn.accounts.clearing import KEPT_S
+from worker_fn.accounts.suspension import Suspension, by_account, holding
+
+KNOWN_FOR_MS = 5_000
+"""How old what a worker knows of suspensions may be."""
+
+
+class KnownSuspensions:
+    """Read anew every few seconds; what this environment writes itself it knows at once."""
+
+    def __init__(self, state: State, *, now_ms: Callable[[], int], on_trouble: Callable[[], None]) -> None:
+        self._state = state
+        self._now_ms = now_ms
+        self._on_trouble = on_trouble
+        self._by_account: dict[str, list[Suspension]] = {}
+        self._read_ms: int | None = None
+
+    async def refresh(self) -> None:
+        """Read what is suspended, if that was not done lately."""
+        now_ms = self._now_ms()
+        if self._read_ms is not None and now_ms - self._read_ms < KNOWN_FOR_MS:
+            return
+        self._read_ms = now_ms
+        try:
+            self._by_account = by_account(await self._state.listed(SUSPENDED))
+        except StateUnavailable:
+            self._on_trouble()
+
+    def of(self, account_id: str | None, fingerprints: Collection[str]) -> Suspension | None:
+        """What holds up a message of an account that carries these credentials."""
+        return None if account_id is None else holding(self.of_account(account_id), fingerprints)
+
+    def of_account(self, account_id: str) -> Sequence[Suspension]:
+        """All that is suspended of an account."""
+        return tuple(self._by_account.get(account_id, ()))
+
+    async def write(self, suspension: Suspension) -> bool:
+        """Write a suspension over the one that was read; False if another worker was first, or the table is down."""
+        expires_at = self._now_ms() // 1_000 + KEPT_S
+        try:
+            item = await self._state.swap(
+                SUSPENDED, suspension.sk, suspension.item, suspension.to_item(), expires_at=expires_at
+            )
+        except Conflict as conflict:
+            self.forget(suspension)
+            if conflict.current.value:
+                self._know(Suspension.from_item(suspension.sk, conflict.current))
+            return False
+        except StateUnavailable:
+            self._on_trouble()
+            return False
+        self._know(replace(suspension, item=item))
+        return True
+
+    def forget(self, suspension: Suspension) -> None:
+        left = [one for one in self._by_account.pop(suspension.account_id, ()) if one.sk != suspension.sk]
+        if left:
+            self._by_account[suspension.account_id] = left
+
+    def _know(self, suspension: Suspension) -> None:
+        self.forget(suspension)
+        self._by_account.setdefault(suspension.account_id, []).append(suspension)
