@@ -20,7 +20,7 @@ from worker_fn.clients.threads import ThreadedQueue
 from worker_fn.maintenance.tick import Ticker, TickReport, tick
 from worker_fn.metrics import measure, name_stage
 from worker_fn.settings import Settings
-from worker_fn.wiring import THREADS, build, intake, stored
+from worker_fn.wiring import THREADS, build, event_source_mapping, stored
 
 
 @lru_cache(maxsize=1)
@@ -69,4 +69,4 @@ async def _tick(worker: Worker, asked: Mapping[str, Any], remaining_s: Callable[
         await remember_mapping(worker.state, mapping_id)
     queues = cast(ThreadedQueue, worker.queue)  # as worker_fn.wiring made it
     most, probe_now = _settings().max_concurrency, bool(asked.get("probe"))
-    return await tick(Ticker(worker, queues, intake(mapping_id), most, probe_now), remaining_s)
+    return await tick(Ticker(worker, queues, event_source_mapping(mapping_id), most, probe_now), remaining_s)

@@ -40,8 +40,8 @@ class Settings:
     max_age_s: float
     """How long a message may wait; then it is dead-lettered as too old."""
     erasure_max_age_s: float
-    max_strikes: int
-    """How often the partner may fail on a message while it takes others."""
+    max_failed_attempts: int
+    """How often the partner may fail on a message while it takes others: MAX_STRIKES."""
     fifo: bool
     memory_mib: int
     """The function's memory, as Lambda says it; 512 where it does not."""
@@ -82,7 +82,7 @@ class Settings:
             max_concurrency=int(_number(env, "MAX_CONCURRENCY", 10, 2, 1_000)),
             max_age_s=_number(env, "MAX_AGE_S", 72 * 3_600, 60, LONGEST_AGE_S),
             erasure_max_age_s=_number(env, "ERASURE_MAX_AGE_S", 13 * 86_400, 60, LONGEST_AGE_S),
-            max_strikes=int(_number(env, "MAX_STRIKES", 50, 1, 10_000)),
+            max_failed_attempts=int(_number(env, "MAX_STRIKES", 50, 1, 10_000)),
             fifo=_one_of(env, "QUEUE_TYPE", ("standard", "fifo")) == "fifo",
             memory_mib=int(_number(env, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", 512, 1, 1_000_000)),
             fingerprint_key=(env.get("STACK_ID") or _url(env, "QUEUE_URL")).encode(),

@@ -93,9 +93,9 @@ def build(settings: Settings, stored: Iterable[tuple[str, str]] = ()) -> Worker:
         attempts=settings.attempts,
         settle_reserve_s=settings.settle_reserve_s,
         call_timeout_s=settings.call_timeout_s,
-        budgets=Budgets(settings.max_age_s, settings.erasure_max_age_s, settings.max_strikes),
+        budgets=Budgets(settings.max_age_s, settings.erasure_max_age_s, settings.max_failed_attempts),
         agree_on_time=Once(partial(agree, clock, state)) if limited else no_need,
-        intake=Feed(state),
+        mapping=Feed(state),
         fingerprint=partial(fingerprint, key=settings.fingerprint_key),
         in_groups=settings.fifo,
         room=Room.of_function(settings.memory_mib),
@@ -140,11 +140,11 @@ class Feed:
 
     async def __call__(self) -> EventSourceMapping | None:
         if self._found is None and (mapping_id := await known_mapping(self._state)) is not None:
-            self._found = intake(mapping_id)
+            self._found = event_source_mapping(mapping_id)
         return self._found
 
 
-def intake(mapping_id: str) -> LambdaMapping:
+def event_source_mapping(mapping_id: str) -> LambdaMapping:
     return LambdaMapping(boto3.client("lambda", config=CONFIG), mapping_id)
 
 

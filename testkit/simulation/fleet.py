@@ -109,9 +109,9 @@ class Deployment:
         async def work(environment: Environment, remaining_s: Callable[[], float]) -> None:
             with suppress(StateUnavailable):
                 await remember_mapping(environment.worker.state, "mapping")
-            intake = EnvironmentIntake(self.mapping, self.world, environment.life)
+            mapping = EnvironmentIntake(self.mapping, self.world, environment.life)
             most = self.world.scenario.fleet.max_concurrency
-            ticker = Ticker(environment.worker, environment.queue, intake, most=most)
+            ticker = Ticker(environment.worker, environment.queue, mapping, most=most)
             self.ticks.append(await tick(ticker, remaining_s))
 
         await self._invoke(work)
@@ -213,7 +213,7 @@ class Deployment:
             partner=partner,
             send=Line(self.api, life).send,
             queue=queue,
-            intake=feed,
+            mapping=feed,
             state=state,
             limiters=limiters,
             agree_on_time=Once(partial(agree, fleet_clock, state)) if scenario.fleet.skew_s else no_need,

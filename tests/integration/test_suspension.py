@@ -39,7 +39,7 @@ def audience(account_id: int) -> dict[str, Any]:
     }
 
 
-class FakeIntake:
+class FakeMapping:
     """A mapping that is enabled."""
 
     async def is_marked(self) -> bool:
@@ -84,7 +84,7 @@ class Story:
 
 @pytest.fixture
 def story(queues: Any, partner: Any, lambda_context: Any, monkeypatch: pytest.MonkeyPatch) -> Story:
-    monkeypatch.setattr(worker_entry, "intake", lambda _: FakeIntake())
+    monkeypatch.setattr(worker_entry, "event_source_mapping", lambda _: FakeMapping())
     return Story(queues, partner, lambda_context)
 
 

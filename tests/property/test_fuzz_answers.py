@@ -20,7 +20,7 @@ from partners.iterable import Iterable
 from partners.webhook import Webhook
 from testkit.simulation import clock
 from tests.fakes.brazelike import Brazelike
-from worker_fn.batch.drain import dispatcher_for
+from worker_fn.batch.sending import dispatcher_for
 from worker_fn.clients.http import Answer
 from worker_fn.dispatch.classify import Verdict
 from worker_fn.dispatch.lanes import Dispatch, Lane

@@ -187,18 +187,18 @@ class Suspensions:
             self._on_trouble()
         self._known.forget(suspension)
 
-    async def was_taken_since(self, credential: Credential, *, denied_ms: int, received_at_ms: int) -> bool:
+    async def was_taken_since(self, credential: Credential, *, refused_ms: int, received_at_ms: int) -> bool:
         """Whether a message that carries it arrived after this one was refused before, or, never refused before, the
         credential was cleared by one that arrived since mParticle sent this one.
         """
-        if denied_ms and self._taken_ms.get(credential, 0) > denied_ms:
+        if refused_ms and self._taken_ms.get(credential, 0) > refused_ms:
             return True
         try:
             cleared = (await self._state.read(CLEARED, sk_of(*credential))).value
         except StateUnavailable:
             self._on_trouble()
             return False
-        return bool(cleared.get("accepted")) and cleared["at_ms"] > (denied_ms or received_at_ms)
+        return bool(cleared.get("accepted")) and cleared["at_ms"] > (refused_ms or received_at_ms)
 
     async def expect_sweep(self) -> bool:
         """Have the tick look through the parking queue; False if nobody could be told, and nothing should be parked."""

@@ -23,7 +23,7 @@ async def no_need() -> None:
     """Our clock is the fleet's."""
 
 
-async def nobody() -> EventSourceMapping | None:
+async def no_mapping() -> EventSourceMapping | None:
     """No mapping is known: nothing to pause."""
     return None
 
@@ -42,7 +42,7 @@ class Worker:
     limiters: Registry
     suspensions: Suspensions
     held: Held
-    """Whether an operator paused the intake."""
+    """Whether an operator's pause stands."""
     max_in_flight: int
     attempts: int
     settle_reserve_s: float
@@ -50,8 +50,8 @@ class Worker:
     budgets: Budgets = field(default_factory=Budgets)
     agree_on_time: Callable[[], Awaitable[None]] = no_need
     """Set our clock by the fleet's, once."""
-    intake: Callable[[], Awaitable[EventSourceMapping | None]] = nobody
-    """The mapping that feeds us, once its id is known."""
+    mapping: Callable[[], Awaitable[EventSourceMapping | None]] = no_mapping
+    """The event source mapping that feeds us, once its id is known."""
     fingerprint: Callable[[Delivery], str] = of_no_stack
     """Tells a delivery's credentials apart."""
     outliers: Outliers = field(default_factory=Outliers)

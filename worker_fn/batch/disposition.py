@@ -13,8 +13,8 @@ from enum import StrEnum
 
 from shared.message import ERASURE
 from shared.queue import MAX_VISIBILITY_S
+from worker_fn.batch.back_off import back_off_s, outage_back_off_s
 from worker_fn.dispatch.classify import Outcome, Verdict
-from worker_fn.dispatch.retry import back_off_s, outage_back_off_s
 from worker_fn.limits.agreement import LONGEST_COOL_DOWN_S, Because
 
 
@@ -94,14 +94,14 @@ DAY_S = 24 * 3_600.0
 class Budgets:
     """How long a message may wait, and how often its own failure is taken for the partner's.
 
-    Two budgets, apart: waiting uses up age only; a strike is an attempt that failed while the partner took other calls.
-    `erasure_age_s` is longer: nobody else will erase. A denial is a 401 or 403 while others of the account were taken.
+    Two budgets, apart: waiting uses up age alone. A failed attempt counts if the partner took other calls meanwhile, a
+    401 or 403 (an auth failure) if it took others of the account. `erasure_age_s` is longer: nobody else will erase.
     """
 
     max_age_s: float = 3 * DAY_S
     erasure_age_s: float = 13 * DAY_S
-    max_strikes: int = 50
-    max_denials: int = 3
+    max_failed_attempts: int = 50
+    max_auth_failures: int = 3
 
     def age_s(self, kind: str) -> float:
         return self.erasure_age_s if kind == ERASURE else self.max_age_s

@@ -16,13 +16,15 @@ from shared.errors import StateRefused, StateUnavailable, raised_at
 from shared.message import ERASURE, Message, decode
 from shared.receipts import KEPT_S, Receipt, Standing, receipt_key, receipt_name, subject_of
 from shared.state import State, change
+from worker_fn.batch.back_off import back_off_s
+from worker_fn.batch.context import Worker
 from worker_fn.batch.disposition import DeadLetter, Delivered, Waiting
 from worker_fn.batch.job import Job
 from worker_fn.batch.settle import Settled
+from worker_fn.batch.time_budget import TimeBudget
 from worker_fn.clients.or_else import or_else
-from worker_fn.dispatch.retry import back_off_s
 
-MOST_RECEIVES = 20
+MOST_WAITS = 20
 """So often a message may have been received and still wait for its receipt alone: some hours, by its back-off."""
 
 
@@ -36,22 +38,25 @@ class ErasureReceipts:
     log: Callable[..., None]
     on_trouble: Callable[[], None]
 
-    async def write(self, settled: Sequence[Settled], *, time_s: float) -> list[Settled]:
-        """Write down the ends of all erasures within `time_s` seconds. Where that fails, an end that is final becomes a
-        wait.
-        """
-        ends_s = asyncio.get_running_loop().time() + time_s
-        written = (or_else(self._write(one, ends_s), partial(self._failed, one)) for one in settled)
+    @classmethod
+    def of(cls, worker: Worker) -> "ErasureReceipts":
+        """What writes the receipts of a worker's batches."""
+        return cls(worker.state, worker.now_ms, worker.rng, worker.log, worker.limiters.trouble)
+
+    async def write(self, settled: Sequence[Settled], budget: TimeBudget) -> list[Settled]:
+        """Write down the ends of all erasures. Where that fails, an end that is final becomes a wait."""
+        time_s = max(0.0, budget.for_receipts_s())
+        written = (or_else(self._write(one, time_s), partial(self._failed, one)) for one in settled)
         return list(await asyncio.gather(*written))
 
-    async def _write(self, one: Settled, ends_s: float) -> Settled:
+    async def _write(self, one: Settled, time_s: float) -> Settled:
         if one.attributes.get("type") != ERASURE:
             return one
         message = decode(one.record["body"])
         subject_request_id = subject_of(message.payload, message.id)
         now_ms = self.now_ms()
         try:
-            async with asyncio.timeout_at(ends_s):
+            async with asyncio.timeout(time_s):
                 key = receipt_key(subject_request_id)
                 await change(
                     self.state,
@@ -86,7 +91,7 @@ class ErasureReceipts:
         if not isinstance(one.end, Delivered | DeadLetter):
             return one  # the next receive writes it
         receives = Job(one.record).receives
-        if may_wait and receives < MOST_RECEIVES:
+        if may_wait and receives < MOST_WAITS:
             wait_s = back_off_s(receives, retry_after_s=None, rng=self.rng)
             return replace(one, end=Waiting(wait_s, "its receipt could not be written"))
         became = "delivered" if isinstance(one.end, Delivered) else f"dead-lettered, {one.end.reason}"

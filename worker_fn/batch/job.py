@@ -9,9 +9,8 @@ from shared.errors import InvalidRequest, UndecodableMessage, Unmappable, raised
 from shared.firehose import Malformed
 from shared.message import QUEUED_TYPES, Message
 from worker_fn.accounts.suspensions import Carried, Place
-from worker_fn.batch import progress as progresses
 from worker_fn.batch.disposition import DeadLetter, Delivered, End, Reason
-from worker_fn.batch.progress import Progress
+from worker_fn.batch.progress import NO_PROGRESS, Progress
 from worker_fn.dispatch.classify import Outcome
 from worker_fn.dispatch.lanes import Dispatch
 
@@ -54,7 +53,7 @@ class Job:
     """Of the credentials that its first deliveries carry, settled ones included."""
     lane: str | None = None
     """Other messages of the batch that name it go before or behind this one, never beside it."""
-    progress: Progress = progresses.NONE
+    progress: Progress = NO_PROGRESS
     place: Place = Place.SEND
     is_placed: bool = False
     """Whether it was looked up what of its credentials is suspended: once they are known, which mapping it tells."""
@@ -68,9 +67,9 @@ class Job:
     """As it was decided; a receipt that could not be written may hold it back."""
     failure: str = ""
     """What a step raised over it, and where."""
-    struck_out: bool = False
-    """A delivery used up its strikes: those behind it begin with none."""
-    is_denied_alone: bool = False
+    has_given_up: bool = False
+    """A delivery failed too often and is refused: those behind it begin without failed attempts."""
+    is_refused_alone: bool = False
     """Its credentials were refused while the same were taken in other messages."""
 
     def fail(self, error: Exception) -> None:

@@ -45,6 +45,15 @@ class Key(str):
         return made
 
 
+COUNTS = {
+    "attempts": "attempts",
+    "failed_attempts": "strikes",
+    "auth_failures": "denials",
+    "auth_failed_ms": "denied_ms",
+    "noted": "noted",
+}
+"""Fields, and their names in the state table, which releases beside this one read as well."""
+
 MAX_FAILING = 500
 """Deliveries of which is remembered how often they failed: a message's back-off goes by the one that failed most."""
 
@@ -54,17 +63,17 @@ class Progress:
     """`done`: short keys of deliveries that arrived. `refused`: short key -> why it never will.
 
     `attempts` are calls made, push-backs left out; `failing`: short key -> how often in a row what waits has failed.
-    `strikes` are failures while the partner took other calls. `denials` are refusals of its credentials (401, 403)
-    while others of its account were taken; `denied_ms` is the last refusal.
+    `failed_attempts` are failures while the partner took other calls. `auth_failures` are refusals of its credentials
+    (401, 403) while others of its account were taken; `auth_failed_ms` is the last refusal.
     """
 
     done: frozenset[str] = frozenset()
     refused: Mapping[str, str] = field(default_factory=dict)
     attempts: int = 0
     failing: Mapping[str, int] = field(default_factory=dict)
-    strikes: int = 0
-    denials: int = 0
-    denied_ms: int = 0
+    failed_attempts: int = 0
+    auth_failures: int = 0
+    auth_failed_ms: int = 0
     noted: int | None = None
     """How much of what the partner says of it was looked at, and what is left out of that noted; None: all of it."""
     item: Item = field(default_factory=Item)
@@ -74,25 +83,27 @@ class Progress:
         names = {short(key), short(key.former)} if isinstance(key, Key) else {short(key)}
         return not names.isdisjoint(self.done) or not names.isdisjoint(self.refused)
 
-    def with_(self, *, done: Collection[str], refused: Mapping[str, str], attempts: int, strikes: int) -> "Progress":
+    def with_(
+        self, *, done: Collection[str], refused: Mapping[str, str], attempts: int, failed_attempts: int
+    ) -> "Progress":
         """This progress and what an invocation adds to it; keys are whole."""
         return replace(
             self,
             done=self.done | {short(key) for key in done},
             refused={**self.refused, **{short(key): why for key, why in refused.items()}},
             attempts=self.attempts + attempts,
-            strikes=self.strikes + strikes,
+            failed_attempts=self.failed_attempts + failed_attempts,
         )
 
 
-NONE = Progress()
+NO_PROGRESS = Progress()
 
 
 def short(key: str) -> str:
     return key[:KEY_CHARS]
 
 
-async def read(state: State, message: Message) -> Progress:
+async def read_progress(state: State, message: Message) -> Progress:
     """What an earlier receive wrote. Raises StateUnavailable."""
     item = await state.read(progress_key(message.account_id, message.id), message.part)
     if item.rev:
@@ -123,7 +134,7 @@ async def _of_former_release(state: State, message: Message) -> Mapping[str, Any
     return {}
 
 
-async def write(state: State, message: Message, progress: Progress, *, expires_at: int) -> None:
+async def write_progress(state: State, message: Message, progress: Progress, *, expires_at: int) -> None:
     """Remember it until the message can not come back any more. Raises StateUnavailable, Conflict.
 
     A conflict means that SQS delivered the message twice at once: what the other worker wrote is as good.
@@ -132,7 +143,7 @@ async def write(state: State, message: Message, progress: Progress, *, expires_a
     await state.swap(key, message.part, progress.item, _value(progress), expires_at=expires_at)
 
 
-async def forget(state: State, message: Message) -> None:
+async def forget_progress(state: State, message: Message) -> None:
     """Remove what was remembered of a message that is settled. Raises StateUnavailable."""
     await state.delete(progress_key(message.account_id, message.id), message.part)
 
@@ -141,7 +152,7 @@ def _value(progress: Progress) -> dict[str, Any]:
     """The item's value, of as much as one item holds: reasons go first, then what was refused, then of what is done
     as much as there is room for. What is left out is called again.
     """
-    counts = {name: getattr(progress, name) for name in ("attempts", "strikes", "denials", "denied_ms", "noted")}
+    counts: dict[str, Any] = {name: getattr(progress, ours) for ours, name in COUNTS.items()}
     counts["failing"] = dict(sorted(progress.failing.items(), key=lambda one: -one[1])[:MAX_FAILING])
     done = _packed(progress.done)
     in_words: dict[str, list[str]] = {}
@@ -172,9 +183,9 @@ def _progress(value: Mapping[str, Any], item: Item) -> Progress:
         refused=dict(refused),
         attempts=int(value.get("attempts", 0)),
         failing=dict(value.get("failing", {})),
-        strikes=int(value.get("strikes", 0)),
-        denials=int(value.get("denials", 0)),
-        denied_ms=int(value.get("denied_ms", 0)),
+        failed_attempts=int(value.get("strikes", 0)),
+        auth_failures=int(value.get("denials", 0)),
+        auth_failed_ms=int(value.get("denied_ms", 0)),
         noted=value.get("noted"),
         item=item,
     )

@@ -15,21 +15,15 @@ from shared.errors import Unmappable
 from worker_fn.accounts.suspensions import Place
 from worker_fn.batch.alone import ends_alone
 from worker_fn.batch.context import Worker
-from worker_fn.batch.disposition import Waiting
 from worker_fn.batch.job import Job
+from worker_fn.batch.ordering import LaneKey, Ordering
 from worker_fn.batch.prepare import begin, close, read, weigh
 from worker_fn.batch.room import cost_of
+from worker_fn.batch.time_budget import TimeBudget
 from worker_fn.batch.time_limit import OutOfTime, at_most
 from worker_fn.dispatch.lanes import Lane, holds_up
 
 T = TypeVar("T")
-Key = tuple[str | None, str]
-"""Of a lane: its account, and its name there."""
-
-MAPPING_SHARE = 1 / 5
-"""Of the time that a batch has for its calls, what decoding and mapping one message may take: so the others have most
-of it, and a message that is merely large (a few hundred ms for 5 MB on a whole core) is far from it."""
-
 BODIES_SHARE = 1 / 8
 """Of the room for a batch, what is there for bodies however much the requests take that are being mapped."""
 
@@ -42,25 +36,24 @@ GONE = Delivery("", b"", "")
 
 @dataclass(slots=True)
 class Rounds:
-    """A batch's jobs, and how far they are. `remaining_s` is the time for mapping and sending."""
+    """A batch's jobs, and how far they are."""
 
     jobs: Sequence[Job]
     worker: Worker
-    remaining_s: Callable[[], float]
+    budget: TimeBudget
     most_s: float = field(init=False)
     """What one message may take to be mapped."""
+    _ordering: Ordering = field(init=False)
     _left: int = field(init=False, default=0)
     """Bytes of memory that are free for the round."""
     _least: int = field(init=False)
     """Bytes that a round has for bodies whatever the requests take that are being mapped."""
-    _stopped: set[Key | None] = field(default_factory=set)
-    """Lanes in which something waits."""
-    _first: dict[Key, Job] = field(default_factory=dict)
-    """Of each lane the message that is being mapped."""
 
     def __post_init__(self) -> None:
         self._least = int(BODIES_SHARE * self.worker.room.batch)
-        self.most_s = MAPPING_SHARE * max(0.0, self.remaining_s())
+        self.most_s = self.budget.for_one_mapping_s()
+        partner, in_groups = self.worker.partner, self.worker.in_groups
+        self._ordering = Ordering(self.jobs, in_groups=in_groups, in_lanes=partner.in_order)
 
     def read(self) -> None:
         """Decode all records. Payloads are kept as long as they take half of the room; the others are decoded again
@@ -75,7 +68,7 @@ class Rounds:
     def map(self) -> None:
         """Map as far as there is room: first some of each message, then the rest in turn."""
         self._left = max(self.worker.room.batch - sum(job.weight for job in self.jobs if job.holds), self._least)
-        jobs = self._in_turn()
+        jobs = self._ordering.in_turn()
         share = self._left // max(1, len(jobs))
         for most in (share, self.worker.room.batch):
             for job in jobs:
@@ -96,10 +89,10 @@ class Rounds:
         one lane, and so are those for which the partner names one.
         """
         own: list[Lane] = []
-        named: dict[Key, Lane] = {}
+        named: dict[LaneKey, Lane] = {}
         # Of the messages of a lane at most one is half mapped: it goes last.
         for job in sorted(self._sending(), key=lambda job: not job.is_mapped):
-            account_id, items, key = job.message.account_id, job.items[job.sent :], self._lane_of(job)
+            account_id, items, key = job.message.account_id, job.items[job.sent :], self._ordering.lane_of(job)
             if key is not None:
                 named.setdefault(key, Lane(account_id, [])).items += items
             elif self.worker.partner.in_order:
@@ -124,20 +117,6 @@ class Rounds:
         """No round comes any more: let go of everything."""
         for job in self.jobs:
             self._close(job)
-
-    def _in_turn(self) -> list[Job]:
-        """The light ones first, and before them what is half mapped already. In a FIFO queue a group's weight is that
-        of its heaviest so far.
-        """
-        weights: dict[str, int] = {}
-        keys: dict[int, tuple[bool, int]] = {}
-        for index, job in enumerate(self.jobs):
-            weight = job.weight
-            if self.worker.in_groups:
-                weight = weights[job.group] = max(weight, weights.get(job.group, 0))
-            keys[index] = (job.source is None, weight)
-        order = sorted(range(len(self.jobs)), key=keys.__getitem__)
-        return [self.jobs[index] for index in order if self.jobs[index].place is Place.SEND]
 
     def _read(self, job: Job, keeps: int) -> None:
         weigh(job, self.worker.room)
@@ -183,44 +162,11 @@ class Rounds:
             self._close(job)
         return True
 
-    def _may_go(self, job: Job) -> bool:
-        """Whether nothing has to go before a message: those before it in its group, or what is half mapped of its
-        lane.
-        """
-        key = self._lane_of(job)
-        if key in self._stopped:
-            self._stop(job)
-        elif self.worker.in_groups:
-            return self._is_first(job)
-        elif key is not None:
-            first = self._first.get(key)
-            if first is None or first.end is not None or first.is_mapped or first.place is not Place.SEND:
-                first = self._first[key] = job
-            return first is job
-        return not job.is_stopped
-
-    def _is_first(self, job: Job) -> bool:
-        """In a FIFO queue: what is behind a message that this worker can not read yet waits as long as it does."""
-        for other in self.jobs:
-            if other is job:
-                break
-            if other.group != job.group or not job.group:
-                continue
-            if isinstance(other.end, Waiting):
-                job.end = other.end
-                return False
-            if other.is_stopped:
-                self._stop(job)
-                return False
-            if other.end is None and not other.is_mapped and other.place is Place.SEND:
-                return False
-        return True
-
     def _in_time(self, job: Job, work: Callable[[], T]) -> T | None:
         """Do some work over a message, within the time that it may take; None, and the message stops, where this
         invocation's time ends before. Raises Unmappable for what takes too long, also for what could not be stopped.
         """
-        left_s, allowed_s = self.remaining_s(), self.most_s - job.took_s
+        left_s, allowed_s = self.budget.for_calls_s(), self.most_s - job.took_s
         began_s, done = self.worker.stopwatch(), None
         is_late = left_s <= 0
         if not is_late:
@@ -236,20 +182,18 @@ class Rounds:
             self._stop(job)
         return done
 
-    def _lane_of(self, job: Job) -> Key | None:
-        if self.worker.in_groups:
-            return (job.message.account_id, job.group) if job.group else None
-        named = job.lane if self.worker.partner.in_order else None
-        return None if named is None else (job.message.account_id, named)
-
     def _sending(self) -> Iterable[Job]:
         return [job for job in self.jobs if job.end is None and job.place is Place.SEND]
 
+    def _may_go(self, job: Job) -> bool:
+        """Whether nothing has to go before a message; what is behind one that waits is let go of."""
+        may_go = self._ordering.may_go(job)
+        if job.is_stopped:
+            self._close(job)
+        return may_go
+
     def _stop(self, job: Job) -> None:
-        """Map nothing more of a message, nor of what is behind it."""
-        job.is_stopped = True
-        if (key := self._lane_of(job)) is not None:
-            self._stopped.add(key)
+        self._ordering.stop(job)
         self._close(job)
 
     def _drop(self, job: Job) -> None:

@@ -10,10 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from worker_fn.batch.disposition import DeadLetter, Delivered, End, Parked, Waiting
+from worker_fn.batch.time_budget import TimeBudget
 from worker_fn.clients.or_else import or_else
-
-LEAST_S = 0.5
-"""However little time is left, a settle call gets so much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +64,12 @@ class Report:
             self.failures.append(str(record["messageId"]))
 
 
-async def settle(settled: Sequence[Settled], queue: Queue, report: Report, *, time_s: float) -> Report:
-    """Carry out the ends within `time_s` seconds. A settle call that fails or takes too long never costs a message.
+async def settle(settled: Sequence[Settled], queue: Queue, report: Report, budget: TimeBudget) -> Report:
+    """Carry out the ends while there is time. A settle call that fails or takes too long never costs a message.
 
     What is not moved in time is reported: so the function ends in time, and what was delivered can leave the queue.
     """
-    began_s = asyncio.get_running_loop().time()
-    moved = await _moved(settled, queue, time_s)
+    moved = await _moved(settled, queue, budget.for_moving_s())
     waits_s: dict[str, int] = {}
     for one, is_moved in zip(settled, moved, strict=True):
         match one.end:
@@ -92,9 +89,8 @@ async def settle(settled: Sequence[Settled], queue: Queue, report: Report, *, ti
                 report.dead_lettered += 1
     if waits_s:
         # Those that fail are reported all the same, and come back when the queue's own visibility timeout ends.
-        left_s = time_s - (asyncio.get_running_loop().time() - began_s)
         try:
-            async with asyncio.timeout(max(LEAST_S, left_s)):
+            async with asyncio.timeout(budget.for_hiding_s()):
                 report.unsettled += len(await queue.hide(waits_s))
         except TimeoutError:
             report.unsettled += len(waits_s)
@@ -109,7 +105,7 @@ async def _moved(settled: Sequence[Settled], queue: Queue, time_s: float) -> lis
         if isinstance(one.end, DeadLetter | Parked)
     }
     if moves:
-        _, late = await asyncio.wait(moves.values(), timeout=max(LEAST_S, time_s - LEAST_S))
+        _, late = await asyncio.wait(moves.values(), timeout=time_s)
         for move in late:
             move.cancel()
         await asyncio.gather(*late, return_exceptions=True)

@@ -1,4 +1,5 @@
-"""The intake: the event source mapping that feeds the worker from the queue. Paused while nobody may be called.
+"""The event source mapping, which feeds the worker from the queue; operators know it as the intake. Paused while nobody
+may be called.
 
 A paused mapping delivers nothing, so messages stay visible in the queue, where there is no limit, instead of in
 flight, where there is one (120,000). Whether it should be paused follows from the shared flow, or from an operator's
@@ -20,16 +21,16 @@ from shared.state import ANSWER_WITHIN_S, PARTNER, Conflict, State, change
 MAPPING = "mapping"
 """Under the partner's key: the mapping's id, which the tick is told and the others read."""
 HOLD = "hold"
-"""Under the partner's key: an operator paused the intake, why and since when; ops/operate/pause.py writes it."""
+"""Under the partner's key: an operator's pause, why and since when; ops/operate/pause.py writes it."""
 MARK = "spillway:paused"
 """The mapping's tag while an operator's pause lasts: a tick that cannot read the state table finds it there."""
 
 
-FRESH_MS = 5_000
+KNOWN_FOR_MS = 5_000
 """How old what a worker knows of an operator's pause may be."""
 PAUSED_WAIT_S, LONGEST_PAUSED_WAIT_S = 60, 900
-"""What a message waits that came while the intake was paused: by then the mapping is, and the message stays visible. If
-it is not, each receive waits longer: SQS dead-letters what was received a thousand times.
+"""How long a message waits that came while an operator's pause stands: by then the mapping is paused, and the message
+stays visible. If it is not, each receive waits longer: SQS dead-letters what was received a thousand times.
 """
 
 
@@ -107,7 +108,7 @@ async def hold(state: State, *, why: str, now_ms: int, rng: random.Random) -> No
 
 
 async def is_held(state: State) -> bool:
-    """Whether an operator paused the intake. Raises StateUnavailable."""
+    """Whether an operator's pause stands. Raises StateUnavailable."""
     return bool((await state.read(PARTNER, HOLD)).value)
 
 
@@ -127,9 +128,9 @@ class Held:
         self._read_ms: int | None = None
 
     async def is_on(self) -> bool:
-        """Whether the intake is paused, as known no longer ago than FRESH_MS."""
+        """Whether a pause stands, as known no longer ago than KNOWN_FOR_MS."""
         now_ms = self._now_ms()
-        if self._read_ms is None or now_ms - self._read_ms >= FRESH_MS:
+        if self._read_ms is None or now_ms - self._read_ms >= KNOWN_FOR_MS:
             self._read_ms = now_ms
             try:
                 async with asyncio.timeout(ANSWER_WITHIN_S):

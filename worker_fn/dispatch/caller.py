@@ -36,7 +36,7 @@ class Caller:
     limiters: Registry
     feedback: Feedback
     held: Held
-    """Whether an operator paused delivery meanwhile."""
+    """Whether an operator's pause stands meanwhile."""
     auth_failures: AuthFailures
     """What this batch's answers said of credentials: with those that are refused no further call is made."""
     max_in_flight: int

@@ -58,9 +58,13 @@ class Dispatcher:
         """Send the heads of an account's lanes, then what is behind them, until nothing is left or everything waits."""
         bulk, account_id = self.caller.partner.limits.bulk, lanes[0].account_id
         while heads := [lane.head(bulk) for lane in lanes if lane.is_open]:
-            async with asyncio.TaskGroup() as tasks:
-                for call in packed(heads, bulk):
-                    tasks.create_task(self._send(call, account_id))
+            calls = packed(heads, bulk)
+            if len(calls) == 1:  # as nearly always: no task of its own
+                await self._send(calls[0], account_id)
+            else:
+                async with asyncio.TaskGroup() as tasks:
+                    for call in calls:
+                        tasks.create_task(self._send(call, account_id))
             for lane in lanes:
                 lane.advance()
 

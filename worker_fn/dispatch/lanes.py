@@ -30,6 +30,11 @@ class Dispatch:
         return len(self.calls)
 
     @property
+    def is_refused(self) -> bool:
+        """Whether its credentials were refused."""
+        return self.outcome is not None and self.outcome.verdict is Verdict.UNAUTHORIZED
+
+    @property
     def waits(self) -> bool:
         return self.outcome is not None and self.outcome.verdict in {Verdict.RETRY, Verdict.UNAUTHORIZED}
 

@@ -1,10 +1,8 @@
-"""Two kinds of waiting: short, inside the invocation (tenacity), and long, across receives (visibility timeout).
+"""Short retries of one call, inside the invocation. What waits longer waits on the queue: batch/back_off.py.
 
-Both are exponential with full jitter: each wait is drawn evenly from zero to a bound that doubles.
+Exponential with full jitter: each pause is drawn evenly from zero to a bound that doubles.
 """
 
-import math
-import random
 from collections.abc import Awaitable, Callable
 from typing import cast
 
@@ -16,10 +14,6 @@ from worker_fn.dispatch.classify import Outcome, Verdict
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 5.0
 """Waits up to here are spent inside the invocation; the Lambda is paid for meanwhile, so longer ones are not."""
-
-FIRST_BACK_OFF_S = 5.0
-LONGEST_BACK_OFF_S = 900.0
-"""Fifteen minutes: with jitter, a partner that recovers sees its backlog return within that time."""
 
 
 class _Pause(wait_base):
@@ -63,21 +57,3 @@ async def send_with_retries(
         retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
     )
     return cast(Outcome, await retrying(attempt))
-
-
-def back_off_s(failures: int, *, retry_after_s: float | None, rng: random.Random) -> int:
-    """Whole seconds until a message should come back after so many failures in a row, at least one.
-
-    Jitter only adds to what the partner asked for.
-    """
-    bound = min(LONGEST_BACK_OFF_S, FIRST_BACK_OFF_S * 2 ** min(max(failures, 1) - 1, 30))
-    return max(1, math.ceil((retry_after_s or 0.0) + rng.uniform(0, bound)))
-
-
-def outage_back_off_s(age_s: float, *, until_next_try_s: float, rng: random.Random) -> int:
-    """Whole seconds to hide a message while nobody may call: past the next try, and the longer the older it is.
-
-    Half of its age at most, so that a message sees its partner recover in a time in proportion to the outage.
-    """
-    bound = min(LONGEST_BACK_OFF_S, max(FIRST_BACK_OFF_S, age_s / 2))
-    return max(1, math.ceil(max(0.0, until_next_try_s) + rng.uniform(0, bound)))

@@ -1,8 +1,8 @@
 """Once a minute, whatever else happens: probe, pause or resume, steer, and move parked messages back.
 
-While the intake is paused no batch arrives, so the tick takes one message from the queue by itself and lets it be the
-probe. Each step reads what is and does what is missing: a tick that fails, or a worker that died before it, is made
-good by the next one.
+While the event source mapping is paused no batch arrives, so the tick takes one message from the queue by itself and
+lets it be the probe. Each step reads what is and does what is missing: a tick that fails, or a worker that died before
+it, is made good by the next one.
 """
 
 import math
@@ -63,9 +63,9 @@ class TickReport:
     running: bool | None = None
     """Whether batches are fetched, or will be as soon as Lambda has carried out what it was asked; None: not known."""
     stopped_by: str = ""
-    """What keeps the intake stopped, or will."""
+    """What keeps the mapping paused, or will."""
     held: bool = False
-    """An operator paused the intake."""
+    """An operator's pause stands."""
     concurrency: int | None = None
     unparked: int = 0
     swept: bool = True
@@ -81,7 +81,7 @@ class Ticker:
 
     worker: Worker
     queues: Queues
-    intake: EventSourceMapping
+    mapping: EventSourceMapping
     most: int
     probe_now: bool = False
 
@@ -110,20 +110,20 @@ async def tick(ticker: Ticker, remaining_s: Callable[[], float]) -> TickReport:
 
 
 async def _let_in(ticker: Ticker, report: TickReport) -> None:
-    """With the state table down nobody knows why the intake was paused: messages are delivered all the same.
+    """With the state table down nobody knows why the mapping was paused: messages are delivered all the same.
 
     But for an operator's pause, which the mapping itself tells of: that is kept, and made good.
     """
     try:
-        status = await ticker.intake.status()
+        status = await ticker.mapping.status()
         if not status.is_settled:
             return
-        report.held = report.held or await ticker.intake.is_marked()
+        report.held = report.held or await ticker.mapping.is_marked()
         if report.held and status.is_enabled:
-            await ticker.intake.pause()
+            await ticker.mapping.pause()
             report.paused = True
         elif not report.held and not status.is_enabled:
-            await ticker.intake.resume()
+            await ticker.mapping.resume()
             report.resumed = True
     except MappingUnavailable:
         report.trouble += 1
@@ -136,7 +136,7 @@ async def _probe(ticker: Ticker, flow: Flow, report: TickReport, remaining_s: Ca
     taken.
     """
     worker = ticker.worker
-    status = await ticker.intake.status()
+    status = await ticker.mapping.status()
     if ticker.probe_now and flow.breaker.is_open:
         flow = await _hastened(worker)
     elif not report.held and (status.is_enabled or not status.is_settled):
@@ -151,7 +151,7 @@ async def _probe(ticker: Ticker, flow: Flow, report: TickReport, remaining_s: Ca
             # Nothing visible to try with: the next batch will bring the probe.
             report.no_probe = "no message is visible to try with"
             if not status.is_enabled and status.is_settled:
-                await ticker.intake.resume()
+                await ticker.mapping.resume()
                 report.resumed = True
             return flow
         drained = await drain([record], worker, remaining_s)
@@ -202,16 +202,16 @@ async def _hastened(worker: Worker) -> Flow:
 
 async def _switch(ticker: Ticker, flow: Flow, report: TickReport, remaining_s: Callable[[], float]) -> Flow:  # noqa: ARG001
     """Make the mapping what the flow says it should be."""
-    status = await ticker.intake.status()
+    status = await ticker.mapping.status()
     now_ms = ticker.worker.now_ms()
     report.stopped_by = "an operator" if report.held else flows.what_stops_intake(flow, now_ms=now_ms)
     report.running = status.is_enabled or report.resumed
     if report.stopped_by and status.is_enabled and status.is_settled and not report.resumed:
-        await ticker.intake.pause()
+        await ticker.mapping.pause()
         report.paused, report.running = True, False
     elif not report.stopped_by and not status.is_enabled:
         if status.is_settled:
-            await ticker.intake.resume()
+            await ticker.mapping.resume()
             report.resumed = report.running = True
         else:
             report.stopped_by = "a change of the mapping that is under way: the next tick resumes it"
@@ -222,7 +222,7 @@ async def _steer(ticker: Ticker, flow: Flow, report: TickReport, remaining_s: Ca
     """Set MaximumConcurrency to what the partner's allowance can use: more would only wait for tokens, and be paid
     for.
     """
-    status = await ticker.intake.status()
+    status = await ticker.mapping.status()
     wanted = concurrency_for(flow, max_in_flight=ticker.worker.max_in_flight, most=ticker.most)
     now = status.concurrency
     if now is None or not status.is_settled or report.paused or report.resumed:
@@ -230,7 +230,7 @@ async def _steer(ticker: Ticker, flow: Flow, report: TickReport, remaining_s: Ca
     if abs(wanted - now) > max(1, WORTH_A_CHANGE * now) or (
         wanted != now and wanted in {LEAST_CONCURRENCY, ticker.most}
     ):
-        await ticker.intake.set_concurrency(wanted)
+        await ticker.mapping.set_concurrency(wanted)
         report.concurrency = wanted
     return flow
 

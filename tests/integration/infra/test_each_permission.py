@@ -114,7 +114,7 @@ def state(aws: Aws) -> DynamoState:
     return DynamoState(aws.client("dynamodb"), "StateTable")
 
 
-def intake(aws: Aws) -> LambdaMapping:
+def mapping(aws: Aws) -> LambdaMapping:
     return LambdaMapping(aws.client("lambda"), "id")
 
 
@@ -180,15 +180,15 @@ def list_suspensions(aws: Aws) -> None:
 
 
 def look_at_the_mapping(aws: Aws) -> None:
-    asyncio.run(intake(aws).status())
+    asyncio.run(mapping(aws).status())
 
 
 def pause_the_mapping(aws: Aws) -> None:
-    asyncio.run(intake(aws).pause())
+    asyncio.run(mapping(aws).pause())
 
 
 def see_an_operators_pause(aws: Aws) -> None:
-    asyncio.run(intake(aws).is_marked())
+    asyncio.run(mapping(aws).is_marked())
 
 
 NEEDED: dict[tuple[str, str, str], Callable[[Aws], None]] = {

@@ -110,7 +110,7 @@ def test_a_record_that_can_not_be_hidden_is_reported(handle: Any, fleet: Any) ->
 
 
 @pytest.mark.parametrize("error", ERRORS)
-@pytest.mark.parametrize("step", ["resume", "note_what_is_missing", "suspend_refused", "conclude"])
+@pytest.mark.parametrize("step", ["resume", "note_left_out", "suspend_refused", "conclude"])
 def test_a_step_that_raises_ends_its_record(
     step: str, error: type[Exception], fleet: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,7 +152,7 @@ def test_what_was_delivered_is_not_dead_lettered_for_what_comes_after(
     async def forget(*_: Any) -> None:
         raise OverflowError("canary@example.com")
 
-    monkeypatch.setattr("worker_fn.batch.progress.forget", forget)
+    monkeypatch.setattr("worker_fn.batch.resume.forget_progress", forget)
     worker = replace(fleet.worker, log=lambda message, **fields: lines.append({"message": message, **fields}))
     report = fleet.run(record(1, ["200", "503|200"], receives=2), worker=worker)
     assert (report.delivered, report.failures, fleet.queue.dead) == (1, [], [])

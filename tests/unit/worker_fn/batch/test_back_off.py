@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.unit.worker_fn.records import record
-from worker_fn.dispatch.retry import FIRST_BACK_OFF_S
+from worker_fn.batch.back_off import FIRST_BACK_OFF_S
 
 FINE = ["200"] * 19
 

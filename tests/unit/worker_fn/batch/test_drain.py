@@ -294,8 +294,8 @@ def test_message_from_the_parking_queue_is_resumed(fleet: Any) -> None:
 
 def test_settle_call_that_hangs_does_not_hold_the_batch(fleet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A dead-letter queue that does not answer keeps one message in the queue; the batch ends in time."""
-    monkeypatch.setattr("worker_fn.batch.settle.LEAST_S", 0.01)
-    monkeypatch.setattr("worker_fn.batch.drain.MARGIN_S", 1_000.0)  # no time is left when settling begins
+    monkeypatch.setattr("worker_fn.batch.time_budget.LEAST_S", 0.01)
+    monkeypatch.setattr("worker_fn.batch.time_budget.ANSWER_S", 1_000.0)  # no time is left when settling begins
 
     async def hang(*_: object) -> None:
         await asyncio.get_running_loop().create_future()

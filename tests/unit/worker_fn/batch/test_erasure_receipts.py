@@ -15,7 +15,7 @@ from shared.firehose import DsrProcessingRequest, EventProcessingRequest, Regist
 from shared.message import Head, encode, to_json
 from shared.receipts import Receipt, Standing, receipt_key, receipt_name
 from worker_fn.batch.disposition import DAY_S, DeadLetter, Delivered, Parked, Reason, Waiting
-from worker_fn.batch.erasure_receipts import MOST_RECEIVES, after
+from worker_fn.batch.erasure_receipts import MOST_WAITS, after
 from worker_fn.batch.settle import Settled
 
 NOW_MS = 1_700_000_000_000
@@ -248,9 +248,9 @@ def test_a_receipt_is_not_waited_for_for_ever(fleet: Any) -> None:
     lines: list[dict[str, Any]] = []
     fleet.state.down = True
     worker = replace(fleet.worker, log=lambda message, **fields: lines.append({"message": message, **fields}))
-    assert fleet.run(erasure(1, receives=MOST_RECEIVES - 1), worker=worker).failures == ["m-1"]
+    assert fleet.run(erasure(1, receives=MOST_WAITS - 1), worker=worker).failures == ["m-1"]
     assert lines == []
-    assert fleet.run(erasure(1, receives=MOST_RECEIVES), worker=worker).failures == []
+    assert fleet.run(erasure(1, receives=MOST_WAITS), worker=worker).failures == []
     assert lines == [
         {
             "message": "an erasure ends without a receipt",

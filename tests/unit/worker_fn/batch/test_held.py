@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from worker_fn.clients.mapping import (
-    FRESH_MS,
+    KNOWN_FOR_MS,
     LONGEST_PAUSED_WAIT_S,
     PAUSED_WAIT_S,
     MappingUnavailable,
@@ -14,7 +14,7 @@ from worker_fn.clients.mapping import (
 )
 
 
-class FakeIntake:
+class FakeMapping:
     """The mapping that a worker reaches; `broken` makes every call fail."""
 
     def __init__(self, *, broken: bool = False) -> None:
@@ -35,32 +35,32 @@ def hold(fleet: Any) -> None:
 
 def end_hold(fleet: Any) -> None:
     del fleet.state.items["partner", "hold"]
-    fleet.clock.now_s += FRESH_MS / 1_000
+    fleet.clock.now_s += KNOWN_FOR_MS / 1_000
 
 
 @pytest.fixture
-def intake() -> FakeIntake:
-    return FakeIntake()
+def mapping() -> FakeMapping:
+    return FakeMapping()
 
 
 @pytest.fixture
-def fleet(make_fleet: Any, intake: FakeIntake) -> Any:
-    async def feed() -> FakeIntake:
-        return intake
+def fleet(make_fleet: Any, mapping: FakeMapping) -> Any:
+    async def feed() -> FakeMapping:
+        return mapping
 
-    made = make_fleet(intake=feed, max_in_flight=1)
+    made = make_fleet(mapping=feed, max_in_flight=1)
     made.api.call_s = 1.0
     return made
 
 
-def test_worker_sends_nothing_while_an_operator_s_pause_stands(fleet: Any, intake: FakeIntake) -> None:
+def test_worker_sends_nothing_while_an_operator_s_pause_stands(fleet: Any, mapping: FakeMapping) -> None:
     """A deploy enabled the mapping: what comes waits uncalled, whatever it is, and the mapping is paused again."""
     hold(fleet)
     junk = {**fleet.record(9, ["200"]), "body": "not ours"}
     report = fleet.run(*(fleet.record(n, ["200"]) for n in range(3)), junk)
     assert (fleet.api.calls, report.failures, report.dead_lettered) == ([], ["m-0", "m-1", "m-2", "m-9"], 0)
     assert set(fleet.queue.hidden.values()) == {PAUSED_WAIT_S}
-    assert not intake.enabled
+    assert not mapping.enabled
 
 
 def test_everything_is_delivered_once_the_pause_is_over(fleet: Any) -> None:
@@ -71,7 +71,7 @@ def test_everything_is_delivered_once_the_pause_is_over(fleet: Any) -> None:
     assert fleet.run(fleet.record(1, ["200"], receives=2)).delivered == 1
 
 
-def test_pause_stops_a_batch_that_is_under_way(fleet: Any, intake: FakeIntake) -> None:
+def test_pause_stops_a_batch_that_is_under_way(fleet: Any, mapping: FakeMapping) -> None:
     """Calls end within seconds of the operator's word; what was not sent waits, and the mapping is paused."""
     send = fleet.worker.send
 
@@ -82,14 +82,14 @@ def test_pause_stops_a_batch_that_is_under_way(fleet: Any, intake: FakeIntake) -
 
     worker = fleet.another(send=paused_at_the_third)
     report = fleet.run(*(fleet.record(n, ["200"]) for n in range(30)), worker=worker)
-    assert 3 <= report.delivered <= 3 + FRESH_MS / 1_000
+    assert 3 <= report.delivered <= 3 + KNOWN_FOR_MS / 1_000
     assert (report.delivered + report.waiting, report.parked) == (30, 0)
-    assert not intake.enabled
+    assert not mapping.enabled
 
 
-def test_mapping_that_cannot_be_paused_uses_up_few_receives(fleet: Any, intake: FakeIntake) -> None:
+def test_mapping_that_cannot_be_paused_uses_up_few_receives(fleet: Any, mapping: FakeMapping) -> None:
     """SQS dead-letters after a thousand receives: in three days of a pause there are far fewer."""
-    intake.broken = True
+    mapping.broken = True
     hold(fleet)
     assert fleet.run(fleet.record(1, ["200"], receives=7)).failures == ["m-1"]
     assert fleet.queue.hidden["h-1"] == 7 * PAUSED_WAIT_S

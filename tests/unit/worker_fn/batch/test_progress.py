@@ -12,9 +12,8 @@ from shared.errors import StateRefused, StateThrottled
 from shared.message import EVENTS, Message
 from shared.state import Item, account_key, former_progress_key, of_account, progress_key
 from tests.unit.worker_fn.records import record
-from worker_fn.batch import progress as progresses
 from worker_fn.batch.prepare import with_keys
-from worker_fn.batch.progress import MAX_BYTES, Key, Progress, short
+from worker_fn.batch.progress import MAX_BYTES, Key, Progress, read_progress, short, write_progress
 
 MESSAGE = Message("r-1", "1/1", EVENTS, "7", 1_700_000_000_000, {})
 
@@ -27,8 +26,8 @@ def kept(fleet: Any, progress: Progress) -> tuple[Progress, int]:
     """Progress as it is read back, and the bytes of its item's value."""
 
     async def story() -> Progress:
-        await progresses.write(fleet.state, MESSAGE, progress, expires_at=1)
-        return await progresses.read(fleet.state, MESSAGE)
+        await write_progress(fleet.state, MESSAGE, progress, expires_at=1)
+        return await read_progress(fleet.state, MESSAGE)
 
     found = asyncio.run(story())
     return found, len(json.dumps(found.item.value, separators=(",", ":")))
@@ -36,10 +35,12 @@ def kept(fleet: Any, progress: Progress) -> tuple[Progress, int]:
 
 def test_progress_is_read_as_it_was_written(fleet: Any) -> None:
     """Done, refused with its reasons, and the counts."""
-    before = Progress().with_(done=keys(3), refused=dict.fromkeys(keys(2, "no"), "HTTP 422 é"), attempts=5, strikes=2)
+    before = Progress().with_(
+        done=keys(3), refused=dict.fromkeys(keys(2, "no"), "HTTP 422 é"), attempts=5, failed_attempts=2
+    )
     found, _ = kept(fleet, before)
     assert (found.done, found.refused) == (before.done, before.refused)
-    assert (found.attempts, found.strikes) == (5, 2)
+    assert (found.attempts, found.failed_attempts) == (5, 2)
 
 
 @pytest.mark.parametrize("same", [True, False], ids=["one reason", "a reason each"])
@@ -48,7 +49,7 @@ def test_twenty_thousand_refusals_fit_into_an_item(fleet: Any, same: bool) -> No
     refused = {key: f"HTTP 422, {'é' * 300}{'' if same else number}" for number, key in enumerate(keys(20_000, "no"))}
     if not same:
         refused = {key: why[-100:] for key, why in refused.items()}
-    found, size = kept(fleet, Progress().with_(done=keys(10), refused=refused, attempts=1, strikes=0))
+    found, size = kept(fleet, Progress().with_(done=keys(10), refused=refused, attempts=1, failed_attempts=0))
     assert size <= MAX_BYTES
     assert found.refused.keys() == {short(key) for key in refused}
     assert found.done == {short(key) for key in keys(10)}
@@ -57,11 +58,11 @@ def test_twenty_thousand_refusals_fit_into_an_item(fleet: Any, same: bool) -> No
 def test_what_has_no_room_goes_in_the_order_of_its_worth(fleet: Any) -> None:
     """Refusals before what is done, and of that as much as there is room for: the rest is repeated."""
     refused = dict.fromkeys(keys(30000, "no"), "HTTP 422")
-    found, size = kept(fleet, Progress().with_(done=keys(40_000), refused=refused, attempts=1, strikes=0))
+    found, size = kept(fleet, Progress().with_(done=keys(40_000), refused=refused, attempts=1, failed_attempts=0))
     assert size <= MAX_BYTES
     assert (len(found.done), found.refused) == (40_000, {})
     fleet.state.items.clear()
-    found, size = kept(fleet, Progress().with_(done=keys(60_000), refused={}, attempts=1, strikes=0))
+    found, size = kept(fleet, Progress().with_(done=keys(60_000), refused={}, attempts=1, failed_attempts=0))
     assert size <= MAX_BYTES
     assert 49_000 < len(found.done) < 60_000
     assert found.done < {short(key) for key in keys(60_000)}

@@ -4,14 +4,9 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
+from worker_fn.batch.back_off import FIRST_BACK_OFF_S, LONGEST_BACK_OFF_S, back_off_s
 from worker_fn.dispatch.classify import Outcome, Verdict
-from worker_fn.dispatch.retry import (
-    FIRST_BACK_OFF_S,
-    LONGEST_BACK_OFF_S,
-    LONGEST_PAUSE_S,
-    back_off_s,
-    send_with_retries,
-)
+from worker_fn.dispatch.retry import LONGEST_PAUSE_S, send_with_retries
 from worker_fn.limits.agreement import Because
 
 RETRY = Outcome(Verdict.RETRY, 503)

@@ -17,7 +17,7 @@ from worker_fn.maintenance.tick import PROBES, Ticker, TickReport, concurrency_f
 NOW_S = 1_700_000_000.0
 
 
-class FakeIntake:
+class FakeMapping:
     """A mapping that changes at once; `broken` makes every call fail."""
 
     def __init__(self, *, enabled: bool = True, concurrency: int | None = 10) -> None:
@@ -86,7 +86,7 @@ def setting(fleet_of_fakes: Any) -> Any:
 
 def run(
     setting: Any,
-    intake: FakeIntake,
+    mapping: FakeMapping,
     queues: FakeQueues,
     *,
     most: int = 10,
@@ -95,7 +95,7 @@ def run(
 ) -> TickReport:
     """A tick of a worker that has 25 s, as on the stage `local`."""
     ends_s = setting.clock.now_s + time_s
-    ticker = Ticker(setting.worker, queues, intake, most, probe_now)
+    ticker = Ticker(setting.worker, queues, mapping, most, probe_now)
     return asyncio.run(tick(ticker, lambda: ends_s - setting.clock.now_s))
 
 
@@ -108,47 +108,47 @@ def open_since(seconds: float) -> Flow:
     return Flow(breaker=Breaker(opened_ms=opened_ms, probe_at_ms=opened_ms + 5_000))
 
 
-def test_open_breaker_pauses_an_intake_that_nobody_paused(setting: Any) -> None:
+def test_open_breaker_pauses_a_mapping_that_nobody_paused(setting: Any) -> None:
     """The worker that opened the breaker died before it paused the mapping: the tick does it."""
     set_flow(setting, open_since(1))
-    intake = FakeIntake()
-    assert run(setting, intake, FakeQueues()).paused
-    assert not intake.enabled
+    mapping = FakeMapping()
+    assert run(setting, mapping, FakeQueues()).paused
+    assert not mapping.enabled
 
 
-def test_closed_breaker_resumes_an_intake_that_nobody_resumed(setting: Any) -> None:
+def test_closed_breaker_resumes_a_mapping_that_nobody_resumed(setting: Any) -> None:
     """A mapping that was left paused runs again when nothing speaks against it."""
     set_flow(setting, Flow())
-    intake = FakeIntake(enabled=False)
-    assert run(setting, intake, FakeQueues()).resumed
-    assert intake.enabled
+    mapping = FakeMapping(enabled=False)
+    assert run(setting, mapping, FakeQueues()).resumed
+    assert mapping.enabled
 
 
-def test_long_cool_down_stops_the_intake_and_its_end_starts_it(setting: Any) -> None:
+def test_long_cool_down_stops_the_mapping_and_its_end_starts_it(setting: Any) -> None:
     """A partner that asks for an hour gets it, without the queue running into its in-flight quota."""
     set_flow(setting, Flow(cool_until_ms=int((NOW_S + 3_600) * 1_000)))
-    intake = FakeIntake()
-    assert run(setting, intake, FakeQueues()).paused
+    mapping = FakeMapping()
+    assert run(setting, mapping, FakeQueues()).paused
     setting.clock.now_s += 3_601
-    assert run(setting, intake, FakeQueues()).resumed
+    assert run(setting, mapping, FakeQueues()).resumed
 
 
-def test_probe_that_arrives_resumes_the_intake(setting: Any) -> None:
-    """While the mapping is paused the tick tries with one message; when it arrives, the intake runs again."""
+def test_probe_that_arrives_resumes_the_mapping(setting: Any) -> None:
+    """While the mapping is paused the tick tries with one message; when it arrives, the mapping runs again."""
     set_flow(setting, open_since(60))
-    intake, queues = FakeIntake(enabled=False), FakeQueues(visible=[setting.record(1, ["200"])])
-    report = run(setting, intake, queues)
+    mapping, queues = FakeMapping(enabled=False), FakeQueues(visible=[setting.record(1, ["200"])])
+    report = run(setting, mapping, queues)
     assert (report.probed, report.resumed, queues.deleted) == (True, True, ["m-1"])
     assert len(setting.api.calls) == 1
 
 
-def test_probe_that_fails_keeps_the_intake_paused(setting: Any) -> None:
+def test_probe_that_fails_keeps_the_mapping_paused(setting: Any) -> None:
     """A partner that is still down sees one call a minute, and the message stays in the queue."""
     set_flow(setting, open_since(60))
-    intake, queues = FakeIntake(enabled=False), FakeQueues(visible=[setting.record(1, ["503"])])
-    report = run(setting, intake, queues)
+    mapping, queues = FakeMapping(enabled=False), FakeQueues(visible=[setting.record(1, ["503"])])
+    report = run(setting, mapping, queues)
     assert (report.probed, report.resumed, queues.deleted) == (True, False, [])
-    assert not intake.enabled
+    assert not mapping.enabled
     assert len(setting.api.calls) == 1
 
 
@@ -156,11 +156,11 @@ def test_a_probe_needs_the_time_of_its_call_and_of_settling(setting: Any) -> Non
     """With less none is made, and the report says so: a call that we cut short tells nothing of the partner."""
     set_flow(setting, open_since(60))
     needed_s = probing_needs_s(setting.worker)
-    intake, queues = FakeIntake(enabled=False), FakeQueues(visible=[setting.record(1, ["200"])])
-    report = run(setting, intake, queues, time_s=needed_s - 1)
+    mapping, queues = FakeMapping(enabled=False), FakeQueues(visible=[setting.record(1, ["200"])])
+    report = run(setting, mapping, queues, time_s=needed_s - 1)
     assert (report.probed, report.running, setting.api.calls) == (False, False, [])
     assert "are left of this invocation" in report.no_probe
-    assert run(setting, intake, queues, time_s=needed_s + 1).probed
+    assert run(setting, mapping, queues, time_s=needed_s + 1).probed
 
 
 @pytest.mark.parametrize("enabled", [True, False])
@@ -168,19 +168,19 @@ def test_operator_has_a_probe_made_before_it_is_due(setting: Any, enabled: bool)
     """Whether the mapping runs or not; what arrives lets everybody in."""
     opened_ms = int(NOW_S * 1_000)
     set_flow(setting, Flow(breaker=Breaker(opened_ms=opened_ms, probe_at_ms=opened_ms + 50_000)))
-    intake, queues = FakeIntake(enabled=enabled), FakeQueues(visible=[setting.record(1, ["200"])])
-    assert "due in 50 s" in run(setting, FakeIntake(enabled=False), FakeQueues()).no_probe
-    report = run(setting, intake, queues, probe_now=True)
+    mapping, queues = FakeMapping(enabled=enabled), FakeQueues(visible=[setting.record(1, ["200"])])
+    assert "due in 50 s" in run(setting, FakeMapping(enabled=False), FakeQueues()).no_probe
+    report = run(setting, mapping, queues, probe_now=True)
     assert (report.probed, report.answer, report.running, report.stopped_by) == (True, "", True, "")
-    assert intake.enabled
+    assert mapping.enabled
 
 
 @pytest.mark.parametrize(("answer", "said"), [("503", "HTTP 503"), ("429", "HTTP 429"), ("timeout", "timeout")])
 def test_operator_hears_what_a_probe_was_answered(setting: Any, answer: str, said: str) -> None:
-    """A partner that is still down is named with its answer, and what keeps the intake stopped with it."""
+    """A partner that is still down is named with its answer, and what keeps the mapping stopped with it."""
     set_flow(setting, open_since(60))
     queues = FakeQueues(visible=[setting.record(1, [answer])])
-    report = run(setting, FakeIntake(enabled=False), queues, probe_now=True)
+    report = run(setting, FakeMapping(enabled=False), queues, probe_now=True)
     assert (report.probed, report.answer, report.running) == (True, said, False)
     assert said in report.stopped_by
 
@@ -190,16 +190,16 @@ def test_operator_hears_why_no_probe_is_made(setting: Any) -> None:
     now_ms = int(NOW_S * 1_000)
     queues = FakeQueues(visible=[setting.record(1, ["200"])])
     set_flow(setting, Flow())
-    assert "breaker is closed" in run(setting, FakeIntake(enabled=False), queues, probe_now=True).no_probe
+    assert "breaker is closed" in run(setting, FakeMapping(enabled=False), queues, probe_now=True).no_probe
     set_flow(setting, replace(open_since(60), cool_until_ms=now_ms + 9_000))
-    assert "pause of 9 s more" in run(setting, FakeIntake(enabled=False), queues, probe_now=True).no_probe
+    assert "pause of 9 s more" in run(setting, FakeMapping(enabled=False), queues, probe_now=True).no_probe
     flow = open_since(60)
     set_flow(setting, replace(flow, breaker=replace(flow.breaker, probe_until_ms=now_ms + 20_000)))
-    assert "under way" in run(setting, FakeIntake(enabled=False), queues, probe_now=True).no_probe
+    assert "under way" in run(setting, FakeMapping(enabled=False), queues, probe_now=True).no_probe
     set_flow(setting, open_since(60))
-    assert "no message is visible" in run(setting, FakeIntake(enabled=False), FakeQueues(), probe_now=True).no_probe
+    assert "no message is visible" in run(setting, FakeMapping(enabled=False), FakeQueues(), probe_now=True).no_probe
     hold(setting)
-    report = run(setting, FakeIntake(enabled=False), queues, probe_now=True)
+    report = run(setting, FakeMapping(enabled=False), queues, probe_now=True)
     assert (report.no_probe, report.stopped_by) == ("an operator paused the intake", "an operator")
     assert setting.api.calls == []
 
@@ -207,38 +207,38 @@ def test_operator_hears_why_no_probe_is_made(setting: Any) -> None:
 def test_a_mapping_that_is_being_changed_is_not_called_running(setting: Any) -> None:
     """Lambda refuses a second change meanwhile: the report says that the next tick resumes it."""
     set_flow(setting, Flow())
-    intake = FakeIntake(enabled=False)
-    intake.settled = False
-    report = run(setting, intake, FakeQueues())
+    mapping = FakeMapping(enabled=False)
+    mapping.settled = False
+    report = run(setting, mapping, FakeQueues())
     assert (report.resumed, report.running, "next tick" in report.stopped_by) == (False, False, True)
 
 
-def test_without_a_message_to_try_with_the_intake_is_let_in(setting: Any) -> None:
+def test_without_a_message_to_try_with_the_mapping_is_let_in(setting: Any) -> None:
     """When everything waits out of sight, the next batch has to bring the probe."""
     set_flow(setting, open_since(60))
-    intake = FakeIntake(enabled=False)
-    assert run(setting, intake, FakeQueues()).resumed
+    mapping = FakeMapping(enabled=False)
+    assert run(setting, mapping, FakeQueues()).resumed
 
 
 def test_failing_pause_call_is_made_good_by_the_next_tick(setting: Any) -> None:
     """Lambda may not answer: the tick counts it and the next one does what is missing."""
     set_flow(setting, open_since(1))
-    intake = FakeIntake()
-    intake.broken = True
-    assert run(setting, intake, FakeQueues()).trouble > 0
-    intake.broken = False
-    assert run(setting, intake, FakeQueues()).paused
+    mapping = FakeMapping()
+    mapping.broken = True
+    assert run(setting, mapping, FakeQueues()).trouble > 0
+    mapping.broken = False
+    assert run(setting, mapping, FakeQueues()).paused
 
 
 def test_concurrency_follows_what_the_allowance_can_use(setting: Any) -> None:
     """A partner that takes 50 calls of 200 ms a second needs few environments; more would wait for tokens."""
     set_flow(setting, Flow(limit=Limit(per_second=50.0, since_ms=1, why="reached"), latency_ms=200.0))
-    intake = FakeIntake(concurrency=10)
-    assert run(setting, intake, FakeQueues(), most=10).concurrency == concurrency_for(
+    mapping = FakeMapping(concurrency=10)
+    assert run(setting, mapping, FakeQueues(), most=10).concurrency == concurrency_for(
         Flow(limit=Limit(per_second=50.0, why="reached"), latency_ms=200.0), max_in_flight=4, most=10
     )
-    assert intake.concurrency == 6
-    assert run(setting, intake, FakeQueues(), most=10).concurrency is None
+    assert mapping.concurrency == 6
+    assert run(setting, mapping, FakeQueues(), most=10).concurrency is None
 
 
 @pytest.mark.parametrize(
@@ -262,37 +262,37 @@ def hold(setting: Any) -> None:
 
 
 def test_operators_pause_stays(setting: Any) -> None:
-    """While an operator keeps the intake paused no tick resumes it, and none probes; one that was resumed is paused."""
+    """No tick resumes what an operator paused, and none probes; a mapping that was resumed is paused."""
     hold(setting)
     set_flow(setting, open_since(60))
-    intake, queues = FakeIntake(enabled=False), FakeQueues(visible=[setting.record(1, ["200"])])
-    report = run(setting, intake, queues)
+    mapping, queues = FakeMapping(enabled=False), FakeQueues(visible=[setting.record(1, ["200"])])
+    report = run(setting, mapping, queues)
     assert (report.held, report.resumed, report.probed, setting.api.calls) == (True, False, False, [])
-    intake.enabled = True
-    assert run(setting, intake, queues).paused
+    mapping.enabled = True
+    assert run(setting, mapping, queues).paused
 
 
-def test_intake_runs_again_when_the_operator_lets_it(setting: Any) -> None:
+def test_mapping_runs_again_when_the_operator_lets_it(setting: Any) -> None:
     """With the pause gone the next tick resumes, as after a breaker."""
     hold(setting)
-    intake = FakeIntake(enabled=False)
-    run(setting, intake, FakeQueues())
+    mapping = FakeMapping(enabled=False)
+    run(setting, mapping, FakeQueues())
     del setting.state.items["partner", "hold"]
-    assert run(setting, intake, FakeQueues()).resumed
+    assert run(setting, mapping, FakeQueues()).resumed
 
 
 def test_operators_pause_holds_without_the_state_table(setting: Any) -> None:
     """What cannot be read from the table stands on the mapping, too; where Lambda does not say, nothing is resumed."""
     setting.state.down = True
-    intake = FakeIntake(enabled=False)
-    intake.marked = True
-    report = run(setting, intake, FakeQueues())
-    assert (report.held, report.resumed, intake.enabled) == (True, False, False)
-    intake.enabled = True  # by a deploy
-    report = run(setting, intake, FakeQueues())
-    assert (report.held, report.paused, intake.enabled) == (True, True, False)
-    intake.marked = False
-    assert run(setting, intake, FakeQueues()).resumed
+    mapping = FakeMapping(enabled=False)
+    mapping.marked = True
+    report = run(setting, mapping, FakeQueues())
+    assert (report.held, report.resumed, mapping.enabled) == (True, False, False)
+    mapping.enabled = True  # by a deploy
+    report = run(setting, mapping, FakeQueues())
+    assert (report.held, report.paused, mapping.enabled) == (True, True, False)
+    mapping.marked = False
+    assert run(setting, mapping, FakeQueues()).resumed
 
 
 def test_message_that_cannot_be_a_probe_is_followed_by_another(setting: Any) -> None:
@@ -301,8 +301,8 @@ def test_message_that_cannot_be_a_probe_is_followed_by_another(setting: Any) -> 
     set_flow(setting, open_since(60))
     junk = {**setting.record(1, ["200"]), "body": "not ours"}
     rows = [junk, setting.record(2, ["200"], account=8), setting.record(3, ["200"]), setting.record(4, ["200"])]
-    intake, queues = FakeIntake(enabled=False), FakeQueues(visible=rows)
-    report = run(setting, intake, queues)
+    mapping, queues = FakeMapping(enabled=False), FakeQueues(visible=rows)
+    report = run(setting, mapping, queues)
     assert (report.probed, report.resumed, queues.deleted) == (True, True, ["m-1", "m-2", "m-3"])
     assert setting.api.ids == ["3.0"]
 
@@ -312,7 +312,7 @@ def test_tick_takes_a_few_messages_for_a_probe(setting: Any) -> None:
     set_flow(setting, open_since(60))
     junk = [{**setting.record(n, ["200"]), "body": "not ours"} for n in range(9)]
     queues = FakeQueues(visible=junk)
-    report = run(setting, FakeIntake(enabled=False), queues)
+    report = run(setting, FakeMapping(enabled=False), queues)
     assert (report.probed, len(queues.deleted)) == (False, PROBES)
 
 
@@ -320,7 +320,7 @@ def test_partner_that_fails_a_probe_sees_no_second_one(setting: Any) -> None:
     """One call a tick, whatever it comes to."""
     set_flow(setting, open_since(60))
     rows = [setting.record(n, ["503" if n % 2 else "429"]) for n in range(4)]
-    run(setting, FakeIntake(enabled=False), FakeQueues(visible=rows))
+    run(setting, FakeMapping(enabled=False), FakeQueues(visible=rows))
     assert len(setting.api.calls) == 1
 
 
@@ -333,16 +333,16 @@ def test_what_the_sweep_moved_is_in_the_report(setting: Any) -> None:
     """A tick says how many parked messages it moved back, and whether all could be looked at."""
     asyncio.run(request_sweep(setting.state, now_ms=int(setting.clock.now_s * 1_000), rng=setting.worker.rng))
     record = {**setting.record(1, ["200"]), "messageAttributes": {"account_id": {"stringValue": "7"}}}
-    report = run(setting, FakeIntake(), FakeQueues(parked=[record]))
+    report = run(setting, FakeMapping(), FakeQueues(parked=[record]))
     assert (report.unparked, report.swept) == (1, False)
     setting.clock.now_s += 130
-    assert run(setting, FakeIntake(), FakeQueues()).swept
+    assert run(setting, FakeMapping(), FakeQueues()).swept
 
 
 def test_tick_with_the_state_table_down_lets_messages_in(setting: Any) -> None:
-    """With nobody to say why the intake was paused, messages are delivered all the same."""
+    """With nobody to say why the mapping was paused, messages are delivered all the same."""
     setting.state.down = True
-    intake = FakeIntake(enabled=False)
-    report = run(setting, intake, FakeQueues())
-    assert (report.trouble, intake.calls) == (1, ["resume"])
+    mapping = FakeMapping(enabled=False)
+    report = run(setting, mapping, FakeQueues())
+    assert (report.trouble, mapping.calls) == (1, ["resume"])
     assert json.dumps(report.unparked) == "0"

@@ -1,0 +1,82 @@
+"""Which message of a batch goes before which: light ones first, a FIFO group and a partner's lane in their order."""
+
+from collections.abc import Sequence
+
+from worker_fn.accounts.suspensions import Place
+from worker_fn.batch.disposition import Waiting
+from worker_fn.batch.job import Job
+
+LaneKey = tuple[str | None, str]
+"""Of a lane: its account, and its name there."""
+
+
+class Ordering:
+    """The order of one batch. `in_groups`: a FIFO queue; `in_lanes`: the partner names messages that go in order."""
+
+    def __init__(self, jobs: Sequence[Job], *, in_groups: bool, in_lanes: bool) -> None:
+        self._jobs = jobs
+        self._in_groups = in_groups
+        self._in_lanes = in_lanes
+        self._stopped: set[LaneKey] = set()
+        """Lanes in which something waits."""
+        self._first: dict[LaneKey, Job] = {}
+        """Of each lane the message that is being mapped."""
+
+    def lane_of(self, job: Job) -> LaneKey | None:
+        """The lane that a message shares with others."""
+        if self._in_groups:
+            return (job.message.account_id, job.group) if job.group else None
+        return (job.message.account_id, job.lane) if self._in_lanes and job.lane is not None else None
+
+    def in_turn(self) -> list[Job]:
+        """The messages that are sent, light ones first, and before them what is half mapped already. In a FIFO queue a
+        group's weight is that of its heaviest so far.
+        """
+        weights: dict[str, int] = {}
+        keys: dict[int, tuple[bool, int]] = {}
+        for index, job in enumerate(self._jobs):
+            weight = job.weight
+            if self._in_groups:
+                weight = weights[job.group] = max(weight, weights.get(job.group, 0))
+            keys[index] = (job.source is None, weight)
+        order = sorted(range(len(self._jobs)), key=keys.__getitem__)
+        return [self._jobs[index] for index in order if self._jobs[index].place is Place.SEND]
+
+    def stop(self, job: Job) -> None:
+        """Nothing more goes of a message, nor of what is behind it."""
+        job.is_stopped = True
+        if (key := self.lane_of(job)) is not None:
+            self._stopped.add(key)
+
+    def may_go(self, job: Job) -> bool:
+        """Whether nothing has to go before a message: those before it in its group, or what is half mapped of its lane.
+        Stops a message that is behind one that waits.
+        """
+        key = self.lane_of(job)
+        if key in self._stopped:
+            self.stop(job)
+        elif self._in_groups:
+            return self._is_first(job)
+        elif key is not None:
+            first = self._first.get(key)
+            if first is None or first.is_over or first.is_mapped or first.place is not Place.SEND:
+                first = self._first[key] = job
+            return first is job
+        return not job.is_stopped
+
+    def _is_first(self, job: Job) -> bool:
+        """In a FIFO queue: what is behind a message that this worker can not read yet waits as long as it does."""
+        for other in self._jobs:
+            if other is job:
+                break
+            if other.group != job.group or not job.group:
+                continue
+            if isinstance(other.end, Waiting):
+                job.end = other.end
+                return False
+            if other.is_stopped:
+                self.stop(job)
+                return False
+            if not other.is_over and not other.is_mapped and other.place is Place.SEND:
+                return False
+        return True

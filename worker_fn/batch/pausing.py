@@ -1,0 +1,40 @@
+"""When a batch pauses the event source mapping that feeds the worker: nobody may be called for long, or an operator's
+pause stands.
+"""
+
+from collections.abc import Sequence
+
+from worker_fn.batch.context import Worker
+from worker_fn.batch.disposition import Waiting
+from worker_fn.batch.job import Job
+from worker_fn.batch.settle import Settled
+from worker_fn.batch.time_budget import TimeBudget, in_time
+from worker_fn.clients.mapping import MappingUnavailable, paused_wait_s
+from worker_fn.limits import agreement
+from worker_fn.limits.agreement import Because
+
+
+async def hold_back(jobs: Sequence[Job], worker: Worker, budget: TimeBudget) -> list[Settled]:
+    """An operator paused delivery, and the mapping runs all the same: pause it, and look at nothing that came."""
+    await in_time(pause_mapping(worker), budget.for_calls_s(), None)
+    return [Settled(job.record, Waiting(paused_wait_s(job.receives), Because.PAUSED), {}) for job in jobs]
+
+
+async def stop_mapping(worker: Worker) -> None:
+    """Pause the mapping when nobody may be called for long, or an operator says so; if that fails, the next tick does
+    it.
+    """
+    limiter = worker.limiters.partner
+    stops = limiter.knows_now and agreement.stops_intake(limiter.flow, now_ms=worker.now_ms())
+    if stops or await worker.held.is_on():
+        await pause_mapping(worker)
+
+
+async def pause_mapping(worker: Worker) -> None:
+    """Pause the mapping if it runs."""
+    try:
+        mapping = await worker.mapping()
+        if mapping is not None and (await mapping.status()).is_enabled:
+            await mapping.pause()
+    except MappingUnavailable as error:
+        worker.log("the intake could not be paused", error=str(error))

@@ -1,0 +1,152 @@
+"""What refused credentials (401, 403) mean for the messages of a batch: who is held up, parked, or given up.
+
+accounts/auth_failures.py tells what a refusal is about, accounts/suspensions.py what is suspended already.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from itertools import takewhile
+
+from worker_fn.accounts.auth_failures import AuthFailures
+from worker_fn.accounts.suspension import EVERY, Suspension
+from worker_fn.accounts.suspensions import Place
+from worker_fn.batch.alone import each
+from worker_fn.batch.back_off import back_off_s
+from worker_fn.batch.context import Worker
+from worker_fn.batch.disposition import DeadLetter, End, Parked, Reason, Waiting, Whose
+from worker_fn.batch.job import Job
+from worker_fn.batch.progress import Progress
+from worker_fn.dispatch.classify import Outcome, Verdict
+from worker_fn.dispatch.lanes import credential_of
+from worker_fn.limits.agreement import Because
+
+FEW_FAILURES = 4
+"""A message that was not called waits as if it had failed so often: half a minute, so that those before it are gone."""
+
+
+async def place(jobs: Sequence[Job], worker: Worker) -> bool:
+    """Find the messages with suspended credentials among those that were mapped since: one is the probe, the others are
+    parked. Whether there are such.
+    """
+    found = [job for job in jobs if not (job.is_over or job.is_placed) and (job.fingerprints or job.is_mapped)]
+    if not found:
+        return False
+    await worker.suspensions.refresh()
+
+    async def find(job: Job) -> None:
+        job.is_placed = True
+        job.place = await worker.suspensions.place(job.carried)
+
+    await each(found, find)
+    if worker.in_groups:
+        await each(found, partial(_wait_behind_probe, jobs=jobs, worker=worker))
+    return any(job.is_over or job.place is not Place.SEND for job in found)
+
+
+async def _wait_behind_probe(job: Job, jobs: Sequence[Job], worker: Worker) -> None:
+    """In a FIFO queue nothing passes a probe of its group that has to wait, whatever it carries."""
+    if not job.group or job.place is not Place.SEND:
+        return
+    for other in takewhile(lambda other: other is not job, jobs):
+        if other.group == job.group and other.place is Place.PROBE_LATER:
+            suspension = worker.suspensions.of(other.message.account_id, other.fingerprints)
+            job.end = Waiting(worker.suspensions.probe_wait_s(suspension), "suspended")
+
+
+async def note_taken(job: Job, auth_failures: AuthFailures, worker: Worker) -> None:
+    """Note what of a message the partner took, for its account and its credentials, before any end is decided."""
+    for item in job.items:
+        if item.outcome is None or item.outcome.verdict is not Verdict.DELIVERED:
+            continue
+        worker.limiters.note_delivered(job.message.account_id)
+        credential = credential_of(item, job.message.account_id)
+        if credential is not None:
+            begun_ms = auth_failures.begun_ms(credential)
+            await worker.suspensions.note_taken(credential, kind=job.message.type, begun_ms=begun_ms)
+
+
+async def suspend_refused(job: Job, auth_failures: AuthFailures, worker: Worker) -> None:
+    """Suspend the credentials of a message that were refused, before any message's end is decided.
+
+    The first message that was refused is the probe; all others have to find the suspension there. A message that was
+    refused while the same credentials were taken in others is refused for its own sake, and suspends nothing: neither
+    now nor when it comes back, or each return of it would hold up what is taken.
+    """
+    pairs = [(credential_of(item, job.message.account_id), item) for item in job.items if item.is_refused]
+    known = [(credential, item) for credential, item in pairs if credential is not None]
+    if not known:
+        return
+    job.is_refused_alone = all(auth_failures.taken_since(credential, item.key) for credential, item in known)
+    if job.is_refused_alone:
+        return
+    credential, item = known[0]
+    status = item.outcome.status if item.outcome and item.outcome.status else 401
+    suspension = worker.suspensions.of(job.message.account_id, [credential.fingerprint])
+    if suspension is not None:
+        if suspension.fingerprint == EVERY and suspension.probe_id == job.message_id:
+            await worker.suspensions.narrow(suspension, job.carried, credential.fingerprint, status=status)
+        return
+    job.is_refused_alone = await worker.suspensions.was_taken_since(
+        credential, refused_ms=job.progress.auth_failed_ms, received_at_ms=job.message.received_at_ms
+    )
+    if not job.is_refused_alone and not job.progress.auth_failures:
+        await worker.suspensions.suspend(job.carried, credential.fingerprint, status=status)
+
+
+def held_up(job: Job, worker: Worker) -> End:
+    """The end of a message that is not called because its credentials are suspended."""
+    suspension = worker.suspensions.of(job.message.account_id, job.carried.fingerprints)
+    if job.place is Place.GIVE_UP and suspension is not None:
+        return _given_up(suspension, job.progress)
+    age_s = (worker.now_ms() - job.message.received_at_ms) / 1_000
+    if age_s > worker.budgets.age_s(job.message.type):
+        return DeadLetter(Reason.TOO_OLD, f"its credentials are refused; {age_s / 3_600:.0f} hours old")
+    if job.place is Place.PROBE_LATER:
+        return Waiting(worker.suspensions.probe_wait_s(suspension), "suspended")
+    return Parked()
+
+
+async def end_by_credentials(job: Job, end: End, progress: Progress, worker: Worker) -> End:
+    """The end of a message that was called, if its credentials decide it; else the end that it has. Clears the
+    suspension whose probe arrived.
+    """
+    carried = job.carried
+    if carried.account_id is None or (isinstance(end, DeadLetter) and end.reason is Reason.TOO_OLD):
+        return end
+    held = [
+        item for item in job.items if item.outcome and (item.is_refused or item.outcome.because is Because.SUSPENDED)
+    ]
+    if held:
+        suspension = worker.suspensions.of(carried.account_id, [item.fingerprint for item in held])
+        if suspension is None:
+            refused = next((item.outcome for item in held if item.is_refused), None)
+            return _refused_alone(job, refused, progress, worker)
+        if suspension.is_given_up(now_ms=worker.now_ms()) and not carried.was_dead:
+            return _given_up(suspension, progress)
+        is_probe = suspension.probe_id == carried.message_id
+        return Waiting(worker.suspensions.probe_wait_s(suspension), "suspended") if is_probe else Parked()
+    taken = [item.fingerprint for item in job.items if item.outcome and item.outcome.verdict is Verdict.DELIVERED]
+    suspension = worker.suspensions.of(carried.account_id, taken)
+    if suspension is not None and suspension.probe_id == carried.message_id:
+        await worker.suspensions.clear(suspension)
+    return end
+
+
+def _refused_alone(job: Job, refused: Outcome | None, progress: Progress, worker: Worker) -> End:
+    """The end of a message that a refusal holds up, its own or another one's of the batch, although its credentials are
+    not suspended.
+    """
+    if refused is None:  # the refusals were the other messages' own
+        return Waiting(back_off_s(FEW_FAILURES, retry_after_s=None, rng=worker.rng), "refused", Whose.ACCOUNT_FAILURE)
+    if not job.is_refused_alone:  # nobody could be told; or it is known for its own refusals, and nothing came since
+        return Waiting(worker.suspensions.probe_wait_s(None), "refused", Whose.ACCOUNT_FAILURE)
+    if progress.auth_failures >= worker.budgets.max_auth_failures:
+        error = f"{refused.error} {progress.auth_failures} times, while others of its account are taken"
+        return DeadLetter(Reason.UNAUTHORIZED, error, refused.status, progress.attempts)
+    wait_s = back_off_s(progress.auth_failures, retry_after_s=None, rng=worker.rng)
+    return Waiting(wait_s, str(refused.error), Whose.ACCOUNT_FAILURE)
+
+
+def _given_up(suspension: Suspension, progress: Progress) -> DeadLetter:
+    error = f"HTTP {suspension.status} for its credentials, while newer ones of its account are taken"
+    return DeadLetter(Reason.UNAUTHORIZED, error, suspension.status, progress.attempts)

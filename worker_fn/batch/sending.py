@@ -1,0 +1,60 @@
+"""Sending a batch: round by round, as far as it is mapped at a time; nearly always that is one round."""
+
+from collections.abc import Callable
+
+from worker_fn.accounts.auth_failures import AuthFailures
+from worker_fn.batch.context import Worker
+from worker_fn.batch.refusals import place
+from worker_fn.batch.rounds import Rounds
+from worker_fn.dispatch.caller import Caller
+from worker_fn.dispatch.dispatcher import Dispatcher
+from worker_fn.dispatch.feedback import Feedback
+from worker_fn.dispatch.lanes import Lane
+
+
+async def send(rounds: Rounds, dispatcher: Dispatcher, worker: Worker) -> None:
+    """Send what is mapped, and map what is left."""
+    lanes = await _next_lanes(rounds, worker)
+    await dispatcher.deliver(lanes)
+    while lanes:
+        rounds.clear()
+        if lanes := await _next_lanes(rounds, worker):
+            await dispatcher.deliver(lanes)
+    rounds.end()
+
+
+async def _next_lanes(rounds: Rounds, worker: Worker) -> list[Lane]:
+    """What goes in the next round; nothing when there is nothing more to send, or no time."""
+    while not (lanes := rounds.lanes()):  # not even what is mapped: an earlier receive had it, or it is held up
+        rounds.map()
+        if not await place(rounds.jobs, worker):
+            return rounds.lanes()
+        rounds.let_go()
+    return lanes
+
+
+def dispatcher_for(worker: Worker, remaining_s: Callable[[], float]) -> Dispatcher:
+    """What sends a batch's deliveries, within the time that it has for its calls."""
+    limits = worker.partner.limits
+    caller = Caller(
+        partner=worker.partner,
+        send=worker.send,
+        limiters=worker.limiters,
+        feedback=Feedback(
+            worker.limiters.partner, worker.outliers, limits.rate_headers, now_ms=worker.now_ms, log=worker.log
+        ),
+        held=worker.held,
+        auth_failures=AuthFailures(),
+        max_in_flight=worker.max_in_flight,
+        attempts=worker.attempts,
+        call_timeout_s=worker.call_timeout_s,
+        remaining_s=remaining_s,
+        now_ms=worker.now_ms,
+        log=worker.log,
+    )
+    return Dispatcher(
+        caller,
+        attempts=worker.attempts,
+        jitter=lambda bound: worker.rng.uniform(0, bound),
+        in_order=worker.partner.in_order or worker.in_groups,
+    )
