@@ -13,9 +13,9 @@ from ops.operate.pause import held_by
 from ops.operate.suspensions import Suspended
 from worker_fn.limits.adaptive import PUSHED_BACK
 from worker_fn.limits.agreement import Flow
-from worker_fn.maintenance.unpark import LOOK_EVERY_MS
+from worker_fn.maintenance.unpark import SWEEP_EVERY_MS
 
-TICKS_MISSED_MS = LOOK_EVERY_MS + 300_000
+TICKS_MISSED_MS = SWEEP_EVERY_MS + 300_000
 """A tick looks through the parking queue so often at least, whatever else happens."""
 FIRST_TICK_MS = 300_000
 OLD_S = 900.0

@@ -9,10 +9,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from shared.message import ERASURE
+from shared.state import FLOW, account_key
 from worker_fn.batch.context import Worker
 from worker_fn.batch.disposition import Parked, Waiting, Whose
 from worker_fn.batch.settle import Settled
 from worker_fn.clients.or_else import or_else
+from worker_fn.limits import agreement
+from worker_fn.limits.adaptive import Bounds
+from worker_fn.limits.agreement import MOST_IN_LINE, Flow
+from worker_fn.limits.registry import LINE_EMPTIES_PER_S, line_key
 
 Waits = tuple[str, Whose, str | None]
 """Messages that wait together: their account, what for, and at which bulk endpoint."""
@@ -48,3 +53,22 @@ async def _reserve(account_id: str, whose: Whose, endpoint: str | None, count: i
     if limiter is None:
         return await worker.limiters.line(account_id).book(count)
     return await limiter.book(count, 1 if endpoint is None else worker.partner.limits.bulk[endpoint].items)
+
+
+async def room_for(account_id: str, worker: Worker) -> int:
+    """How many more of an account's messages may wait by visibility: for its failures, and for its rate where there is
+    most room. Which bulk endpoint a parked message waits for nobody knows; what finds no room is parked again.
+    """
+    limits = worker.partner.limits
+    rates = {(account_key(account_id), 1): limits.account_rate}
+    for endpoint, bulk in limits.bulk.items():
+        key = account_key(account_id) if bulk.rate is None else account_key(account_id, endpoint)
+        rates[key, bulk.items] = bulk.rate or limits.account_rate
+
+    async def room(key: str, per_second: float, per_call: int) -> int:
+        value = (await worker.state.read(key, FLOW)).value
+        flow, bounds = Flow.from_item(value) if value else Flow(), Bounds(highest=per_second)
+        return len(agreement.book(flow, bounds, count=MOST_IN_LINE, per_call=per_call, now_ms=worker.now_ms())[1])
+
+    for_rate = [await room(key, rate.per_second, per_call) for (key, per_call), rate in rates.items() if rate]
+    return min(await room(line_key(account_id), LINE_EMPTIES_PER_S, 1), max(for_rate, default=MOST_IN_LINE))

@@ -11,11 +11,11 @@ from functools import partial
 from typing import TypeVar
 
 from partners import Delivery
-from shared.errors import Unmappable
 from worker_fn.accounts.suspensions import Place
 from worker_fn.batch.alone import ends_alone
 from worker_fn.batch.context import Worker
 from worker_fn.batch.job import Job
+from worker_fn.batch.mapping_time import MappingTime
 from worker_fn.batch.ordering import LaneKey, Ordering
 from worker_fn.batch.prepare import begin, close, read, weigh
 from worker_fn.batch.room import cost_of
@@ -41,8 +41,7 @@ class Rounds:
     jobs: Sequence[Job]
     worker: Worker
     budget: TimeBudget
-    most_s: float = field(init=False)
-    """What one message may take to be mapped."""
+    _time: MappingTime = field(init=False)
     _ordering: Ordering = field(init=False)
     _left: int = field(init=False, default=0)
     """Bytes of memory that are free for the round."""
@@ -51,7 +50,7 @@ class Rounds:
 
     def __post_init__(self) -> None:
         self._least = int(BODIES_SHARE * self.worker.room.batch)
-        self.most_s = self.budget.for_one_mapping_s()
+        self._time = MappingTime(self.budget, self.worker.stopwatch)
         partner, in_groups = self.worker.partner, self.worker.in_groups
         self._ordering = Ordering(self.jobs, in_groups=in_groups, in_lanes=partner.in_order)
 
@@ -163,24 +162,14 @@ class Rounds:
         return True
 
     def _in_time(self, job: Job, work: Callable[[], T]) -> T | None:
-        """Do some work over a message, within the time that it may take; None, and the message stops, where this
-        invocation's time ends before. Raises Unmappable for what takes too long, also for what could not be stopped.
+        """Do some work over a message; None, and the message stops, where this invocation's time ends before. Raises
+        Unmappable for what takes too long.
         """
-        left_s, allowed_s = self.budget.for_calls_s(), self.most_s - job.took_s
-        began_s, done = self.worker.stopwatch(), None
-        is_late = left_s <= 0
-        if not is_late:
-            try:
-                with at_most(min(left_s, allowed_s)):
-                    done = work()
-            except OutOfTime:
-                is_late = True
-            job.took_s += self.worker.stopwatch() - began_s
-        if job.took_s > self.most_s or (is_late and 0 < allowed_s <= left_s):
-            raise Unmappable(f"it took longer than {self.most_s:.3g} s to map")
-        if is_late:
+        try:
+            return self._time.spend(job, work)
+        except OutOfTime:
             self._stop(job)
-        return done
+            return None
 
     def _sending(self) -> Iterable[Job]:
         return [job for job in self.jobs if job.end is None and job.place is Place.SEND]

@@ -69,6 +69,10 @@ class TimeBudget:
         """For what is remembered after everything is settled."""
         return self.remaining_s() - ANSWER_S / 2
 
+    def probe_needs_s(self, call_timeout_s: float) -> float:
+        """What a probe may take: its call, and settling its message."""
+        return call_timeout_s + self.settle_reserve_s
+
     def for_sweep_s(self) -> float:
         """For looking through the parking queue, at the end of a tick."""
         return self.remaining_s() - TICK_ENDS_SHARE * self.whole_s

@@ -6,7 +6,8 @@ it, is made good by the next one.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -14,9 +15,9 @@ from shared.errors import QueueUnavailable, StateUnavailable
 from shared.state import FLOW, PARTNER, Contended, State, change
 from worker_fn.batch.context import Worker
 from worker_fn.batch.drain import drain
+from worker_fn.batch.time_budget import TimeBudget
 from worker_fn.clients.mapping import EventSourceMapping, MappingUnavailable, is_held
-from worker_fn.limits import agreement as flows
-from worker_fn.limits import breaker
+from worker_fn.limits import agreement, breaker
 from worker_fn.limits.adaptive import RECOVERING
 from worker_fn.limits.agreement import Flow
 from worker_fn.maintenance.unpark import sweep
@@ -88,25 +89,33 @@ class Ticker:
 
 async def tick(ticker: Ticker, remaining_s: Callable[[], float]) -> TickReport:
     """Do what is due. Never raises for what the next tick can make good."""
-    report, invocation_s = TickReport(), remaining_s()
-    steps = (_probe, _switch, _steer)
+    budget, report = TimeBudget(remaining_s, ticker.worker.settle_reserve_s), TickReport()
     try:
         report.held = await is_held(ticker.worker.state)
         flow = await _alive(ticker.worker)
-        for step in steps:
-            try:
-                flow = await step(ticker, flow, report, remaining_s)
-            except (MappingUnavailable, QueueUnavailable):
-                report.trouble += 1
-        swept = await sweep(ticker.worker, ticker.queues, remaining_s, invocation_s=invocation_s)
-        report.unparked, report.swept = swept.moved, swept.is_done
-        report.trouble += swept.trouble
+        with _counted(report):
+            flow = await _probe(ticker, flow, report, budget)
+        with _counted(report):
+            await _switch(ticker, flow, report)
+        with _counted(report):
+            await _steer(ticker, flow, report)
+        with _counted(report):
+            swept = await sweep(ticker.worker, ticker.queues, budget)
+            report.unparked, report.swept = swept.moved, swept.is_done
+            report.trouble += swept.trouble
     except StateUnavailable:
         report.trouble += 1
         await _let_in(ticker, report)
-    except QueueUnavailable:
-        report.trouble += 1
     return report
+
+
+@contextmanager
+def _counted(report: TickReport) -> Iterator[None]:
+    """A step that Lambda or SQS did not let come to its end is counted: the next tick makes it good."""
+    try:
+        yield
+    except (MappingUnavailable, QueueUnavailable):
+        report.trouble += 1
 
 
 async def _let_in(ticker: Ticker, report: TickReport) -> None:
@@ -129,7 +138,7 @@ async def _let_in(ticker: Ticker, report: TickReport) -> None:
         report.trouble += 1
 
 
-async def _probe(ticker: Ticker, flow: Flow, report: TickReport, remaining_s: Callable[[], float]) -> Flow:
+async def _probe(ticker: Ticker, flow: Flow, report: TickReport, budget: TimeBudget) -> Flow:
     """Let one message try whether the partner is back, when that is due and no batch can, or an operator asks for it.
 
     A message that is not sent, because its account is suspended or nobody can read it, was no probe: another one is
@@ -143,7 +152,7 @@ async def _probe(ticker: Ticker, flow: Flow, report: TickReport, remaining_s: Ca
         report.no_probe = "the mapping runs or is being changed: the next batch brings the probe"
         return flow
     for _ in range(PROBES):
-        report.no_probe = _why_none(flow, report, worker, remaining_s())
+        report.no_probe = _why_none(flow, report, worker, budget)
         if report.no_probe:
             return flow
         record = await ticker.queues.take()
@@ -154,7 +163,7 @@ async def _probe(ticker: Ticker, flow: Flow, report: TickReport, remaining_s: Ca
                 await ticker.mapping.resume()
                 report.resumed = True
             return flow
-        drained = await drain([record], worker, remaining_s)
+        drained = await drain([record], worker, budget.remaining_s)
         if not drained.failures:
             await ticker.queues.delete(record)
         before, flow = flow, await _flow(worker.state)
@@ -165,14 +174,10 @@ async def _probe(ticker: Ticker, flow: Flow, report: TickReport, remaining_s: Ca
     return flow
 
 
-def probing_needs_s(worker: Worker) -> float:
-    """Time that a probe may take: its call, and settling its message."""
-    return worker.call_timeout_s + worker.settle_reserve_s
-
-
-def _why_none(flow: Flow, report: TickReport, worker: Worker, left_s: float) -> str:
+def _why_none(flow: Flow, report: TickReport, worker: Worker, budget: TimeBudget) -> str:
     """Why no probe is to be made now, in words; empty if one is."""
-    now_ms, fleet, needed_s = worker.now_ms(), flow.breaker, probing_needs_s(worker)
+    now_ms, fleet = worker.now_ms(), flow.breaker
+    left_s, needed_s = budget.remaining_s(), budget.probe_needs_s(worker.call_timeout_s)
     reasons = (
         (report.held, "an operator paused the intake"),
         (not fleet.is_open, "the breaker is closed"),
@@ -200,11 +205,11 @@ async def _hastened(worker: Worker) -> Flow:
     return flow
 
 
-async def _switch(ticker: Ticker, flow: Flow, report: TickReport, remaining_s: Callable[[], float]) -> Flow:  # noqa: ARG001
+async def _switch(ticker: Ticker, flow: Flow, report: TickReport) -> None:
     """Make the mapping what the flow says it should be."""
     status = await ticker.mapping.status()
     now_ms = ticker.worker.now_ms()
-    report.stopped_by = "an operator" if report.held else flows.what_stops_intake(flow, now_ms=now_ms)
+    report.stopped_by = "an operator" if report.held else agreement.what_stops_intake(flow, now_ms=now_ms)
     report.running = status.is_enabled or report.resumed
     if report.stopped_by and status.is_enabled and status.is_settled and not report.resumed:
         await ticker.mapping.pause()
@@ -215,10 +220,9 @@ async def _switch(ticker: Ticker, flow: Flow, report: TickReport, remaining_s: C
             report.resumed = report.running = True
         else:
             report.stopped_by = "a change of the mapping that is under way: the next tick resumes it"
-    return flow
 
 
-async def _steer(ticker: Ticker, flow: Flow, report: TickReport, remaining_s: Callable[[], float]) -> Flow:  # noqa: ARG001
+async def _steer(ticker: Ticker, flow: Flow, report: TickReport) -> None:
     """Set MaximumConcurrency to what the partner's allowance can use: more would only wait for tokens, and be paid
     for.
     """
@@ -226,13 +230,12 @@ async def _steer(ticker: Ticker, flow: Flow, report: TickReport, remaining_s: Ca
     wanted = concurrency_for(flow, max_in_flight=ticker.worker.max_in_flight, most=ticker.most)
     now = status.concurrency
     if now is None or not status.is_settled or report.paused or report.resumed:
-        return flow
+        return
     if abs(wanted - now) > max(1, WORTH_A_CHANGE * now) or (
         wanted != now and wanted in {LEAST_CONCURRENCY, ticker.most}
     ):
         await ticker.mapping.set_concurrency(wanted)
         report.concurrency = wanted
-    return flow
 
 
 def concurrency_for(flow: Flow, *, max_in_flight: int, most: int) -> int:
@@ -250,7 +253,7 @@ async def _alive(worker: Worker) -> Flow:
     """Leave a sign of life in the shared item: idleness is not silence. Gives what is known of the partner."""
 
     def alive(value: Mapping[str, Any]) -> tuple[Mapping[str, Any], Flow]:
-        flow = flows.alive(Flow.from_item(value), now_ms=worker.now_ms())
+        flow = agreement.alive(Flow.from_item(value), now_ms=worker.now_ms())
         return flow.to_item(), flow
 
     try:

@@ -19,6 +19,7 @@ from worker_fn.accounts.suspension import GIVE_UP_MS, NOBODY, PROBE_EVERY_MS, by
 from worker_fn.accounts.suspensions import MOST_EACH, STRAGGLERS_MS
 from worker_fn.batch.prepare import FIRST
 from worker_fn.batch.room import MIB, Room
+from worker_fn.batch.time_budget import TimeBudget
 from worker_fn.dispatch.lanes import together
 from worker_fn.maintenance.unpark import sweep
 
@@ -382,7 +383,7 @@ class Parking:
 
 def swept(fleet: Any, *parked: dict[str, Any]) -> list[str]:
     queue = Parking(list(parked))
-    asyncio.run(sweep(fleet.another(), queue, lambda: 55.0))
+    asyncio.run(sweep(fleet.another(), queue, TimeBudget(lambda: 55.0, 5.0)))
     return queue.back
 
 

@@ -11,7 +11,7 @@ from worker_fn.clients.mapping import MappingUnavailable, Status
 from worker_fn.limits.adaptive import Limit
 from worker_fn.limits.agreement import Flow
 from worker_fn.limits.breaker import Breaker
-from worker_fn.maintenance.tick import PROBES, Ticker, TickReport, concurrency_for, probing_needs_s, tick
+from worker_fn.maintenance.tick import PROBES, Ticker, TickReport, concurrency_for, tick
 
 # The fleet of fakes is the drain tests'; `--import-mode=importlib` gives no names to import it by.
 NOW_S = 1_700_000_000.0
@@ -155,7 +155,7 @@ def test_probe_that_fails_keeps_the_mapping_paused(setting: Any) -> None:
 def test_a_probe_needs_the_time_of_its_call_and_of_settling(setting: Any) -> None:
     """With less none is made, and the report says so: a call that we cut short tells nothing of the partner."""
     set_flow(setting, open_since(60))
-    needed_s = probing_needs_s(setting.worker)
+    needed_s = setting.worker.call_timeout_s + setting.worker.settle_reserve_s
     mapping, queues = FakeMapping(enabled=False), FakeQueues(visible=[setting.record(1, ["200"])])
     report = run(setting, mapping, queues, time_s=needed_s - 1)
     assert (report.probed, report.running, setting.api.calls) == (False, False, [])

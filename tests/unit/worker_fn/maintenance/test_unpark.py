@@ -9,8 +9,9 @@ import pytest
 from shared.errors import StateRefused, StateUnavailable
 from worker_fn.accounts.clearing import clear, request_sweep
 from worker_fn.accounts.suspension import NOBODY, Suspension
+from worker_fn.batch.time_budget import TICK_ENDS_SHARE, TimeBudget
 from worker_fn.limits.agreement import MOST_IN_LINE, Flow
-from worker_fn.maintenance.unpark import CLEARED_FOR_MS, ENDS_SHARE, HANDS, Swept, sweep
+from worker_fn.maintenance.unpark import CLEARED_FOR_MS, HANDS, Swept, sweep
 
 
 class FakeParking:
@@ -42,7 +43,8 @@ def setting(fleet_of_fakes: Any) -> Any:
 
 def run(setting: Any, queue: FakeParking, *, time_s: float = 55.0) -> Swept:
     ends_s = setting.clock.now_s + time_s
-    return asyncio.run(sweep(setting.worker, queue, lambda: ends_s - setting.clock.now_s))
+    budget = TimeBudget(lambda: ends_s - setting.clock.now_s, setting.worker.settle_reserve_s)
+    return asyncio.run(sweep(setting.worker, queue, budget))
 
 
 def parked(setting: Any, number: int, account_id: str, **more: Any) -> dict[str, Any]:
@@ -138,7 +140,7 @@ def test_sweep_that_ran_out_of_time_is_taken_up_by_the_next_tick(setting: Any) -
     ask(setting)
     setting.clock.now_s += 1_000
     queues = FakeParking(setting, rows, slow_s=1.0)
-    assert not run(setting, queues, time_s=20 / (1 - ENDS_SHARE)).is_done
+    assert not run(setting, queues, time_s=20 / (1 - TICK_ENDS_SHARE)).is_done
     assert 0 < len(queues.back) < 1_000
     setting.clock.now_s += 60
     queues = FakeParking(setting, [parked(setting, 1, "7")])

@@ -1,0 +1,94 @@
+"""Which parked messages move back: those that may be served again, and those that would wait in vain."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.errors import StateRefused, UndecodableMessage
+from shared.message import Message, decode, is_account_id
+from worker_fn.accounts.suspension import Suspension, holding
+from worker_fn.batch.alone import ends_alone
+from worker_fn.batch.context import Worker
+from worker_fn.batch.job import Job
+from worker_fn.batch.prepare import close, tell_credentials
+from worker_fn.batch.return_times import room_for
+from worker_fn.batch.rounds import CLOSING_S
+from worker_fn.batch.time_limit import at_most
+
+READ_S = 1.0
+"""What it may take to find out which credentials a parked message carries; one that takes longer moves back, as what
+nobody can read does: the worker says what becomes of it.
+"""
+
+
+@dataclass(slots=True)
+class Choice:
+    """Which parked messages move: those that may be served again, those too old to wait or whose credentials are given
+    up, and one of each suspension that lost its probe.
+    """
+
+    worker: Worker
+    suspended: Mapping[str, Sequence[Suspension]]
+    """By account."""
+    cleared: frozenset[str]
+    """Accounts."""
+    lost: set[str]
+    """Suspensions, by their place in the state table."""
+    left: int = 0
+    """Messages that should move and have to wait: their account has as many waiting as it may."""
+    _rooms: dict[str, int] = field(default_factory=dict)
+
+    async def moves(self, record: Mapping[str, Any]) -> bool:
+        account_id = account_of(record)
+        suspensions = self.suspended.get(account_id or "", ())
+        job = self._read(record) if suspensions else None
+        suspension = None if job is None else holding(suspensions, job.fingerprints)
+        if job is not None and suspension is not None:
+            if suspension.sk in self.lost:
+                self.lost.discard(suspension.sk)
+                return True
+            now_ms = self.worker.now_ms()
+            gives_up = suspension.is_given_up(now_ms=now_ms) and not job.carried.was_dead
+            return gives_up or _is_too_old(job.message, self.worker)
+        if account_id is None or account_id in self.cleared or await self._has_room(account_id):
+            return True
+        self.left += 1
+        return False
+
+    def _read(self, record: Mapping[str, Any]) -> Job | None:
+        """A parked message with its credentials; None of one that has to come back anyhow, as nobody can map it."""
+        job = Job(record)
+        with ends_alone(job), at_most(READ_S):
+            tell_credentials(job, self.worker)
+        with ends_alone(job), at_most(CLOSING_S):
+            close(job)
+        return None if job.is_over else job
+
+    async def _has_room(self, account_id: str) -> bool:
+        """Whether one more message of an account may wait by visibility: what was parked for that came back otherwise
+        only to be called in vain and parked again.
+        """
+        if account_id not in self._rooms:
+            try:
+                room = await room_for(account_id, self.worker)
+            except StateRefused:  # an account that cannot be; nobody keeps count of it
+                return True
+            self._rooms.setdefault(account_id, room)
+        self._rooms[account_id] -= 1
+        return self._rooms[account_id] >= 0
+
+
+def account_of(record: Mapping[str, Any]) -> str | None:
+    """Whose a parked message is: as its attribute says, or where that is none of ours, its body."""
+    said = record["messageAttributes"].get("account_id", {}).get("stringValue")
+    if isinstance(said, str) and is_account_id(said):
+        return said
+    try:
+        return decode(record["body"]).account_id
+    except UndecodableMessage:
+        return None
+
+
+def _is_too_old(message: Message, worker: Worker) -> bool:
+    """Whether a parked message has used up its age: the worker that gets it says so in the dead-letter queue."""
+    return worker.now_ms() - message.received_at_ms > 1_000 * worker.budgets.age_s(message.type)
