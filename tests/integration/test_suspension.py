@@ -16,7 +16,7 @@ from ops.operate.suspensions import Cleared
 from worker_fn import handler as worker_entry
 from worker_fn.accounts import known_suspensions, suspensions
 from worker_fn.clients.mapping import Status
-from worker_fn.maintenance import unpark as sweep
+from worker_fn.maintenance import unpark
 
 
 def request(number: int, account_id: int, key: str | None = None) -> dict[str, Any]:
@@ -189,7 +189,7 @@ def test_clear_that_waits_ends_when_nothing_can_be_parked_any_more(
     story: Story, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It ticks until a sweep has seen everything, late batches included."""
-    monkeypatch.setattr(sweep, "late_ms", lambda _: 1_500)
+    monkeypatch.setattr(unpark, "late_ms", lambda _: 1_500)
     story.send(*(request(n, 7) for n in range(4)))
     while story.queues.depth()[0]:
         story.queues.drain_once()
@@ -218,7 +218,7 @@ def test_clear_that_waits_says_that_old_requests_are_refused_again(
     story: Story, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All move back, once; they carry the old key, are parked again, and the clear says so; the new ones go on."""
-    monkeypatch.setattr(sweep, "late_ms", lambda _: 1_500)
+    monkeypatch.setattr(unpark, "late_ms", lambda _: 1_500)
     monkeypatch.setattr(known_suspensions, "KNOWN_FOR_MS", 0)
     story.send(*(request(n, 7) for n in range(20)))
     while story.queues.depth()[0]:

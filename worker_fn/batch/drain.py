@@ -15,7 +15,8 @@ from worker_fn.batch.erasure_receipts import ErasureReceipts
 from worker_fn.batch.job import Job
 from worker_fn.batch.left_out import note_left_out
 from worker_fn.batch.pausing import hold_back, stop_mapping
-from worker_fn.batch.refusals import note_taken, place, suspend_refused
+from worker_fn.batch.placing import place
+from worker_fn.batch.refusals import note_taken, suspend_refused
 from worker_fn.batch.resume import remember_letter, resume
 from worker_fn.batch.return_times import reserve_return_times
 from worker_fn.batch.rounds import Rounds

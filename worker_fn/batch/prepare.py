@@ -80,7 +80,7 @@ def begin(job: Job, worker: Worker) -> None:
     hash(job.lane)  # raises for what can be no key
     said = iter(partner.deliveries(request))
     keyed = with_keys(job.message, _deliveries(job, said))
-    job.source = (_shipment(job, _declared(one, partner), key, worker) for one, key in keyed)
+    job.source = (_dispatch(job, _declared(one, partner), key, worker) for one, key in keyed)
     job.let_go = getattr(said, "close", None)
 
 
@@ -119,7 +119,7 @@ def _key(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def _shipment(job: Job, delivery: Delivery, key: str, worker: Worker) -> Dispatch:
+def _dispatch(job: Job, delivery: Delivery, key: str, worker: Worker) -> Dispatch:
     """A delivery, and which credentials it carries. One that has no form to be sent carries none."""
     item = Dispatch(delivery, key, alone=job.message.type == ERASURE)
     with suppress(*UNSENDABLE):

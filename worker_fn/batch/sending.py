@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from worker_fn.accounts.auth_failures import AuthFailures
 from worker_fn.batch.context import Worker
-from worker_fn.batch.refusals import place
+from worker_fn.batch.placing import place
 from worker_fn.batch.rounds import Rounds
 from worker_fn.dispatch.caller import Caller
 from worker_fn.dispatch.dispatcher import Dispatcher

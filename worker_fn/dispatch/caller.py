@@ -87,7 +87,7 @@ class Caller:
     ) -> Outcome | None:
         """Make the call with a connection and the partner's permission; None if the account's turn passed meanwhile."""
         credential = credential_of(items[0], account_id)
-        async with self._connections.slot(account_id):
+        async with self._connections.held(account_id):
             await self.held.is_on()
             permit = self._ruled_out(credential) or await self._acquire(self.limiters.partner, self.calls_left.count())
             if isinstance(permit, Wait):

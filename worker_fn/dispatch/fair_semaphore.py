@@ -17,8 +17,8 @@ class FairSemaphore:
         self._waiting: dict[str | None, deque[asyncio.Future[None]]] = {}
 
     @asynccontextmanager
-    async def slot(self, account_id: str | None) -> AsyncIterator[None]:
-        """Hold a slot for as long as the block lasts."""
+    async def held(self, account_id: str | None) -> AsyncIterator[None]:
+        """Hold one of the connections for as long as the block lasts."""
         await self._acquire(account_id)
         try:
             yield
@@ -42,7 +42,7 @@ class FairSemaphore:
 
     def _hand_out(self) -> None:
         while self._free:
-            waiting = [account for account, line in self._waiting.items() if line]
+            waiting = [account for account, futures in self._waiting.items() if futures]
             if not waiting:
                 return
             account = min(waiting, key=self._held.__getitem__)

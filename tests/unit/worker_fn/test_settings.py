@@ -5,9 +5,10 @@ import yaml
 
 from shared.errors import InvalidSettings
 from worker_fn.settings import Settings
-from worker_fn.wiring import build
 
 ROOT = Path(__file__).parents[3]
+
+
 ENV = {
     "QUEUE_URL": "https://sqs/1/q",
     "DLQ_URL": "https://sqs/1/d",
@@ -104,18 +105,6 @@ def test_the_deployed_numbers_are_those_that_the_worker_checks() -> None:
 def test_empty_variable_means_the_default() -> None:
     """Deploy tools write empty variables where nothing was chosen."""
     assert Settings.from_env({**ENV, "SETTLE_RESERVE_S": ""}).settle_reserve_s == 8
-
-
-def test_a_worker_begins_without_asking_aws(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cold start while SQS is slow costs no batch: nothing is asked that the settings do not say."""
-
-    def asked(*_: object, **__: object) -> None:
-        raise AssertionError("AWS was asked")
-
-    monkeypatch.setattr("botocore.client.BaseClient._make_api_call", asked)
-    env = {**ENV, "PARTNER": "partners.webhook", "WEBHOOK_URL": "https://partner.example"}
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    assert build(Settings.from_env(env)).partner.name == "webhook"
 
 
 def test_fingerprints_are_made_with_the_stack_s_id() -> None:

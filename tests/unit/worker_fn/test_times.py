@@ -3,12 +3,12 @@
 import re
 from pathlib import Path
 
-from worker_fn.batch import disposition as ends
+from worker_fn.batch import disposition
 from worker_fn.limits import agreement as flow
 from worker_fn.limits import breaker, fallback, sharding
 from worker_fn.limits import known_item as shared_flow
 from worker_fn.limits.windows import WINDOW_MS
-from worker_fn.maintenance import unpark as sweep
+from worker_fn.maintenance import unpark
 from worker_fn.settings import Settings
 
 INFRA = Path(__file__).parents[3] / "infra"
@@ -23,7 +23,7 @@ def test_the_tick_comes_as_often_as_the_worker_believes() -> None:
 def test_each_tick_finds_what_it_is_for() -> None:
     """A probe that is due, parked messages in sight again, and its own last sign of life, no silence."""
     assert breaker.LONGEST_PAUSE_MS < flow.TICK_MS
-    assert sweep.SIGHT_S * 1_000 < flow.TICK_MS
+    assert unpark.SIGHT_S * 1_000 < flow.TICK_MS
     assert flow.TICK_MS + flow.ALIVE_EVERY_MS < flow.SILENCE_MS
     assert flow.LONGEST_FOR_ALL_S * 1_000 <= flow.TICK_MS
 
@@ -38,7 +38,7 @@ def test_nobody_calls_at_its_share_before_the_others_can_see_the_silence() -> No
 def test_the_worker_gives_a_message_up_before_its_queue_does() -> None:
     """Its receives last for its age: SQS itself dead-letters without a reason."""
     (most,) = re.findall(r"maxReceiveCount: (\d+)", (INFRA / "queues.yml").read_text(encoding="utf-8"))
-    assert int(most) > ends.MOST_RECEIVES
+    assert int(most) > disposition.MOST_RECEIVES
 
 
 def test_a_probe_outlives_no_lease_of_it() -> None:

@@ -1,61 +1,203 @@
-"""What is suspended, as the fleet remembers it, and that a sweep which was asked for is made."""
+"""Several credentials of one account: what carries a good one is never held up by what carries a bad one."""
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
 
-from shared.errors import StateUnavailable
-from shared.state import CLEARED, PARTNER, SUSPENDED, Conflict
-from worker_fn.accounts.clearing import SWEEP, clear_account, request_sweep
+from tests.unit.worker_fn.keyed import (
+    T0_MS,
+    KeyedBulk,
+    Shared,
+    erasure,
+    keyed_fleet,
+    later,
+    request,
+    rows,
+    suspend_old,
+)
+from worker_fn.accounts.auth_failures import REFUSALS_IN_A_ROW
+from worker_fn.accounts.clearing import clear_account
+from worker_fn.accounts.suspension import GIVE_UP_MS, NOBODY, PROBE_EVERY_MS
+from worker_fn.accounts.suspensions import MOST_EACH, STRAGGLERS_MS
 
-NOW_MS = 1_700_000_000_000
-
-
-class Raced:
-    """Another writer is first so many times at each item under the key."""
-
-    def __init__(self, fleet: Any, pk: str, sk: str, times: int) -> None:
-        self._real, self._state, self._key, self.left = fleet.state.swap, fleet.state, (pk, sk), times
-
-    async def swap(self, pk: str, sk: str, item: Any, value: Any, *, expires_at: int | None) -> Any:
-        if (pk, sk) == self._key and self.left:
-            self.left -= 1
-            current = await self._state.read(pk, sk)
-            await self._real(pk, sk, current, {**current.value, "looked_ms": self.left}, expires_at=None)
-            raise Conflict(await self._state.read(pk, sk))
-        return await self._real(pk, sk, item, value, expires_at=expires_at)
+PROBE_S = PROBE_EVERY_MS / 1_000
 
 
-@pytest.mark.parametrize("times", [0, 1, 5, 9])
-def test_a_sweep_that_is_asked_for_is_written_down_however_others_write(times: int, fleet: Any) -> None:
-    """Ticks write the same item: after five of them were first the request stands there all the same."""
-    fleet.state.swap = Raced(fleet, PARTNER, SWEEP, times).swap
-    asyncio.run(request_sweep(fleet.state, now_ms=NOW_MS, rng=fleet.worker.rng))
-    assert fleet.state.items[PARTNER, SWEEP].value["wanted_ms"] == NOW_MS
+@pytest.fixture
+def fleet(make_fleet: Any) -> Any:
+    return keyed_fleet(make_fleet)
 
 
-def test_a_sweep_that_could_not_be_asked_for_says_so(fleet: Any) -> None:
-    """Others are first without end: whoever asked must not go on as if somebody had been told."""
-    fleet.state.swap = Raced(fleet, PARTNER, SWEEP, 1_000).swap
-    with pytest.raises(StateUnavailable):
-        asyncio.run(request_sweep(fleet.state, now_ms=NOW_MS, rng=fleet.worker.rng))
-    assert not asyncio.run(fleet.worker.suspensions.expect_sweep())
+def test_new_key_is_served_while_the_old_one_is_suspended(fleet: Any) -> None:
+    """In another batch, and beside the old ones in one: nothing with the new key waits, and nothing else is called."""
+    suspend_old(fleet)
+    later(fleet, 10)
+    assert fleet.run(*(request(n, "200", "new") for n in range(20, 30)), worker=fleet.another()).delivered == 10
+    calls = len(fleet.api.calls)
+    mixed = [request(n, "200" if n % 2 else "401", "new" if n % 2 else "old") for n in range(30, 40)]
+    report = fleet.run(*mixed, worker=fleet.another())
+    assert report.delivered == 5
+    assert len(fleet.api.calls) == calls + 6  # one of the old ones has its look
+    assert [row["account_id"] for row in rows(fleet)] == ["7"]
 
 
-@pytest.mark.parametrize("raced", [(PARTNER, SWEEP), (CLEARED, "7")])
-def test_a_suspension_stands_until_its_messages_are_expected_back(raced: tuple[str, str], fleet: Any) -> None:
-    """Where that can not be written down the suspension is not forgotten: the next clear makes it good."""
-    suspension = {"status": 401, "since_ms": 1, "probe_id": "m-1", "probe_at_ms": 1, "fingerprint": "none"}
-    fleet.set_item(SUSPENDED, "7", suspension)
-    fleet.state.swap = Raced(fleet, *raced, 1_000).swap
-    with pytest.raises(StateUnavailable):
-        asyncio.run(clear_account(fleet.state, "7", now_ms=NOW_MS, accepted=False, rng=fleet.worker.rng))
-    assert fleet.state.keys(SUSPENDED) == ["7"]
+def test_keys_of_one_batch_are_told_apart(fleet: Any) -> None:
+    """Three refusals in a row end the old key's calls, and none of the new one's, however they are mixed."""
+    mixed = [request(n, "200" if n % 2 else "401", "new" if n % 2 else "old") for n in range(20)]
+    report = fleet.run(*mixed)
+    assert report.delivered == 10
+    assert len(fleet.api.calls) == 10 + REFUSALS_IN_A_ROW
+    assert fleet.letters() == []
+    assert len(rows(fleet)) == 1
 
 
-def test_an_older_request_takes_nothing_back(fleet: Any) -> None:
-    """Two workers ask at once, and the one whose clock is behind writes last: the later wish stands."""
-    asyncio.run(request_sweep(fleet.state, now_ms=NOW_MS, rng=fleet.worker.rng))
-    asyncio.run(request_sweep(fleet.state, now_ms=NOW_MS - 50, rng=fleet.worker.rng))
-    assert fleet.state.items[PARTNER, SWEEP].value["wanted_ms"] == NOW_MS
+def test_returning_old_messages_never_hold_up_new_ones(fleet: Any) -> None:
+    """However often somebody clears the account while old messages are about."""
+    suspend_old(fleet)
+    for turn in range(4):
+        moment_ms = later(fleet, 200)
+        asyncio.run(clear_account(fleet.state, "7", now_ms=moment_ms, accepted=False, rng=fleet.worker.rng))
+        old = [request(n, "401", "old", receives=2) for n in range(5)]
+        new = [request(100 + 10 * turn + n, "200", "new") for n in range(5)]
+        report = fleet.run(*old, *new, worker=fleet.another())
+        assert report.delivered == 5
+
+
+def test_old_key_is_given_up_an_hour_after_the_new_one_is_taken(fleet: Any) -> None:
+    """Not before; then its messages are dead-lettered as unauthorized without a call, but for one every three minutes,
+    and say how often they were called.
+    """
+    suspend_old(fleet)
+    later(fleet, 10)
+    fleet.run(request(20, "200", "new"))
+    later(fleet, GIVE_UP_MS / 1_000 - 60)
+    fleet.run(request(21, "401", "old"), request(22, "401", "old"), worker=fleet.another())
+    assert fleet.letters() == []
+    later(fleet, 70)
+    calls = len(fleet.api.calls)
+    fleet.run(request(1, "401", "old", receives=2), request(23, "401", "old"), worker=fleet.another())
+    assert [reason for reason, _ in fleet.letters()] == ["unauthorized"] * 2
+    assert fleet.letters()[0][1] == "HTTP 401 for its credentials, while newer ones of its account are taken"
+    assert len(fleet.api.calls) == calls
+    assert [letter[1]["attempts"] for letter in fleet.queue.dead] == ["1", "0"]
+    later(fleet, PROBE_S)
+    fleet.run(request(24, "401", "old"), worker=fleet.another())
+    assert (len(fleet.api.calls), len(fleet.queue.dead)) == (calls + 1, 3)
+
+
+def test_old_key_that_is_taken_again_is_cleared_and_nothing_of_it_lost(fleet: Any) -> None:
+    """A slip that is undone within the hour: the probe arrives, and everything moves back."""
+    suspend_old(fleet)
+    later(fleet, 10)
+    fleet.run(request(20, "200", "new"))
+    later(fleet, PROBE_S)
+    assert fleet.run(request(30, "200", "old"), worker=fleet.another()).delivered == 1
+    assert rows(fleet) == []
+    assert fleet.letters() == []
+
+
+def test_a_customer_that_uses_two_keys_at_once_keeps_both(fleet: Any) -> None:
+    """Messages with the refused one go on coming: it is no old one, and they wait for whoever mends it."""
+    suspend_old(fleet)
+    later(fleet, 10)
+    fleet.run(request(20, "200", "new"))
+    for number in range(20):
+        moment_ms = later(fleet, STRAGGLERS_MS / 1_000 + 60)
+        old = request(40 + number, "401", "old", received_at_ms=moment_ms)
+        fleet.run(old, request(70 + number, "200", "new", received_at_ms=moment_ms), worker=fleet.another())
+    assert fleet.letters() == []
+
+
+def test_another_kind_of_request_says_nothing_of_a_key(fleet: Any) -> None:
+    """Events are taken with their key; the erasures' secret is refused still, and they wait for it as long as ever."""
+    fleet.run(erasure(1, "401"), erasure(2, "401"))
+    later(fleet, 10)
+    fleet.run(request(20, "200", "old"))
+    later(fleet, 2 * GIVE_UP_MS / 1_000)
+    fleet.run(erasure(3, "401"), erasure(4, "401"), worker=fleet.another())
+    assert fleet.letters() == []
+    assert rows(fleet)[0]["superseded_ms"] == 0
+
+
+def test_redriven_messages_of_an_old_key_get_their_turn(fleet: Any) -> None:
+    """Whoever redrives has a reason: they are parked, one is tried, and when it arrives so do the others."""
+    suspend_old(fleet)
+    later(fleet, 10)
+    fleet.run(request(20, "200", "new"))
+    later(fleet, GIVE_UP_MS / 1_000 + 60)
+    attributes = {"reason": {"dataType": "String", "stringValue": "unauthorized"}}
+    redriven = [{**request(n, "200", "old"), "messageAttributes": attributes} for n in range(40, 44)]
+    report = fleet.run(*redriven, worker=fleet.another())
+    assert (report.delivered, report.parked, fleet.letters()) == (1, 3, [])
+    assert rows(fleet) == []
+
+
+def test_key_that_was_left_out_holds_up_nothing_once_it_is_set(fleet: Any) -> None:
+    """No credentials are told from some."""
+    fleet.run(*(request(n, "401", None) for n in range(5)))
+    assert fleet.run(request(10, "200", "new"), worker=fleet.another()).delivered == 1
+
+
+def test_one_key_of_the_operators_is_judged_account_by_account(make_fleet: Any) -> None:
+    """A 403 may be about the customer: others with the same key go on."""
+    fleet = make_fleet(Shared(), max_in_flight=1)
+    old = [request(n, "403", None, account=7) for n in range(5)]
+    report = fleet.run(*old, *(request(10 + n, "200", None, account=8) for n in range(5)))
+    assert report.delivered == 5
+    assert [row["account_id"] for row in rows(fleet)] == ["7"]
+
+
+def test_bulk_calls_of_two_keys_are_suspended_apart(make_fleet: Any) -> None:
+    """What travels together carries the same credentials, a signature's key too."""
+    fleet = make_fleet(KeyedBulk(), max_in_flight=1)
+    fleet.api.call_s = 0.5
+    mixed = [request(n, "200" if n % 2 else "forbidden", "new" if n % 2 else "old") for n in range(12)]
+    assert fleet.run(*mixed).delivered == 6
+    assert len(rows(fleet)) == 1
+
+
+def test_a_partner_that_makes_a_secret_of_each_message_fills_no_table(fleet: Any) -> None:
+    """Beyond a few the whole account is suspended, as one: calls and items are bounded; what arrives clears it."""
+    for number in range(30):
+        fleet.run(request(number, "401", f"key-{number}"), worker=fleet.another())
+    assert len(rows(fleet)) == MOST_EACH + 1
+    assert {row["fingerprint"] for row in rows(fleet)} >= {"*"}
+    assert len(fleet.api.calls) == MOST_EACH + 2  # and a second look
+    later(fleet, PROBE_S)
+    assert fleet.run(request(50, "200", "key-50"), worker=fleet.another()).delivered == 1
+    assert len(rows(fleet)) == MOST_EACH
+    assert fleet.run(request(51, "200", "key-51"), worker=fleet.another()).delivered == 1
+
+
+def test_account_that_the_release_before_suspended_is_suspended_until_its_next_turn(fleet: Any) -> None:
+    """Then by what the message carries: what carries something else is served."""
+    before = {"status": 401, "since_ms": T0_MS - 60_000, "probe_id": "m-1", "probe_at_ms": T0_MS + 120_000}
+    fleet.set_item("suspended", "7", {**before, "others_at_ms": T0_MS + 120_000, "turns": 1})
+    report = fleet.run(request(2, "200", "new"), request(1, "401", "old"))
+    assert (report.parked, report.failures) == (1, ["m-1"])
+    later(fleet, 121)
+    fleet.run(request(1, "401", "old", receives=2), worker=fleet.another())
+    assert [row["fingerprint"] == "*" for row in rows(fleet)] == [False]
+    assert fleet.state.items["partner", "sweep"].value["wanted_ms"] > 0  # the new ones move back
+    assert fleet.run(request(2, "200", "new", receives=2), worker=fleet.another()).delivered == 1
+
+
+def test_account_that_the_release_before_suspended_is_cleared_by_what_arrives(fleet: Any) -> None:
+    """As it always was: the message that has the turn clears all of it."""
+    before = {"status": 401, "since_ms": 1, "probe_id": NOBODY, "probe_at_ms": T0_MS, "others_at_ms": T0_MS}
+    fleet.set_item("suspended", "7", {**before, "turns": 1})
+    assert fleet.run(request(2, "200", "new")).delivered == 1
+    assert rows(fleet) == []
+    assert fleet.run(request(3, "200", "old"), worker=fleet.another()).delivered == 1
+
+
+def test_no_key_is_in_the_state_table_or_in_a_letter(fleet: Any) -> None:
+    """A fingerprint is all that is kept of it."""
+    suspend_old(fleet)
+    fleet.run(request(20, "200", "canary-new"), request(21, "401", "canary-old"))
+    later(fleet, 2 * GIVE_UP_MS / 1_000)
+    fleet.run(request(22, "401", "canary-old"), request(23, "401", "canary-old"), worker=fleet.another())
+    kept = json.dumps([[*key, dict(item.value)] for key, item in fleet.state.items.items()])
+    assert "canary" not in kept + str([letter[1] for letter in fleet.queue.dead])

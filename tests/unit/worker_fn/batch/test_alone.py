@@ -173,7 +173,7 @@ def test_progress_that_can_not_be_read_ends_its_message(fleet: Any) -> None:
 def test_a_call_on_which_our_code_fails_waits_and_is_given_up(
     error: type[Exception], make_fleet: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It may have arrived, so it waits; not for ever: it has its strikes. The other calls of the batch are made."""
+    """It may have arrived, so it waits, until it has failed too often. The other calls of the batch are made."""
     from worker_fn.dispatch import caller
 
     real = caller.classify
@@ -228,7 +228,7 @@ def test_a_record_that_can_not_be_moved_stays(error: type[Exception], fleet: Any
 
 
 def test_an_accounts_line_that_fails_leaves_the_others(fleet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no time can be booked for an account's messages they come back when they would have."""
+    """Where no time can be reserved for an account's messages they come back when they would have."""
     real = fleet.worker.limiters.line
 
     def line(account_id: str) -> Any:

@@ -118,7 +118,7 @@ def test_an_erasure_has_an_age_of_its_own(fleet: Any) -> None:
     assert (receipt(fleet, 1).standing, receipt(fleet, 1).reason) == (Standing.DEAD_LETTERED, "too_old")
 
 
-def test_strikes_do_not_end_an_erasure(make_fleet: Any) -> None:
+def test_failed_attempts_do_not_end_an_erasure(make_fleet: Any) -> None:
     """A partner whose way to erase fails for days while it takes events has not refused to erase."""
     fleet = _with(make_fleet(), OneByOne())
     receives = 0

@@ -7,11 +7,11 @@ def test_no_more_holders_than_slots() -> None:
     """However many want one, no more than the capacity hold one."""
 
     async def story() -> int:
-        slots, held, most = FairSemaphore(3), 0, 0
+        semaphore, held, most = FairSemaphore(3), 0, 0
 
         async def use(account_id: str) -> None:
             nonlocal held, most
-            async with slots.slot(account_id):
+            async with semaphore.held(account_id):
                 held += 1
                 most = max(most, held)
                 await asyncio.sleep(0)
@@ -27,10 +27,10 @@ def test_account_with_few_is_served_before_the_flood() -> None:
     """A customer whose single message came last does not wait behind another's hundred."""
 
     async def story() -> list[str]:
-        slots, order = FairSemaphore(2), []
+        semaphore, order = FairSemaphore(2), []
 
         async def use(account_id: str) -> None:
-            async with slots.slot(account_id):
+            async with semaphore.held(account_id):
                 order.append(account_id)
                 await asyncio.sleep(0)
 
@@ -44,11 +44,11 @@ def test_one_account_may_use_all_slots() -> None:
     """Fairness wastes nothing: who is alone gets everything."""
 
     async def story() -> int:
-        slots = FairSemaphore(4)
+        semaphore = FairSemaphore(4)
         ready = asyncio.Barrier(4)
 
         async def use() -> int:
-            async with slots.slot("only"):
+            async with semaphore.held("only"):
                 await ready.wait()
                 return 1
 
@@ -61,10 +61,10 @@ def test_cancelled_waiter_leaves_no_slot_behind() -> None:
     """Who gives up waiting, or is ended while holding, takes no slot away."""
 
     async def story() -> bool:
-        slots = FairSemaphore(1)
+        semaphore = FairSemaphore(1)
 
         async def hold() -> None:
-            async with slots.slot("a"):
+            async with semaphore.held("a"):
                 await asyncio.sleep(3_600)
 
         first, second = asyncio.create_task(hold()), asyncio.create_task(hold())
@@ -72,7 +72,7 @@ def test_cancelled_waiter_leaves_no_slot_behind() -> None:
         second.cancel()
         first.cancel()
         await asyncio.gather(first, second, return_exceptions=True)
-        async with asyncio.timeout(5), slots.slot("b"):
+        async with asyncio.timeout(5), semaphore.held("b"):
             return True
 
     assert asyncio.run(story())

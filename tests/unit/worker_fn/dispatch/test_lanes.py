@@ -58,60 +58,6 @@ def message(number: int, user: str, *names: str, account: int = 7) -> str:
     return encode(Head(f"r{number}", request["type"], str(account), 1_790_000_000_000), to_json(request))[0]
 
 
-def ids(worker: StagedWorker) -> list[list[str]]:
-    return [[event["id"] for event in json.loads(call.body)] for call in worker.calls]
-
-
-def test_messages_of_a_lane_go_one_after_the_other() -> None:
-    """All of one message before the next of its user; other users go beside them."""
-    worker = StagedWorker(ByUser(), lambda _: Answer(200), max_in_flight=4, call_s=0.1)
-    worker.work([message(0, "ann", "a", "b", "c"), message(1, "ann", "a"), message(2, "ben", "a")])
-    order = [one for [one] in ids(worker)]
-    assert [one for one in order if one != "2.0"] == ["0.0", "0.1", "0.2", "1.0"]
-    assert order.index("2.0") < order.index("0.1")
-
-
-def test_a_lane_stops_for_the_messages_behind_too() -> None:
-    """What failed for now holds back what is behind it, and all of it comes back."""
-    answers = iter([503])
-    worker = StagedWorker(ByUser(), lambda _: Answer(next(answers, 200)))
-    worker.work([message(0, "ann", "a"), message(1, "ann", "a")])
-    assert ids(worker) == [["0.0"]]
-    assert set(worker.waits_s) == {"0", "1"}
-    worker.work([message(0, "ann", "a"), message(1, "ann", "a")], receives=5)
-    assert ids(worker)[1:] == [["0.0"], ["1.0"]]
-
-
-def test_a_lane_is_one_accounts() -> None:
-    """The same user of another customer is somebody else."""
-    answers = iter([503])
-    worker = StagedWorker(ByUser(), lambda _: Answer(next(answers, 200)))
-    worker.work([message(0, "ann", "a"), message(1, "ann", "a", account=8)])
-    assert set(worker.waits_s) == {"0"}
-
-
-@pytest.mark.parametrize("user", ["raise", "no text"])
-def test_code_that_names_a_lane_may_be_wrong(user: str) -> None:
-    """Its message is dead-lettered, without what was raised; the others arrive."""
-    worker = StagedWorker(ByUser(), lambda _: Answer(200))
-    worker.work([message(0, user, "a"), message(1, "ann", "a")])
-    assert worker.letters["0"]["reason"] == "unmappable"
-    assert "canary" not in str(worker.letters["0"])
-    assert ids(worker) == [["1.0"]]
-
-
-def test_without_an_order_there_are_no_lanes() -> None:
-    """A partner whose deliveries may go side by side has its messages go so too."""
-
-    class Unordered(ByUser):
-        in_order = False
-
-    answers = iter([503])
-    worker = StagedWorker(Unordered(), lambda _: Answer(next(answers, 200)))
-    worker.work([message(0, "ann", "a"), message(1, "ann", "a")])
-    assert set(worker.waits_s) == {"0"}
-
-
 @pytest.mark.parametrize("names", [("x", "y", "x"), ("x", "x", "y")])
 def test_what_travels_together_is_alike_in_its_group(names: tuple[str, ...]) -> None:
     """Across messages, within the order of each."""

@@ -1,15 +1,13 @@
 import asyncio
 import random
 
-from hypothesis import given
-from hypothesis import strategies as st
-
-from worker_fn.batch.back_off import FIRST_BACK_OFF_S, LONGEST_BACK_OFF_S, back_off_s
 from worker_fn.dispatch.classify import Outcome, Verdict
 from worker_fn.dispatch.retry import LONGEST_PAUSE_S, send_with_retries
 from worker_fn.limits.agreement import Because
 
 RETRY = Outcome(Verdict.RETRY, 503)
+
+
 DONE = Outcome(Verdict.DELIVERED, 200)
 
 
@@ -96,23 +94,3 @@ def test_no_pause_outlasts_the_invocation() -> None:
     partner = Partner(RETRY, time_s=0.0)
     assert partner.send() == (RETRY, 1)
     assert partner.slept == []
-
-
-@given(
-    receives=st.integers(1, 1_000),
-    asked=st.none() | st.floats(0, 10_000),
-    seed=st.integers(0, 2**32),
-)
-def test_back_off_is_bounded_and_obeys_the_partner(receives: int, asked: float | None, seed: int) -> None:
-    """A back-off is never shorter than asked for, and jitter adds at most the bound of that receive."""
-    wait = back_off_s(receives, retry_after_s=asked, rng=random.Random(seed))
-    bound = min(LONGEST_BACK_OFF_S, FIRST_BACK_OFF_S * 2 ** (receives - 1))
-    assert max(1, (asked or 0) - 0.5) <= wait <= (asked or 0) + bound + 1
-
-
-def test_back_off_grows_and_is_spread() -> None:
-    """Later receives wait longer on average, and messages do not come back together."""
-    rng = random.Random(7)
-    means = [sum(back_off_s(n, retry_after_s=None, rng=rng) for _ in range(500)) / 500 for n in (1, 3, 6)]
-    assert means[0] < means[1] < means[2]
-    assert len({back_off_s(6, retry_after_s=None, rng=rng) for _ in range(50)}) > 20

@@ -1,4 +1,4 @@
-"""A batch whose account is refused, or whose partner is down."""
+"""How a message ends, by what became of its deliveries."""
 
 import asyncio
 import json
@@ -53,45 +53,6 @@ def test_unauthorized_without_an_account_is_dead_lettered(fleet: Any) -> None:
     assert fleet.letters()[0][0] == "unauthorized"
 
 
-def test_refused_credentials_do_not_open_the_breaker(fleet: Any) -> None:
-    """A customer's wrong key says nothing of the partner."""
-    fleet.run(*(record(n, ["401"], account=n) for n in range(40)))
-    assert fleet.worker.limiters.partner.flow.breaker.is_open is False
-
-
-def test_outage_opens_the_breaker_for_the_whole_fleet(fleet: Any) -> None:
-    """After enough faults nobody calls: another worker's messages wait without a call."""
-    fleet.run(*(record(n, ["503"]) for n in range(30)))
-    calls = len(fleet.api.calls)
-    assert calls < 30
-    report = fleet.run(*(record(n, ["200"]) for n in range(50, 60)), worker=fleet.another())
-    assert len(fleet.api.calls) == calls
-    assert len(report.failures) == 10
-    assert fleet.queue.dead == []
-
-
-def test_one_probe_closes_the_breaker(fleet: Any) -> None:
-    """When the pause is over one call goes; when it arrives, everybody's do."""
-    fleet.run(*(record(n, ["503"]) for n in range(30)))
-    calls = len(fleet.api.calls)
-    fleet.clock.now_s += 60
-    report = fleet.run(*(record(n, ["200"]) for n in range(50, 60)))
-    assert len(fleet.api.calls) == calls + 10
-    assert report.delivered == 10
-
-
-def test_failed_probe_keeps_the_breaker_open(fleet: Any) -> None:
-    """A probe that fails is the only call until the next, longer pause is over."""
-    fleet.run(*(record(n, ["503"]) for n in range(30)))
-    calls = len(fleet.api.calls)
-    fleet.clock.now_s += 60
-    fleet.run(*(record(n, ["503"]) for n in range(50, 60)))
-    assert len(fleet.api.calls) == calls + 1
-    fleet.clock.now_s += 1
-    fleet.run(*(record(n, ["503"]) for n in range(50, 60)), worker=fleet.another())
-    assert len(fleet.api.calls) == calls + 1
-
-
 def test_slow_suspension_leaves_one_probe_all_the_same(fleet: Any) -> None:
     """However long the state table takes to note it, one message stays as the probe and the rest is parked."""
     swap = fleet.state.swap
@@ -104,3 +65,46 @@ def test_slow_suspension_leaves_one_probe_all_the_same(fleet: Any) -> None:
     fleet.state.swap = slowly
     report = fleet.run(*(record(n, ["401"]) for n in range(12)))
     assert (len(report.failures), len(fleet.queue.parked)) == (1, 11)
+
+
+def test_refused_message_is_dead_lettered_with_a_reason(fleet: Any) -> None:
+    """A 4xx goes to the dead-letter queue, body unchanged, with what an operator needs to know."""
+    refused = record(1, ["200", "422", "200"])
+    report = fleet.run(refused)
+    [(body, attributes)] = fleet.queue.dead
+    assert body == refused["body"]
+    assert attributes == {
+        "reason": "rejected",
+        "error": "HTTP 422 for 1 of 3 deliveries",
+        "status": "422",
+        "attempts": "3",
+        "first_received_ms": "1700000000000",
+        "partner": "echo",
+        "account_id": "7",
+        "type": "event_processing_request",
+    }
+    assert report.failures == []
+    assert fleet.api.ids == ["1.0", "1.1", "1.2"]
+
+
+def test_waiting_comes_before_refusal(fleet: Any) -> None:
+    """A message with a refused and a waiting delivery waits: it is judged when all of it was answered."""
+    report = fleet.run(record(1, ["400", "503"]))
+    assert (report.failures, fleet.queue.dead) == (["m-1"], [])
+
+
+def test_message_that_is_too_old_is_dead_lettered(fleet: Any) -> None:
+    """A message that would have to wait beyond its age goes to the dead-letter queue, after a last try."""
+    old_ms = 1_700_000_000_000 - 73 * 3_600_000
+    fleet.run(record(1, ["503"], received_at_ms=old_ms), record(2, ["200"], received_at_ms=old_ms))
+    assert fleet.letters() == [("too_old", "HTTP 503 after 73 hours")]
+    assert sorted(fleet.api.ids) == ["1.0", "2.0"]
+
+
+def test_message_that_was_received_often_saves_its_receives(fleet: Any) -> None:
+    """A partner that says 'in ten seconds' for hours does not use up the thousand receives that SQS grants."""
+    fleet.run(record(1, ["429 10"], receives=400))
+    assert fleet.queue.hidden["h-1"] >= 72 * 3_600 / 900
+    fleet.clock.now_s += 60
+    fleet.run(record(2, ["429 10"], receives=3))
+    assert fleet.queue.hidden["h-2"] < 60

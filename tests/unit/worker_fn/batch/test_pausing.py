@@ -94,28 +94,3 @@ def test_mapping_that_cannot_be_paused_uses_up_few_receives(fleet: Any, mapping:
     assert fleet.run(fleet.record(1, ["200"], receives=7)).failures == ["m-1"]
     assert fleet.queue.hidden["h-1"] == 7 * PAUSED_WAIT_S
     assert sum(paused_wait_s(receives) for receives in range(1, 300)) > 72 * 3_600 - 20 * LONGEST_PAUSED_WAIT_S
-
-
-def test_known_pause_stands_while_the_state_table_is_out_of_reach(fleet: Any) -> None:
-    """Nobody can have ended it: the pause is noted in the table. Who never could read it delivers."""
-    hold(fleet)
-    fleet.run(fleet.record(1, ["200"]))
-    fleet.state.down = True
-    fleet.clock.now_s += 120
-    assert fleet.run(fleet.record(1, ["200"], receives=2)).delivered == 0
-    assert fleet.run(fleet.record(2, ["200"]), worker=fleet.another()).delivered == 1
-
-
-def test_pause_costs_a_read_every_few_seconds(fleet: Any) -> None:
-    """Not one for each message or call."""
-    reads = []
-    read = fleet.state.read
-
-    async def counted(pk: str, sk: str) -> Any:
-        reads.append(sk)
-        return await read(pk, sk)
-
-    fleet.state.read = counted
-    fleet.api.call_s = 0.01
-    fleet.run(*(fleet.record(n, ["200"]) for n in range(50)))
-    assert reads.count("hold") == 1

@@ -1,0 +1,61 @@
+"""What is suspended, as the fleet remembers it, and that a sweep which was asked for is made."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from shared.errors import StateUnavailable
+from shared.state import CLEARED, PARTNER, SUSPENDED, Conflict
+from worker_fn.accounts.clearing import SWEEP, clear_account, request_sweep
+
+NOW_MS = 1_700_000_000_000
+
+
+class Raced:
+    """Another writer is first so many times at each item under the key."""
+
+    def __init__(self, fleet: Any, pk: str, sk: str, times: int) -> None:
+        self._real, self._state, self._key, self.left = fleet.state.swap, fleet.state, (pk, sk), times
+
+    async def swap(self, pk: str, sk: str, item: Any, value: Any, *, expires_at: int | None) -> Any:
+        if (pk, sk) == self._key and self.left:
+            self.left -= 1
+            current = await self._state.read(pk, sk)
+            await self._real(pk, sk, current, {**current.value, "looked_ms": self.left}, expires_at=None)
+            raise Conflict(await self._state.read(pk, sk))
+        return await self._real(pk, sk, item, value, expires_at=expires_at)
+
+
+@pytest.mark.parametrize("times", [0, 1, 5, 9])
+def test_a_sweep_that_is_asked_for_is_written_down_however_others_write(times: int, fleet: Any) -> None:
+    """Ticks write the same item: after five of them were first the request stands there all the same."""
+    fleet.state.swap = Raced(fleet, PARTNER, SWEEP, times).swap
+    asyncio.run(request_sweep(fleet.state, now_ms=NOW_MS, rng=fleet.worker.rng))
+    assert fleet.state.items[PARTNER, SWEEP].value["wanted_ms"] == NOW_MS
+
+
+def test_a_sweep_that_could_not_be_asked_for_says_so(fleet: Any) -> None:
+    """Others are first without end: whoever asked must not go on as if somebody had been told."""
+    fleet.state.swap = Raced(fleet, PARTNER, SWEEP, 1_000).swap
+    with pytest.raises(StateUnavailable):
+        asyncio.run(request_sweep(fleet.state, now_ms=NOW_MS, rng=fleet.worker.rng))
+    assert not asyncio.run(fleet.worker.suspensions.expect_sweep())
+
+
+@pytest.mark.parametrize("raced", [(PARTNER, SWEEP), (CLEARED, "7")])
+def test_a_suspension_stands_until_its_messages_are_expected_back(raced: tuple[str, str], fleet: Any) -> None:
+    """Where that can not be written down the suspension is not forgotten: the next clear makes it good."""
+    suspension = {"status": 401, "since_ms": 1, "probe_id": "m-1", "probe_at_ms": 1, "fingerprint": "none"}
+    fleet.set_item(SUSPENDED, "7", suspension)
+    fleet.state.swap = Raced(fleet, *raced, 1_000).swap
+    with pytest.raises(StateUnavailable):
+        asyncio.run(clear_account(fleet.state, "7", now_ms=NOW_MS, accepted=False, rng=fleet.worker.rng))
+    assert fleet.state.keys(SUSPENDED) == ["7"]
+
+
+def test_an_older_request_takes_nothing_back(fleet: Any) -> None:
+    """Two workers ask at once, and the one whose clock is behind writes last: the later wish stands."""
+    asyncio.run(request_sweep(fleet.state, now_ms=NOW_MS, rng=fleet.worker.rng))
+    asyncio.run(request_sweep(fleet.state, now_ms=NOW_MS - 50, rng=fleet.worker.rng))
+    assert fleet.state.items[PARTNER, SWEEP].value["wanted_ms"] == NOW_MS

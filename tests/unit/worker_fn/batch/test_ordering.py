@@ -1,0 +1,135 @@
+"""Which message goes before which."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from ops.partner.staged_worker import StagedWorker
+from partners import Delivery, Partner
+from shared.firehose import EventProcessingRequest, Registration, Request
+from shared.message import Head, encode, to_json
+from tests.unit.worker_fn.records import raw_record, record
+from worker_fn.clients.http import Answer
+
+
+def test_fifo_group_waits_behind_a_message_of_a_later_release(make_fleet: Any) -> None:
+    """What is behind it in its group is not sent before it; what is before it, and other groups, are."""
+    fleet = make_fleet(in_groups=True)
+    newer = raw_record(2, '{"v": 2, "id": "r-2"}', group="ann")
+    before, behind = record(1, ["200"], group="ann"), record(3, ["200"], group="ann")
+    report = fleet.run(before, newer, behind, record(4, ["200"], group="bob"))
+    assert report.failures == ["m-2", "m-3"]
+    assert sorted(fleet.api.ids) == ["1.0", "4.0"]
+
+
+def test_order_within_a_message_is_kept(fleet: Any) -> None:
+    """What must wait holds back what is behind it in the same message."""
+    report = fleet.run(record(1, ["200", "503", "200"]))
+    assert fleet.api.ids == ["1.0", "1.1"]
+    assert report.failures == ["m-1"]
+
+
+def test_unordered_partner_sends_past_a_wait(make_fleet: Any) -> None:
+    """Where order does not matter, one wait does not hold back the others."""
+    fleet = make_fleet("unordered")
+    report = fleet.run(record(1, ["200", "503", "200"]))
+    assert sorted(fleet.api.ids) == ["1.0", "1.1", "1.2"]
+    assert report.failures == ["m-1"]
+
+
+def test_fifo_group_waits_behind_its_failure(make_fleet: Any) -> None:
+    """In a FIFO queue a failure holds back its own group, in order; other groups go on."""
+    fleet = make_fleet(in_groups=True)
+    report = fleet.run(record(1, ["503"], group="a"), record(2, ["200"], group="a"), record(3, ["200"], group="b"))
+    assert sorted(fleet.api.ids) == ["1.0", "3.0"]
+    assert report.failures == ["m-1", "m-2"]
+
+
+def test_fifo_refusal_lets_its_group_go_on(make_fleet: Any) -> None:
+    """A message that will never be taken does not block its group."""
+    fleet = make_fleet(in_groups=True)
+    report = fleet.run(record(1, ["400"], group="a"), record(2, ["200"], group="a"))
+    assert fleet.api.ids == ["1.0", "2.0"]
+    assert (report.delivered, report.failures) == (1, [])
+
+
+class ByUser(Partner):
+    """One delivery for each event, a user's messages in one lane; some users' names make that fail."""
+
+    name = "by_user"
+
+    def registration(self) -> Registration:
+        return Registration(name="ByUser", version="1")
+
+    def lane_of(self, request: Request) -> str | None:
+        assert isinstance(request, EventProcessingRequest)
+        if request.mpid == "raise":
+            raise KeyError("canary")
+        return [] if request.mpid == "no text" else request.mpid  # type: ignore[return-value]
+
+    def deliveries(self, request: Request) -> Iterable[Delivery]:
+        assert isinstance(request, EventProcessingRequest)
+        for event in request.events:
+            yield Delivery("https://p.example/e", to_json([event.raw]), event.id or "")
+
+
+def message(number: int, user: str, *names: str, account: int = 7) -> str:
+    events = [{"type": "custom_event", "id": f"{number}.{place}", "name": name} for place, name in enumerate(names)]
+    request: dict[str, Any] = {"type": "event_processing_request", "id": f"r{number}", "mpid": user, "events": events}
+    return encode(Head(f"r{number}", request["type"], str(account), 1_790_000_000_000), to_json(request))[0]
+
+
+def ids(worker: StagedWorker) -> list[list[str]]:
+    return [[event["id"] for event in json.loads(call.body)] for call in worker.calls]
+
+
+def test_messages_of_a_lane_go_one_after_the_other() -> None:
+    """All of one message before the next of its user; other users go beside them."""
+    worker = StagedWorker(ByUser(), lambda _: Answer(200), max_in_flight=4, call_s=0.1)
+    worker.work([message(0, "ann", "a", "b", "c"), message(1, "ann", "a"), message(2, "ben", "a")])
+    order = [one for [one] in ids(worker)]
+    assert [one for one in order if one != "2.0"] == ["0.0", "0.1", "0.2", "1.0"]
+    assert order.index("2.0") < order.index("0.1")
+
+
+def test_a_lane_stops_for_the_messages_behind_too() -> None:
+    """What failed for now holds back what is behind it, and all of it comes back."""
+    answers = iter([503])
+    worker = StagedWorker(ByUser(), lambda _: Answer(next(answers, 200)))
+    worker.work([message(0, "ann", "a"), message(1, "ann", "a")])
+    assert ids(worker) == [["0.0"]]
+    assert set(worker.waits_s) == {"0", "1"}
+    worker.work([message(0, "ann", "a"), message(1, "ann", "a")], receives=5)
+    assert ids(worker)[1:] == [["0.0"], ["1.0"]]
+
+
+def test_a_lane_is_one_accounts() -> None:
+    """The same user of another customer is somebody else."""
+    answers = iter([503])
+    worker = StagedWorker(ByUser(), lambda _: Answer(next(answers, 200)))
+    worker.work([message(0, "ann", "a"), message(1, "ann", "a", account=8)])
+    assert set(worker.waits_s) == {"0"}
+
+
+@pytest.mark.parametrize("user", ["raise", "no text"])
+def test_code_that_names_a_lane_may_be_wrong(user: str) -> None:
+    """Its message is dead-lettered, without what was raised; the others arrive."""
+    worker = StagedWorker(ByUser(), lambda _: Answer(200))
+    worker.work([message(0, user, "a"), message(1, "ann", "a")])
+    assert worker.letters["0"]["reason"] == "unmappable"
+    assert "canary" not in str(worker.letters["0"])
+    assert ids(worker) == [["1.0"]]
+
+
+def test_without_an_order_there_are_no_lanes() -> None:
+    """A partner whose deliveries may go side by side has its messages go so too."""
+
+    class Unordered(ByUser):
+        in_order = False
+
+    answers = iter([503])
+    worker = StagedWorker(Unordered(), lambda _: Answer(next(answers, 200)))
+    worker.work([message(0, "ann", "a"), message(1, "ann", "a")])
+    assert set(worker.waits_s) == {"0"}

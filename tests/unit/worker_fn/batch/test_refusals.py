@@ -1,0 +1,183 @@
+"""What refused credentials mean for the messages of a batch: the account's trouble, or one message's own."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from worker_fn.accounts.auth_failures import REFUSALS_IN_A_ROW
+from worker_fn.accounts.clearing import clear_account
+from worker_fn.accounts.suspension import PROBE_EVERY_MS
+from worker_fn.accounts.suspensions import TURNS_EACH
+
+PROBE_S = PROBE_EVERY_MS / 1_000
+
+
+@pytest.fixture
+def fleet(make_fleet: Any) -> Any:
+    """One connection a worker and calls of half a second: what comes after what is told apart."""
+    made = make_fleet(max_in_flight=1)
+    made.api.call_s = 0.5
+    return made
+
+
+def suspended(fleet: Any) -> dict[str, Any]:
+    return {key[1]: item.value for key, item in fleet.state.items.items() if key[0] == "suspended"}
+
+
+def hidden(fleet: Any, number: int) -> int:
+    seconds: int = fleet.queue.hidden[f"h-{number}"]
+    return seconds
+
+
+@pytest.mark.parametrize("status", ["401", "403"])
+def test_message_that_alone_is_refused_suspends_nobody(fleet: Any, status: str) -> None:
+    """Where the next message of the account arrives, the refusal is the message's own: it waits, nobody is parked."""
+    report = fleet.run(fleet.record(1, [status]), *(fleet.record(n, ["200"]) for n in range(2, 6)))
+    assert (report.delivered, report.failures, fleet.queue.parked) == (4, ["m-1"], [])
+    assert suspended(fleet) == {}
+    assert hidden(fleet, 1) <= 5
+
+
+def test_message_that_is_refused_again_and_again_is_dead_lettered(fleet: Any) -> None:
+    """Three refusals, each followed by an arrival of its account: the letter says so, and holds up nobody."""
+    for turn in range(3):
+        assert fleet.letters() == []
+        fleet.run(fleet.record(1, ["403"], receives=turn + 1), fleet.record(10 + turn, ["200"]))
+        fleet.clock.now_s += 30
+    assert fleet.letters() == [("unauthorized", "HTTP 403 3 times, while others of its account are taken")]
+    assert suspended(fleet) == {}
+
+
+def test_revoked_credentials_suspend_although_others_arrived_a_moment_before(fleet: Any) -> None:
+    """Revoked amid traffic: what arrived before says nothing, three refusals do, the rest is parked uncalled."""
+    before = [fleet.record(n, ["200"]) for n in range(3)]
+    after = [fleet.record(n, ["403"]) for n in range(10, 20)]
+    report = fleet.run(*before, *after)
+    assert (report.delivered, len(fleet.api.calls)) == (3, 3 + REFUSALS_IN_A_ROW)
+    assert list(suspended(fleet)) == ["7"]
+    assert (report.failures, len(fleet.queue.parked)) == (["m-10"], 9)
+    assert fleet.letters() == []
+
+
+def test_arrival_before_the_refusal_does_not_clear_the_account(fleet: Any) -> None:
+    """Only the probe clears: a message of the same batch that was sent before the key was revoked does not."""
+    fleet.run(fleet.record(1, ["200"]), fleet.record(2, ["401"]))
+    assert list(suspended(fleet)) == ["7"]
+
+
+def test_next_message_has_a_look_at_once_and_clears(fleet: Any) -> None:
+    """A message that alone in its batch is refused suspends its account for no longer than until the next one comes."""
+    fleet.run(fleet.record(1, ["403"]))
+    assert list(suspended(fleet)) == ["7"]
+    report = fleet.run(fleet.record(2, ["200"]), fleet.record(3, ["200"]), worker=fleet.another())
+    assert (report.delivered, fleet.queue.parked) == (1, ["m-3"])
+    assert suspended(fleet) == {}
+    assert fleet.run(fleet.record(4, ["200"]), worker=fleet.another()).delivered == 1
+
+
+def test_message_that_was_refused_before_its_account_was_cleared_suspends_it_no_more(fleet: Any) -> None:
+    """That another one arrived in between is remembered by the fleet: the second refusal is the message's own, and a
+    message that is known for it suspends nothing later, either, or each of its returns would hold up the others.
+    """
+    fleet.run(fleet.record(1, ["403"]))
+    fleet.clock.now_s += 5
+    fleet.run(fleet.record(2, ["200"]), worker=fleet.another())
+    fleet.clock.now_s += PROBE_S
+    report = fleet.run(fleet.record(1, ["403"], receives=2), worker=fleet.another())
+    assert (report.failures, suspended(fleet)) == (["m-1"], {})
+    fleet.clock.now_s += 60
+    report = fleet.run(fleet.record(1, ["403"], receives=3), worker=fleet.another())  # nobody arrived since
+    assert (report.failures, suspended(fleet), fleet.letters()) == (["m-1"], {}, [])
+
+
+def test_message_with_an_old_key_is_its_own_trouble(fleet: Any) -> None:
+    """Requests carry the key of their time: what was sent before the customer mended it does not suspend it again."""
+    fleet.run(fleet.record(1, ["401"]))
+    fleet.clock.now_s += 5
+    fleet.run(fleet.record(2, ["200"]), worker=fleet.another())
+    fleet.clock.now_s += 5
+    report = fleet.run(*(fleet.record(n, ["401"]) for n in range(10, 20)), worker=fleet.another())
+    assert suspended(fleet) == {}
+    assert (len(report.failures), fleet.queue.parked) == (10, [])
+    new = int(fleet.clock.now_s * 1_000)
+    fleet.run(fleet.record(30, ["401"], received_at_ms=new), worker=fleet.another())
+    assert list(suspended(fleet)) == ["7"]
+
+
+def test_operators_clear_is_no_sign_that_credentials_work(fleet: Any) -> None:
+    """An operator may be wrong: the account is suspended anew, and no message is given up for it."""
+    fleet.run(fleet.record(1, ["403"]))
+    for turn in range(5):
+        fleet.clock.now_s += PROBE_S + 1
+        now_ms = int(fleet.clock.now_s * 1_000)
+        asyncio.run(clear_account(fleet.state, "7", now_ms=now_ms, accepted=False, rng=fleet.worker.rng))
+        assert suspended(fleet) == {}
+        fleet.run(fleet.record(1, ["403"], receives=turn + 2), worker=fleet.another())
+        assert list(suspended(fleet)) == ["7"]
+    assert fleet.letters() == []
+
+
+def test_turn_that_is_due_is_taken_by_whoever_comes_first(fleet: Any) -> None:
+    """New messages carry new keys: one of them takes the turn, and the old probe is parked when it comes."""
+    fleet.run(fleet.record(1, ["401"]))
+    fleet.run(fleet.record(2, ["401"]))
+    fleet.clock.now_s += 10
+    fleet.run(fleet.record(3, ["401"]), worker=fleet.another())
+    assert fleet.queue.parked == ["m-3"]
+    fleet.clock.now_s += PROBE_S
+    fleet.run(fleet.record(4, ["401"]), worker=fleet.another())
+    assert suspended(fleet)["7"]["probe_id"] == "m-4"
+    fleet.run(fleet.record(2, ["401"], receives=2), fleet.record(1, ["401"], receives=2), worker=fleet.another())
+    assert fleet.queue.parked == ["m-3", "m-2", "m-1"]
+
+
+def test_probe_that_was_refused_often_makes_room_for_another(fleet: Any) -> None:
+    """Where nothing new comes, a parked message is the next probe: the one that was may be the only bad one."""
+    fleet.run(fleet.record(1, ["401"]))
+    for turn in range(1, TURNS_EACH):
+        fleet.clock.now_s += PROBE_S + 1
+        report = fleet.run(fleet.record(1, ["401"], receives=turn + 1), worker=fleet.another())
+        assert report.failures == ["m-1"]
+    fleet.clock.now_s += PROBE_S + 1
+    calls = len(fleet.api.calls)
+    fleet.run(fleet.record(1, ["401"], receives=9), worker=fleet.another())
+    assert (fleet.queue.parked, len(fleet.api.calls)) == (["m-1"], calls)
+    assert suspended(fleet)["7"]["probe_id"] == ""
+    fleet.run(fleet.record(2, ["200"]), worker=fleet.another())
+    assert suspended(fleet) == {}
+
+
+def test_fifo_queue_lets_no_message_take_the_turn_of_those_before_it(make_fleet: Any) -> None:
+    """Order: the message that was refused stays the probe, what comes after it is parked."""
+    fleet = make_fleet(in_groups=True)
+    fleet.run(fleet.record(1, ["401"], group="g"))
+    fleet.run(fleet.record(2, ["200"], group="g"), worker=fleet.another())
+    assert (fleet.queue.parked, suspended(fleet)["7"]["probe_id"]) == (["m-2"], "m-1")
+    for turn in range(TURNS_EACH + 2):
+        fleet.clock.now_s += PROBE_S + 1
+        fleet.run(fleet.record(1, ["401"], group="g", receives=turn + 2), worker=fleet.another())
+    assert suspended(fleet)["7"]["probe_id"] == "m-1"
+
+
+def test_refused_delivery_stops_those_behind_it(fleet: Any) -> None:
+    """A message's deliveries stay in order: what is behind a refused one waits until the credentials are mended."""
+    fleet.run(fleet.record(1, ["200", "403", "200"]))
+    assert fleet.api.ids == ["1.0", "1.1"]
+
+
+def test_item_that_alone_is_refused_is_found_in_a_bulk_call(make_fleet: Any) -> None:
+    """A bulk call whose credentials are refused is halved: its good items arrive, and nobody is suspended."""
+    fleet = make_fleet("forbidding", max_in_flight=1)
+    fleet.api.call_s = 0.5
+    report = fleet.run(fleet.record(1, ["forbidden"]), *(fleet.record(n, ["200"]) for n in range(2, 6)))
+    assert (report.delivered, report.failures) == (4, ["m-1"])
+    assert suspended(fleet) == {}
+
+
+def test_with_the_state_table_down_refused_messages_wait(fleet: Any) -> None:
+    """Nobody can be told: nothing is parked, nothing dead-lettered, and the partner is left alone for a while."""
+    fleet.state.down = True
+    report = fleet.run(*(fleet.record(n, ["401"]) for n in range(6)))
+    assert (len(report.failures), fleet.queue.parked, fleet.letters()) == (6, [], [])
+    assert len(fleet.api.calls) == REFUSALS_IN_A_ROW

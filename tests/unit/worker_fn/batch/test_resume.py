@@ -1,0 +1,59 @@
+"""A message that comes back is resumed, not repeated."""
+
+from typing import Any
+
+from tests.unit.worker_fn.records import record
+
+
+def test_refusal_is_remembered_until_the_rest_is_delivered(fleet: Any) -> None:
+    """The refused delivery is not sent again when its message comes back, and still decides its end."""
+    fleet.run(record(1, ["400", "503|200"]))
+    fleet.clock.now_s += 60
+    fleet.run(record(1, ["400", "503|200"], receives=2))
+    assert fleet.api.ids == ["1.0", "1.1", "1.1"]
+    assert fleet.letters() == [("rejected", "HTTP 400 for 1 of 2 deliveries")]
+
+
+def test_message_is_resumed_where_it_stopped(fleet: Any) -> None:
+    """What was delivered before the trouble is not delivered again when the message comes back."""
+    fleet.run(record(1, ["200", "200", "503|200", "200"]))
+    assert fleet.api.ids == ["1.0", "1.1", "1.2"]
+    fleet.clock.now_s += 60
+    report = fleet.run(record(1, ["200", "200", "503|200", "200"], receives=2), worker=fleet.another())
+    assert fleet.api.ids == ["1.0", "1.1", "1.2", "1.2", "1.3"]
+    assert report.delivered == 1
+    assert fleet.state.keys("progress#") == []
+
+
+def test_dead_letter_that_was_not_taken_is_resumed_not_repeated(fleet: Any) -> None:
+    """When the dead-letter queue does not take a message, its good deliveries are not made again."""
+    fleet.queue.broken = True
+    fleet.run(record(1, ["200", "400"]))
+    fleet.queue.broken = False
+    fleet.clock.now_s += 400
+    fleet.run(record(1, ["200", "400"], receives=2))
+    assert fleet.api.ids == ["1.0", "1.1"]
+    assert fleet.letters() == [("rejected", "HTTP 400 for 1 of 2 deliveries")]
+
+
+def test_message_from_the_parking_queue_is_resumed(fleet: Any) -> None:
+    """A message that was parked half way is a new one to SQS; it is resumed all the same."""
+    fleet.run(record(1, ["200", "503|200"]))
+    fleet.clock.now_s += 600
+    moved = record(1, ["200", "503|200"])
+    moved["attributes"]["SentTimestamp"] = str(int(fleet.clock.now_s * 1_000))
+    fleet.run(moved)
+    assert fleet.api.ids == ["1.0", "1.1", "1.1"]
+
+
+def test_redriven_message_gets_another_chance_for_what_was_refused(fleet: Any) -> None:
+    """Whoever redrives a dead letter has mended something: the refused part is sent, what arrived is not."""
+    fleet.run(record(1, ["200", "400|200", "503|200"]))
+    fleet.clock.now_s += 60
+    fleet.run(record(1, ["200", "400|200", "503|200"], receives=2))
+    assert fleet.letters() == [("rejected", "HTTP 400 for 1 of 3 deliveries")]
+    fleet.clock.now_s += 3_600
+    redriven = record(1, ["200", "400|200", "503|200"])
+    redriven["attributes"]["SentTimestamp"] = str(int(fleet.clock.now_s * 1_000))
+    assert fleet.run(redriven).delivered == 1
+    assert fleet.api.ids == ["1.0", "1.1", "1.2", "1.2", "1.1"]

@@ -1,0 +1,69 @@
+"""The event source mapping, and an operator's pause as one environment knows it."""
+
+from typing import Any
+
+import pytest
+
+from worker_fn.clients.mapping import (
+    MappingUnavailable,
+    Status,
+)
+
+
+class FakeMapping:
+    """The mapping that a worker reaches; `broken` makes every call fail."""
+
+    def __init__(self, *, broken: bool = False) -> None:
+        self.enabled, self.broken = True, broken
+
+    async def status(self) -> Status:
+        if self.broken:
+            raise MappingUnavailable("down")
+        return Status(self.enabled, is_settled=True, concurrency=10)
+
+    async def pause(self) -> None:
+        self.enabled = False
+
+
+def hold(fleet: Any) -> None:
+    fleet.set_item("partner", "hold", {"why": "maintenance", "since_ms": 1})
+
+
+@pytest.fixture
+def mapping() -> FakeMapping:
+    return FakeMapping()
+
+
+@pytest.fixture
+def fleet(make_fleet: Any, mapping: FakeMapping) -> Any:
+    async def feed() -> FakeMapping:
+        return mapping
+
+    made = make_fleet(mapping=feed, max_in_flight=1)
+    made.api.call_s = 1.0
+    return made
+
+
+def test_known_pause_stands_while_the_state_table_is_out_of_reach(fleet: Any) -> None:
+    """Nobody can have ended it: the pause is noted in the table. Who never could read it delivers."""
+    hold(fleet)
+    fleet.run(fleet.record(1, ["200"]))
+    fleet.state.down = True
+    fleet.clock.now_s += 120
+    assert fleet.run(fleet.record(1, ["200"], receives=2)).delivered == 0
+    assert fleet.run(fleet.record(2, ["200"]), worker=fleet.another()).delivered == 1
+
+
+def test_pause_costs_a_read_every_few_seconds(fleet: Any) -> None:
+    """Not one for each message or call."""
+    reads = []
+    read = fleet.state.read
+
+    async def counted(pk: str, sk: str) -> Any:
+        reads.append(sk)
+        return await read(pk, sk)
+
+    fleet.state.read = counted
+    fleet.api.call_s = 0.01
+    fleet.run(*(fleet.record(n, ["200"]) for n in range(50)))
+    assert reads.count("hold") == 1

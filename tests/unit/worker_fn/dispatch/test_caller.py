@@ -1,0 +1,94 @@
+"""One call: when it may be made, and what our own side's failures mean."""
+
+import json
+from typing import Any
+
+import pytest
+
+from partners import Bulk, Rate
+from tests.unit.worker_fn.acme import ONE, Acme, scripted
+from tests.unit.worker_fn.records import record
+from worker_fn.clients.http import FROZEN, Answer
+from worker_fn.limits.breaker import MIN_CALLS
+
+CUT_S = 12.0
+
+
+def faults_of(fleet: Any) -> float:
+    breaker = fleet.worker.limiters.partner.flow.breaker
+    return float("inf") if breaker.is_open else float(breaker.faults)
+
+
+@pytest.mark.parametrize(("fault", "time_s"), [("frozen", 60.0), ("timeout", CUT_S)])
+def test_what_failed_on_our_side_is_not_the_partners_fault(fleet: Any, fault: str, time_s: float) -> None:
+    """A call that began before a freeze, and one that was cut by the end of the invocation, open no breaker, teach no
+    limit, and are no failed attempts of the message; it waits as after a first failure.
+    """
+    names = [record(n, [fault]) for n in range(2 * MIN_CALLS)]
+    report = fleet.run(*names, time_s=time_s)
+    assert len(report.failures) == 2 * MIN_CALLS
+    flow = fleet.worker.limiters.partner.flow
+    assert (faults_of(fleet), flow.limit.pushed_back, flow.limit.per_second) == (0, 0, None)
+    assert not [item for key, item in fleet.state.items.items() if item.value.get("strikes")]
+
+
+def test_a_time_out_of_the_whole_time_is_the_partners(fleet: Any) -> None:
+    """The same calls with all their time open the breaker."""
+    fleet.run(*(record(n, ["timeout"]) for n in range(2 * MIN_CALLS)))
+    assert faults_of(fleet) == float("inf")
+
+
+@pytest.fixture
+def deliver(make_fleet: Any) -> Any:
+    return scripted(make_fleet)
+
+
+def test_rate_of_an_endpoint_is_an_agreement_of_its_own(deliver: Any) -> None:
+    """Each account has an item at each endpoint that declares a rate, and one for its other calls."""
+    fleet = deliver(Acme({"a/b": Bulk(1, rate=Rate(20)), "c": Bulk(1, rate=Rate(5))}, account_rate=Rate(9)))
+    fleet.run(fleet.record(1, ["a/b", "c", "none"]), fleet.record(2, ["c"], account=8))
+    limits = {
+        key[0]: item.value["limit"]["per_second"]
+        for key, item in fleet.state.items.items()
+        if key[0].startswith("account#")
+    }
+    assert limits == {"account#7#a/b": 20, "account#7#c": 5, "account#7": 9, "account#8#c": 5}
+
+
+def test_endpoint_without_a_rate_shares_the_accounts(deliver: Any) -> None:
+    """Where an endpoint declares none, its calls count with the account's others."""
+    fleet = deliver(Acme(ONE, account_rate=Rate(5)))
+    fleet.run(fleet.record(1, ["bulk", "none"]))
+    assert {key[0] for key in fleet.state.items if key[0].startswith("account#")} == {"account#7"}
+
+
+def test_frozen_calls_are_sent_again_and_say_nothing_of_the_partner(deliver: Any) -> None:
+    """However many there are: they are no attempts, open no breaker, and lower no rate."""
+    fleet = deliver(Acme(ONE), lambda ids: Answer(fault=FROZEN), attempts=3)
+    report = fleet.run(*(fleet.record(number, ["none"]) for number in range(1, 15)))
+    assert (len(fleet.calls), report.waiting) == (42, 14)
+    flow = fleet.worker.limiters.partner.flow
+    assert (flow.breaker.is_open, flow.limit.pushed_back, flow.limit.per_second) == (False, 0, None)
+    kept = [progress for (pk, _), progress in fleet.state.items.items() if "progress" in pk]
+    assert not any(progress.value.get("attempts") for progress in kept)
+
+
+def test_call_that_http_has_no_form_for_is_unmappable(fleet: Any) -> None:
+    """A header that can not be sent is the mapping's fault and never leaves."""
+    fleet.run(record(1, ["bad header"]))
+    assert fleet.queue.dead[0][1]["reason"] == "unmappable"
+    assert "canary" not in json.dumps(fleet.queue.dead[0][1])
+
+
+def test_call_gets_no_more_time_than_there_is(fleet: Any) -> None:
+    """The time-out of a call ends before the time that is kept back for settling."""
+    fleet.run(record(1, ["200"]), time_s=9.0)
+    assert fleet.api.timeouts_s == [4.0]
+
+
+def test_calls_in_flight_are_bounded(make_fleet: Any) -> None:
+    """Never more calls at once than MAX_IN_FLIGHT, and as many where there is work for them."""
+    fleet = make_fleet(max_in_flight=3)
+    report = fleet.run(*(record(n, ["200"]) for n in range(9)))
+    assert report.delivered == 9
+    assert fleet.api.most_in_flight == 3

@@ -1,0 +1,78 @@
+"""What travels together in a bulk call."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from partners import Bulk, Delivery, Secret
+from shared.firehose import Request
+from tests.unit.worker_fn.acme import ONE, Acme, scripted
+from tests.unit.worker_fn.records import record
+from worker_fn.dispatch.lanes import together
+
+
+def test_what_is_signed_with_another_key_travels_apart() -> None:
+    """A merged call has one signature."""
+    one = Delivery("https://partner.example/e", b"{}", "1", merge="bulk", sign_with=Secret("a"))
+    assert together(one) == together(replace(one, item="2"))
+    assert together(one) != together(replace(one, sign_with=Secret("b")))
+
+
+def test_deliveries_of_many_messages_travel_together(make_fleet: Any) -> None:
+    """Items of one account go in as few calls as the partner's limit allows; another account's go apart."""
+    fleet = make_fleet("merging")
+    report = fleet.run(*(record(n, ["200", "200"]) for n in range(3)), record(9, ["200", "200"], account=8))
+    assert sorted(len(bulk) for bulk in fleet.api.bulks) == [2, 2, 3]
+    assert report.delivered == 4
+
+
+def test_order_holds_beyond_one_bulk_call(make_fleet: Any) -> None:
+    """What of a message does not fit into one bulk call waits for that call's answer."""
+    fleet = make_fleet("merging")
+    report = fleet.run(record(1, ["retry", "200", "200", "200", "200"]))
+    assert fleet.api.bulks == [["1.0", "1.1", "1.2"]]
+    assert report.failures == ["m-1"]
+
+
+@pytest.fixture
+def deliver(make_fleet: Any) -> Any:
+    return scripted(make_fleet)
+
+
+class Keyed(Acme):
+    """Each message comes with a key of its own."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__(ONE)
+        self._place = place
+
+    def deliveries(self, request: Request) -> Iterable[Delivery]:
+        for one in super().deliveries(request):
+            secrets = {"key": Secret(one.item.partition(".")[0])}
+            in_header = self._place == "secret_headers"
+            yield replace(one, secret_headers=secrets) if in_header else replace(one, secret_fields=secrets)
+
+
+def test_each_bulk_endpoint_has_its_own_limits(deliver: Any) -> None:
+    """Calls are packed by the limits of their endpoint, in items and in bytes."""
+    fleet = deliver(Acme({"users": Bulk(2), "events": Bulk(100, bytes=100)}, in_order=False))
+    report = fleet.run(fleet.record(1, ["users"] * 5 + ["events"] * 5))
+    assert report.delivered == 1
+    assert sorted(map(len, fleet.calls)) == [1, 2, 2, 2, 3]
+
+
+@pytest.mark.parametrize("place", ["secret_headers", "secret_fields"])
+def test_what_has_other_credentials_does_not_travel_together(place: str, deliver: Any) -> None:
+    """A customer's new key, of another project perhaps, is not used for what was sent with the old one."""
+    fleet = deliver(Keyed(place))
+    fleet.run(fleet.record(1, ["bulk", "bulk"]), fleet.record(2, ["bulk", "bulk"]))
+    assert sorted(fleet.calls) == [["1.0", "1.1"], ["2.0", "2.1"]]
+
+
+@pytest.mark.parametrize(("items", "size"), [(0, 1), (1, 0), (-1, 5)])
+def test_bulk_endpoint_takes_something(items: int, size: int) -> None:
+    """Limits that no call can keep are a mistake of the declaration."""
+    with pytest.raises(ValueError, match="at least one item and one byte"):
+        Bulk(items, size)

@@ -1,0 +1,79 @@
+"""Which parked messages move back: told apart by the credentials that they carry."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from shared.state import Item
+from tests.unit.worker_fn.keyed import (
+    keyed_fleet,
+    later,
+    request,
+    rows,
+    suspend_old,
+)
+from worker_fn.accounts.suspension import GIVE_UP_MS, PROBE_EVERY_MS
+from worker_fn.batch.time_budget import TimeBudget
+from worker_fn.maintenance.unpark import sweep
+
+PROBE_S = PROBE_EVERY_MS / 1_000
+
+
+@pytest.fixture
+def fleet(make_fleet: Any) -> Any:
+    return keyed_fleet(make_fleet)
+
+
+class Parking:
+    def __init__(self, waiting: list[dict[str, Any]]) -> None:
+        self.waiting, self.back = waiting, list[str]()
+
+    async def parked(self, sight_s: int) -> list[dict[str, Any]]:
+        batch, self.waiting = self.waiting[:10], self.waiting[10:]
+        return batch
+
+    async def unpark(self, records: Any) -> set[str]:
+        self.back += [one["messageId"] for one in records]
+        return set()
+
+
+def swept(fleet: Any, *parked: dict[str, Any]) -> list[str]:
+    queue = Parking(list(parked))
+    asyncio.run(sweep(fleet.another(), queue, TimeBudget(lambda: 55.0, 5.0)))
+    return queue.back
+
+
+def test_sweep_tells_parked_messages_apart_by_what_they_carry(fleet: Any) -> None:
+    """Those with another key move back, those with the suspended one stay."""
+    suspend_old(fleet)
+    back = swept(
+        fleet, *(request(n, "401", "old") for n in range(3)), request(5, "200", "new"), request(6, "200", None)
+    )
+    assert back == ["m-5", "m-6"]
+
+
+def test_sweep_moves_one_for_each_credential_without_a_probe(fleet: Any) -> None:
+    """A probe for each that lost its own."""
+    fleet.run(*(request(n, "401", "old") for n in range(5)), *(request(10 + n, "401", "older") for n in range(5)))
+    later(fleet, 4 * PROBE_S + 1)
+    back = swept(fleet, *(request(n, "401", key) for n, key in enumerate(["old", "old", "older", "older", "old"])))
+    assert back == ["m-0", "m-2"]
+
+
+def test_sweep_brings_back_what_is_given_up(fleet: Any) -> None:
+    """At once when the hour is over, for the dead-letter queue; a redriven one stays, and waits for its turn."""
+    suspend_old(fleet)
+    fleet.run(request(20, "200", "new"))
+    parked = [request(n, "401", "old") for n in range(3)]
+    assert swept(fleet, *parked) == []
+    later(fleet, GIVE_UP_MS / 1_000 + 1)
+    fleet.state.items.pop(("partner", "sweep"), None)
+    fleet.set_item("partner", "sweep", {"wanted_ms": 0, "looked_ms": int(fleet.clock.now_s * 1_000) - 60_000})
+    reason = {"reason": {"dataType": "String", "stringValue": "unauthorized"}}
+    redriven = request(9, "401", "old")
+    redriven["messageAttributes"] |= reason
+    one = rows(fleet)[0]
+    [key] = [key for key in fleet.state.items if key[0] == "suspended"]
+    fleet.state.items[key] = Item(9, {**one, "probe_at_ms": int(fleet.clock.now_s * 1_000)})  # it has its probe
+    assert swept(fleet, *parked, redriven) == ["m-0", "m-1", "m-2"]
