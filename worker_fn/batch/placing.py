@@ -1,4 +1,4 @@
-"""Where the messages of a batch belong before they are sent: those with suspended credentials are parked, but for one."""
+"""Where a message belongs before it is sent: with suspended credentials it is parked, or waits as the probe."""
 
 from collections.abc import Sequence
 from functools import partial

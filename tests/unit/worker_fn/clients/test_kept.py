@@ -1,0 +1,53 @@
+"""Which kept connections may be used again."""
+
+import pytest
+
+from worker_fn.clients import kept
+from worker_fn.clients.kept import IDLE_S, Kept
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def connections(monkeypatch: pytest.MonkeyPatch) -> dict[int, tuple[int, bool]]:
+    """Descriptor -> its local port, and whether something lies on it."""
+    made = {5: (40_005, False)}
+    monkeypatch.setattr(kept, "_port_of", lambda one: made[one][0] if one in made else None)
+    monkeypatch.setattr(kept, "_has_something_to_say", lambda one: made[one][1])
+    return made
+
+
+def test_a_connection_that_was_opened_for_the_call_is_used(connections: dict[int, tuple[int, bool]]) -> None:
+    """One that nobody opened is not."""
+    mine = Kept(Clock())
+    assert mine.may_be_used(40_005, [5])
+    assert not mine.may_be_used(40_006, [])
+
+
+@pytest.mark.parametrize(("idle_s", "usable"), [(0, True), (IDLE_S, True), (IDLE_S + 1, False), (-1, False)])
+def test_a_connection_is_used_again_while_it_is_fresh(
+    idle_s: float, usable: bool, connections: dict[int, tuple[int, bool]]
+) -> None:
+    """By the wall's clock, which goes on in a frozen environment; one that was set back tells nothing."""
+    clock = Clock()
+    mine = Kept(clock)
+    mine.may_be_used(40_005, [5])
+    mine.used(40_005)
+    clock.now_s += idle_s
+    assert mine.may_be_used(40_005, []) is usable
+
+
+def test_what_nobody_asked_for_is_no_answer(connections: dict[int, tuple[int, bool]]) -> None:
+    """A connection on which something lies is not used again, nor one whose descriptor is another's by now."""
+    mine = Kept(Clock())
+    mine.may_be_used(40_005, [5])
+    connections[5] = (40_005, True)
+    assert not mine.may_be_used(40_005, [])
+    connections[5] = (40_099, False)
+    assert not mine.may_be_used(40_005, [])

@@ -1,0 +1,58 @@
+"""The Lambda entry: a batch or a tick in, what Lambda needs out."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.unit.worker_fn.records import record
+from worker_fn import handler as entry
+from worker_fn.clients.mapping import Status
+
+CONTEXT = SimpleNamespace(
+    function_name="worker",
+    memory_limit_in_mb="512",
+    invoked_function_arn="arn",
+    aws_request_id="id",
+    get_remaining_time_in_millis=lambda: 60_000,
+)
+
+
+class NothingParked:
+    async def parked(self, sight_s: int) -> list[dict[str, Any]]:
+        return []
+
+
+class RunningMapping:
+    async def status(self) -> Status:
+        return Status(is_enabled=True, is_settled=True, concurrency=10)
+
+
+@pytest.fixture
+def worker(fleet: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The entry with a worker of fakes in place of the deployed one."""
+    loop = asyncio.new_event_loop()
+    monkeypatch.setattr(entry, "_settings", lambda: SimpleNamespace(stage="test", max_concurrency=10))
+    monkeypatch.setattr(entry, "_stored", lambda: SimpleNamespace(texts=lambda: ()))
+    monkeypatch.setattr(entry, "_worker", lambda _: fleet.worker)
+    monkeypatch.setattr(entry, "_loop", lambda: loop)
+    monkeypatch.setattr(entry, "event_source_mapping", lambda _: RunningMapping())
+    yield fleet
+    loop.close()
+
+
+def test_what_must_come_back_is_named_to_lambda(worker: Any) -> None:
+    """Everything else leaves the queue."""
+    answer = entry.handler({"Records": [record(1, ["200"]), record(2, ["503"])]}, CONTEXT)  # type: ignore[arg-type]
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "m-2"}]}
+
+
+def test_a_tick_says_what_it_did_and_leaves_the_mappings_id(worker: Any) -> None:
+    """Workers that were never ticked themselves find the id in the state table."""
+    worker.worker = replace(worker.worker, queue=NothingParked())
+    answer = entry.handler({"tick": {"mapping_id": "uuid"}}, CONTEXT)  # type: ignore[arg-type]
+    assert (answer["running"], answer["trouble"]) == (True, 0)
+    assert worker.state.items["partner", "mapping"].value == {"id": "uuid"}
