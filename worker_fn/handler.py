@@ -16,7 +16,7 @@ from worker_fn.batch.context import Worker
 from worker_fn.batch.drain import drain
 from worker_fn.clients.logs import logger
 from worker_fn.clients.mapping import remember_mapping
-from worker_fn.clients.threads import ThreadedQueue
+from worker_fn.clients.threaded_queue import ThreadedQueue
 from worker_fn.maintenance.tick import Ticker, TickReport, tick
 from worker_fn.metrics import measure, name_stage
 from worker_fn.settings import Settings

@@ -19,11 +19,11 @@ from worker_fn.accounts.fingerprint import fingerprint
 from worker_fn.accounts.suspensions import Suspensions
 from worker_fn.batch.context import Worker, no_need
 from worker_fn.batch.disposition import Budgets
-from worker_fn.batch.room import Room
+from worker_fn.batch.memory import Room
 from worker_fn.clients.http import HttpClient
 from worker_fn.clients.logs import logger
 from worker_fn.clients.mapping import EventSourceMapping, Held, LambdaMapping, known_mapping
-from worker_fn.clients.threads import ThreadedQueue
+from worker_fn.clients.threaded_queue import ThreadedQueue
 from worker_fn.limits.clock import FleetClock, Once, agree
 from worker_fn.limits.registry import Registry
 from worker_fn.settings import Settings

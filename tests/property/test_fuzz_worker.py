@@ -26,7 +26,7 @@ from tests.unit.worker_fn.conftest import Clock, FakeQueue, FakeState
 from worker_fn.accounts.suspensions import Suspensions
 from worker_fn.batch.context import Worker
 from worker_fn.batch.drain import drain
-from worker_fn.batch.room import Room
+from worker_fn.batch.memory import Room
 from worker_fn.batch.settle import Report
 from worker_fn.clients.http import Answer
 from worker_fn.clients.mapping import Held

@@ -12,7 +12,7 @@ from worker_fn.accounts.fingerprint import fingerprint
 from worker_fn.accounts.outliers import Outliers
 from worker_fn.accounts.suspensions import Suspensions
 from worker_fn.batch.disposition import Budgets
-from worker_fn.batch.room import Room
+from worker_fn.batch.memory import Room
 from worker_fn.batch.settle import Queue
 from worker_fn.clients.http import Send
 from worker_fn.clients.mapping import EventSourceMapping, Held

@@ -31,7 +31,7 @@ class Job:
     message: Message = UNREAD
     """Its payload is held only until it is mapped: `holds` says whether it is."""
     weight: int = 0
-    """What its request needs of the memory while it is read and mapped, in bytes: an estimate (room.py)."""
+    """What its request needs of the memory while it is read and mapped, in bytes: an estimate (memory.py)."""
     holds: bool = False
     source: Iterator[Dispatch] | None = None
     """The deliveries that were not mapped yet."""

@@ -18,8 +18,8 @@ from shared.message import ERASURE, Message, decode, text_of
 from worker_fn.batch.context import Worker
 from worker_fn.batch.disposition import Waiting
 from worker_fn.batch.job import Job
+from worker_fn.batch.memory import MIB, Room, exact_weight_of, odd_weight_of, weight_of
 from worker_fn.batch.progress import Key
-from worker_fn.batch.room import MIB, Room, exact_weight_of, odd_weight_of, weight_of
 from worker_fn.clients.http import UNSENDABLE
 from worker_fn.dispatch.lanes import Dispatch, together
 

@@ -16,9 +16,9 @@ from worker_fn.batch.alone import ends_alone
 from worker_fn.batch.context import Worker
 from worker_fn.batch.job import Job
 from worker_fn.batch.mapping_time import MappingTime
+from worker_fn.batch.memory import cost_of
 from worker_fn.batch.ordering import LaneKey, Ordering
 from worker_fn.batch.prepare import begin, close, read, weigh
-from worker_fn.batch.room import cost_of
 from worker_fn.batch.time_budget import TimeBudget
 from worker_fn.batch.time_limit import OutOfTime, at_most
 from worker_fn.dispatch.lanes import Lane, holds_up

@@ -17,7 +17,7 @@ from partners import Delivery
 from partners.wire import body_of, headers_of
 from shared.partner_http import FROZEN, MAX_ANSWER_BYTES, Answer, Exchange, Request, request_of
 from worker_fn.clients.freezes import BEAT_S, Freezes
-from worker_fn.clients.kept import IDLE_S, Kept
+from worker_fn.clients.kept_connections import IDLE_S, Kept
 
 __all__ = ["FROZEN", "MAX_ANSWER_BYTES", "UNSENDABLE", "Answer", "HttpClient", "Send"]
 

@@ -31,7 +31,7 @@ from shared.state import Conflict, Item
 from worker_fn.accounts.suspensions import Suspensions
 from worker_fn.batch.context import Worker
 from worker_fn.batch.drain import drain
-from worker_fn.batch.room import Room
+from worker_fn.batch.memory import Room
 from worker_fn.clients.http import Answer
 from worker_fn.clients.mapping import Held
 from worker_fn.limits.registry import Registry

@@ -22,7 +22,7 @@ from shared.http_headers import OF_THE_CLIENT
 from shared.partner_http import Exchange
 from worker_fn.clients.freezes import BEAT_S, STILL_S
 from worker_fn.clients.http import FROZEN, Answer, HttpClient
-from worker_fn.clients.kept import IDLE_S
+from worker_fn.clients.kept_connections import IDLE_S
 
 
 class Client:

@@ -11,7 +11,7 @@ from tests.unit.worker_fn.keyed import (
     request,
     suspend_old,
 )
-from worker_fn.batch.room import MIB, Room
+from worker_fn.batch.memory import MIB, Room
 
 
 @pytest.fixture

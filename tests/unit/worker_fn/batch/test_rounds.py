@@ -13,7 +13,7 @@ from shared.state import Item, progress_key
 from tests.unit.worker_fn.conftest import Merging
 from tests.unit.worker_fn.records import record
 from worker_fn.batch.context import Worker
-from worker_fn.batch.room import MIB, Room
+from worker_fn.batch.memory import MIB, Room
 
 KIB = 1_024
 

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from worker_fn.clients.threads import ThreadedQueue
+from worker_fn.clients.threaded_queue import ThreadedQueue
 
 
 class BlockingQueue:

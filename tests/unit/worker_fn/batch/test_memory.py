@@ -8,7 +8,7 @@ import pytest
 import zstandard
 
 from shared.message import text_of
-from worker_fn.batch.room import EMPTY_MIB, MIB, Room, exact_weight_of, odd_weight_of, weight_of
+from worker_fn.batch.memory import EMPTY_MIB, MIB, Room, exact_weight_of, odd_weight_of, weight_of
 from worker_fn.settings import Settings
 
 

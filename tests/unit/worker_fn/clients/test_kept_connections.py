@@ -2,8 +2,8 @@
 
 import pytest
 
-from worker_fn.clients import kept
-from worker_fn.clients.kept import IDLE_S, Kept
+from worker_fn.clients import kept_connections
+from worker_fn.clients.kept_connections import IDLE_S, Kept
 
 
 class Clock:
@@ -18,8 +18,8 @@ class Clock:
 def connections(monkeypatch: pytest.MonkeyPatch) -> dict[int, tuple[int, bool]]:
     """Descriptor -> its local port, and whether something lies on it."""
     made = {5: (40_005, False)}
-    monkeypatch.setattr(kept, "_port_of", lambda one: made[one][0] if one in made else None)
-    monkeypatch.setattr(kept, "_has_something_to_say", lambda one: made[one][1])
+    monkeypatch.setattr(kept_connections, "_port_of", lambda one: made[one][0] if one in made else None)
+    monkeypatch.setattr(kept_connections, "_has_something_to_say", lambda one: made[one][1])
     return made
 
 
