@@ -52,7 +52,7 @@ class Settings:
     worker_timeout_s: float
     """Of the function: what an invocation has."""
     visibility_s: float
-    """Of the main queue: after so long a message that nobody settled comes back."""
+    """The main queue's visibility timeout: how soon a message that nobody settled comes back."""
     env: Mapping[str, str] = field(repr=False)
 
     beginning_s: ClassVar[float] = 4.0

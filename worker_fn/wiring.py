@@ -43,7 +43,7 @@ STATE_CONFIG = Config(
     max_pool_connections=THREADS,
     retries={"mode": "standard", "total_max_attempts": 2},
 )
-"""Shorter: what can do without an answer does not wait long for it."""
+"""Shorter, as the worker can do without the state table's answers."""
 
 
 def build(settings: Settings, stored: Iterable[tuple[str, str]] = ()) -> Worker:

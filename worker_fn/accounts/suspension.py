@@ -17,11 +17,11 @@ from worker_fn.accounts.fingerprint import NO_SECRETS
 
 PROBE_EVERY_MS = 180_000
 PROBE_LOST_MS = 3 * PROBE_EVERY_MS
-"""A probe that was not seen for so long is gone (too old, or dead-lettered): the next message takes its place."""
+"""A probe that did not come back in this time is gone (too old, or dead-lettered): the next message takes its place."""
 GIVE_UP_MS = 3_600_000
-"""A credential that is refused for so long after another one of its account was taken is an old one. Until then a slip
-can be undone (a key revoked by mistake, a plan that was not paid); then its messages are dead-lettered, and whoever is
-on call knows within the hour, not after the three days that they may wait.
+"""How long after another credential of its account was taken a refused one counts as an old one. Until then a slip can
+be undone (a key revoked by mistake, a plan that was not paid). Then its messages are dead-lettered, and whoever is on
+call knows within the hour, not after the three days that they may wait.
 """
 NOBODY = ""
 """In place of the probe's id: the tick chooses one of those that are parked."""

@@ -20,12 +20,13 @@ from worker_fn.accounts.known_suspensions import KnownSuspensions
 from worker_fn.accounts.suspension import EVERY, NOBODY, PROBE_EVERY_MS, PROBE_LOST_MS, Suspension, sk_of
 
 HEAD_START_MS = 30_000
-"""New messages may have a look so much earlier than the probe: what the customer mended is in them, not in old ones."""
+"""How much earlier than the probe a new message may be tried: what the customer mended is in new ones, not in old ones.
+"""
 TURNS_EACH = 3
-"""A message that was refused so often as the probe makes room for another one of its credential."""
+"""How often a message is refused as the probe before another one of its credential takes its place."""
 STRAGGLERS_MS = 600_000
-"""For so long after a customer changed its key requests may still carry the one before; one that comes later shows that
-the customer uses both.
+"""How long after a customer changed its key requests may still carry the one before. A request that carries it later
+shows that the customer uses both.
 """
 MOST_EACH = 5
 """Credentials of an account that are suspended one by one; a partner that makes another secret of each message would
@@ -120,7 +121,7 @@ class Suspensions:
         return Place.SEND if await self._known.write(turn) else self._without_turn(one)
 
     def _without_turn(self, one: Carried) -> Place:
-        """Where a message belongs that may not be tried now, as far as is known."""
+        """Where a message belongs that may not be tried now."""
         suspension = self.of(one.account_id, one.fingerprints)
         if suspension is not None and suspension.is_given_up(now_ms=self._now_ms()) and not one.was_dead:
             return Place.GIVE_UP

@@ -12,7 +12,7 @@ LONGEST_BACK_OFF_S = 900.0
 
 
 def back_off_s(failures: int, *, retry_after_s: float | None, rng: random.Random) -> int:
-    """Whole seconds until a message should come back after so many failures in a row, at least one.
+    """Whole seconds, at least one, until a message should come back that failed `failures` times in a row.
 
     Jitter only adds to what the partner asked for.
     """

@@ -20,7 +20,7 @@ from worker_fn.limits.registry import Registry
 
 
 async def no_need() -> None:
-    """Our clock is the fleet's."""
+    """There is nothing to agree on: our clock is the only one."""
 
 
 async def no_mapping() -> EventSourceMapping | None:

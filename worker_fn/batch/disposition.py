@@ -39,14 +39,14 @@ class Delivered:
 
 
 class Whose(StrEnum):
-    """On whose account a message waits."""
+    """Whose trouble a message waits for."""
 
     FLEET = "fleet"
-    """Everybody does, or it is only out of time."""
+    """Everybody's: a cool-down, the breaker, the partner's rate; or only the end of the invocation's time."""
     ACCOUNT_RATE = "account_rate"
-    """Its account's rate or cool-down: the account's messages come back in a line."""
+    """Its account's rate or cool-down: the account's messages come back one after the other."""
     ACCOUNT_FAILURE = "account_failure"
-    """Calls for it failed: the account has only so many waiting."""
+    """Calls for it failed: of its account only a bounded number of messages may wait."""
 
 
 @dataclass(frozen=True, slots=True)

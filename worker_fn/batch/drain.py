@@ -59,7 +59,6 @@ async def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Call
     ends = [settled(job, worker) for job in jobs]
     ends = await in_time(reserve_return_times(ends, worker), budget.for_return_times_s(), ends)
     ends = await ErasureReceipts.of(worker).write(ends, budget)
-    report.calls = len({number for job in jobs for item in job.items for number in item.calls})
     report.state_trouble = worker.limiters.take_trouble()
     await settle(ends, worker.queue, report, budget)
 

@@ -25,7 +25,7 @@ from worker_fn.batch.time_budget import TimeBudget
 from worker_fn.clients.or_else import or_else
 
 MOST_WAITS = 20
-"""So often a message may have been received and still wait for its receipt alone: some hours, by its back-off."""
+"""From how many receives on a message waits for its receipt no longer: by its back-off that is some hours."""
 
 
 @dataclass(frozen=True, slots=True)

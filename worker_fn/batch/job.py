@@ -15,8 +15,9 @@ from worker_fn.dispatch.classify import Outcome
 from worker_fn.dispatch.lanes import Dispatch
 
 MOVED_MS = 5_000
-"""A message that reached the queue so long after mParticle sent it may come from another queue: ingest needs a second,
-parking and moving back at least the two that a call waits for its account's turn and a few for the sweep.
+"""How long after mParticle sent it a message may reach the queue and be new there; later it may come from another
+queue. Ingest needs a second; parking and moving back take at least the two that a call waits for its account's turn,
+and a few for the sweep.
 """
 
 UNREAD = Message(id="", part="", type="", account_id=None, received_at_ms=0, payload={})
@@ -40,7 +41,7 @@ class Job:
     is_mapped: bool = False
     """Nothing is left in the source."""
     is_stopped: bool = False
-    """Nothing more of it is mapped in this invocation: something waits that has to go before."""
+    """Nothing more of it is mapped in this invocation: something that has to go before it waits."""
     took_s: float = 0.0
     """How long decoding and mapping it took."""
     items: list[Dispatch] = field(default_factory=list)
@@ -62,7 +63,7 @@ class Job:
     left_out: list[tuple[int, LeftOut]] = field(default_factory=list)
     """What the partner makes no call of, each with its place among all that the partner said."""
     looked_at: int = 0
-    """How much of what the partner says of it was looked at."""
+    """How many of the things that the partner made of it, deliveries and what it leaves out, were read."""
     end: End | None = None
     """As it was decided; a receipt that could not be written may hold it back."""
     failure: str = ""

@@ -24,18 +24,18 @@ from worker_fn.clients.http import UNSENDABLE
 from worker_fn.dispatch.lanes import Dispatch, together
 
 NEWER_WAIT_S, NEWER_MS = 60, 3_600_000
-"""A message of a later release waits so long each time, and so long in all since a worker first had it: two releases
-are at work while an alias moves, and for longer where somebody moved one by hand.
+"""How long a message of a later release waits between two receives, and how long in all since a worker first received
+it. Two releases are at work while an alias moves, and for longer where somebody moved one by hand.
 """
 
 FIRST = 100
-"""By the credentials of so many of its first deliveries it is decided what of a message's is suspended: they come from
-its account's settings, so they are as good as always alike. Whoever looks at less than all of it looks at these.
+"""How many of its first deliveries tell which credentials a message carries. Credentials come from the account's
+settings, so they are nearly always alike; whoever maps less than the whole message maps these.
 """
 
 
 def weigh(job: Job, room: Room) -> None:
-    """Estimate what reading a record takes. Raises Unmappable if the function has not so much memory."""
+    """Estimate what reading a record takes. Raises Unmappable if the function has less memory."""
     text = text_of(job.record["body"])
     job.weight = weight_of(text)
     if job.weight > room.message:

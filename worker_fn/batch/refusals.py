@@ -16,7 +16,7 @@ from worker_fn.dispatch.lanes import credential_of
 from worker_fn.limits.agreement import Because
 
 FEW_FAILURES = 4
-"""A message that was not called waits as if it had failed so often: half a minute, so that those before it are gone."""
+"""A message that was not called waits as after this many failures: half a minute, so that those before it are gone."""
 
 
 async def note_taken(job: Job, auth_failures: AuthFailures, worker: Worker) -> None:

@@ -1,4 +1,4 @@
-"""When messages that wait for their account come back: one after the other, at its own rate, and only so many.
+"""When messages that wait for their account come back: one after the other, and only a bounded number of them.
 
 So an account's flood returns at the rate that the partner takes of it, and neither it nor an account whose calls fail
 fills the queue's in-flight quota. What is too many is parked.

@@ -49,8 +49,6 @@ class Report:
     parked: int = 0
     dead_lettered: int = 0
     unsettled: int = 0
-    calls: int = 0
-    refused: int = 0
     malformed: int = 0
     left_out: int = 0
     state_trouble: int = 0

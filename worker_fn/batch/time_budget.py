@@ -19,7 +19,7 @@ ANSWER_S = 1.0
 """What is kept at the end for the function's own answer, half of it for what is written last."""
 
 LEAST_S = 0.5
-"""However little time is left, a settle call gets so much: without it what was delivered would come back."""
+"""The least that a settle call gets, however little time is left: without it what was delivered would come back."""
 
 MAPPING_SHARE = 1 / 5
 """Of the time that a batch has for its calls, what decoding and mapping one message may take: so the others have most

@@ -28,7 +28,7 @@ class _Interrupted(BaseException):
 
 @contextmanager
 def at_most(seconds: float) -> Iterator[None]:
-    """Interrupt what is inside after so many seconds. Raises OutOfTime."""
+    """Interrupt the code inside after `seconds`. Raises OutOfTime."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -141,7 +141,7 @@ class Held:
 
 
 def paused_wait_s(receives: int) -> int:
-    """What a message waits that was received so often."""
+    """How long a message waits that was received `receives` times."""
     return min(LONGEST_PAUSED_WAIT_S, PAUSED_WAIT_S * receives)
 
 

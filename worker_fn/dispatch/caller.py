@@ -41,7 +41,7 @@ class Caller:
     """What this batch's answers said of credentials: with those that are refused no further call is made."""
     max_in_flight: int
     attempts: int
-    """How often an item may be sent again for its neighbours' sake."""
+    """How often an item may be sent again because of another item of its call."""
     call_timeout_s: float
     remaining_s: Callable[[], float]
     now_ms: Callable[[], int]

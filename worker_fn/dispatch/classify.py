@@ -64,7 +64,7 @@ ABSURD_RETRY_AFTER_S = 7 * 24 * 3_600.0
 """A Retry-After of over a week is a mistake, not a wish: nobody obeys it."""
 
 NO_END_S = 1e12
-"""What a number beyond it is read as: over a week, too."""
+"""The largest number of seconds that is computed with: a larger one is read as this one, which is over a week, too."""
 
 MAX_RETRY_AFTER_CHARS = 256
 

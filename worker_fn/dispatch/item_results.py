@@ -20,7 +20,7 @@ def item_results(
 ) -> Outcome:
     """The outcome of a call with what its answer says of each item; as it is where the answer speaks of none.
 
-    `attempts`: how often an item may be sent again for its neighbours' sake.
+    `attempts`: how often an item may be sent again because of another item of its call.
     """
     arrived = outcome.verdict is Verdict.DELIVERED
     if not answer.is_whole:  # half of what it says of its items is no ground to judge them

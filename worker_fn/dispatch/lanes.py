@@ -19,9 +19,9 @@ class Dispatch:
     calls: list[int] = field(default_factory=list)
     """Numbers of this batch's calls that it was in; those that were merely pushed back are left out."""
     again: int = 0
-    """Calls that were refused for its neighbours' sake."""
+    """How often a call with it was refused for another item of the call."""
     alone: bool = False
-    """It is a call of its own, also at a bulk endpoint: no neighbour's fault may be its end."""
+    """It travels alone, also to a bulk endpoint: another item's fault must not be its end."""
     fingerprint: str = NO_SECRETS
     """Of the credentials that it carries."""
 

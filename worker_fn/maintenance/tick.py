@@ -6,7 +6,7 @@ it, is made good by the next one.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -20,36 +20,30 @@ from worker_fn.clients.mapping import EventSourceMapping, MappingUnavailable, is
 from worker_fn.limits import agreement, breaker
 from worker_fn.limits.adaptive import RECOVERING
 from worker_fn.limits.agreement import Flow
-from worker_fn.maintenance.unpark import sweep
+from worker_fn.maintenance.unpark import Parking, sweep
 
 SPARE = 2.0
-"""Environments beyond what the limit needs by its arithmetic: an invocation is not calls alone, and they are not evenly
-long. Too few would keep the rate below the limit, and nobody would see that it could grow.
+"""How many times the environments that the limit needs by its arithmetic: an invocation is more than its calls, and
+calls are not evenly long. With too few the rate would stay below the limit, and nobody would see that it could grow.
 """
 LEAST_CONCURRENCY = 2
 """Lambda's least for MaximumConcurrency."""
 WORTH_A_CHANGE = 0.25
-"""A change of MaximumConcurrency by less than this share is left."""
+"""MaximumConcurrency is not changed by less than this share of it."""
 PROBES = 5
-"""Messages that a tick takes for one probe: those that turn out to be parked, hidden or dead-lettered were none."""
+"""How many messages a tick takes until one is a probe: those that turn out to be parked, hidden or dead-lettered are
+not.
+"""
 
 
-class Queues(Protocol):
-    """The main queue and the parking queue, by hand. Every call may raise QueueUnavailable."""
+class Queues(Parking, Protocol):
+    """The parking queue and the main queue, by hand. Every call may raise QueueUnavailable."""
 
     async def take(self) -> dict[str, Any] | None:
         """Receive one message of the main queue, as a Lambda record; None if none is visible."""
 
     async def delete(self, record: Mapping[str, Any]) -> None:
         """Delete it from the main queue."""
-
-    async def parked(self, sight_s: int) -> Sequence[dict[str, Any]]:
-        """Receive up to ten parked messages, as records, hidden for so long."""
-
-    async def unpark(self, records: Sequence[Mapping[str, Any]]) -> set[str]:
-        """Send parked messages to the main queue, then delete them from the parking queue: never in neither. Returns
-        the receipt handles for which that failed.
-        """
 
 
 @dataclass(slots=True)

@@ -21,20 +21,21 @@ from worker_fn.maintenance.parked import Choice
 HANDS = 16
 """Receives and moves under way at once; each is a round trip of some ten milliseconds and one of a hundred at most."""
 SWEEP_EVERY_MS = 600_000
-"""The parking queue is looked through so often also if nobody asked: a worker may have died before it could."""
+"""How often the parking queue is looked through though nobody asked: a worker may have died before it could ask."""
 SIGHT_S = 50
 """How long a parked message that was looked at stays out of sight: a sweep is shorter, and sees each one once; the next
 tick sees it again.
 """
 CLEARED_FOR_MS = 3_600_000
-"""For so long all messages of an account that was cleared move back; afterwards as many as may wait, as everybody's."""
+"""How long after an account was cleared all its messages move back; later only as many as may wait, as for everybody.
+"""
 
 
 class Parking(Protocol):
     """The parking queue, by hand. Every call may raise QueueUnavailable."""
 
     async def parked(self, sight_s: int) -> Sequence[dict[str, Any]]:
-        """Receive up to ten parked messages, as records, hidden for so long."""
+        """Receive up to ten parked messages, as records, and hide them for `sight_s` seconds."""
 
     async def unpark(self, records: Sequence[Mapping[str, Any]]) -> set[str]:
         """Send parked messages to the main queue, then delete them from the parking queue: never in neither. Returns
