@@ -1,7 +1,11 @@
 """A suspension, as the state table holds it."""
 
+from dataclasses import replace
+
+import pytest
+
 from shared.state import Item
-from worker_fn.accounts.suspension import by_account
+from worker_fn.accounts.suspension import EVERY, GIVE_UP_MS, NOBODY, PROBE_LOST_MS, Suspension, by_account, holding
 
 
 def test_listing_is_by_account_whatever_the_release_that_wrote_it() -> None:
@@ -9,3 +13,35 @@ def test_listing_is_by_account_whatever_the_release_that_wrote_it() -> None:
     value = {"status": 401, "since_ms": 1, "probe_id": "x", "probe_at_ms": 2}
     found = by_account({"7": Item(1, value), "8#ab": Item(1, {**value, "account_id": "8", "fingerprint": "ab"})})
     assert {name: [one.fingerprint for one in ones] for name, ones in found.items()} == {"7": ["*"], "8": ["ab"]}
+
+
+ONE = Suspension("7#ab", "7", "ab", 401, 1_000, "m-1", 2_000, 1_500, 2, kind="event_processing_request")
+
+
+def test_a_suspension_is_read_as_it_was_written() -> None:
+    """With every field, and the revision that the next write has to name."""
+    assert Suspension.from_item("7#ab", Item(4, ONE.to_item())) == replace(ONE, item=Item(4, ONE.to_item()))
+
+
+@pytest.mark.parametrize(
+    ("fingerprint", "carried", "is_held"),
+    [("ab", ["cd", "ab"], True), ("ab", ["cd"], False), (EVERY, ["cd"], True), (EVERY, [], False)],
+)
+def test_what_carries_a_suspended_credential_is_held_up(fingerprint: str, carried: list[str], is_held: bool) -> None:
+    """A whole account's holds up everything that carries any; what carries nothing that is known is not held up."""
+    one = replace(ONE, fingerprint=fingerprint)
+    assert (holding([one], carried) is one) is is_held
+
+
+def test_an_old_key_is_given_up_an_hour_after_another_was_taken() -> None:
+    """One that nothing replaced is not."""
+    assert not ONE.is_given_up(now_ms=10**13)
+    replaced = replace(ONE, superseded_ms=5_000)
+    assert not replaced.is_given_up(now_ms=4_999 + GIVE_UP_MS)
+    assert replaced.is_given_up(now_ms=5_000 + GIVE_UP_MS)
+
+
+def test_a_probe_that_is_not_seen_is_lost() -> None:
+    """A place that nobody has is free from the next turn on."""
+    assert ONE.lost_ms == 2_000 + PROBE_LOST_MS
+    assert replace(ONE, probe_id=NOBODY).lost_ms == 2_000

@@ -7,7 +7,49 @@ import pytest
 from partners import Bulk, Rate
 from tests.unit.worker_fn.acme import ONE, Acme, said, scripted
 from tests.unit.worker_fn.records import record
+from worker_fn.accounts.outliers import Outliers
 from worker_fn.clients.http import Answer
+from worker_fn.dispatch.classify import classify
+from worker_fn.dispatch.feedback import Feedback
+from worker_fn.limits.agreement import NOTHING, Tally
+
+
+class Told:
+    """A limiter that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.tally = NOTHING
+
+    def note(self, tally: Tally) -> None:
+        self.tally += tally
+
+
+@pytest.mark.parametrize(
+    ("answer", "delivered", "refused", "faults"),
+    [
+        (Answer(200), 1, 0, 0),
+        (Answer(404), 1, 0, 0),
+        (Answer(401), 1, 0, 0),
+        (Answer(429), 0, 1, 0),
+        (Answer(500), 0, 0, 1),
+        (Answer(408), 0, 0, 1),
+        (Answer(fault="timeout"), 0, 0, 1),
+        (Answer(fault="connection"), 0, 0, 1),
+    ],
+)
+def test_what_counts_as_a_fault_for_the_breaker(answer: Answer, delivered: int, refused: int, faults: int) -> None:
+    """What says that the partner is down; a refusal, of whatever kind, says that it is there."""
+    told, outcome = Told(), classify(answer, now_s=0.0)
+    feedback = Feedback(told, Outliers(), None, now_ms=lambda: 1_000, log=lambda *_, **__: None)  # type: ignore[arg-type]
+    feedback.note(outcome, answer, "7", None, took_ms=5, probe=False)
+    assert (told.tally.delivered, told.tally.refused, told.tally.faults) == (delivered, refused, faults)
+
+
+def test_a_probe_that_found_nothing_out_ends_without_success() -> None:
+    """Others wait for what it comes to."""
+    told = Told()
+    Feedback(told, Outliers(), None, now_ms=lambda: 1, log=lambda *_: None).end_probe(said="x")  # type: ignore[arg-type]
+    assert (told.tally.probe, told.tally.said) == (False, "x")
 
 
 def test_refused_credentials_do_not_open_the_breaker(fleet: Any) -> None:
