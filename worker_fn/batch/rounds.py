@@ -24,6 +24,7 @@ from worker_fn.batch.time_limit import OutOfTime, at_most
 from worker_fn.dispatch.lanes import Lane, holds_up
 
 T = TypeVar("T")
+
 BODIES_SHARE = 1 / 8
 """Of the room for a batch, what is there for bodies however much the requests take that are being mapped."""
 
