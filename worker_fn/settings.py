@@ -11,7 +11,7 @@ from shared.errors import InvalidSettings
 _NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
 
 VISIBILITY_MARGIN_S = 43_200
-"""A message that is hidden when its age ends is seen again within SQS's longest visibility timeout, 12 hours."""
+"""A message that is hidden when its age ends comes back within SQS's longest visibility timeout, 12 hours."""
 LONGEST_AGE_S = 1_209_600 - VISIBILITY_MARGIN_S
 """A message must reach the end of its age before its queue forgets it, after 14 days as infra/queues.yml has it.
 Whether the deployed queues do is the doctor's to see: a worker that asked SQS could not begin while SQS is slow.
@@ -50,7 +50,7 @@ class Settings:
     of what was not deployed as one, its queue.
     """
     worker_timeout_s: float
-    """Of the function: what an invocation has."""
+    """The function's time-out: what an invocation has."""
     visibility_s: float
     """The main queue's visibility timeout: how soon a message that nobody settled comes back."""
     env: Mapping[str, str] = field(repr=False)
@@ -94,7 +94,9 @@ class Settings:
         return settings
 
     def _check_times(self) -> None:
-        """Raises InvalidSettings where no invocation could make a whole call: none would be made, nor a probe."""
+        """Raises InvalidSettings where the time-out leaves no room for a whole call: no call or probe would ever be
+        made.
+        """
         needed_s = self.beginning_s + self.call_timeout_s + self.settle_reserve_s
         if self.worker_timeout_s < needed_s:
             raise InvalidSettings(

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 REFUSALS_IN_A_ROW = 3
-"""Refusals without a call that arrives, after which no more are made in this batch. Each costs the partner a call."""
+"""After this many refusals without a call that arrives no more are made in this batch. Each costs the partner a call.
+"""
 
 
 class Credential(NamedTuple):

@@ -7,7 +7,7 @@ breaker would open for everybody. What one Lambda environment sees is enough to 
 from collections import OrderedDict
 
 FAILURES_IN_A_ROW = 3
-"""Failures of an account, with none of its calls arriving, from which on they are its own if others arrive."""
+"""From this many failures on, with none of its calls arriving, an account's failures are its own if others arrive."""
 MOST_ACCOUNTS = 2_000
 
 
@@ -26,7 +26,7 @@ class Outliers:
             self._failing.pop(account_id, None)
 
     def failed(self, account_id: str | None, *, now_ms: int) -> bool:
-        """Note a call that failed; whether that is the account's own trouble: others arrived since it began."""
+        """Note a call that failed. Says whether that is the account's own trouble: others arrived since it began."""
         if account_id is None:
             return False
         began_ms, count = self._failing.pop(account_id, (now_ms, 0))

@@ -82,7 +82,7 @@ class ErasureReceipts:
         return message.id if former and former.get("account_id") == message.account_id else name
 
     def _failed(self, one: Settled, error: Exception) -> Settled:
-        """Our own code raised, as it would each time."""
+        """Our own code raised, and would raise each time: the end stands, without a receipt."""
         where = f"{type(error).__name__} in {raised_at(error)}"
         self.log("an erasure ends without a receipt", where=where, message_id=one.record.get("messageId"))
         return one

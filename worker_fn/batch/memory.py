@@ -1,8 +1,8 @@
 """How much of the function's memory a batch may use, and what a message needs of it. Estimates, on the safe side.
 
 Measured with CPython 3.13, see docs/limits.md: an object of JSON that becomes one of the protocol's takes up to 1,050
-bytes, decoded and read, and so does whatever else stands where one belongs; a value that is none up to 170 (a number
-that keeps its spelling); a text up to four times its length while it is decoded.
+bytes, decoded and read, and so does whatever else stands where an object belongs. Any other value takes up to 170 (a
+number that keeps its spelling), and a text up to four times its length while it is decoded.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ EMPTY_MIB = 128
 """What the worker itself takes: 110 MiB with its libraries, and the batch as Lambda hands it over, at most 6 MB."""
 
 LEAST = 16 * MIB
-"""However small the function is: one message at a time goes on."""
+"""What there is at least, however small the function: one message at a time fits into it."""
 
 BYTE, BRACE, COMMA = 4, 1_100, 180
 """What a byte, an object and a value of JSON text come to in memory."""
@@ -24,7 +24,7 @@ PIECE = 65_536
 """Bytes of a text that are taken apart at a time."""
 
 PARTS = ("events", "system_notifications", "user_profiles")
-"""Of a request: each element becomes an object of the protocol, whatever it is."""
+"""Lists of a request of which each element becomes an object of the protocol, whatever it is."""
 
 BODY, DELIVERY = 3, 2_000
 """What a byte of a delivery's body comes to (itself, merged with others, and on the wire), and a delivery as such."""
@@ -54,7 +54,7 @@ def weight_of(text: str | bytes) -> int:
 
 
 def exact_weight_of(text: str | bytes) -> int:
-    """The same without what only looks like JSON inside of the strings: for a text that seems too heavy."""
+    """The same, without what merely looks like JSON inside strings: for a text that seems too heavy."""
     if isinstance(text, str):
         text = text.encode("utf-8", "surrogatepass")
     plain, outside, inside_first = text.replace(rb"\\", b"").replace(rb"\"", b""), bytearray(), 0

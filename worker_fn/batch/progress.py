@@ -22,10 +22,10 @@ KEY_CHARS = 12
 """48 bits of the idempotency key: within one message no two deliveries share them by chance."""
 
 MAX_BYTES = 400_000
-"""Of an item's value: DynamoDB takes 409,600 bytes an item, its keys included, which take less than 2 KB."""
+"""The largest value of an item: DynamoDB takes 409,600 bytes an item, its keys included, which take less than 2 KB."""
 
 MAX_REASONS, REASON_CHARS = 50, 200
-"""Different reasons of refusals that are kept in words, and how much of each."""
+"""How many different reasons of refusals are kept in words, and how many characters of each."""
 
 SOME_REASON = "refused"
 
@@ -55,7 +55,7 @@ COUNTS = {
 """Fields, and their names in the state table, which releases beside this one read as well."""
 
 MAX_FAILING = 500
-"""Deliveries of which is remembered how often they failed: a message's back-off goes by the one that failed most."""
+"""For how many deliveries the failures are counted: a message's back-off goes by the one that failed most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Progress:
     auth_failures: int = 0
     auth_failed_ms: int = 0
     noted: int | None = None
-    """How much of what the partner says of it was looked at, and what is left out of that noted; None: all of it."""
+    """Up to which of the things that the partner made of it what is left out was noted (Job.looked_at); None: all."""
     item: Item = field(default_factory=Item)
 
     def settles(self, key: str) -> bool:
@@ -112,7 +112,7 @@ async def read_progress(state: State, message: Message) -> Progress:
 
 
 async def _of_former_release(state: State, message: Message) -> Mapping[str, Any]:
-    """What the release before wrote of a message. It did not say of whose: the first account that asks has it, and
+    """What the release before wrote of a message. It did not say whose message: the first account that asks has it, and
     what was its own of another one's is repeated, never taken for done.
     """
     account_id = message.account_id or ""

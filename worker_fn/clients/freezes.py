@@ -10,7 +10,7 @@ BEAT_S = 0.5
 """How often a client looks while calls are under way."""
 
 STILL_S = 2.0
-"""A look that comes this much late, by either clock: the process stood still."""
+"""If a look comes later than this, by either clock, the process stood still."""
 
 
 class Freezes:

@@ -35,7 +35,7 @@ stays visible. If it is not, each receive waits longer: SQS dead-letters what wa
 
 
 class MappingUnavailable(Exception):
-    """Lambda did not do it; the next tick tries again."""
+    """Lambda did not carry out a call; the next tick tries again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""For work whose failure is nobody's end: it was settled already, or it is not one record's."""
+"""Work that may fail without ending a record: the record is settled already, or the work is of several."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar

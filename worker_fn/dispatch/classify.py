@@ -54,7 +54,7 @@ class Outcome:
 
     @property
     def is_about_the_call(self) -> bool:
-        """Whether it counts as an attempt: the partner was called, did not merely push back, and was listened to."""
+        """Whether it counts as an attempt: the partner was called, did more than push back, and we did not freeze."""
         if self.because is not None or self.error == FROZEN:
             return False
         return self.status != 429 or self.is_of_item

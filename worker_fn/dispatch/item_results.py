@@ -44,7 +44,7 @@ def item_results(
     if Result.UNAUTHORIZED in results:
         refused = Outcome(Verdict.UNAUTHORIZED, outcome.status, f"unauthorized inside HTTP {outcome.status}")
         return replace(refused, items=(refused,) * len(items))  # whoever is alone would be refused as well
-    names_nobody = set(results) == {Result.AGAIN}  # all are to be sent again: without whom, then?
+    names_nobody = set(results) == {Result.AGAIN}  # all are to be sent again, and nothing would be different
     return replace(
         outcome,
         items=tuple(

@@ -78,7 +78,7 @@ class Lane:
 
 
 def holds_up(outcome: Outcome | None, account_id: str | None) -> bool:
-    """Whether what is behind a delivery in its lane has to wait: it comes back, once the credentials are mended say."""
+    """Whether what is behind a delivery in its lane has to wait, as the delivery itself comes back."""
     if outcome is None or outcome.verdict is Verdict.RETRY:
         return True
     return outcome.verdict is Verdict.UNAUTHORIZED and account_id is not None
@@ -91,5 +91,5 @@ def together(delivery: Delivery) -> tuple[object, ...]:
 
 
 def credential_of(item: Dispatch, account_id: str | None) -> Credential | None:
-    """What a delivery proves itself with; what has no account has nobody whose credentials it could be."""
+    """What a delivery proves itself with; None without an account, as the credentials would be nobody's."""
     return None if account_id is None else Credential(account_id, item.fingerprint)
