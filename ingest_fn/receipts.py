@@ -55,10 +55,8 @@ class Receipts:
                 "ConditionExpression": "attribute_not_exists(pk)",
             }
         )
-        kept_open = self._dynamodb.is_open
         try:
             status, answer = self._dynamodb.call("DynamoDB_20120810.PutItem", body, timeout_s=TIMEOUT_S)
         except (OSError, http.client.HTTPException) as error:
-            # An idle connection that the other end closed is no trouble with the table.
-            return self._put(receipt) if kept_open and not isinstance(error, TimeoutError) else type(error).__name__
+            return type(error).__name__
         return None if status == 200 else error_code(answer) or str(status)

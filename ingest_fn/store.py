@@ -26,12 +26,8 @@ def read(store: AwsHttp, reference: Reference) -> str:
 
 def _call(store: AwsHttp, target: str, body: bytes) -> tuple[int, bytes, str]:
     """Status, answer and problem; status 0 without an answer."""
-    kept_open = store.is_open
     try:
         status, answer = store.call(target, body, timeout_s=TIMEOUT_S)
     except (OSError, http.client.HTTPException) as error:
-        # An idle connection that the other end closed is no trouble with the store.
-        if kept_open and not isinstance(error, TimeoutError):
-            return _call(store, target, body)
         return 0, b"", type(error).__name__
     return status, answer, error_code(answer) or str(status)

@@ -47,16 +47,12 @@ class Suspended:
 
     def _read(self) -> frozenset[str]:
         """One query; of more than a megabyte of suspensions (some thousand) the first are known."""
-        kept_open = self._dynamodb.is_open
         try:
             status, answer = self._dynamodb.call("DynamoDB_20120810.Query", self._query, timeout_s=TIMEOUT_S)
             if status != 200:
                 return frozenset()
             return frozenset(_accounts(orjson.loads(answer)["Items"]))
-        except (OSError, http.client.HTTPException) as error:
-            # An idle connection that the other end closed is no trouble with the table.
-            return self._read() if kept_open and not isinstance(error, TimeoutError) else frozenset()
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, AttributeError):
             return frozenset()
 
 

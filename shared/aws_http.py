@@ -7,6 +7,7 @@ threads at once.
 import http.client
 import json
 import ssl
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
@@ -16,6 +17,9 @@ from shared.sigv4 import Credentials, signed_headers
 CONNECT_TIMEOUT_S = 0.3
 """An endpoint in the region answers a handshake in milliseconds."""
 
+SHORTEST_S = 0.05
+"""What a call is given at least: a time-out of zero would be none at all."""
+
 
 class Unreached(OSError):
     """The service was not reached: it can have done nothing of what it was asked."""
@@ -24,25 +28,41 @@ class Unreached(OSError):
 class AwsHttp:
     """Calls operations of one service (`sqs`, `dynamodb`). The connection is opened by the first call and kept."""
 
-    def __init__(self, service: str, *, endpoint: str, region: str, credentials: Callable[[], Credentials]) -> None:
+    def __init__(
+        self,
+        service: str,
+        *,
+        endpoint: str,
+        region: str,
+        credentials: Callable[[], Credentials],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._service = service
         self._endpoint = urlsplit(endpoint)
         self._region = region
         self._credentials = credentials
         self._tls = ssl.create_default_context() if self._endpoint.scheme == "https" else None
         self._connection: http.client.HTTPConnection | None = None
-
-    @property
-    def is_open(self) -> bool:
-        """Whether a connection was kept: one that has been idle may have been closed at the other end."""
-        return self._connection is not None
+        self._clock = clock
 
     def call(self, target: str, body: bytes, *, timeout_s: float) -> tuple[int, bytes]:
         """Make one call; gives status and answer. Raises OSError or HTTPException, and then closes the connection; of
         these, Unreached where nothing was sent.
 
-        `timeout_s` bounds each wait for the network, not their sum.
+        `timeout_s` bounds each wait for the network, not their sum. A connection that was kept, and closed at the other
+        end while it was idle, is no trouble with the service: another one is opened, within the same time.
         """
+        was_kept, began_s = self._connection is not None, self._clock()
+        try:
+            return self._call(target, body, timeout_s)
+        except TimeoutError:
+            raise
+        except (OSError, http.client.HTTPException):
+            if not was_kept:
+                raise
+        return self._call(target, body, max(SHORTEST_S, timeout_s - (self._clock() - began_s)))
+
+    def _call(self, target: str, body: bytes, timeout_s: float) -> tuple[int, bytes]:
         try:
             connection = self._connect(timeout_s)
             headers = signed_headers(

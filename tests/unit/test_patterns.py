@@ -102,7 +102,7 @@ HOSTILE: dict[str, dict[str, list[Hostile]]] = {
             *(("", "a", "/"), ("", "a/1 ", "200"), ("HTTP", " ", "2000")),
         ],
     },
-    "shared/queue.py": {
+    "shared/queue/attributes.py": {
         "[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]": [
             *(("", "a", ""), ("", "\x00", ""), ("", "a\ud800", ""), ("", "\uffff", "a")),
         ],

@@ -91,7 +91,6 @@ class Http:
     """Our own signed HTTP, which ingest calls AWS by."""
 
     aws: Aws
-    is_open = False
 
     def call(self, target: str, body: bytes, *, timeout_s: float) -> tuple[int, bytes]:
         service, _, operation = target.partition(".")

@@ -20,7 +20,6 @@ class FakeDynamo:
     def __init__(self, *answers: Answer) -> None:
         self.answers = list(answers)
         self.puts: list[dict[str, object]] = []
-        self.is_open = False
 
     def call(self, target: str, body: bytes, *, timeout_s: float) -> tuple[int, bytes]:
         assert target == "DynamoDB_20120810.PutItem"
@@ -76,19 +75,3 @@ def test_a_request_that_comes_again_keeps_its_receipt(capsys: pytest.CaptureFixt
     note(dynamo)
     assert dynamo.puts[0]["ConditionExpression"] == "attribute_not_exists(pk)"
     assert capsys.readouterr().out == ""
-
-
-def test_an_idle_connection_that_was_closed_is_no_trouble() -> None:
-    """The call is made anew on a new connection."""
-    dynamo = FakeDynamo(ConnectionResetError(), (200, b"{}"))
-    dynamo.is_open = True
-    dynamo.call = lambda *a, **k: _closing(dynamo, *a, **k)  # type: ignore[method-assign]
-    note(dynamo)
-    assert len(dynamo.puts) == 2
-
-
-def _closing(dynamo: FakeDynamo, target: str, body: bytes, *, timeout_s: float) -> tuple[int, bytes]:
-    try:
-        return FakeDynamo.call(dynamo, target, body, timeout_s=timeout_s)
-    finally:
-        dynamo.is_open = False

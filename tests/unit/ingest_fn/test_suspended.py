@@ -13,7 +13,6 @@ class FakeDynamo:
     def __init__(self, *answers: Answer) -> None:
         self.answers = list(answers)
         self.queries: list[dict[str, object]] = []
-        self.is_open = False
 
     def call(self, target: str, body: bytes, *, timeout_s: float) -> tuple[int, bytes]:
         assert target == "DynamoDB_20120810.Query"

@@ -18,7 +18,6 @@ class FakeStore:
         self.value = value
         self.trouble = list(trouble)
         self.calls: list[tuple[str, dict[str, object]]] = []
-        self.is_open = False
 
     def call(self, target: str, body: bytes, *, timeout_s: float) -> tuple[int, bytes]:
         assert timeout_s < 1
@@ -185,25 +184,6 @@ def test_known_tokens_outlive_an_outage_of_the_store_for_a_time() -> None:
     store.trouble = []
     clock.now_s += ASK_AGAIN_S
     assert tokens.know(OLD)
-
-
-def test_an_idle_connection_that_was_closed_is_no_trouble() -> None:
-    """The other end closes what it kept open: the call is made anew, and costs no attempt."""
-    store = FakeStore(OLD)
-    tokens, clock = make(store)
-    assert tokens.know(OLD)
-    store.is_open = True
-
-    def closed(target: str, body: bytes, *, timeout_s: float) -> tuple[int, bytes]:
-        if store.is_open:
-            store.is_open = False
-            raise ConnectionResetError
-        return FakeStore.call(store, target, body, timeout_s=timeout_s)
-
-    store.call = closed  # type: ignore[method-assign]
-    clock.now_s += FRESH_S + 1
-    store.value = NEW
-    assert tokens.know(NEW)
 
 
 def test_tokens_are_not_kept_as_they_are() -> None:

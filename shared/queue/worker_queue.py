@@ -1,46 +1,24 @@
-"""The only module that talks to SQS.
-
-`Sender` is ingest's way in: one signed call over a kept connection, no botocore, an answer or a clear failure within
-about a second. `WorkerQueue` is the worker's way to settle what it received; it uses boto3, which the Lambda runtime
-has.
-"""
+"""The worker's way to settle what it received; by boto3, which the Lambda runtime has."""
 
 import base64
-import hashlib
-import http.client
-import random
-import re
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
-from shared.aws_http import AwsHttp, Unreached, error_code
 from shared.errors import MessageRefused, QueueUnavailable
-
-SEND_BUDGET_S = 1.0
-"""mParticle asks for 200 ms in 99% of its calls: trying for longer serves nobody."""
-
-ATTEMPTS = 3
-"""Of what SQS surely did not take. An attempt that was sent and not answered is waited for until the budget is used up,
-and is the last one: SQS may have taken it. A second one would be a second copy whenever it had, on top of the one that
-mParticle's own repetition makes; waiting for the answer makes none, and finds out more often.
-"""
-PAUSE_S = 0.05
-"""Upper bound of the first pause between two attempts; it doubles, and each pause is drawn evenly from zero to it."""
+from shared.queue.attributes import (
+    MAX_BATCH_BYTES,
+    fitting_attributes,
+    kept_attributes,
+    message_bytes,
+    string_attributes,
+)
 
 MAX_VISIBILITY_S = 43_200
 """SQS quota: 12 hours, counted from the receive."""
 
 ENTRIES = 10
 """SQS quota: entries of one batch call."""
-MAX_BATCH_BYTES = 1_048_576
-"""SQS quota, since August 2025: one message, and all messages of one SendMessageBatch together, attributes included."""
-MAX_ATTRIBUTES = 10
-"""SQS quota for a message."""
 
 _REFUSED = frozenset(
     {
@@ -52,104 +30,6 @@ _REFUSED = frozenset(
     }
 )
 """SQS's codes for what a message carries; the queue itself is well."""
-
-_NO_CHARACTER = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What SQS takes in no body and no attribute."""
-_NAME = re.compile(r"(?!(?i:aws|amazon)\.)[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
-
-_TRANSIENT = ("Throttl", "ServiceUnavailable", "InternalError", "InternalFailure", "KmsThrottled", "RequestTimeout")
-
-
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """A message on its way to the queue. `attributes` are strings.
-
-    `group_id` is the tenant of SQS fair queues, or what stays in order on a FIFO queue; only there is there a
-    `deduplication_id`.
-    """
-
-    body: str
-    attributes: Mapping[str, str]
-    group_id: str | None = None
-    deduplication_id: str | None = None
-
-
-class Sender:
-    """Sends messages to one queue and believes SQS only when its MD5 of the body is ours.
-
-    One connection, kept open between invocations; not for several threads at once (Lambda runs one invocation a
-    process).
-    """
-
-    def __init__(
-        self,
-        queue_url: str,
-        sqs: AwsHttp,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
-        rng: random.Random | None = None,
-    ) -> None:
-        self._queue_url = queue_url
-        self._sqs = sqs
-        self._clock = clock
-        self._sleep = sleep
-        self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
-
-    def close(self) -> None:
-        """Close the connection; the next send opens another."""
-        self._sqs.close()
-
-    def send(self, messages: Iterable[Outgoing]) -> None:
-        """Send all messages, in order. Raises QueueUnavailable unless SQS has confirmed every one of them."""
-        for message in messages:
-            self._send_one(message)
-
-    def _send_one(self, message: Outgoing) -> None:
-        request: dict[str, Any] = {
-            "QueueUrl": self._queue_url,
-            "MessageBody": message.body,
-            "MessageAttributes": _as_strings(message.attributes),
-        }
-        if message.group_id:
-            request["MessageGroupId"] = message.group_id
-        if message.deduplication_id:
-            request["MessageDeduplicationId"] = message.deduplication_id
-        body = orjson.dumps(request)
-        expected_md5 = hashlib.md5(message.body.encode(), usedforsecurity=False).hexdigest()
-        give_up_at = self._clock() + SEND_BUDGET_S
-        for attempt in range(1, ATTEMPTS + 1):
-            problem, transient = self._attempt(body, expected_md5, give_up_at)
-            if problem is None:
-                return
-            pause = self._rng.uniform(0, PAUSE_S * 2 ** (attempt - 1))
-            if not transient or attempt == ATTEMPTS or self._clock() + pause >= give_up_at:
-                raise QueueUnavailable(f"the queue did not take the message ({problem}); nothing counts as accepted")
-            self._sleep(pause)
-
-    def _attempt(self, body: bytes, expected_md5: str, give_up_at: float) -> tuple[str | None, bool]:
-        """What went wrong, if anything, and whether another attempt may help."""
-        kept_open = self._sqs.is_open
-        timeout_s = max(0.05, give_up_at - self._clock())
-        try:
-            status, answer = self._sqs.call("AmazonSQS.SendMessage", body, timeout_s=timeout_s)
-        except Unreached as error:
-            return type(error.__cause__).__name__, True
-        except TimeoutError as error:
-            return type(error).__name__, False
-        except (OSError, http.client.HTTPException) as error:
-            if kept_open:
-                # The other end closed the idle connection: no attempt at all, so it costs none.
-                return self._attempt(body, expected_md5, give_up_at)
-            return type(error).__name__, True
-        if status != 200:
-            code = error_code(answer) or str(status)
-            return code, status >= 500 or status == 429 or any(word in code for word in _TRANSIENT)
-        try:
-            confirmed = orjson.loads(answer).get("MD5OfMessageBody")
-        except (ValueError, AttributeError):
-            confirmed = None
-        return (None, False) if confirmed == expected_md5 else ("the queue confirmed another body", True)
 
 
 class WorkerQueue:
@@ -198,13 +78,13 @@ class WorkerQueue:
 
         `attributes` stand in the order of their worth; the log has those for which there is no room.
         """
-        sent = self._send(self._dead_letter_url, record, _as_strings(attributes))
+        sent = self._send(self._dead_letter_url, record, string_attributes(attributes))
         if left_out := {name: value for name, value in attributes.items() if name not in sent}:
             self._log("a dead letter has no room for all attributes", message_id=record["messageId"], **left_out)
 
     def park(self, record: Mapping[str, Any]) -> None:
         """Put a record's body and attributes, unchanged, into the parking queue. Raises QueueUnavailable."""
-        self._send(self._parking_url, record, _kept(record))
+        self._send(self._parking_url, record, kept_attributes(record))
 
     def take(self, visibility_s: int) -> dict[str, Any] | None:
         """Receive one message of the main queue, as a Lambda record; None if none is visible."""
@@ -244,7 +124,7 @@ class WorkerQueue:
                 failed.add(record["receiptHandle"])
                 continue
             try:
-                self._send(self._queue_url, record, _kept(record))
+                self._send(self._queue_url, record, kept_attributes(record))
                 with _as_unavailable():
                     self._sqs.delete_message(QueueUrl=self._parking_url, ReceiptHandle=record["receiptHandle"])
             except MessageRefused:  # which holds back its own group
@@ -260,7 +140,7 @@ class WorkerQueue:
             {
                 "Id": str(index),
                 "MessageBody": record["body"],
-                "MessageAttributes": _fitting(record["body"], _kept(record)),
+                "MessageAttributes": fitting_attributes(record["body"], kept_attributes(record)),
                 **_group(self._queue_url, record),
             }
             for index, record in enumerate(records)
@@ -280,7 +160,7 @@ class WorkerQueue:
     def _was_sent(self, record: Mapping[str, Any]) -> bool:
         """Send one record to the main queue by itself."""
         try:
-            self._send(self._queue_url, record, _kept(record))
+            self._send(self._queue_url, record, kept_attributes(record))
         except QueueUnavailable:
             return False
         return True
@@ -315,7 +195,7 @@ class WorkerQueue:
 
     def _send(self, url: str, record: Mapping[str, Any], attributes: Mapping[str, Any]) -> Mapping[str, Any]:
         """Send a record's body on, in its group; gives the attributes that went with it."""
-        fitting = _fitting(record["body"], attributes)
+        fitting = fitting_attributes(record["body"], attributes)
         try:
             self._send_with(url, record, fitting)
         except MessageRefused:
@@ -352,26 +232,6 @@ def _as_unavailable() -> Iterator[None]:
         raise QueueUnavailable(f"SQS did not do it ({type(error).__name__})") from None
 
 
-def _as_strings(attributes: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    return {name: {"DataType": "String", "StringValue": _clean(value)} for name, value in attributes.items() if value}
-
-
-def _clean(text: str) -> str:
-    return _NO_CHARACTER.sub("\ufffd", text)
-
-
-def _fitting(body: str, attributes: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """The attributes that have room beside a body, the first ones first."""
-    room = MAX_BATCH_BYTES - len(body.encode("utf-8", "surrogatepass"))
-    fitting: dict[str, Mapping[str, Any]] = {}
-    for name, one in attributes.items():
-        used = _attribute_bytes(name, one)
-        if used <= room and len(fitting) < MAX_ATTRIBUTES:
-            fitting[name] = one
-            room -= used
-    return fitting
-
-
 def _group(url: str, record: Mapping[str, Any]) -> dict[str, str]:
     """A record's group, for whatever queue it goes to.
 
@@ -390,7 +250,7 @@ def _batches(records: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str,
     batch: list[Mapping[str, Any]] = []
     used = 0
     for record in records:
-        size = _size(record)
+        size = message_bytes(record)
         if batch and (len(batch) == ENTRIES or used + size > MAX_BATCH_BYTES):
             yield batch
             batch, used = [], 0
@@ -398,18 +258,6 @@ def _batches(records: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str,
         used += size
     if batch:
         yield batch
-
-
-def _size(record: Mapping[str, Any]) -> int:
-    """Bytes that SQS counts: the body, and of each attribute its name, type and value."""
-    attributes = _fitting(record["body"], _kept(record))
-    body_bytes = len(record["body"].encode("utf-8", "surrogatepass"))
-    return body_bytes + sum(_attribute_bytes(name, one) for name, one in attributes.items())
-
-
-def _attribute_bytes(name: str, one: Mapping[str, Any]) -> int:
-    value = one["BinaryValue"] if "BinaryValue" in one else one["StringValue"].encode()
-    return len(name.encode()) + len(one["DataType"].encode()) + len(value)
 
 
 def _as_record(message: Mapping[str, Any]) -> dict[str, Any]:
@@ -427,33 +275,3 @@ def _as_record(message: Mapping[str, Any]) -> dict[str, Any]:
         "attributes": message["Attributes"],
         "messageAttributes": attributes,
     }
-
-
-def _kept(record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """A Lambda record's message attributes as SendMessage takes them, ours before others'; what SQS cannot have handed
-    over is left out.
-    """
-    given = record.get("messageAttributes") or {}
-    kept = {}
-    for name in sorted(given, key=lambda name: name not in OURS):
-        one = _attribute(given[name])
-        if one is not None and _NAME.fullmatch(name):
-            kept[name] = one
-    return kept
-
-
-OURS = ("account_id", "type")
-"""The attributes that ingest gives a message."""
-
-
-def _attribute(value: Mapping[str, Any]) -> dict[str, Any] | None:
-    kind, text, binary = value.get("dataType"), value.get("stringValue"), value.get("binaryValue")
-    if not isinstance(kind, str):
-        return None
-    if isinstance(text, str) and text:
-        return {"DataType": kind, "StringValue": _clean(text)}
-    try:
-        content = base64.b64decode(binary, validate=True) if isinstance(binary, str) else b""
-    except ValueError:
-        return None
-    return {"DataType": kind, "BinaryValue": content} if content else None

@@ -1,0 +1,8 @@
+"""The only package that talks to SQS: `sender` is ingest's way in, `worker_queue` the worker's way to settle what it
+received, `attributes` what travels beside a body.
+"""
+
+from shared.queue.sender import ATTEMPTS, SEND_BUDGET_S, Outgoing, Sender
+from shared.queue.worker_queue import ENTRIES, MAX_VISIBILITY_S, WorkerQueue
+
+__all__ = ["ATTEMPTS", "ENTRIES", "MAX_VISIBILITY_S", "SEND_BUDGET_S", "Outgoing", "Sender", "WorkerQueue"]

@@ -1,0 +1,77 @@
+"""What travels beside a message's body: its attributes, in the form that SQS takes, as many as have room. Pure."""
+
+import base64
+import re
+from collections.abc import Mapping
+from typing import Any
+
+MAX_BATCH_BYTES = 1_048_576
+"""SQS quota, since August 2025: one message, and all messages of one SendMessageBatch together, attributes included."""
+MAX_ATTRIBUTES = 10
+"""SQS quota for a message."""
+
+OURS = ("account_id", "type")
+"""The attributes that ingest gives a message."""
+
+_NO_CHARACTER = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What SQS takes in no body and no attribute."""
+_NAME = re.compile(r"(?!(?i:aws|amazon)\.)[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
+
+
+def string_attributes(attributes: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Attributes as SendMessage takes them; an empty one has no form."""
+    return {name: {"DataType": "String", "StringValue": _clean(value)} for name, value in attributes.items() if value}
+
+
+def _clean(text: str) -> str:
+    return _NO_CHARACTER.sub("\ufffd", text)
+
+
+def fitting_attributes(body: str, attributes: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """The attributes that have room beside a body, the first ones first."""
+    room = MAX_BATCH_BYTES - len(body.encode("utf-8", "surrogatepass"))
+    fitting: dict[str, Mapping[str, Any]] = {}
+    for name, one in attributes.items():
+        used = _attribute_bytes(name, one)
+        if used <= room and len(fitting) < MAX_ATTRIBUTES:
+            fitting[name] = one
+            room -= used
+    return fitting
+
+
+def message_bytes(record: Mapping[str, Any]) -> int:
+    """Bytes that SQS counts: the body, and of each attribute its name, type and value."""
+    attributes = fitting_attributes(record["body"], kept_attributes(record))
+    body_bytes = len(record["body"].encode("utf-8", "surrogatepass"))
+    return body_bytes + sum(_attribute_bytes(name, one) for name, one in attributes.items())
+
+
+def _attribute_bytes(name: str, one: Mapping[str, Any]) -> int:
+    value = one["BinaryValue"] if "BinaryValue" in one else one["StringValue"].encode()
+    return len(name.encode()) + len(one["DataType"].encode()) + len(value)
+
+
+def kept_attributes(record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """A Lambda record's message attributes as SendMessage takes them, ours before others'; what SQS cannot have handed
+    over is left out.
+    """
+    given = record.get("messageAttributes") or {}
+    kept = {}
+    for name in sorted(given, key=lambda name: name not in OURS):
+        one = _attribute(given[name])
+        if one is not None and _NAME.fullmatch(name):
+            kept[name] = one
+    return kept
+
+
+def _attribute(value: Mapping[str, Any]) -> dict[str, Any] | None:
+    kind, text, binary = value.get("dataType"), value.get("stringValue"), value.get("binaryValue")
+    if not isinstance(kind, str):
+        return None
+    if isinstance(text, str) and text:
+        return {"DataType": kind, "StringValue": _clean(text)}
+    try:
+        content = base64.b64decode(binary, validate=True) if isinstance(binary, str) else b""
+    except ValueError:
+        return None
+    return {"DataType": kind, "BinaryValue": content} if content else None
