@@ -1,25 +1,20 @@
 """The only module of ingest that calls a partner: for audience subscriptions, which are answered in line."""
 
-import hashlib
 import time
-from collections import Counter
 from collections.abc import Callable
-from urllib.parse import urlsplit
 
 from partners import Delivery
 from partners.in_line import Answer
 from partners.wire import body_of, headers_of
 from shared.errors import SubscriptionFailed
-from shared.partner_http import call, request_of
-
-RETRIED = frozenset({408, 425, 429})
-"""With 5xx: the partner is busy or down, and the same call may succeed later. As in worker_fn/dispatch/classify.py."""
+from shared.idempotency import Places, key_of
+from shared.partner_http import call, is_for_later, request_of
 
 
 class PartnerCall:
     """Makes a partner's calls for one request, all of them before `give_up_at` (on `clock`). See partners.in_line.Call.
 
-    `about` is what the request is: the keys of its calls are made of it.
+    `about` is what the request is: the keys of its calls are made of it, the same whenever mParticle sends it again.
     """
 
     def __init__(
@@ -34,11 +29,12 @@ class PartnerCall:
         self._give_up_at = give_up_at
         self._clock = clock
         self._wall_clock = wall_clock
-        self._seen: Counter[tuple[str, str]] = Counter()
+        self._places = Places()
 
     def __call__(self, delivery: Delivery) -> Answer:
         """Raises SubscriptionFailed, and ValueError or TypeError for what HTTP has no form for."""
-        headers = headers_of(delivery, idempotency_key=self._key(delivery), now_s=self._wall_clock())
+        key = key_of(*self._about, *self._places.next(delivery.method, delivery.url, delivery.item))
+        headers = headers_of(delivery, idempotency_key=key, now_s=self._wall_clock())
         request = request_of(delivery.method, delivery.url, headers, body_of(delivery))
         left_s = self._give_up_at - self._clock()
         answer = call(request, timeout_s=left_s) if left_s > 0 else None
@@ -46,13 +42,6 @@ class PartnerCall:
             raise SubscriptionFailed("the partner did not answer in time")
         if answer.status is None:
             raise SubscriptionFailed("the partner gave no answer")
-        if answer.status in RETRIED or answer.status >= 500:
+        if is_for_later(answer.status):
             raise SubscriptionFailed(f"the partner answered HTTP {answer.status}")
         return Answer(answer.status, answer.body)
-
-    def _key(self, delivery: Delivery) -> str:
-        """The same whenever mParticle sends the same request again."""
-        endpoint = f"{delivery.method} {urlsplit(delivery.url).path}"
-        self._seen[endpoint, delivery.item] += 1
-        parts = (*self._about, endpoint, delivery.item, str(self._seen[endpoint, delivery.item]))
-        return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from partners.base import Delivery
+from partners.delivery import Delivery
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,9 @@ MAX_ANSWER_BYTES = 1_048_576
 
 FROZEN = "frozen"
 
+FOR_LATER_4XX = frozenset({408, 425, 429})
+"""Request Timeout, Too Early, Too Many Requests: client errors by number, but the same call may succeed later."""
+
 MAX_HEADER_CHARS = 256
 """What is kept of an answer's header. libcurl itself reads 300 KB of headers at most, and 100 KB of one."""
 
@@ -277,6 +280,11 @@ def call(request: Request, *, timeout_s: float) -> Answer:
     finally:
         curl.close()
     return exchange.answer(failure)
+
+
+def is_for_later(status: int) -> bool:
+    """Whether the same call may succeed later: the partner is busy, limits us, or is down."""
+    return status in FOR_LATER_4XX or status >= 500
 
 
 @cache

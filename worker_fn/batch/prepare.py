@@ -3,17 +3,15 @@
 Mapped as far as it is asked for: a request's deliveries repeat its context each, and may be far larger than it.
 """
 
-import hashlib
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
-from urllib.parse import urlsplit
 
 from partners import Delivery, LeftOut, Partner
 from shared.errors import NewerMessage, Unmappable
 from shared.firehose import parse_request
+from shared.idempotency import Places, key_of
 from shared.message import ERASURE, Message, decode, text_of
 from worker_fn.batch.context import Worker
 from worker_fn.batch.disposition import Waiting
@@ -107,16 +105,10 @@ def with_keys(message: Message, deliveries: Iterable[Delivery]) -> Iterator[tupl
     """Give each delivery its Idempotency-Key: the same for the same part of the same request of the same account,
     whoever sends it and when.
     """
-    seen: Counter[tuple[str, str]] = Counter()
+    places = Places()
     for delivery in deliveries:
-        endpoint = f"{delivery.method} {urlsplit(delivery.url).path}"
-        seen[endpoint, delivery.item] += 1
-        former = (message.id, message.part, endpoint, delivery.item, str(seen[endpoint, delivery.item]))
-        yield delivery, Key(_key(message.account_id or "", *former), _key(*former))
-
-
-def _key(*parts: str) -> str:
-    return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+        former = (message.id, message.part, *places.next(delivery.method, delivery.url, delivery.item))
+        yield delivery, Key(key_of(message.account_id or "", *former), key_of(*former))
 
 
 def _dispatch(job: Job, delivery: Delivery, key: str, worker: Worker) -> Dispatch:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum
 
+from shared.partner_http import is_for_later
 from worker_fn.clients.http import FROZEN, Answer
 from worker_fn.limits.agreement import Because
 
@@ -70,9 +71,6 @@ MAX_RETRY_AFTER_CHARS = 256
 
 _NUMBER = re.compile(r"\+?[0-9]+(\.[0-9]*)?")
 
-RETRIED_4XX = frozenset({408, 425, 429})
-"""Request Timeout, Too Early, Too Many Requests: client errors by number, but the same call may succeed later."""
-
 
 def classify(answer: Answer, *, now_s: float) -> Outcome:
     """Judge an answer; `now_s` (epoch seconds) turns a Retry-After date into seconds."""
@@ -82,7 +80,7 @@ def classify(answer: Answer, *, now_s: float) -> Outcome:
     if 200 <= status < 300:
         return Outcome(Verdict.DELIVERED, status)
     error = f"HTTP {status}"
-    if status in RETRIED_4XX or status >= 500:
+    if is_for_later(status):
         asked_s = retry_after_s(answer.retry_after, now_s=now_s)
         absurd = asked_s is not None and asked_s > ABSURD_RETRY_AFTER_S
         return Outcome(Verdict.RETRY, status, error, None if absurd else asked_s)

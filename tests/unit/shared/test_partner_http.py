@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.partner_http import request_of
+from shared.partner_http import is_for_later, request_of
 
 LINES = ("X: y", "Host: evil", "GET / HTTP/1.1")
 
@@ -34,3 +34,8 @@ def test_names_of_headers_have_no_case() -> None:
     """Of two that are the same the last one goes out, once."""
     request = request_of("POST", "https://partner.example", {"User-Agent": "a", "user-agent": "b"}, b"")
     assert [line for line in request.headers if line.lower().startswith(b"user-agent")] == [b"user-agent: b"]
+
+
+def test_what_may_succeed_later_is_told_from_what_never_will() -> None:
+    """408, 425, 429 and every 5xx: for the worker's retries and for what ingest answers of a subscription."""
+    assert [status for status in range(100, 700) if is_for_later(status)] == [408, 425, 429, *range(500, 700)]
