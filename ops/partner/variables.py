@@ -1,6 +1,6 @@
 """Which variables a partner reads, and which were meant for it and are read by nobody. Pure, but for the import.
 
-Known are those that its `from_env` asks for, and those that its file or a module beside it names in quotes: a variable
+Known are those that its `from_env` asks for, and those that its file or a helper of its own names in quotes: a variable
 may be asked for only when another one says so.
 """
 
@@ -9,6 +9,7 @@ import difflib
 import importlib.util
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from partners import DEFAULT_PARTNER, load_partner
 
 
 class Asked(dict[str, str]):
-    """An environment that remembers which variables somebody asked it for."""
+    """An environment that remembers which variables somebody asked it for: all, if it was gone through or copied."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
         super().__init__(env)
@@ -34,6 +35,18 @@ class Asked(dict[str, str]):
     def __contains__(self, key: object) -> bool:
         self.names.add(str(key))
         return super().__contains__(key)
+
+    def __iter__(self) -> Iterator[str]:
+        self.names.update(super().keys())
+        return super().__iter__()
+
+    def keys(self) -> Any:
+        self.names.update(super().keys())
+        return super().keys()
+
+    def items(self) -> Any:
+        self.names.update(super().keys())
+        return super().items()
 
 
 def module_of(env: Mapping[str, str]) -> str:
@@ -74,33 +87,61 @@ def unread(env: Mapping[str, str], known: Collection[str]) -> list[Finding]:
 
 
 def _named(module: str) -> Iterator[str]:
-    """Texts in the partner's file, and in the modules of the same package that it imports, and they import."""
-    package = module.rpartition(".")[0]
+    """Texts in the partner's file and in its helpers: modules of its package or beside it that it imports, and they."""
     seen, waiting = set[str](), [module]
+    beside = path.parent if (path := _path_of(module)) else None
     while waiting:
         name = waiting.pop()
-        path = None if name in seen else _file_of(name)
+        path = None if name in seen else _path_of(name)
         seen.add(name)
-        if path is None:
+        if path is None or not (_are_of_one_package(name, module) or path.parent == beside):
             continue
         try:
             tree = ast.parse(path.read_bytes())
         except (OSError, SyntaxError, ValueError):
             continue
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
         for node in ast.walk(tree):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
-                yield node.value
-            elif isinstance(node, ast.Import):
-                waiting += [one.name for one in node.names if package and one.name.startswith(f"{package}.")]
-            elif isinstance(node, ast.ImportFrom) and package:
-                base = f"{package}.{node.module}" if node.level and node.module else node.module or package
-                if base.startswith(package):
-                    waiting += [base, *(f"{base}.{one.name}" for one in node.names)]
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                if node.value.isidentifier():
+                    yield node.value
+                elif _are_of_one_package(node.value, module):  # a module that is imported by its name
+                    waiting.append(node.value)
+            else:
+                waiting += (one for named in _imported(node, package) for one in accumulate(named.split("."), _joined))
 
 
-def _file_of(module: str) -> Path | None:
+def _imported(node: ast.AST, package: str) -> Iterator[str]:
+    """What an import statement in a module of `package` may mean: a module, or what stands in one."""
+    if isinstance(node, ast.Import):
+        yield from (one.name for one in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        with suppress(ImportError):  # beyond the topmost package
+            base = importlib.util.resolve_name(f"{'.' * node.level}{node.module or ''}", package)
+            yield from (_joined(base, one.name) for one in node.names)
+
+
+def _joined(package: str, name: str) -> str:
+    return f"{package}.{name}"
+
+
+def _are_of_one_package(name: str, other: str) -> bool:
+    package, dot, _ = other.partition(".")
+    return bool(dot) and name.startswith(f"{package}.")
+
+
+def _path_of(module: str) -> Path | None:
+    """A module's file, found without running anything: a package may raise as it is read."""
+    top, *rest = module.split(".")
+    found = None
+    if not all(part.isidentifier() for part in (top, *rest)):  # a text, or `from x import *`
+        return None
     with suppress(ImportError, ValueError, AttributeError):
-        found = importlib.util.find_spec(module)
-        if found and found.origin and found.origin.endswith(".py"):
-            return Path(found.origin)
-    return None
+        found = importlib.util.find_spec(top)
+    if found is None:
+        return None
+    if not rest:
+        return Path(found.origin) if found.origin else None
+    folders = [Path(folder, *rest) for folder in found.submodule_search_locations or ()]
+    files = (file for folder in folders for file in (folder / "__init__.py", folder.with_name(f"{folder.name}.py")))
+    return next(filter(Path.is_file, files), None)
