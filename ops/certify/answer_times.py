@@ -6,13 +6,13 @@ before an answer is held against the limit, and said. What a slow line costs bey
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import ceil
 from typing import Any
 
 from ops.certify.exchange import Exchange
 from ops.certify.objections import Objection
 from ops.certify.targets import LAMBDA_LIMIT_MS
 from ops.console.findings import Severity
+from testkit.percentile import percentile
 
 COLD_LIMIT_MS = 1_000.0
 """No rule of mParticle's: a spike starts many environments at once, and for them 99% are far away."""
@@ -28,10 +28,11 @@ class Series:
     @classmethod
     def of(cls, exchanges: Sequence[Exchange]) -> "Series | None":
         """What accepted answers took; None if there was none."""
-        taken_ms = sorted(one.answer.ms for one in exchanges if one.accepted)
-        if not taken_ms:
+        taken_ms = [one.answer.ms for one in exchanges if one.accepted]
+        p50_ms, p99_ms = percentile(taken_ms, 0.50), percentile(taken_ms, 0.99)
+        if p50_ms is None or p99_ms is None:
             return None
-        return cls(len(taken_ms), percentile(taken_ms, 50), percentile(taken_ms, 99), taken_ms[-1])
+        return cls(len(taken_ms), p50_ms, p99_ms, max(taken_ms))
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -84,8 +85,3 @@ class Times:
             "warm": self.warm and self.warm.as_json(),
             "cold": self.cold and self.cold.as_json(),
         }
-
-
-def percentile(ordered: Sequence[float], percent: int) -> float:
-    """The nearest-rank percentile of ordered values: one of them, so that 99% of 100 answers took no longer."""
-    return ordered[max(0, ceil(len(ordered) * percent / 100) - 1)]

@@ -4,7 +4,7 @@
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ops.certify import report
 from ops.certify.check import Check
@@ -24,7 +24,7 @@ def run(
     target: str,
     *,
     token: str = "",
-    settings: Sequence[str] = (),
+    settings: Mapping[str, str],
     only: Sequence[str] = (),
     skip: Sequence[str] = (),
     burst: int = 10,
@@ -35,10 +35,9 @@ def run(
 ) -> int:
     """Certify a target; gives the exit status. Raises InvalidSettings and TargetUnavailable."""
     chosen = chosen_checks(only, skip)
-    given = settings_of(settings)
     found = target_of(target, token=token, connections=burst)
     script = Script(
-        settings=given,
+        settings=settings,
         seed=int(time.time()) % 10_000 if seed is None else seed,
         now_ms=int(time.time() * 1000),
         http=found.speaks_http,
@@ -79,14 +78,3 @@ def chosen_checks(only: Iterable[str], skip: Iterable[str]) -> tuple[Check, ...]
         if name not in names:
             raise InvalidSettings(f"there is no check {name}: --only and --skip take {', '.join(names)}")
     return tuple(check for check in CHECKS if check.name not in skip and (not only or check.name in only))
-
-
-def settings_of(texts: Iterable[str]) -> dict[str, str]:
-    """Settings as `NAME=VALUE`. Raises InvalidSettings, which shows no value."""
-    settings = {}
-    for number, text in enumerate(texts, start=1):
-        name, equals, value = text.partition("=")
-        if not (name and equals):
-            raise InvalidSettings(f"--setting number {number} must be NAME=VALUE")
-        settings[name] = value
-    return settings

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ops.commands.options import AsJson, Stage, one_line_errors
+from ops.commands.options import AsJson, Settings, Stage, one_line_errors, settings_of
 
 TOKEN = "SPILLWAY_TOKEN"  # noqa: S105 - the variable's name
 
@@ -17,10 +17,6 @@ Target = Annotated[
 ]
 Token = Annotated[
     str, typer.Option(envvar=TOKEN, help="What mParticle sends as `Authorization: Token ...`, for a URL.")
-]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--setting", metavar="NAME=VALUE", help="A setting of the customer's, an API key say; repeatable."),
 ]
 Only = Annotated[list[str] | None, typer.Option(metavar="CHECK", help="Play this check; repeatable.")]
 Skip = Annotated[list[str] | None, typer.Option(metavar="CHECK", help="Leave this check out; repeatable.")]
@@ -55,7 +51,7 @@ def certify(  # noqa: PLR0917 - each is an option of the command line
         code = verb.run(
             target or find_stack(stage).output("IngestAliasArn"),
             token=token or os.environ.get(TOKEN, ""),
-            settings=setting or (),
+            settings=settings_of(setting),
             only=only or (),
             skip=skip or (),
             burst=burst,

@@ -5,16 +5,12 @@ from typing import Annotated
 
 import typer
 
-from ops.commands.options import AsJson, Stage, one_line_errors
+from ops.commands.options import AsJson, Settings, Stage, one_line_errors, settings_of
 
 Before = Annotated[bool, typer.Option("--before", help="Before the first deploy: look at the account alone.")]
-Settings = Annotated[
-    list[str],
-    typer.Option("--setting", help="NAME=VALUE of a customer's account setting, for the partner's harmless call."),
-]
 
 
-def doctor(stage: Stage = "dev", before: Before = False, setting: Settings = [], as_json: AsJson = False) -> None:  # noqa: B006 - typer reads it
+def doctor(stage: Stage = "dev", before: Before = False, setting: Settings = None, as_json: AsJson = False) -> None:
     """Look at the account and the stack, and say in words what is wrong and what mends it.
 
     Reads only, but for one harmless call to the partner. Ends with 0 if nothing is an error, 1 if something is, 2 if it
@@ -23,12 +19,9 @@ def doctor(stage: Stage = "dev", before: Before = False, setting: Settings = [],
     from ops.console.screen import Screen  # noqa: PLC0415
     from ops.doctor.run import run  # noqa: PLC0415 - ops/commands/__init__.py says why
     from ops.operate.stack import enter_stage  # noqa: PLC0415
-    from shared.errors import InvalidSettings  # noqa: PLC0415
 
     with one_line_errors():
         enter_stage(stage)
-        settings = dict(one.partition("=")[::2] for one in setting)
-        if "" in settings or any("=" not in one for one in setting):
-            raise InvalidSettings("--setting takes NAME=VALUE")
+        settings = settings_of(setting)
         code = run(stage, before=before, settings=settings, env=os.environ, as_json=as_json, console=Screen())
     raise typer.Exit(code)

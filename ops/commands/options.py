@@ -1,16 +1,33 @@
 """Options that several verbs have, and the way in which all of them fail."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 
 from ops.console.terminal import say
-from shared.errors import SpillwayError
+from shared.errors import InvalidSettings, SpillwayError
 
 Stage = Annotated[str, typer.Option("--stage", envvar="STAGE", help="The deployed stage.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for tools.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--setting", metavar="NAME=VALUE", help="A setting of the customer's account, an API key say; repeatable."
+    ),
+]
+
+
+def settings_of(given: Iterable[str] | None) -> dict[str, str]:
+    """Read what --setting was given. Raises InvalidSettings that does not quote it: it may be a credential."""
+    settings = {}
+    for number, text in enumerate(given or (), start=1):
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise InvalidSettings(f"--setting number {number} must be NAME=VALUE: --setting apiKey=abc")
+        settings[name] = value
+    return settings
 
 
 @contextmanager

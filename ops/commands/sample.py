@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from ops.commands.options import one_line_errors
+from ops.commands.options import Settings, one_line_errors, settings_of
 from ops.console.terminal import say_json
 from ops.samples import ENVIRONMENTS, KINDS
 
@@ -14,7 +14,6 @@ Count = Annotated[int | None, typer.Option(min=1, help="So many requests, a line
 Events = Annotated[int | None, typer.Option(min=0, help="Events in it; 0 makes a verification probe.")]
 Environment = Annotated[str | None, typer.Option(help=f"One of {', '.join(ENVIRONMENTS)}; by default they take turns.")]
 AccountId = Annotated[int | None, typer.Option(help="The integration's account at mParticle.")]
-Settings = Annotated[list[str] | None, typer.Option("--setting", metavar="NAME=VALUE", help="An account setting.")]
 
 
 def sample(  # noqa: PLR0917 - each is an option of the command line
@@ -30,7 +29,6 @@ def sample(  # noqa: PLR0917 - each is an option of the command line
     from ops.partner import sample as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
 
     with one_line_errors():
-        settings = verb.settings_of(setting or ())
         for text in verb.texts(
             kind,
             seed=seed,
@@ -38,6 +36,6 @@ def sample(  # noqa: PLR0917 - each is an option of the command line
             events=events,
             environment=environment,
             account_id=account_id,
-            settings=settings,
+            settings=settings_of(setting),
         ):
             say_json(text)

@@ -7,7 +7,7 @@ page of the same numbers.
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from math import ceil, floor
+from math import floor
 from typing import Any
 
 import orjson
@@ -17,6 +17,7 @@ from rich.text import Text
 from ops.console.screen import BAD
 from ops.local.mparticle import Invocation, Outcome
 from ops.local.partner_api import Call, Ledger
+from testkit.percentile import percentile
 
 BAD_WHEN_ANY = frozenset({"throttled", "failed", "lost", "false_dead_letters", "undelivered"})
 """The counts that should be nought."""
@@ -159,12 +160,6 @@ class Side:
     remains: Remains = field(default_factory=Remains)
     expected: Expected = field(default_factory=Expected)
     busy_elsewhere: float | None = None
-
-
-def percentile(values: Iterable[float], share: float) -> float | None:
-    """The smallest value that at least `share` (0 to 1) of the values do not exceed; None of none."""
-    ordered = sorted(values)
-    return ordered[max(ceil(share * len(ordered)), 1) - 1] if ordered else None
 
 
 def summarise(side: Side) -> Summary:

@@ -13,7 +13,7 @@ from typing import Any
 from ops.operate.pause import Pause
 from ops.operate.stack import Stack
 from ops.operate.suspensions import Suspended, summed_up
-from shared.state import FLOW, PARTNER, SUSPENDED, DynamoState, Item
+from shared.state import FLOW, PARTNER, SUSPENDED, Item
 from worker_fn.accounts.clearing import SWEEP
 from worker_fn.accounts.suspension import by_account
 from worker_fn.clients.mapping import HOLD, MAPPING
@@ -81,7 +81,7 @@ def look_now(found: Stack, names: Mapping[str, str], noted: Noted) -> Now:
 
 def _rows(found: Stack) -> dict[str, Any]:
     """What stands under the partner's key, and the suspensions."""
-    state = _state(found)
+    state = found.state()
 
     async def read() -> tuple[dict[str, Item], dict[str, Item]]:
         return await state.listed(PARTNER), await state.listed(SUSPENDED)
@@ -91,12 +91,8 @@ def _rows(found: Stack) -> dict[str, Any]:
 
 
 def _account_flows(found: Stack) -> dict[str, Mapping[str, Any]]:
-    items = asyncio.run(_state(found).under(ACCOUNT_FLOWS))
+    items = asyncio.run(found.state().under(ACCOUNT_FLOWS))
     return {pk.removeprefix(ACCOUNT_FLOWS): item.value for (pk, sk), item in items.items() if sk == FLOW}
-
-
-def _state(found: Stack) -> DynamoState:
-    return DynamoState(found.client("dynamodb"), found.output("StateTableName"))
 
 
 def _figures(found: Stack, names: Mapping[str, str], noted: Noted) -> dict[str, float]:

@@ -53,7 +53,7 @@ class CoolDown:
 
 def listing(stack: Stack, *, now_ms: int) -> list[CoolDown]:
     """Return who is left alone now, everybody first. Raises StackUnavailable, StateUnavailable."""
-    return asyncio.run(_found(_state(stack), now_ms))
+    return asyncio.run(_found(stack.state(), now_ms))
 
 
 def end(stack: Stack, accounts: Sequence[str], *, everything: bool = False) -> list[CoolDown]:
@@ -61,7 +61,7 @@ def end(stack: Stack, accounts: Sequence[str], *, everything: bool = False) -> l
 
     Returns what was ended. Raises NoCoolDown before anything is, if an account that was named is not left alone.
     """
-    state, now_ms = _state(stack), int(time.time() * 1_000)
+    state, now_ms = stack.state(), int(time.time() * 1_000)
 
     async def ended() -> list[CoolDown]:
         found = await _found(state, now_ms)
@@ -115,7 +115,3 @@ async def _found(state: DynamoState, now_ms: int) -> list[CoolDown]:
         account, at = (None, None) if key == PARTNER else (unquote(account_id), endpoint or None)
         found.append(CoolDown(account, at, since_ms, until_ms, flow.breaker.is_open))
     return sorted(found, key=lambda one: (one.account_id is not None, one.account_id or "", one.endpoint or ""))
-
-
-def _state(stack: Stack) -> DynamoState:
-    return DynamoState(stack.client("dynamodb"), stack.output("StateTableName"))

@@ -16,7 +16,6 @@ from ops.console.screen import BAD, DIM, GOOD, WARN, Screen
 from ops.console.terminal import safe, safe_json
 from ops.operate.stack import find_stack
 from shared.receipts import PREFIX, Receipt, Standing, receipt_key
-from shared.state import DynamoState
 
 _STYLE = {
     Standing.DELIVERED: GOOD,
@@ -42,7 +41,7 @@ def status(subject_request_id: str, stage: str, *, as_json: bool, console: Conso
     """
     console = console or Screen()
     key = receipt_key(subject_request_id)
-    found = asyncio.run(_table(stage).listed(key))
+    found = asyncio.run(find_stack(stage).state().listed(key))
     receipts = _in_order([Receipt.from_value(key, sk, item.value) for sk, item in found.items()])
     if as_json:
         _print_json({"subject_request_id": subject_request_id, "receipts": _plain(receipts)}, console)
@@ -66,7 +65,7 @@ def list_all(
     up are counted, and printed with `certify`. Raises StackUnavailable, StateUnavailable.
     """
     console = console or Screen()
-    found = asyncio.run(_table(stage).under(PREFIX))
+    found = asyncio.run(find_stack(stage).state().under(PREFIX))
     receipts = _in_order([Receipt.from_value(pk, sk, item.value) for (pk, sk), item in found.items()])
     if only_open:
         receipts = [one for one in receipts if one.standing is not Standing.DELIVERED]
@@ -87,11 +86,6 @@ def list_all(
 def is_made_up(receipt: Receipt) -> bool:
     """Whether `spillway certify` asked for this erasure: nobody's data was meant."""
     return receipt.subject_request_id.startswith(MARK)
-
-
-def _table(stage: str) -> DynamoState:
-    stack = find_stack(stage)
-    return DynamoState(stack.client("dynamodb"), stack.output("StateTableName"))
 
 
 def _in_order(receipts: Sequence[Receipt]) -> list[Receipt]:

@@ -17,7 +17,7 @@ from ops.console.moments import ago, ahead, as_utc
 from ops.operate import worker_tick
 from ops.operate.stack import Stack, StackUnavailable
 from shared.errors import InvalidSettings
-from shared.state import FLOW, PARTNER, DynamoState
+from shared.state import FLOW, PARTNER
 from worker_fn.clients.mapping import HOLD, MARK, hold
 from worker_fn.limits.agreement import Flow
 
@@ -45,7 +45,7 @@ def standing(stack: Stack, now_ms: int) -> str:
         return f"{found.said(now_ms)} (an operator){runs}"
     if is_on:
         return "not paused"
-    value = asyncio.run(_state(stack).read(PARTNER, FLOW)).value
+    value = asyncio.run(stack.state().read(PARTNER, FLOW)).value
     why, what = held_by(Flow.from_item(value) if value else None, now_ms)
     return f"not paused by an operator. The mapping is {state}: {why}. {what}"
 
@@ -64,7 +64,7 @@ def held_by(flow: Flow | None, now_ms: int) -> tuple[str, str]:
 
 def current(stack: Stack) -> Pause | None:
     """Return the pause that lasts, if one does. Raises StackUnavailable, StateUnavailable."""
-    value = asyncio.run(_state(stack).read(PARTNER, HOLD)).value
+    value = asyncio.run(stack.state().read(PARTNER, HOLD)).value
     return Pause(str(value["why"]), int(value["since_ms"])) if value else None
 
 
@@ -80,7 +80,7 @@ def pause(stack: Stack, why: str) -> bool:
     if len(why) > LONGEST_WHY or not why.isprintable():
         raise InvalidSettings(f"--why must be one line of at most {LONGEST_WHY} characters")
     now_ms = int(time.time() * 1_000)
-    asyncio.run(hold(_state(stack), why=why.strip(), now_ms=now_ms, rng=random.Random()))  # noqa: S311 - jitter
+    asyncio.run(hold(stack.state(), why=why.strip(), now_ms=now_ms, rng=random.Random()))  # noqa: S311 - jitter
     client, mapping_id = stack.client("lambda"), stack.output("WorkerMappingId")
     _asked(lambda: client.tag_resource(Resource=_arn(client, mapping_id), Tags={MARK: str(now_ms)}))
     try:
@@ -97,7 +97,7 @@ def resume(stack: Stack) -> dict[str, Any]:
 
     Raises StackUnavailable, StateUnavailable.
     """
-    asyncio.run(_state(stack).delete(PARTNER, HOLD))
+    asyncio.run(stack.state().delete(PARTNER, HOLD))
     client = stack.client("lambda")
     _asked(lambda: client.untag_resource(Resource=_arn(client, stack.output("WorkerMappingId")), TagKeys=[MARK]))
     return worker_tick.run(stack)
@@ -125,7 +125,3 @@ def _asked(call: Callable[[], object]) -> None:
 def _refused(error: BotoCoreError | ClientError, what: str = "change") -> StackUnavailable:
     name = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
     return StackUnavailable(f"Lambda did not {what} the mapping ({name}): the same command may be given again")
-
-
-def _state(stack: Stack) -> DynamoState:
-    return DynamoState(stack.client("dynamodb"), stack.output("StateTableName"))

@@ -18,6 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from infra.stage import DEFAULT_POD, PODS, SERVICE, STAGE_FILE, StageUnusable, enter
 from ops.console.terminal import say
 from shared.errors import InvalidSettings, SpillwayError
+from shared.state import DynamoState
 
 __all__ = [
     "DEFAULT_POD",
@@ -57,6 +58,10 @@ class Stack:
     def client(self, service: str, **config: Any) -> Any:
         """Return a boto3 client for the stack's account and region."""
         return self.session.client(service, config=CONFIG.merge(Config(**config)))
+
+    def state(self) -> DynamoState:
+        """Return the stack's state table. Raises StackUnavailable as `output` does."""
+        return DynamoState(self.client("dynamodb"), self.output("StateTableName"))
 
     def output(self, key: str) -> str:
         """Return one output. Raises StackUnavailable if the stack was deployed by a version that had none."""

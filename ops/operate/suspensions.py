@@ -21,7 +21,7 @@ from ops.console.terminal import safe
 from ops.operate import worker_tick
 from ops.operate.stack import Stack, StackUnavailable
 from shared.errors import SpillwayError
-from shared.state import SUSPENDED, DynamoState
+from shared.state import SUSPENDED
 from worker_fn.accounts.clearing import clear_account
 from worker_fn.accounts.known_suspensions import KNOWN_FOR_MS
 from worker_fn.accounts.suspension import NOBODY, Suspension, by_account
@@ -79,7 +79,7 @@ def listing(stack: Stack) -> Listing:
 
 
 def _suspended(stack: Stack) -> list[Suspended]:
-    found = by_account(asyncio.run(_state(stack).listed(SUSPENDED)))
+    found = by_account(asyncio.run(stack.state().listed(SUSPENDED)))
     return sorted(map(summed_up, found.values()), key=lambda one: (one.since_ms, one.account_id))
 
 
@@ -100,7 +100,7 @@ def summed_up(suspensions: Sequence[Suspension]) -> Suspended:
 
 def clear_accounts(stack: Stack, accounts: Sequence[str]) -> Cleared:
     """Forget that these accounts, all if none is named, are suspended. Raises NotSuspended before any is cleared."""
-    state = _state(stack)
+    state = stack.state()
     suspended = by_account(asyncio.run(state.listed(SUSPENDED)))
     chosen = list(dict.fromkeys(accounts)) or sorted(suspended)
     unknown = [account_id for account_id in chosen if account_id not in suspended]
@@ -176,10 +176,6 @@ def old_keys(one: Suspended, now_ms: int) -> str:
     when = "now" if one.gives_up_at_ms is None or one.gives_up_at_ms <= now_ms else ahead(one.gives_up_at_ms, now_ms)
     end = f"What carries the old ones is dead-lettered as unauthorized, {when}."
     return f"{one.account_id}: newer credentials are taken. {end}"
-
-
-def _state(stack: Stack) -> DynamoState:
-    return DynamoState(stack.client("dynamodb"), stack.output("StateTableName"))
 
 
 def _parked_about(stack: Stack) -> int:

@@ -1,7 +1,7 @@
 """`spillway sample`: the requests of ops/samples.py as text."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from ops.samples import ENVIRONMENTS, KINDS, make_request
 from shared.errors import InvalidSettings
@@ -35,11 +35,3 @@ def texts(
             kind, seed=number, events=events, environment=environment, account_id=account_id, settings=settings
         )
         yield json.dumps(made, ensure_ascii=False, indent=None if count else 2)
-
-
-def settings_of(given: Iterable[str]) -> dict[str, str]:
-    """Read NAME=VALUE. Raises InvalidSettings that does not quote it: it may be a credential."""
-    pairs = [one.partition("=") for one in given]
-    if any(not name or not equals for name, equals, _ in pairs):
-        raise InvalidSettings("--setting must be NAME=VALUE: --setting apiKey=abc")
-    return {name: value for name, _, value in pairs}

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from testkit.percentile import percentile
 from testkit.simulation.ledger import Call, Ledger
 from testkit.simulation.run import Run
 from testkit.simulation.scenario import Scenario
@@ -187,7 +188,8 @@ def full_rate_after_s(ledger: Ledger, scenario: Scenario) -> float:
 
 
 def p99(seconds: Sequence[float]) -> float:
-    return sorted(seconds)[int(0.99 * (len(seconds) - 1))] if seconds else float("inf")
+    found = percentile(seconds, 0.99)
+    return float("inf") if found is None else found
 
 
 def calls_in_cool_down(ledger: Ledger) -> list[Call]:

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from ops.certify.answer_times import Series, Times, percentile
+from ops.certify.answer_times import Series, Times
 from ops.certify.checks import CHECKS
 from ops.certify.exchange import Answer, Ending, Exchange, Sent
 from ops.certify.objections import Objection, findings
 from ops.certify.play import Player
-from ops.certify.run import chosen_checks, settings_of
+from ops.certify.run import chosen_checks
 from ops.certify.script import Script
 from ops.certify.targets import LambdaTarget, TargetUnavailable, UrlTarget
 from ops.console.findings import Severity
@@ -90,13 +90,6 @@ def test_an_arn_without_an_alias_is_warned_of(target: Any, play: Any) -> None:
     assert (finding.id, finding.severity) == ("target.unqualified", Severity.WARNING)
 
 
-def test_a_percentile_is_one_of_the_values() -> None:
-    """Nearest rank: 99 of 100 answers took no longer than the 99th."""
-    values = [float(n) for n in range(1, 101)]
-    assert (percentile(values, 50), percentile(values, 99)) == (50.0, 99.0)
-    assert percentile([7.0], 99) == 7.0
-
-
 @pytest.mark.parametrize(
     ("slow", "found"),
     [(1, []), (2, ["times.p99"])],
@@ -140,15 +133,6 @@ def test_checks_are_chosen_by_name() -> None:
     assert "size" not in {check.name for check in chosen_checks([], ["size"])}
     with pytest.raises(InvalidSettings, match=r"there is no check speed: .* take probes, events"):
         chosen_checks([], ["speed"])
-
-
-def test_a_setting_that_is_none_is_not_quoted() -> None:
-    """Its number is enough: what was meant as a value may be a credential."""
-    assert settings_of(["apiKey=a=b", "empty="]) == {"apiKey": "a=b", "empty": ""}
-    with pytest.raises(InvalidSettings) as error:
-        settings_of(["apiKey=x", "canary"])
-    assert "number 2" in str(error.value)
-    assert "canary" not in str(error.value)
 
 
 @pytest.mark.parametrize(

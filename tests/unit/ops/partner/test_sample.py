@@ -61,7 +61,7 @@ def test_a_request_is_as_asked_for(environment: str) -> None:
         (("dsr_processing_request", "--events", "3"), "--events is for event_processing_request"),
         (("dsr_processing_request", "--environment", "ios"), "--environment is for event_processing_request"),
         (("module_registration_request", "--account-id", "3"), "has no account"),
-        (("event_processing_request", "--setting", "canary"), "--setting must be NAME=VALUE"),
+        (("event_processing_request", "--setting", "canary"), "--setting number 1 must be NAME=VALUE"),
     ],
 )
 def test_an_option_without_a_place_is_refused(arguments: tuple[str, ...], said: str) -> None:
