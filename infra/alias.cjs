@@ -6,7 +6,9 @@
 // separately whether that version goes live (custom.alias.mode). `spillway promote` decides later, both functions together.
 // Published plugins for this need the AWS SDK v2 surface that osls 4 removed; docs/adr/0003 has the whole story.
 
+const { execFile } = require('node:child_process');
 const { createRequire } = require('node:module');
+const path = require('node:path');
 
 // The SDK that osls itself ships: a second one in package.json would be a second version to keep.
 const sdk = createRequire(require.resolve('osls/package.json'));
@@ -22,9 +24,6 @@ const MAPPING = 'WorkerEventSourceMappingSQSQueue';
 const SETTLES_S = 60;
 const LOOK_EVERY_S = 2;
 
-// Lambda's limit for an alias's description.
-const MAX_NOTE = 256;
-
 /** `7` means version 7 of every function, `ingest=7,worker=9` says each. Returns null for anything else. */
 function readVersions(text, functionNames) {
   if (isVersion(text)) return new Map(functionNames.map((name) => [name, text]));
@@ -32,17 +31,6 @@ function readVersions(text, functionNames) {
   const versions = new Map(pairs);
   const complete = versions.size === functionNames.length && functionNames.every((name) => isVersion(versions.get(name) || ''));
   return complete ? versions : null;
-}
-
-/** What both aliases remember once `live` serves, `was` having served: ops/releases/note.py says how it reads. */
-function noteOf(live, was, note, now) {
-  const [entries, ...back] = note.startsWith('ingest/worker ') ? note.slice('ingest/worker '.length).split('; ') : [''];
-  const old = entries ? entries.split(', ') : [];
-  if (was && !old[0]?.startsWith(`${was} `)) old.unshift(`${was} -`);
-  const at = now.toISOString().replace(/[-:]|\.\d+/g, '');
-  const text = () => ['ingest/worker ' + [`${live} ${at}`, ...old].join(', '), ...back].join('; ');
-  while (text().length > MAX_NOTE) (old.length > 1 ? old : back).pop();
-  return text();
 }
 
 module.exports = class ProductionAlias {
@@ -254,15 +242,13 @@ module.exports = class ProductionAlias {
   // What a rollback goes back to. CloudFormation knows nothing of it, as a promote writes it, too: of an alias that it
   // changed it may have dropped the note, so the one from before the deploy is what counts.
   async noteDeploy() {
-    const pair = (aliases) => (aliases.every(Boolean) ? aliases.map((alias) => alias.FunctionVersion).join('/') : null);
+    const pair = (aliases) => (aliases.every(Boolean) ? aliases.map((alias) => Number(alias.FunctionVersion)) : null);
     await this.settleChosen();
     const after = await this.aliases();
-    const live = pair(after);
+    const [was, live] = [pair(this.before), pair(after)];
     if (!live) return;
-    const was = pair(this.before);
-    // Where the two differ, a promote was cut short: the shorter one is of the time before it.
-    const notes = this.before.map((alias) => alias?.Description || '').sort((one, other) => one.length - other.length);
-    const note = live === was ? null : noteOf(live, was, notes[0], new Date());
+    const notes = this.before.map((alias) => alias?.Description || '');
+    const note = `${live}` === `${was}` ? null : await this.noteOf({ live, was, notes });
     for (const [index, name] of this.functionNames.entries()) {
       const text = note ?? this.before[index].Description ?? '';
       if (after[index].Description === text) continue;
@@ -270,5 +256,19 @@ module.exports = class ProductionAlias {
         new UpdateAliasCommand({ FunctionName: this.deployedName(name), Name: this.config.name, Description: text })
       );
     }
+  }
+
+  // What both aliases remember from now on: ops/releases/note.py says how it reads, and writes it for a promote, too.
+  noteOf(asked) {
+    const folder = this.serverless.serviceDir;
+    return new Promise((resolve, reject) => {
+      const process = execFile(path.join(folder, '.venv', 'bin', 'python'), ['-m', 'ops.releases.after_deploy'], { cwd: folder, timeout: 60_000 }, (error, stdout, stderr) => {
+        if (!error) return resolve(stdout.trim());
+        const said = stderr.trim().split('\n').pop() || error.message;
+        return reject(this.fail(`What was deployed is live, and what was live before it could not be noted: ${said}`));
+      });
+      process.stdin.on('error', () => {}); // it ended before it read: its answer says why
+      process.stdin.end(JSON.stringify(asked));
+    });
   }
 };

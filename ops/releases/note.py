@@ -3,7 +3,7 @@
     ingest/worker 5/5 20261124T162031Z, 4/4 20261120T090000Z, 3/3 -; back from 6/6 20261124T162031Z
 
 It is the description of both aliases, so that it moves in the same call as the alias does, needs nothing but Lambda to
-be read, and shows in Lambda's console. A deploy writes it, too (infra/alias.cjs). `back from` are pairs that were
+be read, and shows in Lambda's console. A deploy writes it, too (`after_deploy.py`). `back from` are pairs that were
 rolled back, each with the time of that.
 
 The numbers that are really live decide: where the note names others, somebody moved an alias without it, and what it
