@@ -27,7 +27,7 @@ DEFAULT_POD = "us1"
 STAGE_FILE = "STAGE_FILE"
 """The variable that names another file; empty: none is read, as by what a verb starts after it has read it itself."""
 
-WHOLE = (
+SAID_TOGETHER = (
     frozenset(
         {
             "AWS_PROFILE",
@@ -88,7 +88,7 @@ def enter(stage: str, shell: Mapping[str, str], folder: Path = ROOT) -> Entered:
     said: dict[str, str] = {}
     if path is not None and (named or path.exists()):
         said = read(path)
-    taken = {name for whole in WHOLE if whole & shell.keys() for name in whole} | shell.keys()
+    taken = {name for whole in SAID_TOGETHER if whole & shell.keys() for name in whole} | shell.keys()
     added = {name: value for name, value in said.items() if name not in taken}
     overridden = tuple(name for name in said if name in taken and said[name] != shell.get(name))
     entered = Entered(stage, path.name if said and path else None, added, overridden)

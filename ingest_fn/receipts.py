@@ -12,10 +12,10 @@ import orjson
 
 from shared.aws_http import AwsHttp, error_code
 from shared.message import Head
-from shared.receipts import KEPT_S, Receipt, receipt_key, receipt_name, subject_of
+from shared.receipts import RECEIPT_KEPT_S, Receipt, receipt_key, receipt_name, subject_of
 from shared.telemetry import log
 
-TIMEOUT_S = 0.5
+RECEIPT_TIMEOUT_S = 0.5
 """mParticle asks for 200 ms of 99% of its calls; erasures are far fewer than the other one."""
 
 
@@ -50,13 +50,13 @@ class Receipts:
                     "sk": {"S": receipt_name(receipt.account_id, receipt.request_id)},
                     "rev": {"N": "1"},
                     "value": {"S": orjson.dumps(receipt.value()).decode()},
-                    "expires_at": {"N": str(receipt.accepted_ms // 1_000 + KEPT_S)},
+                    "expires_at": {"N": str(receipt.accepted_ms // 1_000 + RECEIPT_KEPT_S)},
                 },
                 "ConditionExpression": "attribute_not_exists(pk)",
             }
         )
         try:
-            status, answer = self._dynamodb.call("DynamoDB_20120810.PutItem", body, timeout_s=TIMEOUT_S)
+            status, answer = self._dynamodb.call("DynamoDB_20120810.PutItem", body, timeout_s=RECEIPT_TIMEOUT_S)
         except (OSError, http.client.HTTPException) as error:
             return type(error).__name__
         return None if status == 200 else error_code(answer) or str(status)

@@ -5,21 +5,21 @@ import http.client
 from shared.aws_http import AwsHttp, error_code
 from shared.stored import Reference, Unreadable, request_for, text_in
 
-TIMEOUT_S = 0.3
-ATTEMPTS = 2
+READ_TIMEOUT_S = 0.3
+READ_ATTEMPTS = 2
 
 
 def read(store: AwsHttp, reference: Reference) -> str:
     """Give the text. Raises Unreadable, which says why in a few words."""
     target, body = request_for(reference)
-    for attempt in range(1, ATTEMPTS + 1):
+    for attempt in range(1, READ_ATTEMPTS + 1):
         status, answer, problem = _call(store, target, body)
         if status == 200:
             value = text_in(reference, answer)
             if value is None:
                 raise Unreadable("what is kept there is no text")
             return value
-        if attempt == ATTEMPTS or (400 <= status < 500 and "Throttl" not in problem):
+        if attempt == READ_ATTEMPTS or (400 <= status < 500 and "Throttl" not in problem):
             raise Unreadable(problem)
     raise AssertionError  # the last attempt returned or raised
 
@@ -27,7 +27,7 @@ def read(store: AwsHttp, reference: Reference) -> str:
 def _call(store: AwsHttp, target: str, body: bytes) -> tuple[int, bytes, str]:
     """Status, answer and problem; status 0 without an answer."""
     try:
-        status, answer = store.call(target, body, timeout_s=TIMEOUT_S)
+        status, answer = store.call(target, body, timeout_s=READ_TIMEOUT_S)
     except (OSError, http.client.HTTPException) as error:
         return 0, b"", type(error).__name__
     return status, answer, error_code(answer) or str(status)

@@ -16,7 +16,7 @@ import orjson
 from shared.aws_http import AwsHttp
 
 REFRESH_S = 60.0
-TIMEOUT_S = 0.1
+LOOK_TIMEOUT_S = 0.1
 """Half of what mParticle gives the whole call."""
 
 
@@ -48,7 +48,7 @@ class Suspended:
     def _read(self) -> frozenset[str]:
         """One query; of more than a megabyte of suspensions (some thousand) the first are known."""
         try:
-            status, answer = self._dynamodb.call("DynamoDB_20120810.Query", self._query, timeout_s=TIMEOUT_S)
+            status, answer = self._dynamodb.call("DynamoDB_20120810.Query", self._query, timeout_s=LOOK_TIMEOUT_S)
             if status != 200:
                 return frozenset()
             return frozenset(_accounts(orjson.loads(answer)["Items"]))

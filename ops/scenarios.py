@@ -27,7 +27,7 @@ from testkit.simulation.suite import examine
 
 ROOT = Path(__file__).parent.parent
 REPORT = ROOT / "build/scenarios/report.json"
-LIMITS = ROOT / "docs/limits.md"
+LIMITS_PAGE = ROOT / "docs/limits.md"
 BEGIN, END = "<!-- scenarios: begin -->", "<!-- scenarios: end -->"
 COLUMNS = ("events", "lost", "false dead letters", "calls in cool-down", "over-admitted", "duplicates", "healthy p99")
 SHORT_COLUMNS = ("events", "lost", "false\ndead", "in cool-\ndown", "over\nrate", "twice", "p99")
@@ -52,7 +52,9 @@ def scenarios(seed: Seed = "1", name: Name = "", write_docs: WriteDocs = False) 
     REPORT.write_text(json.dumps([one.reported() for one in verdicts], indent=2) + "\n", encoding="utf-8")
     show(verdicts, Screen())
     if write_docs:
-        LIMITS.write_text(with_table(LIMITS.read_text(encoding="utf-8"), markdown(verdicts)), encoding="utf-8")
+        LIMITS_PAGE.write_text(
+            with_table(LIMITS_PAGE.read_text(encoding="utf-8"), markdown(verdicts)), encoding="utf-8"
+        )
     if any(one.broken for one in verdicts):
         raise typer.Exit(1)
 
@@ -118,7 +120,7 @@ def with_table(document: str, table: str) -> str:
     before, found, rest = document.partition(BEGIN)
     _, ends, after = rest.partition(END)
     if not (found and ends):
-        raise typer.BadParameter(f"{LIMITS.name} has no markers for the table")
+        raise typer.BadParameter(f"{LIMITS_PAGE.name} has no markers for the table")
     return f"{before}{BEGIN}\n{table}\n{END}{after}"
 
 

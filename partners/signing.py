@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import re
 
-PREFIX = "whsec_"
+KEY_PREFIX = "whsec_"
 LEAST_KEY_BYTES = 24
 """Standard Webhooks's least. Its most, 64, is not asked for: HMAC takes more, and so do the libraries that verify."""
 
@@ -25,16 +25,16 @@ def key_of(secret: str) -> bytes:
 
     Raises ValueError: what it must be, as the end of a sentence about it, without any part of it.
     """
-    text = secret.removeprefix(PREFIX)
+    text = secret.removeprefix(KEY_PREFIX)
     form = None if _A_PREFIX.match(text) else _STANDARD.fullmatch(text) or _URL_SAFE.fullmatch(text)
     bare = text.rstrip("=")
     # Padding is right, or left out altogether.
     if form is None or len(bare) % 4 == 1 or (form[1] and len(text) % 4):
-        raise ValueError(f"must be {PREFIX} and base64, as Standard Webhooks has it")
+        raise ValueError(f"must be {KEY_PREFIX} and base64, as Standard Webhooks has it")
     try:
         key = base64.b64decode(bare.translate(str.maketrans("-_", "+/")) + "=" * (-len(bare) % 4), validate=True)
     except binascii.Error:  # not for what the forms let pass; a key that nobody meant must not sign
-        raise ValueError(f"must be {PREFIX} and base64, as Standard Webhooks has it") from None
+        raise ValueError(f"must be {KEY_PREFIX} and base64, as Standard Webhooks has it") from None
     if len(key) < LEAST_KEY_BYTES:
         raise ValueError(f"must hold at least {LEAST_KEY_BYTES} bytes in base64, as Standard Webhooks has it")
     return key

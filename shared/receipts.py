@@ -16,9 +16,9 @@ from typing import Any, Self
 from shared.message import is_text
 from shared.state import of_account
 
-PREFIX = "dsr#"
+RECEIPT_PREFIX = "dsr#"
 
-KEPT_S = 400 * 86_400
+RECEIPT_KEPT_S = 400 * 86_400
 """Longer than a year, so that a year's requests can be accounted for at its end; then the state table forgets."""
 
 
@@ -52,7 +52,7 @@ class Receipt:
         """Read an item of the state table; what a later version added is passed over, and what is no time."""
         known = {name: _time_ms(value.get(name)) for name in _TIMES}
         return cls(
-            pk.removeprefix(PREFIX),
+            pk.removeprefix(RECEIPT_PREFIX),
             str(value.get("request_id", sk)),
             value.get("account_id"),
             _time_ms(value.get("accepted_ms")) or 0,
@@ -93,7 +93,7 @@ def _time_ms(value: object) -> int | None:
 
 
 def receipt_key(subject_request_id: str) -> str:
-    return f"{PREFIX}{subject_request_id}"
+    return f"{RECEIPT_PREFIX}{subject_request_id}"
 
 
 def receipt_name(account_id: str | None, request_id: str) -> str:

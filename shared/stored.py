@@ -21,7 +21,7 @@ VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*_SECRET_HEADERS")
 
 FRESH_S = 300.0
 """A text is believed for so long; whoever waits this long after a change knows that every environment has read it."""
-ASK_AGAIN_S = 30.0
+ASK_STORE_AGAIN_S = 30.0
 """After a failure the known text goes on, and the store is asked again at most so often."""
 
 _SSM = re.compile(r"ssm:(/[A-Za-z0-9_./-]+)")
@@ -115,7 +115,7 @@ class Stored:
                 if self._texts is None:
                     raise
                 self.on_trouble(str(error))
-                self._look_again_s = self.clock() + ASK_AGAIN_S
+                self._look_again_s = self.clock() + ASK_STORE_AGAIN_S
             else:
                 self._look_again_s = self.clock() + FRESH_S
         return self._texts

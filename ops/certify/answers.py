@@ -8,18 +8,11 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ops.certify.exchange import (
-    AUDIENCE,
-    ERASURE,
-    EVENTS,
-    REGISTRATION,
-    RETRIED_STATUSES,
-    SUBSCRIPTION,
-    Ending,
-    Exchange,
-)
+from ingest_fn.replies import REGISTRATION, SUBSCRIPTION
+from ops.certify.exchange import RETRIED_STATUSES, Ending, Exchange
 from ops.certify.objections import Objection
 from ops.console.findings import Severity
+from shared.message import AUDIENCE, ERASURE, EVENTS
 
 ANSWERED_BY = {
     REGISTRATION: "module_registration_response",
@@ -29,7 +22,7 @@ ANSWERED_BY = {
     ERASURE: "dsr_processing_response",
 }
 
-VERSION = re.compile(r"[0-9]+\.[0-9]+(\.[0-9]+)?")
+PROTOCOL_VERSION = re.compile(r"[0-9]+\.[0-9]+(\.[0-9]+)?")
 _SKEW_MS = 3_600_000
 """An answer's clock may differ by an hour: seconds in place of milliseconds, or none at all, differ by decades."""
 
@@ -111,7 +104,7 @@ def _envelope(found: Mapping[str, Any], now_ms: int, to: str) -> Iterator[Object
         yield Objection(
             "answer.firehose_version", "the answer has no firehose_version", mend, to, severity=Severity.WARNING
         )
-    elif not isinstance(version, str) or not VERSION.fullmatch(version):
+    elif not isinstance(version, str) or not PROTOCOL_VERSION.fullmatch(version):
         yield Objection("answer.firehose_version", "the answer's firehose_version is no version", mend, to)
 
 

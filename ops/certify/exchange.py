@@ -6,12 +6,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-REGISTRATION = "module_registration_request"
-EVENTS = "event_processing_request"
-AUDIENCE = "audience_membership_change_request"
-SUBSCRIPTION = "audience_subscription_request"
-ERASURE = "dsr_processing_request"
-
 RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 """After any other HTTP status than these and 2xx mParticle never sends a request again (its guide for HTTP)."""
 

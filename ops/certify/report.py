@@ -9,7 +9,6 @@ from rich.table import Table
 from rich.text import Text
 
 from ops.certify.answer_times import Series, Times
-from ops.certify.exchange import AUDIENCE, ERASURE, EVENTS
 from ops.certify.play import Plan, Played, Result
 from ops.certify.play import Progress as Told
 from ops.certify.script import Script
@@ -17,6 +16,7 @@ from ops.console import findings as form
 from ops.console.findings import Finding
 from ops.console.screen import BAD, DIM, GOOD, WARN
 from ops.console.terminal import safe
+from shared.message import AUDIENCE, ERASURE, EVENTS
 
 _KINDS = {EVENTS: "events", AUDIENCE: "audiences", ERASURE: "erasure requests"}
 

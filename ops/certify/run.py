@@ -14,10 +14,8 @@ from ops.certify.script import Script
 from ops.certify.targets import Target, rule_ms, target_of
 from ops.console import findings as form
 from ops.console.screen import Screen
-from ops.console.terminal import say_json
+from ops.console.terminal import INTERRUPTED, say_json
 from shared.errors import InvalidSettings
-
-INTERRUPTED = 130
 
 
 def run(

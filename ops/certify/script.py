@@ -12,8 +12,9 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
-from ops.certify.exchange import AUDIENCE, ERASURE, EVENTS, REGISTRATION, SUBSCRIPTION, Sent
-from ops.certify.mark import MARK
+from ingest_fn.replies import FIREHOSE_VERSION, REGISTRATION, SUBSCRIPTION
+from ops.certify.exchange import Sent
+from ops.certify.mark import CERTIFY_MARK
 from ops.samples import ENVIRONMENTS, EVENT_TYPES, make_request
 from shared.firehose import (
     DeviceIdentityPermission,
@@ -25,12 +26,12 @@ from shared.firehose import (
     Setting,
     UserIdentityPermission,
 )
+from shared.message import AUDIENCE, ERASURE, EVENTS
 
 Json = dict[str, Any]
 
-ACCOUNT_ID = 900_000_001
+CERTIFY_ACCOUNT_ID = 900_000_001
 """The integration's account in every request: none that mParticle gives out."""
-FIREHOSE_VERSION = "3.2.0"
 
 _OPENED_BY = {
     "allow_user_attributes": ("user_attributes", "user_attribute_lists"),
@@ -123,7 +124,7 @@ class Script:
 
     def erasure(self, number: int) -> Json:
         return self._as_registered(
-            make_request(ERASURE, seed=self.seed % 10_000 + number, account_id=ACCOUNT_ID), number
+            make_request(ERASURE, seed=self.seed % 10_000 + number, account_id=CERTIFY_ACCOUNT_ID), number
         )
 
     def plain(self, kind: str, number: int) -> Json:
@@ -167,7 +168,7 @@ class Script:
     def _as_registered(self, request: Json, number: int) -> Json:
         request = self.fresh(request, number)
         if "account" in request:
-            request["account"] = {"account_id": ACCOUNT_ID, "account_settings": self._account_settings()}
+            request["account"] = {"account_id": CERTIFY_ACCOUNT_ID, "account_settings": self._account_settings()}
         for profile in request.get("user_profiles", ()):
             for audience in profile["audiences"]:
                 audience["audience_subscription_settings"] = self._audience_settings()
@@ -194,7 +195,7 @@ class Script:
 
 
 def _marked(random_: random.Random) -> str:
-    return MARK + _uuid(random_)[len(MARK) :]
+    return CERTIFY_MARK + _uuid(random_)[len(CERTIFY_MARK) :]
 
 
 def _uuid(random_: random.Random) -> str:

@@ -27,10 +27,10 @@ from botocore.exceptions import (
 from ops.certify.exchange import Answer, Ending, Sent, Token
 from shared.errors import InvalidSettings, SpillwayError
 
-TIMEOUT_S = 20.0
+ANSWER_TIMEOUT_S = 20.0
 """How long an answer is waited for. mParticle's own limit is not published; its rule is 200 ms."""
-CONNECT_TIMEOUT_S = 5.0
-MAX_ANSWER_BYTES = 6 * 1024 * 1024
+REACH_TIMEOUT_S = 5.0
+LONGEST_ANSWER_BYTES = 6 * 1024 * 1024
 """Lambda's limit for an answer."""
 
 LAMBDA_LIMIT_MS = 200.0
@@ -89,7 +89,7 @@ class LambdaTarget:
     speaks_http = False
     has_token = False
 
-    def __init__(self, arn: str, *, connections: int = 20, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, arn: str, *, connections: int = 20, timeout_s: float = ANSWER_TIMEOUT_S) -> None:
         found = _ARN.fullmatch(arn)
         if not found:
             raise InvalidSettings(
@@ -99,7 +99,7 @@ class LambdaTarget:
         self.name = arn
         self.qualified = found["qualifier"] not in {None, ":$LATEST"}
         config = Config(
-            connect_timeout=CONNECT_TIMEOUT_S,
+            connect_timeout=REACH_TIMEOUT_S,
             read_timeout=timeout_s,
             retries={"total_max_attempts": 1},
             max_pool_connections=connections,
@@ -151,7 +151,9 @@ class UrlTarget:
     speaks_http = True
     qualified = True
 
-    def __init__(self, url: str, *, token: str = "", connections: int = 20, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(
+        self, url: str, *, token: str = "", connections: int = 20, timeout_s: float = ANSWER_TIMEOUT_S
+    ) -> None:
         address = urlsplit(url)
         secure = address.scheme == "https" or (address.scheme == "http" and address.hostname in _LOOPBACK)
         if not secure or not address.hostname:
@@ -167,7 +169,7 @@ class UrlTarget:
         self._http = urllib3.PoolManager(
             maxsize=connections,
             retries=False,
-            timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=timeout_s),
+            timeout=urllib3.Timeout(connect=REACH_TIMEOUT_S, read=timeout_s),
         )
 
     def send(self, sent: Sent) -> Answer:
@@ -182,7 +184,7 @@ class UrlTarget:
             )
             try:
                 status, content_type = answer.status, answer.headers.get("Content-Type", "")
-                payload = answer.read(MAX_ANSWER_BYTES)
+                payload = answer.read(LONGEST_ANSWER_BYTES)
             finally:
                 answer.release_conn()
             ending = _ending(status)
@@ -220,7 +222,7 @@ def _round_trip_ms(url: str, *, tries: int = 5, clock: Callable[[], float] = tim
         where = socket.getaddrinfo(address.hostname, port, type=socket.SOCK_STREAM)[0]
         for _ in range(tries):
             with socket.socket(where[0], where[1]) as connection:
-                connection.settimeout(CONNECT_TIMEOUT_S)
+                connection.settimeout(REACH_TIMEOUT_S)
                 started_s = clock()
                 connection.connect(where[4])
                 took_s = clock() - started_s

@@ -7,7 +7,7 @@ import typer
 
 from ops.commands.options import AsJson, Settings, Stage, one_line_errors, settings_of
 
-TOKEN = "SPILLWAY_TOKEN"  # noqa: S105 - the variable's name
+TOKEN_VARIABLE = "SPILLWAY_TOKEN"  # noqa: S105 - the variable's name
 
 Target = Annotated[
     str,
@@ -16,7 +16,7 @@ Target = Annotated[
     ),
 ]
 Token = Annotated[
-    str, typer.Option(envvar=TOKEN, help="What mParticle sends as `Authorization: Token ...`, for a URL.")
+    str, typer.Option(envvar=TOKEN_VARIABLE, help="What mParticle sends as `Authorization: Token ...`, for a URL.")
 ]
 Only = Annotated[list[str] | None, typer.Option(metavar="CHECK", help="Play this check; repeatable.")]
 Skip = Annotated[list[str] | None, typer.Option(metavar="CHECK", help="Leave this check out; repeatable.")]
@@ -50,7 +50,7 @@ def certify(  # noqa: PLR0917 - each is an option of the command line
         enter_stage(stage)
         code = verb.run(
             target or find_stack(stage).output("IngestAliasArn"),
-            token=token or os.environ.get(TOKEN, ""),
+            token=token or os.environ.get(TOKEN_VARIABLE, ""),
             settings=settings_of(setting),
             only=only or (),
             skip=skip or (),

@@ -8,10 +8,15 @@ them as what they are; every verb prints through `say` or `say_json`, or on a Sc
 import json
 import re
 import shutil
+import signal
 import sys
 
 import typer
 from rich.cells import cell_len
+
+COULD_NOT_RUN = 2
+"""Exit status of a verb that could not find out what it was asked."""
+INTERRUPTED = 128 + signal.SIGINT
 
 _WORD = re.compile(r"\S+?(?:(?<=,)(?=[\"{\[])|(?!\S))")
 """Up to a space, or to a comma between two members of a JSON document, which has no spaces."""

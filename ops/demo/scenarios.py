@@ -21,7 +21,7 @@ from ops.samples import make_request
 from shared.errors import InvalidSettings
 from shared.message import to_json
 
-API_KEY = "demo-api-key"
+DEMO_API_KEY = "demo-api-key"
 WRONG_KEY = "revoked-api-key"
 CUSTOMERS = range(5001, 5006)
 HEALTHY, FLOODING, UNAUTHORIZED = 5001, 5002, 5003
@@ -99,7 +99,12 @@ def scenario_named(name: str) -> Scenario:
 
 
 def parcel(
-    settings: DemoSettings, number: int, *, account_id: int | None = None, events: int | None = None, key: str = API_KEY
+    settings: DemoSettings,
+    number: int,
+    *,
+    account_id: int | None = None,
+    events: int | None = None,
+    key: str = DEMO_API_KEY,
 ) -> Parcel:
     """A demo's request by its number; without an account the customers take turns."""
     seed = settings.seed * SEEDS_APART + number
@@ -117,7 +122,7 @@ def calm(settings: DemoSettings) -> Behaviour:
         latency_ms=settings.partner_latency_ms,
         rate_per_s=settings.partner_rate,
         failure_rate=settings.partner_failure_rate,
-        token=API_KEY,
+        token=DEMO_API_KEY,
         seed=settings.seed,
     )
 
@@ -160,7 +165,7 @@ def _noisy(settings: DemoSettings) -> Plan:
     due.sort()
     keys = {UNAUTHORIZED: WRONG_KEY}
     parcels = [
-        parcel(settings, 2 + number, account_id=customer, key=keys.get(customer, API_KEY))
+        parcel(settings, 2 + number, account_id=customer, key=keys.get(customer, DEMO_API_KEY))
         for number, (_, customer) in enumerate(due)
     ]
     wrong = frozenset(event_id for one in parcels if one.account_id == UNAUTHORIZED for event_id in one.event_ids)

@@ -4,13 +4,12 @@
 was. 2: it could not run. 3: something was late or throttled, and other work on the machine may be why.
 """
 
-import signal
 from pathlib import Path
 
 from rich.text import Text
 
 from ops.console.screen import BAD, GOOD, Screen
-from ops.console.terminal import safe
+from ops.console.terminal import COULD_NOT_RUN, INTERRUPTED, safe
 from ops.demo import report
 from ops.demo import run as demo_run
 from ops.demo.live_view import view
@@ -19,8 +18,7 @@ from ops.demo.settings import DemoSettings
 from ops.demo.side import DemoFailed
 from ops.local.aws import LocalAwsError, sigterm_as_exit
 
-COULD_NOT_RUN, TOO_BUSY_TO_TELL = 2, 3
-INTERRUPTED = 128 + signal.SIGINT
+TOO_BUSY_TO_TELL = 3
 
 
 def run(scenario: Scenario, settings: DemoSettings, folder: Path) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ops.console.findings import Finding, Severity
 from ops.doctor import checks_now
-from ops.doctor.look import ALIAS, FUNCTION_URL, FUNCTIONS, Account, Facts, Function
+from ops.doctor.look import ALIAS, FUNCTION_NAMES, FUNCTION_URL, Account, Facts, Function
 from shared.errors import InvalidSettings
 from worker_fn.settings import VISIBILITY_MARGIN_S, Settings
 
@@ -86,7 +86,7 @@ def after(facts: Facts, plan: Plan) -> Iterable[Finding]:
             f"The last deploy failed and was undone ({facts.status}).",
             f"{deploy}, and read its end",
         )
-    for name in FUNCTIONS:
+    for name in FUNCTION_NAMES:
         if name not in facts.functions:
             yield Finding(f"{name}.missing", f"The function {name} is not there, or may not be read.", deploy)
     yield from _aliases(facts, deploy)

@@ -15,7 +15,7 @@ from ops.doctor.look_now import Now, look_now
 from ops.operate.stack import Stack
 from shared.errors import StateUnavailable
 
-FUNCTIONS = ("ingest", "worker")
+FUNCTION_NAMES = ("ingest", "worker")
 ALIAS = "production"
 FUNCTION_URL = "url"
 QUEUES = {"messages": "QueueUrl", "parking": "ParkingQueueUrl", "dlq": "DlqUrl"}
@@ -138,7 +138,7 @@ def stack(found: Stack, status: str, look: Look) -> Facts:
     """Read a deployed stack."""
     prefix = found.name
     lambdas, sqs, logs = found.client("lambda"), found.client("sqs"), found.client("logs")
-    functions = {name: _function(lambdas, f"{prefix}-{name}", look) for name in FUNCTIONS}
+    functions = {name: _function(lambdas, f"{prefix}-{name}", look) for name in FUNCTION_NAMES}
     queues = {
         name: look.at("sqs:GetQueueAttributes", partial(_attributes, sqs, found.outputs.get(url, "")), {})
         for name, url in QUEUES.items()
@@ -166,7 +166,7 @@ def stack(found: Stack, status: str, look: Look) -> Facts:
         alarms=_alarms(found, prefix, look),
         retention_days={
             name: look.at("logs:DescribeLogGroups", partial(_retention, logs, f"{prefix}-{name}"), None)
-            for name in FUNCTIONS
+            for name in FUNCTION_NAMES
         },
         now=now,
         denied=tuple(dict.fromkeys(look.denied)),

@@ -17,7 +17,7 @@ from shared.errors import InvalidRequest, raised_at
 from shared.firehose import parse_request
 from worker_fn.clients.http import Answer, HttpClient
 
-TIMEOUT_S = 10.0
+PING_TIMEOUT_S = 10.0
 
 GIVE_SETTINGS = "Give the customer's settings: --setting NAME=VALUE, as `spillway registration` names them"
 
@@ -106,7 +106,7 @@ def _unreachable(host: str | None, why: str) -> Finding:
 
 def _connect(address: SplitResult) -> None:
     host, port = address.hostname or "", address.port or (443 if address.scheme == "https" else 80)
-    with socket.create_connection((host, port), timeout=TIMEOUT_S) as connection:
+    with socket.create_connection((host, port), timeout=PING_TIMEOUT_S) as connection:
         if address.scheme == "https":
             with ssl.create_default_context().wrap_socket(connection, server_hostname=host):
                 pass
@@ -114,7 +114,7 @@ def _connect(address: SplitResult) -> None:
 
 def _send(delivery: Delivery) -> Answer:
     async def ask() -> Answer:
-        async with HttpClient(max_in_flight=1, connect_timeout_s=TIMEOUT_S) as client:
-            return await client.send(delivery, "spillway-doctor", TIMEOUT_S)
+        async with HttpClient(max_in_flight=1, connect_timeout_s=PING_TIMEOUT_S) as client:
+            return await client.send(delivery, "spillway-doctor", PING_TIMEOUT_S)
 
     return asyncio.run(ask())

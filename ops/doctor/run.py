@@ -119,7 +119,7 @@ def plan_of(env: Mapping[str, str], built: Mapping[str, str] | None) -> Plan:
 def zips(target: str, folder: Path = ROOT / "build") -> dict[str, str]:
     """The hashes of the zips that are built here, as Lambda shows a function's; without those that are not there."""
     built = {}
-    for name in look.FUNCTIONS:
+    for name in look.FUNCTION_NAMES:
         path = folder / target / f"{name}.zip"
         if path.is_file():
             built[name] = base64.b64encode(hashlib.sha256(path.read_bytes()).digest()).decode()

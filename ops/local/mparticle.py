@@ -21,7 +21,7 @@ from urllib.parse import quote, urlsplit
 US1_ACCOUNT_ID = "338661164609"
 """The account that invokes integrations of mParticle's US1 pod."""
 
-IDLE_S = 2.0
+CONNECTION_KEPT_S = 2.0
 """A connection that rested longer is replaced: the server may be closing it just as we write (it does
 after 5 s).
 """
@@ -66,7 +66,7 @@ class _Pool:
     async def take(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         while self._idle:
             reader, writer, since_s = self._idle.pop()
-            if self._clock() - since_s < IDLE_S and not reader.at_eof() and not writer.is_closing():
+            if self._clock() - since_s < CONNECTION_KEPT_S and not reader.at_eof() and not writer.is_closing():
                 return reader, writer
             writer.close()
         return await asyncio.open_connection(self._host, self._port)

@@ -5,7 +5,6 @@ Other shells reach them by sourcing a file (build/local/env); every command that
 """
 
 import shlex
-import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -15,13 +14,10 @@ from rich.console import Console
 
 from infra.build import FUNCTIONS, TARGETS, BuildError, build, write_release
 from ops.console.screen import Screen
-from ops.console.terminal import safe
+from ops.console.terminal import COULD_NOT_RUN, INTERRUPTED, safe
 from ops.local.aws import ROOT, LocalAws, LocalAwsError, is_free, local_aws, sigterm_as_exit
 from ops.local.call_line import line_of
 from ops.local.partner_api import Behaviour, Exchange, PartnerApi, serve
-
-COULD_NOT_RUN = 2
-INTERRUPTED = 128 + signal.SIGINT
 
 LEDGER_CALLS = 100_000
 """The partner API remembers its calls; one that stands for days forgets them from time to time."""

@@ -17,7 +17,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 _HREF = ("href", "{http://www.w3.org/1999/xlink}href")
 _OUTLINE = "Export it as plain shapes, with no reference to anything outside the file."
 
-MAX_BYTES = 1_000_000
+MAX_LOGO_BYTES = 1_000_000
 """Logos have a few kilobytes; one of a megabyte holds something else."""
 MAX_SHAPES = 20_000
 """Elements with every `use` counted as what it repeats: ten levels of ten are ten thousand million."""
@@ -57,7 +57,7 @@ def read(path: Path) -> tuple[Drawing | None, list[Finding]]:
         content = path.read_bytes()
     except OSError as error:
         raise LogoUnreadable(f"{path} cannot be read: {error.strerror}") from None
-    if len(content) > MAX_BYTES:
+    if len(content) > MAX_LOGO_BYTES:
         problem = f"The file has {len(content):,} bytes; a logo has a few thousand."
         return None, [Finding("svg.too_large", problem, "Export it without embedded pictures, fonts and metadata.")]
     found: list[Finding] = []

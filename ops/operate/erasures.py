@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ops.certify.mark import MARK
+from ops.certify.mark import CERTIFY_MARK
 from ops.console.moments import as_utc, moment_of
 from ops.console.screen import BAD, DIM, GOOD, WARN, Screen
 from ops.console.terminal import safe, safe_json
 from ops.operate.stack import find_stack
-from shared.receipts import PREFIX, Receipt, Standing, receipt_key
+from shared.receipts import RECEIPT_PREFIX, Receipt, Standing, receipt_key
 
 _STYLE = {
     Standing.DELIVERED: GOOD,
@@ -65,7 +65,7 @@ def list_all(
     up are counted, and printed with `certify`. Raises StackUnavailable, StateUnavailable.
     """
     console = console or Screen()
-    found = asyncio.run(find_stack(stage).state().under(PREFIX))
+    found = asyncio.run(find_stack(stage).state().under(RECEIPT_PREFIX))
     receipts = _in_order([Receipt.from_value(pk, sk, item.value) for (pk, sk), item in found.items()])
     if only_open:
         receipts = [one for one in receipts if one.standing is not Standing.DELIVERED]
@@ -85,7 +85,7 @@ def list_all(
 
 def is_made_up(receipt: Receipt) -> bool:
     """Whether `spillway certify` asked for this erasure: nobody's data was meant."""
-    return receipt.subject_request_id.startswith(MARK)
+    return receipt.subject_request_id.startswith(CERTIFY_MARK)
 
 
 def _in_order(receipts: Sequence[Receipt]) -> list[Receipt]:

@@ -33,7 +33,7 @@ __all__ = [
     "stack_name",
 ]
 
-CONFIG = Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 3})
+CLIENT_CONFIG = Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 3})
 
 
 class StackUnavailable(SpillwayError):
@@ -57,7 +57,7 @@ class Stack:
 
     def client(self, service: str, **config: Any) -> Any:
         """Return a boto3 client for the stack's account and region."""
-        return self.session.client(service, config=CONFIG.merge(Config(**config)))
+        return self.session.client(service, config=CLIENT_CONFIG.merge(Config(**config)))
 
     def state(self) -> DynamoState:
         """Return the stack's state table. Raises StackUnavailable as `output` does."""
@@ -113,7 +113,7 @@ def find_stack(stage: str, session: Any = None) -> Stack:
         session = session or boto3.session.Session(region_name=region_of(pod))
         if not session.region_name:
             raise InvalidSettings("AWS_REGION is not set, nor does the profile name a region: set AWS_REGION")
-        answer = session.client("cloudformation", config=CONFIG).describe_stacks(StackName=name)
+        answer = session.client("cloudformation", config=CLIENT_CONFIG).describe_stacks(StackName=name)
     except ClientError as error:
         if error.response["Error"]["Code"] == "ValidationError":
             raise StackUnavailable(
@@ -135,7 +135,7 @@ def find_stack(stage: str, session: Any = None) -> Stack:
 def _place(session: Any) -> str:
     """Name region, account and profile: where was looked."""
     try:
-        account = f"account {session.client('sts', config=CONFIG).get_caller_identity()['Account']}"
+        account = f"account {session.client('sts', config=CLIENT_CONFIG).get_caller_identity()['Account']}"
     except (BotoCoreError, ClientError):
         account = "an account that AWS does not name"
     profile = f", profile {session.profile_name}" if os.environ.get("AWS_PROFILE") else ""

@@ -8,7 +8,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from ops.operate.stack import Stack, StackUnavailable
 
-LONGEST_S = 900
+LONGEST_TICK_S = 900
 """Lambda's longest time-out."""
 
 
@@ -18,7 +18,7 @@ def run(stack: Stack, *, probe: bool = False) -> dict[str, Any]:
     Raises StackUnavailable.
     """
     payload = {"tick": {"mapping_id": stack.output("WorkerMappingId"), **({"probe": True} if probe else {})}}
-    client = stack.client("lambda", read_timeout=LONGEST_S, retries={"total_max_attempts": 1})
+    client = stack.client("lambda", read_timeout=LONGEST_TICK_S, retries={"total_max_attempts": 1})
     try:
         answer = client.invoke(FunctionName=stack.output("WorkerAliasArn"), Payload=json.dumps(payload))
     except (BotoCoreError, ClientError) as error:

@@ -18,10 +18,10 @@ from shared.errors import InvalidSettings
 ROOT = Path(__file__).resolve().parents[2]
 PROTOCOL_SAMPLES = "tests/fixtures/firehose"
 PARTNER_SAMPLES = "tests/fixtures/partners"
-TIMEOUT_S = 300
+TRIAL_TIMEOUT_S = 300
 """A mapping that does not end is ended."""
 
-FIRST = {"PYTHONHASHSEED": "1", "TZ": "UTC"}
+FIRST_RUN = {"PYTHONHASHSEED": "1", "TZ": "UTC"}
 SECOND = {"PYTHONHASHSEED": "2", "TZ": "Pacific/Kiritimati"}
 """What sets on order or local time gives other deliveries in the other process, which also maps in reverse."""
 MORE = (["--half", "0"], ["--half", "1", "--backwards"])
@@ -40,7 +40,7 @@ class Checked:
 
 
 def check(
-    module: str, env: Mapping[str, str], *, count: int, seed: int, root: Path = ROOT, timeout_s: float = TIMEOUT_S
+    module: str, env: Mapping[str, str], *, count: int, seed: int, root: Path = ROOT, timeout_s: float = TRIAL_TIMEOUT_S
 ) -> Checked:
     """Try a partner's module. Raises InvalidSettings if there is none, or if its environment is bad."""
     samples = samples_of(module, root)
@@ -50,7 +50,7 @@ def check(
         common += [argument for sample in samples for argument in ("--sample", str(sample))]
         processes = [
             _start([*common[:1], str(answer), *common[1:], *more], {**env, **differing}, root)
-            for answer, differing, more in zip(answers, (FIRST, SECOND), MORE, strict=True)
+            for answer, differing, more in zip(answers, (FIRST_RUN, SECOND), MORE, strict=True)
         ]
         try:
             ends = [_end(process, answer, timeout_s) for process, answer in zip(processes, answers, strict=True)]

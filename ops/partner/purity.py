@@ -34,7 +34,7 @@ SLEEP = "sleeps"
 MACHINE = "asks which machine or process it is"
 LOG = "prints or logs"
 
-EVENTS = {
+AUDIT_EVENTS = {
     "open": FILE,
     "os.": FILE,
     "shutil.": FILE,
@@ -69,7 +69,7 @@ _TIME = (
 )
 _POSIX = {"urandom": DICE, "getrandom": DICE, "stat": FILE, "lstat": FILE, "access": FILE, "getcwd": MACHINE}
 _POSIX |= {"getpid": MACHINE, "uname": MACHINE, "getlogin": MACHINE, "cpu_count": MACHINE}
-FUNCTIONS: dict[Any, str] = {
+C_FUNCTIONS: dict[Any, str] = {
     **{getattr(time, name): CLOCK for name in _TIME},
     **{getattr(posix, name): what for name, what in _POSIX.items() if hasattr(posix, name)},
     time.sleep: SLEEP,
@@ -77,7 +77,7 @@ FUNCTIONS: dict[Any, str] = {
     builtins.print: LOG,
 }
 if generate := getattr(uuid, "_generate_time_safe", None):
-    FUNCTIONS[generate] = CLOCK
+    C_FUNCTIONS[generate] = CLOCK
 _DATES = frozenset({"now", "utcnow", "today"})
 _ENVIRON: Any = type(os.environ)
 CODES: dict[CodeType, str] = {
@@ -181,7 +181,7 @@ def _meaning(function: Any) -> str | None:
     if (owner is sys.stdout or owner is sys.stderr) and function.__name__ == "write":
         return LOG
     try:
-        return FUNCTIONS.get(function)
+        return C_FUNCTIONS.get(function)
     except TypeError:  # the method of something that has no hash
         return None
 
@@ -189,10 +189,10 @@ def _meaning(function: Any) -> str | None:
 def _audited(event: str, arguments: tuple[Any, ...]) -> None:  # noqa: ARG001 - Python's signature
     if not _watching:
         return
-    names = [name for name in EVENTS if event == name or (name.endswith(".") and event.startswith(name))]
+    names = [name for name in AUDIT_EVENTS if event == name or (name.endswith(".") and event.startswith(name))]
     if not names:
         return
-    what = EVENTS[max(names, key=len)]
+    what = AUDIT_EVENTS[max(names, key=len)]
     if _watching[-1].note(what, sys._getframe(1)) and what in REFUSED:
         raise Refused(f"a mapping {what}")
 

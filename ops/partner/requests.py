@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ingest_fn.replies import SUBSCRIPTION
 from ops.partner.declaration import setting_lists
 from ops.samples import ENVIRONMENTS, EVENT_TYPES, make_request
 from shared.errors import InvalidRequest, InvalidSettings
@@ -20,8 +21,7 @@ from shared.firehose import BooleanSetting, FloatSetting, IntegerSetting, Regist
 from shared.json_text import loads
 from shared.message import AUDIENCE, ERASURE, EVENTS, Message, decode, encode, head_of, to_json
 
-SUBSCRIPTION = "audience_subscription_request"
-ACCOUNT_ID = 7
+SAMPLE_ACCOUNT_ID = 7
 _TRUTHS = ("true", "false", "True", "False")
 """How a checked and an unchecked box come."""
 
@@ -83,18 +83,18 @@ def cases(
     seeds = range(first_seed, first_seed + count)
     for kind in _kinds(declared):
         for seed in seeds:
-            made = make_request(kind, seed=seed, account_id=ACCOUNT_ID)
+            made = make_request(kind, seed=seed, account_id=SAMPLE_ACCOUNT_ID)
             filled = settings.fill(made, seed=seed)
             yield Case(f"{kind}, seed {seed}", filled if seed % 4 == 0 else _with_asked(filled, declared))
     if declared.event_processing_registration is not None:
         for seed, environment in enumerate(ENVIRONMENTS, start=first_seed):
             made = make_request(
-                EVENTS, seed=seed, events=len(EVENT_TYPES), environment=environment, account_id=ACCOUNT_ID
+                EVENTS, seed=seed, events=len(EVENT_TYPES), environment=environment, account_id=SAMPLE_ACCOUNT_ID
             )
             filled = _with_asked(settings.fill(made, seed=seed), declared)
             yield Case(f"{environment} with all types of event, seed {seed}", filled)
     for kind in _kinds(declared):
-        made = make_request(kind, seed=first_seed, events=4, account_id=ACCOUNT_ID)
+        made = make_request(kind, seed=first_seed, events=4, account_id=SAMPLE_ACCOUNT_ID)
         for label, request in _odd(_with_asked(settings.fill(made, seed=first_seed), declared)):
             yield Case(f"{kind} {label}", request, odd=True)
 
@@ -155,7 +155,7 @@ class _Settings:
         if isinstance(account, dict):
             own = account.get("account_settings") if keep else {}
             own = own if isinstance(own, dict) else {}
-            account["account_id"] = ACCOUNT_ID
+            account["account_id"] = SAMPLE_ACCOUNT_ID
             account["account_settings"] = {**self._values(self._account, seed), **own, **self._canaries}
         for holder in (filled, *_audiences(filled)):
             if "audience_subscription_settings" in holder and self._audience and not keep:
@@ -210,7 +210,7 @@ def _odd(request: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         return {name: value for name, value in request.items() if name not in names}
 
     yield "without an account", without("account")
-    yield "without settings", {**request, "account": {"account_id": ACCOUNT_ID}}
+    yield "without settings", {**request, "account": {"account_id": SAMPLE_ACCOUNT_ID}}
     for text in HARD_TEXTS:
         label = json.dumps(text if len(text) < 100 else f"{text[:3]}... ({len(text)} characters)", ensure_ascii=True)
         yield f"with the text {label} everywhere", _with_text(request, text)

@@ -29,7 +29,9 @@ from shared.stored import without_stored
 from worker_fn.batch.prepare import with_keys
 
 IMPURE = "Map from the request alone; what else is needed is read once, in from_env or at import"
-UNKNOWN = "Leave out what you do not know: if one event raises, the whole request is dead-lettered as unmappable"
+LEAVE_OUT_UNKNOWN = (
+    "Leave out what you do not know: if one event raises, the whole request is dead-lettered as unmappable"
+)
 LOST = "Map what is valid: one_by_one leaves out what raises, and nobody would miss it until somebody looks for it"
 
 
@@ -160,7 +162,7 @@ def _raised(partner: Partner, error: Exception, case: Case) -> Iterator[Fault]:
     if isinstance(error, Refused):
         return  # noted where it happened
     if not isinstance(error, InvalidRequest):
-        yield Fault("mapping.raises", f"the mapping raises {type(error).__name__} in {where}", UNKNOWN)
+        yield Fault("mapping.raises", f"the mapping raises {type(error).__name__} in {where}", LEAVE_OUT_UNKNOWN)
     elif not case.odd:
         mend = "Refuse only what can never be sent. If a setting needs a certain value, give it one in a sample"
         yield Fault("mapping.refuses", f"a valid request is refused: {error}, in {where}", mend)

@@ -24,7 +24,7 @@ from shared.errors import InvalidRequest, InvalidSettings, SpillwayError, raised
 from shared.firehose import AudienceSubscriptionRequest, parse_request, rules_unenforced
 from shared.stored import references, without_stored
 
-FUNCTIONS: Mapping[str, Callable[[Mapping[str, str]], object]] = {
+SETTINGS_OF: Mapping[str, Callable[[Mapping[str, str]], object]] = {
     "ingest": ingest_fn.settings.Settings.from_env,
     "worker": worker_fn.settings.Settings.from_env,
 }
@@ -46,7 +46,7 @@ def check(env: Mapping[str, str], told: Mapping[str, Mapping[str, Any]]) -> list
 def _start(function: str, env: Mapping[str, str]) -> Iterator[Finding]:
     """What a function raises at its first invocation."""
     try:
-        FUNCTIONS[function]({**MADE, **env})
+        SETTINGS_OF[function]({**MADE, **env})
         references(env)
     except InvalidSettings as error:
         yield Finding("settings.invalid", f"{function} cannot start: {error}.", "Set it right, or unset it")

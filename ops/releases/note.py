@@ -23,7 +23,7 @@ MAX_CHARS = 256
 KEPT_BY_QUEUES = timedelta(days=14)
 """How long infra/queues.yml lets a message wait."""
 
-PREFIX, BACK = "ingest/worker ", "; back from "
+NOTE_PREFIX, BACK = "ingest/worker ", "; back from "
 TIME = "%Y%m%dT%H%M%SZ"
 ENTRY = re.compile(r"(?P<ingest>[0-9]+)/(?P<worker>[0-9]+) (?P<at>[0-9]{8}T[0-9]{6}Z|-)")
 
@@ -91,14 +91,14 @@ def read_note(live: Pair, ingest_text: str, worker_text: str) -> Note:
 
 
 def _text(live: Sequence[Entry], back: Sequence[Entry]) -> str:
-    text = PREFIX + ", ".join(map(str, live))
+    text = NOTE_PREFIX + ", ".join(map(str, live))
     return text + BACK + ", ".join(map(str, back)) if back else text
 
 
 def _parsed(text: str) -> Note | None:
-    live_text, _, back_text = text.removeprefix(PREFIX).partition(BACK)
+    live_text, _, back_text = text.removeprefix(NOTE_PREFIX).partition(BACK)
     live, back = _entries(live_text), _entries(back_text)
-    return Note(live, back) if live and text.startswith(PREFIX) else None
+    return Note(live, back) if live and text.startswith(NOTE_PREFIX) else None
 
 
 def _entries(text: str) -> tuple[Entry, ...]:

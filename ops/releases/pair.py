@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from shared.errors import SpillwayError
 
-VERSION = re.compile(r"[1-9][0-9]*")
+VERSION_NUMBER = re.compile(r"[1-9][0-9]*")
 
 
 class UnknownVersion(SpillwayError):
@@ -28,9 +28,9 @@ class Pair:
 
 def read_pair(text: str) -> Pair:
     """Read `7`, version 7 of both functions, or `ingest=7,worker=9`. Raises UnknownVersion."""
-    if VERSION.fullmatch(text.strip()):
+    if VERSION_NUMBER.fullmatch(text.strip()):
         return Pair(int(text), int(text))
     named = dict(part.strip().partition("=")[::2] for part in text.split(","))
-    if set(named) == {"ingest", "worker"} and all(VERSION.fullmatch(number) for number in named.values()):
+    if set(named) == {"ingest", "worker"} and all(VERSION_NUMBER.fullmatch(number) for number in named.values()):
         return Pair(int(named["ingest"]), int(named["worker"]))
     raise UnknownVersion(f'--to is "{text}"; it is a version number, or one for each (ingest=1,worker=1)')

@@ -2,7 +2,7 @@
 received, `attributes` what travels beside a body.
 """
 
-from shared.queue.sender import ATTEMPTS, SEND_BUDGET_S, Outgoing, Sender
+from shared.queue.sender import SEND_ATTEMPTS, SEND_BUDGET_S, Outgoing, Sender
 from shared.queue.worker_queue import ENTRIES, MAX_VISIBILITY_S, WorkerQueue
 
-__all__ = ["ATTEMPTS", "ENTRIES", "MAX_VISIBILITY_S", "SEND_BUDGET_S", "Outgoing", "Sender", "WorkerQueue"]
+__all__ = ["ENTRIES", "MAX_VISIBILITY_S", "SEND_ATTEMPTS", "SEND_BUDGET_S", "Outgoing", "Sender", "WorkerQueue"]

@@ -19,7 +19,7 @@ from shared.queue.attributes import string_attributes
 SEND_BUDGET_S = 1.0
 """mParticle asks for 200 ms in 99% of its calls: trying for longer serves nobody."""
 
-ATTEMPTS = 3
+SEND_ATTEMPTS = 3
 """Of what SQS surely did not take. An attempt that was sent and not answered is waited for until the budget is used up,
 and is the last one: SQS may have taken it. A second one would be a second copy whenever it had, on top of the one that
 mParticle's own repetition makes; waiting for the answer makes none, and finds out more often.
@@ -88,12 +88,12 @@ class Sender:
         body = orjson.dumps(request)
         expected_md5 = hashlib.md5(message.body.encode(), usedforsecurity=False).hexdigest()
         give_up_at = self._clock() + SEND_BUDGET_S
-        for attempt in range(1, ATTEMPTS + 1):
+        for attempt in range(1, SEND_ATTEMPTS + 1):
             problem, transient = self._attempt(body, expected_md5, give_up_at)
             if problem is None:
                 return
             pause = self._rng.uniform(0, PAUSE_S * 2 ** (attempt - 1))
-            if not transient or attempt == ATTEMPTS or self._clock() + pause >= give_up_at:
+            if not transient or attempt == SEND_ATTEMPTS or self._clock() + pause >= give_up_at:
                 raise QueueUnavailable(f"the queue did not take the message ({problem}); nothing counts as accepted")
             self._sleep(pause)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from shared.errors import StateRefused, StateUnavailable, raised_at
 from shared.message import ERASURE, Message, decode
-from shared.receipts import KEPT_S, Receipt, Standing, receipt_key, receipt_name, subject_of
+from shared.receipts import RECEIPT_KEPT_S, Receipt, Standing, receipt_key, receipt_name, subject_of
 from shared.state import State, change
 from worker_fn.batch.back_off import back_off_s
 from worker_fn.batch.context import Worker
@@ -64,7 +64,7 @@ class ErasureReceipts:
                     await self._name(key, message),
                     lambda value: (after(_receipt(message, value), one, now_ms=now_ms).value(), None),
                     rng=self.rng,
-                    expires_at=now_ms // 1_000 + KEPT_S,
+                    expires_at=now_ms // 1_000 + RECEIPT_KEPT_S,
                 )
         except StateRefused:  # now, and whenever it comes again
             return self._without(one, message.id, subject_request_id, may_wait=False)

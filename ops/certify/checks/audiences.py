@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 
 from ops.certify.answers import refusals, shapes
 from ops.certify.check import Check
-from ops.certify.exchange import AUDIENCE, Exchange, Sent
+from ops.certify.exchange import Exchange, Sent
 from ops.certify.objections import Objection
 from ops.certify.script import Json, Script
+from shared.message import AUDIENCE
 
 _ACTIONS = ("add", "delete", "attribute_update")
 _NO_USER = "an audience change of a user without identities"

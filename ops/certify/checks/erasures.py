@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 
 from ops.certify.answers import refusals, shapes
 from ops.certify.check import Check
-from ops.certify.exchange import ERASURE, Exchange, Sent
+from ops.certify.exchange import Exchange, Sent
 from ops.certify.objections import Objection
 from ops.certify.script import Json, Script
+from shared.message import ERASURE
 
 _PLAIN, _NO_ACCOUNT = "an erasure request", "an erasure request without an account"
 _ISO, _EXTENDED = "an erasure request with an ISO 8601 time", "an erasure request with extensions"

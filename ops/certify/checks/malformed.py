@@ -5,10 +5,11 @@ from collections.abc import Iterator, Sequence
 
 from ops.certify.answers import refusals
 from ops.certify.check import Check
-from ops.certify.exchange import EVENTS, RETRIED_STATUSES, Ending, Exchange, Sent
+from ops.certify.exchange import RETRIED_STATUSES, Ending, Exchange, Sent
 from ops.certify.objections import Objection
 from ops.certify.script import Script
 from ops.console.findings import Severity
+from shared.message import EVENTS
 
 _CANARY = "certify-canary-7f3a@example.org"
 _GOOD_AFTER = "a request after the malformed ones"

@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ops.certify.answers import refusals, shapes
 from ops.certify.check import Check
-from ops.certify.exchange import AUDIENCE, EVENTS, Exchange, Sent
+from ops.certify.exchange import Exchange, Sent
 from ops.certify.objections import Objection
 from ops.certify.script import Json, Script
+from shared.message import AUDIENCE, EVENTS
 
 NEW = "certify_new_value"
 

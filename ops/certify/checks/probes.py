@@ -4,10 +4,11 @@ from collections.abc import Iterator, Sequence
 
 from ops.certify.answers import refusals, shapes
 from ops.certify.check import Check
-from ops.certify.exchange import AUDIENCE, EVENTS, Exchange, Sent
+from ops.certify.exchange import Exchange, Sent
 from ops.certify.objections import Objection
-from ops.certify.script import ACCOUNT_ID, Json, Script
+from ops.certify.script import CERTIFY_ACCOUNT_ID, Json, Script
 from ops.console.findings import Severity
+from shared.message import AUDIENCE, EVENTS
 
 _NO_EVENTS, _EVENTS_MISSING = "a probe with no events", "a batch whose events are missing"
 _NO_PROFILES, _EMPTY_PROFILES = "a probe without user_profiles", "a probe with empty user_profiles"
@@ -25,7 +26,7 @@ def _sends(script: Script) -> list[Sent]:
 
 
 def _empty(script: Script, kind: str, number: int) -> Json:
-    account = {"account_id": ACCOUNT_ID, "account_settings": {}}
+    account = {"account_id": CERTIFY_ACCOUNT_ID, "account_settings": {}}
     return script.fresh({"type": kind, "firehose_version": "3.2.0", "account": account}, number)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ops.certify.answers import VERSION, refusals, shapes
+from ops.certify.answers import PROTOCOL_VERSION, refusals, shapes
 from ops.certify.check import Check
 from ops.certify.exchange import Exchange, Sent, Token
 from ops.certify.objections import Objection
@@ -34,7 +34,7 @@ def _objections(exchanges: Sequence[Exchange], script: Script) -> Iterator[Objec
 
 
 def _declared(found: dict[str, Any]) -> Iterator[Objection]:
-    if not VERSION.fullmatch(str(found.get("sdk_version", ""))):
+    if not PROTOCOL_VERSION.fullmatch(str(found.get("sdk_version", ""))):
         yield Objection(
             "registration.sdk_version",
             "the registration does not name the level of mParticle's SDK that it follows",

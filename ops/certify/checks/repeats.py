@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 
 from ops.certify.answers import refusals, shapes
 from ops.certify.check import Check
-from ops.certify.exchange import AUDIENCE, ERASURE, EVENTS, Exchange, Sent
+from ops.certify.exchange import Exchange, Sent
 from ops.certify.objections import Objection
 from ops.certify.script import Script
+from shared.message import AUDIENCE, ERASURE, EVENTS
 
 _NAMES = {EVENTS: "an event request", AUDIENCE: "an audience change", ERASURE: "an erasure request"}
 

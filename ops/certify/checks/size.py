@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 
 from ops.certify.answers import refusals, shapes
 from ops.certify.check import Check
-from ops.certify.exchange import AUDIENCE, ERASURE, EVENTS, Exchange, Sent
+from ops.certify.exchange import Exchange, Sent
 from ops.certify.objections import Objection
 from ops.certify.script import Json, Script
+from shared.message import AUDIENCE, ERASURE, EVENTS
 
 LARGE_BYTES = 5_800_000
 _EVENT_BYTES = 100_000

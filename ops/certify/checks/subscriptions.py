@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from ingest_fn.replies import SUBSCRIPTION
 from ops.certify.answers import refusals, shapes
 from ops.certify.check import Check
-from ops.certify.exchange import SUBSCRIPTION, Exchange, Sent
+from ops.certify.exchange import Exchange, Sent
 from ops.certify.objections import Objection
 from ops.certify.script import Script
 

@@ -12,9 +12,9 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
-TIMEOUT_S = 20
+CALL_TIMEOUT_S = 20
 _address = urlsplit(os.environ["PARTNER_URL"])
-_connection = http.client.HTTPConnection(_address.hostname or "", _address.port, timeout=TIMEOUT_S)
+_connection = http.client.HTTPConnection(_address.hostname or "", _address.port, timeout=CALL_TIMEOUT_S)
 
 
 class PartnerRefused(Exception):

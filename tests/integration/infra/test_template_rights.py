@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import ingest_fn.settings
-from shared.receipts import PREFIX
+from shared.receipts import RECEIPT_PREFIX
 from shared.state import SUSPENDED
 from tests.integration.infra.templates import Package, Template, of_type, resolved
 
@@ -92,7 +92,7 @@ def test_ingest_reads_suspended_accounts_and_writes_receipts_and_nothing_else(te
     }  # fmt: skip
     assert opened == {
         "dynamodb:Query": {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [SUSPENDED]}},
-        "dynamodb:PutItem": {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": [f"{PREFIX}*"]}},
+        "dynamodb:PutItem": {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": [f"{RECEIPT_PREFIX}*"]}},
     }
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from ingest_fn.receipts import Receipts
 from shared.message import Head
-from shared.receipts import KEPT_S
+from shared.receipts import RECEIPT_KEPT_S
 
 Answer = tuple[int, bytes] | Exception
 
@@ -45,7 +45,7 @@ def test_a_receipt_holds_ids_and_a_time(capsys: pytest.CaptureFixture[str]) -> N
         "sk": {"S": "7 r-1"},
         "rev": {"N": "1"},
         "value": {"S": '{"account_id":"7","request_id":"r-1","accepted_ms":1700000000000}'},
-        "expires_at": {"N": str(1_700_000_000 + KEPT_S)},
+        "expires_at": {"N": str(1_700_000_000 + RECEIPT_KEPT_S)},
     }
     assert "canary" not in json.dumps(put)
     assert capsys.readouterr().out == ""

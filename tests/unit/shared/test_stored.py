@@ -4,7 +4,7 @@ import pytest
 
 from shared.errors import InvalidSettings
 from shared.stored import (
-    ASK_AGAIN_S,
+    ASK_STORE_AGAIN_S,
     FRESH_S,
     Reference,
     Stored,
@@ -101,7 +101,7 @@ def test_a_store_that_fails_later_changes_nothing() -> None:
     store.now_s, store.trouble = FRESH_S, "ThrottlingException"
     assert stored.texts() == stored.texts() == known
     assert (len(told), store.reads) == (1, 2)
-    store.now_s += ASK_AGAIN_S
+    store.now_s += ASK_STORE_AGAIN_S
     assert stored.texts() == known
     assert store.reads == 3
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from ops.certify.checks import CHECKS
-from ops.certify.exchange import AUDIENCE, ERASURE, EVENTS, Sent
-from ops.certify.mark import MARK
-from ops.certify.script import ACCOUNT_ID, Registered, Script
+from ops.certify.exchange import Sent
+from ops.certify.mark import CERTIFY_MARK
+from ops.certify.script import CERTIFY_ACCOUNT_ID, Registered, Script
 from ops.samples import ENVIRONMENTS, EVENT_TYPES
 from shared.firehose import (
     AudienceProcessingRegistration,
@@ -29,6 +29,7 @@ from shared.firehose import (
     UserIdentityType,
     parse_request,
 )
+from shared.message import AUDIENCE, ERASURE, EVENTS
 
 NOW_MS = 1_790_000_000_000
 
@@ -116,7 +117,7 @@ def test_settings_are_given_or_made_up_as_text() -> None:
     declared = registered(audience_processing_registration=audiences)
     request = Script(declared, {"apiKey": "given"}, now_ms=NOW_MS).audience(0)
     assert request["account"] == {
-        "account_id": ACCOUNT_ID,
+        "account_id": CERTIFY_ACCOUNT_ID,
         "account_settings": {"apiKey": "given", "region": "eu", "port": "1024", "share": "0.5", "dryRun": "true"},
     }
     (first, *_) = request["user_profiles"][0]["audiences"]
@@ -149,10 +150,10 @@ def test_made_up_requests_are_known_by_their_ids() -> None:
     erasures = 0
     for sent in everything(Script(seed=1, now_ms=NOW_MS)):
         request = sent.request
-        assert request["id"].startswith(MARK)
+        assert request["id"].startswith(CERTIFY_MARK)
         if "subject_request_id" in request:
             erasures += 1
-            assert request["subject_request_id"].startswith(MARK)
+            assert request["subject_request_id"].startswith(CERTIFY_MARK)
             assert str(uuid.UUID(request["subject_request_id"])) == request["subject_request_id"]
     assert erasures
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -120,7 +121,7 @@ class FakeTable:
 def table(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def put(*receipts: tuple[str, dict[str, Any]]) -> None:
         items = {(receipt_key(subject), f"r-{n}"): Item(1, value) for n, (subject, value) in enumerate(receipts)}
-        monkeypatch.setattr(erasures, "_table", lambda _: FakeTable(items))
+        monkeypatch.setattr(erasures, "find_stack", lambda _: SimpleNamespace(state=lambda: FakeTable(items)))
 
     return put
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from ops.cli import app
 from ops.console.findings import Finding, Severity
 from ops.logo.check import check
-from ops.logo.drawing import MAX_BYTES, Drawing
+from ops.logo.drawing import MAX_LOGO_BYTES, Drawing
 from ops.logo.picture import Unrenderable, contrast_with_white, render
 
 ROOT = Path(__file__).parents[4]
@@ -46,7 +46,7 @@ ERRORS: dict[str, list[str | bytes]] = {
         "", "no xml", "<svg", '<svg viewBox="0 0 1 1"/>', '<html xmlns="http://www.w3.org/1999/xhtml"/>',
         b"\x89PNG\r\n\x1a\n\x00\x00", '<?xml version="1.0" encoding="klingon"?>' + svg(), svg() + svg(),
     ],
-    "svg.too_large": [svg(f"<desc>{'x' * MAX_BYTES}</desc>{GOOD}")],
+    "svg.too_large": [svg(f"<desc>{'x' * MAX_LOGO_BYTES}</desc>{GOOD}")],
     "svg.entities": [
         '<!DOCTYPE svg [<!ENTITY a "b">]>' + svg(),
         '<!DOCTYPE svg [<!ENTITY a SYSTEM "file:///etc/passwd">]>' + svg("<desc>&a;</desc>"),

@@ -9,7 +9,7 @@ import pytest
 
 from shared.aws_http import CONNECT_TIMEOUT_S, AwsHttp
 from shared.errors import QueueUnavailable
-from shared.queue import ATTEMPTS, SEND_BUDGET_S, Outgoing, Sender
+from shared.queue import SEND_ATTEMPTS, SEND_BUDGET_S, Outgoing, Sender
 from shared.sigv4 import Credentials
 
 MESSAGE = Outgoing('{"v":1,"text":"é"}', {"type": "t"}, group_id="7")
@@ -165,7 +165,7 @@ def test_attempts_are_few(sender: Callable[[Script], Sender]) -> None:
     script = Script([(500, b"")] * 10)
     with pytest.raises(QueueUnavailable):
         sender(script).send([MESSAGE])
-    assert len(script.requests) == ATTEMPTS
+    assert len(script.requests) == SEND_ATTEMPTS
 
 
 def test_sending_stays_within_its_budget(sender: Callable[[Script], Sender]) -> None:
