@@ -1,17 +1,44 @@
 """One tree of errors, each named by what happens next.
 
     SpillwayError
-    ├── InvalidSettings        the operator changes the deployment; nothing starts until then
-    ├── InvalidRequest         the sender changes the request; the same request can never succeed
-    │   └── RequestTooLarge    one event or profile alone exceeds what a queue message can carry
-    ├── QueueUnavailable       nothing was accepted, and mParticle is told so
-    │   └── MessageRefused     SQS does not take this one message as it is; its neighbours go on
-    ├── TokensUnavailable      nobody can tell who calls the Function URL: a 503, which mParticle tries again some times
-    ├── SubscriptionFailed     no audience is subscribed, and mParticle is told so
-    ├── StateUnavailable       the worker goes on without what the fleet shares, carefully
-    │   └── StateRefused       DynamoDB does not take this one item; the others are read and written as ever
-    ├── UndecodableMessage     the worker dead-letters the message as it is, reason `undecodable`
-    └── Unmappable             the worker dead-letters the message, reason `unmappable`, as the text says
+    ├── InvalidSettings            the operator changes the deployment; nothing starts until then
+    │   └── PartnerBroken          the author changes the partner's file, whose code raises (partners)
+    ├── InvalidRequest             the sender changes the request; the same request can never succeed
+    │   └── RequestTooLarge        one event or profile alone exceeds what a queue message can carry
+    ├── QueueUnavailable           nothing was accepted, and mParticle is told so
+    │   └── MessageRefused         SQS does not take this one message as it is; its neighbours go on
+    ├── TokensUnavailable          nobody can tell who calls the Function URL: a 503, which is tried again some times
+    ├── SubscriptionFailed         no audience is subscribed, and mParticle is told so
+    ├── StateUnavailable           the worker goes on without what the fleet shares, carefully
+    │   ├── StateThrottled         the table is there: the next call may have more luck
+    │   ├── StateSilent            the table is left alone for a moment
+    │   ├── StateRefused           DynamoDB does not take this one item; the others are read and written as ever
+    │   └── Contended              others were first too often, and what they wrote counts (shared.state)
+    ├── UndecodableMessage         the worker dead-letters the message as it is, reason `undecodable`
+    │   └── NewerMessage           it waits: a worker of the later release may read it
+    ├── Unmappable                 the worker dead-letters the message, reason `unmappable`, as the text says
+    │                              The `spillway` command says these in a line, changes nothing more, and ends with 2:
+    ├── StackUnavailable           there is no such stack, or AWS cannot be asked for it
+    ├── NoCoolDown                 who was named is not left alone
+    ├── NotSuspended               who was named is not suspended
+    ├── UnknownVersion             there is no such version of a function
+    ├── NotPromoted                these versions must not be live together
+    ├── AliasNotMoved              the aliases are as the text says
+    ├── TargetUnavailable          nothing is certified
+    ├── RegistrationUnreadable     nothing is checked
+    └── LogoUnreadable             nothing is checked
+
+Beside it stands what is caught by who called, and goes no further:
+
+    OSError
+    └── Unreached                  AWS did nothing of what it was asked: it is asked again (shared.aws_http)
+    Exception
+    ├── Conflict                   another writer was first: it is read and tried anew (shared.state)
+    ├── Unreadable                 the store gave no text: what was read before goes on, for a while (shared.stored)
+    ├── MappingUnavailable         the next tick tries again
+    ├── OutOfTime                  a partner's code was interrupted: Unmappable
+    ├── StageUnusable              no deploy begins; of a command: InvalidSettings (infra.stage)
+    └── BuildError                 no zip is built (infra.build)
 
 Whether mParticle sends again what ended in an error is not ours to promise (docs/flow.md, section 1).
 

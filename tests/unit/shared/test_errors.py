@@ -1,8 +1,50 @@
-"""Where something was raised: file and line, and nothing of what was looked at."""
+"""The tree of errors, and where one was raised: file and line, and nothing of what was looked at."""
 
+import ast
+import re
 from pathlib import Path
 
+import shared.errors
 from shared.errors import raised_at
+
+ROOT = Path(__file__).parents[3]
+
+
+def drawn(text: str) -> dict[str, str]:
+    """The classes that a docstring draws, each with the one above it."""
+    parents: dict[str, str] = {}
+    above: dict[int, str] = {}
+    for line in text.splitlines():
+        if node := re.fullmatch(r" {4}((?:[│ ] {3})*[├└]── )?([A-Z][A-Za-z]+)(?: {2,}.*)?", line):
+            depth = len(node[1] or "")
+            above[depth] = node[2]
+            if depth:
+                parents[node[2]] = above[depth - 4]
+    return parents
+
+
+def raisable() -> dict[str, str]:
+    """The public classes of errors that may leave the module they stand in, each with the one that it is made of: all
+    of the functions and the deploy, and of the tools what the command says in a line.
+    """
+    bases: dict[str, tuple[str, str]] = {}
+    for package in ("shared", "ingest_fn", "worker_fn", "partners", "infra", "ops"):
+        for file in (ROOT / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text())):
+                if isinstance(node, ast.ClassDef) and len(node.bases) == 1:
+                    bases[node.name] = (ast.unparse(node.bases[0]).rpartition(".")[2], package)
+
+    def root_of(name: str) -> str:
+        return root_of(bases[name][0]) if name in bases else name
+
+    errors = {name for name in bases if root_of(name) in {"Exception", "BaseException", "OSError"} and name[0] != "_"}
+    ours = {name for name in errors if bases[name][1] != "ops" or bases[name][0] in {"SpillwayError", *errors}}
+    return {name: bases[name][0] for name in ours if name != "SpillwayError"}
+
+
+def test_the_tree_shows_every_error_there_is() -> None:
+    """Whoever asks what may be raised, and what happens then, finds it in one place."""
+    assert drawn(shared.errors.__doc__ or "") == raisable()
 
 
 def raised(line: str, file: str) -> Exception:
