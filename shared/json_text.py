@@ -10,6 +10,8 @@ that the answer is the same wherever in the program, and under whatever recursio
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal, InvalidOperation
 from typing import Any, Self
 
@@ -65,6 +67,19 @@ def _refuse_constant(_: str) -> Any:
 DECODER = json.JSONDecoder(parse_float=Number, parse_int=_integer, parse_constant=_refuse_constant)
 
 
+@contextmanager
+def failure_as_invalid() -> Iterator[None]:
+    """Turn what a decoder raises into InvalidRequest, which says where and never quotes the text."""
+    try:
+        yield
+    except UnicodeDecodeError:
+        raise InvalidRequest("not JSON: the bytes are not valid UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise InvalidRequest(f"not JSON: stops making sense at character {error.pos}") from None
+    except RecursionError:
+        raise InvalidRequest("nested too deeply") from None
+
+
 def loads(text: bytes | str, *, depth: int = MAX_DEPTH, values: int = MAX_VALUES) -> Any:
     """Read one whole JSON document; bytes are UTF-8 without a byte order mark.
 
@@ -72,16 +87,10 @@ def loads(text: bytes | str, *, depth: int = MAX_DEPTH, values: int = MAX_VALUES
     quotes the text.
     """
     check_values(text, values)
-    try:
+    with failure_as_invalid():
         if isinstance(text, bytes):
             text = text.decode()
         content = DECODER.decode(text)
-    except UnicodeDecodeError:
-        raise InvalidRequest("not JSON: the bytes are not valid UTF-8") from None
-    except json.JSONDecodeError as error:
-        raise InvalidRequest(f"not JSON: stops making sense at character {error.pos}") from None
-    except RecursionError:
-        raise InvalidRequest("nested too deeply") from None
     if text.count("[") + text.count("{") > depth:
         check_depth(content, depth)
     return content

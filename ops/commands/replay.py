@@ -24,12 +24,13 @@ def replay(file: File, name: PartnerName, as_json: AsJson = False, values: Value
     --json prints credentials and values as they are.
     """
     from ops.partner import replay as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
+    from ops.partner.new import module_of  # noqa: PLC0415
     from partners import load_partner  # noqa: PLC0415
     from shared.errors import InvalidSettings  # noqa: PLC0415
     from shared.stored import without_stored  # noqa: PLC0415
 
     with one_line_errors():
-        partner = load_partner(without_stored({**os.environ, "PARTNER": name if "." in name else f"partners.{name}"}))
+        partner = load_partner(without_stored({**os.environ, "PARTNER": module_of(name)}))
         try:
             lines = sys.stdin.buffer if str(file) == "-" else file.open("rb")
         except OSError as error:

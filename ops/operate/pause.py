@@ -7,21 +7,20 @@ table. Accepted messages stay in the queue meanwhile, up to 14 days.
 import asyncio
 import random
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from ops.console.moments import ago, ahead, as_utc
 from ops.operate import worker_tick
-from ops.operate.stack import Stack, StackUnavailable
+from ops.operate.stack import Stack, refusal_as
 from shared.errors import InvalidSettings
 from shared.state import FLOW, PARTNER
 from worker_fn.clients.mapping import HOLD, MARK, hold
 from worker_fn.limits.agreement import Flow
 
 LONGEST_WHY = 200
+
+NOT_CHANGED = "Lambda did not change the mapping ({}): the same command may be given again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +81,12 @@ def pause(stack: Stack, why: str) -> bool:
     now_ms = int(time.time() * 1_000)
     asyncio.run(hold(stack.state(), why=why.strip(), now_ms=now_ms, rng=random.Random()))  # noqa: S311 - jitter
     client, mapping_id = stack.client("lambda"), stack.output("WorkerMappingId")
-    _asked(lambda: client.tag_resource(Resource=_arn(client, mapping_id), Tags={MARK: str(now_ms)}))
-    try:
-        client.update_event_source_mapping(UUID=mapping_id, Enabled=False)
-    except client.exceptions.ResourceInUseException:  # a change is under way
-        return False
-    except (BotoCoreError, ClientError) as error:
-        raise _refused(error) from None
+    with refusal_as(NOT_CHANGED):
+        client.tag_resource(Resource=_arn(client, mapping_id), Tags={MARK: str(now_ms)})
+        try:
+            client.update_event_source_mapping(UUID=mapping_id, Enabled=False)
+        except client.exceptions.ResourceInUseException:  # a change is under way
+            return False
     return True
 
 
@@ -99,7 +97,8 @@ def resume(stack: Stack) -> dict[str, Any]:
     """
     asyncio.run(stack.state().delete(PARTNER, HOLD))
     client = stack.client("lambda")
-    _asked(lambda: client.untag_resource(Resource=_arn(client, stack.output("WorkerMappingId")), TagKeys=[MARK]))
+    with refusal_as(NOT_CHANGED):
+        client.untag_resource(Resource=_arn(client, stack.output("WorkerMappingId")), TagKeys=[MARK])
     return worker_tick.run(stack)
 
 
@@ -109,19 +108,5 @@ def _arn(client: Any, mapping_id: str) -> str:
 
 def _mapping_state(stack: Stack) -> str:
     client, mapping_id = stack.client("lambda"), stack.output("WorkerMappingId")
-    try:
+    with refusal_as("Lambda did not show the mapping ({}): the same command may be given again"):
         return str(client.get_event_source_mapping(UUID=mapping_id)["State"])
-    except (BotoCoreError, ClientError) as error:
-        raise _refused(error, "show") from None
-
-
-def _asked(call: Callable[[], object]) -> None:
-    try:
-        call()
-    except (BotoCoreError, ClientError) as error:
-        raise _refused(error) from None
-
-
-def _refused(error: BotoCoreError | ClientError, what: str = "change") -> StackUnavailable:
-    name = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
-    return StackUnavailable(f"Lambda did not {what} the mapping ({name}): the same command may be given again")

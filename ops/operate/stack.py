@@ -6,7 +6,8 @@ the stage's file says of them counts as the shell's does (infra/stage.py).
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -27,8 +28,10 @@ __all__ = [
     "Stack",
     "StackUnavailable",
     "enter_stage",
+    "error_name",
     "find_stack",
     "pod_named",
+    "refusal_as",
     "region_of",
     "stack_name",
 ]
@@ -68,6 +71,20 @@ class Stack:
         if key not in self.outputs:
             raise StackUnavailable(f"the stack {SERVICE}-{self.stage} has no output {key}: deploy it again")
         return self.outputs[key]
+
+
+def error_name(error: Exception) -> str:
+    """AWS's own name of an error (`AccessDenied`), or the kind of one that kept us from asking; never its text."""
+    return str(error.response["Error"]["Code"]) if isinstance(error, ClientError) else type(error).__name__
+
+
+@contextmanager
+def refusal_as(sentence: str) -> Iterator[None]:
+    """Turn what AWS refuses in the block into StackUnavailable; `{}` in the sentence becomes the error's name."""
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise StackUnavailable(sentence.format(error_name(error))) from None
 
 
 def enter_stage(stage: str) -> None:

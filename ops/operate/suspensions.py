@@ -7,11 +7,10 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -19,7 +18,7 @@ from rich.text import Text
 from ops.console.moments import ago, ahead, as_utc
 from ops.console.terminal import safe
 from ops.operate import worker_tick
-from ops.operate.stack import Stack, StackUnavailable
+from ops.operate.stack import Stack, refusal_as
 from shared.errors import SpillwayError
 from shared.state import SUSPENDED
 from worker_fn.accounts.clearing import clear_account
@@ -180,14 +179,8 @@ def old_keys(one: Suspended, now_ms: int) -> str:
 
 def _parked_about(stack: Stack) -> int:
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-    try:
+    with refusal_as("SQS does not say how much is parked ({})"):
         found: dict[str, Any] = stack.client("sqs").get_queue_attributes(
             QueueUrl=stack.output("ParkingQueueUrl"), AttributeNames=names
         )
-    except (BotoCoreError, ClientError) as error:
-        raise StackUnavailable(f"SQS does not say how much is parked ({type(error).__name__})") from None
-    return _sum(found["Attributes"].get(name, "0") for name in names)
-
-
-def _sum(counts: Iterable[str]) -> int:
-    return sum(int(count) for count in counts)
+    return sum(int(found["Attributes"].get(name, "0")) for name in names)

@@ -4,9 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from ops.operate.stack import Stack, StackUnavailable
+from ops.operate.stack import Stack, StackUnavailable, refusal_as
 
 LONGEST_TICK_S = 900
 """Lambda's longest time-out."""
@@ -19,12 +17,8 @@ def run(stack: Stack, *, probe: bool = False) -> dict[str, Any]:
     """
     payload = {"tick": {"mapping_id": stack.output("WorkerMappingId"), **({"probe": True} if probe else {})}}
     client = stack.client("lambda", read_timeout=LONGEST_TICK_S, retries={"total_max_attempts": 1})
-    try:
+    with refusal_as("the worker could not be invoked ({}): its tick comes once a minute"):
         answer = client.invoke(FunctionName=stack.output("WorkerAliasArn"), Payload=json.dumps(payload))
-    except (BotoCoreError, ClientError) as error:
-        raise StackUnavailable(
-            f"the worker could not be invoked ({_name(error)}): its tick comes once a minute"
-        ) from None
     report: dict[str, Any] = json.loads(answer["Payload"].read())
     if "FunctionError" in answer:
         raise StackUnavailable(f"the worker's tick failed ({report.get('errorType', 'unknown')}): look at its log")
@@ -56,7 +50,3 @@ def said(report: Mapping[str, Any], *, of_probe: bool = True) -> Iterator[str]:
         yield "Lambda or the state table did not answer: the next tick, within a minute, tries again"
     else:
         yield "the worker is of a release that does not say whether the intake runs: spillway doctor does"
-
-
-def _name(error: BotoCoreError | ClientError) -> str:
-    return str(error.response["Error"]["Code"]) if isinstance(error, ClientError) else type(error).__name__

@@ -7,7 +7,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from ops.operate.stack import Stack
+from ops.operate.stack import Stack, error_name
 from ops.releases.destination import Destination, destination
 from ops.releases.note import Note, read_note
 from ops.releases.pair import Pair, UnknownVersion
@@ -184,7 +184,5 @@ def _version(found: Mapping[str, Any], noted: str) -> Version:
 
 
 def _why(error: Exception) -> str:
-    if isinstance(error, ClientError):
-        code = str(error.response["Error"]["Code"])
-        return "somebody else moved it just now" if code == "PreconditionFailedException" else code
-    return type(error).__name__
+    name = error_name(error)
+    return "somebody else moved it just now" if name == "PreconditionFailedException" else name

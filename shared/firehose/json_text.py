@@ -7,8 +7,7 @@ text after the first complete document is ignored.
 import json
 from typing import Any
 
-from shared.errors import InvalidRequest
-from shared.json_text import DECODER, MAX_INT_DIGITS, MAX_VALUES, Number, check_depth, check_values
+from shared.json_text import DECODER, MAX_INT_DIGITS, MAX_VALUES, Number, check_depth, check_values, failure_as_invalid
 
 __all__ = ["MAX_INT_DIGITS", "Number", "decode"]
 
@@ -21,17 +20,11 @@ def decode(text: bytes | str) -> Any:
 
     Raises InvalidRequest for everything that cannot be decoded, and never quotes it.
     """
-    try:
+    with failure_as_invalid():
         if isinstance(text, bytes):
             text = text.decode(json.detect_encoding(text))
         check_values(text, MAX_VALUES)
         text = text.removeprefix(_BOM)
         content = DECODER.raw_decode(text.lstrip(_BLANKS))[0]
-    except UnicodeDecodeError:
-        raise InvalidRequest("not JSON: the bytes are not valid UTF-8") from None
-    except json.JSONDecodeError as error:
-        raise InvalidRequest(f"not JSON: stops making sense at character {error.pos}") from None
-    except RecursionError:
-        raise InvalidRequest("nested too deeply") from None
     check_depth(content)
     return content
