@@ -23,9 +23,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from infra.stage import ROOT
 from shared.message import READS, VERSION
 
-ROOT = Path(__file__).resolve().parents[1]
 HOST_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 # function -> the packages of ours that it imports; its libraries are in requirements/<function>.txt.

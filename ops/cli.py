@@ -23,7 +23,8 @@ app = typer.Typer(
 def _show_version(asked: bool) -> None:
     if not asked:
         return
-    from infra.build import ROOT, commit  # noqa: PLC0415 - ops/commands/__init__.py says why
+    from infra.build import commit  # noqa: PLC0415 - ops/commands/__init__.py says why
+    from infra.stage import ROOT  # noqa: PLC0415
 
     say(f"spillway {version('spillway')}, commit {commit(ROOT)}")
     raise typer.Exit

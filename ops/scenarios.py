@@ -11,7 +11,6 @@ import multiprocessing
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,13 +18,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from infra.stage import ROOT
 from ops.console.screen import BAD, DIM, Screen
 from ops.console.terminal import safe
 from testkit.simulation.judge import Verdict
 from testkit.simulation.scenario import Scenario, load_all
 from testkit.simulation.suite import examine
 
-ROOT = Path(__file__).parent.parent
 REPORT = ROOT / "build/scenarios/report.json"
 LIMITS_PAGE = ROOT / "docs/limits.md"
 BEGIN, END = "<!-- scenarios: begin -->", "<!-- scenarios: end -->"

@@ -62,7 +62,10 @@ def load_partner(env: Mapping[str, str]) -> Partner:
         return found[0].from_env(env)
     except InvalidSettings:
         raise
-    except Exception as error:  # what it raised may quote a variable's value, but for what is said of the code
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # what it raised may quote a variable's value, but for what is said of the code
         with_text = isinstance(error, TypeError | NameError | ImportError | SpillwayError)
         raise PartnerBroken(name, _said(error, name, with_text=with_text)) from error
 

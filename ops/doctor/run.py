@@ -10,6 +10,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
+from infra.stage import ROOT
 from ops.console import findings as found
 from ops.console.findings import Finding, Severity
 from ops.console.terminal import safe_json
@@ -23,7 +24,6 @@ from partners import PartnerBroken, load_partner
 from shared.errors import InvalidSettings
 from shared.stored import without_stored
 
-ROOT = Path(__file__).resolve().parents[2]
 MAX_CONCURRENCY = 10
 
 

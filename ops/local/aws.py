@@ -32,9 +32,9 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from infra.stage import ROOT
 from ops.operate.stack import DEFAULT_POD, stack_name
 
-ROOT = Path(__file__).resolve().parents[2]
 REGION = "us-east-1"
 DEPLOYING_ACCOUNT = "000000000000"
 START_TIMEOUT_S = 60.0

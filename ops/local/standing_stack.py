@@ -13,9 +13,10 @@ from pathlib import Path
 from rich.console import Console
 
 from infra.build import FUNCTIONS, TARGETS, BuildError, build, write_release
+from infra.stage import ROOT
 from ops.console.screen import Screen
 from ops.console.terminal import COULD_NOT_RUN, INTERRUPTED, safe
-from ops.local.aws import ROOT, LocalAws, LocalAwsError, is_free, local_aws, sigterm_as_exit
+from ops.local.aws import LocalAws, LocalAwsError, is_free, local_aws, sigterm_as_exit
 from ops.local.call_line import line_of
 from ops.local.partner_api import Behaviour, Exchange, PartnerApi, serve
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from infra.stage import ROOT
 from ops.console.findings import Finding
 from ops.partner.trial import place_of
 from ops.partner.variables import unread
 from shared.errors import InvalidSettings
 
-ROOT = Path(__file__).resolve().parents[2]
 PROTOCOL_SAMPLES = "tests/fixtures/firehose"
 PARTNER_SAMPLES = "tests/fixtures/partners"
 TRIAL_TIMEOUT_S = 300

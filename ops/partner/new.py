@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from string import Template
 
+from infra.stage import ROOT
 from shared.errors import InvalidSettings
 
-ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = Path(__file__).parent / "template"
 FILES = {
     "partner.py.tmpl": "partners/{name}.py",

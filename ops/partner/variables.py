@@ -61,7 +61,7 @@ def prefix_of(module: str) -> str:
 def known_variables(env: Mapping[str, str]) -> set[str]:
     """The variables with its prefix that the partner of an environment reads, set or not."""
     module, asked = module_of(env), Asked(env)
-    with suppress(Exception):  # bad settings, or code that raises: what was asked for until then counts
+    with suppress(Exception, SystemExit):  # bad settings, or code that raises: what was asked for until then counts
         load_partner(asked)
     prefix = prefix_of(module)
     return {name for name in {*asked.names, *_named(module)} if name.startswith(prefix) and name != prefix}

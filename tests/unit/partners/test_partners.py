@@ -96,6 +96,7 @@ class Velo(Partner):
         ("raise SystemExit(3)", r"SystemExit in velo_partner.py:1: 3"),
         ("x = {}\nx['a\\nb']", r"KeyError in velo_partner.py:2: .*"),
         (GOOD + "    def from_env(env): return env['VELO_KEY']", r"KeyError in velo_partner.py:7"),
+        (GOOD + "    def from_env(env): raise SystemExit(3)", r"SystemExit in velo_partner.py:7"),
         (GOOD + "    def from_env(env): return int(env['PARTNER'])", r"ValueError in velo_partner.py:7"),
         (GOOD.replace("def registration", "def nothing"), r"TypeError in .*: .*abstract.*"),
     ],
