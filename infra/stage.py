@@ -21,7 +21,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PODS = Path(__file__).with_name("pods.json")
 SERVICE = "spillway"
-DEFAULT_STAGE = "dev"
 DEFAULT_POD = "us1"
 
 STAGE_FILE = "STAGE_FILE"

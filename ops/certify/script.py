@@ -7,7 +7,7 @@ is found out by it, and one is not blamed for events that it never gets. Ids and
 import hashlib
 import random
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from ingest_fn.replies import FIREHOSE_VERSION, REGISTRATION, SUBSCRIPTION
 from ops.certify.exchange import Sent
 from ops.certify.mark import CERTIFY_MARK
+from ops.registration.filled_in import value_of
 from ops.samples import ENVIRONMENTS, EVENT_TYPES, make_request
 from shared.firehose import (
     DeviceIdentityPermission,
@@ -160,10 +161,13 @@ class Script:
     def _account_settings(self) -> dict[str, str]:
         if self.registered.permissions is None:
             return dict(self.settings)
-        return {one.id: self.settings.get(one.id, _value(one)) for one in self.registered.account_settings}
+        return self._filled_in(self.registered.account_settings)
 
     def _audience_settings(self) -> dict[str, str]:
-        return {one.id: self.settings.get(one.id, _value(one)) for one in self.registered.audience_settings}
+        return self._filled_in(self.registered.audience_settings)
+
+    def _filled_in(self, asked: Iterable[Setting]) -> dict[str, str]:
+        return {one.id: self.settings.get(one.id, value_of(one, "certify")) for one in asked}
 
     def _as_registered(self, request: Json, number: int) -> Json:
         request = self.fresh(request, number)
@@ -200,18 +204,6 @@ def _marked(random_: random.Random) -> str:
 
 def _uuid(random_: random.Random) -> str:
     return str(uuid.UUID(int=random_.getrandbits(128), version=4))
-
-
-def _value(setting: Setting) -> str:
-    """What a customer might have filled in, as text: mParticle sends settings of every type so."""
-    if setting.type == "boolean":
-        return str(setting.default_value).lower()
-    if setting.default_value is not None:
-        return str(setting.default_value)
-    if setting.type == "text":
-        return f"certify-{setting.id}"
-    least, most = setting.min_value, setting.max_value
-    return str(least if least is not None else most if most is not None else 1)
 
 
 def _cut(request: Json, permissions: Permissions) -> None:

@@ -15,9 +15,10 @@ from typing import Any
 
 from ingest_fn.replies import SUBSCRIPTION
 from ops.partner.declaration import setting_lists
+from ops.registration.filled_in import value_of
 from ops.samples import ENVIRONMENTS, EVENT_TYPES, make_request
 from shared.errors import InvalidRequest, InvalidSettings
-from shared.firehose import BooleanSetting, FloatSetting, IntegerSetting, Registration, Setting, TextSetting
+from shared.firehose import BooleanSetting, Registration, Setting, TextSetting
 from shared.json_text import loads
 from shared.message import AUDIENCE, ERASURE, EVENTS, Message, decode, encode, head_of, to_json
 
@@ -166,19 +167,10 @@ class _Settings:
         return {one.id: self._canaries.get(one.id) or self._value(one, seed) for one in settings}
 
     def _value(self, setting: Setting, seed: int) -> str:
-        said = None if isinstance(setting, BooleanSetting) else self._said.get(setting.id)
-        return str(said) if said else _value(setting, seed)
-
-
-def _value(setting: Setting, seed: int) -> str:
-    match setting:
-        case BooleanSetting():
+        if isinstance(setting, BooleanSetting):
             return _TRUTHS[seed % len(_TRUTHS)]
-        case IntegerSetting() | FloatSetting():
-            chosen = setting.default_value if setting.default_value is not None else setting.min_value
-            return str(1 if chosen is None else chosen)
-        case TextSetting():
-            return setting.default_value or f"sample-{setting.id}"
+        said = self._said.get(setting.id)
+        return str(said) if said else value_of(setting, "sample")
 
 
 def _audiences(request: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

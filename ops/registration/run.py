@@ -53,8 +53,7 @@ def diff(env: Mapping[str, str], old_file: Path, new_file: Path | None, *, as_js
     found = changes(old, new)
     findings = felt(found, same_version=old.get("version") == new.get("version"))
     if as_json:
-        document = {**json.loads(checks.as_json(findings)), "changes": [_plain(one) for one in found]}
-        say_json(json.dumps(document, indent=2, ensure_ascii=False))
+        say_json(checks.as_json(findings, {"changes": [_plain(one) for one in found]}))
     else:
         _show(found, Screen())
         if findings:
