@@ -28,7 +28,9 @@ async def note_taken(job: Job, auth_failures: AuthFailures, worker: Worker) -> N
         credential = credential_of(item, job.message.account_id)
         if credential is not None:
             begun_ms = auth_failures.begun_ms(credential)
-            await worker.suspensions.note_taken(credential, kind=job.message.type, begun_ms=begun_ms)
+            await worker.suspensions.note_taken(
+                credential, kind=job.message.type, begun_ms=begun_ms, beside=job.fingerprints
+            )
 
 
 async def suspend_refused(job: Job, auth_failures: AuthFailures, worker: Worker) -> None:

@@ -47,6 +47,17 @@ class KeyedBulk(Keyed):
         return replace(deliveries[0], body=json.dumps(bodies).encode(), item="bulk")
 
 
+class TwoKeys(Keyed):
+    """Sends a profile before each event, with a key of its own, which is always taken."""
+
+    def deliveries(self, request: Request) -> Iterable[Delivery]:
+        for one in super().deliveries(request):
+            profile = {"id": f"{one.item}-profile", "name": "200"}
+            secrets = {"X-Other": Secret("the profiles'")}
+            yield replace(one, body=to_json(profile), item=f"{one.item}-profile", secret_headers=secrets)
+            yield one
+
+
 class Shared(Keyed):
     """One key of the operator's for all customers."""
 

@@ -10,6 +10,7 @@ from tests.unit.worker_fn.keyed import (
     T0_MS,
     KeyedBulk,
     Shared,
+    TwoKeys,
     erasure,
     keyed_fleet,
     later,
@@ -20,7 +21,7 @@ from tests.unit.worker_fn.keyed import (
 from worker_fn.accounts.auth_failures import REFUSALS_IN_A_ROW
 from worker_fn.accounts.clearing import clear_account
 from worker_fn.accounts.suspension import GIVE_UP_MS, NOBODY, PROBE_EVERY_MS
-from worker_fn.accounts.suspensions import MOST_EACH, STRAGGLERS_MS
+from worker_fn.accounts.suspensions import MOST_EACH, MOST_OLD, STRAGGLERS_MS
 
 PROBE_S = PROBE_EVERY_MS / 1_000
 
@@ -108,6 +109,33 @@ def test_a_customer_that_uses_two_keys_at_once_keeps_both(fleet: Any) -> None:
         old = request(40 + number, "401", "old", received_at_ms=moment_ms)
         fleet.run(old, request(70 + number, "200", "new", received_at_ms=moment_ms), worker=fleet.another())
     assert fleet.letters() == []
+
+
+def test_what_travels_with_a_refused_key_does_not_replace_it(make_fleet: Any) -> None:
+    """Each message carries both: that the one is taken shows nothing of the other, and nobody gives the message up."""
+    fleet = make_fleet(TwoKeys(), max_in_flight=1)
+    fleet.api.call_s = 0.5
+    fleet.run(*(request(n, "401", "old") for n in range(4)))
+    later(fleet, PROBE_S + 60)
+    fleet.run(request(10, "401", "old"), worker=fleet.another())
+    later(fleet, GIVE_UP_MS / 1_000 + 60)
+    fleet.run(request(1, "401", "old", receives=2), worker=fleet.another())
+    assert [row["superseded_ms"] for row in rows(fleet)] == [0]
+    assert fleet.letters() == []
+
+
+@pytest.mark.parametrize("pause_s", [60.0, 2 * GIVE_UP_MS / 1_000])
+def test_a_key_that_is_rotated_again_and_again_is_served_each_time(fleet: Any, pause_s: float) -> None:
+    """However many old ones are still refused: they are no reason to suspend the whole account."""
+    for turn in range(MOST_EACH + MOST_OLD + 5):
+        old, new = f"key-{turn}", f"key-{turn + 1}"
+        fleet.run(*(request(100 * turn + n, "401", old) for n in range(3)), worker=fleet.another())
+        later(fleet, pause_s)
+        assert fleet.run(*(request(100 * turn + 10 + n, "200", new) for n in range(3))).delivered == 3
+        fleet.run(*(request(100 * turn + 20 + n, "401", old) for n in range(3)), worker=fleet.another())
+        assert fleet.run(request(100 * turn + 30, "200", new), worker=fleet.another()).delivered == 1
+    assert "*" not in {row["fingerprint"] for row in rows(fleet)}
+    assert len(rows(fleet)) <= MOST_OLD + 1
 
 
 def test_another_kind_of_request_says_nothing_of_a_key(fleet: Any) -> None:
