@@ -34,8 +34,8 @@ class Delivery:
     secret_fields: Mapping[str, Secret] = field(default_factory=dict)
     """For an API that wants its key in the body: fields that join the body, a JSON object, when the call is made."""
     merge: str | None = None
-    """Name of the bulk endpoint that takes it, as in `Limits.bulk`; neighbours of the same account, with the same name
-    and credentials, may travel in one call.
+    """Name of the bulk endpoint that takes it, as in `Limits.bulk`; neighbours of the same account, with the same name,
+    host and credentials, may travel in one call.
     """
     merge_group: str = ""
     """What else must be alike in what travels together: the list that is changed, say."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from partners import Bulk, Delivery
 from worker_fn.accounts.auth_failures import Credential
@@ -85,9 +86,12 @@ def holds_up(outcome: Outcome | None, account_id: str | None) -> bool:
 
 
 def together(delivery: Delivery) -> tuple[object, ...]:
-    """What must be alike in deliveries that travel in one call; credentials too, which a customer may have changed."""
+    """What must be alike in deliveries that travel in one call; host and credentials too, which a customer may have
+    changed.
+    """
     secrets = (*delivery.secret_headers.items(), *delivery.secret_fields.items(), delivery.sign_with)
-    return delivery.merge, delivery.merge_group, secrets
+    login = tuple(value for name, value in delivery.headers.items() if str(name).lower() == "authorization")
+    return delivery.merge, delivery.merge_group, urlsplit(delivery.url).netloc.lower(), secrets, login
 
 
 def credential_of(item: Dispatch, account_id: str | None) -> Credential | None:

@@ -50,9 +50,14 @@ class Keyed(Acme):
 
     def deliveries(self, request: Request) -> Iterable[Delivery]:
         for one in super().deliveries(request):
-            secrets = {"key": Secret(one.item.partition(".")[0])}
-            in_header = self._place == "secret_headers"
-            yield replace(one, secret_headers=secrets) if in_header else replace(one, secret_fields=secrets)
+            key = one.item.partition(".")[0]
+            match self._place:
+                case "secret_headers" | "secret_fields":
+                    yield replace(one, **{self._place: {"key": Secret(key)}})  # type: ignore[arg-type]
+                case "login":
+                    yield replace(one, headers={"authorization": key})
+                case _:
+                    yield replace(one, url=f"https://{key}.acme.example/e")
 
 
 def test_each_bulk_endpoint_has_its_own_limits(deliver: Any) -> None:
@@ -63,9 +68,9 @@ def test_each_bulk_endpoint_has_its_own_limits(deliver: Any) -> None:
     assert sorted(map(len, fleet.calls)) == [1, 2, 2, 2, 3]
 
 
-@pytest.mark.parametrize("place", ["secret_headers", "secret_fields"])
+@pytest.mark.parametrize("place", ["secret_headers", "secret_fields", "login", "host"])
 def test_what_has_other_credentials_does_not_travel_together(place: str, deliver: Any) -> None:
-    """A customer's new key, of another project perhaps, is not used for what was sent with the old one."""
+    """A customer's new key, of another project perhaps, or its other region is not used for what was sent before."""
     fleet = deliver(Keyed(place))
     fleet.run(fleet.record(1, ["bulk", "bulk"]), fleet.record(2, ["bulk", "bulk"]))
     assert sorted(fleet.calls) == [["1.0", "1.1"], ["2.0", "2.1"]]
