@@ -64,7 +64,8 @@ class Deployment:
 
     def __post_init__(self) -> None:
         self.table = Table(self.world)
-        self.mapping = Mapping(self.world, self.world.scenario.fleet.max_concurrency)
+        fleet = self.world.scenario.fleet
+        self.mapping = Mapping(self.world, fleet.max_concurrency, fleet.batch_size)
 
     @property
     def is_idle(self) -> bool:

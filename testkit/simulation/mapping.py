@@ -13,8 +13,9 @@ LATENCY_MS = (40.0, 300.0)
 
 
 class Mapping:
-    def __init__(self, world: World, concurrency: int) -> None:
+    def __init__(self, world: World, concurrency: int, batch_size: int) -> None:
         self._world = world
+        self._batch_size = batch_size
         self._changed = asyncio.Event()
         self._settled_s = 0.0
         self.is_enabled = True
@@ -24,7 +25,7 @@ class Mapping:
         self.log: list[tuple[float, str]] = []
 
     def status(self) -> Status:
-        return Status(self.wanted, now_s() >= self._settled_s, self.concurrency)
+        return Status(self.wanted, now_s() >= self._settled_s, self.concurrency, self._batch_size)
 
     def pause(self) -> None:
         self._switch(on=False)

@@ -40,11 +40,12 @@ class MappingUnavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """`is_settled`: no change of it is under way."""
+    """`is_settled`: no change of it is under way. `batch_size`: messages of a batch at most; None: not known."""
 
     is_enabled: bool
     is_settled: bool
     concurrency: int | None
+    batch_size: int | None = None
 
 
 class EventSourceMapping(Protocol):
@@ -70,7 +71,8 @@ class LambdaMapping:
         state = str(found["State"])
         concurrency = (found.get("ScalingConfig") or {}).get("MaximumConcurrency")
         # Every change passes through `Updating`, of an enabled mapping as of a disabled one.
-        return Status(state not in {"Disabled", "Disabling"}, state in {"Enabled", "Disabled"}, concurrency)
+        is_enabled, is_settled = state not in {"Disabled", "Disabling"}, state in {"Enabled", "Disabled"}
+        return Status(is_enabled, is_settled, concurrency, found.get("BatchSize"))
 
     async def pause(self) -> None:
         await self._call("update_event_source_mapping", Enabled=False)

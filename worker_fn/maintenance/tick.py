@@ -221,7 +221,10 @@ async def _steer(ticker: Ticker, flow: Flow, report: TickReport) -> None:
     for.
     """
     status = await ticker.mapping.status()
-    wanted = concurrency_for(flow, max_in_flight=ticker.worker.max_in_flight, most=ticker.most)
+    calls_a_batch = 1 if ticker.worker.partner.limits.bulk else status.batch_size
+    wanted = concurrency_for(
+        flow, max_in_flight=ticker.worker.max_in_flight, most=ticker.most, calls_a_batch=calls_a_batch
+    )
     now = status.concurrency
     if now is None or not status.is_settled or report.paused or report.resumed:
         return
@@ -232,15 +235,18 @@ async def _steer(ticker: Ticker, flow: Flow, report: TickReport) -> None:
         report.concurrency = wanted
 
 
-def concurrency_for(flow: Flow, *, max_in_flight: int, most: int) -> int:
-    """Environments that a limit keeps busy: calls under way at once (rate x latency) over connections each."""
+def concurrency_for(flow: Flow, *, max_in_flight: int, most: int, calls_a_batch: int | None = None) -> int:
+    """Environments that a limit keeps busy: calls under way at once (rate x latency) over connections each; and as many
+    as make that many calls with a batch a second each, as what a batch leases is spread over a second.
+    """
     limit = flow.limit.per_second
     if limit is not None and flow.limit.why == RECOVERING:
         limit = max(limit, flow.limit.held or 0.0)  # it takes seconds to get there, and a change of the mapping longer
     if limit is None or not flow.latency_ms or flow.limit.why in {"start", "steady"}:
         return most  # the limit is not what holds the fleet back
-    under_way = limit * flow.latency_ms / 1_000
-    return max(LEAST_CONCURRENCY, min(most, math.ceil(under_way * SPARE / max_in_flight) + 1))
+    by_connections = limit * flow.latency_ms / 1_000 / max_in_flight
+    by_batches = limit / calls_a_batch if calls_a_batch else 0.0
+    return max(LEAST_CONCURRENCY, min(most, math.ceil(max(by_connections, by_batches) * SPARE) + 1))
 
 
 async def _alive(worker: Worker) -> Flow:

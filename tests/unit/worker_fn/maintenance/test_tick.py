@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from partners import Bulk, Limits
 from worker_fn.accounts.clearing import request_sweep
-from worker_fn.clients.mapping import MappingUnavailable, Status
+from worker_fn.clients.mapping import LambdaMapping, MappingUnavailable, Status
 from worker_fn.limits.adaptive import Limit
 from worker_fn.limits.agreement import Flow
 from worker_fn.limits.breaker import Breaker
@@ -20,8 +21,8 @@ NOW_S = 1_700_000_000.0
 class FakeMapping:
     """A mapping that changes at once; `broken` makes every call fail."""
 
-    def __init__(self, *, enabled: bool = True, concurrency: int | None = 10) -> None:
-        self.enabled, self.concurrency = enabled, concurrency
+    def __init__(self, *, enabled: bool = True, concurrency: int | None = 10, batch_size: int | None = None) -> None:
+        self.enabled, self.concurrency, self.batch_size = enabled, concurrency, batch_size
         self.broken = self.marked = False
         self.settled = True
         self.calls: list[str] = []
@@ -34,7 +35,7 @@ class FakeMapping:
     async def status(self) -> Status:
         if self.broken:
             raise MappingUnavailable("down")
-        return Status(self.enabled, self.settled, self.concurrency)
+        return Status(self.enabled, self.settled, self.concurrency, self.batch_size)
 
     async def pause(self) -> None:
         self._called("pause")
@@ -249,6 +250,38 @@ def test_concurrency_stays_within_its_bounds(limit: float | None, latency_ms: fl
     """Never below Lambda's two, never above the deployment's, and that where nothing is known."""
     flow = Flow(limit=Limit(per_second=limit, why="reached"), latency_ms=latency_ms)
     assert concurrency_for(flow, max_in_flight=10, most=40) == expected
+
+
+@pytest.mark.parametrize(("batch_size", "expected"), [(10, 11), (20, 6), (50, 3), (100, 2), (None, 2)])
+def test_small_batches_need_more_environments(setting: Any, batch_size: int | None, expected: int) -> None:
+    """What a batch leases is spread over a second: two environments with batches of ten, as a FIFO queue gives, make
+    twenty calls a second of fifty.
+    """
+    set_flow(setting, Flow(limit=Limit(per_second=50.0, since_ms=1, why="reached"), latency_ms=80.0))
+    intake = FakeIntake(concurrency=20, batch_size=batch_size)
+    setting.worker = replace(setting.worker, max_in_flight=10)
+    run(setting, intake, FakeQueues(), most=20)
+    assert intake.concurrency == expected
+
+
+def test_a_batch_of_a_bulk_partner_may_be_one_call(setting: Any) -> None:
+    """However many messages it holds."""
+    set_flow(setting, Flow(limit=Limit(per_second=5.0, since_ms=1, why="reached"), latency_ms=80.0))
+    intake = FakeIntake(concurrency=20, batch_size=50)
+    bulky = type("Bulky", (type(setting.worker.partner),), {"limits": Limits(bulk={"bulk": Bulk(10)})})
+    setting.worker = replace(setting.worker, partner=bulky())
+    run(setting, intake, FakeQueues(), most=20)
+    assert intake.concurrency == 11
+
+
+def test_the_mapping_says_how_large_its_batches_are() -> None:
+    """As Lambda shows a mapping."""
+
+    class Client:
+        def get_event_source_mapping(self, **_: Any) -> dict[str, Any]:
+            return {"State": "Enabled", "BatchSize": 10, "ScalingConfig": {"MaximumConcurrency": 7}}
+
+    assert asyncio.run(LambdaMapping(Client(), "id").status()) == Status(True, True, 7, 10)
 
 
 def test_limit_that_is_not_reached_does_not_hold_back_environments() -> None:
