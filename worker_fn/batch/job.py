@@ -140,7 +140,7 @@ class Job:
     @property
     def calls(self) -> int:
         """Calls of this batch that something of the message was in, push-backs left out."""
-        return len({number for item in self.items for number in item.calls})
+        return len({number for item in self.items for number in (*item.calls, *item.again)})
 
     @property
     def outcomes(self) -> list[Outcome]:

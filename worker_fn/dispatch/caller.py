@@ -168,7 +168,7 @@ class Caller:
         number = next(self._numbers)
         for item, judged in zip(items, outcome.of_each(len(items)), strict=True):
             if judged is None:
-                item.again += 1
+                item.again.append(number)
             elif judged.is_about_the_call and not is_ours:
                 item.calls.append(number)
 

@@ -48,7 +48,9 @@ def item_results(
     return replace(
         outcome,
         items=tuple(
-            None if result is Result.AGAIN and not names_nobody and item.again < attempts else _judged(result, outcome)
+            None
+            if result is Result.AGAIN and not names_nobody and len(item.again) < attempts
+            else _judged(result, outcome)
             for item, result in zip(items, results, strict=True)
         ),
     )

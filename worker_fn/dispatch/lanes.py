@@ -19,8 +19,8 @@ class Dispatch:
     outcome: Outcome | None = None
     calls: list[int] = field(default_factory=list)
     """Numbers of this batch's calls that it was in; those that were merely pushed back are left out."""
-    again: int = 0
-    """How often a call with it was refused for another item of the call."""
+    again: list[int] = field(default_factory=list)
+    """Numbers of the calls with it that were refused for another item of the call: no attempts of its own."""
     alone: bool = False
     """It travels alone, also to a bulk endpoint: another item's fault must not be its end."""
     fingerprint: str = NO_SECRETS

@@ -1,14 +1,17 @@
 """How long a message is hidden after a failed call, and what its dead letter counts."""
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from partners import Delivery, Result
 from tests.unit.worker_fn.records import record
 from worker_fn.batch.back_off import FIRST_BACK_OFF_S, LONGEST_BACK_OFF_S, back_off_s
+from worker_fn.clients.http import Answer
 
 FINE = ["200"] * 19
 
@@ -113,3 +116,19 @@ def test_back_off_grows_and_is_spread() -> None:
     means = [sum(back_off_s(n, retry_after_s=None, rng=rng) for _ in range(500)) / 500 for n in (1, 3, 6)]
     assert means[0] < means[1] < means[2]
     assert len({back_off_s(6, retry_after_s=None, rng=rng) for _ in range(50)}) > 20
+
+
+def test_call_that_failed_for_a_neighbour_is_a_call(make_fleet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message that is sent once more without its neighbour was in two calls; the first is no failure of its own."""
+
+    def blamed(deliveries: Sequence[Delivery], status: int, body: bytes) -> list[Result] | None:
+        poisoned = [b"poison" in one.body for one in deliveries]
+        return [Result.REJECTED if one else Result.AGAIN for one in poisoned] if any(poisoned) else None
+
+    fleet = make_fleet("merging")
+    monkeypatch.setattr(fleet.worker.partner, "read_response", blamed)
+    monkeypatch.setattr(fleet.api, "_bulk", lambda _: Answer(400, body=b"one of them"))
+    fleet.run(record(1, ["400"]), record(2, ["poison"]))
+    assert [letter["attempts"] for _, letter in fleet.queue.dead] == ["2", "1"]
+    fleet.run(record(3, ["503"]), record(4, ["poison"]))
+    assert fleet.queue.hidden["h-3"] <= longest_s(1)

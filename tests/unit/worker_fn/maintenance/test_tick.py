@@ -258,20 +258,20 @@ def test_small_batches_need_more_environments(setting: Any, batch_size: int | No
     twenty calls a second of fifty.
     """
     set_flow(setting, Flow(limit=Limit(per_second=50.0, since_ms=1, why="reached"), latency_ms=80.0))
-    intake = FakeIntake(concurrency=20, batch_size=batch_size)
+    mapping = FakeMapping(concurrency=20, batch_size=batch_size)
     setting.worker = replace(setting.worker, max_in_flight=10)
-    run(setting, intake, FakeQueues(), most=20)
-    assert intake.concurrency == expected
+    run(setting, mapping, FakeQueues(), most=20)
+    assert mapping.concurrency == expected
 
 
 def test_a_batch_of_a_bulk_partner_may_be_one_call(setting: Any) -> None:
     """However many messages it holds."""
     set_flow(setting, Flow(limit=Limit(per_second=5.0, since_ms=1, why="reached"), latency_ms=80.0))
-    intake = FakeIntake(concurrency=20, batch_size=50)
+    mapping = FakeMapping(concurrency=20, batch_size=50)
     bulky = type("Bulky", (type(setting.worker.partner),), {"limits": Limits(bulk={"bulk": Bulk(10)})})
     setting.worker = replace(setting.worker, partner=bulky())
-    run(setting, intake, FakeQueues(), most=20)
-    assert intake.concurrency == 11
+    run(setting, mapping, FakeQueues(), most=20)
+    assert mapping.concurrency == 11
 
 
 def test_the_mapping_says_how_large_its_batches_are() -> None:
