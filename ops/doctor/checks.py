@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from ops.console.findings import Finding, Severity
 from ops.doctor import checks_now
+from ops.doctor.ages import AGES, age_s
 from ops.doctor.look import ALIAS, FUNCTION_NAMES, FUNCTION_URL, Account, Facts, Function
 from shared.errors import InvalidSettings
-from worker_fn.settings import VISIBILITY_MARGIN_S, Settings
+from worker_fn.settings import LONGEST_AGE_S, VISIBILITY_MARGIN_S, Settings
 
 UNRESERVED = 100
 """Executions that Lambda keeps for functions without a reservation: an account can reserve its limit less these."""
@@ -21,8 +22,6 @@ LONGEST_RETENTION_S = 1_209_600
 """SQS quota: 14 days."""
 TIMEOUTS_A_VISIBILITY = 6
 """Lambda asks for a visibility timeout of six times the function's timeout, and the batching window on top."""
-DEFAULT_AGES_S = {"MAX_AGE_S": 72 * 3_600, "ERASURE_MAX_AGE_S": 13 * 86_400}
-"""As worker_fn/settings.py has them."""
 QUOTA = "aws service-quotas request-service-quota-increase --service-code lambda --quota-code L-B99A9384"
 
 
@@ -241,7 +240,8 @@ def _times(worker: Function, deploy: str) -> Iterable[Finding]:
         )
     if not worker.env:  # which the caller may not read
         return
-    told = {name: value for name, value in worker.env.items() if name not in DEFAULT_AGES_S}  # `_ages` judges these
+    long = {name for name in AGES if age_s(worker.env, name) > LONGEST_AGE_S}  # `_ages` judges these
+    told = {name: value for name, value in worker.env.items() if name not in long}
     try:
         Settings.from_env({**told, "WORKER_TIMEOUT_S": str(worker.timeout_s)})
     except InvalidSettings as error:
@@ -304,13 +304,12 @@ def _ages(facts: Facts) -> Iterable[Finding]:
     """A message must reach the end of its age before its queue forgets it."""
     worker, queue = facts.functions.get("worker"), facts.queues.get("messages") or {}
     retention_s = int(queue.get("MessageRetentionPeriod", LONGEST_RETENTION_S))
-    for name in ("MAX_AGE_S", "ERASURE_MAX_AGE_S"):
-        text = "" if worker is None else worker.env.get(name, "")
-        age_s = float(text or DEFAULT_AGES_S[name])
-        if age_s + VISIBILITY_MARGIN_S > retention_s:
+    for name in AGES:
+        waits_s = age_s({} if worker is None else worker.env, name)
+        if waits_s + VISIBILITY_MARGIN_S > retention_s:
             yield Finding(
                 f"worker.{name.lower().replace('_', '-')}-too-long",
-                f"{name} is {age_s:.0f} s and the queue forgets after {retention_s} s: messages would vanish before "
+                f"{name} is {waits_s:.0f} s and the queue forgets after {retention_s} s: messages would vanish before "
                 "they are dead-lettered.",
                 f"{name}={max(60, retention_s - VISIBILITY_MARGIN_S)} make deploy STAGE={facts.stage}",
             )

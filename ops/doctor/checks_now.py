@@ -6,6 +6,8 @@ stage itself does not work is an error.
 
 from collections.abc import Iterable, Mapping
 
+from ops.doctor.ages import age_s
+from ops.doctor.look_now import LATELY_S, Now
 from ops.console.findings import Finding, Severity
 from ops.console.moments import ago, ahead, as_utc
 from ops.doctor.look_now import LATELY_S, Now
@@ -172,7 +174,7 @@ def _of_account(one: Suspended, now: Now, stage: str) -> tuple[str, str]:
 def _age(now: Now, env: Mapping[str, str], stage: str) -> Iterable[Finding]:
     if now.oldest_s is None or now.oldest_s < OLD_S:
         return
-    max_age_s = float(env.get("MAX_AGE_S") or 72 * 3_600)
+    max_age_s = age_s(env, "MAX_AGE_S")
     is_late = now.oldest_s > max_age_s / 2
     waited = ago(0, round(now.oldest_s * 1_000)).removesuffix(" ago")
     yield Finding(

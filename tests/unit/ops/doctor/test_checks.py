@@ -85,6 +85,8 @@ def with_queue(name: str, **changed: str) -> Facts:
         (with_function("worker", timeout_s=50), "worker.timeout-changed"),
         (with_function("worker", timeout_s=20, env={**ENV, "WORKER_TIMEOUT_S": "20"}), "worker.settings"),
         (with_function("worker", env={**ENV, "READ_TIMEOUT_S": "55"}), "worker.settings"),
+        (with_function("worker", env={**ENV, "MAX_AGE_S": "3d"}), "worker.settings"),
+        (with_function("worker", env={**ENV, "ERASURE_MAX_AGE_S": "59"}), "worker.settings"),
         (replace(GOOD, queues={**GOOD.queues, "parking": {}}), "queue.parking-missing"),
         (with_queue("dlq", SqsManagedSseEnabled="false"), "queue.dlq-unencrypted"),
         (with_queue("dlq", MessageRetentionPeriod="345600"), "queue.dlq-retention-short"),

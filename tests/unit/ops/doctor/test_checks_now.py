@@ -101,6 +101,13 @@ def test_an_age_is_judged_by_the_longest_that_is_set() -> None:
     assert finding.severity is Severity.ERROR
 
 
+@pytest.mark.parametrize("text", ["3d", "", " ", "1e9", "٣"])
+def test_an_age_that_is_no_number_is_the_default(text: str) -> None:
+    """What the worker refuses is another finding, and no end of the round."""
+    (finding,) = found(replace(WELL, oldest_s=2_000.0), MAX_AGE_S=text)
+    assert finding.severity is Severity.WARNING
+
+
 def test_many_suspended_accounts_are_a_few_lines() -> None:
     """The first are named, the others counted."""
     many = [replace(SUSPENDED, account_id=str(number)) for number in range(270)]
