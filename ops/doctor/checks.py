@@ -7,11 +7,13 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from ingest_fn.subscription import ALLOWED_S, RESERVE_S
 from ops.console.findings import Finding, Severity
 from ops.doctor import checks_now
 from ops.doctor.ages import AGES, age_s
 from ops.doctor.look import ALIAS, FUNCTION_NAMES, FUNCTION_URL, Account, Facts, Function
 from shared.errors import InvalidSettings
+from shared.queue import SEND_BUDGET_S
 from worker_fn.settings import LONGEST_AGE_S, VISIBILITY_MARGIN_S, Settings
 
 UNRESERVED = 100
@@ -92,6 +94,7 @@ def after(facts: Facts, plan: Plan) -> Iterable[Finding]:
     yield from _invokers(facts, plan, deploy)
     yield from _code(facts, plan, deploy)
     yield from _mapping(facts, plan, deploy)
+    yield from _ingest_time(facts, deploy)
     yield from _queues(facts, deploy)
     yield from _table_and_tick(facts, deploy)
     yield from _watch(facts, deploy)
@@ -246,6 +249,19 @@ def _times(worker: Function, deploy: str) -> Iterable[Finding]:
         Settings.from_env({**told, "WORKER_TIMEOUT_S": str(worker.timeout_s)})
     except InvalidSettings as error:
         yield Finding("worker.settings", f"The worker refuses to start: {error}.", f"Mend it, then {deploy}")
+
+
+def _ingest_time(facts: Facts, deploy: str) -> Iterable[Finding]:
+    """Whether the partner has the time for an audience subscription that it is promised."""
+    ingest = facts.functions.get("ingest")
+    if ingest is not None and ingest.timeout_s < ALLOWED_S + RESERVE_S:
+        yield Finding(
+            "ingest.timeout-short",
+            f"{ingest.name} has {ingest.timeout_s} s: of an audience subscription's {ALLOWED_S:g} s the partner has "
+            f"{max(0.0, ingest.timeout_s - RESERVE_S):g}, and trying to reach the queue may take "
+            f"{SEND_BUDGET_S:g} for each part of a request.",
+            f"ingestTimeoutS: {ALLOWED_S + RESERVE_S:g} or more in serverless.yml, then {deploy}",
+        )
 
 
 def _queues(facts: Facts, deploy: str) -> Iterable[Finding]:

@@ -87,6 +87,11 @@ REASON_OF = {
 MANY_RECEIVES, MOST_RECEIVES = 50, 900
 """From how many receives on they are saved, and how many there are: fewer than the queue's maxReceiveCount of 1,000."""
 
+LONGEST_HIDDEN_S = MAX_VISIBILITY_S - 1_200
+"""SQS counts its 12 hours from the receive, and refuses to hide for more: before it is hidden a message may have been
+with Lambda for its longest batching window (300 s) and its longest invocation (900 s).
+"""
+
 DAY_S = 24 * 3_600.0
 
 
@@ -151,7 +156,7 @@ def _waiting(waiting: Sequence[Outcome], story: Story, budgets: Budgets, rng: ra
         error = f"{last.error or last.because} after {age_s / 3_600:.0f} hours"
         return DeadLetter(Reason.TOO_OLD, error, last.status, story.attempts)
     wait_s = max(_wait_s(waiting, called, story, age_s, rng), _least_s(story, left_s, rng))
-    wait_s = min(wait_s, MAX_VISIBILITY_S - 60, max(1, int(left_s)))
+    wait_s = min(wait_s, LONGEST_HIDDEN_S, max(1, int(left_s)))
     why = str(last.error or last.because)
     if called and all(one.is_about_the_call for one in called):
         return Waiting(wait_s, why, Whose.ACCOUNT_FAILURE)

@@ -83,6 +83,7 @@ def with_queue(name: str, **changed: str) -> Facts:
         (with_queue("messages", VisibilityTimeout="360"), "queue.visibility-short"),
         (with_function("worker", reserved=9), "worker.reservation-low"),
         (with_function("worker", timeout_s=50), "worker.timeout-changed"),
+        (with_function("ingest", timeout_s=3), "ingest.timeout-short"),
         (with_function("worker", timeout_s=20, env={**ENV, "WORKER_TIMEOUT_S": "20"}), "worker.settings"),
         (with_function("worker", env={**ENV, "READ_TIMEOUT_S": "55"}), "worker.settings"),
         (with_function("worker", env={**ENV, "MAX_AGE_S": "3d"}), "worker.settings"),

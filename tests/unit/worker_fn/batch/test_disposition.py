@@ -1,4 +1,5 @@
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -105,3 +106,12 @@ def test_outage_waits_grow_with_age() -> None:
     assert waits == sorted(waits)
     assert waits[0] < 15
     assert waits[-1] > 300
+
+
+def test_nothing_is_hidden_for_longer_than_sqs_counts_from_the_receive() -> None:
+    """Also where Lambda had the message for its longest window and its longest invocation before."""
+    for seed in range(20):
+        often = replace(story(kind="dsr_processing_request"), receives=899)
+        found = end_of([BUSY], often, Budgets(), random.Random(seed))
+        assert isinstance(found, Waiting)
+        assert 36_000 < found.wait_s <= 12 * 3_600 - 300 - 900
