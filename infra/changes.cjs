@@ -4,8 +4,10 @@
 // was told without being told so (ALLOW=PARTNER,ACME_URL, or all). Variables are shown by name; of their values it says that they changed.
 //
 // Live is the version that the alias serves. What a deploy was told besides the functions' variables (who hears the alarms, who
-// may invoke) stands in the template's metadata, and that is the last deploy's.
+// may invoke) stands in the template's metadata, and that is the last deploy's. A host may be in the partner's code and chosen by a
+// variable that is no URL (a region): the partner is asked (ops/partner/hosts.py), where it is here.
 
+const { execFile } = require('node:child_process');
 const { createRequire } = require('node:module');
 const { readFileSync, readdirSync } = require('node:fs');
 const path = require('node:path');
@@ -39,9 +41,12 @@ function hostsOf(variables) {
   return [...new Set(urls.map((value) => new URL(value).host))].sort();
 }
 
+/** What the names of a partner's variables begin with, as ops/partner/variables.py has it. */
+const prefixOf = (env) => `${(env.PARTNER || '').split('.').pop().toUpperCase()}_`;
+
 /**
  * What becomes of each name: new, changed, gone, unchanged; and which of them replace something: the partner, a host, what
- * the stage was told. Both sides are {env, told}: the functions' variables, and what the deploy was told.
+ * the stage was told. Both sides are {env, told, hosts}: the functions' variables, what the deploy was told, where it delivers.
  */
 function compare(live, next) {
   const lines = [];
@@ -49,6 +54,10 @@ function compare(live, next) {
   let unchanged = 0;
   const before = { ...live.told, ...live.env };
   const after = { ...next.told, ...next.env };
+  // A host in the partner's code that another one takes the place of: any of the partner's variables may have chosen it.
+  const inCode = ({ env, hosts }) => hosts.length > 0 && !hosts.some((host) => hostsOf(env).includes(host));
+  const moves = before.PARTNER === after.PARTNER && inCode(live) && inCode(next) && String(live.hosts) !== String(next.hosts);
+  const chooses = (name) => moves && name.startsWith(prefixOf(after));
   for (const name of [...new Set([...Object.keys(before), ...Object.keys(after)])].sort()) {
     if (OF_A_RELEASE.has(name) || name === 'PARTNER') continue;
     const untold = name in live.told && !(name in next.told);
@@ -56,13 +65,16 @@ function compare(live, next) {
       lines.push(`${name}: ${name in after ? 'no longer said, its default again' : 'gone'}`);
       replaced.push(name);
     } else if (!(name in before)) {
-      lines.push(`${name}: new`);
+      lines.push(`${name}: new${chooses(name) ? `, ${live.hosts} → ${next.hosts}` : ''}`);
+      if (chooses(name)) replaced.push(name);
     } else if (before[name] === after[name]) {
       unchanged += 1;
     } else {
       const [was, is] = [hostsOf({ a: before[name] }), hostsOf({ a: after[name] })];
-      const moved = String(was) !== String(is);
-      lines.push(`${name}: changed${moved ? `, ${was[0] || 'no host'} → ${is[0] || 'no host'}` : ''}`);
+      const isHost = was.length + is.length > 0;
+      const moved = isHost ? String(was) !== String(is) : chooses(name);
+      const [from, to] = isHost ? [was[0] || 'no host', is[0] || 'no host'] : [live.hosts, next.hosts];
+      lines.push(`${name}: changed${moved ? `, ${from} → ${to}` : ''}`);
       if (moved) replaced.push(name);
     }
   }
@@ -161,18 +173,37 @@ class Changes {
       throw this.fail(`AWS cannot be asked what is live in ${this.stackName} (${error.name}: ${String(error.message).split('\n')[0]}).`);
     }
     const next = this.next();
-    const where = (env) => `${env.PARTNER}, ${hostsOf(env).join(' and ') || 'its host is in its code'}`;
+    const [liveHosts, nextHosts] = await this.hosts([(live || next).env, next.env]);
+    next.hosts = nextHosts;
+    if (live) live.hosts = liveHosts;
+    const where = ({ env, hosts }) => `${env.PARTNER}, ${hosts.join(' and ') || 'its host is in its code'}`;
     if (!live) {
       const names = Object.keys({ ...next.told }).filter((name) => name !== 'PARTNER');
-      this.log.notice(`Nothing of ${this.stackName} is live yet. Its partner: ${where(next.env)}. It is told: ${names.join(', ') || 'nothing else'}.`);
+      this.log.notice(`Nothing of ${this.stackName} is live yet. Its partner: ${where(next)}. It is told: ${names.join(', ') || 'nothing else'}.`);
       return;
     }
     const { lines, replaced, unchanged } = compare(live, next);
-    const [was, is] = [where(live.env), where(next.env)];
+    const [was, is] = [where(live), where(next)];
     this.log.notice(
       [`Against what is live in ${this.stackName}:`, `partner: ${was === is ? `${is} (unchanged)` : `${was} → ${is}`}`, ...lines, `unchanged: ${unchanged} variables`].join('\n  ')
     );
     this.requireAllowed(replaced);
+  }
+
+  // Where workers with these environments deliver; what cannot be asked is as the variables say it.
+  async hosts(environments) {
+    const folder = this.serverless.serviceDir;
+    const options = { cwd: folder, timeout: 60_000 };
+    const said = await new Promise((resolve) => {
+      const asked = execFile(path.join(folder, '.venv', 'bin', 'python'), ['-m', 'ops.releases.before_deploy', 'hosts'], options, (error, stdout) => resolve(error ? '' : stdout));
+      asked.stdin.on('error', () => {}); // it ended before it read
+      asked.stdin.end(JSON.stringify(environments));
+    });
+    try {
+      return JSON.parse(said.trim().split('\n').pop());
+    } catch {
+      return environments.map(hostsOf);
+    }
   }
 
   requireAllowed(replaced) {

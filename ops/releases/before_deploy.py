@@ -1,8 +1,9 @@
-"""Asked by a deploy before AWS is: `python -m ops.releases.before_deploy variables` or `settings`. Both print JSON.
+"""Asked by a deploy before AWS is: `python -m ops.releases.before_deploy variables`, `settings` or `hosts`. Each prints JSON.
 
 variables    PARTNER and the partner's variables of this shell: infra/partner.cjs gives them to both functions
 settings     findings about what each function will be told, which is on standard input: settings that it could not
              start with, variables that nobody reads, calls that `spillway partner check` would refuse
+hosts        where workers deliver that are told what stands on standard input, a list of environments
 """
 
 import json
@@ -19,6 +20,8 @@ from ops.console.terminal import say_json
 from ops.partner import declaration, rules
 from ops.partner.requests import canaries, cases
 from ops.partner.variables import known_variables, selected, unread
+from ops.console.terminal import say_json
+from ops.releases.destination import destination
 from partners import Delivery, Partner, load_partner
 from shared.errors import InvalidRequest, InvalidSettings, SpillwayError, raised_at
 from shared.firehose import AudienceSubscriptionRequest, parse_request, rules_unenforced
@@ -97,6 +100,9 @@ def main(arguments: list[str]) -> int:
     """Answer what the command line asks for; gives the exit status."""
     if arguments == ["variables"]:
         say_json(json.dumps(selected(os.environ)))
+        return 0
+    if arguments == ["hosts"]:
+        say_json(json.dumps([destination(env).hosts for env in json.load(sys.stdin)]))
         return 0
     found = check(os.environ, json.load(sys.stdin))
     say_json(findings.as_json(found))

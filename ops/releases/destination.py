@@ -1,9 +1,12 @@
-"""Where a deployed version delivers: its partner and the hosts that its variables name. No value but these is shown."""
+"""Where a deployed version delivers: its partner and the hosts that its variables name, or that its code calls with
+them, as far as the checkout has the partner. No value but these is shown.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from ops.partner.hosts import hosts_called
 from partners import DEFAULT_PARTNER
 
 IN_ITS_CODE = "its host is in its code"
@@ -11,7 +14,7 @@ IN_ITS_CODE = "its host is in its code"
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """`hosts` is empty where the partner's own code knows the host."""
+    """`hosts` is empty where the partner's own code knows the host, and is not here."""
 
     partner: str
     hosts: tuple[str, ...]
@@ -24,7 +27,8 @@ class Destination:
 def destination(env: Mapping[str, str]) -> Destination:
     """Return where a worker with this environment delivers."""
     hosts = {_host(value) for name, value in env.items() if _is_partners(name, env)}
-    return Destination(env.get("PARTNER") or DEFAULT_PARTNER, tuple(sorted(host for host in hosts if host)))
+    named = tuple(sorted(host for host in hosts if host))
+    return Destination(env.get("PARTNER") or DEFAULT_PARTNER, named or hosts_called(env))
 
 
 def _is_partners(name: str, env: Mapping[str, str]) -> bool:
