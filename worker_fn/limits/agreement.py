@@ -227,7 +227,8 @@ NOTHING = Tally()
 
 def lease(flow: Flow, ask: Ask, bounds: Bounds) -> tuple[Flow, Permit | Elsewhere]:
     """Ask for calls. A cool-down and an open breaker come before the rate."""
-    if ask.share_until_ms > flow.share_until_ms:
+    was_written = bool(flow.alive_ms) and ask.now_ms - flow.alive_ms <= SILENCE_MS
+    if ask.share_until_ms > flow.share_until_ms and not was_written:  # else what was leased from here since is in use
         flow = replace(flow, share_until_ms=ask.share_until_ms)
     flow, told = _asked(flow, ask, bounds)
     if flow.limit.per_second is not None:

@@ -78,6 +78,19 @@ def test_an_account_keeps_to_its_share_when_all_do() -> None:
     assert (permit, after.share_until_ms) == (AtShare(5.0), now_ms + 9_000)
 
 
+def test_an_account_that_was_written_meanwhile_is_nobodys_share() -> None:
+    """A tick that comes late, a minute after the table, finds the partner's item silent. What was leased from the
+    account's since then is in use: shares beside it would be more than the rate.
+    """
+    bounds = Bounds(highest=5.0)
+    account, _ = leased_at(NOW, Flow(), bounds)
+    now_ms = NOW + 30_000
+    told = {"alive_ms": now_ms - 1_000, "share_until_ms": now_ms + 9_000}
+    after, permit = leased_at(now_ms, account, bounds, **told)
+    assert isinstance(permit, Leased)
+    assert after.share_until_ms == 0
+
+
 @pytest.mark.parametrize("blocked", ["breaker", "cool-down"])
 def test_a_silence_is_seen_also_while_nobody_may_call(blocked: str) -> None:
     """The first to ask after it is told to wait: those behind keep to their shares all the same."""
