@@ -49,6 +49,11 @@ define REFUSE_UNKNOWN
 $(if $(or $(findstring _,$1),$(filter $1,$(KNOWN))),,$(error make knows no variable $1; make help names them))
 endef
 $(foreach name,$(OUR_SAID),$(call REFUSE_LOWER,$(name))$(call REFUSE_UNKNOWN,$(name)))
+# `make deploy production` is no stage either: make would say so of the second word when the first was deployed.
+VERBS = $(shell sed -nE 's/^([.a-z][a-z_ -]*[a-z]):( .*)?$$/\1/p' $(firstword $(MAKEFILE_LIST)))
+ifneq ($(word 2,$(MAKECMDGOALS)),)
+$(foreach word,$(filter-out $(VERBS),$(MAKECMDGOALS)),$(error make knows no verb $(word); make help names them, and a stage is STAGE=...))
+endif
 ifneq ($(filter environment,$(origin stage)),)
 $(error The environment holds "stage", and make reads STAGE)
 endif

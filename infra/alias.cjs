@@ -20,6 +20,9 @@ const isVersion = (text) => /^[1-9]\d*$/.test(text);
 // The logical id that osls gives to the queue's mapping.
 const MAPPING = 'WorkerEventSourceMappingSQSQueue';
 
+// What a pause shows as, also while it is being carried out.
+const PAUSED = new Set(['Disabled', 'Disabling']);
+
 // A change of the mapping is under way for tens of seconds.
 const SETTLES_S = 60;
 const LOOK_EVERY_S = 2;
@@ -102,7 +105,7 @@ module.exports = class ProductionAlias {
     if (this.serverless.processedInput.commands[0] !== 'deploy') return;
     try {
       const id = await this.mappingId();
-      if (id && (await this.mappingState(id)) === 'Disabled') this.resources[MAPPING].Properties.Enabled = false;
+      if (id && PAUSED.has(await this.mappingState(id))) this.resources[MAPPING].Properties.Enabled = false;
     } catch (error) {
       if (error instanceof this.serverless.classes.Error) throw error;
       throw this.fail(`AWS cannot be asked whether the intake is paused (${error.name}: ${String(error.message).split('\n')[0]}).`);

@@ -53,6 +53,7 @@ OF_A_COMMAND = frozenset({"ALLOW", "FORCE", "YES"})
 
 _STAGE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?")
 _NAME = re.compile(r"[A-Z][A-Z0-9_]*")
+_EXPORT = re.compile(r"^export\s+")
 _COMMENT = re.compile(r"(?:^|\s)#.*$")
 
 
@@ -156,7 +157,7 @@ def parse(text: str) -> dict[str, str]:
         line = raw.strip()
         if not line or line.startswith("#"):
             continue
-        name, equals, rest = line.removeprefix("export ").partition("=")
+        name, equals, rest = _EXPORT.sub("", line).partition("=")
         name = name.strip()
         if not equals:
             raise StageUnusable(f"line {number}: it has no =, a line is NAME=VALUE")

@@ -62,6 +62,7 @@ def played(command: str, mapping_id: str | None, *states: str) -> tuple[bool, li
         (["Disabling", "Updating", "Disabled"], False),
         (["Updating", "Enabled"], True),
         (["Updating"], True),
+        (["Disabling"], False),
         ([], True),
     ],
 )

@@ -165,6 +165,21 @@ def test_a_variable_that_nothing_reads_is_answered(folder: Path) -> None:
         assert make(folder, "-n", "remove", known).returncode == 0, known
 
 
+def test_a_word_that_is_no_verb_is_answered_before_anything_is_done(folder: Path) -> None:
+    """`make deploy production` deploys nothing, and no other stage than was meant."""
+    done = make(folder, "--dry-run", "deploy", "production")
+    assert done.returncode == 2
+    assert "make knows no verb production" in done.stderr
+    assert "STAGE=..." in done.stderr
+    assert done.stdout == ""
+
+
+def test_every_target_may_be_asked_for(folder: Path) -> None:
+    """Verbs, and what they stand on."""
+    for word in (*VERBS, "build-aws", "build-local", ".venv", ".venv-aws", "node_modules"):
+        assert "knows no verb" not in make(folder, "--dry-run", word, "help").stderr
+
+
 def test_a_stage_in_small_letters_of_the_shell_is_answered(folder: Path) -> None:
     """`stage=production make remove` is the same slip."""
     done = make(folder, "-n", "remove", stage="production")

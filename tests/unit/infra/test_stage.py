@@ -21,6 +21,7 @@ def stage_file(folder: Path, text: str, stage: str = "prod") -> Path:
         ("A=", ""),
         ("  A = b c  ", "b c"),
         ("export A=b", "b"),
+        ("export\tA=b", "b"),
         ("A=b\r", "b"),
         ("A=b # comment", "b"),
         ("A=b#c", "b#c"),
