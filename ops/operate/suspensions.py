@@ -152,9 +152,11 @@ def show(listing: Listing, console: Console, *, now_ms: int) -> None:
     if not listing.suspensions:
         console.print("No account is suspended.")
     else:
-        table = Table("account", "refused with", "keys", "since (UTC)", "", "probe", box=None, header_style="bold")
+        table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+        for name in ("account", "refused", "keys", "since (UTC)", "", "probe"):
+            table.add_column(name, no_wrap=True)
         for one in listing.suspensions:
-            probe = "another message is chosen" if one.probe_at_ms is None else ahead(one.probe_at_ms, now_ms)
+            probe = "to be chosen" if one.probe_at_ms is None else ahead(one.probe_at_ms, now_ms)
             table.add_row(
                 Text(safe(one.account_id)),
                 Text(safe(f"HTTP {one.status}")),

@@ -17,6 +17,10 @@ from typer import rich_utils
 from typer.testing import CliRunner
 
 from ops import scenarios
+from ops.console import findings
+from ops.console import screen
+from ops.operate import erasures
+from ops.operate import suspensions
 from ops.certify import report
 from ops.cli import app
 from ops.console import findings, screen
@@ -25,7 +29,11 @@ from ops.console.screen import PIPE_WIDTH, Screen
 from ops.console.terminal import line_breaks, say
 from ops.demo.live_view import Progress, view
 from ops.demo.report import Sample
+from ops.console.screen import PIPE_WIDTH, Screen
+from ops.console.terminal import line_breaks, say
 from ops.operate import erasures
+from ops.operate.suspensions import Suspended
+from testkit.simulation.judge import Verdict
 from shared.receipts import Receipt
 from testkit.simulation.judge import Verdict
 
@@ -257,3 +265,17 @@ PROGRESS = Progress(
     events_accepted=76, delivered=20, refused=3, invoked_per_s=20.0, throttled_per_s=1.0, delivered_per_s=10.0,
     partner_rate_per_s=12.0, sample=Sample(1.0, 25, 1234, 4.2, limit_per_s=12.0), oldest_s=4.2,
 )  # fmt: skip
+
+
+def test_suspended_accounts_are_a_line_each(narrow: Screen) -> None:
+    """On 80 columns, the longest account whole."""
+    now_ms = 1_790_000_000_000
+    found = [
+        Suspended("9" * 18, 401, now_ms - 260_000_000, now_ms + 170_000, credentials=12),
+        Suspended("7", 403, now_ms - 59_000, None),
+    ]
+    suspensions.show(suspensions.Listing(found, 270), narrow, now_ms=now_ms)
+    got = lines(narrow)
+    assert len(got) == 4
+    assert got[1].startswith("9" * 18 + "  HTTP 401")
+    assert got[2].endswith("to be chosen")
