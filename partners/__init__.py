@@ -79,7 +79,7 @@ def _is_missing(error: BaseException, name: str) -> bool:
 
 def _hint(name: str) -> str:
     """What may have been meant."""
-    plain = name.strip().removesuffix(".py").replace("/", ".").replace("-", "_").lower()
+    plain = name.strip().strip("./").removesuffix(".py").replace("/", ".").replace("-", "_").lower()
     meant = f"partners.{plain.rpartition('.')[2]}"
     if meant != name and _file_of(meant) is not None:
         return f"did you mean {meant}?"
@@ -98,7 +98,8 @@ def _said(error: BaseException, module: str, *, with_text: bool) -> str:
     """What was raised, and in which line of the partner's, on one line."""
     file = _file_of(module)
     if isinstance(error, SyntaxError):
-        place, text = f"{(error.filename or 'unknown').rpartition('/')[2]}:{error.lineno}", error.msg
+        name = (error.filename or str(file or module)).rpartition("/")[2]
+        place, text = name if error.lineno is None else f"{name}:{error.lineno}", error.msg
     else:
         frames = [(code.co_filename, line) for frame, line in walk_tb(error.__traceback__) if (code := frame.f_code)]
         own = [line for name, line in frames if file is not None and name == str(file)]

@@ -89,6 +89,7 @@ class Velo(Partner):
     [
         ("x = 1\ndef f(:", r"SyntaxError in velo_partner.py:2: invalid syntax"),
         ("if True:\nx = 1", r"IndentationError in velo_partner.py:2: expected an indented block.*"),
+        ("x = '\0'", r"\w+Error in (?!unknown).*: source code string cannot contain null bytes"),
         ("x = '\\ud8'", r"SyntaxError in velo_partner.py:1: .*"),
         ("\nimport velo_sdk", r"ModuleNotFoundError in velo_partner.py:2: No module named 'velo_sdk'"),
         ("from partners.base import Nothing", r"ImportError in velo_partner.py:1: cannot import name 'Nothing'.*"),
@@ -118,7 +119,7 @@ def test_a_file_that_cannot_be_used_is_one_error_with_file_and_line(
 @pytest.mark.parametrize(
     "name",
     ["webhook", "Webhook", "partners.Webhook", "partners/webhook.py", "partners.webhook ", "webhook.py", ".webhook",
-     "partners..webhook", "json.webhook", "partners.webhook\n"],
+     "partners..webhook", "json.webhook", "partners.webhook\n", "partners.webhook.", "./partners/webhook.py"],
 )  # fmt: skip
 def test_a_name_that_is_nearly_right_is_told_so(name: str) -> None:
     """With the one that was meant."""
