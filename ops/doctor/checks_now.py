@@ -6,10 +6,9 @@ stage itself does not work is an error.
 
 from collections.abc import Iterable, Mapping
 
-from ops.doctor.ages import age_s
-from ops.doctor.look_now import LATELY_S, Now
 from ops.console.findings import Finding, Severity
 from ops.console.moments import ago, ahead, as_utc
+from ops.doctor.ages import age_s
 from ops.doctor.look_now import LATELY_S, Now
 from ops.operate.pause import held_by
 from ops.operate.suspensions import Suspended

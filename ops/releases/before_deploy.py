@@ -1,4 +1,4 @@
-"""Asked by a deploy before AWS is: `python -m ops.releases.before_deploy variables`, `settings` or `hosts`. Each prints JSON.
+"""Asked by a deploy before AWS is: `python -m ops.releases.before_deploy variables`, `settings`, `hosts`. Prints JSON.
 
 variables    PARTNER and the partner's variables of this shell: infra/partner.cjs gives them to both functions
 settings     findings about what each function will be told, which is on standard input: settings that it could not
@@ -20,7 +20,6 @@ from ops.console.terminal import say_json
 from ops.partner import declaration, rules
 from ops.partner.requests import canaries, cases
 from ops.partner.variables import known_variables, selected, unread
-from ops.console.terminal import say_json
 from ops.releases.destination import destination
 from partners import Delivery, Partner, load_partner
 from shared.errors import InvalidRequest, InvalidSettings, SpillwayError, raised_at

@@ -17,10 +17,6 @@ from typer import rich_utils
 from typer.testing import CliRunner
 
 from ops import scenarios
-from ops.console import findings
-from ops.console import screen
-from ops.operate import erasures
-from ops.operate import suspensions
 from ops.certify import report
 from ops.cli import app
 from ops.console import findings, screen
@@ -29,11 +25,8 @@ from ops.console.screen import PIPE_WIDTH, Screen
 from ops.console.terminal import line_breaks, say
 from ops.demo.live_view import Progress, view
 from ops.demo.report import Sample
-from ops.console.screen import PIPE_WIDTH, Screen
-from ops.console.terminal import line_breaks, say
-from ops.operate import erasures
+from ops.operate import erasures, suspensions
 from ops.operate.suspensions import Suspended
-from testkit.simulation.judge import Verdict
 from shared.receipts import Receipt
 from testkit.simulation.judge import Verdict
 
