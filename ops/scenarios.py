@@ -21,7 +21,7 @@ from rich.text import Text
 from infra.stage import ROOT
 from ops.console.screen import BAD, DIM, Screen
 from ops.console.terminal import safe
-from testkit.simulation.judge import Verdict
+from testkit.simulation.judge import Figures
 from testkit.simulation.scenario import Scenario, load_all
 from testkit.simulation.suite import examine
 
@@ -46,15 +46,13 @@ def scenarios(seed: Seed = "1", name: Name = "", write_docs: WriteDocs = False) 
     seeds = seeds_of(seed)
     if not chosen or not seeds or (write_docs and (name or len(seeds) > 1)):
         raise typer.BadParameter("no such scenario or seed, or --write-docs with less or more than all with one seed")
-    verdicts = list(_examined(chosen, seeds))
+    judged = list(_examined(chosen, seeds))
     REPORT.parent.mkdir(parents=True, exist_ok=True)
-    REPORT.write_text(json.dumps([one.reported() for one in verdicts], indent=2) + "\n", encoding="utf-8")
-    show(verdicts, Screen())
+    REPORT.write_text(json.dumps([one.reported() for one in judged], indent=2) + "\n", encoding="utf-8")
+    show(judged, Screen())
     if write_docs:
-        LIMITS_PAGE.write_text(
-            with_table(LIMITS_PAGE.read_text(encoding="utf-8"), markdown(verdicts)), encoding="utf-8"
-        )
-    if any(one.broken for one in verdicts):
+        LIMITS_PAGE.write_text(with_table(LIMITS_PAGE.read_text(encoding="utf-8"), markdown(judged)), encoding="utf-8")
+    if any(one.broken for one in judged):
         raise typer.Exit(1)
 
 
@@ -67,7 +65,7 @@ def seeds_of(text: str) -> list[int]:
     return seeds
 
 
-def _examined(chosen: Sequence[Scenario], seeds: Sequence[int]) -> Iterable[Verdict]:
+def _examined(chosen: Sequence[Scenario], seeds: Sequence[int]) -> Iterable[Figures]:
     """All scenarios with all seeds, a process for each core; in the order of the files."""
     work = [(one, seed) for one in chosen for seed in seeds]
     if len(work) == 1:
@@ -77,40 +75,40 @@ def _examined(chosen: Sequence[Scenario], seeds: Sequence[int]) -> Iterable[Verd
         yield from pool.map(examine, *zip(*work, strict=True))
 
 
-def show(verdicts: Sequence[Verdict], console: Console) -> None:
-    """Print a row for each verdict, and below the table a line for each that broke a band."""
+def show(judged: Sequence[Figures], console: Console) -> None:
+    """Print a row for each scenario, and below the table a line for each that broke a band."""
     table = Table(box=None, header_style=DIM, padding=(0, 1, 0, 0))
     table.add_column("scenario", no_wrap=True)
     for column in ("seed", *SHORT_COLUMNS):
         table.add_column(column, justify="right", no_wrap=True)
-    for one in verdicts:
+    for one in judged:
         table.add_row(Text(one.scenario, style=BAD if one.broken else ""), str(one.seed), *cells(one))
     console.print(table)
-    for one in verdicts:
+    for one in judged:
         if one.broken:
             broken = safe("; ".join(one.broken[:4]))
             console.print(Text.assemble(("✗ ", BAD), f"{one.scenario}, seed {one.seed}: {broken}"))
-    console.print(f"{sum(1 for one in verdicts if not one.broken)} of {len(verdicts)} within their bands; {REPORT}")
+    console.print(f"{sum(1 for one in judged if not one.broken)} of {len(judged)} within their bands; {REPORT}")
 
 
-def cells(verdict: Verdict) -> list[str]:
-    """A verdict's row, in the order of COLUMNS."""
+def cells(figures: Figures) -> list[str]:
+    """The row of a scenario, in the order of COLUMNS."""
     counts = (
-        verdict.events,
-        verdict.lost,
-        verdict.false_dead_letters,
-        verdict.calls_during_cooldown,
-        verdict.over_admitted,
-        verdict.duplicates,
+        figures.events,
+        figures.lost,
+        figures.false_dead_letters,
+        figures.calls_during_cooldown,
+        figures.over_admitted,
+        figures.duplicates,
     )
-    return [*(f"{count:,}" for count in counts), f"× {verdict.healthy_p99_ratio:.1f}"]
+    return [*(f"{count:,}" for count in counts), f"× {figures.healthy_p99_ratio:.1f}"]
 
 
-def markdown(verdicts: Sequence[Verdict]) -> str:
+def markdown(judged: Sequence[Figures]) -> str:
     """The table as docs/limits.md has it."""
     titles = {one.name: one.title for one in load_all()}
     rows = [["scenario", "what happens", *COLUMNS], ["---"] * 2 + ["---:"] * len(COLUMNS)]
-    rows += [[f"`{one.scenario}`", titles[one.scenario], *cells(one)] for one in verdicts]
+    rows += [[f"`{one.scenario}`", titles[one.scenario], *cells(one)] for one in judged]
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 

@@ -1,6 +1,6 @@
 """The requests that mParticle would send to this integration, with made-up data.
 
-Made by ops/samples.py, then cut to what the integration registered: an integration that reads what it did not ask for
+Made by testkit/requests, then cut to what the integration registered: an integration that reads what it did not ask for
 is found out by it, and one is not blamed for events that it never gets. Ids and times are fresh.
 """
 
@@ -16,7 +16,6 @@ from ingest_fn.replies import FIREHOSE_VERSION, REGISTRATION, SUBSCRIPTION
 from ops.certify.exchange import Sent
 from ops.certify.mark import CERTIFY_MARK
 from ops.registration.filled_in import value_of
-from ops.samples import ENVIRONMENTS, EVENT_TYPES, make_request
 from shared.firehose import (
     DeviceIdentityPermission,
     Encoding,
@@ -28,6 +27,7 @@ from shared.firehose import (
     UserIdentityPermission,
 )
 from shared.message import AUDIENCE, ERASURE, EVENTS
+from testkit.requests import ENVIRONMENTS, EVENT_TYPES, make_request
 
 Json = dict[str, Any]
 

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from ops.console.screen import BAD
 from ops.local.mparticle import Invocation, Outcome
-from ops.local.partner_api import Call, Ledger
+from ops.local.partner_api import Call, PartnerLedger
 from testkit.percentile import percentile
 
 BAD_WHEN_ANY = frozenset({"throttled", "failed", "lost", "false_dead_letters", "undelivered"})
@@ -155,7 +155,7 @@ class Side:
 
     began_s: float
     invocations: Sequence[Invocation]
-    ledger: Ledger
+    ledger: PartnerLedger
     samples: Sequence[Sample] = ()
     remains: Remains = field(default_factory=Remains)
     expected: Expected = field(default_factory=Expected)
@@ -243,7 +243,7 @@ def customers(side: Side) -> list[Customer]:
     return found
 
 
-def waits_s(invocation: Invocation, ledger: Ledger) -> list[float]:
+def waits_s(invocation: Invocation, ledger: PartnerLedger) -> list[float]:
     """How long each event of an accepted request took from the answer to the partner; 0 if it was there before."""
     arrivals = (ledger.arrivals.get(event_id) for event_id in invocation.parcel.event_ids)
     return [max(0.0, times_s[0] - _answered_s(invocation)) for times_s in arrivals if times_s]

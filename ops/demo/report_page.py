@@ -25,7 +25,7 @@ from ops.demo.report import (
     waits_s,
     was_too_busy,
 )
-from ops.demo.scenarios import HEALTHY, Scenario
+from ops.demo.scenarios import HEALTHY, DemoScenario
 from ops.demo.settings import DemoSettings
 from ops.local.mparticle import Outcome
 
@@ -42,7 +42,7 @@ Row = Mapping[str, float]
 class _Page:
     """What the cards are made of."""
 
-    scenario: Scenario
+    scenario: DemoScenario
     settings: DemoSettings
     sides: Mapping[str, Side]
     summaries: Mapping[str, Summary]
@@ -67,7 +67,7 @@ class _Page:
 
 
 def render(
-    scenario: Scenario,
+    scenario: DemoScenario,
     sides: Mapping[str, Side],
     *,
     settings: DemoSettings,

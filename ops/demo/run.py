@@ -10,15 +10,15 @@ from typing import Any
 from ops.demo import report, report_page
 from ops.demo.live_view import View
 from ops.demo.report import DIRECT, SPILLWAY, Letter, Remains, Sample
-from ops.demo.scenarios import HEALTHY, SEEDS_APART, Scenario, calm, parcel
+from ops.demo.scenarios import HEALTHY, SEEDS_APART, DemoScenario, calm, parcel
 from ops.demo.settings import DemoSettings
 from ops.demo.side import DemoFailed, Queues, Traffic, run_side
 from ops.local import interrupts
 from ops.local.aws import LocalAws, local_aws
 from ops.local.mparticle import MParticle, Parcel
-from ops.local.partner_api import PartnerApi, serve
-from ops.samples import make_request
+from ops.local.partner_api import LoopbackPartner, serve
 from shared.message import decode, to_json
+from testkit.requests import make_request
 
 STACK = Path(__file__).with_name("direct_stack")
 STAGE = "local"
@@ -41,11 +41,11 @@ COMPARED = (
 ALONE = "All of it ran on this machine, on an embedded AWS. The numbers are those of this one run."
 
 
-def run(scenario: Scenario, settings: DemoSettings, *, view: View, folder: Path) -> dict[str, report.Side]:
+def run(scenario: DemoScenario, settings: DemoSettings, *, view: View, folder: Path) -> dict[str, report.Side]:
     """Run the scenario and write the report into `folder`; gives what was measured, by the sides' names."""
     usual = calm(settings)
     # Where trouble is to come, the warm-up must not tell the fleet about it.
-    api = PartnerApi(usual if scenario.compares else replace(usual, rate_per_s=None, failure_rate=0))
+    api = LoopbackPartner(usual if scenario.compares else replace(usual, rate_per_s=None, failure_rate=0))
     view.say("Starting an embedded AWS on a free port of 127.0.0.1")
     sides: dict[str, report.Side] = {}
     with serve(api) as partner_url, local_aws(account_concurrency=settings.limit + ROOM) as aws:
@@ -58,7 +58,7 @@ def run(scenario: Scenario, settings: DemoSettings, *, view: View, folder: Path)
 
 
 def _run_direct(
-    aws: LocalAws, api: PartnerApi, partner_url: str, *, scenario: Scenario, settings: DemoSettings, view: View
+    aws: LocalAws, api: LoopbackPartner, partner_url: str, *, scenario: DemoScenario, settings: DemoSettings, view: View
 ) -> report.Side:
     view.say("Deploying the direct design")
     env = {"WEBHOOK_URL": partner_url, "DIRECT_RESERVED_CONCURRENCY": str(settings.limit)}
@@ -77,7 +77,7 @@ def _run_direct(
 
 
 def _run_spillway(
-    aws: LocalAws, api: PartnerApi, partner_url: str, *, scenario: Scenario, settings: DemoSettings, view: View
+    aws: LocalAws, api: LoopbackPartner, partner_url: str, *, scenario: DemoScenario, settings: DemoSettings, view: View
 ) -> report.Side:
     view.say("Deploying Spillway")
     env = {
@@ -181,7 +181,7 @@ def _event_ids(body: str) -> tuple[str, ...]:
     return tuple(event["id"] for event in decode(body).payload.get("events") or [])
 
 
-def _traffic(scenario: Scenario, settings: DemoSettings, *, at_once: int) -> Traffic:
+def _traffic(scenario: DemoScenario, settings: DemoSettings, *, at_once: int) -> Traffic:
     """The same requests for both designs; the warm-up is as wide as the design may be, and of customers without
     trouble.
     """
@@ -198,7 +198,7 @@ def _traffic(scenario: Scenario, settings: DemoSettings, *, at_once: int) -> Tra
     )
 
 
-def _write(folder: Path, scenario: Scenario, sides: Mapping[str, report.Side], settings: DemoSettings) -> None:
+def _write(folder: Path, scenario: DemoScenario, sides: Mapping[str, report.Side], settings: DemoSettings) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     shown = settings.as_json(scenario.shows)
     notes: Sequence[str] = (COMPARED if scenario.compares else ALONE, *scenario.notes, *NOTES)

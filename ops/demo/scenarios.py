@@ -17,9 +17,9 @@ from ops.demo.report import Expected
 from ops.demo.settings import DemoSettings
 from ops.local.mparticle import Parcel, arrivals
 from ops.local.partner_api import Behaviour
-from ops.samples import make_request
 from shared.errors import InvalidSettings
 from shared.message import to_json
+from testkit.requests import make_request
 
 DEMO_API_KEY = "demo-api-key"
 WRONG_KEY = "revoked-api-key"
@@ -65,7 +65,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Scenario:
+class DemoScenario:
     """One scenario; `defaults` are the settings that it brings, all of which a person may change."""
 
     name: str
@@ -91,7 +91,7 @@ class Scenario:
         return DemoSettings(**{**self.defaults, **{name: value for name, value in given.items() if value is not None}})
 
 
-def scenario_named(name: str) -> Scenario:
+def scenario_named(name: str) -> DemoScenario:
     """Raises InvalidSettings, naming those that there are."""
     if name not in SCENARIOS:
         raise InvalidSettings(f"SCENARIO must be one of {', '.join(SCENARIOS)}: there is no scenario {name!r}")
@@ -182,7 +182,7 @@ def _declared(settings: DemoSettings) -> dict[str, str]:
 SCENARIOS = {
     one.name: one
     for one in (
-        Scenario(
+        DemoScenario(
             "spike",
             "One spike, one partner, two designs",
             "{requests:,} requests from mParticle, {spike_rps:.0f} a second at the peak. The partner takes"
@@ -191,7 +191,7 @@ SCENARIOS = {
             _spike,
             compares=True,
         ),
-        Scenario(
+        DemoScenario(
             "outage",
             "The partner is down amid a spike",
             "{requests:,} requests from mParticle, {spike_rps:.0f} a second at the peak. A quarter into them the"
@@ -208,7 +208,7 @@ SCENARIOS = {
                 " which mapping feeds it.",
             ),
         ),
-        Scenario(
+        DemoScenario(
             "throttle",
             "The partner takes a third of what is sent",
             "{requests:,} requests from mParticle, {spike_rps:.0f} a second at the peak, {events} events in each. The"
@@ -225,7 +225,7 @@ SCENARIOS = {
             },
             settle_s=60.0,
         ),
-        Scenario(
+        DemoScenario(
             "poison",
             "Events that the partner will never take",
             "{requests:,} requests from mParticle, {spike_rps:.0f} a second at the peak. About one in forty has an"
@@ -240,7 +240,7 @@ SCENARIOS = {
                 " event that always gets 500 is then given up after hours.",
             ),
         ),
-        Scenario(
+        DemoScenario(
             "noisy",
             "Three customers: one as always, one floods, one is locked out",
             "{requests:,} requests from three customers. One sends evenly; one sends most of all within a fifth of the"

@@ -16,7 +16,7 @@ from ops.demo.machine import Neighbours
 from ops.demo.report import Expected, Remains, Sample, Side
 from ops.demo.settings import DemoSettings
 from ops.local.mparticle import Invocation, MParticle, Outcome, Parcel
-from ops.local.partner_api import Behaviour, PartnerApi
+from ops.local.partner_api import Behaviour, LoopbackPartner
 
 SAMPLE_S = 0.5
 RATE_OVER_S = 2.0
@@ -61,7 +61,7 @@ class _Watch:
 
     settings: DemoSettings
     name: str
-    api: PartnerApi
+    api: LoopbackPartner
     began_s: float
     expected: Expected
     invocations: list[Invocation] = field(default_factory=list)
@@ -133,7 +133,7 @@ async def run_side(
     traffic: Traffic,
     *,
     settings: DemoSettings,
-    api: PartnerApi,
+    api: LoopbackPartner,
     view: View,
     queues: Queues | None = None,
 ) -> Side:
@@ -179,7 +179,7 @@ async def _greet(name: str, mparticle: MParticle, traffic: Traffic) -> None:
         _need(name, "a verification probe", await mparticle.invoke(probe))
 
 
-async def _warm_up(name: str, mparticle: MParticle, parcels: Sequence[Parcel], api: PartnerApi) -> None:
+async def _warm_up(name: str, mparticle: MParticle, parcels: Sequence[Parcel], api: LoopbackPartner) -> None:
     """Start every execution environment before anything is measured: a burst at the limit, twice."""
     sent: set[str] = set()
     for half in (parcels[::2], parcels[1::2]):

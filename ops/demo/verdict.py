@@ -13,7 +13,7 @@ from ops.console.terminal import COULD_NOT_RUN, INTERRUPTED, safe
 from ops.demo import report
 from ops.demo import run as demo_run
 from ops.demo.live_view import view
-from ops.demo.scenarios import Scenario
+from ops.demo.scenarios import DemoScenario
 from ops.demo.settings import DemoSettings
 from ops.demo.side import DemoFailed
 from ops.local.aws import LocalAwsError, sigterm_as_exit
@@ -21,7 +21,7 @@ from ops.local.aws import LocalAwsError, sigterm_as_exit
 TOO_BUSY_TO_TELL = 3
 
 
-def run(scenario: Scenario, settings: DemoSettings, folder: Path) -> int:
+def run(scenario: DemoScenario, settings: DemoSettings, folder: Path) -> int:
     """Run the demo; gives the exit status."""
     console, errors = Screen(), Screen(stderr=True)
     try:

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Mapping
 from urllib.parse import SplitResult, urlsplit
 
 from ops.console.findings import Finding, Severity
-from ops.samples import make_request
 from partners import Delivery, Partner
 from shared.errors import InvalidRequest, raised_at
 from shared.firehose import parse_request
+from testkit.requests import make_request
 from worker_fn.clients.http import Answer, HttpClient
 
 PING_TIMEOUT_S = 10.0

@@ -20,7 +20,7 @@ def line_of(exchange: Exchange, now: datetime) -> str:
     """Return `12:03:04.512  200  POST /events  412 B  account 5001  custom_event 1f0c2a9b…  authorization: ***`."""
     parts = [
         f"{now:%H:%M:%S}.{now.microsecond // 1000:03}",
-        str(exchange.verdict.status),
+        str(exchange.reply.status),
         f"{exchange.method} {masked_path(exchange.target)}",
         f"{exchange.body_bytes:,} B",
         *_content(exchange.content),

@@ -1,7 +1,7 @@
 """A partner's HTTP API on loopback: slow, rate limited, failing or down, as told, and it remembers every call.
 
 The demo and the integration tests stand it at the end of the flow. `Behaviour` says what it does,
-`PartnerApi` decides each call (no sockets, an injected clock), `serve` puts it on a port. A plain asyncio
+`LoopbackPartner` decides each call (no sockets, an injected clock), `serve` puts it on a port. A plain asyncio
 protocol carries a few thousand requests a second on one core, so that the partner's limit is the one it
 was given and not its own speed.
 """
@@ -63,7 +63,7 @@ class Behaviour:
     seed: int = 0
 
 
-class Verdict(NamedTuple):
+class Reply(NamedTuple):
     status: int
     retry_after_s: int | None = None
 
@@ -78,7 +78,7 @@ class Exchange(NamedTuple):
     body_bytes: int
     content: Mapping[str, Any] | None
     """The body, if it is a JSON object."""
-    verdict: Verdict
+    reply: Reply
 
 
 class Call(NamedTuple):
@@ -92,7 +92,7 @@ class Call(NamedTuple):
 
 
 @dataclass(slots=True)
-class Ledger:
+class PartnerLedger:
     """What the partner saw since `begin`; times are seconds of its clock."""
 
     calls: list[Call] = field(default_factory=list)
@@ -147,7 +147,7 @@ class _Allowance:
         return 0
 
 
-class PartnerApi:
+class LoopbackPartner:
     """Decides the answer to each call and keeps the ledger. One instance serves one port."""
 
     def __init__(
@@ -158,7 +158,7 @@ class PartnerApi:
         watch: Callable[[Exchange], object] | None = None,
     ) -> None:
         """`watch` is shown each call as it is answered, in the thread that serves."""
-        self.ledger = Ledger()
+        self.ledger = PartnerLedger()
         self.watch = watch
         self._clock = clock
         self._began_s = clock()
@@ -168,7 +168,7 @@ class PartnerApi:
         """Forget what came so far (a warm-up, say), start the outages' clock and behave otherwise from now on, if told
         how.
         """
-        self.ledger = Ledger()
+        self.ledger = PartnerLedger()
         self._began_s = self._clock()
         if behaviour is not None:
             self._behave(behaviour)
@@ -182,39 +182,39 @@ class PartnerApi:
     def _allowance_of(self, rate_per_s: float | None, *, burst: int | None, strict: bool) -> _Allowance | None:
         return None if rate_per_s is None else _Allowance(rate_per_s, burst=burst, strict=strict, now_s=self._clock())
 
-    def judge(self, authorization: str = "", event_id: str | None = None, account_id: str | None = None) -> Verdict:
+    def judge(self, authorization: str = "", event_id: str | None = None, account_id: str | None = None) -> Reply:
         """Answer one call: authorised, then up, then within the rates, then what the event gets, then lucky."""
         behaviour, now_s = self.behaviour, self._clock()
         if behaviour.token is not None and authorization != f"Bearer {behaviour.token}":
             self.ledger.unauthorized += 1
-            return Verdict(401)
+            return Reply(401)
         if any(start <= now_s - self._began_s < end for start, end in behaviour.outages):
             self.ledger.failed_s.append(now_s)
-            return Verdict(503)
+            return Reply(503)
         wait_s = self._wait_s(account_id, now_s)
         if wait_s:
             self.ledger.refused_s.append(now_s)
-            return Verdict(429, behaviour.retry_after_s or ceil(wait_s))
+            return Reply(429, behaviour.retry_after_s or ceil(wait_s))
         if event_id is not None and event_id in behaviour.answers:
             return self._always(behaviour.answers[event_id], now_s)
         if behaviour.failure_rate and self._random.random() < behaviour.failure_rate:
             self.ledger.failed_s.append(now_s)
-            return Verdict(500)
-        return Verdict(200)
+            return Reply(500)
+        return Reply(200)
 
-    def note(self, verdict: Verdict, came_s: float, account_id: str | None) -> None:
+    def note(self, reply: Reply, came_s: float, account_id: str | None) -> None:
         """Book a call whose answer goes out now."""
-        self.ledger.calls.append(Call(came_s, *verdict, self._clock(), account_id))
+        self.ledger.calls.append(Call(came_s, *reply, self._clock(), account_id))
 
     def now_s(self) -> float:
         return self._clock()
 
-    def _always(self, status: int, now_s: float) -> Verdict:
+    def _always(self, status: int, now_s: float) -> Reply:
         if status >= 500:
             self.ledger.failed_s.append(now_s)
         else:
             self.ledger.rejected += 1
-        return Verdict(status)
+        return Reply(status)
 
     def _wait_s(self, account_id: str | None, now_s: float) -> float:
         """The account's own rate first: what it refuses costs the others nothing."""
@@ -234,16 +234,16 @@ class PartnerApi:
         self.ledger.arrivals.setdefault(event_id, []).append(now_s)
         self.ledger.accepted_s.append(now_s)
 
-    def malformed(self) -> Verdict:
+    def malformed(self) -> Reply:
         """Count a call that makes no sense: a fault of the sender, whatever the partner's state."""
         self.ledger.malformed += 1
-        return Verdict(400)
+        return Reply(400)
 
 
 class _Connection(asyncio.Protocol):
     """HTTP/1.1 with keep-alive, one request at a time, bodies with Content-Length."""
 
-    def __init__(self, api: PartnerApi, connections: "set[_Connection]") -> None:
+    def __init__(self, api: LoopbackPartner, connections: "set[_Connection]") -> None:
         self._api, self._connections = api, connections
         self._buffer = bytearray()
         self._answering = False
@@ -275,7 +275,7 @@ class _Connection(asyncio.Protocol):
         length = headers.get("content-length", "0")
         if not length.isascii() or not length.isdigit() or "transfer-encoding" in headers:
             self._buffer.clear()
-            self._answer(Verdict(411), keep_alive=False)
+            self._answer(Reply(411), keep_alive=False)
             return
         body_end = head_end + 4 + int(length)
         if len(self._buffer) < body_end:
@@ -286,39 +286,39 @@ class _Connection(asyncio.Protocol):
         content = _parsed(body)
         event_id, account_id, came_s = _event_id(content), _account_id(content), self._api.now_s()
         if content is None:
-            verdict = self._api.malformed()
+            reply = self._api.malformed()
         else:
-            verdict = self._api.judge(headers.get("authorization", ""), event_id, account_id)
+            reply = self._api.judge(headers.get("authorization", ""), event_id, account_id)
         keep_alive = headers.get("connection", "").lower() != "close"
         delay_s = self._api.behaviour.latency_ms / 1000
 
         def finish() -> None:
-            self._api.note(verdict, came_s, account_id)
+            self._api.note(reply, came_s, account_id)
             if self._api.watch:
                 method, _, rest = asked.partition(" ")
                 target = rest.rpartition(" ")[0]
-                self._api.watch(Exchange(method, target, headers, len(body), content, verdict))
-            self._finish(verdict, event_id, keep_alive)
+                self._api.watch(Exchange(method, target, headers, len(body), content, reply))
+            self._finish(reply, event_id, keep_alive)
 
         asyncio.get_running_loop().call_later(delay_s, finish)
 
-    def _finish(self, verdict: Verdict, event_id: str | None, keep_alive: bool) -> None:
+    def _finish(self, reply: Reply, event_id: str | None, keep_alive: bool) -> None:
         # Booked even if the caller has gone: a partner that did its work did it, whoever still listens.
-        if verdict.status == 200:
+        if reply.status == 200:
             self._api.accept(event_id)
-        self._answer(verdict, keep_alive=keep_alive)
+        self._answer(reply, keep_alive=keep_alive)
         self._answering = False
         if self._buffer:
             self._read_request()
 
-    def _answer(self, verdict: Verdict, *, keep_alive: bool) -> None:
+    def _answer(self, reply: Reply, *, keep_alive: bool) -> None:
         if self.transport is None:
             return
-        body = b'{"ok":true}' if verdict.status == 200 else b'{"ok":false}'
-        retry_after = f"Retry-After: {verdict.retry_after_s}\r\n" if verdict.retry_after_s is not None else ""
+        body = b'{"ok":true}' if reply.status == 200 else b'{"ok":false}'
+        retry_after = f"Retry-After: {reply.retry_after_s}\r\n" if reply.retry_after_s is not None else ""
         connection = "keep-alive" if keep_alive else "close"
         head = (
-            f"HTTP/1.1 {verdict.status} {REASONS[verdict.status]}\r\n"
+            f"HTTP/1.1 {reply.status} {REASONS[reply.status]}\r\n"
             "Content-Type: application/json\r\n"
             f"Content-Length: {len(body)}\r\n{retry_after}Connection: {connection}\r\n\r\n"
         )
@@ -350,7 +350,7 @@ def _account_id(content: dict[str, Any] | None) -> str | None:
 
 
 @contextmanager
-def serve(api: PartnerApi, *, port: int = 0) -> Iterator[str]:
+def serve(api: LoopbackPartner, *, port: int = 0) -> Iterator[str]:
     """Serve `api` on 127.0.0.1 from a thread of its own; yields the URL to post events to.
 
     Port 0 takes a free one. A port in use raises OSError here, in the caller. On leaving, open connections
@@ -375,7 +375,7 @@ def _end(loop: asyncio.AbstractEventLoop, stop: asyncio.Event, thread: threading
         loop.close()
 
 
-async def _run(api: PartnerApi, listener: socket.socket, stop: asyncio.Event) -> None:
+async def _run(api: LoopbackPartner, listener: socket.socket, stop: asyncio.Event) -> None:
     connections: set[_Connection] = set()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: _Connection(api, connections), sock=listener, backlog=BACKLOG)

@@ -18,7 +18,7 @@ from ops.console.screen import Screen
 from ops.console.terminal import COULD_NOT_RUN, INTERRUPTED, safe
 from ops.local.aws import LocalAws, LocalAwsError, is_free, local_aws, sigterm_as_exit
 from ops.local.call_line import line_of
-from ops.local.partner_api import Behaviour, Exchange, PartnerApi, serve
+from ops.local.partner_api import Behaviour, Exchange, LoopbackPartner, serve
 
 LEDGER_CALLS = 100_000
 """The partner API remembers its calls; one that stands for days forgets them from time to time."""
@@ -68,7 +68,7 @@ def _stand(
     for function in FUNCTIONS:
         build(TARGETS["local"], function, ROOT / "build")
     write_release(TARGETS["local"], ROOT / "build")
-    api = PartnerApi(Behaviour(), watch=show)
+    api = LoopbackPartner(Behaviour(), watch=show)
     with (
         serve(api, port=partner_port) as partner_url,
         local_aws(port=port, account_concurrency=account_concurrency) as aws,

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
-from ops.partner import rules
 from ops.partner.declaration import folder_of
 from ops.partner.purity import Refused, Watch
-from ops.partner.rules import Fault
 from partners import Bulk, Delivery, Partner, Result
 from shared.errors import raised_at
+from testkit import rules
+from testkit.rules import Fault
 
 GARBAGE = (
     b"", b" ", b"<html>502</html>", b"\xff\xfe\x00", b"null", b"true", b"5", b'"text"', b"[]", b"{}", b"[null]",

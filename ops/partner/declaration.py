@@ -9,12 +9,12 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from ops.console.findings import Severity
-from ops.partner.rules import Fault
 from ops.registration.check import rule_findings
 from ops.registration.declared import written
 from partners import Bulk, Limits, Partner, RateHeaders
 from shared.errors import SpillwayError, raised_at
 from shared.firehose import Registration, Setting, rules_unenforced
+from testkit.rules import Fault
 
 UNKNOWN = frozenset({"registration.invalid", "registration.raises", "registration.type"})
 """Faults that leave nothing of a registration to go by."""

@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from ops.partner import rules
 from ops.partner.declaration import folder_of
 from ops.partner.purity import Refused, Watch
-from ops.partner.rules import Fault
 from partners import Delivery, Partner
 from partners.in_line import Answer
 from shared.errors import InvalidRequest, raised_at
 from shared.firehose import AudienceSubscriptionRequest, parse_request
 from shared.firehose.json_text import Number
+from testkit import rules
+from testkit.rules import Fault
 
 LONG = 16_000
 DEEP = 100

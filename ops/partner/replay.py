@@ -24,17 +24,25 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ingest_fn.payload import read, text_of
-from ops.partner.stage import BEGINS_MS
-from ops.partner.staged_worker import StagedWorker
 from partners import Delivery, LeftOut, Partner, Secret
 from shared.errors import InvalidRequest
+from shared.firehose import parse_request
 from shared.json_text import MAX_DEPTH, loads
-from shared.message import encode, head_of, to_json
+from shared.message import decode, encode, head_of, to_json
+from testkit.harness import Harness
+from testkit.mapping import BEGINS_MS
+from testkit.partner_api import PartnerApi
+from testkit.queue import End
+from testkit.records import id_of
+from worker_fn.batch.disposition import Reason
 from worker_fn.clients.http import Answer
 
 FAULTS = {"timeout": "timeout", "connect_error": "connection"}
 
 SUCCESS = Answer(200, body=b"{}")
+
+TIME_S = 900.0
+"""What a batch may take on the simulated clock: Lambda's longest time-out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +100,8 @@ def _read(text: bytes, name: str) -> Case:
 def replay(case: Case, partner: Partner) -> Replayed:
     """Send one case through the worker, and see what it calls and how its messages end."""
     script = iter(case.answers)
-    worker = StagedWorker(partner, lambda _: next(script, SUCCESS))
+    api = PartnerApi(lambda _: next(script, SUCCESS))
+    harness = Harness(partner, api, max_in_flight=1)
     messages: list[str] = []
     outcomes, ends = [], []
     if case.problem:
@@ -105,15 +114,48 @@ def replay(case: Case, partner: Partner) -> Replayed:
             outcomes.append("permanent")
             ends.append(f"refused: {error}")
     if messages:
-        worker.work(messages)
+        harness.work(messages, receives=1, time_s=TIME_S)
     for number, body in enumerate(messages):
-        outcome, end = worker.end_of(number, body)
+        outcome, end = _end(harness.queue.ends[id_of(number)], body, partner)
         outcomes.append(outcome)
         if end:
             ends.append(end)
     worst = max(outcomes, key=("ok", "retriable", "permanent", "unexpected").index, default="ok")
-    left_out = [one for body in messages for one in worker.left_out_of(body)]
-    return Replayed(case.name, worker.calls, worst, ends, left_out)
+    left_out = [one for body in messages for one in _left_out(body, partner)]
+    return Replayed(case.name, [call.delivery for call in api.calls], worst, ends, left_out)
+
+
+def _end(end: End, body: str, partner: Partner) -> tuple[str, str]:
+    """The outcome of a message, and its end in words."""
+    if end.how == "waiting":
+        return "retriable", "waits for another try"
+    if end.how == "parked":
+        return "retriable", "parked until its account is cleared"
+    if end.how == "delivered":
+        return "ok", ""
+    said = f"dead letter, {end.reason}: {end.error}"
+    if end.reason in {Reason.REJECTED, Reason.UNAUTHORIZED}:
+        return "ok", said
+    return ("permanent" if _says_it_can_not_be_sent(body, partner) else "unexpected"), said
+
+
+def _left_out(body: str, partner: Partner) -> list[LeftOut]:
+    """What of a message the partner makes no call of; nothing of one that it can not map."""
+    try:
+        mapped = list(partner.deliveries(parse_request(decode(body).payload)))
+    except Exception:  # the worker has met it, too: the message's end says so
+        return []
+    return [one for one in mapped if isinstance(one, LeftOut)]
+
+
+def _says_it_can_not_be_sent(body: str, partner: Partner) -> bool:
+    try:
+        list(partner.deliveries(parse_request(decode(body).payload)))
+    except InvalidRequest:
+        return True
+    except Exception:  # a partner's code may raise anything
+        return False
+    return False
 
 
 def as_json(replayed: Replayed) -> str:

@@ -16,11 +16,11 @@ from typing import Any
 from ingest_fn.replies import SUBSCRIPTION
 from ops.partner.declaration import setting_lists
 from ops.registration.filled_in import value_of
-from ops.samples import ENVIRONMENTS, EVENT_TYPES, make_request
 from shared.errors import InvalidRequest, InvalidSettings
 from shared.firehose import BooleanSetting, Registration, Setting, TextSetting
 from shared.json_text import loads
 from shared.message import AUDIENCE, ERASURE, EVENTS, Message, decode, encode, head_of, to_json
+from testkit.requests import ENVIRONMENTS, EVENT_TYPES, make_request
 
 SAMPLE_ACCOUNT_ID = 7
 _TRUTHS = ("true", "false", "True", "False")

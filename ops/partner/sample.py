@@ -1,10 +1,10 @@
-"""`spillway sample`: the requests of ops/samples.py as text."""
+"""`spillway sample`: the requests of testkit/requests as text."""
 
 import json
 from collections.abc import Iterator, Mapping
 
-from ops.samples import ENVIRONMENTS, KINDS, make_request
 from shared.errors import InvalidSettings
+from testkit.requests import ENVIRONMENTS, KINDS, make_request
 
 
 def texts(

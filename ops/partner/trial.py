@@ -15,17 +15,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ops.partner import bulk, declaration, odd_fields, rules
+from ops.partner import bulk, declaration, odd_fields
 from ops.partner.declaration import folder_of
 from ops.partner.purity import Refused, Watch
 from ops.partner.requests import Case, account_settings, canaries, cases, read_samples
-from ops.partner.rules import Fault
 from ops.partner.variables import known_variables
 from partners import Delivery, LeftOut, Partner, PartnerBroken, load_partner
 from partners.in_line import Answer
 from shared.errors import InvalidRequest, InvalidSettings, raised_at
 from shared.firehose import AudienceSubscriptionRequest, parse_request, rules_unenforced
 from shared.stored import without_stored
+from testkit import rules
+from testkit.rules import Fault
 from worker_fn.batch.prepare import with_keys
 
 IMPURE = "Map from the request alone; what else is needed is read once, in from_env or at import"

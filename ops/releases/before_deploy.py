@@ -17,7 +17,7 @@ import worker_fn.settings
 from ops.console import findings
 from ops.console.findings import Finding
 from ops.console.terminal import say_json
-from ops.partner import declaration, rules
+from ops.partner import declaration
 from ops.partner.requests import canaries, cases
 from ops.partner.variables import known_variables, selected, unread
 from ops.releases.destination import destination
@@ -25,6 +25,7 @@ from partners import Delivery, Partner, load_partner
 from shared.errors import InvalidRequest, InvalidSettings, SpillwayError, raised_at
 from shared.firehose import AudienceSubscriptionRequest, parse_request, rules_unenforced
 from shared.stored import references, without_stored
+from testkit import rules
 
 SETTINGS_OF: Mapping[str, Callable[[Mapping[str, str]], object]] = {
     "ingest": ingest_fn.settings.Settings.from_env,

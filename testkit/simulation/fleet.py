@@ -11,20 +11,19 @@ from typing import Any
 
 from shared.errors import StateUnavailable
 from shared.state import Patient
-from testkit.simulation.clock import EPOCH_S, now_s
+from testkit.clock import EPOCH_S, now_s
 from testkit.simulation.life import Life, World
 from testkit.simulation.mapping import EnvironmentIntake, Mapping
 from testkit.simulation.partner import Api, Line, SimulatedPartner
 from testkit.simulation.queues import EnvironmentQueue, Queues
 from testkit.simulation.table import EnvironmentTable, Table
-from worker_fn.accounts.suspensions import Suspensions
+from testkit.worker import make_worker
 from worker_fn.batch.context import Worker, no_need
 from worker_fn.batch.disposition import Budgets
 from worker_fn.batch.drain import drain
 from worker_fn.batch.settle import Report
-from worker_fn.clients.mapping import EventSourceMapping, Held, known_mapping, remember_mapping
+from worker_fn.clients.mapping import EventSourceMapping, known_mapping, remember_mapping
 from worker_fn.limits.clock import FleetClock, Once, agree
-from worker_fn.limits.registry import Registry
 from worker_fn.maintenance.tick import Ticker, TickReport, tick
 
 COLD_S = 0.4
@@ -195,14 +194,6 @@ class Deployment:
             ),
         )
         state = Patient(table, now_ms=local_ms)
-        limiters = Registry(
-            state,
-            partner.limits,
-            share=1 / fleet.max_concurrency,
-            call_timeout_s=fleet.call_timeout_s,
-            now_ms=now_ms,
-            rng=rng,
-        )
         queue = EnvironmentQueue(self.queues, life)
 
         async def feed() -> EventSourceMapping | None:
@@ -210,24 +201,22 @@ class Deployment:
                 return None
             return EnvironmentIntake(self.mapping, world, life)
 
-        worker = Worker(
-            partner=partner,
-            send=Line(self.api, life).send,
-            queue=queue,
-            mapping=feed,
-            state=state,
-            limiters=limiters,
-            agree_on_time=Once(partial(agree, fleet_clock, state)) if scenario.fleet.skew_s else no_need,
-            suspensions=Suspensions(state, now_ms=now_ms, on_trouble=limiters.trouble, rng=rng, in_groups=fleet.fifo),
-            held=Held(state, now_ms=now_ms, on_trouble=limiters.trouble),
+        worker = make_worker(
+            partner,
+            Line(self.api, life).send,
+            queue,
+            state,
+            now_ms=now_ms,
             max_in_flight=fleet.max_in_flight,
             attempts=fleet.attempts,
-            settle_reserve_s=fleet.settle_reserve_s,
-            call_timeout_s=fleet.call_timeout_s,
-            budgets=Budgets(max_age_s=fleet.max_age_s),
+            share=1 / fleet.max_concurrency,
             in_groups=fleet.fifo,
-            clock=lambda: now_ms() / 1_000,
+            call_timeout_s=fleet.call_timeout_s,
+            settle_reserve_s=fleet.settle_reserve_s,
             rng=rng,
+            mapping=feed,
+            agree_on_time=Once(partial(agree, fleet_clock, state)) if fleet.skew_s else no_need,
+            budgets=Budgets(max_age_s=fleet.max_age_s),
         )
         return Environment(life, worker, queue)
 

@@ -28,7 +28,7 @@ ZERO = ("lost", "false_dead_letters", "calls_during_cooldown", "over_admitted")
 
 
 @dataclass(slots=True)
-class Verdict:
+class Figures:
     """The figures of one scenario. `healthy_p99_ratio`: accepted -> delivered, over the same without the trouble."""
 
     scenario: str
@@ -67,7 +67,7 @@ class Verdict:
         return {name: row[name] for name in REPORTED}
 
 
-def judge(run: Run, scenario: Scenario, seed: int, calm: Run | None) -> Verdict:
+def judge(run: Run, scenario: Scenario, seed: int, calm: Run | None) -> Figures:
     """Count, and compare with the bands. `calm` is the same without the trouble."""
     ledger, queues = run.world.ledger, run.queues
     waiting = {held.sent.id for held in queues.waiting()}
@@ -92,7 +92,7 @@ def judge(run: Run, scenario: Scenario, seed: int, calm: Run | None) -> Verdict:
     )
     unreceived = queues.streams.unreceived(run.ended_s)
     p99_s = p99(waits_s(ledger, scenario))
-    verdict = Verdict(
+    figures = Figures(
         scenario=scenario.name,
         seed=seed,
         events=sum(one.messages * one.events for one in scenario.traffic),
@@ -123,35 +123,35 @@ def judge(run: Run, scenario: Scenario, seed: int, calm: Run | None) -> Verdict:
         worst_second=max(Counter(int(call.at_s) for call in ledger.calls).values(), default=0),
     )
     if scenario.bands.full_rate_from_s is not None:
-        verdict.full_rate_after_s = full_rate_after_s(ledger, scenario)
+        figures.full_rate_after_s = full_rate_after_s(ledger, scenario)
     if calm is not None:
-        verdict.healthy_p99_ratio = round(p99_s / p99(waits_s(calm.world.ledger, scenario)), 2)
-    verdict.broken = list(broken_bands(verdict, scenario))
-    return verdict
+        figures.healthy_p99_ratio = round(p99_s / p99(waits_s(calm.world.ledger, scenario)), 2)
+    figures.broken = list(broken_bands(figures, scenario))
+    return figures
 
 
-def broken_bands(verdict: Verdict, scenario: Scenario) -> Iterable[str]:
+def broken_bands(figures: Figures, scenario: Scenario) -> Iterable[str]:
     """What is not within the scenario's bands, in words."""
     bands = scenario.bands
-    unexplained = verdict.duplicates - verdict.duplicates_explained
+    unexplained = figures.duplicates - figures.duplicates_explained
     most: list[tuple[str, float, float]] = [
-        *((name, getattr(verdict, name), 0) for name in ZERO),
-        ("exceptions of the worker", verdict.crashes, 0),
-        ("invocations that ran out of time", verdict.timeouts, 0),
+        *((name, getattr(figures, name), 0) for name in ZERO),
+        ("exceptions of the worker", figures.crashes, 0),
+        ("invocations that ran out of time", figures.timeouts, 0),
         ("duplicates without a cause", unexplained, 0),
-        ("events before their turn", verdict.out_of_order, 0),
-        ("duplicates", verdict.duplicates, bands.duplicate_share * verdict.events),
-        ("healthy_p99_ratio", verdict.healthy_p99_ratio or 0, bands.healthy_p99_ratio),
-        ("waiting", verdict.waiting, bands.waiting),
-        ("parked", verdict.parked, bands.parked),
-        ("in flight", verdict.in_flight_most, bands.in_flight),
-        ("seconds to the full rate", verdict.full_rate_after_s or 0, bands.full_rate_within_s),
-        ("calls that failed", verdict.faults, float("inf") if bands.faults is None else bands.faults),
-        ("seconds until all was settled", verdict.ended_s, float("inf") if bands.seconds is None else bands.seconds),
+        ("events before their turn", figures.out_of_order, 0),
+        ("duplicates", figures.duplicates, bands.duplicate_share * figures.events),
+        ("healthy_p99_ratio", figures.healthy_p99_ratio or 0, bands.healthy_p99_ratio),
+        ("waiting", figures.waiting, bands.waiting),
+        ("parked", figures.parked, bands.parked),
+        ("in flight", figures.in_flight_most, bands.in_flight),
+        ("seconds to the full rate", figures.full_rate_after_s or 0, bands.full_rate_within_s),
+        ("calls that failed", figures.faults, float("inf") if bands.faults is None else bands.faults),
+        ("seconds until all was settled", figures.ended_s, float("inf") if bands.seconds is None else bands.seconds),
     ]
     yield from (f"{name} = {count:g}, {bound:g} accepted" for name, count, bound in most if count > bound)
-    if verdict.delivered < bands.delivered:
-        yield f"delivered = {verdict.delivered}, {bands.delivered} expected"
+    if figures.delivered < bands.delivered:
+        yield f"delivered = {figures.delivered}, {bands.delivered} expected"
 
 
 def waits_s(ledger: Ledger, scenario: Scenario) -> list[float]:

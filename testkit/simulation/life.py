@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass, field
 
-from testkit.simulation.clock import Killed, now_s
+from testkit.clock import Killed, now_s
 from testkit.simulation.ledger import Ledger
 from testkit.simulation.scenario import Scenario, Trouble
 

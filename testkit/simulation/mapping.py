@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from testkit.simulation.clock import now_s
+from testkit.clock import now_s
 from testkit.simulation.life import Life, World
 from worker_fn.clients.mapping import MappingUnavailable, Status
 

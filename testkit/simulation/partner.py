@@ -9,10 +9,10 @@ from email.utils import format_datetime
 
 from partners import Bulk, Delivery, Limits, Partner, Rate, Result, Secret
 from shared.firehose import EventProcessingRequest, Registration, Request
-from testkit.simulation.clock import EPOCH_S, now_s
+from testkit.clock import EPOCH_S, now_s
 from testkit.simulation.ledger import Call, CoolDown
 from testkit.simulation.life import Life, World
-from testkit.simulation.scenario import PartnerApi, Trouble
+from testkit.simulation.scenario import ApiModel, Trouble
 from worker_fn.clients.http import Answer
 from worker_fn.dispatch.classify import ABSURD_RETRY_AFTER_S, retry_after_s
 from worker_fn.limits.agreement import LONGEST_COOL_DOWN_S, LONGEST_FOR_ALL_S
@@ -25,7 +25,7 @@ class SimulatedPartner(Partner):
 
     name = "simulated"
 
-    def __init__(self, api: PartnerApi) -> None:
+    def __init__(self, api: ApiModel) -> None:
         self._bulk = api.bulk_items > 0
         self.in_order = api.in_order
         self._per_item = api.per_item_answers or api.names_the_bad

@@ -15,7 +15,8 @@ from typing import Any
 
 from shared.errors import QueueUnavailable
 from shared.message import EVENTS
-from testkit.simulation.clock import EPOCH_S, Killed, now_s
+from testkit.clock import EPOCH_S, Killed, now_s
+from testkit.records import sqs_record
 from testkit.simulation.ledger import Sent
 from testkit.simulation.life import Life, World
 from testkit.simulation.streams import Streams, body_of
@@ -247,21 +248,16 @@ class Queues:
 
 def record_of(held: Held) -> dict[str, Any]:
     """A message as Lambda hands it to the worker."""
-    return {
-        "messageId": held.id,
-        "receiptHandle": held.handle,
-        "body": held.body,
-        "attributes": {
-            "ApproximateReceiveCount": str(held.receives),
-            "SentTimestamp": str(int((EPOCH_S + held.put_s) * 1_000)),
-            "ApproximateFirstReceiveTimestamp": str(int((EPOCH_S + held.first_s) * 1_000)),
-            "MessageGroupId": held.sent.group,
-        },
-        "messageAttributes": {
-            name: {"dataType": "String", "stringValue": value} for name, value in held.attributes.items()
-        },
-        "eventSource": "aws:sqs",
-    }
+    return sqs_record(
+        held.id,
+        held.handle,
+        held.body,
+        receives=held.receives,
+        first_ms=int((EPOCH_S + held.first_s) * 1_000),
+        sent_ms=int((EPOCH_S + held.put_s) * 1_000),
+        group=held.sent.group,
+        attributes=held.attributes,
+    )
 
 
 class EnvironmentQueue:

@@ -4,8 +4,8 @@ import asyncio
 import random
 from dataclasses import dataclass
 
-from testkit.simulation import clock
-from testkit.simulation.clock import now_s
+from testkit import clock
+from testkit.clock import now_s
 from testkit.simulation.fleet import Deployment
 from testkit.simulation.life import World
 from testkit.simulation.partner import Api

@@ -40,7 +40,7 @@ class Traffic:
 
 
 @dataclass(frozen=True, slots=True)
-class PartnerApi:
+class ApiModel:
     """How the partner behaves when nothing is wrong, and what Spillway was told of it."""
 
     latency_ms: tuple[float, float] = (60.0, 300.0)
@@ -155,7 +155,7 @@ class Scenario:
     ends_s: float = 7_200.0
     """The latest end; a scenario is over earlier when everything is settled and nothing more will happen."""
     traffic: tuple[Traffic, ...] = (Traffic(),)
-    partner: PartnerApi = field(default_factory=PartnerApi)
+    partner: ApiModel = field(default_factory=ApiModel)
     fleet: Fleet = field(default_factory=Fleet)
     trouble: tuple[Trouble, ...] = ()
     bands: Bands = field(default_factory=Bands)
@@ -185,7 +185,7 @@ def load(path: Path) -> Scenario:
         name=path.stem,
         title=rows.pop("title"),
         traffic=tuple(_made(Traffic, row) for row in rows.pop("traffic", [{}])),
-        partner=_made(PartnerApi, rows.pop("partner", {})),
+        partner=_made(ApiModel, rows.pop("partner", {})),
         fleet=_made(Fleet, rows.pop("fleet", {})),
         trouble=tuple(_made(Trouble, row) for row in rows.pop("trouble", [])),
         bands=_made(Bands, rows.pop("bands", {})),

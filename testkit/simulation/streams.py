@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from shared.message import EVENTS, Head, encode, to_json
-from testkit.simulation.clock import EPOCH_S
+from testkit.clock import EPOCH_S
 from testkit.simulation.ledger import Ledger, Sent
 from testkit.simulation.scenario import Traffic
 

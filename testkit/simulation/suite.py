@@ -1,13 +1,13 @@
-"""A scenario's verdict: its run against a calm one, or one run for each step at which a worker can die."""
+"""A scenario judged: its run against a calm one, or one run for each step at which a worker can die."""
 
 from dataclasses import replace
 
-from testkit.simulation.judge import Verdict, broken_bands, judge, p99, waits_s
+from testkit.simulation.judge import Figures, broken_bands, judge, p99, waits_s
 from testkit.simulation.run import simulate
 from testkit.simulation.scenario import Scenario
 
 
-def examine(scenario: Scenario, seed: int, *, stride: int = 1) -> Verdict:
+def examine(scenario: Scenario, seed: int, *, stride: int = 1) -> Figures:
     """Run a scenario and judge it. `stride`: of the steps at which a worker can die, take each so many-th."""
     if scenario.dies_at_each_step:
         return _each_step(scenario, seed, stride)
@@ -15,7 +15,7 @@ def examine(scenario: Scenario, seed: int, *, stride: int = 1) -> Verdict:
     return judge(simulate(scenario, seed), scenario, seed, calm)
 
 
-def _each_step(scenario: Scenario, seed: int, stride: int) -> Verdict:
+def _each_step(scenario: Scenario, seed: int, stride: int) -> Figures:
     """The sum of many runs. Each is the same up to the step at which somebody dies in it."""
     whole = simulate(scenario, seed)
     calm_s = waits_s(simulate(scenario.without_trouble(), seed).world.ledger, scenario)
@@ -34,7 +34,7 @@ def _each_step(scenario: Scenario, seed: int, stride: int) -> Verdict:
     return replace(total, broken=[*broken, *(what for what in broken_bands(total, scenario) if "ratio" in what)])
 
 
-def _added(total: Verdict, one: Verdict) -> Verdict:
+def _added(total: Figures, one: Figures) -> Figures:
     summed = (
         "events",
         "lost",

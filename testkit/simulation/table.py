@@ -12,9 +12,10 @@ from typing import Any
 
 from shared.errors import StateThrottled, StateUnavailable
 from shared.state import ANSWER_WITHIN_S, FLOW, PARTNER, Conflict, Item
-from testkit.simulation.clock import now_s
+from testkit.clock import now_s
 from testkit.simulation.ledger import Recorded
 from testkit.simulation.life import Life, World
+from testkit.state import MemoryState
 
 LATENCY_MS = (4.0, 25.0)
 GIVES_UP_S = 3.0
@@ -29,25 +30,21 @@ MOST_WRITES = 1_000
 """DynamoDB: writes a second to one item."""
 
 
-class Table:
-    """What is stored, as text: nobody shares an object with anybody."""
+class Table(MemoryState):
+    """What is stored, and how hard the table was worked."""
 
     def __init__(self, world: World) -> None:
+        super().__init__()
         self.world = world
-        self.rows: dict[tuple[str, str], tuple[int, str]] = {}
         self.operations = 0
         self.writes_most = 0
         self._second = 0
         self._writes: Counter[str] = Counter()
 
-    def item(self, pk: str, sk: str) -> Item:
-        row = self.rows.get((pk, sk))
-        return Item(row[0], json.loads(row[1])) if row else Item()
-
-    def put(self, pk: str, sk: str, rev: int, value: Mapping[str, Any], *, by: int) -> None:
+    def put_by(self, environment: int, pk: str, sk: str, item: Item) -> None:
         if sk == FLOW:
-            self._note_cool_down(pk, value, by)
-        self.rows[pk, sk] = (rev, json.dumps(value))
+            self._note_cool_down(pk, item.value, environment)
+        self.put(pk, sk, item)
 
     def is_hot(self, pk: str) -> bool:
         """Count a write, refused ones too; True when an item was written more often than one partition takes."""
@@ -103,7 +100,7 @@ class EnvironmentTable:
             raise StateThrottled("the state table is throttled")
         current = self._table.item(pk, sk)
         if current.rev == item.rev:
-            self._table.put(pk, sk, item.rev + 1, value, by=self._life.number)
+            self._table.put_by(self._life.number, pk, sk, Item(item.rev + 1, value))
             if self._world.happens("state_loses_answers"):
                 late_s = LOST_S[self._table.operations % 2]
                 self._life.state_failed |= late_s > ANSWER_WITHIN_S
@@ -118,12 +115,12 @@ class EnvironmentTable:
 
     async def delete(self, pk: str, sk: str) -> None:
         began_s = await self._there("delete")
-        self._table.rows.pop((pk, sk), None)
+        await self._table.delete(pk, sk)
         await self._back(began_s)
 
     async def listed(self, pk: str) -> dict[str, Item]:
         began_s = await self._there("listed")
-        found = {one_sk: self._table.item(one_pk, one_sk) for one_pk, one_sk in self._table.rows if one_pk == pk}
+        found = await self._table.listed(pk)
         await self._back(began_s)
         return found
 

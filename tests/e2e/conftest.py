@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from ops.local.aws import LocalAws, local_aws
-from ops.local.partner_api import Behaviour, PartnerApi, serve
+from ops.local.partner_api import Behaviour, LoopbackPartner, serve
 
 MPARTICLE_ACCOUNT = "338661164609"
 STRANGER_ACCOUNT = "999999999999"
@@ -17,7 +17,7 @@ STRANGER_ACCOUNT = "999999999999"
 class Partner:
     """The partner that the stack delivers to: what it saw, and where it listens."""
 
-    api: PartnerApi
+    api: LoopbackPartner
     url: str
 
 
@@ -35,7 +35,7 @@ def aws() -> Iterator[LocalAws]:
 
 @pytest.fixture(scope="session")
 def partner() -> Iterator[Partner]:
-    api = PartnerApi(Behaviour())
+    api = LoopbackPartner(Behaviour())
     with serve(api) as url:
         yield Partner(api, url)
 

@@ -17,8 +17,8 @@ from ops.releases import listing, moves
 from ops.releases.functions import DeployedFunctions
 from ops.releases.moves import NotPromoted
 from ops.releases.pair import UnknownVersion
-from ops.samples import make_request
 from shared.message import to_json
+from testkit.requests import make_request
 
 STAGE = "alias"
 FUNCTIONS = ("spillway-alias-ingest", "spillway-alias-worker")

@@ -18,9 +18,9 @@ from typing import Any
 
 from ops.local.aws import LocalAws
 from ops.local.mparticle import Invocation, MParticle, Outcome, Parcel
-from ops.local.partner_api import Behaviour, PartnerApi, serve
-from ops.samples import make_request
+from ops.local.partner_api import Behaviour, LoopbackPartner, serve
 from shared.message import encode, head_of, to_json
+from testkit.requests import make_request
 
 EVENTS = "event_processing_request"
 WORKERS = 5
@@ -49,7 +49,7 @@ class Fleet:
     """A deployed stack, its partner, and the events that must arrive there."""
 
     aws: LocalAws
-    api: PartnerApi
+    api: LoopbackPartner
     outputs: dict[str, str]
     expected: set[str] = field(default_factory=set)
 
@@ -106,7 +106,7 @@ class Fleet:
 @contextmanager
 def fleet(aws: LocalAws, stage: str, behaviour: Behaviour, **env: str) -> Iterator[Fleet]:
     """Deploy a stack of its own for one test."""
-    api = PartnerApi(behaviour)
+    api = LoopbackPartner(behaviour)
     with serve(api) as url:
         given = {
             "WEBHOOK_URL": url,
@@ -136,7 +136,7 @@ class Seen:
     """Share of the calls that were answered with 429."""
 
 
-def seen(api: PartnerApi, *, after_s: float, before_end_s: float = 3.0) -> Seen:
+def seen(api: LoopbackPartner, *, after_s: float, before_end_s: float = 3.0) -> Seen:
     """Count from `after_s` after the first call until the backlog was about to end."""
     calls = sorted(api.ledger.calls, key=lambda call: call.at_s)
     begin_s, end_s = calls[0].at_s + after_s, calls[-1].at_s - before_end_s

@@ -19,8 +19,8 @@ from botocore.exceptions import ClientError
 from ops.certify.exchange import Sent
 from ops.certify.targets import target_of
 from ops.local.aws import ROOT, LocalAws, local_aws
-from ops.local.partner_api import Behaviour, PartnerApi, serve
-from ops.samples import make_request
+from ops.local.partner_api import Behaviour, LoopbackPartner, serve
+from testkit.requests import make_request
 
 MPARTICLE_ACCOUNT = "338661164609"
 STRANGER_ACCOUNT = "999999999999"
@@ -33,7 +33,7 @@ class Deployed:
     """A stack with a Function URL, its AWS, and the partner behind it."""
 
     aws: LocalAws
-    api: PartnerApi
+    api: LoopbackPartner
     outputs: dict[str, str]
 
     def post(self, body: bytes, token: str | None, path: str = "/") -> tuple[int, dict[str, Any]]:
@@ -66,7 +66,7 @@ class Deployed:
 
 @pytest.fixture(scope="module")
 def deployed() -> Iterator[Deployed]:
-    api = PartnerApi(Behaviour())
+    api = LoopbackPartner(Behaviour())
     with serve(api) as url, local_aws(enforce_iam=True) as aws:
         aws.client("ssm").put_parameter(Name="/spillway/token", Value=OLD, Type="SecureString")
         env = {"WEBHOOK_URL": url, "TOKEN_SOURCE": "ssm:/spillway/token"}

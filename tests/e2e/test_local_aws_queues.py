@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from ops.local.aws import LocalAws, local_aws
-from ops.local.partner_api import PartnerApi
-from ops.samples import make_request
+from ops.local.partner_api import LoopbackPartner
+from testkit.requests import make_request
 
 MPARTICLE_ACCOUNT = "338661164609"
 EVENTS = "event_processing_request"
@@ -73,7 +73,7 @@ def until(met: Callable[[], object], timeout_s: float = 30) -> bool:
     return True
 
 
-def arrived(api: PartnerApi, request: dict[str, Any]) -> bool:
+def arrived(api: LoopbackPartner, request: dict[str, Any]) -> bool:
     return {event["id"] for event in request["events"]} <= set(api.ledger.arrivals)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ops.local.aws import LocalAws, local_aws
-from ops.local.partner_api import Behaviour, PartnerApi, serve
+from ops.local.partner_api import Behaviour, LoopbackPartner, serve
 
 ROOT = Path(__file__).parents[2]
 MPARTICLE_ACCOUNT = "338661164609"
@@ -23,7 +23,7 @@ class Operated:
     """A stack on an AWS that enforces IAM, so that the worker's role is shown to suffice; the partner knows one key."""
 
     aws: LocalAws
-    api: PartnerApi
+    api: LoopbackPartner
     outputs: dict[str, str]
     url: str
     """The partner's."""
@@ -65,7 +65,7 @@ class Operated:
 
 @pytest.fixture(scope="module")
 def deployed() -> Iterator[Operated]:
-    api = PartnerApi(Behaviour())
+    api = LoopbackPartner(Behaviour())
     with serve(api) as url, local_aws(enforce_iam=True) as aws:
         yield Operated(aws, api, aws.deploy(env={"WEBHOOK_URL": url}), url)
 

@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from ops.local.aws import LocalAws
-from ops.samples import make_request
+from testkit.requests import make_request
 
 MPARTICLE_ACCOUNTS = ("338661164609", "457804467337")
 STRANGER_ACCOUNT = "999999999999"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ops.local.aws import LocalAws, local_aws
-from ops.local.partner_api import Behaviour, PartnerApi, serve
+from ops.local.partner_api import Behaviour, LoopbackPartner, serve
 
 MPARTICLE_ACCOUNT = "338661164609"
 
@@ -19,7 +19,7 @@ class Enforced:
     """A deployed stack on an AWS that enforces IAM, and the partner behind it."""
 
     aws: LocalAws
-    api: PartnerApi
+    api: LoopbackPartner
     outputs: dict[str, str]
 
     def invoke(self, event_id: str) -> dict[str, Any]:
@@ -46,7 +46,7 @@ class Enforced:
 
 @pytest.fixture(scope="module")
 def enforced() -> Iterator[Enforced]:
-    api = PartnerApi(Behaviour())
+    api = LoopbackPartner(Behaviour())
     with serve(api) as url, local_aws(enforce_iam=True) as aws:
         yield Enforced(aws, api, aws.deploy(env={"WEBHOOK_URL": url}))
 

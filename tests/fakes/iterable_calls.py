@@ -6,9 +6,10 @@ an open. Nothing leaves: the worker talks to the fake Iterable beside this file.
 
 import sys
 
-from ops.partner.staged_worker import StagedWorker
 from partners.iterable import Iterable
 from shared.message import Head, encode, to_json
+from testkit import PartnerApi
+from testkit.harness import Harness
 from tests.fakes.iterable_api import FakeIterable
 
 EVENTS, BATCH = 1_000, 50
@@ -46,7 +47,8 @@ def main() -> None:
             api = FakeIterable()
             messages = bodies(size)
             for start in range(0, len(messages), BATCH):
-                StagedWorker(partner, api.answer, max_in_flight=10).work(messages[start : start + BATCH])
+                harness = Harness(partner, PartnerApi(lambda call: api.answer(call.delivery)))  # noqa: B023 - runs here
+                harness.work(messages[start : start + BATCH], receives=1)
             taken = len(api.events) + len(api.purchases) + len(api.opens)
             calls = ", ".join(f"{endpoint} {count}" for endpoint, count in sorted(api.calls.items()))
             print(f"{size} events a request, {mode}: {api.calls.total()} calls for {taken} events ({calls})")

@@ -11,7 +11,7 @@ import simplejson
 
 from ingest_fn import handler as ingest_entry
 from ingest_fn.payload import Request
-from ops.samples import make_request
+from testkit.requests import make_request
 from worker_fn import handler as worker_entry
 
 SHARED = Path(__file__).parents[3] / "shared" / "firehose"

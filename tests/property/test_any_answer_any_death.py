@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from testkit.simulation.partner import Api
 from testkit.simulation.run import Run, simulate
-from testkit.simulation.scenario import Fleet, PartnerApi, Scenario, Traffic
+from testkit.simulation.scenario import ApiModel, Fleet, Scenario, Traffic
 from worker_fn.batch.disposition import Reason
 from worker_fn.clients.http import Answer
 
@@ -49,7 +49,7 @@ scenarios = st.builds(
             Traffic(accounts=(1, 2), rate_per_s=2, until_s=4, events=events, users=2 if fifo else 0),
             Traffic(accounts=(3,), rate_per_s=1, from_s=60, until_s=62, events=1),
         ),
-        partner=PartnerApi(
+        partner=ApiModel(
             bulk_items=bulk,
             bulk_rate_per_s=bulk_rate,
             per_item_answers=by_item,

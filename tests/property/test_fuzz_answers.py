@@ -12,13 +12,13 @@ from typing import Any
 from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 
-from ops.partner.stage import make_worker
-from ops.testing import request
 from partners import Delivery, Partner
 from partners.amplitude import Amplitude
 from partners.iterable import Iterable
 from partners.webhook import Webhook
-from testkit.simulation import clock
+from testkit import request
+from testkit.clock import now_s
+from testkit.harness import Harness
 from tests.fakes.brazelike import Brazelike
 from worker_fn.batch.sending import dispatcher_for
 from worker_fn.clients.http import Answer
@@ -217,13 +217,13 @@ def shipped(partner: Partner, api: Api) -> list[Dispatch]:
         if isinstance(one, Delivery)
     ]
 
+    harness = Harness(watched, api, max_in_flight=4, attempts=2)
+
     async def sent() -> None:
-        worker = make_worker(watched, api.send, queue=None, max_in_flight=4, attempts=2)  # type: ignore[arg-type]
-        ends_s = clock.now_s() + 60.0
-        dispatcher = dispatcher_for(worker, lambda: ends_s - clock.now_s())
+        dispatcher = dispatcher_for(harness.worker, lambda: 60.0 - now_s())
         await dispatcher.deliver([Lane("7", [item]) for item in items])
 
-    clock.run(sent())
+    harness.clock.run(sent())
     return items
 
 

@@ -3,11 +3,9 @@
 `FUZZ_EXAMPLES=5000 python -m pytest tests/property/test_fuzz_worker.py` runs it longer, with other dice each time.
 """
 
-import asyncio
 import base64
 import json
 import os
-import random
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -17,20 +15,16 @@ import zstandard
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from partners import Delivery, Partner
+from partners import Partner
 from partners.amplitude import Amplitude
 from partners.iterable import Iterable
 from partners.webhook import Webhook
-from partners.wire import body_of, headers_of
-from tests.unit.worker_fn.conftest import Clock, FakeQueue, FakeState
-from worker_fn.accounts.suspensions import Suspensions
-from worker_fn.batch.context import Worker
-from worker_fn.batch.drain import drain
+from testkit.harness import Harness
+from testkit.partner_api import PartnerApi
+from testkit.records import raw_record
 from worker_fn.batch.memory import Room
 from worker_fn.batch.settle import Report
 from worker_fn.clients.http import Answer
-from worker_fn.clients.mapping import Held
-from worker_fn.limits.registry import Registry
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "firehose"
 KINDS = ("event_processing_request", "audience_membership_change_request", "dsr_processing_request")
@@ -48,8 +42,6 @@ PARTNERS: dict[str, Partner] = {
     "iterable": Iterable(),
     "iterable in bulk": Iterable(is_bulk=True),
 }
-
-CLOCK = Clock()
 
 SECRETS = {"apiKey": f"{CANARY}-key", "secretKey": f"{CANARY}-secret", "signingSecret": f"whsec_{CANARY * 4}"}
 
@@ -211,64 +203,23 @@ class Batch:
     """A batch worked by a worker whose partner takes everything, on a simulated clock."""
 
     def __init__(self, partner: Partner, texts: list[str], *, room: Room, in_groups: bool) -> None:
-        self.taken: list[bytes] = []
         self.lines: list[str] = []
-        self.queue, self.state = FakeQueue(), FakeState()
-        rng = random.Random(1)
-        CLOCK.now_s = NOW_MS / 1_000
-
-        def now_ms() -> int:
-            return int(CLOCK.now_s * 1_000)
-
-        limiters = Registry(self.state, partner.limits, share=1.0, call_timeout_s=13.0, now_ms=now_ms, rng=rng)
-        self.worker = Worker(
-            partner=partner,
-            send=self.send,
-            queue=self.queue,
-            state=self.state,
-            limiters=limiters,
-            suspensions=Suspensions(
-                self.state, now_ms=now_ms, on_trouble=limiters.trouble, rng=rng, in_groups=in_groups
-            ),
-            held=Held(self.state, now_ms=now_ms, on_trouble=limiters.trouble),
+        self.api = PartnerApi(Answer(200, body=b"{}"))
+        self.harness = Harness(
+            partner,
+            self.api,
             max_in_flight=4,
-            attempts=1,
-            settle_reserve_s=5.0,
-            call_timeout_s=13.0,
             in_groups=in_groups,
+            settle_reserve_s=5.0,
             room=room,
-            clock=CLOCK.time,
-            rng=rng,
             log=lambda message, **fields: self.lines.append(repr((message, fields))),
         )
-        self.records = [self.record(number, text) for number, text in enumerate(texts)]
-
-    def record(self, number: int, text: str) -> dict[str, Any]:
-        attributes = {"ApproximateReceiveCount": "1", "ApproximateFirstReceiveTimestamp": str(NOW_MS)}
-        attributes["MessageGroupId"] = f"group-{number}"
-        return {"messageId": f"m-{number}", "receiptHandle": f"h-{number}", "body": text, "attributes": attributes}
-
-    async def send(self, delivery: Delivery, key: str, timeout_s: float) -> Answer:
-        headers_of(delivery, idempotency_key=key, now_s=NOW_MS / 1_000)
-        self.taken.append(body_of(delivery))
-        await asyncio.sleep(0)
-        return Answer(200, body=b"{}")
+        self.records = [
+            raw_record(number, text, first_ms=NOW_MS, group=f"group-{number}") for number, text in enumerate(texts)
+        ]
 
     def run(self) -> Report:
-        ends_s = CLOCK.now_s + 600
-        return asyncio.run(drain(self.records, self.worker, lambda: ends_s - CLOCK.now_s))
-
-
-@pytest.fixture(autouse=True)
-def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A wait for a rate's next moment moves the clock."""
-    real = asyncio.sleep
-
-    async def sleep(seconds: float) -> None:
-        CLOCK.now_s += max(0.0, seconds)
-        await real(0)
-
-    monkeypatch.setattr("asyncio.sleep", sleep)
+        return self.harness.run(*self.records, time_s=600)
 
 
 ROOMS = [Room.of_function(512), Room(batch=60_000, message=20_000_000), Room(batch=2_000, message=20_000_000)]
@@ -287,14 +238,14 @@ def test_any_body_costs_itself_alone(name: str, odd: list[str], room: Room, in_g
     assert len(set(report.failures)) == len(report.failures) == report.waiting + report.unsettled
     ends = (report.delivered, report.waiting, report.parked, report.dead_lettered, report.unsettled)
     assert sum(ends) == len(ids)
-    assert len(batch.queue.dead) == report.dead_lettered
+    assert len(batch.harness.queue.dead) == report.dead_lettered
     assert not {ids[0], ids[-1]} & set(report.failures)
-    dead = Counter(text for text, _ in batch.queue.dead)
+    dead = Counter(text for text, _ in batch.harness.queue.dead)
     assert not dead.keys() & {texts[0], texts[-1]}
     for number in (0, 1):
-        assert sum(body.count(f"healthy{number}.name".encode()) for body in batch.taken) == 1
-    told = "\n".join([*batch.lines, *(repr(sorted(attributes.items())) for _, attributes in batch.queue.dead)])
+        assert sum(call.body.count(f"healthy{number}.name".encode()) for call in batch.api.calls) == 1
+    told = "\n".join([*batch.lines, *(repr(sorted(attributes.items())) for _, attributes in batch.harness.queue.dead)])
     assert CANARY not in told
-    for _, attributes in batch.queue.dead:
+    for _, attributes in batch.harness.queue.dead:
         event(f"{attributes['reason']}")
     event(f"delivered {report.delivered - 2} of {len(odd)}")

@@ -7,10 +7,11 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ops.partner.staged_worker import StagedWorker
 from partners import Delivery
 from partners.iterable import Iterable
 from shared.message import Head, encode, to_json
+from testkit import PartnerApi
+from testkit.harness import Harness
 from tests.fakes.iterable_api import REFUSED_NAME, FakeIterable
 from worker_fn.clients.http import Answer
 
@@ -110,7 +111,7 @@ def bodies_of(requests: list[dict[str, Any]]) -> list[str]:
     return [encode(Head(one["id"], one["type"], "7", 1_790_000_000_000), to_json(one))[0] for one in requests]
 
 
-class Watched(StagedWorker):
+class Watched(PartnerApi):
     """Sees who has calls in flight: a user must not have one in bulk and one alone at one time."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -134,11 +135,12 @@ def delivered(
 ) -> tuple[FakeIterable, dict[str, str]]:
     """What Iterable holds when nothing waits any more, and the dead letters by message."""
     api = FakeIterable(fails=failures.get)
-    worker = Watched(partner, api.answer, max_in_flight=4, call_s=0.05)
-    worker.work(bodies_of(requests), receives=60)
-    assert not worker.waits_s
-    assert not worker.parked
-    return api, {number: letter["reason"] for number, letter in worker.letters.items()}
+    watched = Watched(lambda call: api.answer(call.delivery), call_s=0.05)
+    harness = Harness(partner, watched, max_in_flight=4)
+    harness.work(bodies_of(requests), receives=60, together=True)
+    ends = harness.queue.ends
+    assert {end.how for end in ends.values()} <= {"delivered", "dead-lettered"}
+    return api, {message_id: end.reason for message_id, end in ends.items() if end.reason}
 
 
 failing = st.dictionaries(

@@ -6,7 +6,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 
 import pytest
 
-from testkit.simulation.judge import Verdict
+from testkit.simulation.judge import Figures
 from testkit.simulation.scenario import Scenario, load_all
 from testkit.simulation.suite import examine
 
@@ -20,7 +20,7 @@ SCENARIOS = load_all()
 
 
 @pytest.fixture(scope="module")
-def verdicts(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[Verdict]]]:
+def judged(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[Figures]]]:
     """The scenarios that were asked for, run side by side on two cores."""
     asked = {
         item.callspec.params["scenario"].name
@@ -31,17 +31,17 @@ def verdicts(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[Verdic
         yield {one.name: pool.submit(_examined, one) for one in SCENARIOS if one.name in asked}
 
 
-def _examined(scenario: Scenario) -> Verdict:
+def _examined(scenario: Scenario) -> Figures:
     scaled = scenario.at_share(SHARE[scenario.name]) if scenario.name in SHARE else scenario
     return examine(scaled, SEED, stride=STRIDE)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
-def test_scenario_keeps_its_bands(scenario: Scenario, verdicts: dict[str, Future[Verdict]]) -> None:
+def test_scenario_keeps_its_bands(scenario: Scenario, judged: dict[str, Future[Figures]]) -> None:
     """What goes wrong in the scenario's file ends within what the file accepts."""
-    verdict = verdicts[scenario.name].result()
-    assert verdict.broken == []
-    assert verdict.events > 100
+    figures = judged[scenario.name].result()
+    assert figures.broken == []
+    assert figures.events > 100
 
 
 def test_every_kind_of_trouble_is_in_some_scenario() -> None:

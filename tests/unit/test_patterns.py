@@ -203,7 +203,7 @@ HOSTILE: dict[str, dict[str, list[Hostile]]] = {
         ],
     },
     "ops/partner/declaration.py": {"[a-z0-9][a-z0-9._-]{0,63}": NAMES},
-    "ops/partner/rules.py": {
+    "testkit/rules.py": {
         r"[\x20-\x7e\xa0-\xff\t]*": [("", "a", "\n"), ("", "ÿ", "Ā"), ("", "\t", "\r")],
     },
     "ops/partner/new.py": {"[a-z][a-z0-9_]{0,39}": NAMES},

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from ops.local.partner_api import Behaviour, PartnerApi, Verdict, serve
+from ops.local.partner_api import Behaviour, LoopbackPartner, Reply, serve
 
 
 class Caller:
@@ -31,8 +31,8 @@ class Caller:
         return answer
 
 
-Start = Callable[[PartnerApi], Caller]
-Serve = Callable[[PartnerApi], str]
+Start = Callable[[LoopbackPartner], Caller]
+Serve = Callable[[LoopbackPartner], str]
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def start(served: Serve) -> Iterator[Start]:
     """Serves a partner API and connects to it."""
     with ExitStack() as stack:
 
-        def connect(api: PartnerApi) -> Caller:
+        def connect(api: LoopbackPartner) -> Caller:
             caller = Caller(served(api))
             stack.callback(caller.connection.close)
             return caller
@@ -57,7 +57,7 @@ def start(served: Serve) -> Iterator[Start]:
 
 def test_events_arrive_over_one_connection(start: Start) -> None:
     """A kept-alive connection carries call after call, and the ledger has each event."""
-    api = PartnerApi(Behaviour())
+    api = LoopbackPartner(Behaviour())
     caller = start(api)
     assert caller.post("a").status == 200
     kept = caller.connection.sock
@@ -68,7 +68,7 @@ def test_events_arrive_over_one_connection(start: Start) -> None:
 
 def test_the_answer_waits_for_the_latency(start: Start) -> None:
     """No answer comes earlier than the partner is slow, refusals included."""
-    caller = start(PartnerApi(Behaviour(latency_ms=80, rate_per_s=0.001, burst=1)))
+    caller = start(LoopbackPartner(Behaviour(latency_ms=80, rate_per_s=0.001, burst=1)))
     for expected in (200, 429):
         began_s = time.monotonic()
         assert caller.post("a").status == expected
@@ -79,8 +79,8 @@ def test_slow_calls_are_slow_side_by_side(served: Serve) -> None:
     """The second call is taken while the first still waits for its answer."""
     taken = threading.Semaphore(0)
 
-    class Watched(PartnerApi):
-        def judge(self, *call: str | None) -> Verdict:
+    class Watched(LoopbackPartner):
+        def judge(self, *call: str | None) -> Reply:
             taken.release()
             return super().judge(*call)
 
@@ -98,7 +98,7 @@ def test_slow_calls_are_slow_side_by_side(served: Serve) -> None:
 def test_above_the_rate_comes_429_with_retry_after(start: Start) -> None:
     """The limit is kept on an injected clock: refused at once, taken again when the clock has moved on."""
     now_s = [0.0]
-    api = PartnerApi(Behaviour(rate_per_s=0.5, burst=2), clock=lambda: now_s[0])
+    api = LoopbackPartner(Behaviour(rate_per_s=0.5, burst=2), clock=lambda: now_s[0])
     caller = start(api)
     answers = [caller.post(f"{number}") for number in range(3)]
     assert [answer.status for answer in answers] == [200, 200, 429]
@@ -111,7 +111,7 @@ def test_above_the_rate_comes_429_with_retry_after(start: Start) -> None:
 def test_an_outage_answers_503_and_ends(start: Start) -> None:
     """During the window nothing is delivered; after it everything is."""
     now_s = [0.0]
-    api = PartnerApi(Behaviour(outages=((10, 20),)), clock=lambda: now_s[0])
+    api = LoopbackPartner(Behaviour(outages=((10, 20),)), clock=lambda: now_s[0])
     caller = start(api)
     seen = []
     for now_s[0] in (9.0, 10.0, 19.9, 20.0):
@@ -122,20 +122,20 @@ def test_an_outage_answers_503_and_ends(start: Start) -> None:
 
 def test_failures_are_500_and_deliver_nothing(start: Start) -> None:
     """A failed call leaves no event behind."""
-    api = PartnerApi(Behaviour(failure_rate=1.0))
+    api = LoopbackPartner(Behaviour(failure_rate=1.0))
     assert start(api).post("a").status == 500
     assert api.ledger.delivered == 0
 
 
 def test_the_token_is_checked(start: Start) -> None:
     """Only the right bearer token is let in."""
-    caller = start(PartnerApi(Behaviour(token="key")))
+    caller = start(LoopbackPartner(Behaviour(token="key")))
     assert [caller.post("a").status, caller.post("a", Authorization="Bearer key").status] == [401, 200]
 
 
 def test_every_call_is_booked_with_its_answer(start: Start) -> None:
     """When it came, what it was answered, when that went out, and whose it was."""
-    api = PartnerApi(Behaviour(latency_ms=20, answers={"b": 400}))
+    api = LoopbackPartner(Behaviour(latency_ms=20, answers={"b": 400}))
     caller = start(api)
     caller.post("a")
     caller.send(b'{"event":{"id":"b"},"context":{"account":{"account_id":7}}}')
@@ -145,7 +145,7 @@ def test_every_call_is_booked_with_its_answer(start: Start) -> None:
 
 def test_a_body_without_an_event_counts_by_itself(start: Start) -> None:
     """Profiles and erasures are taken; what is no JSON object is not."""
-    api = PartnerApi(Behaviour())
+    api = LoopbackPartner(Behaviour())
     caller = start(api)
     bodies = [b'{"user_profile":{}}', b'{"event":{"id":7}}', b"[]", b"{", b""]
     assert [caller.send(body).status for body in bodies] == [200, 200, 400, 400, 400]
@@ -154,7 +154,7 @@ def test_a_body_without_an_event_counts_by_itself(start: Start) -> None:
 
 def test_a_request_in_small_pieces_is_put_together(served: Serve) -> None:
     """Where TCP cuts the bytes makes no difference, and two requests in one piece are two."""
-    api = PartnerApi(Behaviour())
+    api = LoopbackPartner(Behaviour())
     address = urlsplit(served(api))
     body = b'{"event":{"id":"a"}}'
     whole = b"POST /events HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
@@ -171,7 +171,7 @@ def test_a_request_in_small_pieces_is_put_together(served: Serve) -> None:
 
 def test_a_chunked_body_is_refused(served: Serve) -> None:
     """It reads bodies by Content-Length alone, and says so rather than misreading."""
-    address = urlsplit(served(PartnerApi(Behaviour())))
+    address = urlsplit(served(LoopbackPartner(Behaviour())))
     with socket.create_connection((address.hostname or "", address.port or 0), timeout=10) as client:
         client.sendall(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n")
         assert client.recv(4096).startswith(b"HTTP/1.1 411 ")
@@ -181,7 +181,7 @@ def test_work_that_was_done_counts_though_nobody_listens(served: Serve) -> None:
     """A caller that hangs up has delivered all the same: that is what a duplicate comes from."""
     accepted = threading.Event()
 
-    class Watched(PartnerApi):
+    class Watched(LoopbackPartner):
         def accept(self, event_id: str | None) -> None:
             super().accept(event_id)
             accepted.set()
@@ -205,7 +205,7 @@ def test_it_ends_with_connections_open() -> None:
     before = partner_threads()
     came = threading.Event()
 
-    class Watched(PartnerApi):
+    class Watched(LoopbackPartner):
         def judge(self, *call: Any) -> Any:
             came.set()
             return super().judge(*call)
@@ -227,6 +227,6 @@ def test_a_port_in_use_is_said_at_once() -> None:
     before = partner_threads()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(OSError, match="in use"), serve(PartnerApi(Behaviour()), port=port):
+        with pytest.raises(OSError, match="in use"), serve(LoopbackPartner(Behaviour()), port=port):
             pass
     assert partner_threads() == before

@@ -11,11 +11,8 @@ import asyncio
 import base64
 import json
 import math
-import random
 import sys
-import time
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -27,52 +24,15 @@ from partners import Delivery, Partner
 from partners.amplitude import Amplitude
 from partners.webhook import Webhook
 from partners.wire import body_of
-from shared.state import Conflict, Item
-from worker_fn.accounts.suspensions import Suspensions
-from worker_fn.batch.context import Worker
+from testkit.harness import Harness
+from testkit.records import raw_record
 from worker_fn.batch.drain import drain
 from worker_fn.batch.memory import Room
 from worker_fn.clients.http import Answer
-from worker_fn.clients.mapping import Held
-from worker_fn.limits.registry import Registry
 
 NOW_MS = 1_700_000_000_000
 MOST_BYTES = 6_000_000
 """What ingest can have written: Lambda takes 6 MB a request."""
-
-
-class Queue:
-    def __init__(self) -> None:
-        self.letters: list[str] = []
-
-    async def hide(self, waits_s: Mapping[str, int]) -> set[str]:
-        return set()
-
-    async def dead_letter(self, record: Mapping[str, Any], attributes: Mapping[str, str]) -> None:
-        self.letters.append(attributes["error"])
-
-    async def park(self, record: Mapping[str, Any]) -> None:
-        raise AssertionError("nobody is suspended")
-
-
-class State:
-    def __init__(self) -> None:
-        self.items: dict[tuple[str, str], Item] = {}
-
-    async def read(self, pk: str, sk: str) -> Item:
-        return self.items.get((pk, sk), Item())
-
-    async def swap(self, pk: str, sk: str, item: Item, value: Mapping[str, Any], *, expires_at: int | None) -> Item:
-        if (current := await self.read(pk, sk)).rev != item.rev:
-            raise Conflict(current)
-        self.items[pk, sk] = Item(item.rev + 1, dict(value))
-        return self.items[pk, sk]
-
-    async def delete(self, pk: str, sk: str) -> None:
-        self.items.pop((pk, sk), None)
-
-    async def listed(self, pk: str) -> dict[str, Item]:
-        return {}
 
 
 def request(number: int, events: str, context: str = "") -> bytes:
@@ -165,9 +125,17 @@ CASES: dict[str, Callable[[], tuple[Partner, list[str]]]] = {
 }
 
 
-def record(number: int, body: str) -> dict[str, Any]:
-    attributes = {"ApproximateReceiveCount": "1", "ApproximateFirstReceiveTimestamp": str(NOW_MS)}
-    return {"messageId": f"m{number}", "receiptHandle": f"h{number}", "body": body, "attributes": attributes}
+class Taking:
+    """A partner's API that takes everything and keeps nothing: what it kept would count as the worker's."""
+
+    def __init__(self) -> None:
+        self.calls = self.largest = 0
+
+    async def send(self, delivery: Delivery, key: str, timeout_s: float) -> Answer:
+        self.calls += 1
+        self.largest = max(self.largest, len(body_of(delivery)))
+        await asyncio.sleep(0)
+        return Answer(200, body=b"{}")
 
 
 def peak_mib() -> float:
@@ -179,56 +147,30 @@ def peak_mib() -> float:
 
 def main(case: str, memory_mib: int, most_calls: float = math.inf) -> dict[str, Any]:
     partner, bodies = CASES[case]()
-    # How long a rate makes calls wait is not the point here, and the clock is a real one.
+    # How long a rate makes calls wait is not the point here.
     object.__setattr__(partner, "limits", replace(partner.limits, rate=None, account_rate=None))
     before_mib = peak_mib()
-    sent: Counter[str] = Counter()
-    largest = 0
-
-    async def send(delivery: Delivery, key: str, timeout_s: float) -> Answer:
-        nonlocal largest
-        body = body_of(delivery)
-        largest = max(largest, len(body))
-        sent["calls"] += 1
-        await asyncio.sleep(0)
-        return Answer(200, body=b"{}")
-
-    began_s = time.monotonic()
-
-    def now_ms() -> int:
-        return NOW_MS + int(1_000 * (time.monotonic() - began_s))
-
-    def remaining_s() -> float:
-        return 600.0 if sent["calls"] < most_calls else 0.0
-
-    state, queue, rng = State(), Queue(), random.Random(1)
-    limiters = Registry(state, partner.limits, share=0.1, call_timeout_s=13.0, now_ms=now_ms, rng=rng)
-    worker = Worker(
-        partner=partner,
-        send=send,
-        queue=queue,
-        state=state,
-        limiters=limiters,
-        suspensions=Suspensions(state, now_ms=now_ms, on_trouble=limiters.trouble, rng=rng),
-        held=Held(state, now_ms=now_ms, on_trouble=limiters.trouble),
-        max_in_flight=10,
-        attempts=1,
-        settle_reserve_s=8,
-        call_timeout_s=13,
+    api = Taking()
+    harness = Harness(
+        partner,
+        api,
+        begins_s=NOW_MS / 1_000,
+        share=0.1,
         room=Room.of_function(memory_mib),
-        clock=lambda: now_ms() / 1_000,
         stopwatch=lambda: 0.0,
     )
-    report = asyncio.run(drain([record(n, body) for n, body in enumerate(bodies)], worker, remaining_s))
+    records = [raw_record(number, body, first_ms=NOW_MS) for number, body in enumerate(bodies)]
+    remaining_s = lambda: 600.0 if api.calls < most_calls else 0.0  # noqa: E731
+    report = harness.clock.run(drain(records, harness.worker, remaining_s))
     return {
         "before_mib": round(before_mib),
         "peak_mib": round(peak_mib()),
         "queue_bytes": sum(map(len, bodies)),
-        "calls": sent["calls"],
-        "largest_body": largest,
+        "calls": api.calls,
+        "largest_body": api.largest,
         "delivered": report.delivered,
         "waiting": report.waiting,
-        "letters": queue.letters,
+        "letters": [letter["error"] for _, letter in harness.queue.dead],
     }
 
 

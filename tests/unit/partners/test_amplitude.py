@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from ops.testing import left_out, mapped
 from partners import Delivery, Result, load_partner
 from partners.amplitude import Amplitude
 from shared.errors import InvalidRequest, InvalidSettings
 from shared.firehose import parse_request, registration_response
 from shared.firehose.json_text import decode
+from testkit import left_out, mapped
 
 SETTINGS = {"apiKey": "key-canary", "secretKey": "secret-canary"}
 ANN = [{"type": "customer", "encoding": "raw", "value": "ann-1"}, {"type": "email", "value": "ann@example.com"}]

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from ops.partner.check import check
-from ops.testing import Answer, Call, PartnerApi, deliver, json_of, mapped, request
 from partners import Bulk, RateHeaders
 from shared.errors import InvalidRequest
-from testkit.simulation.clock import EPOCH_S
+from testkit import Answer, Call, PartnerApi, deliver, json_of, mapped, request
+from testkit.clock import EPOCH_S
 from tests.fakes.brazelike import HOSTS, Brazelike
 
 ANN = [{"type": "customer", "encoding": "raw", "value": "ann-1"}]

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from ops.partner.replay import as_json, cases, replay
-from ops.testing import assert_sound, left_out
 from partners import Delivery, load_partner
 from partners.iterable import Iterable
 from shared.errors import InvalidRequest, InvalidSettings
 from shared.firehose import parse_request, registration_response
+from testkit import assert_sound, left_out
 
 FIXTURE = Path(__file__).parents[2] / "fixtures" / "partners" / "iterable_cases.ndjson"
 RECORDED = [json.loads(line, parse_float=Decimal) for line in FIXTURE.read_text("utf-8").splitlines()]

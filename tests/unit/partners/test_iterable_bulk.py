@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from ops.partner.staged_worker import StagedWorker
 from partners import Delivery, Rate, Result, load_partner
 from partners.iterable import Iterable
 from shared.errors import InvalidSettings
 from shared.firehose import parse_request
 from shared.message import Head, encode, to_json
+from testkit import PartnerApi
+from testkit.harness import Harness
 from tests.fakes.iterable_api import FakeIterable
 
 BULK = Iterable(is_bulk=True)
@@ -48,12 +49,13 @@ def audience(number: int, *changes: tuple[int, str], users: Sequence[str] = ("a@
     }
 
 
-def worked(*requests: dict[str, Any], receives: int = 1) -> tuple[FakeIterable, StagedWorker]:
+def worked(*requests: dict[str, Any]) -> tuple[FakeIterable, dict[str, str]]:
+    """What Iterable holds after one receive, and why messages were dead-lettered, by message."""
     api = FakeIterable()
-    worker = StagedWorker(BULK, api.answer, max_in_flight=4)
+    harness = Harness(BULK, PartnerApi(lambda call: api.answer(call.delivery)), max_in_flight=4)
     bodies = [encode(Head(one["id"], one["type"], "7", 1_790_000_000_000), to_json(one))[0] for one in requests]
-    worker.work(bodies, receives=receives)
-    return api, worker
+    harness.work(bodies, receives=1)
+    return api, {number: end.reason for number, end in harness.queue.ends.items() if end.reason}
 
 
 def deliveries(request: dict[str, Any]) -> list[Delivery]:
@@ -134,10 +136,10 @@ def test_an_address_is_changed_before_and_not_beside_the_update() -> None:
 
 def test_what_is_refused_in_a_200_is_refused_alone() -> None:
     """A bad address, an event name that the project does not take: their messages are dead-lettered, others arrive."""
-    api, worker = worked(
+    api, letters = worked(
         batch(1, custom()), batch(2, user_identities=[email("nowhere")]), batch(3, custom("not allowed"))
     )
-    assert {number: letter["reason"] for number, letter in worker.letters.items()} == {"1": "rejected", "2": "rejected"}
+    assert letters == {"m-1": "rejected", "m-2": "rejected"}
     assert set(api.users) == {"u1@example.com", "u3@example.com"}
     assert set(api.events) == {"1.0"}
 
@@ -146,8 +148,8 @@ def test_what_a_whole_call_is_refused_for_is_found_and_refused_alone() -> None:
     """A 400 for all of it: the call is halved until the culprit is alone."""
     requests = [batch(number, custom()) for number in range(8)]
     requests[5]["events"][0]["attributes"] = {"poison": "1"}
-    api, worker = worked(*requests)
-    assert set(worker.letters) == {"5"}
+    api, letters = worked(*requests)
+    assert set(letters) == {"m-5"}
     assert len(api.events) == 7
 
 

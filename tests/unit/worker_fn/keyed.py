@@ -8,7 +8,7 @@ from typing import Any
 from partners import Bulk, Delivery, Limits, Partner, Secret
 from shared.firehose import DsrProcessingRequest, EventProcessingRequest, Registration, Request
 from shared.message import Head, encode, to_json
-from tests.unit.worker_fn.records import raw_record, record
+from testkit.records import raw_record, record
 
 T0_MS = 1_700_000_000_000
 

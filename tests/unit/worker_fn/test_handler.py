@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.worker_fn.records import record
+from testkit.records import record
 from worker_fn import handler as entry
 from worker_fn.clients.mapping import Status
 

@@ -10,7 +10,6 @@ from ops.certify.checks import CHECKS
 from ops.certify.exchange import Sent
 from ops.certify.mark import CERTIFY_MARK
 from ops.certify.script import CERTIFY_ACCOUNT_ID, Registered, Script
-from ops.samples import ENVIRONMENTS, EVENT_TYPES
 from shared.firehose import (
     AudienceProcessingRegistration,
     BooleanSetting,
@@ -30,6 +29,7 @@ from shared.firehose import (
     parse_request,
 )
 from shared.message import AUDIENCE, ERASURE, EVENTS
+from testkit.requests import ENVIRONMENTS, EVENT_TYPES
 
 NOW_MS = 1_790_000_000_000
 

@@ -28,7 +28,7 @@ from ops.demo.report import Sample
 from ops.operate import erasures, suspensions
 from ops.operate.suspensions import Suspended
 from shared.receipts import Receipt
-from testkit.simulation.judge import Verdict
+from testkit.simulation.judge import Figures
 
 OPS = Path(__file__).parents[4] / "ops"
 ARN = "arn:aws:lambda:eu-central-1:123456789012:function:spillway-production-ingest:production"
@@ -233,9 +233,9 @@ def test_findings_and_scenarios_fit_into_80_columns(narrow: Screen) -> None:
     """Words are whole, numbers are not cut, and what a band broke is below the table."""
     message = "The alias is not there, and mParticle's first request of a customer will fail with an error. "
     findings.show([Finding("alias.missing", message * 2, "mend " * 40, Severity.WARNING)], narrow, good="")
-    verdict = Verdict("in-flight-suspended", 20, 1_234_567, 0, 0, 12_345, 12_345, 12_345, 0, 12.3)
-    verdict.broken.append("duplicates: 12,345 of 12")
-    scenarios.show([verdict], narrow)
+    figures = Figures("in-flight-suspended", 20, 1_234_567, 0, 0, 12_345, 12_345, 12_345, 0, 12.3)
+    figures.broken.append("duplicates: 12,345 of 12")
+    scenarios.show([figures], narrow)
     got = lines(narrow)
     assert all(len(line) <= 80 for line in got)
     assert "…" not in printed(narrow)

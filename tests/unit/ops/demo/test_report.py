@@ -22,7 +22,7 @@ from ops.demo.report import (
     timeline,
 )
 from ops.local.mparticle import Invocation, Outcome, Parcel
-from ops.local.partner_api import Call, Ledger
+from ops.local.partner_api import Call, PartnerLedger
 
 BEGAN_S = 1000.0
 
@@ -33,8 +33,8 @@ def invocation(
     return Invocation(Parcel(b"{}", tuple(events)), BEGAN_S + at_s, answer_ms, outcome, 200, b"")
 
 
-def ledger(*arrivals: tuple[str, float]) -> Ledger:
-    booked = Ledger()
+def ledger(*arrivals: tuple[str, float]) -> PartnerLedger:
+    booked = PartnerLedger()
     for event_id, at_s in arrivals:
         booked.arrivals.setdefault(event_id, []).append(BEGAN_S + at_s)
         booked.accepted_s.append(BEGAN_S + at_s)
@@ -99,7 +99,7 @@ def test_a_design_that_delivers_before_it_answers_has_nothing_to_drain() -> None
 
 def test_a_run_of_nothing_is_all_noughts() -> None:
     """A demo that was stopped at once can still be summarised."""
-    counted = summarise(Side(BEGAN_S, [], Ledger()))
+    counted = summarise(Side(BEGAN_S, [], PartnerLedger()))
     assert (counted.invocations, counted.lost, counted.drain_s, counted.answer_ms_p99) == (0, 0, 0.0, None)
 
 
@@ -124,7 +124,7 @@ def test_the_timeline_knows_the_queue_as_it_was_last_seen() -> None:
         Sample(BEGAN_S + 0.6, 9, 2, 0.5),
         Sample(BEGAN_S + 2.1, 0, 0, 0.0),
     ]
-    seconds = timeline(Side(BEGAN_S, [], Ledger(), samples))
+    seconds = timeline(Side(BEGAN_S, [], PartnerLedger(), samples))
     assert [second["queue_visible"] for second in seconds] == [9, 9, 0]
     assert [second["queue_in_flight"] for second in seconds] == [2, 2, 0]
 

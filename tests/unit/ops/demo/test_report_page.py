@@ -9,7 +9,7 @@ from ops.demo import charts, report_page
 from ops.demo.report import Letter, Remains, Sample, Side
 from ops.demo.scenarios import SCENARIOS
 from ops.local.mparticle import Invocation, Outcome, Parcel
-from ops.local.partner_api import Ledger
+from ops.local.partner_api import PartnerLedger
 
 VOID = {"meta"}
 
@@ -39,7 +39,7 @@ class Tags(HTMLParser):
 
 
 def side(*, throttled: int = 0, lost: bool = False) -> Side:
-    ledger = Ledger()
+    ledger = PartnerLedger()
     invocations = []
     for number in range(20):
         outcome = Outcome.THROTTLED if number < throttled else Outcome.ACCEPTED

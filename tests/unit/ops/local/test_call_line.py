@@ -4,13 +4,13 @@ from typing import Any
 import pytest
 
 from ops.local.call_line import credentials, line_of, masked_path
-from ops.local.partner_api import Exchange, Verdict
+from ops.local.partner_api import Exchange, Reply
 
 NOW = datetime(2026, 11, 24, 12, 3, 4, 512_000, tzinfo=UTC)
 
 
 def exchange(content: Any, target: str = "/events", **headers: str) -> Exchange:
-    return Exchange("POST", target, headers, 1412, content, Verdict(200))
+    return Exchange("POST", target, headers, 1412, content, Reply(200))
 
 
 def test_a_line_says_what_came_and_how_it_was_answered() -> None:

@@ -24,7 +24,7 @@ WRITTEN = {
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A folder with what a partner stands on."""
-    for name in ("ops", "shared", "worker_fn", "pyproject.toml"):
+    for name in ("ops", "shared", "testkit", "worker_fn", "pyproject.toml"):
         (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / "partners").mkdir()
     for file in (ROOT / "partners").glob("*.py"):

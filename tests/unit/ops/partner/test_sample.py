@@ -6,12 +6,20 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from ops.cli import app
-from ops.samples import ENVIRONMENTS, KINDS
+from ops.commands.sample import ENVIRONMENTS as NAMED_ENVIRONMENTS
+from ops.commands.sample import KINDS as NAMED_KINDS
 from shared.firehose import EventProcessingRequest, parse_request
+from testkit.requests import ENVIRONMENTS, KINDS
 
 
 def sample(*arguments: str) -> Result:
     return CliRunner().invoke(app, ["sample", *arguments])
+
+
+def test_help_names_every_type_and_environment() -> None:
+    """The command's words are written down, so that help need not load what makes requests."""
+    assert NAMED_KINDS.split(", ") == list(KINDS)
+    assert NAMED_ENVIRONMENTS.split(", ") == list(ENVIRONMENTS)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -5,9 +5,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ops.samples import KINDS, make_request
 from shared.errors import InvalidRequest
 from shared.firehose import EventProcessingRequest, MalformedEvent, UnknownEvent, parse_request
+from testkit.requests import KINDS, make_request
 
 TEXT = st.text(st.characters(), max_size=12)  # lone surrogates included
 SCALARS = (

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from ops.samples import ENVIRONMENTS, EVENT_TYPES, KINDS, make_request
 from shared.firehose import EnvironmentType, EventProcessingRequest, EventType, Unknown, parse_request
+from testkit.requests import ENVIRONMENTS, EVENT_TYPES, KINDS, make_request
 
 SEEDS = range(60)
 

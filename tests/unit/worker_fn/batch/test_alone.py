@@ -10,8 +10,8 @@ import pytest
 from partners import Delivery, LeftOut
 from shared.firehose import EventProcessingRequest, Request
 from shared.state import Item, progress_key
-from tests.unit.worker_fn.conftest import Echo
-from tests.unit.worker_fn.records import raw_record, record
+from testkit.records import raw_record, record
+from tests.fakes.echo import Echo
 
 ERRORS = [ValueError, OverflowError, RecursionError, MemoryError, ArithmeticError, ExceptionGroup]
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from partners import Delivery, Result
-from tests.unit.worker_fn.records import record
+from testkit.records import record
 from worker_fn.batch.back_off import FIRST_BACK_OFF_S, LONGEST_BACK_OFF_S, back_off_s
 from worker_fn.clients.http import Answer
 

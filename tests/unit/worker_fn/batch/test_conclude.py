@@ -4,7 +4,7 @@ import asyncio
 import json
 from typing import Any
 
-from tests.unit.worker_fn.records import record
+from testkit.records import record
 from worker_fn.accounts.suspension import PROBE_EVERY_MS
 
 

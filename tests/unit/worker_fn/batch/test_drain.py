@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.unit.worker_fn.records import record
+from testkit.records import record
 
 
 def test_delivered_messages_leave_the_queue(fleet: Any) -> None:

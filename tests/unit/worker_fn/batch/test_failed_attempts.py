@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.unit.worker_fn.records import record
+from testkit.records import record
 
 
 def test_message_that_alone_fails_again_and_again_is_rejected(make_fleet: Any) -> None:

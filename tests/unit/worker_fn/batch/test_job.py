@@ -6,7 +6,7 @@ import pytest
 
 from partners import Delivery
 from shared.errors import UndecodableMessage, Unmappable
-from tests.unit.worker_fn.records import record
+from testkit.records import record
 from worker_fn.batch.disposition import DeadLetter, Delivered, Reason
 from worker_fn.batch.job import MOVED_MS, UNREAD, Job
 from worker_fn.dispatch.lanes import Dispatch

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from ops.partner.staged_worker import StagedWorker
 from partners import Delivery, Partner
 from shared.firehose import EventProcessingRequest, Registration, Request
 from shared.message import Head, encode, to_json
-from tests.unit.worker_fn.records import raw_record, record
-from worker_fn.clients.http import Answer
+from testkit import PartnerApi
+from testkit.harness import Harness
+from testkit.records import raw_record, record
 
 
 def test_fifo_group_waits_behind_a_message_of_a_later_release(make_fleet: Any) -> None:
@@ -81,46 +81,54 @@ def message(number: int, user: str, *names: str, account: int = 7) -> str:
     return encode(Head(f"r{number}", request["type"], str(account), 1_790_000_000_000), to_json(request))[0]
 
 
-def ids(worker: StagedWorker) -> list[list[str]]:
-    return [[event["id"] for event in json.loads(call.body)] for call in worker.calls]
+def harness_of(partner: Partner, *statuses: int, call_s: float = 0.0, max_in_flight: int = 1) -> Harness:
+    """A worker whose calls are answered with these, and those behind them with 200."""
+    return Harness(partner, PartnerApi(*statuses, 200, call_s=call_s), max_in_flight=max_in_flight)
+
+
+def ids(harness: Harness) -> list[list[str]]:
+    return [[event["id"] for event in json.loads(call.body)] for call in harness.api.calls]
+
+
+def waiting(harness: Harness) -> set[str]:
+    return {message_id for message_id, end in harness.queue.ends.items() if end.how == "waiting"}
 
 
 def test_messages_of_a_lane_go_one_after_the_other() -> None:
     """All of one message before the next of its user; other users go beside them."""
-    worker = StagedWorker(ByUser(), lambda _: Answer(200), max_in_flight=4, call_s=0.1)
-    worker.work([message(0, "ann", "a", "b", "c"), message(1, "ann", "a"), message(2, "ben", "a")])
-    order = [one for [one] in ids(worker)]
+    harness = harness_of(ByUser(), max_in_flight=4, call_s=0.1)
+    harness.work([message(0, "ann", "a", "b", "c"), message(1, "ann", "a"), message(2, "ben", "a")], receives=1)
+    order = [one for [one] in ids(harness)]
     assert [one for one in order if one != "2.0"] == ["0.0", "0.1", "0.2", "1.0"]
     assert order.index("2.0") < order.index("0.1")
 
 
 def test_a_lane_stops_for_the_messages_behind_too() -> None:
     """What failed for now holds back what is behind it, and all of it comes back."""
-    answers = iter([503])
-    worker = StagedWorker(ByUser(), lambda _: Answer(next(answers, 200)))
-    worker.work([message(0, "ann", "a"), message(1, "ann", "a")])
-    assert ids(worker) == [["0.0"]]
-    assert set(worker.waits_s) == {"0", "1"}
-    worker.work([message(0, "ann", "a"), message(1, "ann", "a")], receives=5)
-    assert ids(worker)[1:] == [["0.0"], ["1.0"]]
+    harness = harness_of(ByUser(), 503)
+    harness.work([message(0, "ann", "a"), message(1, "ann", "a")], receives=1)
+    assert ids(harness) == [["0.0"]]
+    assert waiting(harness) == {"m-0", "m-1"}
+    harness.work([], together=True)
+    assert ids(harness)[1:] == [["0.0"], ["1.0"]]
 
 
 def test_a_lane_is_one_accounts() -> None:
     """The same user of another customer is somebody else."""
-    answers = iter([503])
-    worker = StagedWorker(ByUser(), lambda _: Answer(next(answers, 200)))
-    worker.work([message(0, "ann", "a"), message(1, "ann", "a", account=8)])
-    assert set(worker.waits_s) == {"0"}
+    harness = harness_of(ByUser(), 503)
+    harness.work([message(0, "ann", "a"), message(1, "ann", "a", account=8)], receives=1)
+    assert waiting(harness) == {"m-0"}
 
 
 @pytest.mark.parametrize("user", ["raise", "no text"])
 def test_code_that_names_a_lane_may_be_wrong(user: str) -> None:
     """Its message is dead-lettered, without what was raised; the others arrive."""
-    worker = StagedWorker(ByUser(), lambda _: Answer(200))
-    worker.work([message(0, user, "a"), message(1, "ann", "a")])
-    assert worker.letters["0"]["reason"] == "unmappable"
-    assert "canary" not in str(worker.letters["0"])
-    assert ids(worker) == [["1.0"]]
+    harness = harness_of(ByUser())
+    harness.work([message(0, user, "a"), message(1, "ann", "a")], receives=1)
+    [(_, letter)] = harness.queue.dead
+    assert letter["reason"] == "unmappable"
+    assert "canary" not in str(letter)
+    assert ids(harness) == [["1.0"]]
 
 
 def test_without_an_order_there_are_no_lanes() -> None:
@@ -129,7 +137,6 @@ def test_without_an_order_there_are_no_lanes() -> None:
     class Unordered(ByUser):
         in_order = False
 
-    answers = iter([503])
-    worker = StagedWorker(Unordered(), lambda _: Answer(next(answers, 200)))
-    worker.work([message(0, "ann", "a"), message(1, "ann", "a")])
-    assert set(worker.waits_s) == {"0"}
+    harness = harness_of(Unordered(), 503)
+    harness.work([message(0, "ann", "a"), message(1, "ann", "a")], receives=1)
+    assert waiting(harness) == {"m-0"}

@@ -11,7 +11,7 @@ import pytest
 from shared.errors import StateRefused, StateThrottled
 from shared.message import EVENTS, Message
 from shared.state import Item, account_key, former_progress_key, of_account, progress_key
-from tests.unit.worker_fn.records import record
+from testkit.records import record
 from worker_fn.batch.prepare import with_keys
 from worker_fn.batch.progress import MAX_BYTES, Key, Progress, read_progress, short, write_progress
 
@@ -76,8 +76,8 @@ def test_two_accounts_with_one_request_id_are_two_messages(fleet: Any) -> None:
     assert report.delivered == 1
     fleet.clock.now_s += 60
     assert fleet.run(record(1, ["200", "503|200"], account=7, receives=2)).delivered == 1
-    assert [event_id for event_id, _ in fleet.api.calls] == ["1.0", "1.1", "1.0", "1.1", "1.1"]
-    assert len({key for _, key in fleet.api.calls}) == 4
+    assert fleet.api.ids == ["1.0", "1.1", "1.0", "1.1", "1.1"]
+    assert len(set(fleet.api.keys)) == 4
 
 
 def former_keys(fleet: Any, message: Mapping[str, Any]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.unit.worker_fn.records import record
+from testkit.records import record
 
 
 def test_refusal_is_remembered_until_the_rest_is_delivered(fleet: Any) -> None:

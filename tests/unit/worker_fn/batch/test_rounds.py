@@ -10,8 +10,8 @@ import pytest
 from partners import Bulk, Delivery, LeftOut, Limits, Partner
 from shared.firehose import EventProcessingRequest, Registration, Request
 from shared.state import Item, progress_key
-from tests.unit.worker_fn.conftest import Merging
-from tests.unit.worker_fn.records import record
+from testkit.records import record
+from tests.fakes.echo import Merging
 from worker_fn.batch.context import Worker
 from worker_fn.batch.memory import MIB, Room
 
@@ -126,8 +126,8 @@ def test_keys_do_not_depend_on_the_rounds(narrow: Any, make_fleet: Any) -> None:
     wide, small = make_fleet(Fanned()), narrow(Fanned())
     wide.run(*batch)
     small.run(*batch)
-    assert sorted(wide.api.calls) == sorted(small.api.calls)
-    assert len({key for _, key in small.api.calls}) == 62
+    assert sorted(wide.api.singles) == sorted(small.api.singles)
+    assert len(set(small.api.keys)) == 62
 
 
 def test_a_message_whose_time_ends_goes_on_where_it_was(narrow: Any) -> None:
@@ -202,7 +202,7 @@ def test_bulk_calls_are_as_full_as_the_room_allows(narrow: Any, make_fleet: Any)
     assert sorted(map(len, wide.api.bulks)) == [3, 3, 3]
     small = narrow(FannedBulk())
     assert small.run(*(record(n, ["200"] * 30) for n in range(1, 4))).delivered == 3
-    assert sum(map(len, small.api.bulks)) + len(small.api.calls) == 90
+    assert sum(map(len, small.api.bulks)) + len(small.api.singles) == 90
     assert len(small.api.bulks) < 50
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.worker_fn.records import record
+from testkit.records import record
 from worker_fn.batch.job import Job
 from worker_fn.batch.rounds import Rounds
 from worker_fn.batch.sending import dispatcher_for, send

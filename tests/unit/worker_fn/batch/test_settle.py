@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.worker_fn.records import raw_record, record
+from testkit.records import raw_record, record
 
 
 def test_failing_settle_calls_lose_nothing(fleet: Any) -> None:

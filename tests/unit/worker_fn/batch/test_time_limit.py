@@ -10,8 +10,8 @@ import pytest
 
 from partners import Delivery
 from shared.firehose import EventProcessingRequest, Request
-from tests.unit.worker_fn.conftest import Echo
-from tests.unit.worker_fn.records import record
+from testkit.records import record
+from tests.fakes.echo import Echo
 from worker_fn.batch.time_limit import OutOfTime, at_most
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from partners import Bulk, Rate
+from testkit.records import record
 from tests.unit.worker_fn.acme import ONE, Acme, scripted
-from tests.unit.worker_fn.records import record
 from worker_fn.clients.http import FROZEN, Answer
 from worker_fn.limits.breaker import MIN_CALLS
 

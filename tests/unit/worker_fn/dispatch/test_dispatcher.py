@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from testkit.records import record
 from tests.unit.worker_fn.acme import ONE, Acme, said, scripted
-from tests.unit.worker_fn.records import record
 from worker_fn.clients.http import Answer
 
 

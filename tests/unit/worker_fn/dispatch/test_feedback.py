@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from partners import Bulk, Rate
+from testkit.records import record
 from tests.unit.worker_fn.acme import ONE, Acme, said, scripted
-from tests.unit.worker_fn.records import record
 from worker_fn.accounts.outliers import Outliers
 from worker_fn.clients.http import Answer
 from worker_fn.dispatch.classify import classify

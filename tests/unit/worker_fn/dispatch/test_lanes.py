@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from ops.partner.staged_worker import StagedWorker
 from partners import Bulk, Delivery, Limits, Partner
 from shared.firehose import EventProcessingRequest, Registration, Request
 from shared.message import Head, encode, to_json
-from worker_fn.clients.http import Answer
+from testkit import PartnerApi
+from testkit.harness import Harness
 
 
 class ByUser(Partner):
@@ -58,12 +58,21 @@ def message(number: int, user: str, *names: str, account: int = 7) -> str:
     return encode(Head(f"r{number}", request["type"], str(account), 1_790_000_000_000), to_json(request))[0]
 
 
+def harness_of(partner: Partner, *statuses: int, call_s: float = 0.0, max_in_flight: int = 1) -> Harness:
+    """A worker whose calls are answered with these, and those behind them with 200."""
+    return Harness(partner, PartnerApi(*statuses, 200, call_s=call_s), max_in_flight=max_in_flight)
+
+
+def ids(harness: Harness) -> list[list[str]]:
+    return [[event["id"] for event in json.loads(call.body)] for call in harness.api.calls]
+
+
 @pytest.mark.parametrize("names", [("x", "y", "x"), ("x", "x", "y")])
 def test_what_travels_together_is_alike_in_its_group(names: tuple[str, ...]) -> None:
     """Across messages, within the order of each."""
-    worker = StagedWorker(Grouped(), lambda _: Answer(200))
-    worker.work([message(0, "ann", *names), message(1, "ben", "y"), message(2, "cid", "x", "x")])
-    calls = [json.loads(call.body) for call in worker.calls]
+    harness = harness_of(Grouped())
+    harness.work([message(0, "ann", *names), message(1, "ben", "y"), message(2, "cid", "x", "x")], receives=1)
+    calls = [json.loads(call.body) for call in harness.api.calls]
     assert all(len({event["name"] for event in call}) == 1 for call in calls)
     of_ann = [event["id"] for call in calls for event in call if event["id"].startswith("0.")]
     assert of_ann == ["0.0", "0.1", "0.2"]

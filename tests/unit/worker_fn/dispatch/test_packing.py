@@ -8,8 +8,8 @@ import pytest
 
 from partners import Bulk, Delivery, Secret
 from shared.firehose import Request
+from testkit.records import record
 from tests.unit.worker_fn.acme import ONE, Acme, scripted
-from tests.unit.worker_fn.records import record
 from worker_fn.dispatch.lanes import together
 
 

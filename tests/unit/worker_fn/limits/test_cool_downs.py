@@ -7,8 +7,8 @@ import pytest
 
 from partners import Bulk, Limits, Rate
 from shared.state import FLOW, PARTNER, account_key
-from tests.unit.worker_fn.conftest import Echo, Merging
-from tests.unit.worker_fn.records import record
+from testkit.records import record
+from tests.fakes.echo import Echo, Merging
 from worker_fn.limits import agreement as flows
 from worker_fn.limits.agreement import LONGEST_COOL_DOWN_S, LONGEST_FOR_ALL_S, Flow
 from worker_fn.limits.breaker import Breaker
@@ -67,7 +67,12 @@ def test_what_stops_everybody_is_short_and_probed(make_fleet: Any, answer: str) 
     assert fleet.run(*others, worker=fleet.another(), time_s=20).delivered == 0
     assert len(fleet.api.calls) == 1
     fleet.clock.now_s = began_s + LONGEST_FOR_ALL_S + 1
-    assert fleet.run(*others, worker=fleet.another()).delivered == len(others)
+    worker = fleet.another()
+    tried = fleet.run(*others, worker=worker)
+    assert tried.delivered >= 1
+    fleet.clock.now_s += max(fleet.queue.hidden.values())  # who came beside the probe comes back after it
+    left = [one for one in others if one["messageId"] in tried.failures]
+    assert fleet.run(*left, worker=worker).delivered == len(left)
 
 
 def test_a_probe_that_is_asked_to_wait_is_the_only_call(make_fleet: Any) -> None:

@@ -17,7 +17,7 @@ def admit(fleet: Any, seconds: float) -> tuple[Any, float]:
         limiter.begin()
         return await limiter.admit(until_ms=until_ms, wanted=1, in_flight=4)
 
-    return asyncio.run(asyncio.wait_for(ask(), 5)), fleet.clock.now_s - began_s
+    return asyncio.run(ask()), fleet.clock.now_s - began_s
 
 
 def test_batch_is_held_no_longer_than_it_has_time(fleet: Any) -> None:

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from ops.samples import KINDS
-from ops.testing import (
+from partners import Bulk, Delivery, Limits, Partner, Rate, Result, Secret
+from shared.firehose import AudienceMembershipChangeRequest, EventProcessingRequest, Registration, Request
+from shared.message import to_json
+from testkit import (
     Answer,
     PartnerApi,
     assert_sound,
@@ -19,9 +21,7 @@ from ops.testing import (
     read_request,
     request,
 )
-from partners import Bulk, Delivery, Limits, Partner, Rate, Result, Secret
-from shared.firehose import AudienceMembershipChangeRequest, EventProcessingRequest, Registration, Request
-from shared.message import to_json
+from testkit.requests import KINDS
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "firehose"
 
@@ -192,7 +192,7 @@ def test_a_mapping_that_raises_is_a_dead_letter() -> None:
 
     [end] = deliver(Spoilt(), request(events=1), api=PartnerApi())
     assert (end.how, end.reason) == ("dead-lettered", "unmappable")
-    assert end.error.startswith("KeyError in test_testing.py:")
+    assert end.error.startswith("KeyError in test_testkit.py:")
 
 
 def test_a_declared_rate_is_kept() -> None:

@@ -1,0 +1,54 @@
+"""The one place where a worker is made outside a Lambda function; worker_fn/wiring.py makes the deployed one."""
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+from partners import Partner
+from shared.state import State
+from worker_fn.accounts.suspensions import Suspensions
+from worker_fn.batch.context import Worker
+from worker_fn.batch.settle import Queue
+from worker_fn.clients.http import Send
+from worker_fn.clients.mapping import Held
+from worker_fn.limits.registry import Registry
+
+
+def make_worker(
+    partner: Partner,
+    send: Send,
+    queue: Queue,
+    state: State,
+    *,
+    now_ms: Callable[[], int],
+    max_in_flight: int,
+    attempts: int,
+    share: float = 1.0,
+    in_groups: bool = False,
+    call_timeout_s: float = 13.0,
+    settle_reserve_s: float = 8.0,
+    rng: random.Random | None = None,
+    **more: Any,
+) -> Worker:
+    """Make one Lambda environment. `share` is its part of the partner's rate while the state table is out of reach,
+    `more` are fields of Worker.
+    """
+    rng = rng or random.Random(1)  # noqa: S311 - jitter, not a secret
+    limiters = Registry(state, partner.limits, share=share, call_timeout_s=call_timeout_s, now_ms=now_ms, rng=rng)
+    return Worker(
+        partner=partner,
+        send=send,
+        queue=queue,
+        state=state,
+        limiters=limiters,
+        suspensions=Suspensions(state, now_ms=now_ms, on_trouble=limiters.trouble, rng=rng, in_groups=in_groups),
+        held=Held(state, now_ms=now_ms, on_trouble=limiters.trouble),
+        max_in_flight=max_in_flight,
+        attempts=attempts,
+        settle_reserve_s=settle_reserve_s,
+        call_timeout_s=call_timeout_s,
+        in_groups=in_groups,
+        clock=lambda: now_ms() / 1_000,
+        rng=rng,
+        **more,
+    )
