@@ -11,10 +11,13 @@ import simplejson
 
 from ingest_fn import handler as ingest_entry
 from ingest_fn.payload import Request
-from testkit.requests import make_request
+from testkit.requests import ENVIRONMENTS, EVENT_TYPES, make_request
 from worker_fn import handler as worker_entry
 
 SHARED = Path(__file__).parents[3] / "shared" / "firehose"
+RECORDED = SHARED / "requests.ndjson"
+OWN = Path(__file__).parents[1] / "fixtures" / "firehose" / "requests.ndjson"
+"""A request a line, each with something that is unusual or new."""
 QUEUED = ("event_processing_request", "audience_membership_change_request", "dsr_processing_request")
 
 
@@ -26,15 +29,38 @@ def reply(handler: Any, status: int, body: bytes = b"{}", **headers: str) -> Non
     handler.wfile.write(body)
 
 
+def read_lines(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_bytes().split(b"\n") if line.strip()]
+
+
 def sources() -> Iterator[Any]:
-    """Requests of every kind: our own generator's, and mParticle's samples where they are at hand."""
+    """Requests of every kind: made ones, odd ones, and mParticle's samples where they are at hand."""
     for seed in range(40):
         kind = QUEUED[seed % 3]
         yield pytest.param(make_request(kind, seed=seed), id=f"generated-{seed}")
+    for request in read_lines(OWN):
+        yield pytest.param(request, id=request["id"])
     for sample in sorted(SHARED.glob("samples/*Request*.json")):
         request = json.loads(sample.read_bytes())
         if request["type"] in QUEUED:
             yield pytest.param(request, id=sample.stem)
+
+
+def own_requests() -> list[dict[str, Any]]:
+    """What mParticle sends as it should, from every environment and with every event, and what it might send."""
+    made = [
+        make_request(QUEUED[0], seed=seed, environment=environment, events=len(EVENT_TYPES))
+        for seed, environment in enumerate(ENVIRONMENTS)
+    ]
+    made += [make_request(kind, seed=seed) for kind in QUEUED[1:] for seed in range(12)]
+    return made + read_lines(OWN)
+
+
+def corpora() -> Iterator[Any]:
+    """Our own requests; and the recorded ones that lie beside the repository, where they are at hand."""
+    yield pytest.param(own_requests(), id="ours")
+    if RECORDED.exists():
+        yield pytest.param(read_lines(RECORDED), id="recorded")
 
 
 def items(request: dict[str, Any]) -> list[tuple[str, Any]]:
@@ -58,15 +84,27 @@ def test_every_event_arrives_exactly_as_sent(request_: dict[str, Any], queues: A
     assert queues.dead_letters() == []
 
 
-def test_every_recorded_request_arrives_exactly_as_sent(queues: Any, partner: Any) -> None:
-    """The whole corpus of recorded requests, where it is at hand: as many arrivals as were sent, each equal."""
-    corpus = SHARED / "requests.ndjson"
-    lines = corpus.read_bytes().split(b"\n") if corpus.exists() else []
+def test_own_requests_cover_the_protocol() -> None:
+    """Each kind that is queued, each event type and each environment is among them, and more than is known."""
+    requests = own_requests()
+    assert {request["type"] for request in requests} == set(QUEUED)
+    types = {event["type"] for request in requests for event in request.get("events") or []}
+    assert types > set(EVENT_TYPES)
+    environments = {(request.get("runtime_environment") or {}).get("type") for request in requests}
+    assert environments > set(ENVIRONMENTS)
+
+
+@pytest.mark.parametrize("requests", list(corpora()))
+def test_every_request_of_a_corpus_arrives_exactly_as_sent(
+    requests: list[dict[str, Any]], queues: Any, partner: Any
+) -> None:
+    """Many messages at once: as many arrivals as were sent, each equal."""
     sent: list[str] = []
-    for line in lines:
-        if line.strip() and (request := json.loads(line))["type"] in QUEUED:
+    for request in requests:
+        if request["type"] in QUEUED:
             ingest_entry.handler(request, None)
             sent += [json.dumps([kind, item], sort_keys=True) for kind, item in items(request)]
+    assert len(sent) > 200
     while queues.depth() != (0, 0):
         assert queues.drain_once() == {"batchItemFailures": []}
     arrived = [json.loads(call.body) for call in partner.calls]
