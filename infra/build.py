@@ -11,8 +11,10 @@ changes nothing publishes nothing.
 """
 
 import argparse
+import functools
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -140,7 +142,9 @@ def write_release(target: Target, output: Path, root: Path = ROOT) -> Path:
         "writes_messages": str(VERSION),
         "reads_messages": ",".join(map(str, READS)),
     }
-    path.write_text(json.dumps(noted, indent=2) + "\n")
+    draft = path.with_suffix(f".{os.getpid()}")  # another build may be at it, and a deploy read it
+    draft.write_text(json.dumps(noted, indent=2) + "\n")
+    draft.replace(path)
     return path
 
 
@@ -210,6 +214,7 @@ def install(target: Target, requirements: Path, cache: Path) -> Path:
     return folder
 
 
+@functools.cache
 def interpreter(version: str) -> str | None:
     """Find an interpreter that can compile for `version`; None if this machine has none (none is downloaded)."""
     if version == HOST_PYTHON:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.side_by_side import pytest_collection_modifyitems, pytest_runtest_setup  # noqa: F401 - hooks
+
 ROOT = Path(__file__).parent.parent
 
 settings.register_profile("spillway", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -12,7 +12,7 @@ import pytest
 
 from ops.local.aws import LocalAws, without_aws
 from ops.operate.stack import PODS, pod_named, stack_name
-from tests.integration.infra.checkouts import copied, equipped
+from tests.integration.infra.deploy_tool import copied, equipped
 
 ROOT = Path(__file__).parents[2]
 DOC = ROOT / "docs" / "deploy.md"

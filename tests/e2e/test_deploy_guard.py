@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ops.local.aws import LocalAws, without_aws
-from tests.integration.infra.checkouts import copied, equipped
+from tests.integration.infra.deploy_tool import copied, equipped
 
 STAGE = "guard"
 KEPT = [f"spillway-{STAGE}-{name}" for name in ("messages", "parking", "dlq", "state")]

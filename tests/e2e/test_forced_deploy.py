@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ops.local.aws import LocalAws, LocalAwsError
-from tests.integration.infra.checkouts import copied, equipped
+from tests.integration.infra.deploy_tool import copied, equipped
 
 STAGE = "forced"
 MPARTICLE_ACCOUNT = "338661164609"

@@ -1,28 +1,12 @@
 """The template that `serverless package` writes, made once with neither network nor credentials."""
 
 import json
-import os
-import shutil
-import subprocess
 from functools import cache
-from pathlib import Path
 
 import pytest
 
+from tests.integration.infra.deploy_tool import serverless
 from tests.integration.infra.templates import Package, Template
-
-ROOT = Path(__file__).parents[3]
-
-
-def serverless(folder: Path, *arguments: str, **env: str) -> "subprocess.CompletedProcess[str]":
-    """Run the deploy tool in an environment that holds no AWS setting and no home."""
-    script, node = ROOT / "node_modules/osls/bin/serverless.js", shutil.which("node")
-    assert node, "there is no node on the PATH: the project deploys with Node"
-    assert script.is_file(), "there is no deploy tool: run `make node_modules`"
-    return subprocess.run(
-        [node, str(script), *arguments], cwd=ROOT, capture_output=True, text=True, check=False,
-        env={"PATH": os.environ["PATH"], "HOME": str(folder), "STAGE_FILE": "", **env},
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -32,8 +16,8 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
     @cache
     def run(stage: str = "dev", **env: str) -> Template:
         folder = tmp_path_factory.mktemp("package")
-        done = serverless(folder, "package", "--stage", stage, "--package", str(folder / "out"), **env)
-        assert done.returncode == 0, done.stdout + done.stderr
+        code, said = serverless(folder, "package", "--stage", stage, "--package", str(folder / "out"), **env)
+        assert code == 0, said
         written = json.loads((folder / "out/cloudformation-template-update-stack.json").read_text())
         assert isinstance(written, dict)
         return written

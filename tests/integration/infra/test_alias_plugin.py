@@ -1,27 +1,15 @@
 """What infra/alias.cjs refuses before anything is deployed, and says in a line."""
 
 import json
-import os
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
+from tests.integration.infra import deploy_tool
 
 
 def serverless(folder: Path, *arguments: str, **env: str) -> tuple[int, str]:
-    """Run the deploy tool without credentials; gives its exit code and all that it said."""
-    node = shutil.which("node")
-    assert node, "there is no node on the PATH: the project deploys with Node"
-    done = subprocess.run(
-        [node, str(ROOT / "node_modules/osls/bin/serverless.js"), *arguments, "--package", str(folder / "out")],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-        env={"PATH": os.environ["PATH"], "HOME": str(folder), "STAGE_FILE": "", "AWS_EC2_METADATA_DISABLED": "true",
-             **env},
-    )  # fmt: skip
-    return done.returncode, done.stdout
+    return deploy_tool.serverless(folder, *arguments, "--package", str(folder / "out"), **env)
 
 
 @pytest.mark.parametrize("mode", ["latest", "0", "ingest=3"])

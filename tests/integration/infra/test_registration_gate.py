@@ -1,13 +1,14 @@
 """A deploy asks for the registration first: what infra/registration.cjs refuses, and what it lets pass."""
 
-import os
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
+from tests.integration.infra import deploy_tool
+from tests.integration.infra.deploy_tool import ROOT
+
 PARTNER = """\
 from partners import Partner
 from shared.firehose import *
@@ -39,16 +40,8 @@ def deploy(folder: Path, *arguments: str, **env: str) -> tuple[int, str]:
 
 
 def serverless(folder: Path, *arguments: str, **env: str) -> tuple[int, str]:
-    node = shutil.which("node")
-    assert node, "there is no node on the PATH: the project deploys with Node"
-    script = str(ROOT / "node_modules/osls/bin/serverless.js")
-    done = subprocess.run(
-        [node, script, *arguments, "--package", str(folder / "out")],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-        env={"PATH": os.environ["PATH"], "HOME": str(folder), "STAGE_FILE": "", "AWS_EC2_METADATA_DISABLED": "true",
-             "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", **env},
-    )  # fmt: skip
-    return done.returncode, done.stdout
+    python = {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+    return deploy_tool.serverless(folder, *arguments, "--package", str(folder / "out"), **python, **env)
 
 
 def partner(folder: Path, declared: str) -> dict[str, str]:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.infra.checkouts import ROOT, copied, equipped, serverless
+from tests.integration.infra import deploy_tool
+from tests.integration.infra.deploy_tool import ROOT, copied, equipped
 
 NO_CREDENTIALS = "AWS provider credentials not found"
 
@@ -26,6 +27,10 @@ def clone(tmp_path: Path) -> Path:
 @pytest.fixture
 def checkout(clone: Path) -> Path:
     return equipped(clone)
+
+
+def serverless(folder: Path, *arguments: str, **env: str) -> tuple[int, str]:
+    return deploy_tool.serverless(folder, *arguments, cwd=folder, **env)
 
 
 def packaged(folder: Path, *arguments: str, **env: str) -> dict[str, dict[str, str]]:
