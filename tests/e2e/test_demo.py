@@ -11,14 +11,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+LATENCY_MS = 1_000
 SMALL = {
     "REQUESTS": "60",
-    "LIMIT": "6",
+    "LIMIT": "12",
     "EVENTS": "2",
-    "PARTNER_LATENCY_MS": "300",
+    "PARTNER_LATENCY_MS": str(LATENCY_MS),
     "PARTNER_RATE": "100",
     "CI": "true",
 }
+"""15 requests a second, while the direct design can carry 6. Spillway's ingest has 8 executions for them: it throttles
+where an answer takes half a second, which a busy machine does not come to.
+"""
 FIELDS = "invocations accepted throttled answer_ms_p50 answer_ms_p99 events_sent delivered duplicates lost drain_s"
 
 
@@ -60,7 +64,7 @@ def test_the_direct_design_throttles_and_loses_nothing_it_accepted(finished: tup
     assert direct["accepted"] + direct["throttled"] + direct["failed"] == 60
     assert direct["lost"] == 0
     assert direct["delivered"] == 2 * direct["accepted"]
-    assert direct["answer_ms_p50"] >= 2 * 300
+    assert direct["answer_ms_p50"] >= 2 * LATENCY_MS
 
 
 def test_the_report_has_every_field(finished: tuple[Path, str, int]) -> None:
@@ -72,7 +76,7 @@ def test_the_report_has_every_field(finished: tuple[Path, str, int]) -> None:
         assert set(FIELDS.split()) <= side.keys()
         assert sum(second["accepted"] for second in seconds) == side["accepted"]
         assert sum(second["delivered"] for second in seconds) == side["delivered"] + side["duplicates"]
-    assert written["settings"]["limit"] == 6
+    assert written["settings"]["limit"] == 12
     assert max(second["queue_visible"] + second["queue_in_flight"] for second in written["timeline"]["spillway"]) > 0
     assert (folder / "report.html").read_text().startswith("<!doctype html>")
     assert "Throttled" in printed
@@ -80,7 +84,7 @@ def test_the_report_has_every_field(finished: tuple[Path, str, int]) -> None:
 
 def test_a_small_demo_of_trouble_tells_what_became_of_it(tmp_path: Path) -> None:
     """Events that the partner refuses end in the dead-letter queue with their reason, and all others arrive."""
-    running = start(tmp_path, SCENARIO="poison", EVENTS="1")
+    running = start(tmp_path, SCENARIO="poison", LIMIT="24", EVENTS="1")
     try:
         printed, _ = running.communicate(timeout=300)
     finally:

@@ -245,7 +245,7 @@ class Context:
     invoked_function_arn = "arn:aws:lambda:us-east-1:000000000000:function:worker:production"
     aws_request_id = "invocation-1"
 
-    def __init__(self, time_s: float = 20.0) -> None:
+    def __init__(self, time_s: float = 60.0) -> None:
         self._deadline = time.monotonic() + time_s
 
     def get_remaining_time_in_millis(self) -> int:
@@ -277,7 +277,6 @@ def queues(moto_url: str, partner: PartnerServer, monkeypatch: pytest.MonkeyPatc
         "PARTNER": "partners.webhook",
         "WEBHOOK_URL": f"{partner.url}/hook",
         "ATTEMPTS": "1",
-        "READ_TIMEOUT_S": "2",
     }
     for variable, value in env.items():
         monkeypatch.setenv(variable, value)

@@ -1,8 +1,14 @@
-"""The deploy tool without credentials: in this checkout, or in one of its own as git would give it to a new user."""
+"""The deploy tool without credentials, in checkouts of its own as git would give them to a new user.
 
+The tool clears a folder of the checkout whatever it does, so none of this runs where an end-to-end test may deploy.
+"""
+
+import atexit
 import os
 import shutil
 import subprocess
+import tempfile
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
@@ -10,20 +16,29 @@ SCHEMAS = ROOT / "build" / ".schemas"
 """Where the tool keeps its compiled schema for every test: compiling it takes two seconds, and each home is new."""
 
 
-def serverless(home: Path, *arguments: str, cwd: Path = ROOT, **env: str) -> tuple[int, str]:
+def serverless(home: Path, *arguments: str, cwd: Path | None = None, **env: str) -> tuple[int, str]:
     """Run the deploy tool in an environment that holds no AWS setting; gives its exit code and all that it said."""
     script, node = ROOT / "node_modules/osls/bin/serverless.js", shutil.which("node")
     assert node, "there is no node on the PATH: the project deploys with Node"
     assert script.is_file(), "there is no deploy tool: run `make node_modules`"
     done = subprocess.run(
         [node, str(script), *arguments],
-        cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+        cwd=cwd or everybodys(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, check=False,
         env={"PATH": os.environ["PATH"], "HOME": str(home), "AWS_EC2_METADATA_DISABLED": "true",
              "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
              "NODE_NO_WARNINGS": "1", "SLS_SCHEMA_CACHE_BASE_DIR": str(SCHEMAS),
-             **({"STAGE_FILE": ""} if cwd == ROOT else {}), **env},
+             **env},
     )  # fmt: skip
     return done.returncode, done.stdout
+
+
+@cache
+def everybodys() -> Path:
+    """The checkout for what leaves it as it was: one for all the tests of a process."""
+    folder = Path(tempfile.mkdtemp(prefix="spillway-checkout-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return equipped(copied(folder))
 
 
 def copied(folder: Path) -> Path:

@@ -15,6 +15,7 @@ VERBS = {
     "demos",
     "local",
     "test",
+    "test-fast",
     "check",
     "fuzz",
     "build",
