@@ -29,6 +29,7 @@ VERBS = {
     "lock",
     "clean",
 }
+DEPLOYING = ("tests/e2e", "tests/integration/infra")
 
 
 def make(folder: Path, *arguments: str, **env: str) -> "subprocess.CompletedProcess[str]":
@@ -217,6 +218,14 @@ def test_an_old_make_is_said_in_one_line(folder: Path) -> None:
     assert done.returncode != 0
     assert "Spillway needs GNU make 4 or newer" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_what_is_said_to_the_tests_comes_last(folder: Path) -> None:
+    """ARGS=-n0 is one process though there would be several, and the fast tests leave out every deploy."""
+    for verb in ("test", "test-fast"):
+        said = make(folder, "-n", verb, "ARGS=-n0 -k name").stdout.splitlines()[-1]
+        assert re.search(r"-m pytest -n \d .* -n0 -k name$", said)
+        assert all((f"--ignore={deploys}" in said) is (verb == "test-fast") for deploys in DEPLOYING)
 
 
 def test_a_deploy_is_forced_only_when_it_is_said(folder: Path) -> None:

@@ -1,0 +1,26 @@
+"""Who gets which tests: what is named there is there, and a file is not divided."""
+
+import pytest
+
+from tests import side_by_side
+from tests.conftest import ROOT
+
+
+@pytest.mark.parametrize("start", [*side_by_side.LONG, *side_by_side.TOGETHER])
+def test_what_is_named_is_there(start: str) -> None:
+    """A file that was renamed does not lose its place unseen."""
+    assert list((ROOT / "tests").glob(f"{start}*"))
+
+
+def test_the_timed_file_is_the_first(request: pytest.FixtureRequest) -> None:
+    """A process that began with something else has stepped back, and what it starts is as slow."""
+    assert side_by_side.LONG[0] == side_by_side.TIMED
+    assert side_by_side.rank_of(request.node) == len(side_by_side.LONG)
+
+
+def test_files_that_share_packages_are_one_group() -> None:
+    """The deploy tool packages each kind once for all of them; any other file is a group by itself."""
+    infra = [path.name for path in (ROOT / "tests/integration/infra").glob("test_template*.py")]
+    assert len(infra) > 3
+    assert {side_by_side.group_of(f"integration/infra/{name}") for name in infra} == {"templates"}
+    assert side_by_side.group_of("e2e/test_demo.py") == "e2e/test_demo.py"
