@@ -34,7 +34,7 @@ STAGE ?= dev
 ARGS ?=
 # How the tests share the machine: three processes keep two cores busy, as many tests wait for a clock (docs/adr/0044).
 # `make test ARGS=-n0` is one process, for --pdb and -s.
-SIDE_BY_SIDE := -n 3 --dist loadgroup --no-loadscope-reorder
+SIDE_BY_SIDE := -n 3
 # How many of each kind `make fuzz` tries.
 FUZZ_EXAMPLES ?= 5000
 

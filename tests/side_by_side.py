@@ -8,8 +8,10 @@ others on a processor, and they take what it leaves.
 
 import os
 from collections.abc import Generator
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 TIMED = "e2e/test_delivery.py"
 """What measures in real time. It begins first, so that the process that has it has done nothing else."""
@@ -25,32 +27,44 @@ STEP_BACK = 10
 """Of 20: how much a process that measures nothing steps back on a busy processor."""
 
 
-def place_of(item: pytest.Item) -> str:
-    return item.nodeid.partition("::")[0].removeprefix("tests/")
+def place_of(test: str) -> str:
+    """Give a test's file, below tests/."""
+    return test.partition("::")[0].removeprefix("tests/")
 
 
-def group_of(place: str) -> str:
+def group_of(test: str) -> str:
+    place = place_of(test)
     return next((group for start, group in TOGETHER.items() if place.startswith(start)), place)
 
 
-def rank_of(item: pytest.Item) -> int:
-    place = place_of(item)
+def rank_of(test: str) -> int:
+    place = place_of(test)
     return next((rank for rank, start in enumerate(LONG) if place.startswith(start)), len(LONG))
+
+
+class Groups(LoadScopeScheduling):
+    """Hands out group by group, in the order of the tests."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
+    config.option.loadscopereorder = False  # by their number of tests, the dearest groups would be the last
+    return Groups(config, log)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None]:
-    """Name the group of each test before pytest-xdist looks, and put long ones first after all else was shuffled."""
-    if not hasattr(config, "workerinput"):
-        return (yield)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group_of(place_of(item))))
+    """Put long ones first, and groups together, after all was shuffled."""
     result = yield
-    items.sort(key=rank_of)
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: rank_of(item.nodeid))
     return result
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Step back at the first test that is not timed: what a process has started by then keeps its place."""
-    if hasattr(item.config, "workerinput") and place_of(item) != TIMED and os.nice(0) < STEP_BACK:
+    if hasattr(item.config, "workerinput") and place_of(item.nodeid) != TIMED and os.nice(0) < STEP_BACK:
         os.nice(STEP_BACK)

@@ -15,12 +15,12 @@ def test_what_is_named_is_there(start: str) -> None:
 def test_the_timed_file_is_the_first(request: pytest.FixtureRequest) -> None:
     """A process that began with something else has stepped back, and what it starts is as slow."""
     assert side_by_side.LONG[0] == side_by_side.TIMED
-    assert side_by_side.rank_of(request.node) == len(side_by_side.LONG)
+    assert side_by_side.rank_of(request.node.nodeid) == len(side_by_side.LONG)
 
 
 def test_files_that_share_packages_are_one_group() -> None:
     """The deploy tool packages each kind once for all of them; any other file is a group by itself."""
     infra = [path.name for path in (ROOT / "tests/integration/infra").glob("test_template*.py")]
     assert len(infra) > 3
-    assert {side_by_side.group_of(f"integration/infra/{name}") for name in infra} == {"templates"}
-    assert side_by_side.group_of("e2e/test_demo.py") == "e2e/test_demo.py"
+    assert {side_by_side.group_of(f"tests/integration/infra/{name}::test_x") for name in infra} == {"templates"}
+    assert side_by_side.group_of("tests/e2e/test_demo.py::test_x[a::b]") == "e2e/test_demo.py"

@@ -224,7 +224,7 @@ def test_what_is_said_to_the_tests_comes_last(folder: Path) -> None:
     """ARGS=-n0 is one process though there would be several, and the fast tests leave out every deploy."""
     for verb in ("test", "test-fast"):
         said = make(folder, "-n", verb, "ARGS=-n0 -k name").stdout.splitlines()[-1]
-        assert re.search(r"-m pytest -n \d .* -n0 -k name$", said)
+        assert re.search(r"-m pytest -n \d .*-n0 -k name$", said)
         assert all((f"--ignore={deploys}" in said) is (verb == "test-fast") for deploys in DEPLOYING)
 
 
