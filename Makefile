@@ -35,6 +35,8 @@ ARGS ?=
 # How the tests share the machine: three processes keep two cores busy, as many tests wait for a clock (docs/adr/0044).
 # `make test ARGS=-n0` is one process, for --pdb and -s.
 SIDE_BY_SIDE := -n 3
+# What is said to this make is not meant for the makes that tests start.
+PYTEST = env -u ARGS -u MAKEFLAGS -u MFLAGS -u MAKELEVEL $(PY) -m pytest
 # How many of each kind `make fuzz` tries.
 FUZZ_EXAMPLES ?= 5000
 
@@ -87,11 +89,11 @@ local: .venv .venv-aws node_modules build-local ## An AWS and a partner on this 
 
 .PHONY: test
 test: .venv .venv-aws node_modules build-aws build-local ## Every test: unit, property, integration, end to end (ARGS="-k name")
-	@$(PY) -m pytest $(SIDE_BY_SIDE) $(ARGS)
+	@$(PYTEST) $(SIDE_BY_SIDE) $(ARGS)
 
 .PHONY: test-fast
 test-fast: .venv ## Every test but those that start the deploy tool or an embedded AWS (ARGS="-k name")
-	@$(PY) -m pytest $(SIDE_BY_SIDE) --ignore=tests/e2e --ignore=tests/integration/infra $(ARGS)
+	@$(PYTEST) $(SIDE_BY_SIDE) --ignore=tests/e2e --ignore=tests/integration/infra $(ARGS)
 
 .PHONY: fuzz
 fuzz: .venv ## Odd requests, queue bodies and answers, FUZZ_EXAMPLES of each (5000): some minutes

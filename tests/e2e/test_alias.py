@@ -23,7 +23,6 @@ from testkit.requests import make_request
 STAGE = "alias"
 FUNCTIONS = ("spillway-alias-ingest", "spillway-alias-worker")
 RATE_PER_S = 10
-"""At most."""
 REQUESTS = 100
 WARM = 4
 """Environments of each version that are started before anything counts: how long that takes here says nothing."""
@@ -168,19 +167,14 @@ def test_promote_and_rollback_under_traffic_lose_nothing(release: Release, partn
     for version in ("1", "2"):
         until(lambda arn=ingest_arn + version: asyncio.run(warm(release.aws, arn, parcels[:WARM])))
 
-    waiting = iter(parcels)
-
-    async def one_after_the_other(mparticle: MParticle) -> None:
-        for parcel in waiting:
-            answered.append(await mparticle.invoke(parcel))
-            await asyncio.sleep(WARM / RATE_PER_S)
-
     async def send() -> None:
+        # As many at once as are warm, however long a busy machine takes for an answer.
         async with MParticle(
-            release.aws.endpoint_url, outputs["IngestAliasArn"], region=release.aws.region
+            release.aws.endpoint_url, outputs["IngestAliasArn"], region=release.aws.region, connections=WARM
         ) as mparticle:
-            # As many at once as are warm, however long a busy machine takes for an answer.
-            traffic = asyncio.gather(*(one_after_the_other(mparticle) for _ in range(WARM)))
+            traffic = asyncio.create_task(
+                mparticle.spike(parcels, [number / RATE_PER_S for number in range(REQUESTS)], answered.append)
+            )
             for share, move in ((0.25, release.promote), (0.5, release.rollback), (0.75, lambda: release.promote("2"))):
                 while len(answered) < REQUESTS * share:
                     await asyncio.sleep(0.01)

@@ -207,10 +207,13 @@ OUTAGE_S = (8.0, 68.0)
 
 
 async def spike(running: Fleet, parcels: Sequence[Parcel], *, per_s: float) -> list[Invocation]:
-    """Send requests as mParticle does, evenly; the partner's outage begins OUTAGE_S after the first one."""
+    """Send requests as mParticle does, evenly; the partner's outage begins OUTAGE_S after the first one.
+
+    A few at once: on a busy machine they are late, and do not all start environments that make it busier.
+    """
     booked: list[Invocation] = []
     async with MParticle(
-        running.aws.endpoint_url, running.outputs["IngestAliasArn"], region=running.aws.region
+        running.aws.endpoint_url, running.outputs["IngestAliasArn"], region=running.aws.region, connections=WORKERS
     ) as mparticle:
         running.api.begin()
         await mparticle.spike(parcels, [number / per_s for number in range(len(parcels))], booked.append)
