@@ -66,5 +66,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Step back at the first test that is not timed: what a process has started by then keeps its place."""
-    if hasattr(item.config, "workerinput") and place_of(item.nodeid) != TIMED and os.nice(0) < STEP_BACK:
+    if not hasattr(item.config, "workerinput"):
+        return
+    if place_of(item.nodeid) != TIMED and os.nice(0) < STEP_BACK:
         os.nice(STEP_BACK)
+    for name in ("COLUMNS", "LINES"):  # readline, which pytest loads, told them to this process: no terminal has them
+        os.environ.pop(name, None)
