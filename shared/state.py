@@ -5,7 +5,6 @@ One table, keys `pk` and `sk`; every item is small, and all but the partner's ow
     partner       flow        rate, limit, cool-down, breaker of the partner        worker_fn/limits/agreement.py
     account#7     flow        the same for one account, where the partner limits accounts
     account#7#events/bulk flow  and for its calls of one bulk endpoint, where that has a rate of its own
-    partner       lease#4#0   one of several books of a rate, once one is too hot   worker_fn/limits/branches.py
     suspended     7#<fingerprint> credentials of an account that the partner refuses worker_fn/accounts/suspensions.py
     cleared       7#<fingerprint> when they were cleared last, and whether by a message that arrived
     progress#7 <id> <part>    which deliveries of a message are done                worker_fn/batch/progress.py
@@ -23,8 +22,9 @@ import json
 import random
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
 from shared.errors import StateRefused, StateSilent, StateThrottled, StateUnavailable
@@ -76,12 +76,21 @@ def former_progress_key(request_id: str) -> str:
     return f"message#{request_id}"
 
 
+COOL_UNTIL, COOL_FROM = "cu", "cf"
+"""The counts of a cool-down: until when, and when that was asked for (ms since the epoch)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
-    """What stands under a key: JSON values, and the revision that the next writer has to name. None yet: revision 0."""
+    """What stands under a key: JSON values, and the revision that the next writer has to name. None yet: revision 0.
+
+    `counts` are numbers beside the value, by short names. They can be added to whoever else does, and without naming
+    a revision.
+    """
 
     rev: int = 0
     value: Mapping[str, Any] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 class Conflict(Exception):  # no failure: somebody else was first, and `current` is what they wrote
@@ -100,14 +109,39 @@ class Contended(StateUnavailable):
         self.current = current
 
 
+NO_COUNTS: Mapping[str, int] = MappingProxyType({})
+
+
 class State(Protocol):
     """The table as the worker uses it: DynamoDB, or a dictionary in tests. Every call may raise StateUnavailable."""
 
     async def read(self, pk: str, sk: str) -> Item:
         """Read one item, as it was written last."""
 
-    async def swap(self, pk: str, sk: str, item: Item, value: Mapping[str, Any], *, expires_at: int | None) -> Item:
-        """Replace `item`, as it was read, by a new value. Raises Conflict with what stands there instead."""
+    async def swap(
+        self,
+        pk: str,
+        sk: str,
+        item: Item,
+        value: Mapping[str, Any],
+        *,
+        expires_at: int | None,
+        counts: Mapping[str, int] = NO_COUNTS,
+        drop: Collection[str] = (),
+    ) -> Item:
+        """Replace the value of `item`, as it was read, by a new one; add to its counts and drop some of them, which may
+        have changed since. Raises Conflict with what stands there instead.
+        """
+
+    async def add(
+        self, pk: str, sk: str, counts: Mapping[str, int], *, drop: Collection[str] = (), expires_at: int | None
+    ) -> Item:
+        """Add to counts, whoever else does, and drop some others; gives the item as it is then."""
+
+    async def raise_to(
+        self, pk: str, sk: str, until_ms: int, *, since_ms: int, counts: Mapping[str, int], expires_at: int | None
+    ) -> Item:
+        """Make a cool-down last until then, and add to counts. Raises Conflict where a longer one stands."""
 
     async def delete(self, pk: str, sk: str) -> None:
         """Remove an item; one that is not there is removed already."""
@@ -115,6 +149,9 @@ class State(Protocol):
     async def listed(self, pk: str) -> dict[str, Item]:
         """Read all items under a key, by their `sk`."""
 
+
+Sets = Mapping[str, int | str | None]
+"""What an update sets, by attribute; None: nothing."""
 
 OnDate = Callable[[float, float, str], None]
 """Told of the time that an answer carried: when it was asked for and when it came (epoch seconds), and the HTTP date.
@@ -131,31 +168,78 @@ class DynamoState:
 
     async def read(self, pk: str, sk: str) -> Item:
         answer = await self._call(self._client.get_item, Key=_key(pk, sk), ConsistentRead=True)
-        return _item(answer.get("Item"))
+        return item_of(answer.get("Item"))
 
-    async def swap(self, pk: str, sk: str, item: Item, value: Mapping[str, Any], *, expires_at: int | None) -> Item:
-        new, by = Item(item.rev + 1, value), {"S": secrets.token_hex(8)}
-        text = json.dumps(value, separators=(",", ":"))
-        row = {**_key(pk, sk), "rev": {"N": str(new.rev)}, "value": {"S": text}, "by": by}
-        if expires_at is not None:
-            row["expires_at"] = {"N": str(expires_at)}
-        if item.rev:
-            condition = {
-                "ConditionExpression": "rev = :rev",
-                "ExpressionAttributeValues": {":rev": {"N": str(item.rev)}},
-            }
-        else:
-            condition = {"ConditionExpression": "attribute_not_exists(pk)"}
+    async def swap(
+        self,
+        pk: str,
+        sk: str,
+        item: Item,
+        value: Mapping[str, Any],
+        *,
+        expires_at: int | None,
+        counts: Mapping[str, int] = NO_COUNTS,
+        drop: Collection[str] = (),
+    ) -> Item:
+        by, text = secrets.token_hex(8), json.dumps(value, separators=(",", ":"))
+        sets: Sets = {"rev": item.rev + 1, "value": text, "by": by, "expires_at": expires_at}
+        expected = {"known": item.rev} if item.rev else NO_COUNTS
+        condition = "#rev = :known" if item.rev else "attribute_not_exists(#rev)"
         try:
-            await self._call(
-                self._client.put_item, Item=row, ReturnValuesOnConditionCheckFailure="ALL_OLD", **condition
-            )
+            return item_of(await self._update(_key(pk, sk), sets, counts, drop, condition=condition, expected=expected))
         except self._client.exceptions.ConditionalCheckFailedException as error:
             found = error.response.get("Item")
-            if found and found.get("by") == by:  # made, its answer lost, and boto3 has tried again
-                return new
-            raise Conflict(_item(found) if found else await self.read(pk, sk)) from None
-        return new
+            if found and found.get("by") == {"S": by}:  # made, its answer lost, and boto3 has tried again
+                return item_of(found)
+            raise Conflict(item_of(found) if found else await self.read(pk, sk)) from None
+
+    async def add(
+        self, pk: str, sk: str, counts: Mapping[str, int], *, drop: Collection[str] = (), expires_at: int | None
+    ) -> Item:
+        return item_of(await self._update(_key(pk, sk), {"expires_at": expires_at}, counts, drop))
+
+    async def raise_to(
+        self, pk: str, sk: str, until_ms: int, *, since_ms: int, counts: Mapping[str, int], expires_at: int | None
+    ) -> Item:
+        sets: Sets = {COOL_UNTIL: until_ms, COOL_FROM: since_ms, "expires_at": expires_at}
+        condition = f"attribute_not_exists(#{COOL_UNTIL}) OR #{COOL_UNTIL} < :{COOL_UNTIL}"
+        try:
+            return item_of(await self._update(_key(pk, sk), sets, counts, (), condition=condition))
+        except self._client.exceptions.ConditionalCheckFailedException as error:
+            found = error.response.get("Item")
+            raise Conflict(item_of(found) if found else await self.read(pk, sk)) from None
+
+    async def _update(
+        self,
+        key: Mapping[str, Any],
+        sets: "Sets",
+        counts: Mapping[str, int],
+        drop: Collection[str],
+        *,
+        condition: str = "",
+        expected: Mapping[str, int] = NO_COUNTS,
+    ) -> Mapping[str, Any]:
+        """One UpdateItem; gives the row as it is then. `expected` are the values that its condition names."""
+        given = {name: value for name, value in sets.items() if value is not None}
+        clauses = {
+            "SET": [f"#{name} = :{name}" for name in given],
+            "ADD": [f"#{name} :{name}" for name in counts],
+            "REMOVE": [f"#{name}" for name in drop],
+        }
+        values = {f":{name}": _typed(value) for name, value in {**given, **counts, **expected}.items()}
+        arguments: dict[str, Any] = {"ExpressionAttributeValues": values} if values else {}
+        if condition:
+            arguments |= {"ConditionExpression": condition, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
+        answer = await self._call(
+            self._client.update_item,
+            Key=key,
+            UpdateExpression=" ".join(f"{verb} {', '.join(parts)}" for verb, parts in clauses.items() if parts),
+            ExpressionAttributeNames={f"#{name}": name for name in (*given, *counts, *drop)},
+            ReturnValues="ALL_NEW",
+            **arguments,
+        )
+        row: Mapping[str, Any] = answer.get("Attributes", {})
+        return row
 
     async def delete(self, pk: str, sk: str) -> None:
         await self._call(self._client.delete_item, Key=_key(pk, sk))
@@ -166,12 +250,12 @@ class DynamoState:
             KeyConditionExpression="pk = :pk",
             ExpressionAttributeValues={":pk": {"S": pk}},
         )
-        return {row["sk"]["S"]: _item(row) for row in rows}
+        return {row["sk"]["S"]: item_of(row) for row in rows}
 
     async def under(self, prefix: str) -> dict[tuple[str, str], Item]:
         """Read all items whose `pk` begins so, by both their keys: reads the whole table, for a person who asks."""
         return {
-            (row["pk"]["S"], row["sk"]["S"]): _item(row)
+            (row["pk"]["S"], row["sk"]["S"]): item_of(row)
             for row in await self._all(
                 self._client.scan,
                 FilterExpression="begins_with(pk, :prefix)",
@@ -240,8 +324,30 @@ class Patient:
     async def read(self, pk: str, sk: str) -> Item:
         return await self._try(self._state.read, pk, sk)
 
-    async def swap(self, pk: str, sk: str, item: Item, value: Mapping[str, Any], *, expires_at: int | None) -> Item:
-        return await self._try(self._state.swap, pk, sk, item, value, expires_at=expires_at)
+    async def swap(
+        self,
+        pk: str,
+        sk: str,
+        item: Item,
+        value: Mapping[str, Any],
+        *,
+        expires_at: int | None,
+        counts: Mapping[str, int] = NO_COUNTS,
+        drop: Collection[str] = (),
+    ) -> Item:
+        return await self._try(self._state.swap, pk, sk, item, value, expires_at=expires_at, counts=counts, drop=drop)
+
+    async def add(
+        self, pk: str, sk: str, counts: Mapping[str, int], *, drop: Collection[str] = (), expires_at: int | None
+    ) -> Item:
+        return await self._try(self._state.add, pk, sk, counts, drop=drop, expires_at=expires_at)
+
+    async def raise_to(
+        self, pk: str, sk: str, until_ms: int, *, since_ms: int, counts: Mapping[str, int], expires_at: int | None
+    ) -> Item:
+        return await self._try(
+            self._state.raise_to, pk, sk, until_ms, since_ms=since_ms, counts=counts, expires_at=expires_at
+        )
 
     async def delete(self, pk: str, sk: str) -> None:
         await self._try(self._state.delete, pk, sk)
@@ -280,26 +386,49 @@ async def change(
     known: Item | None = None,
     expires_at: int | None = None,
     tries: int = 10,
-    on_lost: Callable[[], None] = lambda: None,
 ) -> tuple[Item, T]:
     """Run `function` on an item's value and write what it makes of it, again on what others wrote if they were first.
 
-    `known` saves the read when it is still what stands there. Nothing is written when nothing changes. `on_lost` is
-    called for each race that is lost. Raises StateUnavailable; of these, Contended when others are first `tries` times
-    in a row.
+    `known` saves the read when it is still what stands there. Nothing is written when nothing changes. Raises
+    StateUnavailable; of these, Contended when others are first `tries` times in a row.
+    """
+
+    def on_item(item: Item) -> tuple[Item, T]:
+        value, result = function(item.value)
+        return replace(item, value=value), result
+
+    return await change_item(state, pk, sk, on_item, rng=rng, known=known, expires_at=expires_at, tries=tries)
+
+
+async def change_item(
+    state: State,
+    pk: str,
+    sk: str,
+    function: Callable[[Item], tuple[Item, T]],
+    *,
+    rng: random.Random,
+    known: Item | None = None,
+    expires_at: int | None = None,
+    tries: int = 10,
+) -> tuple[Item, T]:
+    """Do what `change` does to an item with its counts: what the function took from them or added is taken and added,
+    and what others added meanwhile stays.
     """
     item = known if known is not None else await state.read(pk, sk)
     for attempt in range(tries):
-        value, result = function(item.value)
-        if value == item.value:
+        after, result = function(item)
+        if (after.value, after.counts) == (item.value, item.counts):
             return item, result
+        moved = {name: count - item.counts.get(name, 0) for name, count in after.counts.items()}
+        counts = {name: count for name, count in moved.items() if count}
+        drop = sorted(set(item.counts) - set(after.counts))
         try:
-            return await state.swap(pk, sk, item, value, expires_at=expires_at), result
+            written = await state.swap(pk, sk, item, after.value, expires_at=expires_at, counts=counts, drop=drop)
         except Conflict as conflict:
             item = conflict.current
-            if attempt or known is None:  # else it was only old, what was known
-                on_lost()
             await asyncio.sleep(rng.uniform(0, 0.02 * (attempt + 1)))
+        else:
+            return written, result
     raise Contended(item)
 
 
@@ -307,5 +436,18 @@ def _key(pk: str, sk: str) -> dict[str, dict[str, str]]:
     return {"pk": {"S": pk}, "sk": {"S": sk}}
 
 
-def _item(row: Mapping[str, Any] | None) -> Item:
-    return Item(int(row["rev"]["N"]), json.loads(row["value"]["S"])) if row else Item()
+def item_of(row: Mapping[str, Any] | None) -> Item:
+    """An item out of DynamoDB's attributes; one of counts alone has no revision yet."""
+    if not row:
+        return Item()
+    rev, value = row.get("rev", {"N": "0"}), row.get("value", {"S": "{}"})
+    counts = {name: int(cell["N"]) for name, cell in row.items() if "N" in cell and name not in NO_COUNT}
+    return Item(int(rev["N"]), json.loads(value["S"]), counts)
+
+
+NO_COUNT = frozenset({"rev", "expires_at"})
+"""The attributes that are numbers and no counts."""
+
+
+def _typed(value: int | str) -> dict[str, str]:
+    return {"S": value} if isinstance(value, str) else {"N": str(value)}

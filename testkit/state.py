@@ -1,11 +1,11 @@
 """The state table in memory. See shared.state.State."""
 
-import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from shared.errors import StateUnavailable
-from shared.state import Conflict, Item
+from shared.state import NO_COUNTS, Item
+from testkit.updates import added, copy, raised, swapped
 
 
 class MemoryState:
@@ -20,10 +20,10 @@ class MemoryState:
         self.error: type[StateUnavailable] = StateUnavailable
 
     def item(self, pk: str, sk: str) -> Item:
-        return _copied(self.items.get((pk, sk), Item()))
+        return copy(self.items.get((pk, sk), Item()))
 
     def put(self, pk: str, sk: str, item: Item) -> None:
-        self.items[pk, sk] = _copied(item)
+        self.items[pk, sk] = copy(item)
 
     def keys(self, pk: str) -> list[str]:
         """The sort keys below all partition keys that begin so."""
@@ -41,12 +41,38 @@ class MemoryState:
         value: Mapping[str, Any],
         *,
         expires_at: int | None,  # noqa: ARG002 - nothing lives that long
+        counts: Mapping[str, int] = NO_COUNTS,
+        drop: Collection[str] = (),
     ) -> Item:
         self._check()
-        current = self.item(pk, sk)
-        if current.rev != item.rev:
-            raise Conflict(current)
-        self.put(pk, sk, Item(item.rev + 1, value))
+        self.put(pk, sk, swapped(self.item(pk, sk), item, value, counts, drop))
+        return self.item(pk, sk)
+
+    async def add(
+        self,
+        pk: str,
+        sk: str,
+        counts: Mapping[str, int],
+        *,
+        drop: Collection[str] = (),
+        expires_at: int | None,  # noqa: ARG002 - nothing lives that long
+    ) -> Item:
+        self._check()
+        self.put(pk, sk, added(self.item(pk, sk), counts, drop))
+        return self.item(pk, sk)
+
+    async def raise_to(
+        self,
+        pk: str,
+        sk: str,
+        until_ms: int,
+        *,
+        since_ms: int,
+        counts: Mapping[str, int],
+        expires_at: int | None,  # noqa: ARG002 - nothing lives that long
+    ) -> Item:
+        self._check()
+        self.put(pk, sk, raised(self.item(pk, sk), until_ms, since_ms, counts))
         return self.item(pk, sk)
 
     async def delete(self, pk: str, sk: str) -> None:
@@ -60,8 +86,3 @@ class MemoryState:
     def _check(self) -> None:
         if self.down:
             raise self.error("down")
-
-
-def _copied(item: Item) -> Item:
-    """The item as DynamoDB gives it back: through text."""
-    return Item(item.rev, json.loads(json.dumps(item.value)))

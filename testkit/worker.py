@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from partners import Partner
-from shared.state import State
+from shared.state import Patient, State
 from worker_fn.accounts.suspensions import Suspensions
 from worker_fn.batch.context import Worker
 from worker_fn.batch.settle import Queue
@@ -34,7 +34,8 @@ def make_worker(
     `more` are fields of Worker.
     """
     rng = rng or random.Random(1)  # noqa: S311 - jitter, not a secret
-    limiters = Registry(state, partner.limits, share=share, call_timeout_s=call_timeout_s, now_ms=now_ms, rng=rng)
+    patient = state if isinstance(state, Patient) else Patient(state, now_ms=now_ms)
+    limiters = Registry(patient, partner.limits, share=share, call_timeout_s=call_timeout_s, now_ms=now_ms, rng=rng)
     return Worker(
         partner=partner,
         send=send,

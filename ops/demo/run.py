@@ -18,7 +18,9 @@ from ops.local.aws import LocalAws, local_aws
 from ops.local.mparticle import MParticle, Parcel
 from ops.local.partner_api import LoopbackPartner, serve
 from shared.message import decode, to_json
+from shared.state import item_of
 from testkit.requests import make_request
+from worker_fn.limits.agreement import Flow
 
 STACK = Path(__file__).with_name("direct_stack")
 STAGE = "local"
@@ -138,7 +140,7 @@ def _queues(aws: LocalAws, outputs: Mapping[str, str], *, settle_s: float) -> Qu
 
     def look(at_s: float, oldest_s: float) -> Sample:
         row = dynamodb.get_item(TableName=outputs["StateTableName"], Key=flow_key).get("Item")
-        flow = json.loads(row["value"]["S"]) if row else None
+        flow = Flow.of(item_of(row))
         mapping = lambdas.get_event_source_mapping(UUID=outputs["WorkerMappingId"])
         return Sample(
             at_s,
@@ -146,9 +148,9 @@ def _queues(aws: LocalAws, outputs: Mapping[str, str], *, settle_s: float) -> Qu
             oldest_s,
             parked=sum(depth("ParkingQueueUrl")),
             dead=sum(depth("DlqUrl")),
-            limit_per_s=flow["limit"]["per_second"] if flow else None,
-            breaker_open=bool(flow and flow["breaker"]["opened_ms"] is not None),
-            cooling=bool(flow and flow["cool_until_ms"] > time.time() * 1_000),
+            limit_per_s=flow.limit.per_second,
+            breaker_open=flow.breaker.is_open,
+            cooling=flow.cool_until_ms > time.time() * 1_000,
             paused=mapping["State"] not in {"Enabled", "Enabling"},
         )
 

@@ -58,19 +58,19 @@ Noted = Callable[[str, Callable[[], Any], Any], Any]
 def look_now(found: Stack, names: Mapping[str, str], noted: Noted) -> Now:
     """Read it. `names` are the deployed functions'."""
     now_ms = int(time.time() * 1_000)
-    rows = noted("dynamodb:Query", lambda: _rows(found), {})
+    rows, suspended = noted("dynamodb:Query", lambda: _rows(found), ({}, {}))
     accounts = noted("dynamodb:Scan", lambda: _account_flows(found), {})
     figures = _figures(found, names, noted)
-    hold, flow = rows.get(HOLD), rows.get(FLOW)
+    hold = rows[HOLD].value if HOLD in rows else None
     return Now(
         now_ms=now_ms,
         pause=Pause(str(hold["why"]), int(hold["since_ms"])) if hold else None,
-        flow=Flow.from_item(flow) if flow else None,
-        account_flows={key: Flow.from_item(value) for key, value in accounts.items()},
+        flow=Flow.of(rows[FLOW]) if FLOW in rows else None,
+        account_flows=accounts,
         suspended=sorted(
-            map(summed_up, by_account(rows.get(SUSPENDED, {})).values()), key=lambda one: (one.since_ms, one.account_id)
+            map(summed_up, by_account(suspended).values()), key=lambda one: (one.since_ms, one.account_id)
         ),
-        swept_ms=rows.get(SWEEP, {}).get("looked_ms"),
+        swept_ms=rows.get(SWEEP, Item()).value.get("looked_ms"),
         ticked=not rows or bool(rows.get(MAPPING)),
         changed_ms=found.changed_ms,
         oldest_s=figures.pop("oldest", None),
@@ -79,20 +79,19 @@ def look_now(found: Stack, names: Mapping[str, str], noted: Noted) -> Now:
     )
 
 
-def _rows(found: Stack) -> dict[str, Any]:
+def _rows(found: Stack) -> tuple[dict[str, Item], dict[str, Item]]:
     """What stands under the partner's key, and the suspensions."""
     state = found.state()
 
     async def read() -> tuple[dict[str, Item], dict[str, Item]]:
         return await state.listed(PARTNER), await state.listed(SUSPENDED)
 
-    partner, suspended = asyncio.run(read())
-    return {**{sk: item.value for sk, item in partner.items()}, SUSPENDED: suspended}
+    return asyncio.run(read())
 
 
-def _account_flows(found: Stack) -> dict[str, Mapping[str, Any]]:
+def _account_flows(found: Stack) -> dict[str, Flow]:
     items = asyncio.run(found.state().under(ACCOUNT_FLOWS))
-    return {pk.removeprefix(ACCOUNT_FLOWS): item.value for (pk, sk), item in items.items() if sk == FLOW}
+    return {pk.removeprefix(ACCOUNT_FLOWS): Flow.of(item) for (pk, sk), item in items.items() if sk == FLOW}
 
 
 def _figures(found: Stack, names: Mapping[str, str], noted: Noted) -> dict[str, float]:

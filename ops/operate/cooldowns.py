@@ -4,9 +4,8 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 from urllib.parse import unquote
 
 from rich.console import Console
@@ -17,9 +16,10 @@ from ops.console.moments import ago, ahead
 from ops.console.terminal import safe
 from ops.operate.stack import Stack
 from shared.errors import SpillwayError
-from shared.state import FLOW, PARTNER, DynamoState, account_key, change
+from shared.state import FLOW, PARTNER, DynamoState, account_key
 from worker_fn.limits import agreement as flows
 from worker_fn.limits.agreement import Flow
+from worker_fn.limits.known_item import change_flow
 
 ACCOUNTS = account_key("")
 
@@ -73,7 +73,7 @@ def end(stack: Stack, accounts: Sequence[str], *, everything: bool = False) -> l
             one for one in found if everything or (one.account_id in accounts if accounts else one.account_id is None)
         ]
         for one in chosen:
-            await change(state, one.key, FLOW, _ended, rng=random.Random())  # noqa: S311 - jitter
+            await change_flow(state, one.key, _ended, rng=random.Random())  # noqa: S311 - jitter
         return chosen
 
     return asyncio.run(ended())
@@ -96,17 +96,17 @@ def show(found: Sequence[CoolDown], console: Console, *, now_ms: int) -> None:
     console.print(table)
 
 
-def _ended(value: Mapping[str, Any]) -> tuple[Mapping[str, Any], None]:
-    return flows.end_cool_down(Flow.from_item(value), now_ms=int(time.time() * 1_000)).to_item(), None
+def _ended(flow: Flow) -> tuple[Flow, None]:
+    return flows.end_cool_down(flow, now_ms=int(time.time() * 1_000)), None
 
 
 async def _found(state: DynamoState, now_ms: int) -> list[CoolDown]:
     rows = {(PARTNER, FLOW): await state.read(PARTNER, FLOW), **await state.under(ACCOUNTS)}
     found = []
     for (key, kind), item in rows.items():
-        if kind != FLOW or not item.value:
+        if kind != FLOW:
             continue
-        flow = Flow.from_item(item.value)
+        flow = Flow.of(item)
         if flow.cool_until_ms <= now_ms and not flow.breaker.is_open:
             continue
         account_id, _, endpoint = key.removeprefix(ACCOUNTS).partition("#")

@@ -44,8 +44,7 @@ def standing(stack: Stack, now_ms: int) -> str:
         return f"{found.said(now_ms)} (an operator){runs}"
     if is_on:
         return "not paused"
-    value = asyncio.run(stack.state().read(PARTNER, FLOW)).value
-    why, what = held_by(Flow.from_item(value) if value else None, now_ms)
+    why, what = held_by(Flow.of(asyncio.run(stack.state().read(PARTNER, FLOW))), now_ms)
     return f"not paused by an operator. The mapping is {state}: {why}. {what}"
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import math
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -77,7 +78,7 @@ class Deployment:
             if not self.mapping.is_enabled:
                 await self.mapping.changes()
                 continue
-            grown = FIRST_INVOCATIONS + MORE_A_MINUTE * now_s() / 60
+            grown = math.inf if fleet.at_once else FIRST_INVOCATIONS + MORE_A_MINUTE * now_s() / 60
             if len(self._running) >= min(self.mapping.concurrency, grown):
                 await asyncio.wait(self._running, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
                 continue

@@ -82,6 +82,8 @@ class Fleet:
     fifo: bool = False
     fair: bool = True
     """SQS's fair queues: a quiet customer's messages come before a noisy one's. False: in whatever order."""
+    at_once: bool = False
+    """All environments may start in the same moment, as where the mapping has run at its most before."""
     skew_s: float = 0.0
     """The clock of each environment is off by up to so much, either way."""
 

@@ -1,21 +1,23 @@
-"""The state table: conditional writes with revisions, latency, throttles, hours out of reach. See shared.state.State.
+"""The state table: counters, conditional writes, latency, throttles, hours out of reach. See shared.state.State.
 
 `lost_answers`: the write was made and its answer never came. boto3 then tries again, and the condition fails: on the
 caller's own write, which it knows again, or on that of somebody who was faster.
 """
 
 import asyncio
-import json
+import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from shared.errors import StateThrottled, StateUnavailable
-from shared.state import ANSWER_WITHIN_S, FLOW, PARTNER, Conflict, Item
-from testkit.clock import now_s
+from shared.state import ANSWER_WITHIN_S, FLOW, NO_COUNTS, PARTNER, Conflict, Item
+from testkit.clock import EPOCH_S, now_s
 from testkit.simulation.ledger import Recorded
 from testkit.simulation.life import Life, World
 from testkit.state import MemoryState
+from testkit.updates import added, copy, raised, swapped
+from worker_fn.limits.agreement import Flow
 
 LATENCY_MS = (4.0, 25.0)
 GIVES_UP_S = 3.0
@@ -36,15 +38,27 @@ class Table(MemoryState):
     def __init__(self, world: World) -> None:
         super().__init__()
         self.world = world
+        self.expiries: dict[tuple[str, str], int] = {}
         self.operations = 0
         self.writes_most = 0
         self._second = 0
         self._writes: Counter[str] = Counter()
 
+    def item(self, pk: str, sk: str) -> Item:
+        if self.expiries.get((pk, sk), math.inf) < EPOCH_S + now_s():
+            del self.expiries[pk, sk]
+            self.items.pop((pk, sk), None)
+        return super().item(pk, sk)
+
     def put_by(self, environment: int, pk: str, sk: str, item: Item) -> None:
         if sk == FLOW:
-            self._note_cool_down(pk, item.value, environment)
+            self._note_cool_down(pk, item, environment)
         self.put(pk, sk, item)
+
+    def expire(self, pk: str, sk: str, expires_at: int | None) -> None:
+        """Time to live: the item goes then, whatever it holds. A call that says nothing of it leaves it as it is."""
+        if expires_at is not None:
+            self.expiries[pk, sk] = expires_at
 
     def is_hot(self, pk: str) -> bool:
         """Count a write, refused ones too; True when an item was written more often than one partition takes."""
@@ -55,10 +69,9 @@ class Table(MemoryState):
         self.writes_most = max(self.writes_most, self._writes[pk])
         return self._writes[pk] > MOST_WRITES
 
-    def _note_cool_down(self, pk: str, value: Mapping[str, Any], by: int) -> None:
+    def _note_cool_down(self, pk: str, item: Item, by: int) -> None:
         """The fleet can know from now on; until when, the partner said, whatever the writer's clock shows."""
-        before = self.item(pk, FLOW).value
-        if value["cool_until_ms"] <= (before["cool_until_ms"] if before else 0):
+        if Flow.of(item).cool_until_ms <= Flow.of(self.item(pk, FLOW)).cool_until_ms:
             return
         account = None if pk == PARTNER else int(pk.split("#")[1])  # whichever endpoint
         ledger = self.world.ledger
@@ -91,27 +104,73 @@ class EnvironmentTable:
         item: Item,
         value: Mapping[str, Any],
         *,
-        expires_at: int | None,  # noqa: ARG002 - a simulation ends before DynamoDB would remove anything
+        expires_at: int | None,
+        counts: Mapping[str, int] = NO_COUNTS,
+        drop: Collection[str] = (),
     ) -> Item:
-        began_s = await self._there("swap")
+        def know_again(now: Item, made: Item) -> Item:
+            if now.rev > made.rev:
+                raise Conflict(now)
+            return now
+
+        def swap(current: Item) -> Item:
+            return swapped(current, item, value, counts, drop)
+
+        return await self._write("swap", pk, sk, swap, expires_at, again=know_again)
+
+    async def add(
+        self, pk: str, sk: str, counts: Mapping[str, int], *, drop: Collection[str] = (), expires_at: int | None
+    ) -> Item:
+        def add(current: Item) -> Item:
+            return added(current, counts, drop)
+
+        def add_again(now: Item, made: Item) -> Item:  # noqa: ARG001 - it was made, and is made twice
+            return add(now)
+
+        return await self._write("add", pk, sk, add, expires_at, again=add_again)
+
+    async def raise_to(
+        self, pk: str, sk: str, until_ms: int, *, since_ms: int, counts: Mapping[str, int], expires_at: int | None
+    ) -> Item:
+        def rise(current: Item) -> Item:
+            return raised(current, until_ms, since_ms, counts)
+
+        def rise_again(now: Item, made: Item) -> Item:  # noqa: ARG001 - it stands already
+            return rise(now)
+
+        return await self._write("raise_to", pk, sk, rise, expires_at, again=rise_again)
+
+    async def _write(
+        self,
+        name: str,
+        pk: str,
+        sk: str,
+        change: Callable[[Item], Item],
+        expires_at: int | None,
+        *,
+        again: Callable[[Item, Item], Item],
+    ) -> Item:
+        """`again`: what becomes of it when its answer was lost and boto3 sends it once more."""
+        began_s = await self._there(name)
         if self._table.is_hot(pk):
             await asyncio.sleep(0.1)
             self._life.state_failed = True
             raise StateThrottled("the state table is throttled")
-        current = self._table.item(pk, sk)
-        if current.rev == item.rev:
-            self._table.put_by(self._life.number, pk, sk, Item(item.rev + 1, value))
-            if self._world.happens("state_loses_answers"):
-                late_s = LOST_S[self._table.operations % 2]
-                self._life.state_failed |= late_s > ANSWER_WITHIN_S
-                await asyncio.sleep(late_s)
-                await self._back(began_s)
-                if (now := self._table.item(pk, sk)).rev > item.rev + 1:
-                    raise Conflict(now)
+        try:
+            made = change(self._table.item(pk, sk))
+        except Conflict:
+            await self._back(began_s)
+            raise
+        self._table.put_by(self._life.number, pk, sk, made)
+        self._table.expire(pk, sk, expires_at)
+        if self._world.happens("state_loses_answers"):
+            late_s = LOST_S[self._table.operations % 2]
+            self._life.state_failed |= late_s > ANSWER_WITHIN_S
+            await asyncio.sleep(late_s)
+            made = again(self._table.item(pk, sk), made)
+            self._table.put_by(self._life.number, pk, sk, made)
         await self._back(began_s)
-        if current.rev != item.rev:
-            raise Conflict(current)
-        return Item(item.rev + 1, json.loads(json.dumps(value)))
+        return copy(made)
 
     async def delete(self, pk: str, sk: str) -> None:
         began_s = await self._there("delete")

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import Any
 
 import boto3
@@ -12,6 +12,7 @@ from botocore.stub import Stubber
 
 from shared.errors import StateThrottled, StateUnavailable
 from shared.state import Conflict, DynamoState, Item, change
+from testkit import updates
 
 KEYS = [("pk", "HASH"), ("sk", "RANGE")]
 
@@ -149,12 +150,81 @@ def test_a_write_whose_answer_was_lost_is_known_again(client: Any) -> None:
     def send_twice(params: dict[str, Any], **_: Any) -> None:
         if not twice:
             twice.append(dict(params))
-            client.put_item(**twice[0])
+            client.update_item(**twice[0])
 
-    client.meta.events.register("provide-client-params.dynamodb.PutItem", send_twice)
+    client.meta.events.register("provide-client-params.dynamodb.UpdateItem", send_twice)
     written = asyncio.run(state.swap("a", "b", Item(), {"n": 1}, expires_at=None))
-    client.meta.events.unregister("provide-client-params.dynamodb.PutItem", send_twice)
+    client.meta.events.unregister("provide-client-params.dynamodb.UpdateItem", send_twice)
     assert twice
     assert written == asyncio.run(state.read("a", "b")) == Item(1, {"n": 1})
     with pytest.raises(Conflict):
         asyncio.run(state.swap("a", "b", Item(), {"n": 1}, expires_at=None))
+
+
+def test_counts_are_added_to_whoever_else_does(client: Any) -> None:
+    """Each of many who add at once gets numbers of its own, and none of them has to know what stands there."""
+    state = DynamoState(client, "state")
+
+    async def story() -> list[Item]:
+        return await asyncio.gather(*(state.add("a", "b", {"w1": 3, "td": 1}, expires_at=7) for _ in range(8)))
+
+    assert sorted(item.counts["w1"] for item in asyncio.run(story())) == list(range(3, 27, 3))
+    assert asyncio.run(state.read("a", "b")) == Item(0, {}, {"w1": 24, "td": 8})
+
+
+def test_a_value_is_changed_beside_its_counts(client: Any) -> None:
+    """A swap takes from the counts what its writer saw, leaves what came since, and drops what nobody needs."""
+    state = DynamoState(client, "state")
+
+    async def story() -> Item:
+        seen = await state.add("a", "b", {"td": 5, "w1": 2, "p0": 1}, expires_at=None)
+        await state.add("a", "b", {"td": 2}, drop=["w1"], expires_at=None)
+        return await state.swap("a", "b", seen, {"limit": 1}, expires_at=None, counts={"td": -5}, drop=["p0"])
+
+    written = asyncio.run(story())
+    assert written == asyncio.run(state.read("a", "b")) == Item(1, {"limit": 1}, {"td": 2})
+
+
+def test_the_longest_cool_down_stands(client: Any) -> None:
+    """A shorter one changes nothing, and its writer learns what stands there."""
+    state = DynamoState(client, "state")
+
+    async def story() -> tuple[Item, Item]:
+        longest = await state.raise_to("a", "b", 900, since_ms=100, counts={"td": 1}, expires_at=None)
+        with pytest.raises(Conflict) as conflict:
+            await state.raise_to("a", "b", 900, since_ms=200, counts={"td": 1}, expires_at=None)
+        return longest, conflict.value.current
+
+    longest, current = asyncio.run(story())
+    assert longest == current == Item(0, {}, {"cu": 900, "cf": 100, "td": 1})
+
+
+def test_a_table_in_memory_is_as_dynamodb_is(client: Any) -> None:
+    """The same random updates of both come to the same items and the same refusals."""
+    state, rng = DynamoState(client, "state"), random.Random(5)
+    in_memory: dict[str, Item] = {"a": Item(), "b": Item()}
+
+    def at_random(key: str) -> tuple[Callable[[], Item], Coroutine[Any, Any, Item]]:
+        counts = {rng.choice(["w1", "w2", "td", "p0"]): rng.randint(-3, 9) for _ in range(2)}
+        drop = [name for name in ("w4", "w5") if rng.random() < 0.5]
+        current, known = in_memory[key], rng.choice([Item(), in_memory[key]])
+        until_ms, value, how = rng.randint(0, 300), {"x": rng.random()}, rng.randrange(3)
+        if how == 0:
+            adding = state.add(key, "s", counts, drop=drop, expires_at=9)
+            return lambda: updates.added(current, counts, drop), adding
+        if how == 1:
+            swapping = state.swap(key, "s", known, value, expires_at=None, counts=counts, drop=drop)
+            return lambda: updates.swapped(current, known, value, counts, drop), swapping
+        raising = state.raise_to(key, "s", until_ms, since_ms=5, counts=counts, expires_at=None)
+        return lambda: updates.raised(current, until_ms, 5, counts), raising
+
+    for _ in range(120):
+        key = rng.choice("ab")
+        memory, table = at_random(key)
+        try:
+            in_memory[key] = memory()
+        except Conflict:
+            with pytest.raises(Conflict):
+                asyncio.run(table)
+        else:
+            assert asyncio.run(table) == in_memory[key]

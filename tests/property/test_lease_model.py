@@ -1,55 +1,52 @@
 """The lease against a model: workers with stale knowledge and clocks that differ write in any order, and may die.
 
-What a worker makes of an item is written only if nobody wrote meanwhile; if somebody did, it is made anew of what
-stands there. Time passes between every two steps.
+An addition is made whoever else made one, its answer may be lost, and it may be made twice. A change of the value is
+written only if nobody changed it meanwhile; if somebody did, it is made anew of what stands there. Time passes between
+every two steps.
 """
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from worker_fn.limits import agreement as flows
-from worker_fn.limits import windows as rate
+from shared.state import Conflict, Item
+from testkit import updates
+from worker_fn.limits import agreement as agreed
+from worker_fn.limits import breaker, windows
 from worker_fn.limits.adaptive import Bounds
-from worker_fn.limits.agreement import Ask, Elsewhere, Flow, Leased, Permit, Probe, Tally, Unlimited
-from worker_fn.limits.breaker import PROBE_LEASE_MS
+from worker_fn.limits.agreement import AtRate, Flow, ProbeIsDue, Tally, Unlimited
+from worker_fn.limits.lease import Lease
 
 START_MS = 1_790_000_000_000
 WORKERS = 4
-
-Change = Callable[[Flow], tuple[Flow, Any]]
+SLACK_MS = 4_000
+"""The clocks' disagreement, twice."""
 
 
 @dataclass
 class Worker:
-    """One environment: its clock's error, what it read last, and what it is about to write."""
+    """One environment: its clock's error, what it saw last, and what it holds."""
 
+    name: str
     skew_ms: int = 0
-    rev: int = 0
-    seen: Flow = field(default_factory=Flow)
-    change: Change | None = None
-    made: tuple[Flow, Any] | None = None
-    tokens: dict[int, set[int]] = field(default_factory=dict)
+    seen: Item = field(default_factory=Item)
+    lease: Lease = field(default_factory=Lease)
     probe_until_ms: int = 0
-    asked_ms: int = 0
 
-    def make(self) -> None:
-        """Apply the change to what was seen, through what the table would store."""
-        assert self.change is not None
-        seen = Flow.from_item(self.seen.to_item())
-        self.made = self.change(seen)
+    @property
+    def flow(self) -> Flow:
+        return Flow.of(self.seen)
 
 
 workers = st.integers(0, WORKERS - 1)
 
 
 class Leases(RuleBasedStateMachine):
-    """`granted` is the model's own account of the tokens that were given out and not given back."""
+    """`given` is the model's own account: whose each number of each second is."""
 
     @initialize(
         limit=st.sampled_from([1.0, 2.25, 7.0, 50.0]),
@@ -58,118 +55,146 @@ class Leases(RuleBasedStateMachine):
     def begin(self, limit: float, skews: list[int]) -> None:
         self.now_ms = START_MS
         self.bounds = Bounds(highest=limit, lowest=min(1.0, limit))
-        self.rev, self.flow = 0, Flow()
-        self.workers = [Worker(skew_ms=skew) for skew in skews]
-        self.granted: Counter[int] = Counter()
-        self.used: Counter[int] = Counter()
-        self.limits: dict[int, float] = {}
+        self.item = Item()
+        self.workers = [Worker(f"{index}", skew_ms=skew) for index, skew in enumerate(skews)]
+        self.given: set[tuple[int, int]] = set()
+        self.started: Counter[int] = Counter()
 
     def clock(self, worker: Worker) -> int:
         return self.now_ms + worker.skew_ms
+
+    def change(self, worker: Worker, function: Callable[[Flow], Flow]) -> None:
+        """Write what a function makes of what was seen, or of what stands there if somebody was first."""
+        seen = worker.seen
+        for _ in range(2):
+            after = function(Flow.of(seen)).written_to(seen)
+            counts = {name: count - seen.counts.get(name, 0) for name, count in after.counts.items()}
+            drop = set(seen.counts) - set(after.counts)
+            try:
+                self.item = worker.seen = updates.swapped(self.item, seen, after.value, counts, drop)
+            except Conflict as conflict:
+                seen = conflict.current
+            else:
+                return
 
     # --- what workers do ------------------------------------------------------------------------------------------
 
     @rule(index=workers)
     def look(self, index: int) -> None:
-        """Read the item; a worker that has something to write goes on with what it read before."""
-        worker = self.workers[index]
-        if worker.change is None:
-            worker.rev, worker.seen = self.rev, self.flow
+        self.workers[index].seen = self.item
 
-    @rule(index=workers, wanted=st.integers(1, 60), ahead_ms=st.integers(100, 9_000), most=st.integers(1, 30))
-    def ask(self, index: int, wanted: int, ahead_ms: int, most: int) -> None:
-        """Prepare a lease on what was seen, however old that is."""
+    @rule(
+        index=workers,
+        wanted=st.integers(1, 60),
+        ahead_ms=st.integers(100, 15_000),
+        most=st.integers(1, 30),
+        becomes=st.sampled_from(["answered"] * 6 + ["doubled", "lost"]),
+    )
+    def ask(self, index: int, wanted: int, ahead_ms: int, most: int, becomes: str) -> None:
+        """Ask for numbers by what was seen, however old that is."""
         worker = self.workers[index]
-        if worker.change is None:
-            now_ms = self.clock(worker)
-            worker.asked_ms = now_ms
-            ask = Ask(now_ms=now_ms, until_ms=now_ms + ahead_ms, wanted=wanted, most_a_window=most)
-            worker.change = lambda flow: flows.lease(flow, ask, self.bounds)
-            worker.make()
+        now_ms = self.clock(worker)
+        ruled = agreed.ruling(worker.flow, self.bounds, now_ms=now_ms)
+        assert not isinstance(ruled, Unlimited), "where a rate is declared nobody calls freely"
+        if not isinstance(ruled, AtRate):
+            return
+        asked = windows.plan(
+            worker.flow.counts,
+            limit=ruled.limit,
+            now_ms=now_ms,
+            until_ms=now_ms + ahead_ms,
+            wanted=wanted,
+            most_a_window=most,
+        )
+        counts = {windows.name_of(window): count for window, count in asked.items()}
+        over = windows.over(worker.flow.counts, now_ms)
+        for _ in range(2 if becomes == "doubled" else 1):
+            self.item = updates.added(self.item, counts, over)
+        if becomes == "lost":
+            return
+        worker.seen = self.item
+        numbers = set(windows.numbers(self.item.counts, asked))
+        usable = {one for one in numbers if one[0] * 1_000 > self.now_ms - windows.SKEW_MS}
+        assert not usable & self.given, "no number is given twice"
+        self.given |= usable
+        worker.lease.keep(numbers, limit=worker.flow.rate(self.bounds) or 0.0, now_ms=now_ms)
 
     @rule(
         index=workers,
         delivered=st.integers(0, 5),
-        refused=st.integers(0, 3),
+        refused=st.integers(0, 9),
         faults=st.integers(0, 12),
         cool_s=st.sampled_from([0, 0, 0, 2, 30]),
     )
     def tell(self, index: int, delivered: int, refused: int, faults: int, cool_s: int) -> None:
-        """Prepare a report of what calls came to."""
+        """Tell what calls came to, and take a step that is due."""
         worker = self.workers[index]
-        if worker.change is None:
-            now_ms = self.clock(worker)
-            probed = worker.probe_until_ms > self.now_ms
-            tally = Tally(
-                delivered=delivered,
-                refused=refused,
-                faults=faults,
-                cool_until_ms=now_ms + 1_000 * cool_s if cool_s else 0,
-                probe=faults == 0 if probed else None,
+        now_ms, before = self.clock(worker), Flow.of(self.item)
+        counts = Tally(delivered=delivered, refused=refused, faults=faults).counts(worker.flow)
+        try:
+            if cool_s:
+                worker.seen = self.item = updates.raised(self.item, now_ms + 1_000 * cool_s, now_ms, counts)
+            else:
+                worker.seen = self.item = updates.added(self.item, counts, ())
+        except Conflict as conflict:
+            worker.seen = conflict.current
+        if worker.probe_until_ms > self.now_ms:
+            arrived, worker.probe_until_ms = faults == 0, 0
+            self.change(
+                worker, lambda flow: agreed.probed(flow, self.bounds, delivered=arrived, said="", now_ms=now_ms)
             )
-            worker.change = lambda flow: (flows.report(flow, tally, self.bounds, now_ms=now_ms), tally)
-            worker.make()
+        elif agreed.is_due(worker.flow, self.bounds, now_ms=now_ms):
+            self.change(worker, lambda flow: agreed.fold(flow, self.bounds, now_ms=now_ms))
+        assert Flow.of(self.item).cool_until_ms >= before.cool_until_ms, "a cool-down never gets shorter"
 
-    @rule(index=workers)
-    def give_back(self, index: int) -> None:
-        """Prepare to return what is left for windows that are still to come, as a batch does at its end."""
+    @rule(index=workers, lost=st.booleans())
+    def probe(self, index: int, lost: bool) -> None:
+        """Lease the probe of an open breaker; a worker whose answer was lost knows its lease again."""
         worker = self.workers[index]
         now_ms = self.clock(worker)
-        unused = {window: tuple(held) for window, held in worker.tokens.items() if window * 1_000 > now_ms and held}
-        if worker.change is None and unused:
-            for window in unused:
-                del worker.tokens[window]
-            tally = Tally(unused=unused)
-            worker.change = lambda flow: (flows.report(flow, tally, self.bounds, now_ms=now_ms), tally)
-            worker.make()
+        got: list[bool] = []
 
-    @rule(index=workers)
-    def write(self, index: int) -> None:
-        """Write what was prepared, or prepare it anew if somebody was first."""
-        worker = self.workers[index]
-        if worker.change is None or worker.made is None:
-            return
-        if worker.rev != self.rev:
-            worker.rev, worker.seen = self.rev, self.flow
-            worker.make()
-            return
-        before, (after, result) = self.flow, worker.made
-        if after != before:
-            self.rev, self.flow = self.rev + 1, after
-        worker.rev, worker.seen, worker.change, worker.made = self.rev, self.flow, None, None
-        assert after.cool_until_ms >= before.cool_until_ms, "a cool-down never gets shorter"
-        if isinstance(result, Permit | Elsewhere):
-            self.permitted(worker, before, result)
-        else:
-            self.told(worker, result)
+        def leased(flow: Flow) -> Flow:
+            ours = breaker.holds_probe(flow.breaker, now_ms=now_ms, by=worker.name)
+            due = isinstance(agreed.ruling(flow, self.bounds, now_ms=now_ms), ProbeIsDue)
+            got.append(ours or due)
+            after = breaker.lease_probe(flow.breaker, now_ms=now_ms, by=worker.name) if due else flow.breaker
+            return replace(flow, breaker=after)
+
+        self.change(worker, leased)
+        if got[-1] and not lost:
+            others = [one for one in self.workers if one is not worker and one.probe_until_ms - SLACK_MS > self.now_ms]
+            assert others == [], "one probe at a time"
+            worker.probe_until_ms = Flow.of(self.item).breaker.probe_until_ms - worker.skew_ms
 
     @rule(index=workers, count=st.integers(1, 20))
     def call(self, index: int, count: int) -> None:
-        """Start calls with the tokens of the present window."""
+        """Start calls at their moments, as far as they have come."""
         worker = self.workers[index]
-        window = self.clock(worker) // 1_000
-        held = worker.tokens.get(window, set())
-        for _ in range(min(count, len(held))):
-            held.pop()
-            self.used[window] += 1
+        now_ms, limit = self.clock(worker), worker.flow.rate(self.bounds)
+        for _ in range(count):
+            start = worker.lease.take(now_ms=now_ms, not_before_ms=worker.flow.cool_until_ms, limit=limit)
+            if start is None:
+                return
+            if start.ms > now_ms + 1_000:
+                worker.lease.put_back(start)
+                return
+            assert worker.flow.cool_until_ms <= start.ms
+            self.started[start.window] += 1
 
     @rule(index=workers)
     def die(self, index: int) -> None:
-        """Lose everything: tokens, a probe, what was about to be written."""
-        self.workers[index] = Worker(skew_ms=self.workers[index].skew_ms)
-
-    @rule(index=workers)
-    def ask_at_once(self, index: int) -> None:
-        """Look, ask and write with nobody in between."""
-        self.look(index)
-        self.ask(index, wanted=5, ahead_ms=3_000, most=5)
-        self.write(index)
+        """Lose everything: what it holds, a probe, what it saw."""
+        before = self.workers[index]
+        self.workers[index] = Worker(f"{before.name}'", skew_ms=before.skew_ms)
 
     @rule()
     def fall(self) -> None:
         """The partner falls over: the breaker opens, and its first pause passes."""
-        told = Tally(faults=40)
-        self.rev, self.flow = self.rev + 1, flows.report(self.flow, told, self.bounds, now_ms=self.now_ms)
+        worker = self.workers[0]
+        self.change(
+            worker, lambda flow: agreed.fold(agreed.added(flow, {"tf": 40}), self.bounds, now_ms=self.clock(worker))
+        )
         self.now_ms += 8_000
 
     @rule(passed_ms=st.one_of(st.integers(1, 900), st.integers(900, 40_000)))
@@ -178,61 +203,23 @@ class Leases(RuleBasedStateMachine):
 
     # --- what must hold -------------------------------------------------------------------------------------------
 
-    def permitted(self, worker: Worker, before: Flow, permit: Permit | Elsewhere) -> None:
-        """A lease was written: what it gave must have been free, and nothing else may forbid it."""
-        if isinstance(permit, Probe | Leased):
-            assert before.cool_until_ms <= worker.asked_ms, "a cool-down binds every lease, a probe's as well"
-        if isinstance(permit, Probe):
-            assert before.breaker.is_open
-            slack_ms = 4_000  # the clocks' disagreement: the lease ran out by the clock of the one that takes it
-            others = [one for one in self.workers if one is not worker and one.probe_until_ms - slack_ms > self.now_ms]
-            assert others == [], "one probe at a time"
-            worker.probe_until_ms = worker.asked_ms - worker.skew_ms + PROBE_LEASE_MS
-            return
-        assert not isinstance(permit, Unlimited), "where a rate is declared there is none to be had without tokens"
-        if not isinstance(permit, Leased):
-            return  # a wait; or after a silence nothing is leased: everybody keeps to its share
-        assert not before.breaker.is_open
-        for window, numbers in permit.tokens.items():
-            assert numbers
-            assert len(set(numbers)) == len(numbers)
-            if window < self.clock(worker) // 1_000:
-                continue  # it took so long to write that the window is over: nobody can use it
-            taken = {number for one in self.workers for number in one.tokens.get(window, ())}
-            if permit.limit == self.limits.setdefault(window, permit.limit):
-                assert not taken & set(numbers), "no moment is given to two"
-            self.granted[window] += len(numbers)
-            worker.tokens.setdefault(window, set()).update(numbers)
-            quota = rate.quota(window, self.flow.limit.per_second or 0.0)
-            assert self.granted[window] <= quota, "no window is given away twice"
-
-    def told(self, worker: Worker, tally: Tally) -> None:
-        """A report was written: tokens that went back are free again, a probe that ended is nobody's."""
-        if tally.probe is not None:
-            worker.probe_until_ms = 0
-        for window, numbers in tally.unused.items():
-            self.granted[window] -= len(numbers)
+    @invariant()
+    @precondition(lambda self: hasattr(self, "item"))
+    def no_second_is_over_admitted(self) -> None:
+        """What was started stays within the declared rate, second by second."""
+        for window, count in self.started.items():
+            assert count <= windows.quota(window, self.bounds.highest or 0.0)
 
     @invariant()
-    @precondition(lambda self: hasattr(self, "flow"))
-    def no_window_is_over_admitted(self) -> None:
-        """What was started and what may still be started stays within the declared rate, window by window."""
+    @precondition(lambda self: hasattr(self, "item"))
+    def what_all_know_holds(self) -> None:
+        """Once all know of a limit, what is still held of a second to come fits into it."""
+        limit = Flow.of(self.item).rate(self.bounds) or 0.0
         held: Counter[int] = Counter()
         for worker in self.workers:
-            present = self.clock(worker) // 1_000
-            held += Counter({window: len(one) for window, one in worker.tokens.items() if window >= present})
-        for window in set(self.used) | set(held):
-            assert self.used[window] + held[window] <= rate.quota(window, self.bounds.highest or 0.0)
-
-    @invariant()
-    @precondition(lambda self: hasattr(self, "flow"))
-    def books_are_right(self) -> None:
-        """The books agree with the model in every window that somebody may still use."""
-        oldest = (self.now_ms - 2_000) // 1_000
-        for window, count in self.granted.items():
-            if window >= oldest and self.rev:
-                book = self.flow.books.get(window, rate.Book())
-                assert book.given - len(book.back) >= count
+            held.update(w for w, n in worker.lease._numbers if n < windows.quota(w, limit))
+        for window, count in held.items():
+            assert count <= windows.quota(window, limit)
 
 
 TestLeases = Leases.TestCase

@@ -66,8 +66,7 @@ async def room_for(account_id: str, worker: Worker) -> int:
         rates[key, bulk.items] = bulk.rate or limits.account_rate
 
     async def room(key: str, per_second: float, per_call: int) -> int:
-        value = (await worker.state.read(key, FLOW)).value
-        flow, bounds = Flow.from_item(value) if value else Flow(), Bounds(highest=per_second)
+        flow, bounds = Flow.of(await worker.state.read(key, FLOW)), Bounds(highest=per_second)
         return len(agreement.book(flow, bounds, count=MOST_IN_LINE, per_call=per_call, now_ms=worker.now_ms())[1])
 
     for_rate = [await room(key, rate.per_second, per_call) for (key, per_call), rate in rates.items() if rate]

@@ -35,14 +35,12 @@ async def _next_lanes(rounds: Rounds, worker: Worker) -> list[Lane]:
 
 def dispatcher_for(worker: Worker, remaining_s: Callable[[], float]) -> Dispatcher:
     """What sends a batch's deliveries, within the time that it has for its calls."""
-    limits = worker.partner.limits
+    limits, sessions = worker.partner.limits, worker.limiters.sessions()
     caller = Caller(
         partner=worker.partner,
         send=worker.send,
-        limiters=worker.limiters,
-        feedback=Feedback(
-            worker.limiters.partner, worker.outliers, limits.rate_headers, now_ms=worker.now_ms, log=worker.log
-        ),
+        limiters=sessions,
+        feedback=Feedback(sessions.partner, worker.outliers, limits.rate_headers, now_ms=worker.now_ms, log=worker.log),
         held=worker.held,
         auth_failures=AuthFailures(),
         max_in_flight=worker.max_in_flight,

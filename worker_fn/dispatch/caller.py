@@ -20,8 +20,8 @@ from worker_fn.dispatch.item_results import item_results
 from worker_fn.dispatch.lanes import Dispatch, credential_of
 from worker_fn.dispatch.packing import CallsLeft, merged
 from worker_fn.limits.agreement import Because, Wait
-from worker_fn.limits.limiter import Go, Limiter
-from worker_fn.limits.registry import Registry
+from worker_fn.limits.registry import Sessions
+from worker_fn.limits.session import Go, Session
 
 SHORTEST_CALL_S = 0.5
 """A call that could not be given even this long is not begun."""
@@ -29,11 +29,13 @@ SHORTEST_CALL_S = 0.5
 
 @dataclass(slots=True)
 class Caller:
-    """Makes the calls of one batch. The limiters outlive it; connections, time and numbers are the batch's own."""
+    """Makes the calls of one batch. What the limiters know outlives it; sessions, connections, time and numbers are the
+    batch's own.
+    """
 
     partner: Partner
     send: Send
-    limiters: Registry
+    limiters: Sessions
     feedback: Feedback
     held: Held
     """Whether an operator's pause stands meanwhile."""
@@ -48,6 +50,8 @@ class Caller:
     log: Callable[..., None]
     calls_left: CallsLeft = field(init=False)
     _connections: FairSemaphore = field(init=False)
+    _under_way: int = 0
+    """Calls that are made and not answered yet."""
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def __post_init__(self) -> None:
@@ -65,7 +69,8 @@ class Caller:
         endpoint = items[0].delivery.merge
         account_limiter = self.limiters.of(account_id, endpoint)
         while True:
-            turn = Go() if account_limiter is None else await self._acquire(account_limiter, 1)
+            wanted = self.calls_left.count(account_id, endpoint)
+            turn = Go() if account_limiter is None else await self._acquire(account_limiter, wanted)
             if isinstance(turn, Wait):
                 is_of_account = turn.because is not Because.TIME
                 return replace(_not_now(turn), is_of_account=is_of_account, endpoint=endpoint)
@@ -83,13 +88,14 @@ class Caller:
         return Outcome(Verdict.RETRY, error=f"{type(error).__name__} in {raised_at(error)}")
 
     async def _connected(
-        self, items: Sequence[Dispatch], account_id: str | None, account_limiter: Limiter | None, turn: Go
+        self, items: Sequence[Dispatch], account_id: str | None, account_limiter: Session | None, turn: Go
     ) -> Outcome | None:
         """Make the call with a connection and the partner's permission; None if the account's turn passed meanwhile."""
         credential = credential_of(items[0], account_id)
         async with self._connections.held(account_id):
             await self.held.is_on()
-            permit = self._ruled_out(credential) or await self._acquire(self.limiters.partner, self.calls_left.count())
+            wanted = self.calls_left.count() - self._under_way
+            permit = self._ruled_out(credential) or await self._acquire(self.limiters.partner, wanted)
             if isinstance(permit, Wait):
                 return _not_now(permit)
             ruled_out = self._ruled_out(credential)  # by what came while this one waited
@@ -110,7 +116,7 @@ class Caller:
                     self.feedback.end_probe()
                 raise
 
-    async def _acquire(self, limiter: Limiter, wanted: int) -> Go | Wait:
+    async def _acquire(self, limiter: Session, wanted: int) -> Go | Wait:
         left_ms, now_ms = int(1_000 * self.left_s()), self.now_ms()
         if left_ms <= 0:
             return Wait(now_ms + 1_000, Because.TIME)
@@ -131,11 +137,12 @@ class Caller:
             self.limiters.partner.put_back(permit)
 
     async def _make(
-        self, items: Sequence[Dispatch], account_id: str | None, account_limiter: Limiter | None, *, probe: bool
+        self, items: Sequence[Dispatch], account_id: str | None, account_limiter: Session | None, *, probe: bool
     ) -> Outcome:
         """Make the call, and note what its answer says to whoever has to know."""
         started_ms, time_s = self.now_ms(), min(self.call_timeout_s, self.remaining_s())
         try:
+            self._under_way += 1
             answer = await self.send(*merged(self.partner, items), time_s)
         except UNSENDABLE as error:  # a header with a line break, a merge that raises: it never left
             if probe:
@@ -144,6 +151,8 @@ class Caller:
         except Exception as error:  # whatever else went wrong here says nothing against the delivery
             self.log("call failed on our side", exception_name=type(error).__name__)
             answer = Answer(fault="connection")
+        finally:
+            self._under_way -= 1
         outcome = classify(answer, now_s=started_ms / 1_000)
         outcome = item_results(self.partner, items, answer, outcome, attempts=self.attempts, log=self.log)
         is_ours = answer.fault == FROZEN or (answer.fault == "timeout" and time_s < self.call_timeout_s)

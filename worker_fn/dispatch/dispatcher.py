@@ -6,7 +6,7 @@ lanes go in step, so that what stands at their heads can travel together.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 from worker_fn.clients.or_else import or_else
@@ -15,7 +15,6 @@ from worker_fn.dispatch.classify import Outcome, Verdict
 from worker_fn.dispatch.lanes import Dispatch, Lane
 from worker_fn.dispatch.packing import packed
 from worker_fn.dispatch.retry import send_with_retries
-from worker_fn.limits.limiter import Limiter
 
 HALVED = {Verdict.REJECTED, Verdict.UNSENDABLE, Verdict.UNAUTHORIZED}
 """A bulk call that ends so is halved: it may be one item that is refused."""
@@ -31,28 +30,19 @@ class Dispatcher:
     jitter: Callable[[float], float]
     in_order: bool
     """Whether lanes have several items, whose order must hold."""
-    _begun: set[Limiter] = field(default_factory=set)
-    """Limiters that know of this batch."""
 
     async def deliver(self, lanes: Sequence[Lane]) -> None:
         """Send everything that may be sent in the time there is; outcomes stand in the items. Once for each round."""
-        limiters, items = self.caller.limiters, [item for lane in lanes for item in lane.items]
-        pairs = dict.fromkeys((lane.account_id, item.delivery.merge) for lane in lanes for item in lane.items)
-        of_accounts = (limiters.of(account_id, endpoint) for account_id, endpoint in pairs)
-        of_round = list(dict.fromkeys([limiters.partner, *filter(None, of_accounts)]))
-        for limiter in of_round:
-            if limiter not in self._begun:
-                limiter.begin()
-        self._begun.update(of_round)
+        items = [(lane.account_id, item) for lane in lanes for item in lane.items]
         self.caller.calls_left.expect(items)
-        bulk = any(item.delivery.merge is not None for item in items)
+        bulk = any(item.delivery.merge is not None for _, item in items)
         in_step: dict[object, list[Lane]] = {}
         for index, lane in enumerate(lanes):
             in_step.setdefault(lane.account_id if bulk else index, []).append(lane)
         async with asyncio.TaskGroup() as tasks:
             for some in in_step.values():
                 tasks.create_task(self._run(some))
-        await asyncio.gather(*(limiter.report(last=True) for limiter in of_round))
+        await self.caller.limiters.report_last()
 
     async def _run(self, lanes: Sequence[Lane]) -> None:
         """Send the heads of an account's lanes, then what is behind them, until nothing is left or everything waits."""
@@ -83,7 +73,7 @@ class Dispatcher:
             return
         for item, judged in zip(items, outcome.of_each(len(items)), strict=True):
             item.outcome = judged
-        self.caller.calls_left.done(item for item in items if item.outcome is not None)
+        self.caller.calls_left.done(account_id, (item for item in items if item.outcome is not None))
 
     async def _attempts(self, items: Sequence[Dispatch], account_id: str | None) -> Outcome:
         return await send_with_retries(

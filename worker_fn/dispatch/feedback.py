@@ -14,14 +14,14 @@ from worker_fn.dispatch import rate_headers
 from worker_fn.dispatch.classify import Outcome, Verdict
 from worker_fn.limits import agreement
 from worker_fn.limits.agreement import Tally
-from worker_fn.limits.limiter import Limiter
+from worker_fn.limits.session import Session
 
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
     """`limiter` is the partner's; `rate_headers` are those that its API is declared to send."""
 
-    limiter: Limiter
+    limiter: Session
     outliers: Outliers
     rate_headers: RateHeaders | None
     now_ms: Callable[[], int]
@@ -32,7 +32,7 @@ class Feedback:
         outcome: Outcome,
         answer: Answer,
         account_id: str | None,
-        account_limiter: Limiter | None,
+        account_limiter: Session | None,
         *,
         took_ms: int,
         probe: bool,
@@ -59,9 +59,9 @@ class Feedback:
         )
         if account_limiter is not None:  # the partner's limits are by account: so is what it asks to wait for
             until_ms = self._until_ms(asked_s, spent_s, longest_s=agreement.LONGEST_COOL_DOWN_S)
-            account_limiter.note(replace(tally if throttled else Tally(delivered=1), cool_until_ms=until_ms))
-            if throttled:
-                tally = Tally(delivered=1, took_ms=took_ms)
+            reached = Tally(delivered=1, took_ms=took_ms)
+            account_limiter.note(replace(tally if throttled else reached, cool_until_ms=until_ms))
+            tally = reached if throttled else tally
         elif not (for_all and own):
             until_ms = self._until_ms(asked_s, spent_s, longest_s=agreement.LONGEST_FOR_ALL_S)
             tally = replace(tally, cool_until_ms=until_ms, asks_long=for_all)

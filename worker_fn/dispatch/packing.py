@@ -75,23 +75,25 @@ class CallsLeft:
 
     def __init__(self, bulk: Mapping[str, Bulk]) -> None:
         self._bulk = bulk
-        self._unsent: Counter[tuple[str | None, str]] = Counter()
-        """Items by the bulk endpoint that takes them, and their kind there."""
+        self._unsent: Counter[tuple[str | None, str | None, str]] = Counter()
+        """Items by account, the bulk endpoint that takes them, and their kind there."""
 
-    def expect(self, items: Iterable[Dispatch]) -> None:
-        """Begin a round with these items."""
-        self._unsent = Counter(map(_counted_as, items))
+    def expect(self, items: Iterable[tuple[str | None, Dispatch]]) -> None:
+        """Begin a round with these items of these accounts."""
+        self._unsent = Counter(_counted_as(account_id, item) for account_id, item in items)
 
-    def done(self, items: Iterable[Dispatch]) -> None:
+    def done(self, account_id: str | None, items: Iterable[Dispatch]) -> None:
         """Items that need no call any more."""
-        self._unsent.subtract(map(_counted_as, items))
+        self._unsent.subtract(_counted_as(account_id, item) for item in items)
 
-    def count(self) -> int:
+    def count(self, *of_account: str | None) -> int:
+        """Of all, or of an account at an endpoint."""
         left: dict[str | None, Counter[str]] = {}
-        for (name, kind), count in self._unsent.items():
-            left.setdefault(name, Counter())[kind] += count
+        for (account_id, name, kind), count in self._unsent.items():
+            if not of_account or of_account == (account_id, name):
+                left.setdefault(name, Counter())[kind] += count
         return sum(kinds.total() if name is None else self._bulk[name].calls_for(kinds) for name, kinds in left.items())
 
 
-def _counted_as(item: Dispatch) -> tuple[str | None, str]:
-    return item.delivery.merge, item.delivery.merge_kind
+def _counted_as(account_id: str | None, item: Dispatch) -> tuple[str | None, str | None, str]:
+    return account_id, item.delivery.merge, item.delivery.merge_kind

@@ -44,8 +44,6 @@ class Bounds:
 
     highest: float | None = None
     lowest: float = 1.0
-    books: int = 1
-    """How many books of the rate there are at least: worker_fn/limits/sharding.py."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
-"""What the fleet knows of a partner (or of one account at it), in one item: rate, limit, cool-down, breaker. Pure.
+"""What the fleet knows of a partner (or of one account at it), in one item: limit, cool-down, breaker, counts. Pure.
 
-Every change is a function from a `Flow` to the next one; `shared/state.py` writes it on the condition that nobody
-else wrote meanwhile, and runs the function again on what the other one wrote. So the rules hold under any
-interleaving of workers.
+The item has two halves (shared/state.py). Counts, which everybody adds to whoever else does: how many calls of each
+second were asked for, and what calls came to. And a value, which is a function of the value before and of what was
+counted meanwhile: whoever sees that a step is due takes the counts into it (`fold`), on the condition that nobody else
+did. So the rules hold under any interleaving of workers.
 """
 
 from collections.abc import Mapping
@@ -10,12 +11,10 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Self
 
-from worker_fn.limits import adaptive, breaker, sharding
-from worker_fn.limits import windows as rate
+from shared.state import COOL_FROM, COOL_UNTIL, Item
+from worker_fn.limits import adaptive, breaker, windows
 from worker_fn.limits.adaptive import Bounds, Limit
 from worker_fn.limits.breaker import Breaker
-from worker_fn.limits.sharding import Sharding
-from worker_fn.limits.windows import WHOLE, Book, Books, Share, Tokens
 
 LONGEST_COOL_DOWN_S = 900.0
 """How long an account is left alone at most for what it was answered, or a message; then it is tried again."""
@@ -38,6 +37,12 @@ SILENCE_MS = TICK_MS + 15_000
 """When nobody wrote for so long, not even a tick, the table was out of reach, and others may call at their share."""
 ALIVE_EVERY_MS = 5_000
 """A sign of life that is newer is not renewed."""
+DELIVERED, FAULTS, GOOD, TIMEOUTS, TOOK_MS = "td", "tf", "tg", "tt", "tm"
+"""What calls came to since the value was written last: counts under short names. GOOD: those that arrived since the
+first fault.
+"""
+PUSHED = "p"
+"""With the limit's generation: 429s about it. Those about the one before, an echo, drop out."""
 RETURN_MS = 12_000
 """How long everybody keeps to its share then, and to the end of that second: by that time all have noticed that the
 table is there.
@@ -64,8 +69,8 @@ class Because(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Flow:
     limit: Limit = field(default_factory=Limit)
-    books: Books = field(default_factory=dict)
-    """What of each second has been given to somebody."""
+    generation: int = 0
+    """How often the limit was lowered: a push-back is about one of them."""
     breaker: Breaker = field(default_factory=Breaker)
     cool_until_ms: int = 0
     cool_from_ms: int = 0
@@ -83,44 +88,46 @@ class Flow:
     """When somebody wrote here: the table was in reach then."""
     booked_ms: int = 0
     """Up to when messages that wait for this account's rate have been given a time to come back."""
-    sharding: Sharding = field(default_factory=Sharding)
-    """How many books there are of the rate: with more than one they are beside this item."""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """The other half of the item: what of each second was asked for, and what was not taken into the value yet."""
 
     def to_item(self) -> dict[str, Any]:
-        """As JSON values; `from_item` reads them back."""
-        return {
-            **asdict(replace(self, books={})),
-            "books": {str(window): book.to_item() for window, book in self.books.items()},
-        }
+        """The value, as JSON; `from_item` reads it back. What is as at the start is left out: an item of over 1 KB
+        costs two writes.
+        """
+        value = self
+        if self.cool_until_ms == self.counts.get(COOL_UNTIL):
+            value = replace(value, cool_until_ms=0, cool_from_ms=0)
+        return _brief(replace(value, counts={}))
 
     @classmethod
-    def from_item(cls, item: Mapping[str, Any]) -> Self:
+    def from_item(cls, value: Mapping[str, Any], counts: Mapping[str, int] | None = None) -> Self:
         """Read an item, of another version of ours too: what is unknown is left out, what is missing is as at the
         start.
         """
-        read = _known(cls, item)
-        read["limit"] = Limit(**_known(Limit, item.get("limit", {})))
-        read["breaker"] = Breaker(**_known(Breaker, item.get("breaker", {})))
-        read["sharding"] = Sharding(**_known(Sharding, item.get("sharding", {})))
-        read["books"] = {int(window): Book.from_item(book) for window, book in item.get("books", {}).items()}
-        return cls(**read)
+        read, counts = _known(cls, value), dict(counts or {})
+        read["limit"] = Limit(**_known(Limit, value.get("limit", {})))
+        read["breaker"] = Breaker(**_known(Breaker, value.get("breaker", {})))
+        if counts.get(COOL_UNTIL, 0) > value.get("cool_until_ms", 0):
+            read |= {"cool_until_ms": counts[COOL_UNTIL], "cool_from_ms": counts.get(COOL_FROM, 0)}
+        return cls(**{**read, "counts": counts})
 
+    @classmethod
+    def of(cls, item: Item) -> Self:
+        return cls.from_item(item.value, item.counts)
 
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """What a worker asks for: `wanted` calls that it can start until `until_ms`, at most so many a window."""
+    def written_to(self, item: Item) -> Item:
+        """The item with this in it."""
+        return replace(item, value=self.to_item(), counts=self.counts)
 
-    now_ms: int
-    until_ms: int
-    wanted: int
-    most_a_window: int
-    share: Share = WHOLE
-    """Of a worker that keeps books of its own."""
-    probe_lease_ms: int = breaker.PROBE_LEASE_MS
-    alive_ms: int = 0
-    """When the table was in reach, by what another of its items says."""
-    share_until_ms: int = 0
-    """Until when everybody keeps to its share, by what another of its items says."""
+    @property
+    def pushed(self) -> str:
+        """The count of push-backs about the limit as it is."""
+        return f"{PUSHED}{self.generation}"
+
+    def rate(self, bounds: Bounds) -> float | None:
+        """The limit that is in force; a declared one also where nobody wrote it yet."""
+        return self.limit.per_second if self.limit.per_second is not None else bounds.highest
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,16 +136,15 @@ class Unlimited:
 
 
 @dataclass(frozen=True, slots=True)
-class Leased:
-    """Calls that may start in their windows: at least one, leased under `limit` calls a second."""
+class AtRate:
+    """Nothing forbids, and calls have numbers at `limit` calls a second."""
 
-    tokens: Tokens
     limit: float
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
-    """The one call that an open breaker lets through."""
+class ProbeIsDue:
+    """The breaker is open, and lets one call through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,22 +155,8 @@ class Wait:
     because: Because
 
 
-@dataclass(frozen=True, slots=True)
-class AtShare:
-    """Nothing is leased from here now: lease your share of `limit` from books of your own."""
-
-    limit: float
-
-
-@dataclass(frozen=True, slots=True)
-class InBranches:
-    """Nothing forbids, and the books are elsewhere: lease from a branch."""
-
-
-Permit = Unlimited | Leased | Probe | Wait
-"""All that a call can be told. That no rate is known is said in so many words: nothing else may be read as it."""
-Elsewhere = AtShare | InBranches
-"""No answer yet, but where it is to be had."""
+Ruling = Unlimited | AtRate | ProbeIsDue | Wait
+"""All that can be the case. That no rate is known is said in so many words: nothing else may be read as it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +171,8 @@ class Tally:
     timeouts: int = 0
     took_ms: int = 0
     """What the answered calls took, added up."""
+    good: int = 0
+    """Those that arrived, or were refused, since the first fault."""
     cool_until_ms: int = 0
     asks_long: bool = False
     """All were asked to wait for longer than one answer stops everybody: from then on one probe at a time."""
@@ -186,105 +180,78 @@ class Tally:
     """Whether the probe that was ours arrived; None: there was none."""
     said: str = ""
     """What it was answered."""
-    reached: bool = False
-    """Somebody could have used more than there was."""
-    lost: int = 0
-    """Races for the item that were lost."""
-    unused: Tokens = field(default_factory=dict)
 
     def __add__(self, other: "Tally") -> "Tally":
-        unused = dict(self.unused)
-        for window, numbers in other.unused.items():
-            unused[window] = (*unused.get(window, ()), *numbers)
         return Tally(
             self.delivered + other.delivered,
             self.refused + other.refused,
             self.faults + other.faults,
             self.timeouts + other.timeouts,
             self.took_ms + other.took_ms,
+            self.good + (other.delivered + other.refused if self.faults else other.good),
             max(self.cool_until_ms, other.cool_until_ms),
             self.asks_long or other.asks_long,
             self.probe if other.probe is None else other.probe,
             self.said if other.probe is None else other.said,
-            self.reached or other.reached,
-            self.lost + other.lost,
-            unused,
         )
 
     @property
+    def counted(self) -> "Tally":
+        """What of it is counts."""
+        return replace(self, cool_until_ms=0, asks_long=False, probe=None, said="")
+
+    @property
     def of_all(self) -> "Tally":
-        """What of it concerns the shared item, and at once."""
+        """What of it concerns everybody, and at once."""
         return Tally(cool_until_ms=self.cool_until_ms, asks_long=self.asks_long, probe=self.probe, said=self.said)
 
     @property
+    def is_of_all(self) -> bool:
+        """Whether everybody should know at once."""
+        return bool(self.cool_until_ms or self.probe is not None)
+
+    @property
     def is_urgent(self) -> bool:
-        """Whether the fleet should know at once."""
-        return bool(self.refused or self.faults or self.cool_until_ms or self.probe is not None or self.unused)
+        """Whether the fleet should know soon."""
+        return bool(self.refused or self.faults or self.is_of_all)
+
+    def counts(self, flow: Flow) -> dict[str, int]:
+        """As counts of the item."""
+        good = self.delivered + self.refused if FAULTS in flow.counts and not self.faults else self.good
+        told = {
+            DELIVERED: self.delivered,
+            FAULTS: self.faults,
+            GOOD: good,
+            TIMEOUTS: self.timeouts,
+            TOOK_MS: self.took_ms,
+            flow.pushed: self.refused,
+        }
+        return {name: count for name, count in told.items() if count}
 
 
 NOTHING = Tally()
 
 
-def lease(flow: Flow, ask: Ask, bounds: Bounds) -> tuple[Flow, Permit | Elsewhere]:
-    """Ask for calls. A cool-down and an open breaker come before the rate."""
-    was_written = bool(flow.alive_ms) and ask.now_ms - flow.alive_ms <= SILENCE_MS
-    if ask.share_until_ms > flow.share_until_ms and not was_written:  # else what was leased from here since is in use
-        flow = replace(flow, share_until_ms=ask.share_until_ms)
-    flow, told = _asked(flow, ask, bounds)
-    if flow.limit.per_second is not None:
-        flow = alive(flow, now_ms=ask.now_ms, also_ms=ask.alive_ms)
-    if told is not None:
-        return flow, told
-    limit = flow.limit.per_second
-    if limit is None:
-        return flow, Unlimited()
-    if flow.share_until_ms > ask.now_ms:
-        return flow, AtShare(limit)
-    if flow.sharding.at(ask.now_ms) > 1:
-        return flow, InBranches()
-    return _from_books(flow, ask, limit)
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a worker asks for: `wanted` calls that it can start until `until_ms`, at most so many a window."""
+
+    now_ms: int
+    until_ms: int
+    wanted: int
+    most_a_window: int
+    probe_lease_ms: int = breaker.PROBE_LEASE_MS
 
 
-def lease_alone(flow: Flow, ask: Ask, bounds: Bounds) -> tuple[Flow, Permit]:
-    """Ask for calls where nobody else leases: of books that are one worker's own, whatever is known of the others'."""
-    flow, told = _asked(flow, ask, bounds)
-    if told is not None:
-        return flow, told
-    limit = flow.limit.per_second
-    return (flow, Unlimited()) if limit is None else _from_books(flow, ask, limit)
-
-
-def _asked(flow: Flow, ask: Ask, bounds: Bounds) -> tuple[Flow, Probe | Wait | None]:
-    """What comes before the rate: a probe that is due, or what forbids every call."""
-    flow = _stepped(flow, bounds, ask.now_ms)
-    blocked = block(flow, now_ms=ask.now_ms)
-    is_open = blocked is not None and blocked.because is Because.BREAKER
-    if is_open and breaker.probe_is_due(flow.breaker, now_ms=ask.now_ms):
-        leased = breaker.lease_probe(flow.breaker, now_ms=ask.now_ms, lease_ms=ask.probe_lease_ms)
-        return replace(flow, breaker=leased), Probe()
-    return flow, blocked
-
-
-def _from_books(flow: Flow, ask: Ask, limit: float) -> tuple[Flow, Leased | Wait]:
-    """Lease from the item's own books."""
-    books, tokens = rate.lease(
-        flow.books,
-        limit=limit,
-        now_ms=ask.now_ms,
-        until_ms=flow.sharding.until_ms(ask.until_ms, now_ms=ask.now_ms),
-        wanted=ask.wanted,
-        most_a_window=ask.most_a_window,
-        share=ask.share,
-    )
-    full = any(
-        rate.free(books, window, limit=limit, now_ms=ask.now_ms, share=ask.share) == 0 for window in list(tokens)[:2]
-    )
-    reached = flow.limit.reached or full or _falls_short(tokens, ask)
-    flow = replace(flow, books=books, limit=replace(flow.limit, reached=reached))
-    if tokens:
-        return flow, Leased(tokens, limit)
-    free_ms = rate.first_free_ms(books, limit=limit, now_ms=ask.now_ms, longest_ms=300_000, share=ask.share)
-    return flow, Wait(max(free_ms, ask.now_ms + 1), Because.RATE)
+def ruling(flow: Flow, bounds: Bounds, *, now_ms: int) -> Ruling:
+    """What holds for a call now. A cool-down and an open breaker come before the rate."""
+    blocked = block(flow, now_ms=now_ms)
+    if blocked is not None and blocked.because is Because.BREAKER and breaker.probe_is_due(flow.breaker, now_ms=now_ms):
+        return ProbeIsDue()
+    if blocked is not None:
+        return blocked
+    limit = flow.rate(bounds)
+    return Unlimited() if limit is None else AtRate(limit)
 
 
 def block(flow: Flow, *, now_ms: int) -> Wait | None:
@@ -296,53 +263,93 @@ def block(flow: Flow, *, now_ms: int) -> Wait | None:
     return None
 
 
-def is_unlimited(flow: Flow, bounds: Bounds, *, now_ms: int) -> bool:
-    """Whether there is nothing to agree on: no rate is known, none is declared, and nothing forbids."""
-    return bounds.highest is None and flow.limit.per_second is None and block(flow, now_ms=now_ms) is None
+def added(flow: Flow, counts: Mapping[str, int]) -> Flow:
+    """With more in its counts, as the table adds it."""
+    return replace(flow, counts={**flow.counts, **{name: flow.counts.get(name, 0) + n for name, n in counts.items()}})
 
 
-def leases_from_branches(flow: Flow, *, now_ms: int) -> bool:
-    """Whether the item itself has nothing to say to a lease: nothing forbids it, and its books are elsewhere."""
-    return (
-        flow.sharding.at(now_ms) > 1
-        and block(flow, now_ms=now_ms) is None
-        and flow.share_until_ms <= now_ms
-        and not _is_silent(flow, now_ms)
-        and flow.limit.per_second is not None
-    )
-
-
-def report(flow: Flow, tally: Tally, bounds: Bounds, *, now_ms: int) -> Flow:
-    """Add what calls came to: counts, a cool-down (the longest wins), the probe's end, tokens that were not used."""
-    if flow.alive_ms and not _is_silent(flow, now_ms):  # else the next lease has to see that it is
-        flow = alive(flow, now_ms=now_ms)
+def fold(flow: Flow, bounds: Bounds, *, now_ms: int, also_alive_ms: int = 0) -> Flow:
+    """Take into the value what was counted since it was written; leave a sign of life. `also_alive_ms`: when the table
+    was in reach, by what another item says.
+    """
+    told = flow.counts
+    delivered, faults, pushed = told.get(DELIVERED, 0), told.get(FAULTS, 0), told.get(flow.pushed, 0)
+    # Counts know no order: two seconds' good calls must not outweigh an outage.
+    good = told.get(GOOD, 0) if faults else min(delivered + pushed, breaker.MEMORY_CALLS)
     # While the breaker is open only probes are made: they tell whether the partner is there, and nothing of its rate.
-    pushed_back, timeouts = (0, 0) if flow.breaker.is_open else (tally.refused, tally.timeouts)
+    speaks = not flow.breaker.is_open
     limit = adaptive.add(
-        flow.limit, delivered=tally.delivered, pushed_back=pushed_back, timeouts=timeouts, now_ms=now_ms
+        _begun(flow.limit, bounds, now_ms),
+        delivered=delivered,
+        pushed_back=pushed if speaks else 0,
+        timeouts=told.get(TIMEOUTS, 0) if speaks else 0,
+        now_ms=now_ms,
     )
-    after = breaker.count(flow.breaker, delivered=tally.delivered + tally.refused, faults=tally.faults, now_ms=now_ms)
-    if tally.probe is not None and after.is_open:
-        after = breaker.probed(after, delivered=tally.probe, now_ms=now_ms, said=tally.said)
-        if not after.is_open:
-            limit = adaptive.restart(limit, bounds, now_ms=now_ms)
-    if tally.asks_long and not after.is_open:
-        after = breaker.opened(now_ms=now_ms, probe_at_ms=tally.cool_until_ms)
-    return _stepped(
-        replace(
-            flow,
-            limit=replace(limit, reached=limit.reached or tally.reached),
-            breaker=after,
-            sharding=sharding.add(flow.sharding, tally.lost),
-            books=rate.give_back(flow.books, tally.unused, now_ms=now_ms) if tally.unused else flow.books,
-            cool_until_ms=max(flow.cool_until_ms, tally.cool_until_ms),
-            cool_from_ms=now_ms if tally.cool_until_ms > flow.cool_until_ms else flow.cool_from_ms,
-            delivered_ms=now_ms if tally.delivered else flow.delivered_ms,
-            latency_ms=_smoothed(flow.latency_ms, tally),
-        ),
-        bounds,
-        now_ms,
+    if limit.since_ms != flow.limit.since_ms and now_ms - flow.limit.since_ms < 2 * adaptive.STEP_MS:
+        limit = replace(limit, since_ms=flow.limit.since_ms)  # they were counted since then
+    limit = replace(limit, reached=limit.reached or _is_reached(flow, now_ms))
+    stepped = adaptive.step(limit, bounds, now_ms=now_ms)
+    lowered = stepped.per_second is not None and stepped.per_second < (limit.per_second or float("inf"))
+    if not is_silent(flow, now_ms=now_ms, also_alive_ms=also_alive_ms):  # else the next lease has to see that it is
+        flow = replace(flow, alive_ms=max(flow.alive_ms, now_ms))
+    return replace(
+        flow,
+        limit=stepped,
+        generation=flow.generation + (lowered and stepped.why == adaptive.PUSHED_BACK),
+        breaker=breaker.count(flow.breaker, delivered=good, faults=faults, now_ms=now_ms),
+        delivered_ms=now_ms if delivered else flow.delivered_ms,
+        latency_ms=_smoothed(flow.latency_ms, told.get(TOOK_MS, 0), delivered + faults + pushed),
+        counts={name: count for name, count in told.items() if name[0] not in {"t", PUSHED}},
     )
+
+
+def is_due(flow: Flow, bounds: Bounds, *, now_ms: int) -> bool:
+    """Whether somebody has to take in what was counted: the limit would move, or a step of it is over; or the breaker
+    would open.
+    """
+    after = fold(flow, bounds, now_ms=now_ms)
+    if not has_news(flow):
+        return flow.limit.per_second is not None and after.limit.per_second != flow.limit.per_second
+    return after.breaker.is_open != flow.breaker.is_open or after.limit.since_ms != flow.limit.since_ms
+
+
+def has_news(flow: Flow) -> bool:
+    """Whether something was counted since the value was written."""
+    return any(name[0] in {"t", PUSHED} for name in flow.counts)
+
+
+def probed(flow: Flow, bounds: Bounds, *, delivered: bool, said: str, now_ms: int) -> Flow:
+    """After a probe: the breaker closes and the limit begins low, or the next probe is later."""
+    flow = fold(flow, bounds, now_ms=now_ms)
+    if not flow.breaker.is_open:
+        return flow
+    after = breaker.probed(flow.breaker, delivered=delivered, now_ms=now_ms, said=said)
+    limit = flow.limit if after.is_open else adaptive.restart(flow.limit, bounds, now_ms=now_ms)
+    return replace(flow, breaker=after, limit=limit)
+
+
+def asked_long(flow: Flow, until_ms: int, *, now_ms: int) -> Flow:
+    """After an answer that asks everybody to wait for long: from `until_ms` on one probe at a time finds out."""
+    if flow.breaker.is_open:
+        return flow
+    return replace(flow, breaker=breaker.opened(now_ms=now_ms, probe_at_ms=until_ms))
+
+
+def alive(flow: Flow, *, now_ms: int, also_alive_ms: int = 0) -> Flow:
+    """Write that the table is in reach. If it was not for long, everybody keeps to its share for a while: some called
+    at theirs. `also_alive_ms`: when it was in reach by what another item says.
+    """
+    if is_silent(flow, now_ms=now_ms, also_alive_ms=also_alive_ms):
+        # A window belongs to shares or to everybody as a whole: a worker has its share of all of it at once.
+        ends_ms = -(-(now_ms + RETURN_MS) // windows.WINDOW_MS) * windows.WINDOW_MS
+        flow = replace(flow, share_until_ms=ends_ms)
+    return flow if 0 <= now_ms - flow.alive_ms < ALIVE_EVERY_MS else replace(flow, alive_ms=now_ms)
+
+
+def is_silent(flow: Flow, *, now_ms: int, also_alive_ms: int = 0) -> bool:
+    """Whether nobody wrote for so long that some may call at their share."""
+    alive_ms = max(flow.alive_ms, also_alive_ms)
+    return bool(flow.alive_ms) and now_ms - alive_ms > SILENCE_MS and flow.share_until_ms <= now_ms
 
 
 def book(flow: Flow, bounds: Bounds, *, count: int, per_call: int, now_ms: int) -> tuple[Flow, list[int]]:
@@ -370,7 +377,7 @@ def obeyed_until_ms(flow: Flow, *, seen_ms: int) -> int:
     when it was seen, at most a quarter of that beyond its end.
     """
     asked_ms = flow.cool_until_ms - flow.cool_from_ms
-    return max(flow.cool_until_ms, min(seen_ms + asked_ms, flow.cool_until_ms + min(rate.SKEW_MS, asked_ms // 4)))
+    return max(flow.cool_until_ms, min(seen_ms + asked_ms, flow.cool_until_ms + min(windows.SKEW_MS, asked_ms // 4)))
 
 
 def stops_intake(flow: Flow, *, now_ms: int) -> bool:
@@ -393,7 +400,8 @@ def cool_until_ms(retry_after_s: float, *, now_ms: int, longest_s: float = LONGE
 
 def end_cool_down(flow: Flow, *, now_ms: int) -> Flow:
     """What an operator does: no answer from before binds any more, and if the breaker is open a probe is due."""
-    ended = replace(flow, cool_until_ms=0, cool_from_ms=0, cool_ends=flow.cool_ends + 1, booked_ms=0)
+    counts = {name: count for name, count in flow.counts.items() if name not in {COOL_UNTIL, COOL_FROM}}
+    ended = replace(flow, cool_until_ms=0, cool_from_ms=0, cool_ends=flow.cool_ends + 1, booked_ms=0, counts=counts)
     return replace(ended, breaker=breaker.hasten(flow.breaker, now_ms=now_ms))
 
 
@@ -402,30 +410,29 @@ def is_healthy(flow: Flow, *, now_ms: int) -> bool:
     return not flow.breaker.is_open and now_ms - flow.delivered_ms <= HEALTHY_MS
 
 
-def _falls_short(tokens: Tokens, ask: Ask) -> bool:
-    """Whether the worker could have used more of the next two windows than it got."""
-    first = ask.now_ms // rate.WINDOW_MS + 1  # the present one may be almost over
-    usable = min(ask.wanted, 2 * ask.most_a_window)
-    return sum(len(numbers) for window, numbers in tokens.items() if window <= first + 1) < usable
+def _is_reached(flow: Flow, now_ms: int) -> bool:
+    """Whether all calls of a second since the last step were asked for: somebody could have used more."""
+    limit = flow.limit.per_second
+    if limit is None:
+        return False
+    seconds = range(max(flow.limit.since_ms, now_ms - windows.SKEW_MS) // 1_000, now_ms // 1_000 + 2)
+    return any(flow.counts.get(windows.name_of(one), 0) >= windows.quota(one, limit) > 0 for one in seconds)
 
 
-def alive(flow: Flow, *, now_ms: int, also_ms: int = 0) -> Flow:
-    """Write that the table is in reach. If it was not for long, everybody keeps to its share for a while: some called
-    at theirs. `also_ms`: when it was in reach by what another item says.
-    """
-    if flow.alive_ms and _is_silent(replace(flow, alive_ms=max(flow.alive_ms, also_ms)), now_ms):
-        flow = replace(flow, share_until_ms=_share_until_ms(now_ms))
-    return flow if 0 <= now_ms - flow.alive_ms < ALIVE_EVERY_MS else replace(flow, alive_ms=now_ms)
+def _begun(limit: Limit, bounds: Bounds, now_ms: int) -> Limit:
+    """A declared limit, where none is written yet; or the first window of one that is still to be found."""
+    declared = limit.per_second is None and bounds.highest is not None
+    if declared or (limit.since_ms == 0 and (limit.delivered or limit.pushed_back or limit.timeouts)):
+        began = adaptive.start(bounds, now_ms)
+        return replace(limit, per_second=began.per_second, held=began.held, since_ms=now_ms)
+    return limit
 
 
-def _is_silent(flow: Flow, now_ms: int) -> bool:
-    """Whether nobody wrote for so long that some may call at their share."""
-    return bool(flow.alive_ms) and now_ms - flow.alive_ms > SILENCE_MS and flow.share_until_ms <= now_ms
-
-
-def _share_until_ms(now_ms: int) -> int:
-    """A window belongs to shares or to the common books as a whole: a worker has its share of all of it at once."""
-    return -(-(now_ms + RETURN_MS) // rate.WINDOW_MS) * rate.WINDOW_MS
+def _smoothed(latency_ms: float, took_ms: int, calls: int) -> float:
+    if not calls or not took_ms:
+        return latency_ms
+    took = took_ms / calls
+    return round(took if not latency_ms else latency_ms + 0.2 * (took - latency_ms), 1)
 
 
 def _known(cls: type, item: Mapping[str, Any]) -> dict[str, Any]:
@@ -433,22 +440,11 @@ def _known(cls: type, item: Mapping[str, Any]) -> dict[str, Any]:
     return {one.name: item[one.name] for one in fields(cls) if one.name in item}
 
 
-def _smoothed(latency_ms: float, tally: Tally) -> float:
-    calls = tally.delivered + tally.refused + tally.faults
-    if not calls or not tally.took_ms:
-        return latency_ms
-    took_ms = tally.took_ms / calls
-    return round(took_ms if not latency_ms else latency_ms + 0.2 * (took_ms - latency_ms), 1)
-
-
-def _stepped(flow: Flow, bounds: Bounds, now_ms: int) -> Flow:
-    limit = flow.limit
-    declared = limit.per_second is None and bounds.highest is not None  # also when a report came before any lease
-    if declared or (limit.since_ms == 0 and (limit.delivered or limit.pushed_back or limit.timeouts)):
-        began = adaptive.start(bounds, now_ms)
-        limit = replace(limit, per_second=began.per_second, held=began.held, since_ms=now_ms)
-    return replace(
-        flow,
-        limit=adaptive.step(limit, bounds, now_ms=now_ms),
-        sharding=sharding.step(flow.sharding, now_ms=now_ms, least=bounds.books, nothing_leased=not flow.books),
-    )
+def _brief(value: Any) -> dict[str, Any]:
+    """The fields of a dataclass that are not as at the start."""
+    start = asdict(type(value)())
+    told = {name: one for name, one in asdict(value).items() if one != start[name]}
+    for name in ("limit", "breaker"):
+        if name in told:
+            told[name] = _brief(getattr(value, name))
+    return told

@@ -31,6 +31,8 @@ class Breaker:
     failed_probes: int = 0
     probe_at_ms: int = 0
     probe_until_ms: int = 0
+    probe_by: str = ""
+    """Whose the probe is: an environment whose answer was lost knows its own lease again."""
     said: str = ""
     """What the last probe was answered: `HTTP 503`, `timeout`; empty while there was none."""
 
@@ -66,9 +68,16 @@ def probe_lease_ms(call_timeout_s: float) -> int:
     return round(1_000 * call_timeout_s) + REPORTED_MS
 
 
-def lease_probe(breaker: Breaker, *, now_ms: int, lease_ms: int = PROBE_LEASE_MS) -> Breaker:
-    """Take the lease of the one probe; the caller has seen that it is due."""
-    return replace(breaker, probe_until_ms=now_ms + lease_ms)
+def lease_probe(breaker: Breaker, *, now_ms: int, by: str, lease_ms: int = PROBE_LEASE_MS) -> Breaker:
+    """Take the lease of the one probe, if it is due."""
+    if not probe_is_due(breaker, now_ms=now_ms):
+        return breaker
+    return replace(breaker, probe_until_ms=now_ms + lease_ms, probe_by=by)
+
+
+def holds_probe(breaker: Breaker, *, now_ms: int, by: str) -> bool:
+    """Whether the lease of the one probe is somebody's."""
+    return breaker.is_open and breaker.probe_by == by and now_ms < breaker.probe_until_ms
 
 
 def hasten(breaker: Breaker, *, now_ms: int) -> Breaker:
@@ -84,7 +93,7 @@ def probed(breaker: Breaker, *, delivered: bool, now_ms: int, said: str = "") ->
         return Breaker(counted_ms=now_ms)
     failed = breaker.failed_probes + 1
     pause_ms = min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** min(failed, 10))
-    return replace(breaker, failed_probes=failed, probe_at_ms=now_ms + pause_ms, probe_until_ms=0, said=said)
+    return Breaker(opened_ms=breaker.opened_ms, failed_probes=failed, probe_at_ms=now_ms + pause_ms, said=said)
 
 
 def next_try_ms(breaker: Breaker, *, now_ms: int) -> int:

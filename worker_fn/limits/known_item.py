@@ -1,14 +1,14 @@
 """What one worker knows of the item that the fleet shares, and how it changes it."""
 
-import asyncio
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from shared.errors import StateSilent, StateThrottled, StateUnavailable
-from shared.state import FLOW, Contended, Item, State, change
-from worker_fn.limits import agreement as flows
+from shared.state import FLOW, Conflict, Contended, Item, State, change_item
+from worker_fn.limits import agreement, windows
 from worker_fn.limits.agreement import Flow
 
 FRESH_MS = 1_000
@@ -16,17 +16,39 @@ FRESH_MS = 1_000
 
 KNOWN_MS = 10_000
 
-FIRST_SILENT_MS, SILENT_MS = 500, 5_000
-"""How long a state table that did not answer is left alone, at first and at most: each try costs a batch its time."""
+LONGEST_SILENT_MS = 5_000
+"""How long a state table that did not answer is left alone at most: shared.state.Patient."""
+
+AGAIN_MS = 50
+"""When it is asked again whether it is left alone."""
 
 T = TypeVar("T")
+
+
+async def change_flow(
+    state: State,
+    key: str,
+    function: Callable[[Flow], tuple[Flow, T]],
+    *,
+    rng: random.Random,
+    known: Item | None = None,
+    expires_at: int | None = None,
+) -> tuple[Item, T]:
+    """Change a shared item, whoever else does. Raises StateUnavailable, of these Contended."""
+
+    def on_item(item: Item) -> tuple[Item, T]:
+        before = Flow.of(item)
+        after, result = function(before)
+        return (item if after == before else after.written_to(item)), result
+
+    return await change_item(state, key, FLOW, on_item, rng=rng, known=known, expires_at=expires_at)
 
 
 class KnownItem:
     """One shared item, as one Lambda environment keeps it between its invocations.
 
-    `on_seen` is called when something new is known, `on_there` when a state table that was out of reach is throttled
-    instead, `on_lost_race` when another worker wrote first, `on_trouble` when the state table took no call.
+    `on_there` is called when a state table that was out of reach is throttled instead, `on_trouble` when it took no
+    call.
     """
 
     def __init__(
@@ -37,9 +59,7 @@ class KnownItem:
         now_ms: Callable[[], int],
         rng: random.Random,
         ttl_s: int | None,
-        on_seen: Callable[[int], None],
         on_there: Callable[[], None],
-        on_lost_race: Callable[[], None],
         on_trouble: Callable[[], None],
     ) -> None:
         self._state = state
@@ -47,17 +67,14 @@ class KnownItem:
         self._now_ms = now_ms
         self._rng = rng
         self._ttl_s = ttl_s
-        self._on_seen = on_seen
         self._on_there = on_there
-        self._on_lost_race = on_lost_race
         self._on_trouble = on_trouble
         self._item: Item | None = None
         self._seen_ms = 0
-        self._failures = 0
-        """Calls to the state table that failed in a row."""
         self._is_there = True
         """Whether the state table answered since it was lost, if only to refuse."""
-        self._looking = asyncio.Lock()
+        self._lowered_ms = 0
+        """When it was seen last that the limit was lowered."""
         self.flow = Flow()
         self.lost_ms = 0
         """When the state table was lost; 0 while it answers."""
@@ -69,91 +86,110 @@ class KnownItem:
         """Whether what it knows is of this batch, and the fleet's."""
         return not self.lost_ms and self._now_ms() - self._seen_ms < KNOWN_MS
 
-    def is_fresh(self, now_ms: int) -> bool:
-        """Whether it was seen lately, and may be changed without being read first."""
-        return self._item is not None and now_ms - self._seen_ms < FRESH_MS
+    def is_fresh(self, by_ms: int) -> bool:
+        """Whether it was seen lately."""
+        return self._item is not None and by_ms - self._seen_ms < FRESH_MS
 
-    def begin(self) -> None:
-        """Start a batch: forget what one that ended before its time left behind."""
-        self._looking = asyncio.Lock()
+    def is_echo(self, begun_ms: int) -> bool:
+        """Whether a call was begun before this worker knew of the limit that is in force."""
+        return begun_ms < self._lowered_ms
 
     def cool_down(self, until_ms: int) -> None:
         """Know of a cool-down before the fleet does."""
         self.flow = replace(self.flow, cool_until_ms=max(self.flow.cool_until_ms, until_ms))
 
-    async def change(self, function: Callable[[Flow], tuple[Flow, T]], *, fresh: bool = False) -> T:
-        """Change the item, whoever else does; `fresh`: try with what is known first.
+    async def add(self, counts: Mapping[str, int]) -> None:
+        """Add to the item's counts. Raises StateUnavailable."""
+        over = windows.over(self.flow.counts, self._now_ms())
+        await self._ask(self._state.add(self._key, FLOW, counts, drop=over, expires_at=self._expires_at()))
 
-        Raises Contended when others were first too often, StateUnavailable when the table does not answer.
+    async def raise_to(self, until_ms: int, counts: Mapping[str, int]) -> bool:
+        """Have a cool-down last until then, and add to the counts; False where a longer one stands. Raises
+        StateUnavailable.
         """
-
-        def on_item(value: Mapping[str, Any]) -> tuple[Mapping[str, Any], T]:
-            flow, result = function(Flow.from_item(value) if value else Flow())
-            return (flow.to_item() if flow != Flow() else value), result
-
         now_ms = self._now_ms()
-        expires_at = None if self._ttl_s is None else now_ms // 1_000 + self._ttl_s
-        known = self._item if fresh else None
+        rising = self._state.raise_to(
+            self._key, FLOW, until_ms, since_ms=now_ms, counts=counts, expires_at=self._expires_at()
+        )
         try:
-            self._item, result = await change(
-                self._state,
-                self._key,
-                FLOW,
-                on_item,
-                known=known,
-                expires_at=expires_at,
-                rng=self._rng,
-                on_lost=self._on_lost_race,
+            await self._ask(rising)
+        except Conflict as conflict:
+            self._see(conflict.current, self._now_ms())
+            return False
+        return True
+
+    async def change(self, function: Callable[[Flow], tuple[Flow, T]]) -> T:
+        """Change the item, whoever else does. Raises Contended when others were first too often, StateUnavailable when
+        the table does not answer.
+        """
+        known = self._item if self.is_fresh(self._now_ms()) else None
+
+        results: list[T] = []
+
+        async def changing() -> Item:
+            item, result = await change_flow(
+                self._state, self._key, function, rng=self._rng, known=known, expires_at=self._expires_at()
             )
+            results.append(result)
+            return item
+
+        await self._ask(changing())
+        return results[0]
+
+    async def look(self, *, by_ms: int) -> None:
+        """Read the item if what we know of it will be older than FRESH_MS by then."""
+        now_ms = self._now_ms()
+        if by_ms - self._seen_ms < FRESH_MS or now_ms < self.silent_until_ms:
+            return
+        with suppress(StateUnavailable):
+            await self.read()
+
+    async def read(self) -> None:
+        """Know what stands there now. Raises StateUnavailable."""
+        await self._ask(self._state.read(self._key, FLOW))
+
+    async def _ask(self, asking: Awaitable[Item]) -> None:
+        """Learn from an answer, or that there was none."""
+        now_ms = self._now_ms()
+        try:
+            item = await asking
         except Contended as contended:
             self._see(contended.current, self._now_ms())
             raise
         except StateUnavailable as error:
-            self.lose(now_ms, error)
+            self._lose(now_ms, error)
             raise
-        self._see(self._item, self._now_ms())
-        return result
+        self._see(item, self._now_ms())
 
-    async def look(self, *, by_ms: int) -> None:
-        """Read the item if what we know of it will be older than FRESH_MS by then. One look at a time."""
-        async with self._looking:
-            now_ms = self._now_ms()
-            if by_ms - self._seen_ms < FRESH_MS or now_ms < self.silent_until_ms:
-                return
-            try:
-                item = await self._state.read(self._key, FLOW)
-                self._see(item, self._now_ms())
-            except StateUnavailable as error:
-                self.lose(now_ms, error)
+    def _expires_at(self) -> int | None:
+        return None if self._ttl_s is None else self._now_ms() // 1_000 + self._ttl_s
 
-    def lose(self, now_ms: int, error: StateUnavailable) -> None:
-        """The state table took no call: leave it alone for a while.
+    def _lose(self, now_ms: int, error: StateUnavailable) -> None:
+        """The state table took no call, and says itself for how long it is left alone.
 
         If it was out of reach and is throttled now, it is back, and others may have been luckier: the time in which
-        nobody can be asked begins anew, once. So it does where nobody asked for long: what happened meanwhile is not
-        known.
+        nobody can be asked begins anew, once. It does so, too, where nobody asked for long: what happened meanwhile is
+        not known.
         """
         is_throttle = isinstance(error, StateThrottled) or (isinstance(error, StateSilent) and error.is_throttled)
-        if not self.lost_ms or now_ms - self.silent_until_ms > 2 * SILENT_MS:
+        if not self.lost_ms or now_ms - self.silent_until_ms > 2 * LONGEST_SILENT_MS:
             self.lost_ms, self._is_there = now_ms, is_throttle
         elif is_throttle and not self._is_there:
             self.lost_ms, self._is_there = now_ms, True
             self._on_there()
         self._on_trouble()
-        if isinstance(error, StateSilent):
-            self.silent_until_ms = self._now_ms() + error.wait_ms
-            return
-        self._failures += 1
-        self.silent_until_ms = now_ms + min(SILENT_MS, FIRST_SILENT_MS * 2 ** min(self._failures - 1, 10))
+        wait_ms = error.wait_ms if isinstance(error, StateSilent) else AGAIN_MS
+        self.silent_until_ms = self._now_ms() + wait_ms
 
     def _see(self, item: Item, now_ms: int) -> None:
         told_ms = self.flow.cool_until_ms  # by an answer of our own that is not written yet, or by an earlier look
         self._item, self._seen_ms = item, now_ms
-        self.lost_ms = self.silent_until_ms = self._failures = 0
-        seen = Flow.from_item(item.value) if item.value else Flow()
+        self.lost_ms = self.silent_until_ms = 0
+        seen = Flow.of(item)
         if seen.cool_ends != self.flow.cool_ends:
             told_ms = 0  # an operator ended what was asked for before
         if seen.cool_until_ms > told_ms:
-            told_ms = flows.obeyed_until_ms(seen, seen_ms=now_ms)
+            told_ms = agreement.obeyed_until_ms(seen, seen_ms=now_ms)
+        if seen.generation > self.flow.generation:
+            self._lowered_ms = now_ms
         self.flow = replace(seen, cool_until_ms=max(seen.cool_until_ms, told_ms))
-        self._on_seen(now_ms)

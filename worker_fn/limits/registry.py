@@ -2,10 +2,10 @@
 one for each bulk endpoint that has a rate of its own, one for all other calls.
 """
 
+import asyncio
 import random
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import replace
 
 from partners import Limits
 from shared.state import PARTNER, State, account_key
@@ -13,7 +13,7 @@ from worker_fn.limits.adaptive import Bounds
 from worker_fn.limits.agreement import HEALTHY_MS
 from worker_fn.limits.breaker import probe_lease_ms
 from worker_fn.limits.limiter import Limiter
-from worker_fn.limits.sharding import books_for
+from worker_fn.limits.session import Session
 
 MOST_ACCOUNTS = 2_000
 """Limiters of accounts (and of their bulk endpoints) that are kept; the one not used for longest goes first."""
@@ -54,7 +54,11 @@ class Registry:
         self._delivered_ms: OrderedDict[str, int] = OrderedDict()
         self._trouble = 0
         bounds = _bounds(limits.rate.per_second if limits.rate else None)
-        self.partner = self._limiter(PARTNER, replace(bounds, books=books_for(round(1 / share))), ttl_s=None)
+        self.partner = self._limiter(PARTNER, bounds, ttl_s=None)
+
+    def sessions(self) -> "Sessions":
+        """One batch's use of the limiters."""
+        return Sessions(self)
 
     def of(self, account_id: str | None, endpoint: str | None = None) -> Limiter | None:
         """An account's limiter for calls of a bulk endpoint (None: of any other); None where the partner does not limit
@@ -124,6 +128,28 @@ class Registry:
             probe_lease_ms=self._probe_lease_ms,
             table=None if key == PARTNER else self.partner,
         )
+
+
+class Sessions:
+    """One batch's sessions, each made when it is needed first."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._accounts: dict[Limiter, Session] = {}
+        self.partner = Session(registry.partner)
+
+    def of(self, account_id: str | None, endpoint: str | None = None) -> Session | None:
+        """An account's session, as `Registry.of` has its limiter."""
+        limiter = self._registry.of(account_id, endpoint)
+        if limiter is None:
+            return None
+        if limiter not in self._accounts:
+            self._accounts[limiter] = Session(limiter, table=self.partner)
+        return self._accounts[limiter]
+
+    async def report_last(self) -> None:
+        """Tell the fleet what it should know at the end of a round of calls."""
+        await asyncio.gather(*(session.report(last=True) for session in (self.partner, *self._accounts.values())))
 
 
 def line_key(account_id: str) -> str:

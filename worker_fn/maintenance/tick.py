@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from shared.errors import QueueUnavailable, StateUnavailable
-from shared.state import FLOW, PARTNER, Contended, State, change
+from shared.state import FLOW, PARTNER, Contended, State
 from worker_fn.batch.context import Worker
 from worker_fn.batch.drain import drain
 from worker_fn.batch.time_budget import TimeBudget
@@ -20,6 +20,7 @@ from worker_fn.clients.mapping import EventSourceMapping, MappingUnavailable, is
 from worker_fn.limits import agreement, breaker
 from worker_fn.limits.adaptive import RECOVERING
 from worker_fn.limits.agreement import Flow
+from worker_fn.limits.known_item import change_flow
 from worker_fn.maintenance.unpark import Parking, sweep
 
 SPARE = 2.0
@@ -190,13 +191,11 @@ def _seconds(ms: int) -> str:
 async def _hastened(worker: Worker) -> Flow:
     """Make a probe due; gives what is known of the partner then."""
 
-    def hastened(value: Mapping[str, Any]) -> tuple[Mapping[str, Any], Flow]:
-        flow = Flow.from_item(value)
-        flow = replace(flow, breaker=breaker.hasten(flow.breaker, now_ms=worker.now_ms()))
-        return flow.to_item(), flow
+    def hastened(flow: Flow) -> tuple[Flow, None]:
+        return replace(flow, breaker=breaker.hasten(flow.breaker, now_ms=worker.now_ms())), None
 
-    _, flow = await change(worker.state, PARTNER, FLOW, hastened, rng=worker.rng)
-    return flow
+    item, _ = await change_flow(worker.state, PARTNER, hastened, rng=worker.rng)
+    return Flow.of(item)
 
 
 async def _switch(ticker: Ticker, flow: Flow, report: TickReport) -> None:
@@ -250,18 +249,21 @@ def concurrency_for(flow: Flow, *, max_in_flight: int, most: int, calls_a_batch:
 
 
 async def _alive(worker: Worker) -> Flow:
-    """Leave a sign of life in the shared item: idleness is not silence. Gives what is known of the partner."""
+    """Leave a sign of life in the shared item: idleness is not silence. Take in what the last calls came to, and give
+    what is known of the partner.
+    """
 
-    def alive(value: Mapping[str, Any]) -> tuple[Mapping[str, Any], Flow]:
-        flow = agreement.alive(Flow.from_item(value), now_ms=worker.now_ms())
-        return flow.to_item(), flow
+    def alive(flow: Flow) -> tuple[Flow, None]:
+        now_ms, bounds = worker.now_ms(), worker.limiters.partner.bounds
+        flow = agreement.alive(flow, now_ms=now_ms)
+        return agreement.fold(flow, bounds, now_ms=now_ms) if agreement.has_news(flow) else flow, None
 
     try:
-        return (await change(worker.state, PARTNER, FLOW, alive, rng=worker.rng))[1]
+        item, _ = await change_flow(worker.state, PARTNER, alive, rng=worker.rng)
+        return Flow.of(item)
     except Contended:  # others wrote all the while
         return await _flow(worker.state)
 
 
 async def _flow(state: State) -> Flow:
-    value = (await state.read(PARTNER, FLOW)).value
-    return Flow.from_item(value) if value else Flow()
+    return Flow.of(await state.read(PARTNER, FLOW))

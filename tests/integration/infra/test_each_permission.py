@@ -203,7 +203,7 @@ NEEDED: dict[tuple[str, str, str], Callable[[Aws], None]] = {
     ("WorkerRole", "sqs:DeleteMessage", "ParkingQueue"): unpark,
     ("WorkerRole", "sqs:SendMessage", "DeadLetterQueue"): dead_letter,
     ("WorkerRole", "dynamodb:GetItem", "StateTable"): read,
-    ("WorkerRole", "dynamodb:PutItem", "StateTable"): remember,
+    ("WorkerRole", "dynamodb:UpdateItem", "StateTable"): remember,
     ("WorkerRole", "dynamodb:DeleteItem", "StateTable"): forget,
     ("WorkerRole", "dynamodb:Query", "StateTable"): list_suspensions,
     ("WorkerRole", "lambda:GetEventSourceMapping", "Mapping"): look_at_the_mapping,

@@ -1,13 +1,13 @@
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, ParamValidationError
 
 from shared.errors import StateRefused, StateSilent, StateThrottled, StateUnavailable
-from shared.state import Conflict, DynamoState, Item, Patient, change
+from shared.state import NO_COUNTS, Conflict, DynamoState, Item, Patient, change
 
 
 class Table:
@@ -26,7 +26,17 @@ class Table:
             raise self.error("down")
         return self.item
 
-    async def swap(self, pk: str, sk: str, item: Item, value: Mapping[str, Any], *, expires_at: int | None) -> Item:
+    async def swap(
+        self,
+        pk: str,
+        sk: str,
+        item: Item,
+        value: Mapping[str, Any],
+        *,
+        expires_at: int | None,
+        counts: Mapping[str, int] = NO_COUNTS,
+        drop: Collection[str] = (),
+    ) -> Item:
         self.calls += 1
         if self.down:
             raise self.error("down")
@@ -37,6 +47,16 @@ class Table:
             raise Conflict(self.item)
         self.item = Item(item.rev + 1, value)
         return self.item
+
+    async def add(
+        self, pk: str, sk: str, counts: Mapping[str, int], *, drop: Collection[str] = (), expires_at: int | None
+    ) -> Item:
+        return await self.read(pk, sk)
+
+    async def raise_to(
+        self, pk: str, sk: str, until_ms: int, *, since_ms: int, counts: Mapping[str, int], expires_at: int | None
+    ) -> Item:
+        return await self.read(pk, sk)
 
     async def delete(self, pk: str, sk: str) -> None:
         await self.read(pk, sk)

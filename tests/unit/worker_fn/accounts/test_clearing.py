@@ -18,13 +18,13 @@ class Raced:
     def __init__(self, fleet: Any, pk: str, sk: str, times: int) -> None:
         self._real, self._state, self._key, self.left = fleet.state.swap, fleet.state, (pk, sk), times
 
-    async def swap(self, pk: str, sk: str, item: Any, value: Any, *, expires_at: int | None) -> Any:
+    async def swap(self, pk: str, sk: str, item: Any, value: Any, **more: Any) -> Any:
         if (pk, sk) == self._key and self.left:
             self.left -= 1
             current = await self._state.read(pk, sk)
             await self._real(pk, sk, current, {**current.value, "looked_ms": self.left}, expires_at=None)
             raise Conflict(await self._state.read(pk, sk))
-        return await self._real(pk, sk, item, value, expires_at=expires_at)
+        return await self._real(pk, sk, item, value, **more)
 
 
 @pytest.mark.parametrize("times", [0, 1, 5, 9])

@@ -6,17 +6,19 @@ from typing import Any
 import pytest
 
 from partners import Bulk, Rate
+from shared.state import FLOW, PARTNER, Item
 from testkit.records import record
 from tests.unit.worker_fn.acme import ONE, Acme, scripted
 from worker_fn.clients.http import FROZEN, Answer
+from worker_fn.limits.agreement import FAULTS, Flow
 from worker_fn.limits.breaker import MIN_CALLS
 
 CUT_S = 12.0
 
 
 def faults_of(fleet: Any) -> float:
-    breaker = fleet.worker.limiters.partner.flow.breaker
-    return float("inf") if breaker.is_open else float(breaker.faults)
+    flow = Flow.of(fleet.state.items.get((PARTNER, FLOW), Item()))
+    return float("inf") if flow.breaker.is_open else flow.breaker.faults + flow.counts.get(FAULTS, 0)
 
 
 @pytest.mark.parametrize(("fault", "time_s"), [("frozen", 60.0), ("timeout", CUT_S)])
@@ -47,12 +49,10 @@ def test_rate_of_an_endpoint_is_an_agreement_of_its_own(deliver: Any) -> None:
     """Each account has an item at each endpoint that declares a rate, and one for its other calls."""
     fleet = deliver(Acme({"a/b": Bulk(1, rate=Rate(20)), "c": Bulk(1, rate=Rate(5))}, account_rate=Rate(9)))
     fleet.run(fleet.record(1, ["a/b", "c", "none"]), fleet.record(2, ["c"], account=8))
-    limits = {
-        key[0]: item.value["limit"]["per_second"]
-        for key, item in fleet.state.items.items()
-        if key[0].startswith("account#")
-    }
-    assert limits == {"account#7#a/b": 20, "account#7#c": 5, "account#7": 9, "account#8#c": 5}
+    keys = {key[0] for key in fleet.state.items if key[0].startswith("account#")}
+    assert keys == {"account#7#a/b", "account#7#c", "account#7", "account#8#c"}
+    limiters = [fleet.worker.limiters.of(*one) for one in (("7", "a/b"), ("7", "c"), ("7", None), ("8", "c"))]
+    assert [one.limit for one in limiters] == [20, 5, 9, 5]
 
 
 def test_endpoint_without_a_rate_shares_the_accounts(deliver: Any) -> None:

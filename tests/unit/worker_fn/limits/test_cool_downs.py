@@ -30,7 +30,7 @@ class BulkByAccount(Merging):
 
 
 def known(fleet: Any, key: str = PARTNER) -> Flow:
-    return Flow.from_item(fleet.state.items[key, FLOW].value)
+    return Flow.of(fleet.state.items[key, FLOW])
 
 
 @pytest.mark.parametrize("answer", ["429", "503", "408"])
@@ -126,7 +126,7 @@ def test_an_operator_ends_it_also_for_a_worker_that_was_told(make_fleet: Any, pa
     fleet.run(record(1, [f"429 {DAYS}"]))
     ended = flows.end_cool_down(known(fleet, key), now_ms=int(fleet.clock.now_s * 1_000))
     item = fleet.state.items[key, FLOW]
-    fleet.state.items[key, FLOW] = replace(item, rev=item.rev + 1, value=ended.to_item())
+    fleet.state.items[key, FLOW] = replace(ended.written_to(item), rev=item.rev + 1)
     fleet.clock.now_s += 2
     assert fleet.run(record(2, ["200"])).delivered == 1
 

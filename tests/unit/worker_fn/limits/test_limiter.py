@@ -3,20 +3,20 @@ import random
 from bisect import bisect_left
 from collections import Counter
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from shared.errors import StateThrottled
-from shared.state import FLOW, PARTNER, Item
+from shared.errors import StateThrottled, StateUnavailable
+from shared.state import FLOW, PARTNER, Patient
 from worker_fn.limits.adaptive import Bounds, Limit
-from worker_fn.limits.agreement import Ask, Flow, Leased, Tally, Wait, alive
-from worker_fn.limits.fallback import ALONE_SHARE, LOST_MS, Fallback
+from worker_fn.limits.agreement import Flow, Tally, Wait, alive
+from worker_fn.limits.breaker import Breaker
+from worker_fn.limits.fallback import ALONE_SHARE, LOST_MS
 from worker_fn.limits.known_item import FRESH_MS
 from worker_fn.limits.limiter import Limiter
-from worker_fn.limits.sharding import Sharding
-from worker_fn.limits.windows import HEADROOM, WINDOW_MS, Book
+from worker_fn.limits.session import Go, Session
+from worker_fn.limits.windows import HEADROOM, WINDOW_MS, name_of
 
 LIMIT = 100.0
 QUOTA = round(LIMIT * HEADROOM)
@@ -24,16 +24,32 @@ QUOTA = round(LIMIT * HEADROOM)
 
 @pytest.fixture
 def limiter(fleet: Any) -> Limiter:
+    return limiter_of(fleet)
+
+
+def limiter_of(fleet: Any, share: float = 1.0) -> Limiter:
     now_ms = lambda: int(fleet.clock.now_s * 1_000)  # noqa: E731
-    return Limiter(fleet.state, PARTNER, Bounds(LIMIT), share=1.0, now_ms=now_ms, rng=random.Random(7))
+    state = Patient(fleet.state, now_ms=now_ms)
+    return Limiter(state, PARTNER, Bounds(LIMIT), share=share, now_ms=now_ms, rng=random.Random(7))
+
+
+async def known(fleet: Any) -> Flow:
+    return Flow.of(await fleet.state.read(PARTNER, FLOW))
+
+
+async def write(fleet: Any, flow: Flow) -> None:
+    """Somebody else's change of the item."""
+    item = await fleet.state.read(PARTNER, FLOW)
+    fleet.state.items[PARTNER, FLOW] = replace(flow.written_to(item), rev=item.rev + 1)
 
 
 async def starts_until(limiter: Limiter, fleet: Any, end_s: float) -> list[int]:
     """Ask for one call after the other, with a batch for a quarter of a minute behind it; gives when each may start."""
     starts_ms: list[int] = []
+    session = Session(limiter)
     while fleet.clock.now_s < end_s:
         until_ms = int(fleet.clock.now_s * 1_000) + 15_000
-        if isinstance(await limiter.admit(until_ms=until_ms, wanted=1_500, in_flight=100), Wait):
+        if isinstance(await session.admit(until_ms=until_ms, wanted=1_500, in_flight=100), Wait):
             fleet.clock.now_s += 0.1
         else:
             starts_ms.append(int(fleet.clock.now_s * 1_000))
@@ -60,10 +76,8 @@ def test_a_limit_that_went_down_holds_for_what_was_leased_before(limiter: Limite
     async def half_way() -> list[int]:
         began_s = fleet.clock.now_s
         await starts_until(limiter, fleet, began_s + 2)
-        known = await fleet.state.read(PARTNER, FLOW)
-        flow = Flow.from_item(known.value)
-        lower = replace(flow, limit=replace(flow.limit, per_second=LIMIT / 2))
-        await fleet.state.swap(PARTNER, FLOW, known, lower.to_item(), expires_at=None)
+        flow = await known(fleet)
+        await write(fleet, replace(flow, limit=Limit(per_second=LIMIT / 2, since_ms=int(fleet.clock.now_s * 1_000))))
         return await starts_until(limiter, fleet, began_s + 9)
 
     starts_ms = asyncio.run(half_way())
@@ -86,27 +100,22 @@ def test_what_a_cool_down_took_is_not_made_up_for(limiter: Limiter, fleet: Any) 
     assert most_in_a_second(starts_ms) <= QUOTA + 2
 
 
-def test_calls_of_own_books_end_with_the_time_of_shares(limiter: Limiter, fleet: Any) -> None:
-    """Who called at its share until a moment ago holds none of the seconds that the others lease from then on, and what
-    it gives back is nobody else's.
-    """
+def test_calls_at_a_share_end_with_the_time_of_shares(limiter: Limiter, fleet: Any) -> None:
+    """Who called at its share until a moment ago holds none of the seconds that the others lease from then on."""
     begins_ms = int(fleet.clock.now_s * 1_000)
     share_until_ms = begins_ms + 3_000
-    full = {share_until_ms // WINDOW_MS + ahead: Book(200) for ahead in range(40)}
 
-    async def shared() -> tuple[list[int], Flow]:
-        flow = Flow(delivered_ms=begins_ms, share_until_ms=share_until_ms, books=full)
-        known = await fleet.state.read(PARTNER, FLOW)
-        await fleet.state.swap(PARTNER, FLOW, known, flow.to_item(), expires_at=None)
-        starts_ms = await starts_until(limiter, fleet, begins_ms / 1_000 + 2.5)
-        await limiter.report(last=True)
-        starts_ms += await starts_until(limiter, fleet, begins_ms / 1_000 + 8)
-        return starts_ms, Flow.from_item((await fleet.state.read(PARTNER, FLOW)).value)
+    async def shared() -> list[int]:
+        await write(fleet, Flow(share_until_ms=share_until_ms, counts=leased_by_others(share_until_ms, 40)))
+        return await starts_until(limiter, fleet, begins_ms / 1_000 + 8)
 
-    starts_ms, after = asyncio.run(shared())
+    starts_ms = asyncio.run(shared())
     assert len(starts_ms) > 2 * QUOTA * ALONE_SHARE
     assert max(starts_ms) < share_until_ms
-    assert all(not book.back and book.given == 200 for book in after.books.values())
+
+
+def leased_by_others(from_ms: int, seconds: int) -> dict[str, int]:
+    return {name_of(from_ms // WINDOW_MS + ahead): 200 for ahead in range(seconds)}
 
 
 def test_one_call_that_the_table_throttles_costs_half_a_second(limiter: Limiter, fleet: Any) -> None:
@@ -114,10 +123,12 @@ def test_one_call_that_the_table_throttles_costs_half_a_second(limiter: Limiter,
 
     async def throttled_once() -> float:
         await starts_until(limiter, fleet, fleet.clock.now_s + 1)
-        await limiter.report(last=True)
         fleet.state.down, fleet.state.error = True, StateThrottled
+        fleet.clock.now_s += 20
         began_s = fleet.clock.now_s
-        waiting = asyncio.ensure_future(limiter.admit(until_ms=int(began_s * 1_000) + 30_000, wanted=1, in_flight=1))
+        waiting = asyncio.ensure_future(
+            Session(limiter).admit(until_ms=int(began_s * 1_000) + 30_000, wanted=1, in_flight=1)
+        )
         while fleet.clock.now_s == began_s and not waiting.done():
             await asyncio.sleep(0.001)
         fleet.state.down = False
@@ -147,18 +158,9 @@ def test_who_is_alone_stops_when_the_table_is_throttled(limiter: Limiter, fleet:
     assert [start_ms for start_ms in after if start_ms > told_ms + LOST_MS]
 
 
-async def leases_by_others(fleet: Any, ahead: int) -> None:
-    """Others have leased every call of the seconds to come."""
-    now_ms = int(fleet.clock.now_s * 1_000)
-    full = {now_ms // WINDOW_MS + window: Book(200) for window in range(ahead)}
-    known = await fleet.state.read(PARTNER, FLOW)
-    flow = replace(Flow.from_item(known.value), books=full, delivered_ms=now_ms)
-    await fleet.state.swap(PARTNER, FLOW, known, flow.to_item(), expires_at=None)
-
-
 async def may_call_within(limiter: Limiter, fleet: Any, ms: int) -> bool:
     until_ms = int(fleet.clock.now_s * 1_000) + ms
-    return not isinstance(await limiter.admit(until_ms=until_ms, wanted=1, in_flight=1), Wait)
+    return not isinstance(await Session(limiter).admit(until_ms=until_ms, wanted=1, in_flight=1), Wait)
 
 
 def test_a_table_that_answered_once_is_asked_at_once(limiter: Limiter, fleet: Any) -> None:
@@ -166,8 +168,7 @@ def test_a_table_that_answered_once_is_asked_at_once(limiter: Limiter, fleet: An
 
     async def answered_for_something_else() -> bool:
         await may_call_within(limiter, fleet, 3_000)
-        await limiter.report(last=True)
-        await leases_by_others(fleet, 40)
+        await write(fleet, replace(await known(fleet), counts=leased_by_others(int(fleet.clock.now_s * 1_000), 40)))
         fleet.clock.now_s += 2
         fleet.state.down = True
         await may_call_within(limiter, fleet, 1)
@@ -183,7 +184,6 @@ def test_a_minute_without_asking_is_no_minute_without_an_answer(limiter: Limiter
 
     async def idle() -> bool:
         await may_call_within(limiter, fleet, 3_000)
-        await limiter.report(last=True)
         fleet.clock.now_s += 2
         for _ in range(2):
             fleet.state.down = True
@@ -194,39 +194,17 @@ def test_a_minute_without_asking_is_no_minute_without_an_answer(limiter: Limiter
     assert not asyncio.run(idle())
 
 
-def test_no_second_is_given_out_twice_by_own_books() -> None:
-    """A worker whose own books are closed amid a second and opened again has one share of it."""
-    now_ms = 1_700_000_000_000
-    own = Fallback(Bounds(LIMIT), share=0.5, rng=random.Random(7))
-    fleet: Any = SimpleNamespace(flow=Flow(share_until_ms=now_ms + 12_000), lost_ms=0, silent_until_ms=0)
-
-    def leased(wanted: int) -> Counter[int]:
-        ask = Ask(now_ms=now_ms, until_ms=now_ms + 3_000, wanted=wanted, most_a_window=1_000)
-        permit = own.lease(ask, fleet)
-        tokens = permit.tokens if isinstance(permit, Leased) else {}
-        return Counter({window: len(numbers) for window, numbers in tokens.items()})
-
-    before = leased(60)
-    own.close()
-    both = before + leased(1_000)
-    assert sum(before.values()) == 60
-    assert max(both.values()) <= QUOTA * 0.5 * ALONE_SHARE + 1
-
-
-@pytest.mark.parametrize("books", [1, 2, 16])
 @pytest.mark.parametrize("lost", [False, True], ids=["shares", "table lost"])
-def test_a_share_is_a_share_however_many_books_the_fleet_keeps(fleet: Any, books: int, lost: bool) -> None:
-    """Who keeps to its share makes its share of calls, also where the rate of all is kept in several books."""
-    now_ms = lambda: int(fleet.clock.now_s * 1_000)  # noqa: E731
-    limiter = Limiter(fleet.state, PARTNER, Bounds(LIMIT), share=0.1, now_ms=now_ms, rng=random.Random(7))
-    sharding = Sharding(count=books, before=books, since_ms=now_ms())
+def test_a_share_is_a_share(fleet: Any, lost: bool) -> None:
+    """Who keeps to its share makes its share of calls, whatever the fleet agreed on before."""
+    limiter = limiter_of(fleet, share=0.1)
 
     async def at_share() -> list[int]:
-        share_until_ms = 0 if lost else now_ms() + 5_000
-        flow = Flow(sharding=sharding, share_until_ms=share_until_ms, limit=Limit(per_second=LIMIT, since_ms=now_ms()))
-        await fleet.state.swap(PARTNER, FLOW, Item(), flow.to_item(), expires_at=None)
+        now_ms = int(fleet.clock.now_s * 1_000)
+        limit = Limit(per_second=LIMIT, since_ms=now_ms)
+        await write(fleet, Flow(share_until_ms=0 if lost else now_ms + 5_000, limit=limit))
         if lost:
-            await limiter.admit(until_ms=now_ms() + 1, wanted=1, in_flight=1)
+            await Session(limiter).admit(until_ms=now_ms + 1, wanted=1, in_flight=1)
             fleet.state.down = True
             await starts_until(limiter, fleet, fleet.clock.now_s + LOST_MS / 1_000 + 10)
         return await starts_until(limiter, fleet, fleet.clock.now_s + 4)
@@ -256,12 +234,10 @@ def test_a_limit_that_rose_holds_at_once(limiter: Limiter, fleet: Any, held: flo
 
     async def risen() -> tuple[int, list[int]]:
         low = Limit(per_second=LIMIT / 5, held=held, since_ms=int(fleet.clock.now_s * 1_000), pushed_ms=2**62)
-        await fleet.state.swap(PARTNER, FLOW, Item(), Flow(limit=low).to_item(), expires_at=None)
+        await write(fleet, Flow(limit=low))
         await starts_until(limiter, fleet, fleet.clock.now_s + 0.5)
-        known = await fleet.state.read(PARTNER, FLOW)
-        flow = Flow.from_item(known.value)
-        high = replace(flow, limit=replace(flow.limit, per_second=LIMIT, held=LIMIT))
-        await fleet.state.swap(PARTNER, FLOW, known, high.to_item(), expires_at=None)
+        flow = await known(fleet)
+        await write(fleet, replace(flow, limit=replace(flow.limit, per_second=LIMIT, held=LIMIT)))
         rose_ms = int(fleet.clock.now_s * 1_000)
         return rose_ms, await starts_until(limiter, fleet, fleet.clock.now_s + 6)
 
@@ -272,20 +248,45 @@ def test_a_limit_that_rose_holds_at_once(limiter: Limiter, fleet: Any, held: flo
     assert max(seconds.values()) <= QUOTA + 1
 
 
-def test_a_gate_that_was_idle_leases_at_once_while_somebody_ticks(limiter: Limiter, fleet: Any) -> None:
+def test_a_limiter_that_was_idle_leases_at_once_while_somebody_ticks(limiter: Limiter, fleet: Any) -> None:
     """After a quiet quarter of an hour the first second is a full one."""
 
     async def idle() -> list[int]:
         await starts_until(limiter, fleet, fleet.clock.now_s + 1)
-        await limiter.report(last=True)
         for _ in range(15):
             fleet.clock.now_s += 60
-            known = await fleet.state.read(PARTNER, FLOW)
-            ticked = alive(Flow.from_item(known.value), now_ms=int(fleet.clock.now_s * 1_000))
-            await fleet.state.swap(PARTNER, FLOW, known, ticked.to_item(), expires_at=None)
+            await write(fleet, alive(await known(fleet), now_ms=int(fleet.clock.now_s * 1_000)))
         fleet.clock.now_s = int(fleet.clock.now_s + 50)
         return await starts_until(limiter, fleet, fleet.clock.now_s + 2)
 
     starts_ms = asyncio.run(idle())
     seconds = Counter(start_ms // WINDOW_MS for start_ms in starts_ms)
     assert min(seconds[window] for window in sorted(seconds)[:2]) >= QUOTA - 2
+
+
+def test_a_worker_leases_no_more_ahead_than_its_share(fleet: Any) -> None:
+    """Of a fleet of fifty, one that has a large batch leaves the others theirs, also where all begin at once."""
+    limiter = limiter_of(fleet, share=0.02)
+    asyncio.run(Session(limiter).admit(until_ms=int(fleet.clock.now_s * 1_000) + 60_000, wanted=5_000, in_flight=10))
+    asked = sum(count for name, count in limiter.flow.counts.items() if name[0] == "w")
+    assert asked <= LIMIT * 0.02 * 15 + 1
+
+
+def test_a_probe_whose_answer_was_lost_is_still_ours(limiter: Limiter, fleet: Any) -> None:
+    """The lease of the probe was written and nobody told us: we look, and find that it is ours."""
+
+    async def lost() -> object:
+        now_ms = int(fleet.clock.now_s * 1_000)
+        await write(fleet, Flow(breaker=Breaker(opened_ms=now_ms, probe_at_ms=now_ms)))
+        swap = fleet.state.swap
+
+        async def swap_and_lose(*asked: Any, **more: Any) -> Any:
+            await swap(*asked, **more)
+            fleet.state.swap = swap
+            raise StateUnavailable("its answer was lost")
+
+        fleet.state.swap = swap_and_lose
+        return await Session(limiter).admit(until_ms=now_ms + 20_000, wanted=1, in_flight=1)
+
+    assert asyncio.run(lost()) == Go(probe=True)
+    assert Flow.of(fleet.state.items[PARTNER, FLOW]).breaker.failed_probes == 0

@@ -5,16 +5,16 @@ import pytest
 
 from worker_fn.limits.windows import (
     HEADROOM,
+    LEASE_AHEAD_MS,
+    SKEW_MS,
     USABLE_MS,
     WINDOW_MS,
-    Book,
-    Books,
-    Share,
     first_free_ms,
-    free,
-    give_back,
-    lease,
     moment_ms,
+    name_of,
+    numbers,
+    over,
+    plan,
     quota,
 )
 
@@ -22,29 +22,16 @@ NOW = 1_700_000_000_000
 WINDOW = NOW // WINDOW_MS
 
 
+def given(**windows: int) -> dict[str, int]:
+    """What is known to be given of the seconds from now on: `w0`, `w1`, ..."""
+    return {name_of(WINDOW + int(name[1:])): count for name, count in windows.items()}
+
+
 @pytest.mark.parametrize("limit", [0.1, 1.0, 2.25, 50.0, 333.3])
 def test_quotas_add_up_to_the_rate(limit: float) -> None:
     """Over many seconds the quotas are the limit less the headroom, whole calls each, fractions included."""
     total = sum(quota(window, limit) for window in range(WINDOW, WINDOW + 10_000))
     assert abs(total - 10_000 * limit * HEADROOM) <= 1
-
-
-def test_lease_spreads_over_windows_by_what_the_worker_can_use() -> None:
-    """A worker that can make ten calls a second gets no more of any second, and leaves the rest to others."""
-    books, tokens = lease({}, limit=50, now_ms=NOW, until_ms=NOW + 10_000, wanted=35, most_a_window=10)
-    assert [len(numbers) for numbers in tokens.values()] == [10, 10, 10, 5]
-    assert [book.given for book in books.values()] == [10, 10, 10, 5]
-
-
-def test_each_number_of_a_window_is_given_once() -> None:
-    """What others hold is not given again, and all of it is given in the end."""
-    books: Books = {}
-    given: Counter[tuple[int, int]] = Counter()
-    for _ in range(30):
-        books, tokens = lease(books, limit=50, now_ms=NOW, until_ms=NOW + 3_000, wanted=100, most_a_window=7)
-        given.update((window, number) for window, numbers in tokens.items() for number in numbers)
-    assert set(given.values()) == {1}
-    assert len(given) == sum(quota(window, 50) for window in range(WINDOW, WINDOW + 3))
 
 
 @pytest.mark.parametrize("limit", [1.5, 7, 50, 333.3, 5_000])
@@ -58,116 +45,86 @@ def test_moments_of_a_window_are_evenly_spread(limit: float) -> None:
     assert moments[-1] < WINDOW * WINDOW_MS + USABLE_MS
 
 
-def test_what_one_lease_takes_of_a_window_is_spread_over_it() -> None:
-    """Ten calls of fifty do not start next to each other."""
-    _, tokens = lease({}, limit=50, now_ms=NOW, until_ms=NOW + 1_000, wanted=10, most_a_window=10)
-    moments = sorted(moment_ms(WINDOW, number, 50) for number in tokens[WINDOW])
+@pytest.mark.parametrize(("first", "least"), [(0, 0.5), (7, 0.4), (30, 0.4)])
+def test_what_one_lease_takes_of_a_window_is_spread_over_it(first: int, least: float) -> None:
+    """Ten calls of fifty do not start next to each other, whichever ten they are."""
+    moments = sorted(moment_ms(WINDOW, number, 50) for number in range(first, first + 10))
     steps = [later - earlier for earlier, later in pairwise(moments)]
-    assert min(steps) >= 0.5 * USABLE_MS / 10
+    assert min(steps) >= least * USABLE_MS / 10
     assert max(steps) <= 2 * USABLE_MS / 10
 
 
-def test_late_in_a_window_only_its_rest_is_given() -> None:
-    """At three quarters of a second those are left whose moment is still to come."""
-    _, tokens = lease({}, limit=100, now_ms=NOW + 750, until_ms=NOW + 900, wanted=100, most_a_window=100)
-    assert 22 <= len(tokens[WINDOW]) <= 23
-    assert all(moment_ms(WINDOW, number, 100) >= NOW + 750 for number in tokens[WINDOW])
+def test_a_plan_spreads_over_windows_by_what_the_worker_can_use() -> None:
+    """A worker that can make ten calls a second asks for no more of any second, and leaves the rest to others."""
+    asked = plan({}, limit=50, now_ms=NOW, until_ms=NOW + 10_000, wanted=35, most_a_window=10)
+    assert asked == {WINDOW: 10, WINDOW + 1: 10, WINDOW + 2: 10, WINDOW + 3: 5}
 
 
-def test_late_in_a_window_its_rest_is_given_once() -> None:
-    """Workers that start together late in a second share what is left of it: none brings a rest of its own."""
-    books: Books = {}
-    given = 0
-    for late_ms in (600, 620, 650, 700, 900):
-        books, tokens = lease(
-            books, limit=50, now_ms=NOW + late_ms, until_ms=NOW + 1_000, wanted=100, most_a_window=100
-        )
-        given += sum(map(len, tokens.values()))
-    assert 18 <= given <= 19
+def test_of_a_window_that_is_nearly_given_away_half_is_asked_for() -> None:
+    """What is asked for and not used is lost to the others: there the worker counts on half of its connections."""
+    asked = plan(given(w0=38), limit=50, now_ms=NOW, until_ms=NOW + 900, wanted=35, most_a_window=8)
+    assert asked == {WINDOW: 4}
 
 
-def test_nothing_is_given_beyond_the_time_that_is_left() -> None:
-    """Tokens that the worker could not use any more are not taken from the others."""
-    _, tokens = lease({}, limit=10, now_ms=NOW, until_ms=NOW + 2_500, wanted=100, most_a_window=100)
-    assert max(tokens) == WINDOW + 2
+def test_what_is_given_away_is_not_asked_for() -> None:
+    """The first second that has room is the first of the plan; nothing is asked for beyond what is left of it."""
+    asked = plan(given(w0=60, w1=47), limit=50, now_ms=NOW, until_ms=NOW + 3_000, wanted=35, most_a_window=99)
+    assert WINDOW not in asked
+    assert asked[WINDOW + 1] == quota(WINDOW + 1, 50) - 47
 
 
-def test_unused_tokens_go_back_unless_their_window_has_begun() -> None:
-    """Tokens of windows to come are free again, the same ones; those of the present one are gone."""
-    books = {WINDOW: Book(10), WINDOW + 1: Book(10), WINDOW + 2: Book(4)}
-    unused = {WINDOW: (1, 2), WINDOW + 1: (3, 4, 9), WINDOW + 2: (0, 1, 2, 3)}
-    left = give_back(books, unused, now_ms=NOW)
-    assert left == {WINDOW: Book(10), WINDOW + 1: Book(9, (3, 4))}
-    _, tokens = lease(left, limit=50, now_ms=NOW + 999, until_ms=NOW + 2_000, wanted=4, most_a_window=4)
-    assert tokens[WINDOW + 1] == (3, 4, 9, 10)
+def test_late_in_a_window_those_are_asked_for_whose_moment_is_to_come() -> None:
+    """At three quarters of a second so many more are asked for that enough are still of use; at its end none."""
+    asked = plan({}, limit=100, now_ms=NOW + 750, until_ms=NOW + 900, wanted=10, most_a_window=100)
+    assert asked == {WINDOW: 40}
+    assert 9 <= sum(moment_ms(WINDOW, number, 100) >= NOW + 750 for number in range(40)) <= 11
+    assert not plan({}, limit=100, now_ms=NOW + 950, until_ms=NOW + 990, wanted=10, most_a_window=100)
 
 
-def test_what_nobody_holds_does_not_come_back_twice() -> None:
-    """A token that is reported unused twice, or was never given, adds nothing."""
-    books = {WINDOW + 1: Book(10)}
-    once = give_back(books, {WINDOW + 1: (3, 12)}, now_ms=NOW)
-    assert give_back(once, {WINDOW + 1: (3,)}, now_ms=NOW) == once == {WINDOW + 1: Book(10, (3,))}
+def test_nothing_is_asked_for_beyond_the_time_that_is_left() -> None:
+    """Numbers that the worker could not use any more are not taken from the others."""
+    asked = plan({}, limit=10, now_ms=NOW, until_ms=NOW + 2_500, wanted=100, most_a_window=100)
+    assert max(asked) == WINDOW + 2
 
 
-def test_a_lower_limit_counts_what_was_given_under_the_higher_one() -> None:
-    """A window of which more is out than the new quota gives nothing, also not what came back."""
-    books = {WINDOW + 1: Book(48, (1, 2))}
-    assert free(books, WINDOW + 1, limit=40, now_ms=NOW) == 0
-    assert free({WINDOW + 1: Book(30, (1, 2))}, WINDOW + 1, limit=40, now_ms=NOW) == quota(WINDOW + 1, 40) - 28
-
-
-def test_books_survive_the_table() -> None:
-    """Runs of what came back are written as their ends."""
-    book = Book(48, (1, 2, 3, 9))
-    assert book.to_item() == [48, [1, 4], [9, 10]]
-    assert Book.from_item(book.to_item()) == book
-
-
-@pytest.mark.parametrize("limit", [3.0, 50.0])
-def test_shares_are_the_whole_and_nothing_twice(limit: float) -> None:
-    """Four books that each keep every fourth number give the window once, as one book would."""
-    numbers: list[int] = []
-    for index in range(4):
-        _, tokens = lease(
-            {},
-            limit=limit,
-            now_ms=NOW,
-            until_ms=NOW + 1_000,
-            wanted=1_000,
-            most_a_window=1_000,
-            share=Share(4, index),
-        )
-        numbers += tokens.get(WINDOW, ())
-    assert sorted(numbers) == list(range(quota(WINDOW, limit)))
+def test_what_a_counter_shows_says_whose_the_numbers_are() -> None:
+    """Whoever adds has the numbers up to what the counter shows then."""
+    assert list(numbers(given(w0=12, w1=2), {WINDOW: 3, WINDOW + 1: 2})) == [
+        (WINDOW, 9),
+        (WINDOW, 10),
+        (WINDOW, 11),
+        (WINDOW + 1, 0),
+        (WINDOW + 1, 1),
+    ]
 
 
 def test_shares_of_workers_that_are_alone_do_not_fall_together() -> None:
     """Ten workers with seven tenths of a call a second each: their whole calls are spread over the seconds."""
-    shares = [Share(shift=shift) for shift in range(10)]
     seconds = [
-        sum(free({}, window, limit=0.7 / HEADROOM, now_ms=NOW - 1_000, share=share) for share in shares)
-        for window in range(WINDOW, WINDOW + 50)
+        sum(quota(window + shift, 0.7 / HEADROOM) for shift in range(10)) for window in range(WINDOW, WINDOW + 50)
     ]
     assert max(seconds) <= 8
     assert sum(seconds) == 350
 
 
 def test_past_windows_are_forgotten() -> None:
-    """The books do not grow; windows that are over for us but not yet for a slower clock are kept."""
-    books = {1: Book(5), 2: Book(5), WINDOW - 1: Book(7)}
-    left, _ = lease(books, limit=10, now_ms=NOW, until_ms=NOW + 1_000, wanted=1, most_a_window=5)
-    assert set(left) == {WINDOW - 1, WINDOW}
+    """Their counters go, but for those that are not over yet by a slower clock."""
+    kept = given(w0=7) | {name_of(WINDOW - SKEW_MS // WINDOW_MS): 5, "td": 3}
+    assert over(kept, NOW) == []
+    gone = {name_of(1): 5, name_of(WINDOW - SKEW_MS // WINDOW_MS - 1): 5}
+    assert sorted(over(kept | gone, NOW)) == sorted(gone)
 
 
 def test_first_free_window_is_found() -> None:
-    """A full line says when there is room again."""
-    full = {WINDOW: Book(100), WINDOW + 1: Book(100)}
+    """A full line says when the next second begins of which something is left; the present one is nearly over."""
+    full = given(w0=100, w1=100)
     assert first_free_ms(full, limit=50, now_ms=NOW, longest_ms=60_000) == (WINDOW + 2) * WINDOW_MS
-    assert first_free_ms({}, limit=50, now_ms=NOW, longest_ms=60_000) == NOW
+    assert first_free_ms({}, limit=50, now_ms=NOW + 600, longest_ms=60_000) == (WINDOW + 1) * WINDOW_MS
 
 
-def test_what_is_left_of_a_window_is_not_free_twice() -> None:
-    """With the rest of the present second leased, the next one is the first to ask for."""
-    late_ms = NOW + 600
-    books, _ = lease({}, limit=50, now_ms=late_ms, until_ms=NOW + 1_000, wanted=100, most_a_window=100)
-    assert first_free_ms(books, limit=50, now_ms=late_ms + 1, longest_ms=60_000) == (WINDOW + 1) * WINDOW_MS
+def test_names_are_short_and_distinct() -> None:
+    """All that an item holds at a time: an item of over 1 KB costs two writes."""
+    seconds = range(WINDOW - SKEW_MS // WINDOW_MS, WINDOW + LEASE_AHEAD_MS // WINDOW_MS + 1)
+    names = Counter(map(name_of, seconds))
+    assert set(names.values()) == {1}
+    assert sum(map(len, names)) <= 7 * len(seconds)

@@ -3,19 +3,17 @@
 import asyncio
 from typing import Any
 
-from worker_fn.limits.agreement import Because, Flow
-from worker_fn.limits.limiter import HOLD_MS, Wait
+from worker_fn.limits.agreement import Because, Flow, Wait
+from worker_fn.limits.session import HOLD_MS, Session
 
 
 def admit(fleet: Any, seconds: float) -> tuple[Any, float]:
     """What the partner's limiter says to a call that has so long, and how much simulated time passed."""
-    limiter = fleet.worker.limiters.partner
     began_s = fleet.clock.now_s
     until_ms = int((began_s + seconds) * 1_000)
 
     async def ask() -> Any:
-        limiter.begin()
-        return await limiter.admit(until_ms=until_ms, wanted=1, in_flight=4)
+        return await Session(fleet.worker.limiters.partner).admit(until_ms=until_ms, wanted=1, in_flight=4)
 
     return asyncio.run(ask()), fleet.clock.now_s - began_s
 
@@ -39,12 +37,16 @@ def test_batch_is_held_once(fleet: Any) -> None:
 def test_slow_state_table_does_not_keep_a_call_for_ever(make_fleet: Any) -> None:
     """A table that takes longer than a second's window lasts can cost a call its turn, never the batch its time."""
     fleet = make_fleet("limited")
-    read = fleet.state.read
+    read, add = fleet.state.read, fleet.state.add
 
-    async def slowly(pk: str, sk: str) -> Any:
+    async def read_slowly(pk: str, sk: str) -> Any:
         fleet.clock.now_s += 1.3
         return await read(pk, sk)
 
-    fleet.state.read = slowly
+    async def add_slowly(*asked: Any, **more: Any) -> Any:
+        fleet.clock.now_s += 1.3
+        return await add(*asked, **more)
+
+    fleet.state.read, fleet.state.add = read_slowly, add_slowly
     _, spent_s = admit(fleet, 40.0)
     assert spent_s <= 43.0

@@ -1,0 +1,120 @@
+import asyncio
+import random
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from shared.state import FLOW, PARTNER
+from worker_fn.limits.adaptive import Bounds
+from worker_fn.limits.agreement import SILENCE_MS, Ask, AtRate, Flow, Unlimited, Wait
+from worker_fn.limits.fleet_lease import FleetLease
+from worker_fn.limits.known_item import KnownItem
+from worker_fn.limits.windows import HEADROOM, LEASE_AHEAD_MS
+
+LIMIT = 50.0
+
+
+def worker(
+    fleet: Any, *, highest: float | None = LIMIT, share: float = 0.1, key: str = PARTNER, table: KnownItem | None = None
+) -> FleetLease:
+    now_ms = lambda: int(fleet.clock.now_s * 1_000)  # noqa: E731
+    nothing = lambda: None  # noqa: E731
+    rng = random.Random(1)
+    item = KnownItem(fleet.state, key, now_ms=now_ms, rng=rng, ttl_s=None, on_there=nothing, on_trouble=nothing)
+    return FleetLease(item, Bounds(highest), share=share, now_ms=now_ms, rng=rng, table=table)
+
+
+def asked(fleet: Any, lease: FleetLease, wanted: int = 1_000) -> object:
+    now_ms = int(fleet.clock.now_s * 1_000)
+    ask = Ask(now_ms=now_ms, until_ms=now_ms + LEASE_AHEAD_MS, wanted=wanted, most_a_window=1_000)
+    return asyncio.run(lease.ask(ask))
+
+
+def held(lease: FleetLease, fleet: Any) -> Counter[int]:
+    """The calls that it may start, by second."""
+    seconds: Counter[int] = Counter()
+    now_ms = int(fleet.clock.now_s * 1_000)
+    while start := lease.lease.take(now_ms=now_ms, not_before_ms=0, limit=lease.limit):
+        seconds[start.window] += 1
+        now_ms = max(now_ms, start.ms)
+    return seconds
+
+
+def test_workers_that_know_nothing_of_each_other_share_the_rate(fleet: Any) -> None:
+    """Each asks in one round trip, and all together get each second once."""
+    workers = [worker(fleet) for _ in range(30)]
+    for one in workers:
+        asked(fleet, one)
+    seconds = sum((held(one, fleet) for one in workers), Counter[int]())
+    assert seconds
+    assert max(seconds.values()) <= LIMIT * HEADROOM + 1
+
+
+def test_who_finds_nothing_left_waits_for_what_is(fleet: Any) -> None:
+    """Not asking for it any more: what is known to be given away costs no write."""
+    first, late = worker(fleet, share=1.0), worker(fleet, share=1.0)
+    assert isinstance(asked(fleet, first), AtRate)
+    assert isinstance(asked(fleet, late), Wait)
+    before = fleet.state.items[PARTNER, FLOW].counts
+    assert isinstance(asked(fleet, late), Wait)
+    assert fleet.state.items[PARTNER, FLOW].counts == before
+
+
+def test_a_new_account_costs_one_round_trip(fleet: Any) -> None:
+    """Its declared rate holds before anything is written of it; without one nothing is written at all."""
+    reads: list[str] = []
+    read = fleet.state.read
+
+    async def counting(pk: str, sk: str) -> Any:
+        reads.append(pk)
+        return await read(pk, sk)
+
+    fleet.state.read = counting
+    assert isinstance(asked(fleet, worker(fleet)), AtRate)
+    assert reads == []
+    fleet.state.items.clear()
+    assert asked(fleet, worker(fleet, highest=None)) == Unlimited()
+    assert not fleet.state.items
+
+
+def test_who_leases_first_after_a_silence_has_everybody_keep_to_its_share(fleet: Any) -> None:
+    """Some may have called at theirs while the table was out of reach; what the first asked for is not used."""
+    lease = worker(fleet)
+    asked(fleet, lease)
+    lease.lease.drop()
+    fleet.clock.now_s += SILENCE_MS / 1_000 + 1
+    asked(fleet, lease)
+    flow = Flow.of(fleet.state.items[PARTNER, FLOW])
+    assert flow.share_until_ms == lease.share_until_ms > fleet.clock.now_s * 1_000
+    assert len(lease.lease) == 0
+
+
+def test_a_worker_that_is_alone_leases_more_than_its_share(fleet: Any) -> None:
+    """Where nobody presses, each lease may reach twice as far as the one before."""
+    lease = worker(fleet, share=0.02)
+    before = lease.most
+    for _ in range(3):
+        asked(fleet, lease, wanted=lease.most)
+        lease.lease.drop()
+        fleet.clock.now_s += 3
+    assert lease.most > 2 * before
+
+
+@pytest.mark.parametrize(("idle_s", "is_kept"), [(30, False), (200, True)])
+def test_an_account_keeps_to_its_share_when_all_do(fleet: Any, idle_s: int, is_kept: bool) -> None:
+    """The table was lost for its item as for the partner's, and somebody may still call at its share. Not where its own
+    item was written meanwhile: a late tick finds the partner's silent, and what was leased of the account is in use.
+    """
+    table = worker(fleet)._item
+    account = worker(fleet, key="account#7", table=table)
+    began_ms = int(fleet.clock.now_s * 1_000)
+    fleet.set_item("account#7", FLOW, Flow(alive_ms=began_ms).to_item())
+    fleet.clock.now_s += idle_s
+    now_ms = int(fleet.clock.now_s * 1_000)
+    fleet.set_item(PARTNER, FLOW, Flow(alive_ms=now_ms - 1_000, share_until_ms=now_ms + 9_000).to_item())
+    asyncio.run(table.read())
+    asyncio.run(account._item.read())
+    asked(fleet, account)
+    assert (len(account.lease) == 0) is is_kept
+    assert (Flow.of(fleet.state.items["account#7", FLOW]).share_until_ms == now_ms + 9_000) is is_kept

@@ -1,0 +1,100 @@
+import asyncio
+import random
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from shared.errors import StateUnavailable
+from shared.state import FLOW, PARTNER, Patient
+from worker_fn.limits import agreement
+from worker_fn.limits.agreement import Flow
+from worker_fn.limits.known_item import FRESH_MS, KnownItem, change_flow
+from worker_fn.limits.windows import name_of
+
+
+@pytest.fixture
+def item(fleet: Any) -> KnownItem:
+    return known_item(fleet)
+
+
+def known_item(fleet: Any) -> KnownItem:
+    now_ms = lambda: int(fleet.clock.now_s * 1_000)  # noqa: E731
+    return KnownItem(
+        Patient(fleet.state, now_ms=now_ms),
+        PARTNER,
+        now_ms=now_ms,
+        rng=random.Random(1),
+        ttl_s=60,
+        on_there=lambda: None,
+        on_trouble=lambda: None,
+    )
+
+
+def test_what_is_fresh_is_not_read_again(item: KnownItem, fleet: Any) -> None:
+    """An addition tells as much as a look: one within the last second saves it."""
+    now_ms = int(fleet.clock.now_s * 1_000)
+    asyncio.run(item.add({"td": 1}))
+    fleet.state.items[PARTNER, FLOW] = replace(fleet.state.items[PARTNER, FLOW], counts={"td": 9})
+    asyncio.run(item.look(by_ms=now_ms + FRESH_MS - 1))
+    assert item.flow.counts == {"td": 1}
+    asyncio.run(item.look(by_ms=now_ms + FRESH_MS))
+    assert item.flow.counts == {"td": 9}
+
+
+def test_an_addition_drops_the_seconds_that_are_over(item: KnownItem, fleet: Any) -> None:
+    """Those that were seen: the item does not grow."""
+    window = int(fleet.clock.now_s)
+    asyncio.run(item.add({name_of(window): 3}))
+    fleet.clock.now_s += 20
+    asyncio.run(item.add({name_of(window + 20): 1}))
+    assert set(item.flow.counts) == {name_of(window + 20)}
+
+
+def test_a_table_that_took_no_call_is_left_alone_as_long_as_it_says(item: KnownItem, fleet: Any) -> None:
+    """Its own back-off is the only one; once it answers nothing is left of that."""
+    fleet.state.down = True
+    for _ in range(2):
+        with pytest.raises(StateUnavailable):
+            asyncio.run(item.read())
+        assert not item.is_of_now
+    now_ms = int(fleet.clock.now_s * 1_000)
+    assert (item.lost_ms, item.silent_until_ms) == (now_ms, now_ms + 500)
+    fleet.state.down = False
+    fleet.clock.now_s += 1
+    asyncio.run(item.read())
+    assert (item.lost_ms, item.silent_until_ms, item.is_of_now) == (0, 0, True)
+
+
+def test_what_we_were_told_holds_until_an_operator_ends_it(item: KnownItem, fleet: Any) -> None:
+    """Whether it stands in the table yet or not."""
+    until_ms = int(fleet.clock.now_s * 1_000) + 60_000
+    item.cool_down(until_ms)
+    asyncio.run(item.read())
+    assert item.flow.cool_until_ms == until_ms
+    ending = change_flow(
+        fleet.state, PARTNER, lambda flow: (agreement.end_cool_down(flow, now_ms=1), None), rng=random.Random(1)
+    )
+    asyncio.run(ending)
+    asyncio.run(item.read())
+    assert item.flow.cool_until_ms == 0
+
+
+def test_a_call_from_before_a_step_down_is_an_echo(item: KnownItem, fleet: Any) -> None:
+    """Of a limit that nobody keeps to any more."""
+    begun_ms = int(fleet.clock.now_s * 1_000)
+    asyncio.run(item.read())
+    fleet.clock.now_s += 1
+    asyncio.run(item.change(lambda flow: (replace(flow, generation=1), None)))
+    assert item.is_echo(begun_ms)
+    assert not item.is_echo(begun_ms + 1_000)
+
+
+def test_a_change_takes_what_was_counted_and_leaves_what_came_since(item: KnownItem, fleet: Any) -> None:
+    """Others add while somebody thinks."""
+    other = known_item(fleet)
+    asyncio.run(item.add({"td": 5}))
+    asyncio.run(other.add({"td": 2}))
+    asyncio.run(item.change(lambda flow: (replace(flow, delivered_ms=7, counts={"td": 0}), None)))
+    assert Flow.of(fleet.state.items[PARTNER, FLOW]).counts == {"td": 2}
+    assert item.flow.delivered_ms == 7

@@ -1,0 +1,77 @@
+import pytest
+
+from worker_fn.limits.lease import LATE_MS, Lease, Start
+from worker_fn.limits.windows import WINDOW_MS, moment_ms, quota
+
+NOW = 1_700_000_000_000
+WINDOW = NOW // WINDOW_MS
+LIMIT = 20.0
+COUNT = quota(WINDOW, LIMIT)
+
+
+def taken(lease: Lease, *, limit: float = LIMIT, not_before_ms: int = 0) -> list[Start]:
+    """All starts, each at its moment."""
+    starts, now_ms = list[Start](), NOW
+    while start := lease.take(now_ms=now_ms, not_before_ms=not_before_ms, limit=limit):
+        starts.append(start)
+        now_ms = max(now_ms, start.ms)
+    return starts
+
+
+@pytest.fixture
+def lease() -> Lease:
+    made = Lease()
+    made.keep([(WINDOW, number) for number in range(COUNT)], limit=LIMIT, now_ms=NOW)
+    return made
+
+
+def test_numbers_are_used_in_the_order_of_their_moments(lease: Lease) -> None:
+    """Each once, at its moment."""
+    starts = taken(lease)
+    assert starts == sorted(Start(moment_ms(WINDOW, number, LIMIT), number) for number in range(COUNT))
+    assert not len(lease)
+
+
+def test_what_is_late_is_dropped(lease: Lease) -> None:
+    """A call that starts long after its moment comes too close to its neighbours; a little later it may."""
+    first, second, *_ = sorted(moment_ms(WINDOW, number, LIMIT) for number in range(COUNT))
+    late_ms = first + LATE_MS + 1
+    start = lease.take(now_ms=late_ms, not_before_ms=0, limit=LIMIT)
+    assert start is not None
+    assert start.ms == max(second, late_ms)
+
+
+def test_what_a_cool_down_took_is_lost(lease: Lease) -> None:
+    """Its moments are not made up for at its end."""
+    assert min(start.ms for start in taken(lease, not_before_ms=NOW + 500)) >= NOW + 500
+    assert not len(lease)
+
+
+def test_a_lower_limit_leaves_the_lower_numbers(lease: Lease) -> None:
+    """Those beyond its quota are no calls, whoever holds them."""
+    assert {start.number for start in taken(lease, limit=LIMIT / 2)} == set(range(quota(WINDOW, LIMIT / 2)))
+
+
+def test_numbers_beyond_the_limit_are_calls_when_it_has_risen() -> None:
+    """What was asked for in vain is nobody else's: it waits for a higher limit."""
+    lease = Lease()
+    lease.keep([(WINDOW, number) for number in range(COUNT)], limit=LIMIT / 4, now_ms=NOW)
+    assert len(lease) == quota(WINDOW, LIMIT / 4)
+    assert len(taken(lease)) == COUNT
+
+
+def test_a_moment_that_is_put_back_is_taken_again(lease: Lease) -> None:
+    """By another call; also one whose number was used up."""
+    start = lease.take(now_ms=NOW, not_before_ms=0, limit=LIMIT)
+    assert start is not None
+    lease.put_back(start)
+    lease.put_back(Start(NOW))
+    assert taken(lease)[:2] == [Start(NOW), start]
+
+
+def test_a_lease_under_a_lower_limit_is_outgrown(lease: Lease) -> None:
+    """There may be earlier moments than ours, until somebody asked at the limit as it is."""
+    assert lease.is_outgrown(2 * LIMIT, now_ms=NOW)
+    assert not lease.is_outgrown(LIMIT, now_ms=NOW)
+    lease.count_as_leased_under(2 * LIMIT)
+    assert not lease.is_outgrown(2 * LIMIT, now_ms=NOW)

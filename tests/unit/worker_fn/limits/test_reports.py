@@ -1,0 +1,122 @@
+import asyncio
+import random
+from typing import Any
+
+import pytest
+
+from shared.errors import StateThrottled, StateUnavailable
+from shared.state import FLOW, PARTNER
+from worker_fn.limits.adaptive import STEP_MS, Bounds
+from worker_fn.limits.agreement import FAULTS, Flow, Tally
+from worker_fn.limits.breaker import MIN_CALLS
+from worker_fn.limits.known_item import KnownItem
+from worker_fn.limits.reports import REPORT_EVERY_MS, URGENT_EVERY_MS, Reports
+
+LIMIT = 50.0
+
+
+class Worker:
+    """One environment's reports, and what it knows."""
+
+    def __init__(self, fleet: Any, share: float = 0.5) -> None:
+        now_ms = lambda: int(fleet.clock.now_s * 1_000)  # noqa: E731
+        nothing = lambda: None  # noqa: E731
+        self.item = KnownItem(
+            fleet.state,
+            PARTNER,
+            now_ms=now_ms,
+            rng=random.Random(1),
+            ttl_s=None,
+            on_there=nothing,
+            on_trouble=nothing,
+        )
+        self.reports = Reports(self.item, Bounds(LIMIT), share=share, now_ms=now_ms, also_alive_ms=lambda: 0)
+
+    def tell(self, *tallies: Tally) -> None:
+        for tally in tallies:
+            self.reports.note(tally)
+        asyncio.run(self.reports.tell())
+
+
+def known(fleet: Any) -> Flow:
+    return Flow.of(fleet.state.items[PARTNER, FLOW])
+
+
+def test_good_news_is_told_now_and_then(fleet: Any) -> None:
+    """The more workers there are, the more seldom by each; faults within a quarter of a second, and many at once."""
+    few, many = Worker(fleet).reports, Worker(fleet, share=0.001).reports
+    for one in (few, many):
+        asyncio.run(one.add({"w1": 1}))
+        one.note(Tally(delivered=1))
+        assert not one.is_due(last=True)
+    fleet.clock.now_s += REPORT_EVERY_MS / 1_000
+    assert (few.is_due(last=False), many.is_due(last=False)) == (True, False)
+    fleet.clock.now_s += 9
+    assert many.is_due(last=False)
+    asyncio.run(few.add({}))
+    few.note(Tally(faults=1))
+    assert (few.is_due(last=False), few.is_due(last=True)) == (False, True)
+    fleet.clock.now_s += URGENT_EVERY_MS / 1_000
+    assert few.is_due(last=False)
+    asyncio.run(few.add({}))
+    few.note(Tally(faults=MIN_CALLS))
+    assert few.is_due(last=False)
+
+
+@pytest.mark.parametrize(("error", "counted"), [(StateThrottled, 2), (StateUnavailable, 1)])
+def test_what_may_have_been_counted_is_not_counted_again(fleet: Any, error: type[Exception], counted: int) -> None:
+    """After a throttle it goes with the next report, after a lost answer it does not."""
+    worker = Worker(fleet)
+    fleet.state.down, fleet.state.error = True, error
+    with pytest.raises(error):
+        worker.tell(Tally(faults=1))
+    fleet.state.down = False
+    worker.tell(Tally(faults=1))
+    assert known(fleet).breaker.faults + known(fleet).counts.get(FAULTS, 0) == counted
+
+
+def test_a_cool_down_is_told_until_somebody_heard(fleet: Any) -> None:
+    """Whatever became of the first try: raising it again changes nothing."""
+    worker, until_ms = Worker(fleet), int(fleet.clock.now_s * 1_000) + 9_000
+    fleet.state.down = True
+    with pytest.raises(StateUnavailable):
+        worker.tell(Tally(refused=1, cool_until_ms=until_ms))
+    fleet.state.down = False
+    fleet.clock.now_s += 1
+    assert worker.reports.is_due(last=False)
+    worker.tell()
+    assert known(fleet).cool_until_ms == until_ms
+
+
+def test_a_shorter_cool_down_loses_no_counts(fleet: Any) -> None:
+    """They go with the next report."""
+    longer, shorter = Worker(fleet), Worker(fleet)
+    until_ms = int(fleet.clock.now_s * 1_000) + 9_000
+    longer.tell(Tally(refused=1, cool_until_ms=until_ms))
+    shorter.tell(Tally(refused=1, cool_until_ms=until_ms - 1))
+    shorter.tell()
+    pushed_back = known(fleet).limit.pushed_back + known(fleet).counts.get("p0", 0)
+    assert (known(fleet).cool_until_ms, pushed_back) == (until_ms, 2)
+
+
+def test_whoever_sees_that_a_step_is_due_takes_it_once(fleet: Any) -> None:
+    """Two workers' push-backs of one step lower the limit once; those that waited meanwhile are an echo."""
+    first, second = Worker(fleet), Worker(fleet)
+    first.tell(Tally(delivered=1))
+    fleet.clock.now_s += STEP_MS / 1_000
+    second.reports.note(Tally(refused=3))
+    first.tell(Tally(refused=3))
+    asyncio.run(second.item.look(by_ms=2**62))
+    second.tell()
+    fleet.clock.now_s += STEP_MS / 1_000
+    first.tell(Tally(delivered=9))
+    assert known(fleet).generation == 1
+
+
+def test_the_breaker_opens_with_the_fault_that_is_one_too_many(fleet: Any) -> None:
+    """Whoever tells it."""
+    first, second = Worker(fleet), Worker(fleet)
+    first.tell(*[Tally(faults=1)] * (MIN_CALLS - 1))
+    assert not known(fleet).breaker.is_open
+    second.tell(Tally(faults=1))
+    assert known(fleet).breaker.is_open

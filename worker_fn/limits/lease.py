@@ -1,0 +1,100 @@
+"""The calls that one environment may start, and when: its numbers as moments, used one after the other."""
+
+import heapq
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from worker_fn.limits.windows import WINDOW_MS, moment_ms, quota
+
+LATE_MS = 50
+"""A call that starts later than its moment comes too close to its neighbours: one that is later than this is dropped.
+"""
+
+
+class Start(NamedTuple):
+    """When a call may start (ms since the epoch), and as which of that second; -1: its number was used up to wait."""
+
+    ms: int
+    number: int = -1
+
+    @property
+    def window(self) -> int:
+        return self.ms // WINDOW_MS
+
+
+class Lease:
+    """Numbers that were asked for and not used yet. They outlive a batch: what is left is the next one's, in its time.
+
+    Numbers beyond the limit are kept, too: each is somebody's, and is a call as soon as the limit has risen above it.
+    `phase` and `shift` are those of `windows.moment_ms`.
+    """
+
+    def __init__(self, *, phase: float = 0.5, shift: int = 0) -> None:
+        self._phase = phase
+        self._shift = shift
+        self._numbers: set[tuple[int, int]] = set()
+        """Window and number."""
+        self._starts: list[Start] = []
+        """A heap: those within the limit."""
+        self._limit: float | None = None
+        """In calls a second."""
+        self._leased_under: float | None = None
+        """The limit that was in force when somebody asked last."""
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def keep(self, numbers: Iterable[tuple[int, int]], *, limit: float, now_ms: int) -> None:
+        """Take up numbers that were leased under `limit`; those whose moment has passed are lost."""
+        self._leased_under = limit
+        self._numbers.update(numbers)
+        self._lay_out(limit, now_ms)
+
+    def is_outgrown(self, limit: float | None, *, now_ms: int) -> bool:
+        """Whether the limit has risen since, and the next moment is not due yet: there may be an earlier one."""
+        due = bool(self._starts) and self._starts[0].ms <= now_ms
+        return limit is not None and self._leased_under is not None and limit > self._leased_under and not due
+
+    def count_as_leased_under(self, limit: float) -> None:
+        """There was none to be had beyond those that are ours."""
+        self._leased_under = limit
+
+    def take(self, *, now_ms: int, not_before_ms: int, limit: float | None) -> Start | None:
+        """The next moment, now at the earliest. What a cool-down took, and what is late, is lost."""
+        if limit is not None and limit != self._limit:
+            self._lay_out(limit, now_ms)
+        while self._starts:
+            start = heapq.heappop(self._starts)
+            self._numbers.discard((start.window, start.number))
+            if self._starts and self._starts[0].ms <= now_ms:
+                continue  # of several that are late one is used: together they would be a burst
+            if not_before_ms <= start.ms and now_ms <= start.ms + LATE_MS and now_ms // WINDOW_MS <= start.window:
+                return Start(max(start.ms, now_ms), start.number)
+        return None
+
+    def holds(self, start: Start, limit: float | None) -> bool:
+        """Whether a number is within a limit, which may have gone down since it was leased."""
+        return limit is None or start.number < quota(start.window + self._shift, limit)
+
+    def put_back(self, start: Start) -> None:
+        """Have a moment that was taken used by another call."""
+        if start.number >= 0:
+            self._numbers.add((start.window, start.number))
+        heapq.heappush(self._starts, start)
+
+    def drop(self) -> None:
+        """Give up all of them."""
+        self._starts.clear()
+        self._numbers.clear()
+
+    def _lay_out(self, limit: float, now_ms: int) -> None:
+        """Give each number its moment at a limit."""
+        self._numbers = {one for one in self._numbers if one[0] >= now_ms // WINDOW_MS}
+        starts = [
+            Start(moment_ms(window, number, limit, phase=self._phase, shift=self._shift), number)
+            for window, number in self._numbers
+            if number < quota(window + self._shift, limit)
+        ]
+        self._starts = [one for one in starts if one.ms >= now_ms] + [one for one in self._starts if one.number < 0]
+        heapq.heapify(self._starts)
+        self._limit = limit
