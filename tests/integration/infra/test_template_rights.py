@@ -64,6 +64,7 @@ def test_a_role_may_do_what_its_function_does_and_nothing_else(template: Templat
         ("WorkerRole", "sqs:SendMessage", dlq),
         ("WorkerRole", "dynamodb:GetItem", table),
         ("WorkerRole", "dynamodb:UpdateItem", table),
+        ("WorkerRole", "dynamodb:PutItem", table),
         ("WorkerRole", "dynamodb:DeleteItem", table),
         ("WorkerRole", "dynamodb:Query", table),
         ("WorkerRole", "lambda:GetEventSourceMapping", mapping),
