@@ -4,10 +4,12 @@ import heapq
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from worker_fn.limits.windows import WINDOW_MS, moment_ms, quota
+from worker_fn.limits.windows import HEADROOM, WINDOW_MS, moment_ms, quota
 
-LATE_MS = 50
-"""A call that starts later than its moment comes too close to its neighbours: one that is later than this is dropped.
+LATE_MS = round((1 - HEADROOM) * WINDOW_MS)
+"""A call that starts later than its moment comes close to its neighbours. While all are late by no more than what the
+headroom is of a second, no second of true time, wherever it begins, holds more calls than the rate; what is later is
+dropped.
 """
 
 
