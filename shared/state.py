@@ -8,6 +8,7 @@ One table, keys `pk` and `sk`; every item is small, and all but the partner's ow
     suspended     7#<fingerprint> credentials of an account that the partner refuses worker_fn/accounts/suspensions.py
     cleared       7#<fingerprint> when they were cleared last, and whether by a message that arrived
     progress#7 <id> <part>    which deliveries of a message are done                worker_fn/batch/progress.py
+    trail         <ms>#<hex>  what an operator did, who and why                     ops/operate/trail.py
     dsr#<id>      7 <request> when an erasure was accepted and what became of it    shared/receipts.py
 
 An account's id, of an account that has none the empty text, stands in every key that is made of a request's id: two
@@ -55,6 +56,7 @@ FLOW = "flow"
 PARTNER = "partner"
 SUSPENDED = "suspended"
 CLEARED = "cleared"
+TRAIL = "trail"
 
 
 def account_key(account_id: str, endpoint: str | None = None) -> str:

@@ -5,6 +5,7 @@ folder, imported when the verb runs, so that help is quick.
 from ops.commands.certify import certify
 from ops.commands.cooldown import cooldown
 from ops.commands.demo import demo
+from ops.commands.dlq import dlq
 from ops.commands.doctor import doctor
 from ops.commands.dsr import dsr
 from ops.commands.local import local
@@ -17,6 +18,7 @@ from ops.commands.registration import registration
 from ops.commands.rollback import rollback
 from ops.commands.sample import sample
 from ops.commands.suspensions import suspensions
+from ops.commands.trail import trail
 from ops.commands.versions import versions
 
 COMMANDS = (
@@ -36,6 +38,8 @@ COMMANDS = (
     resume,
     probe,
     cooldown,
+    dlq,
+    trail,
     dsr,
 )
 """In the order in which `spillway --help` lists them; several verbs about one thing are a typer app with that name."""

@@ -29,6 +29,8 @@ def settings_of(given: Iterable[str] | None) -> dict[str, str]:
         settings[name] = value
     return settings
 
+Why = Annotated[str, typer.Option("--why", help="For the trail, in a line; nothing of a customer's data.")]
+
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:

@@ -33,7 +33,7 @@ def _story(job: Job, progress: Progress, worker: Worker) -> Story:
     waiting = [short(item.key) for item in job.items if item.calls and item.waits]
     return Story(
         kind=job.message.type,
-        received_at_ms=job.message.received_at_ms,
+        received_at_ms=job.begun_ms,
         now_ms=worker.now_ms(),
         attempts=progress.attempts,
         total=job.total,
@@ -50,5 +50,6 @@ def settled(job: Job, worker: Worker) -> Settled:
         "type": job.kind,
         "account_id": job.message.account_id or "",
         "first_received_ms": job.first_received_ms,
+        **job.redrives,
     }
     return Settled(job.record, job.end or Waiting(1), attributes, job.total if job.is_mapped else None)

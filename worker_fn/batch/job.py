@@ -20,6 +20,11 @@ queue. Ingest needs a second; parking and moving back take at least the two that
 and a few for the sweep.
 """
 
+REDRIVEN, MAX_HISTORY = ("redriven_ms", "history"), 256
+"""Attributes that `spillway dlq redrive` gives a message, and how long they may be: when it was redriven last; how
+often, and as what it was dead-lettered before.
+"""
+
 UNREAD = Message(id="", part="", type="", account_id=None, received_at_ms=0, payload={})
 """What is known of a record that nobody could decode, or had the time to."""
 
@@ -116,13 +121,28 @@ class Job:
 
     @property
     def was_seen_before(self) -> bool:
-        """Whether somebody may have worked on it: received before, or sent again from the parking queue."""
+        """Whether somebody may have worked on it: received before, or sent again from another queue."""
         sent_ms = self.number("SentTimestamp", self.message.received_at_ms)
-        return self.receives > 1 or sent_ms - self.message.received_at_ms > MOVED_MS
+        return self.receives > 1 or self.carried.was_dead or sent_ms - self.message.received_at_ms > MOVED_MS
 
     @property
     def first_received_ms(self) -> str:
         return str(self._attributes.get("ApproximateFirstReceiveTimestamp") or "")
+
+    @property
+    def begun_ms(self) -> int:
+        """Since when its age counts: when it was accepted, or redriven last, which was before it was sent here."""
+        said = self._said("redriven_ms")
+        if not (said.isascii() and said.isdecimal() and len(said) < 16):
+            return self.message.received_at_ms
+        redriven_ms = min(int(said), self.number("SentTimestamp", int(said)))
+        return max(self.message.received_at_ms, redriven_ms)
+
+    @property
+    def redrives(self) -> dict[str, str]:
+        """What a redriven message says of that, for the letter that it may become again."""
+        said = {name: self._said(name) for name in REDRIVEN}
+        return {name: text for name, text in said.items() if 0 < len(text) <= MAX_HISTORY and text.isprintable()}
 
     @property
     def carried(self) -> Carried:
@@ -136,6 +156,13 @@ class Job:
             received_at_ms=self.message.received_at_ms,
             was_dead=isinstance(said, Mapping) and "reason" in said,
         )
+
+    def _said(self, name: str) -> str:
+        """A message attribute, where it is a text."""
+        said = self.record.get("messageAttributes")
+        one = said.get(name) if isinstance(said, Mapping) else None
+        text = one.get("stringValue") if isinstance(one, Mapping) else None
+        return text if isinstance(text, str) else ""
 
     @property
     def calls(self) -> int:

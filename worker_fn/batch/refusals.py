@@ -66,7 +66,7 @@ def held_up(job: Job, worker: Worker) -> End:
     suspension = worker.suspensions.of(job.message.account_id, job.carried.fingerprints)
     if job.place is Place.GIVE_UP and suspension is not None:
         return _given_up(suspension, job.progress)
-    age_s = (worker.now_ms() - job.message.received_at_ms) / 1_000
+    age_s = (worker.now_ms() - job.begun_ms) / 1_000
     if age_s > worker.budgets.age_s(job.message.type):
         return DeadLetter(Reason.TOO_OLD, f"its credentials are refused; {age_s / 3_600:.0f} hours old")
     if job.place is Place.PROBE_LATER:

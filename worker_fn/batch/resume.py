@@ -13,6 +13,8 @@ from worker_fn.batch.progress import Progress, forget_progress, read_progress, s
 from worker_fn.batch.settle import Report
 from worker_fn.dispatch.classify import Verdict
 
+LETTER_KEPT_S = 14 * 86_400
+"""For so long a dead letter may lie before it is redriven: what of it arrived is known until then."""
 KEPT_LONGER_S = 86_400
 """What is remembered of a message outlives its age by a day."""
 
@@ -62,11 +64,11 @@ def _failing(job: Job) -> dict[str, int]:
     return {key: count for key, count in counts.items() if count}
 
 
-async def remember(job: Job, end: End, progress: Progress, worker: Worker) -> None:
+async def remember(job: Job, end: End, progress: Progress, worker: Worker, *, also_s: int = 0) -> None:
     """Write progress when something was answered and the message comes back; forget it when it does not."""
     try:
-        if isinstance(end, Waiting | Parked) and progress != job.progress:
-            kept_s = int(worker.budgets.age_s(job.message.type)) + KEPT_LONGER_S
+        if isinstance(end, Waiting | Parked) and (progress != job.progress or also_s):
+            kept_s = int(worker.budgets.age_s(job.message.type)) + KEPT_LONGER_S + also_s
             await write_progress(worker.state, job.message, progress, expires_at=worker.now_ms() // 1_000 + kept_s)
         elif isinstance(end, Delivered) and job.progress.item.rev:
             await forget_progress(worker.state, job.message)
@@ -87,5 +89,5 @@ async def remember_letter(job: Job, report: Report, worker: Worker) -> None:
     if not (progress.done or job.progress.item.rev):
         return
     if job.message_id not in report.failures:
-        progress = replace(progress, refused={}, failing={}, failed_attempts=0, auth_failures=0)
-    await remember(job, Waiting(0), progress, worker)
+        progress = replace(progress, refused={}, failing={}, failed_attempts=0, auth_failures=0, attempts=0)
+    await remember(job, Waiting(0), progress, worker, also_s=LETTER_KEPT_S)

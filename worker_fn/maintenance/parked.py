@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shared.errors import StateRefused, UndecodableMessage
-from shared.message import Message, decode, is_account_id
+from shared.message import decode, is_account_id
 from worker_fn.accounts.suspension import Suspension, holding
 from worker_fn.batch.alone import ends_alone
 from worker_fn.batch.context import Worker
@@ -49,7 +49,7 @@ class Choice:
                 return True
             now_ms = self.worker.now_ms()
             gives_up = suspension.is_given_up(now_ms=now_ms) and not job.carried.was_dead
-            return gives_up or _is_too_old(job.message, self.worker)
+            return gives_up or _is_too_old(job, self.worker)
         if account_id is None or account_id in self.cleared or await self._has_room(account_id):
             return True
         self.left += 1
@@ -89,6 +89,6 @@ def account_of(record: Mapping[str, Any]) -> str | None:
         return None
 
 
-def _is_too_old(message: Message, worker: Worker) -> bool:
+def _is_too_old(job: Job, worker: Worker) -> bool:
     """Whether a parked message has used up its age: the worker that gets it says so in the dead-letter queue."""
-    return worker.now_ms() - message.received_at_ms > 1_000 * worker.budgets.age_s(message.type)
+    return worker.now_ms() - job.begun_ms > 1_000 * worker.budgets.age_s(job.message.type)

@@ -1,0 +1,225 @@
+"""`spillway dlq`: look at dead letters, and send them again."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ops.commands.options import AsJson, Stage, Why, one_line_errors
+
+if TYPE_CHECKING:
+    from ops.operate.dlq.filters import Filter
+    from ops.operate.dlq.run import Desk
+
+dlq = typer.Typer(name="dlq", help="Look at dead letters, plan, and send them again.", no_args_is_help=True)
+
+Reasons = Annotated[list[str] | None, typer.Option("--reason", help="rejected, unmappable, ..., or none; repeatable.")]
+Statuses = Annotated[list[str] | None, typer.Option("--status", help="The partner's, 422 say; repeatable.")]
+Accounts = Annotated[list[str] | None, typer.Option("--account", metavar="ID", help="Of this account; repeatable.")]
+Types = Annotated[list[str] | None, typer.Option("--type", help="events, audience or erasure; repeatable.")]
+Ids = Annotated[list[str] | None, typer.Option("--id", metavar="ID", help="This letter, or request; repeatable.")]
+Since = Annotated[str, typer.Option("--since", metavar="WHEN", help="There since: 3h, 2d, 2026-11-24T10:00Z.")]
+Until = Annotated[str, typer.Option("--until", metavar="WHEN", help="There before: 3h, 2d, 2026-11-24T10:00Z.")]
+Where = Annotated[str, typer.Option("--where", metavar="JMESPATH", help="What has to hold of mParticle's request.")]
+By = Annotated[list[str] | None, typer.Option("--by", help="reason, status, error, type, account, age; repeatable.")]
+Most = Annotated[int, typer.Option("--limit", min=1, help="So many lines at most.")]
+LetterId = Annotated[str, typer.Argument(metavar="ID", help="The letter's id, or its request's.")]
+Reveal = Annotated[bool, typer.Option("--reveal", help="With all that it says of customers and people.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do it, to everything that matches.")]
+Sendable = Annotated[bool, typer.Option("--sendable", help="Leave what would come back at once.")]
+Rate = Annotated[float | None, typer.Option("--rate", min=0.01, help="Letters a second; else what is left over.")]
+MostSent = Annotated[int | None, typer.Option("--limit", min=1, help="Send so many at most.")]
+Export = Annotated[Path | None, typer.Option("--export", help="Where what is sent is exported to before.")]
+NewFile = Annotated[Path, typer.Argument(metavar="FILE.ndjson.gz", help="A file that is not there yet.")]
+File = Annotated[Path, typer.Argument(metavar="FILE.ndjson.gz", help="What `dlq export` or `redrive` wrote.")]
+Target = Annotated[str, typer.Option("--to", help="dlq, or queue: then they are delivered.")]
+
+
+@dlq.command()
+def summary(  # noqa: PLR0917 - each is an option of the command line
+    reason: Reasons = None,
+    status: Statuses = None,
+    account: Accounts = None,
+    kind: Types = None,
+    letter_id: Ids = None,
+    since: Since = "",
+    until: Until = "",
+    where: Where = "",
+    by: By = None,
+    as_json: AsJson = False,
+    stage: Stage = "dev",
+) -> None:
+    """Say what lies there, in groups with one letter of each; nothing is taken out."""
+    from ops.operate.dlq import groups, run  # noqa: PLC0415 - ops/commands/__init__.py says why
+
+    for name in by or ():
+        if name not in groups.KEYS:
+            raise typer.BadParameter(f"--by is one of {', '.join(groups.KEYS)}")
+    with one_line_errors():
+        chosen = _filter(reason, status, account, kind, letter_id, since, until, where)
+        code = run.summary(_desk(stage), chosen, tuple(by or groups.USUAL), as_json=as_json)
+    raise typer.Exit(code)
+
+
+@dlq.command(name="list")
+def list_(  # noqa: PLR0917
+    reason: Reasons = None,
+    status: Statuses = None,
+    account: Accounts = None,
+    kind: Types = None,
+    letter_id: Ids = None,
+    since: Since = "",
+    until: Until = "",
+    where: Where = "",
+    most: Most = 100,
+    as_json: AsJson = False,
+    stage: Stage = "dev",
+) -> None:
+    """List letters, a line each; nothing is taken out."""
+    from ops.operate.dlq import run  # noqa: PLC0415
+
+    with one_line_errors():
+        chosen = _filter(reason, status, account, kind, letter_id, since, until, where)
+        code = run.listed(_desk(stage), chosen, most=most, as_json=as_json)
+    raise typer.Exit(code)
+
+
+@dlq.command()
+def show(letter_id: LetterId, reveal: Reveal = False, stage: Stage = "dev") -> None:
+    """Show one letter and its payload, masked; ends with 1 if there is none with this id."""
+    from ops.operate.dlq import run  # noqa: PLC0415
+
+    with one_line_errors():
+        code = run.show(_desk(stage), letter_id, reveal=reveal)
+    raise typer.Exit(code)
+
+
+@dlq.command()
+def redrive(  # noqa: PLR0917
+    reason: Reasons = None,
+    status: Statuses = None,
+    account: Accounts = None,
+    kind: Types = None,
+    letter_id: Ids = None,
+    since: Since = "",
+    until: Until = "",
+    where: Where = "",
+    yes: Yes = False,
+    sendable: Sendable = False,
+    rate: Rate = None,
+    most: MostSent = None,
+    export_to: Export = None,
+    why: Why = "",
+    stage: Stage = "dev",
+) -> None:
+    """Say what would become of the letters; with --yes export them, then send them again."""
+    from ops.operate.dlq import run  # noqa: PLC0415
+
+    with one_line_errors():
+        chosen = _filter(reason, status, account, kind, letter_id, since, until, where)
+        order = run.Order(chosen, yes, sendable, rate, most, export_to, why)
+        code = run.redrive(_desk(stage), order)
+    raise typer.Exit(code)
+
+
+@dlq.command()
+def export(  # noqa: PLR0917
+    file: NewFile,
+    reason: Reasons = None,
+    status: Statuses = None,
+    account: Accounts = None,
+    kind: Types = None,
+    letter_id: Ids = None,
+    since: Since = "",
+    until: Until = "",
+    where: Where = "",
+    stage: Stage = "dev",
+) -> None:
+    """Write letters into a file, body and attributes; they stay where they are."""
+    from ops.operate.dlq import run  # noqa: PLC0415
+
+    with one_line_errors():
+        chosen = _filter(reason, status, account, kind, letter_id, since, until, where)
+        code = run.export(_desk(stage), chosen, file)
+    raise typer.Exit(code)
+
+
+@dlq.command(name="import")
+def import_(  # noqa: PLR0917
+    file: File,
+    to: Target = "dlq",
+    yes: Yes = False,
+    rate: Rate = None,
+    why: Why = "",
+    stage: Stage = "dev",
+) -> None:
+    """Put an export's letters back: with --yes into the dead-letter queue, or into the main one."""
+    from ops.operate.dlq import run  # noqa: PLC0415
+
+    if to not in {"dlq", "queue"}:
+        raise typer.BadParameter("--to is dlq or queue")
+    with one_line_errors():
+        code = run.import_(_desk(stage), file, to, is_yes=yes, per_s=rate, why=why)
+    raise typer.Exit(code)
+
+
+@dlq.command()
+def purge(  # noqa: PLR0917
+    reason: Reasons = None,
+    status: Statuses = None,
+    account: Accounts = None,
+    kind: Types = None,
+    letter_id: Ids = None,
+    since: Since = "",
+    until: Until = "",
+    where: Where = "",
+    yes: Yes = False,
+    why: Why = "",
+    stage: Stage = "dev",
+) -> None:
+    """Say what would be deleted for good; with --yes delete it, once its number is typed."""
+    from ops.operate.dlq import run  # noqa: PLC0415
+
+    with one_line_errors():
+        chosen = _filter(reason, status, account, kind, letter_id, since, until, where)
+        code = run.purge(_desk(stage), chosen, is_yes=yes, ask=_typed, why=why)
+    raise typer.Exit(code)
+
+
+def _typed(question: str) -> str:
+    return str(typer.prompt(question, default="", show_default=False)).strip()
+
+
+def _desk(stage: str) -> "Desk":
+    from ops.console.screen import Screen  # noqa: PLC0415
+    from ops.operate.dlq.run import Desk  # noqa: PLC0415
+    from ops.operate.stack import find_stack  # noqa: PLC0415
+
+    return Desk(find_stack(stage), Screen())
+
+
+def _filter(  # noqa: PLR0917
+    reasons: list[str] | None,
+    statuses: list[str] | None,
+    accounts: list[str] | None,
+    types: list[str] | None,
+    ids: list[str] | None,
+    since: str,
+    until: str,
+    where: str,
+) -> "Filter":
+    import time  # noqa: PLC0415
+
+    from ops.operate.dlq.filters import Filter, moment_ms  # noqa: PLC0415
+
+    now_ms = int(time.time() * 1_000)
+    return Filter(
+        ids=frozenset(ids or ()),
+        reasons=frozenset(reasons or ()),
+        statuses=frozenset(statuses or ()),
+        accounts=frozenset(accounts or ()),
+        types=frozenset(types or ()),
+        since_ms=moment_ms(since, now_ms=now_ms) if since else None,
+        until_ms=moment_ms(until, now_ms=now_ms) if until else None,
+        where=where,
+    )

@@ -1,0 +1,164 @@
+"""Letters in a file: NDJSON, gzipped, a letter a line, with body and attributes as they are in the queue.
+
+    {"v": 1, "id": "...", "sent_ms": 1790000000000, "group_id": "7", "attributes": {"reason": {...}}, "body": "..."}
+
+It holds people's data and customers' keys: for its owner alone (0600).
+"""
+
+import base64
+import gzip
+import json
+import os
+import tempfile
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Self
+
+from ops.operate.dlq.letters import Letter
+from shared.errors import InvalidSettings
+from shared.queue import MAX_BATCH_BYTES
+
+VERSION = 1
+MAX_LINE_BYTES = 12 * MAX_BATCH_BYTES
+"""A body of a mebibyte, written in ASCII."""
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """A line that is no letter, and why, without anything of it."""
+
+    number: int
+    why: str
+
+
+class Archive:
+    """Writes letters. What was flushed is a whole file, whatever becomes of the process: each flush ends a member."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._member: gzip.GzipFile | None = None
+        self.letters = 0
+
+    @classmethod
+    def at(cls, path: Path) -> Self:
+        """Begin a new file. Raises InvalidSettings where it cannot be made, or is there already."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return cls(os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "w+b"))
+        except FileExistsError:
+            raise InvalidSettings(f"{path} is there already: name another file") from None
+        except OSError as error:
+            raise InvalidSettings(f"{path} cannot be written: {error.strerror}") from None
+
+    @classmethod
+    def passing(cls) -> Self:
+        """A file without a name, for letters that are looked at twice: gone with the process, however it ends."""
+        return cls(tempfile.TemporaryFile())
+
+    def write(self, letter: Letter) -> None:
+        if self._member is None:
+            self._member = gzip.GzipFile(fileobj=self._file, mode="wb", compresslevel=1, mtime=0)
+        self._member.write(as_line(letter))
+        self.letters += 1
+
+    def flush(self) -> None:
+        """Have all that was written on the disk. Raises InvalidSettings where that is full."""
+        try:
+            if self._member is not None:
+                self._member.close()
+                self._member = None
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise InvalidSettings(f"the export cannot be written: {error.strerror}") from None
+
+    def read(self) -> Iterator[Letter]:
+        """The letters that were written."""
+        self.flush()
+        self._file.seek(0)
+        yield from (one for one in letters_of(self._file) if isinstance(one, Letter))
+        self._file.seek(0, os.SEEK_END)
+
+    def close(self) -> None:
+        self.flush()
+        self._file.close()
+
+
+def as_line(letter: Letter) -> bytes:
+    document = {
+        "v": VERSION,
+        "id": letter.id,
+        "sent_ms": letter.sent_ms,
+        "group_id": letter.group_id,
+        "attributes": {name: _written(one) for name, one in letter.attributes.items()},
+        "body": letter.body,
+    }
+    return json.dumps(document, separators=(",", ":")).encode() + b"\n"
+
+
+def letters_in(path: Path) -> Iterator[Letter | BadLine]:
+    """Read a file, a line at a time. Raises InvalidSettings for one that is no such file at all."""
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise InvalidSettings(f"{path} cannot be read: {error.strerror}") from None
+    with file:
+        yield from letters_of(file, str(path))
+
+
+def letters_of(file: IO[bytes], name: str = "the export") -> Iterator[Letter | BadLine]:
+    """Read letters from an open file. One that was cut off gives what is whole of it, and says so last."""
+    number = 0
+    with gzip.GzipFile(fileobj=file, mode="rb") as lines:
+        while True:
+            number += 1
+            try:
+                line = lines.readline(MAX_LINE_BYTES + 1)
+            except EOFError:
+                yield BadLine(number, "the file ends here, cut off")
+                return
+            except (OSError, zlib.error):
+                if number == 1:
+                    raise InvalidSettings(f"{name} is no gzip file, or is damaged") from None
+                yield BadLine(number, "the file is damaged from here on")
+                return
+            if not line:
+                return
+            if len(line) > MAX_LINE_BYTES:
+                yield BadLine(number, f"longer than {MAX_LINE_BYTES:,} bytes; nothing after it is read")
+                return
+            if line.strip():
+                yield _letter(line, number)
+
+
+def _letter(line: bytes, number: int) -> Letter | BadLine:
+    try:
+        found = json.loads(line)
+        if found["v"] != VERSION or not isinstance(found["body"], str) or not isinstance(found["id"], str):
+            return BadLine(number, "no letter of an export")
+        group_id, sent_ms = found.get("group_id"), found.get("sent_ms", 0)
+        if not found["body"] or not found["id"] or not isinstance(sent_ms, int):
+            return BadLine(number, "no letter of an export")
+        found["body"].encode()
+        return Letter(
+            id=found["id"],
+            body=found["body"],
+            attributes={str(name): _read(one) for name, one in found.get("attributes", {}).items()},
+            sent_ms=sent_ms,
+            group_id=group_id if isinstance(group_id, str) else None,
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return BadLine(number, "no letter of an export")
+
+
+def _written(one: Mapping[str, Any]) -> dict[str, str]:
+    value = {"binary": base64.b64encode(one["BinaryValue"]).decode()} if "BinaryValue" in one else {}
+    return {"type": one["DataType"], **(value or {"value": one.get("StringValue", "")})}
+
+
+def _read(one: Mapping[str, Any]) -> dict[str, Any]:
+    if "binary" in one:
+        return {"DataType": str(one["type"]), "BinaryValue": base64.b64decode(one["binary"], validate=True)}
+    return {"DataType": str(one["type"]), "StringValue": str(one["value"])}

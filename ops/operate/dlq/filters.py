@@ -1,0 +1,124 @@
+"""Which letters are meant: filters that act on everything that matches."""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import jmespath
+from jmespath.exceptions import JMESPathError
+
+from ops.operate.dlq.letters import Letter
+from shared.errors import InvalidSettings
+
+_AGO = re.compile(r"([0-9]{1,6})(s|min|h|d)")
+_UNIT_S = {"s": 1, "min": 60, "h": 3_600, "d": 86_400}
+WHEN = "a time (2026-11-24T10:00Z) or how long ago (90min, 3h, 2d)"
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Everything that is named has to fit; of what is named several times, one."""
+
+    ids: Collection[str] = frozenset()
+    """A letter's, or of the request that it is a part of."""
+    reasons: Collection[str] = frozenset()
+    statuses: Collection[str] = frozenset()
+    accounts: Collection[str] = frozenset()
+    types: Collection[str] = frozenset()
+    since_ms: int | None = None
+    until_ms: int | None = None
+    where: str = field(default="", repr=False)
+    """A JMESPath expression on mParticle's request. It may name a person: it is in no text that is kept."""
+
+    def __post_init__(self) -> None:
+        if self.where:
+            _compiled(self.where)
+
+    def matches(self, letter: Letter) -> bool:
+        """Whether a letter is meant. What cannot be read fits no `where`."""
+        return (
+            (not self.reasons or letter.reason in self.reasons)
+            and (not self.statuses or letter.status in self.statuses)
+            and (self.since_ms is None or letter.sent_ms >= self.since_ms)
+            and (self.until_ms is None or letter.sent_ms <= self.until_ms)
+            and (not self.types or _is_type(letter.type, self.types))
+            and (not self.accounts or letter.account_id in self.accounts)
+            and (not self.ids or letter.id in self.ids or letter.request_id in self.ids)
+            and (not self.where or _fits(letter, self.where))
+        )
+
+    def said(self) -> str:
+        """In words, for the plan and the trail: what it is compared with, but of `where` only that there is one."""
+        named = (
+            ("reason", self.reasons), ("status", self.statuses), ("account", self.accounts),
+            ("type", self.types), ("id", self.ids),
+        )  # fmt: skip
+        parts = [f"{name} {_some(values)}" for name, values in named if values]
+        parts += [
+            f"{name} {_moment(at_ms)}" for name, at_ms in (("since", self.since_ms), ("until", self.until_ms)) if at_ms
+        ]
+        parts += ["where …"] if self.where else []
+        return ", ".join(parts) or "all letters"
+
+
+def moment_ms(text: str, *, now_ms: int) -> int:
+    """Read a moment: a time of ISO 8601, UTC unless it says otherwise, or how long ago. Raises InvalidSettings."""
+    if ago := _AGO.fullmatch(text.strip()):
+        return now_ms - 1_000 * int(ago[1]) * _UNIT_S[ago[2]]
+    try:
+        moment = datetime.fromisoformat(text.strip())
+        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1_000)
+    except (ValueError, OverflowError):
+        raise InvalidSettings(f"{text!r} is no time: give {WHEN}") from None
+
+
+SHORT_TYPES = {
+    "event_processing_request": "events",
+    "audience_membership_change_request": "audience",
+    "dsr_processing_request": "erasure",
+}
+
+
+def _is_type(kind: str, named: Collection[str]) -> bool:
+    return kind in named or SHORT_TYPES.get(kind, kind) in named
+
+
+def _some(values: Collection[str], most: int = 3) -> str:
+    named = sorted(values)
+    more = f" and {len(named) - most} more" if len(named) > most else ""
+    return "/".join(named[:most]) + more
+
+
+def _moment(at_ms: int) -> str:
+    return f"{datetime.fromtimestamp(at_ms / 1_000, UTC):%Y-%m-%d %H:%M:%SZ}"
+
+
+def _compiled(expression: str) -> Any:
+    try:
+        return jmespath.compile(expression)
+    except JMESPathError as error:
+        what = str(error).partition("\n")[0]
+        raise InvalidSettings(f"--where is no JMESPath expression: {what}") from None
+
+
+def _fits(letter: Letter, expression: str) -> bool:
+    """JMESPath's own notion of what is true: null, false, and what is empty are not."""
+    if letter.message is None:
+        return False
+    try:
+        found = _compiled(expression).search(_floats(letter.message.payload))
+    except (JMESPathError, RecursionError, ValueError, TypeError, ArithmeticError):  # of a kind that it does not expect
+        return False
+    return found is not None and found is not False and found not in ("", [], {})
+
+
+def _floats(value: Any) -> Any:
+    """The same JSON with numbers as JMESPath knows them."""
+    if isinstance(value, dict):
+        return {name: _floats(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_floats(one) for one in value]
+    return float(value) if isinstance(value, Decimal) else value

@@ -1,0 +1,181 @@
+"""What would become of a letter that is sent again: the worker's own code on the deployed partner's mapping.
+
+As `spillway partner replay` has it: the whole worker runs, with an API that takes every call. Beside that, what only
+the stage knows: whose credentials are suspended, and what of a letter has arrived already.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from itertools import islice
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from ops.operate.dlq.letters import Letter
+from ops.operate.stack import Stack
+from ops.partner.staged_worker import StagedWorker
+from ops.releases.destination import destination
+from partners import Delivery, Partner, PartnerBroken, load_partner
+from shared.errors import InvalidSettings, StateUnavailable
+from shared.firehose import parse_request
+from shared.message import Message
+from shared.state import SUSPENDED, DynamoState, State, progress_key
+from shared.stored import references, without_stored
+from worker_fn.accounts.fingerprint import fingerprint
+from worker_fn.accounts.suspensions import Suspension, by_account, holding
+from worker_fn.batch.disposition import Reason
+from worker_fn.clients.http import Answer
+
+AT_ONCE = 10
+"""Letters that the staged worker has in one batch."""
+LOOKED_AT = 100
+"""Deliveries of a letter that are counted, and whose credentials are looked at."""
+TAKEN = Answer(200, body=b"{}")
+
+
+class Verdict(StrEnum):
+    """In the order in which a plan names them."""
+
+    SENT = "sent"
+    RESUMES = "resumes"
+    NO_CALL = "no call"
+    SUSPENDED = "suspended"
+    UNMAPPABLE = "unmappable"
+    UNREADABLE = "unreadable"
+    NOT_TRIED = "not tried"
+
+
+COMES_BACK = frozenset({Verdict.UNMAPPABLE, Verdict.UNREADABLE})
+"""What would be in the dead-letter queue again at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What would become of one letter. `error` is in the worker's words; `calls` are those that it would make."""
+
+    verdict: Verdict
+    calls: int = 0
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """The partner that the live worker has, as this checkout knows it; None: it cannot be loaded here, and why."""
+
+    partner: Partner | None
+    name: str
+    commit: str = "unknown"
+    problem: str = ""
+    fingerprint: Callable[[Delivery], str] | None = field(default=None, repr=False)
+    """Tells credentials apart as the live worker does; None where it has some that are kept elsewhere."""
+
+
+def deployed_partner(stack: Stack) -> Deployed:
+    """The stage's partner, with the settings of its live worker."""
+    try:
+        found = stack.client("lambda").get_function_configuration(FunctionName=stack.output("WorkerAliasArn"))
+    except (BotoCoreError, ClientError) as error:
+        code = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
+        return Deployed(None, "an unknown partner", problem=f"the live worker's settings cannot be read ({code})")
+    return partner_of(found.get("Environment", {}).get("Variables", {}))
+
+
+def partner_of(env: Mapping[str, str]) -> Deployed:
+    """The partner of a worker with this environment."""
+    name, commit = str(destination(env)), env.get("COMMIT", "unknown")
+    try:
+        partner = load_partner(without_stored(env))
+        is_whole = not references(env)
+    except PartnerBroken as error:  # what and where: a text may quote a variable's value
+        return Deployed(None, name, commit, f"it cannot be loaded here: {error.said.partition(': ')[0]}")
+    except InvalidSettings as error:
+        return Deployed(None, name, commit, f"it cannot be loaded here: {error}")
+    key = (env.get("STACK_ID") or env.get("QUEUE_URL", "")).encode()
+    tell = (lambda delivery: fingerprint(delivery, key=key)) if is_whole else None
+    return Deployed(partner, name, commit, fingerprint=tell)
+
+
+class Forecaster:
+    """Says of letters what would become of them. A state table that does not answer says nothing, and `is_blind`."""
+
+    def __init__(self, deployed: Deployed, state: State) -> None:
+        self._deployed, self._state = deployed, state
+        self.is_blind = False
+        try:
+            self._suspended = by_account(asyncio.run(state.listed(SUSPENDED)))
+        except StateUnavailable:
+            self._suspended, self.is_blind = {}, True
+
+    def of(self, letters: Sequence[Letter]) -> list[Forecast]:
+        """What would become of a few letters, in their order."""
+        if self._deployed.partner is None:
+            return [Forecast(Verdict.NOT_TRIED) for _ in letters]
+        mapped = [self._mapped(letter, end) for letter, end in zip(letters, self._ends(letters), strict=True)]
+        resumes = asyncio.run(self._which_resume(letters, mapped))
+        return [
+            Forecast(Verdict.RESUMES, one.calls) if begun else one for one, begun in zip(mapped, resumes, strict=True)
+        ]
+
+    def _ends(self, letters: Sequence[Letter]) -> Iterator[Forecast | None]:
+        """What the staged worker makes of each; None of one that it sends."""
+        worker = StagedWorker(self._deployed.partner, lambda _: TAKEN)  # type: ignore[arg-type]
+        worker.work([letter.body for letter in letters])
+        for number in map(str, range(len(letters))):
+            end = worker.letters.get(number)
+            if end is not None:
+                is_unread = end["reason"] == Reason.UNDECODABLE
+                yield Forecast(Verdict.UNREADABLE if is_unread else Verdict.UNMAPPABLE, error=end.get("error", ""))
+            elif number in worker.waits_s:
+                yield Forecast(Verdict.UNREADABLE, error="of a later release: promote a worker that reads it")
+            else:
+                yield None
+
+    def _mapped(self, letter: Letter, end: Forecast | None) -> Forecast:
+        message, partner = letter.message, self._deployed.partner
+        if end is not None or message is None or partner is None:
+            return end or Forecast(Verdict.UNREADABLE)
+        try:
+            calls = (one for one in partner.deliveries(parse_request(message.payload)) if isinstance(one, Delivery))
+            found = list(islice(calls, LOOKED_AT))
+        except Exception as error:  # a partner's code may raise anything, a second time if not the first
+            return Forecast(Verdict.UNMAPPABLE, error=type(error).__name__)
+        suspensions = self._suspended.get(message.account_id or "", [])
+        if suspensions and self._holds_up(suspensions, found):
+            return Forecast(Verdict.SUSPENDED, len(found))
+        return Forecast(Verdict.SENT if found else Verdict.NO_CALL, len(found))
+
+    def _holds_up(self, suspensions: Sequence[Suspension], deliveries: Sequence[Delivery]) -> bool:
+        tell = self._deployed.fingerprint
+        return tell is None or holding(suspensions, {tell(one) for one in deliveries}) is not None
+
+    async def _which_resume(self, letters: Sequence[Letter], forecasts: Sequence[Forecast]) -> list[bool]:
+        """Of which letters something has arrived: a letter of which no call was made has nothing to look for."""
+        asked = (
+            self._has_begun(letter.message)
+            if letter.message and one.verdict is Verdict.SENT and letter.attempts != 0
+            else _no()
+            for letter, one in zip(letters, forecasts, strict=True)
+        )
+        return list(await asyncio.gather(*asked))
+
+    async def _has_begun(self, message: Message) -> bool:
+        try:
+            value: Mapping[str, Any] = (
+                await self._state.read(progress_key(message.account_id, message.id), message.part)
+            ).value
+        except StateUnavailable:
+            self.is_blind = True
+            return False
+        return bool(value.get("done"))
+
+
+async def _no() -> bool:
+    return False
+
+
+def forecaster(stack: Stack) -> tuple[Deployed, Forecaster]:
+    """The forecaster of a stage, and the partner that it tries letters with."""
+    deployed = deployed_partner(stack)
+    return deployed, Forecaster(deployed, DynamoState(stack.client("dynamodb"), stack.output("StateTableName")))

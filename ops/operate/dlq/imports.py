@@ -1,0 +1,132 @@
+"""Letters of an export on their way back into a queue; what is there already is not sent again.
+
+What is in the dead-letter queue is seen: a letter whose body lies there is left out. Into the main queue nobody sees:
+what was sent is noted in a file beside the export, after each batch, so that the same command goes on.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from ops.operate.dlq.archive import BadLine, letters_in
+from ops.operate.dlq.letters import Letter
+from ops.operate.dlq.look import look
+from ops.operate.dlq.notebook import Notebook
+from ops.operate.dlq.pace import Pacer
+from ops.operate.dlq.queues import LetterQueue
+from ops.operate.dlq.redrive import redriven
+from shared.errors import InvalidSettings
+from shared.queue import ENTRIES
+
+PER_S = 50.0
+MOST_NAMED = 20
+"""Bad lines that are named; what is behind them is as bad."""
+
+
+@dataclass(slots=True)
+class Imported:
+    sent: int = 0
+    there: int = 0
+    refused: int = 0
+
+
+def counted(path: Path) -> tuple[list[BadLine], int]:
+    """The first lines that are no letters, and how many are. Raises InvalidSettings."""
+    bad, whole = list[BadLine](), 0
+    for one in letters_in(path):
+        if isinstance(one, Letter):
+            whole += 1
+        elif len(bad) < MOST_NAMED:
+            bad.append(one)
+    return bad, whole
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """One file into one queue."""
+
+    path: Path
+    target: LetterQueue
+    pacer: Pacer
+    now_ms: Callable[[], int]
+    is_stopping: Callable[[], bool]
+    on_progress: Callable[[int], None]
+
+    def into_dead_letters(self, clock: Callable[[], float]) -> Imported:
+        """As they were, without those whose bodies are there. Raises LettersUnavailable."""
+        there = Notebook()
+        try:
+            look(self.target, lambda one: there.mark_sent(_digest(one)), clock=clock)
+            return self._sent(there, _digest, lambda one: one, lambda _: None)
+        finally:
+            there.close()
+
+    def into_queue(self) -> Imported:
+        """As a redrive sends them, without those that an earlier run noted. Raises LettersUnavailable."""
+        noted = self.path.with_name(self.path.name + ".sent")
+        there = Notebook()
+        try:
+            for line in noted.read_text().splitlines() if noted.exists() else ():
+                there.mark_sent(line)
+            with noted.open("a") as file:
+                noted.chmod(0o600)
+
+                def note(ids: Iterable[str]) -> None:
+                    file.writelines(f"{one}\n" for one in ids)
+                    file.flush()
+                    os.fsync(file.fileno())
+
+                return self._sent(there, _name, lambda one: redriven(one, self.now_ms()), note)
+        except OSError as error:
+            raise InvalidSettings(f"{noted} cannot be written: {error.strerror}") from None
+        finally:
+            there.close()
+
+    def _sent(
+        self,
+        there: Notebook,
+        name: Callable[[Letter], str],
+        made: Callable[[Letter], Letter],
+        note: Callable[[Iterable[str]], None],
+    ) -> Imported:
+        done = Imported()
+        for batch in _tens(one for one in letters_in(self.path) if isinstance(one, Letter)):
+            while not self.is_stopping() and not self.pacer.wait():
+                pass
+            if self.is_stopping():
+                break
+            fresh: dict[str, Letter] = {}
+            for one in batch:
+                if there.was_sent(name(one)) or name(one) in fresh:
+                    done.there += 1
+                else:
+                    fresh[name(one)] = one
+            names = {one.id: key for key, one in fresh.items()}
+            sent = self.target.send([made(one) for one in fresh.values()])
+            note(names[one] for one in sent.taken)
+            for one_id in sent.taken:
+                there.mark_sent(names[one_id])
+            done.sent += len(sent.taken)
+            done.refused += len(sent.refused)
+            self.pacer.sent(len(sent.taken))
+            self.on_progress(done.sent)
+        return done
+
+
+def _tens(letters: Iterable[Letter]) -> Iterator[list[Letter]]:
+    given = iter(letters)
+    while batch := list(islice(given, ENTRIES)):
+        yield batch
+
+
+def _digest(letter: Letter) -> str:
+    """A letter by what it says: SQS gives it another id each time it is sent."""
+    return hashlib.sha256(letter.body.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _name(letter: Letter) -> str:
+    """By its id in the export, and its body: a digest, as a file may hold any text for an id."""
+    return hashlib.sha256(f"{letter.id}\n{_digest(letter)}".encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,67 @@
+"""A payload as it may be shown: its shape and the protocol's own words, nothing of what a customer or a user put in.
+
+By construction: shown are names that mParticle's wire format knows, its enumerated values, ids that are UUIDs, times,
+and the account's id. All other values are `***`, and other names are counted.
+"""
+
+import re
+import uuid
+from enum import StrEnum
+from functools import cache
+from typing import Any
+
+from shared import firehose
+from shared.firehose.model import Wire
+from shared.message import QUEUED_TYPES, is_account_id
+
+MASK = "***"
+MOST_ITEMS = 3
+"""Of a list: the others are counted."""
+
+_TIME = re.compile(r"[a-z_]+_ms")
+
+
+def masked(value: Any, name: str = "") -> Any:
+    """The same value as it may be shown, of the member that is called so."""
+    if isinstance(value, dict):
+        shown = {str(key): masked(one, str(key)) for key, one in value.items() if key in _names()}
+        own = len(value) - len(shown)
+        return {**shown, **({MASK: f"{own} more, by names of the sender's own"} if own else {})}
+    if isinstance(value, list):
+        items = [masked(one, name) for one in value[:MOST_ITEMS]]
+        return items + ([f"… {len(value) - MOST_ITEMS} more"] if len(value) > MOST_ITEMS else [])
+    return value if value is None or _may_be_shown(value, name) else MASK
+
+
+def _may_be_shown(value: Any, name: str) -> bool:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return (bool(_TIME.fullmatch(name)) and 0 <= value < 10**14) or (name == "account_id" and value < 10**12)
+    if not isinstance(value, str):
+        return False
+    return value in _words() or (name == "account_id" and is_account_id(value)) or (name == "id" and _is_uuid(value))
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return str(uuid.UUID(text)) == text.lower()
+    except ValueError:
+        return False
+
+
+@cache
+def _names() -> frozenset[str]:
+    """Every name of the wire format's."""
+    found: set[str] = {"account", "account_id", "firehose_version", "user_profiles", "events"}
+    kinds: list[type[Wire]] = [Wire]
+    while kinds:
+        kind = kinds.pop()
+        kinds += kind.__subclasses__()
+        found |= {field.alias or name for name, field in kind.model_fields.items()}
+    return frozenset(found)
+
+
+@cache
+def _words() -> frozenset[str]:
+    """Every value that the wire format enumerates."""
+    kinds = [one for one in vars(firehose).values() if isinstance(one, type) and issubclass(one, StrEnum)]
+    return frozenset({str(word) for kind in kinds for word in kind} | set(QUEUED_TYPES))

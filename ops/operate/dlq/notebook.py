@@ -1,0 +1,54 @@
+"""What a run remembers of letters, on disk: thousands of ids and receipt handles take no memory.
+
+A temporary database that is gone with the process, however it ends.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+
+AT_ONCE = 1_000
+
+
+class Notebook:
+    """By a letter's id: its receipt handle as it was received last, what is planned of it, whether it was sent."""
+
+    def __init__(self) -> None:
+        self._db = sqlite3.connect("")  # a file of its own, without a name
+        self._db.execute("CREATE TABLE held (id TEXT PRIMARY KEY, handle TEXT) WITHOUT ROWID")
+        self._db.execute("CREATE TABLE planned (id TEXT PRIMARY KEY, verdict TEXT) WITHOUT ROWID")
+        self._db.execute("CREATE TABLE sent (id TEXT PRIMARY KEY) WITHOUT ROWID")
+
+    def hold(self, letter_id: str, handle: str) -> bool:
+        """Note a letter that was received; whether it was not before."""
+        before = self._db.total_changes
+        self._db.execute("INSERT OR IGNORE INTO held VALUES (?, ?)", (letter_id, handle))
+        if self._db.total_changes > before:
+            return True
+        self._db.execute("UPDATE held SET handle = ? WHERE id = ?", (handle, letter_id))
+        return False
+
+    def let_go(self) -> Iterator[list[str]]:
+        """Forget the letters that are held, and give their handles, a thousand at a time."""
+        while rows := self._db.execute("SELECT id, handle FROM held LIMIT ?", (AT_ONCE,)).fetchall():
+            self._db.executemany("DELETE FROM held WHERE id = ?", [(row[0],) for row in rows])
+            yield [row[1] for row in rows]
+
+    def release(self, letter_id: str) -> None:
+        self._db.execute("DELETE FROM held WHERE id = ?", (letter_id,))
+
+    def plan(self, letter_id: str, verdict: str) -> None:
+        self._db.execute("INSERT OR REPLACE INTO planned VALUES (?, ?)", (letter_id, verdict))
+
+    def verdict(self, letter_id: str) -> str | None:
+        """What is planned of a letter; None: nothing."""
+        row = self._db.execute("SELECT verdict FROM planned WHERE id = ?", (letter_id,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def mark_sent(self, letter_id: str) -> None:
+        self._db.execute("INSERT OR IGNORE INTO sent VALUES (?)", (letter_id,))
+
+    def was_sent(self, letter_id: str) -> bool:
+        return self._db.execute("SELECT 1 FROM sent WHERE id = ?", (letter_id,)).fetchone() is not None
+
+    def close(self) -> None:
+        self._db.close()

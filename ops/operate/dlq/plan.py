@@ -1,0 +1,83 @@
+"""The plan of a redrive: how many letters would come to which end. Pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from ops.operate.dlq.forecast import COMES_BACK, Forecast, Verdict
+from ops.operate.dlq.groups import kind_of
+from ops.operate.dlq.letters import Letter
+
+WORDS = {
+    Verdict.SENT: ("would now be sent", "would now be sent"),
+    Verdict.RESUMES: ("is half delivered and resumes", "are half delivered and resume"),
+    Verdict.NO_CALL: ("would end without a call", "would end without a call"),
+    Verdict.SUSPENDED: (
+        "belongs to an account that is still suspended",
+        "belong to an account that is still suspended",
+    ),
+    Verdict.UNMAPPABLE: ("is still unmappable", "are still unmappable"),
+    Verdict.UNREADABLE: ("still cannot be read", "still cannot be read"),
+    Verdict.NOT_TRIED: ("could not be tried", "could not be tried"),
+}
+"""Of one letter, and of several."""
+MOST_NAMED = 3
+MOST_ACCOUNTS = 100_000
+
+
+@dataclass(slots=True)
+class Plan:
+    """Counts, and of each end a letter to look at."""
+
+    counts: dict[Verdict, int] = field(default_factory=dict)
+    samples: dict[Verdict, str] = field(default_factory=dict)
+    errors: dict[str, int] = field(default_factory=dict)
+    """Why letters would come back, by kind."""
+    suspended: dict[str, int] = field(default_factory=dict)
+    """Letters of accounts that are suspended."""
+    accounts: set[str] = field(default_factory=set)
+    calls: int = 0
+    newest_ms: int = 0
+
+    def add(self, letter: Letter, forecast: Forecast) -> None:
+        verdict = forecast.verdict
+        self.counts[verdict] = self.counts.get(verdict, 0) + 1
+        self.samples.setdefault(verdict, letter.id)
+        self.calls += forecast.calls
+        self.newest_ms = max(self.newest_ms, letter.sent_ms)
+        if len(self.accounts) < MOST_ACCOUNTS:
+            self.accounts.add(letter.account_id)
+        if verdict in COMES_BACK:
+            kind = kind_of(forecast.error) or "no reason is said"
+            self.errors[kind] = self.errors.get(kind, 0) + 1
+        if verdict is Verdict.SUSPENDED:
+            self.suspended[letter.account_id] = self.suspended.get(letter.account_id, 0) + 1
+
+    @property
+    def letters(self) -> int:
+        return sum(self.counts.values())
+
+    @property
+    def coming_back(self) -> int:
+        return sum(count for verdict, count in self.counts.items() if verdict in COMES_BACK)
+
+    @property
+    def calls_per_letter(self) -> float:
+        """Of those that make calls; at least one."""
+        calling = self.letters - self.coming_back - self.counts.get(Verdict.NOT_TRIED, 0)
+        return max(1.0, self.calls / calling) if calling else 1.0
+
+    def lines(self) -> Iterator[tuple[int, str]]:
+        """How many letters, and what would become of them."""
+        for verdict in Verdict:
+            count = self.counts.get(verdict, 0)
+            if count:
+                yield count, self._words(verdict, is_one=count == 1)
+
+    def _words(self, verdict: Verdict, *, is_one: bool) -> str:
+        one, several = WORDS[verdict]
+        return (one if is_one else several) + (self._whose() if verdict is Verdict.SUSPENDED else "")
+
+    def _whose(self) -> str:
+        named = sorted(self.suspended, key=lambda one: -self.suspended[one])
+        more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
+        return f" ({', '.join(named[:MOST_NAMED])}{more})"

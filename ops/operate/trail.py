@@ -1,0 +1,133 @@
+"""`spillway trail`: who did what to a stage, when and why.
+
+Every verb that changes something writes a line into the state table before it acts, and what came of it afterwards: one
+that was killed has no end. A line holds ids, counts and words, and nothing of a message; it is kept for 400 days. The
+trail is a help and no lock: where it cannot be written, that is said and the verb goes on.
+"""
+
+import asyncio
+import json
+import re
+import secrets
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from rich.console import Console
+from rich.text import Text
+
+from ops.console.moments import as_utc
+from ops.console.screen import BAD, DIM
+from ops.console.terminal import safe, say
+from ops.operate.stack import Stack
+from shared.errors import InvalidSettings, SpillwayError
+from shared.state import TRAIL, Conflict, DynamoState, Item
+
+KEPT_S = 400 * 86_400
+LONGEST_WHY = 200
+UNKNOWN = "somebody unknown"
+CUT_OFF = "no end: it was cut off, or is under way"
+_ADDRESS = re.compile(r"\S+@\S+")
+
+
+@dataclass(slots=True)
+class Act:
+    """One act. `what` and `result` are ours; `why` is the operator's own words."""
+
+    at_ms: int
+    who: str
+    what: str
+    why: str = ""
+    result: str = ""
+
+    @classmethod
+    def from_value(cls, value: Mapping[str, Any]) -> "Act":
+        """Read an item; what a later version added is passed over."""
+        at_ms = value.get("at_ms")
+        texts = {name: str(value.get(name, "")) for name in ("who", "what", "why", "result")}
+        return cls(at_ms if isinstance(at_ms, int) else 0, **texts)
+
+
+@contextmanager
+def act(stack: Stack, what: str, *, why: str = "") -> Iterator[Act]:
+    """Write down that something is done, and at the end what came of it: `result`, if the verb says none whether it
+    failed. Raises InvalidSettings for a `why` that is no line.
+    """
+    now_ms = int(time.time() * 1_000)
+    noted = Act(now_ms, _caller(stack), _plain(what), checked_why(why))
+    line = _Line(stack, f"{now_ms:015d}#{secrets.token_hex(4)}", now_ms // 1_000 + KEPT_S)
+    line.write(noted)
+    try:
+        yield noted
+    except BaseException as error:
+        noted.result = noted.result or f"failed: {type(error).__name__}"
+        raise
+    else:
+        noted.result = noted.result or "done"
+    finally:
+        line.write(noted)
+
+
+def checked_why(why: str) -> str:
+    """The operator's reason, as it may be kept. Raises InvalidSettings."""
+    if len(why) > LONGEST_WHY or not why.isprintable():
+        raise InvalidSettings(f"--why must be one line of at most {LONGEST_WHY} characters")
+    return _ADDRESS.sub("***", why.strip())
+
+
+def listing(stack: Stack, *, most: int) -> list[Act]:
+    """The last acts, the oldest first. Raises StackUnavailable, StateUnavailable."""
+    found = asyncio.run(DynamoState(stack.client("dynamodb"), stack.output("StateTableName")).listed(TRAIL))
+    return [Act.from_value(found[sk].value) for sk in sorted(found)][-most:]
+
+
+def as_json(acts: Sequence[Act]) -> str:
+    return json.dumps({"acts": [asdict(one) for one in acts]}, indent=2)
+
+
+def show(acts: Sequence[Act], console: Console) -> None:
+    """Print each act: when and who, then what, why, and what came of it."""
+    if not acts:
+        console.print("Nothing was done by hand in the last 400 days.")
+    for one in acts:
+        console.print(Text.assemble(f"{as_utc(one.at_ms)}  ", (safe(one.what), "bold"), (f"  {safe(one.who)}", DIM)))
+        if one.why:
+            console.print(Text(f"                  why: {safe(one.why)}"))
+        style = BAD if not one.result or one.result.startswith("failed") else DIM
+        console.print(Text(f"                  {safe(one.result or CUT_OFF)}", style=style))
+
+
+class _Line:
+    """One act's item in the state table."""
+
+    def __init__(self, stack: Stack, sk: str, expires_at: int) -> None:
+        self._stack, self._sk, self._expires_at = stack, sk, expires_at
+        self._item: Item | None = Item()
+
+    def write(self, noted: Act) -> None:
+        """Write it, once more with its end; where that fails, it is said once."""
+        if self._item is None:
+            return
+        try:
+            state = DynamoState(self._stack.client("dynamodb"), self._stack.output("StateTableName"))
+            value = {name: text for name, text in asdict(noted).items() if text}
+            self._item = asyncio.run(state.swap(TRAIL, self._sk, self._item, value, expires_at=self._expires_at))
+        except (SpillwayError, Conflict) as error:
+            self._item = None
+            say(f"spillway: this is not in the trail: {error}", err=True)
+
+
+def _caller(stack: Stack) -> str:
+    """Who acts, as AWS knows them, without the account's number."""
+    try:
+        arn = str(stack.client("sts").get_caller_identity()["Arn"])
+    except (BotoCoreError, ClientError):
+        return UNKNOWN
+    return _plain(arn.rpartition(":")[2])
+
+
+def _plain(text: str) -> str:
+    return safe(text)[:LONGEST_WHY]
