@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ops.commands.options import AsJson, Stage, one_line_errors
+from ops.commands.options import AsJson, Stage, Why, one_line_errors
 from ops.console.terminal import say, say_json
 
 cooldown = typer.Typer(name="cooldown", help="Who is left alone because the partner asked for it, and the end of that.")
@@ -34,18 +34,25 @@ def listed(as_json: AsJson = False, stage: Stage = "dev") -> None:
 
 @cooldown.command()
 def end(
-    accounts: Accounts = None, everything: Everything = False, as_json: AsJson = False, stage: Stage = "dev"
+    accounts: Accounts = None,
+    everything: Everything = False,
+    why: Why = "",
+    as_json: AsJson = False,
+    stage: Stage = "dev",
 ) -> None:
     """End what everybody was asked to wait for, or with --account what these were; then try the partner."""
     from ops.operate import cooldowns as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
-    from ops.operate import worker_tick  # noqa: PLC0415
+    from ops.operate import trail, worker_tick  # noqa: PLC0415
     from ops.operate.stack import find_stack  # noqa: PLC0415
 
     if accounts and everything:
         raise typer.BadParameter("name accounts, or give --all")
     with one_line_errors():
         stack = find_stack(stage)
-        ended = verb.end(stack, accounts or [], everything=everything)
+        whose = "--all" if everything else ", ".join(accounts or ["of everybody"])
+        with trail.act(stack, f"cooldown end {whose}", why=why) as noted:
+            ended = verb.end(stack, accounts or [], everything=everything)
+            noted.result = f"{len(ended)} ended"
         if as_json:
             say_json(verb.as_json(ended))
         else:

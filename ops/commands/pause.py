@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from ops.commands.options import Stage, one_line_errors
+from ops.commands.options import Why as WhyResumed
 from ops.console.terminal import say
 
 Why = Annotated[str, typer.Option("--why", help="For those who find it paused; nothing of a customer's data.")]
@@ -17,28 +18,31 @@ Show = Annotated[
 def pause(why: Why = "", show: Show = False, stage: Stage = "dev") -> None:
     """Stop delivering: accepted messages stay in the queue until `spillway resume`."""
     from ops.operate import pause as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
+    from ops.operate import trail  # noqa: PLC0415
     from ops.operate.stack import find_stack  # noqa: PLC0415
 
     with one_line_errors():
         stack = find_stack(stage)
         if not show:
-            at_once = verb.pause(stack, why)
+            with trail.act(stack, "pause", why=why):
+                at_once = verb.pause(stack, why)
             if not at_once:
                 say("the mapping is being changed by somebody else: the worker's tick pauses it within a minute")
         said = verb.standing(stack, int(time.time() * 1_000))
     say(said)
 
 
-def resume(stage: Stage = "dev") -> None:
+def resume(why: WhyResumed = "", stage: Stage = "dev") -> None:
     """Deliver again after `spillway pause`; ends with status 1 where something else keeps the intake stopped."""
     from ops.operate import pause as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
-    from ops.operate import worker_tick  # noqa: PLC0415
+    from ops.operate import trail, worker_tick  # noqa: PLC0415
     from ops.operate.stack import find_stack  # noqa: PLC0415
 
     with one_line_errors():
         stack = find_stack(stage)
         ended = verb.current(stack)
-        report = verb.resume(stack)
+        with trail.act(stack, "resume", why=why):
+            report = verb.resume(stack)
     say("it was not paused by an operator" if ended is None else "the operator's pause is over")
     for line in worker_tick.said(report, of_probe=False):
         say(line)

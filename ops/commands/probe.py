@@ -2,19 +2,22 @@
 
 import typer
 
-from ops.commands.options import AsJson, Stage, one_line_errors
+from ops.commands.options import AsJson, Stage, Why, one_line_errors
 from ops.console.terminal import say, say_json
 
 
-def probe(as_json: AsJson = False, stage: Stage = "dev") -> None:
+def probe(why: Why = "", as_json: AsJson = False, stage: Stage = "dev") -> None:
     """Try with one message whether the partner is back; status 1 while the intake stays stopped."""
     import json  # noqa: PLC0415 - ops/commands/__init__.py says why
 
-    from ops.operate import worker_tick  # noqa: PLC0415
+    from ops.operate import trail, worker_tick  # noqa: PLC0415
     from ops.operate.stack import find_stack  # noqa: PLC0415
 
     with one_line_errors():
-        report = worker_tick.run(find_stack(stage), probe=True)
+        stack = find_stack(stage)
+        with trail.act(stack, "probe", why=why) as noted:
+            report = worker_tick.run(stack, probe=True)
+            noted.result = "; ".join(worker_tick.said(report))
     if as_json:
         say_json(json.dumps(report, indent=2))
     else:

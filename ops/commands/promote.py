@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from ops.commands.options import Stage, one_line_errors
+from ops.commands.options import Stage, Why, one_line_errors
 from ops.console.terminal import say
 
 To = Annotated[
@@ -12,12 +12,17 @@ To = Annotated[
 ]
 
 
-def promote(stage: Stage, to: To = None) -> None:
+def promote(stage: Stage, to: To = None, why: Why = "") -> None:
     """Make the newest version of both functions live, or another one."""
+    from ops.operate import trail  # noqa: PLC0415
     from ops.operate.stack import find_stack  # noqa: PLC0415
     from ops.releases import moves  # noqa: PLC0415 - ops/commands/__init__.py says why
     from ops.releases.functions import DeployedFunctions  # noqa: PLC0415
 
     with one_line_errors():
-        for line in moves.promote(DeployedFunctions(find_stack(stage)), to):
+        stack = find_stack(stage)
+        with trail.act(stack, "promote" + (f" --to {to}" if to else ""), why=why) as noted:
+            lines = moves.promote(DeployedFunctions(stack), to)
+            noted.result = "; ".join(lines)
+        for line in lines:
             say(line)

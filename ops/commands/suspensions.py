@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ops.commands.options import AsJson, Stage, one_line_errors
+from ops.commands.options import AsJson, Stage, Why, one_line_errors
 from ops.console.terminal import say, say_json
 
 suspensions = typer.Typer(name="suspensions", invoke_without_command=True)
@@ -46,10 +46,11 @@ def _show(stage: str, *, as_json: bool) -> None:
 
 
 @suspensions.command()
-def clear(
+def clear(  # noqa: PLR0917 - each is an option of the command line
     accounts: Accounts = None,
     everybody: Everybody = False,
     wait: Wait = False,
+    why: Why = "",
     as_json: AsJson = False,
     stage: Stage = "dev",
 ) -> None:
@@ -58,13 +59,16 @@ def clear(
     With --wait it ends with 1 if some are refused again.
     """
     from ops.operate import suspensions as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
+    from ops.operate import trail  # noqa: PLC0415
     from ops.operate.stack import StackUnavailable, find_stack  # noqa: PLC0415
 
     if bool(accounts) == everybody:
         raise typer.BadParameter("name accounts, or give --all")
     with one_line_errors():
         stack = find_stack(stage)
-        cleared = verb.clear_accounts(stack, accounts or [])
+        with trail.act(stack, f"suspensions clear {', '.join(accounts or ['--all'])}", why=why) as noted:
+            cleared = verb.clear_accounts(stack, accounts or [])
+            noted.result = f"cleared: {', '.join(cleared.accounts) or 'nobody'}"
         if not as_json:
             say(f"cleared: {', '.join(cleared.accounts) or 'nobody was suspended'}")
         try:

@@ -28,6 +28,8 @@ from shared.state import TRAIL, Conflict, DynamoState, Item
 
 KEPT_S = 400 * 86_400
 LONGEST_WHY = 200
+QUICK: Mapping[str, Any] = {"connect_timeout": 2, "read_timeout": 2, "retries": {"total_max_attempts": 2}}
+"""Nobody's rollback waits for the trail."""
 UNKNOWN = "somebody unknown"
 CUT_OFF = "no end: it was cut off, or is under way"
 _ADDRESS = re.compile(r"\S+@\S+")
@@ -68,6 +70,7 @@ def act(stack: Stack, what: str, *, why: str = "") -> Iterator[Act]:
     else:
         noted.result = noted.result or "done"
     finally:
+        noted.result = _plain(noted.result)
         line.write(noted)
 
 
@@ -112,7 +115,7 @@ class _Line:
         if self._item is None:
             return
         try:
-            state = DynamoState(self._stack.client("dynamodb"), self._stack.output("StateTableName"))
+            state = DynamoState(self._stack.client("dynamodb", **QUICK), self._stack.output("StateTableName"))
             value = {name: text for name, text in asdict(noted).items() if text}
             self._item = asyncio.run(state.swap(TRAIL, self._sk, self._item, value, expires_at=self._expires_at))
         except (SpillwayError, Conflict) as error:
@@ -123,11 +126,12 @@ class _Line:
 def _caller(stack: Stack) -> str:
     """Who acts, as AWS knows them, without the account's number."""
     try:
-        arn = str(stack.client("sts").get_caller_identity()["Arn"])
+        arn = str(stack.client("sts", **QUICK).get_caller_identity()["Arn"])
     except (BotoCoreError, ClientError):
         return UNKNOWN
-    return _plain(arn.rpartition(":")[2])
+    return safe(arn.rpartition(":")[2])[:LONGEST_WHY]
 
 
 def _plain(text: str) -> str:
-    return safe(text)[:LONGEST_WHY]
+    """What an option may have brought: an id that is an address is nobody's business."""
+    return _ADDRESS.sub("***", safe(text))[:LONGEST_WHY]

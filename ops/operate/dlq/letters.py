@@ -104,7 +104,7 @@ class Letter:
     @property
     def account_id(self) -> str:
         said = self.said("account_id") or ((self.message and self.message.account_id) or "")
-        return _known(said, is_account_id(said), "-")
+        return _known(said, is_account_id(said) and "@" not in said, "-")
 
     @property
     def history(self) -> str:

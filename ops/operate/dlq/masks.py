@@ -6,17 +6,23 @@ and the account's id. All other values are `***`, and other names are counted.
 
 import re
 import uuid
+from collections.abc import Iterator
 from enum import StrEnum
 from functools import cache
 from typing import Any
 
+from pydantic.fields import FieldInfo
+
 from shared import firehose
 from shared.firehose.model import Wire
-from shared.message import QUEUED_TYPES, is_account_id
+from shared.message import QUEUED_TYPES
 
 MASK = "***"
 MOST_ITEMS = 3
 """Of a list: the others are counted."""
+
+MAX_DIGITS = 12
+"""Of an account's id: mParticle's are int32."""
 
 _TIME = re.compile(r"[a-z_]+_ms")
 
@@ -24,9 +30,10 @@ _TIME = re.compile(r"[a-z_]+_ms")
 def masked(value: Any, name: str = "") -> Any:
     """The same value as it may be shown, of the member that is called so."""
     if isinstance(value, dict):
-        shown = {str(key): masked(one, str(key)) for key, one in value.items() if key in _names()}
+        known = _names() if name not in _maps() else frozenset[str]()
+        shown = {str(key): masked(one, str(key)) for key, one in value.items() if key in known}
         own = len(value) - len(shown)
-        return {**shown, **({MASK: f"{own} more, by names of the sender's own"} if own else {})}
+        return {**shown, **({MASK: f"{own} by names of the sender's own"} if own else {})}
     if isinstance(value, list):
         items = [masked(one, name) for one in value[:MOST_ITEMS]]
         return items + ([f"… {len(value) - MOST_ITEMS} more"] if len(value) > MOST_ITEMS else [])
@@ -35,10 +42,16 @@ def masked(value: Any, name: str = "") -> Any:
 
 def _may_be_shown(value: Any, name: str) -> bool:
     if isinstance(value, int) and not isinstance(value, bool):
-        return (bool(_TIME.fullmatch(name)) and 0 <= value < 10**14) or (name == "account_id" and value < 10**12)
+        return (bool(_TIME.fullmatch(name)) and 0 <= value < 10**14) or (
+            name == "account_id" and 0 <= value < 10**MAX_DIGITS
+        )
     if not isinstance(value, str):
         return False
-    return value in _words() or (name == "account_id" and is_account_id(value)) or (name == "id" and _is_uuid(value))
+    return (
+        value in _words()
+        or (name == "account_id" and value.isascii() and value.isdecimal() and len(value) <= MAX_DIGITS)
+        or (name == "id" and _is_uuid(value))
+    )
 
 
 def _is_uuid(text: str) -> bool:
@@ -51,13 +64,22 @@ def _is_uuid(text: str) -> bool:
 @cache
 def _names() -> frozenset[str]:
     """Every name of the wire format's."""
-    found: set[str] = {"account", "account_id", "firehose_version", "user_profiles", "events"}
+    return frozenset(name for name, _ in _fields())
+
+
+@cache
+def _maps() -> frozenset[str]:
+    """Those of them under which the sender chooses the names."""
+    return frozenset(name for name, field in _fields() if field.default_factory is dict)
+
+
+def _fields() -> Iterator[tuple[str, FieldInfo]]:
     kinds: list[type[Wire]] = [Wire]
     while kinds:
         kind = kinds.pop()
         kinds += kind.__subclasses__()
-        found |= {field.alias or name for name, field in kind.model_fields.items()}
-    return frozenset(found)
+        for name, field in kind.model_fields.items():
+            yield field.alias or name, field
 
 
 @cache

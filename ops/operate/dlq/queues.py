@@ -82,13 +82,10 @@ class LetterQueue:
         return failed
 
     def send(self, letters: Sequence[Letter]) -> Sent:
-        """Put letters into the queue. In order where it is FIFO: one by one, and none of a group after one that was
-        not taken.
-        """
-        if self.is_fifo:
-            return self._send_in_order(letters)
+        """Put letters into the queue; one by one where it is FIFO, as a batch that fails in part breaks its order."""
         sent = Sent()
-        for one in _side_by_side(self._send_batch, list(_batches(letters))):
+        batches = [[one] for one in letters] if self.is_fifo else list(_batches(letters))
+        for one in map(self._send_batch, batches) if self.is_fifo else _side_by_side(self._send_batch, batches):
             sent.taken += one.taken
             sent.refused += one.refused
         return sent
@@ -139,18 +136,6 @@ class LetterQueue:
             [letters[int(entry["Id"])].id for entry in answer.get("Successful", [])],
             [letters[int(entry["Id"])].id for entry in failed],
         )
-
-    def _send_in_order(self, letters: Sequence[Letter]) -> Sent:
-        sent, held = Sent(), set[str | None]()
-        for one in letters:
-            if one.group_id in held:
-                continue
-            alone = self._send_batch([one])
-            sent.taken += alone.taken
-            sent.refused += alone.refused
-            if not alone.taken:
-                held.add(one.group_id)
-        return sent
 
     def _delete(self, letters: Sequence[Letter]) -> list[str]:
         gone: list[str] = []

@@ -112,20 +112,33 @@ class Redrive:
         for one in found:
             if one.id not in ids:
                 self.notebook.hold(one.id, one.handle)
+        self.dead.delete(late)
+        held = set[str | None]()
+        for some in [[one] for one in chosen] if self.dead.is_fifo else [chosen]:
+            if self.dead.is_fifo and some[0].group_id in held:
+                self.dead.give_back([some[0].handle])
+            elif some and not self._sent(some, moved):
+                held |= {one.group_id for one in some}
+
+    def _sent(self, letters: Sequence[Letter], moved: Moved) -> bool:
+        """Send letters, then delete them; whether SQS took them all. Of a FIFO queue one at a time: killed in between,
+        it is the next one to be sent again, and stays in its place.
+        """
         now_ms = self.now_ms()
-        sent = self.main.send([redriven(one, now_ms) for one in chosen])
+        sent = self.main.send([redriven(one, now_ms) for one in letters])
         for letter_id in sent.taken:
             self.notebook.mark_sent(letter_id)
         moved.sent += len(sent.taken)
         self.pacer.sent(len(sent.taken))
-        self.dead.delete([*late, *(one for one in chosen if self.notebook.was_sent(one.id))])
-        for one in chosen:
+        self.dead.delete([one for one in letters if one.id in sent.taken])
+        for one in letters:
             if one.id in sent.refused:
                 self.notebook.plan(one.id, "")
                 self.notebook.hold(one.id, one.handle)
         moved.refused += len(sent.refused)
         gone = {*sent.taken, *sent.refused}
-        self.dead.give_back([one.handle for one in chosen if one.id not in gone])
+        self.dead.give_back([one.handle for one in letters if one.id not in gone])
+        return len(sent.taken) == len(letters)
 
     def _is_chosen(self, letter: Letter) -> bool:
         verdict = self.notebook.verdict(letter.id)
