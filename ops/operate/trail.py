@@ -92,13 +92,13 @@ def as_json(acts: Sequence[Act]) -> str:
 
 
 def show(acts: Sequence[Act], console: Console) -> None:
-    """Print each act: when and who, then what, why, and what came of it."""
+    """Print each act: when and what, by whom and why, and what came of it."""
     if not acts:
         console.print("Nothing was done by hand in the last 400 days.")
     for one in acts:
-        console.print(Text.assemble(f"{as_utc(one.at_ms)}  ", (safe(one.what), "bold"), (f"  {safe(one.who)}", DIM)))
-        if one.why:
-            console.print(Text(f"                  why: {safe(one.why)}"))
+        console.print(Text.assemble(f"{as_utc(one.at_ms):<16}  ", (safe(one.what), "bold")))
+        why = f": {safe(one.why)}" if one.why else ""
+        console.print(Text(f"                  by {safe(one.who)}{why}"))
         style = BAD if not one.result or one.result.startswith("failed") else DIM
         console.print(Text(f"                  {safe(one.result or CUT_OFF)}", style=style))
 

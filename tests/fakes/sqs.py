@@ -1,3 +1,4 @@
+# ruff: noqa: N803 - boto3's names
 """SQS in memory, as a boto3 client shows it: on a clock of the test's, and dead whenever the test wants it to be."""
 
 import itertools
@@ -76,15 +77,15 @@ class MemorySqs:
         given = {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()}
         return self._put(url, {"MessageBody": body, "MessageAttributes": given, "MessageGroupId": group})
 
-    def send_message_batch(self, *, QueueUrl: str, Entries: Sequence[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
+    def send_message_batch(self, *, QueueUrl: str, Entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
         return self._call(lambda: {"Successful": [self._sent(QueueUrl, entry) for entry in Entries], "Failed": []})
 
     def receive_message(
         self,
         *,
-        QueueUrl: str,  # noqa: N803
-        MaxNumberOfMessages: int,  # noqa: N803
-        VisibilityTimeout: int,  # noqa: N803
+        QueueUrl: str,
+        MaxNumberOfMessages: int,
+        VisibilityTimeout: int,
         **_: Any,
     ) -> dict[str, Any]:
         return self._call(lambda: {"Messages": self._received(QueueUrl, MaxNumberOfMessages, VisibilityTimeout)})
@@ -93,14 +94,14 @@ class MemorySqs:
         self,
         *,
         QueueUrl: str,
-        Entries: Sequence[dict[str, Any]],  # noqa: N803
+        Entries: Sequence[dict[str, Any]],
     ) -> dict[str, Any]:
         return self._call(lambda: self._each(QueueUrl, Entries, self._shown))
 
-    def delete_message_batch(self, *, QueueUrl: str, Entries: Sequence[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
+    def delete_message_batch(self, *, QueueUrl: str, Entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
         return self._call(lambda: self._each(QueueUrl, Entries, self._deleted))
 
-    def get_queue_attributes(self, *, QueueUrl: str, AttributeNames: Sequence[str]) -> dict[str, Any]:  # noqa: N803
+    def get_queue_attributes(self, *, QueueUrl: str, AttributeNames: Sequence[str]) -> dict[str, Any]:
         def counted() -> dict[str, Any]:
             hidden = self.hidden(QueueUrl)
             visible = len(self._queues.get(QueueUrl, {})) - hidden

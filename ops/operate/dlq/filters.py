@@ -45,7 +45,7 @@ class Filter:
             and (self.since_ms is None or letter.sent_ms >= self.since_ms)
             and (self.until_ms is None or letter.sent_ms <= self.until_ms)
             and (not self.types or _is_type(letter.type, self.types))
-            and (not self.accounts or letter.account_id in self.accounts)
+            and (not self.accounts or letter.account in self.accounts)
             and (not self.ids or letter.id in self.ids or letter.request_id in self.ids)
             and (not self.where or _fits(letter, self.where))
         )

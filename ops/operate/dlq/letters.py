@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any, Self
 
 from shared.errors import UndecodableMessage
-from shared.message import QUEUED_TYPES, Message, decode, is_account_id
+from shared.message import QUEUED_TYPES, Message, decode
 from worker_fn.batch.disposition import Reason
 
 REASONS = frozenset(map(str, Reason))
@@ -37,6 +37,7 @@ KNOWN = (
 
 MAX_ERROR = 256
 _ADDRESS = re.compile(r"\S+@\S+")
+_ACCOUNT = re.compile(r"[0-9]{1,19}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _HISTORY = re.compile(r"[0-9]{1,6}( [a-z_]{1,20}(:[0-9]{3})?)*")
 
 
@@ -102,9 +103,14 @@ class Letter:
         return _known(said, said in QUEUED_TYPES, "-")
 
     @property
+    def account(self) -> str:
+        """Whose it is, as it says: to compare with, and not to show."""
+        return self.said("account_id") or ((self.message and self.message.account_id) or "")
+
+    @property
     def account_id(self) -> str:
-        said = self.said("account_id") or ((self.message and self.message.account_id) or "")
-        return _known(said, is_account_id(said) and "@" not in said, "-")
+        """Whose it is, where that is an id as mParticle has them."""
+        return _known(self.account, bool(_ACCOUNT.fullmatch(self.account)), "-")
 
     @property
     def history(self) -> str:
