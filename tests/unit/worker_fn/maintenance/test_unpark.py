@@ -91,6 +91,16 @@ def test_parking_queue_is_looked_through_when_asked_and_now_and_then(setting: An
     assert not queues.waiting
 
 
+def test_parked_message_that_was_redriven_is_as_old_as_its_redrive(setting: Any) -> None:
+    """Its account's credentials are refused still: it waits its time anew, and is no letter again at once."""
+    suspend(setting, "7")
+    ask(setting)
+    now_ms = int(setting.clock.now_s * 1_000)
+    old = parked(setting, 1, "7", received_at_ms=now_ms - 100 * 3_600_000)
+    old["messageAttributes"] |= {"redriven_ms": {"dataType": "String", "stringValue": str(now_ms - 3_600_000)}}
+    assert run(setting, FakeParking(setting, [old])).moved == 0
+
+
 def test_account_that_lost_its_probe_gets_another(setting: Any) -> None:
     """When a suspended account's probe is gone, one of its parked messages takes its place; the others stay."""
     suspend(setting, "8", probe_seen_s=3_600)
