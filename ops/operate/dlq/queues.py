@@ -17,6 +17,8 @@ from shared.errors import SpillwayError
 from shared.queue import ENTRIES, MAX_ATTRIBUTES, MAX_BATCH_BYTES
 
 MOST_HANDS = 16
+POLL_S = 1
+"""A long poll: a short one asks only some of SQS's servers, and may find none of what is there."""
 _OF_THE_MESSAGE = frozenset(
     {"InvalidMessageContents", "InvalidParameterValue", "MessageTooLong", "BatchRequestTooLong"}
 )
@@ -63,14 +65,14 @@ class LetterQueue:
             found = self._sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=names)["Attributes"]
         return Counts(*(int(found.get(name, 0)) for name in names))
 
-    def receive(self, visibility_s: int, *, most: int = ENTRIES, wait_s: int = 1) -> list[Letter]:
+    def receive(self, visibility_s: int, *, most: int = ENTRIES) -> list[Letter]:
         """Receive up to `most` letters, hidden from others for so long: with several hands where that is more than ten.
 
         A FIFO queue is asked by one hand, as its order has to hold.
         """
         full, rest = (0, min(most, ENTRIES)) if self.is_fifo else divmod(most, ENTRIES)
         sizes = [ENTRIES] * full + ([rest] if rest else [])
-        return [one for found in _side_by_side(partial(self._receive, visibility_s, wait_s), sizes) for one in found]
+        return [one for found in _side_by_side(partial(self._receive, visibility_s), sizes) for one in found]
 
     def give_back(self, handles: Sequence[str]) -> int:
         """Make received letters visible again; gives how many are not: they come back by themselves."""
@@ -95,13 +97,13 @@ class LetterQueue:
         batches = [letters[start : start + ENTRIES] for start in range(0, len(letters), ENTRIES)]
         return {one for gone in _side_by_side(self._delete, batches) for one in gone}
 
-    def _receive(self, visibility_s: int, wait_s: int, most: int) -> list[Letter]:
+    def _receive(self, visibility_s: int, most: int) -> list[Letter]:
         with _unavailable("hand out a letter", "sqs:ReceiveMessage"):
             answer = self._sqs.receive_message(
                 QueueUrl=self.url,
                 MaxNumberOfMessages=most,
                 VisibilityTimeout=visibility_s,
-                WaitTimeSeconds=wait_s,  # a short poll asks only some of SQS's servers
+                WaitTimeSeconds=POLL_S,
                 MessageSystemAttributeNames=["All"],
                 MessageAttributeNames=["All"],
             )

@@ -329,6 +329,7 @@ def _send(  # noqa: PLR0917 - all of one order
             is_stopping=is_stopping,
             is_busy=lambda: order.per_s is None and main.counts().visible > waiting,
             on_progress=lambda moved: line(moved.sent, moved.held_up),
+            hidden_s=HIDDEN_S,
         ).run(most, most=order.most or most)
 
 
