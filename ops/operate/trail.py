@@ -7,7 +7,6 @@ trail is a help and no lock: where it cannot be written, that is said and the ve
 
 import asyncio
 import json
-import re
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.text import Text
 
+from ops.console.addresses import without_addresses
 from ops.console.moments import as_utc
 from ops.console.screen import BAD, DIM
 from ops.console.terminal import safe, say
@@ -32,7 +32,6 @@ QUICK: Mapping[str, Any] = {"connect_timeout": 2, "read_timeout": 2, "retries": 
 """Nobody's rollback waits for the trail."""
 UNKNOWN = "somebody unknown"
 CUT_OFF = "no end: it was cut off, or is under way"
-_ADDRESS = re.compile(r"\S+@\S+")
 
 
 @dataclass(slots=True)
@@ -78,7 +77,7 @@ def checked_why(why: str) -> str:
     """The operator's reason, as it may be kept. Raises InvalidSettings."""
     if len(why) > LONGEST_WHY or not why.isprintable():
         raise InvalidSettings(f"--why must be one line of at most {LONGEST_WHY} characters")
-    return _ADDRESS.sub("***", why.strip())
+    return without_addresses(why.strip())
 
 
 def listing(stack: Stack, *, most: int) -> list[Act]:
@@ -134,4 +133,4 @@ def _caller(stack: Stack) -> str:
 
 def _plain(text: str) -> str:
     """What an option may have brought: an id that is an address is nobody's business."""
-    return _ADDRESS.sub("***", safe(text))[:LONGEST_WHY]
+    return without_addresses(safe(text))[:LONGEST_WHY]

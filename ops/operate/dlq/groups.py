@@ -1,6 +1,5 @@
 """Letters in groups: what lies there, how much of each kind, and one letter of each to look at. Pure."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +13,8 @@ KEPT_MS = 14 * 86_400_000
 """SQS's longest retention, and the dead-letter queue's: what is older is gone."""
 
 AGES = ((3_600_000, "under 1 h"), (6 * 3_600_000, "1 to 6 h"), (86_400_000, "6 to 24 h"), (3 * 86_400_000, "1 to 3 d"))
-_COUNTS = re.compile(r"(?<![:\w.-])\d+(?= (?:of|deliver|times|hours|MiB|more))")
+_COUNTED = ("of", "deliver", "times", "hours", "MiB")
+"""What stands behind a count in an error: `for 3 of 9 deliveries`, `after 73 hours`."""
 
 
 @dataclass(slots=True)
@@ -59,7 +59,12 @@ class Groups:
 
 def kind_of(error: str) -> str:
     """An error without its counts: `HTTP 422 for 3 of 9 deliveries` is of a kind with `... 1 of 1 deliveries`."""
-    return _COUNTS.sub("#", error)
+    words = error.split(" ")
+    behind = [*words[1:], ""]
+    return " ".join(
+        "#" if word.isdecimal() and after.startswith(_COUNTED) else word
+        for word, after in zip(words, behind, strict=True)
+    )
 
 
 def age_of(sent_ms: int, now_ms: int) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Self
 
+from ops.console.addresses import without_addresses
 from shared.errors import UndecodableMessage
 from shared.message import QUEUED_TYPES, Message, decode
 from worker_fn.batch.disposition import Reason
@@ -36,7 +37,6 @@ KNOWN = (
 """Our attributes of a letter, what is worth most first."""
 
 MAX_ERROR = 256
-_ADDRESS = re.compile(r"\S+@\S+")
 _ACCOUNT = re.compile(r"[0-9]{1,19}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _HISTORY = re.compile(r"[0-9]{1,6}( [a-z_]{1,20}(:[0-9]{3})?)*")
 
@@ -95,7 +95,7 @@ class Letter:
     def error(self) -> str:
         """In the worker's words, which hold nothing of the payload; nothing where they are not the worker's."""
         said = self.said("error")
-        return _ADDRESS.sub("***", said[:MAX_ERROR]) if self.reason in REASONS and said.isprintable() else ""
+        return without_addresses(said[:MAX_ERROR]) if self.reason in REASONS and said.isprintable() else ""
 
     @property
     def type(self) -> str:

@@ -4,7 +4,6 @@ By construction: shown are names that mParticle's wire format knows, its enumera
 and the account's id. All other values are `***`, and other names are counted.
 """
 
-import re
 import uuid
 from collections.abc import Iterator
 from enum import StrEnum
@@ -24,8 +23,6 @@ MOST_ITEMS = 3
 MAX_DIGITS = 12
 """Of an account's id: mParticle's are int32."""
 
-_TIME = re.compile(r"[a-z_]+_ms")
-
 
 def masked(value: Any, name: str = "") -> Any:
     """The same value as it may be shown, of the member that is called so."""
@@ -42,9 +39,7 @@ def masked(value: Any, name: str = "") -> Any:
 
 def _may_be_shown(value: Any, name: str) -> bool:
     if isinstance(value, int) and not isinstance(value, bool):
-        return (bool(_TIME.fullmatch(name)) and 0 <= value < 10**14) or (
-            name == "account_id" and 0 <= value < 10**MAX_DIGITS
-        )
+        return (name.endswith("_ms") and 0 <= value < 10**14) or (name == "account_id" and 0 <= value < 10**MAX_DIGITS)
     if not isinstance(value, str):
         return False
     return (

@@ -23,7 +23,7 @@ from ops.operate.dlq.filters import Filter
 from ops.operate.dlq.forecast import AT_ONCE, COMES_BACK, Forecaster, forecaster
 from ops.operate.dlq.groups import Groups
 from ops.operate.dlq.letters import Letter
-from ops.operate.dlq.look import HIDDEN_S, Looked, look
+from ops.operate.dlq.look import HIDDEN_S, MOST_LETTERS, Looked, look
 from ops.operate.dlq.notebook import Notebook
 from ops.operate.dlq.pace import Allowance, Pacer
 from ops.operate.dlq.plan import Plan
@@ -172,13 +172,13 @@ def redrive(desk: Desk, order: Order) -> int:
     try:
         chosen = order.chosen
         looked = look(desk.dead, lambda one: written.write(one) if chosen.matches(one) else None, clock=desk.clock)
-        written.flush()
-        plan, planned = _planned(written, foresees, notebook, sendable_only=order.sendable_only)
+        with progress_bar.shown(desk.console, written.letters, "letters tried", clock=desk.clock) as line:
+            plan, planned = _planned(
+                written, foresees, notebook, lambda done: line(done, ""), sendable_only=order.sendable_only
+            )
         if not plan.letters:
             _nothing(desk, looked, chosen)
             screens.show_notes(looked, desk.console, is_fifo=desk.dead.is_fifo)
-            if order.is_yes:
-                path.unlink(missing_ok=True)
             return 0
         screens.show_plan(plan, deployed, commit(ROOT), desk.console, said=chosen.said())
         if foresees.is_blind:
@@ -216,6 +216,8 @@ def redrive(desk: Desk, order: Order) -> int:
     finally:
         written.close()
         notebook.close()
+        if order.is_yes and not written.letters:
+            path.unlink(missing_ok=True)
 
 
 def purge(desk: Desk, chosen: Filter, *, is_yes: bool, ask: Callable[[str], str], why: str) -> int:
@@ -276,7 +278,14 @@ def import_(desk: Desk, path: Path, to: str, *, is_yes: bool, per_s: float | Non
     return 0 if not (left or bad) else 1
 
 
-def _planned(written: Archive, foresees: Forecaster, notebook: Notebook, *, sendable_only: bool) -> tuple[Plan, int]:
+def _planned(
+    written: Archive,
+    foresees: Forecaster,
+    notebook: Notebook,
+    on_progress: Callable[[int], None],
+    *,
+    sendable_only: bool,
+) -> tuple[Plan, int]:
     """The plan of what was exported, and how many letters of it are to be sent: they are noted."""
     plan, planned, waiting = Plan(), 0, list[Letter]()
 
@@ -294,6 +303,7 @@ def _planned(written: Archive, foresees: Forecaster, notebook: Notebook, *, send
         waiting.append(letter)
         if len(waiting) == AT_ONCE:
             planned += tell()
+            on_progress(plan.letters)
     if waiting:
         planned += tell()
     return plan, planned
@@ -330,7 +340,7 @@ def _send(  # noqa: PLR0917 - all of one order
             is_busy=lambda: order.per_s is None and main.counts().visible > waiting,
             on_progress=lambda moved: line(moved.sent, moved.held_up),
             hidden_s=HIDDEN_S,
-        ).run(most, most=order.most or most)
+        ).run(most, most=order.most or (MOST_LETTERS if main.is_fifo else most))
 
 
 def _delete(desk: Desk, notebook: Notebook, count: int) -> int:
@@ -391,7 +401,7 @@ def _say_what_holds(desk: Desk) -> None:
 
 
 def _result(moved: Moved) -> str:
-    parts = [f"{moved.sent:,} of {moved.planned:,} sent"]
+    parts = [f"{moved.sent:,} of {max(moved.sent, moved.planned):,} sent"]
     if moved.refused:
         parts.append(f"{moved.refused:,} refused by SQS as they are, and left")
     if moved.is_stopped:
