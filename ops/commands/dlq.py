@@ -194,8 +194,9 @@ def _desk(stage: str) -> "Desk":
     from ops.console.screen import Screen  # noqa: PLC0415
     from ops.operate.dlq.run import Desk  # noqa: PLC0415
     from ops.operate.stack import find_stack  # noqa: PLC0415
+    from ops.releases.destination import destination  # noqa: PLC0415
 
-    return Desk(find_stack(stage), Screen())
+    return Desk(find_stack(stage), Screen(), named=lambda env: str(destination(env)))
 
 
 def _filter(  # noqa: PLR0917

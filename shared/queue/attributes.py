@@ -10,8 +10,8 @@ MAX_BATCH_BYTES = 1_048_576
 MAX_ATTRIBUTES = 10
 """SQS quota for a message."""
 
-OURS = ("account_id", "type")
-"""The attributes that ingest gives a message."""
+OURS = ("account_id", "type", "redriven_ms")
+"""The attributes that ingest gives a message, and what the worker goes by of one that was redriven."""
 
 _NO_CHARACTER = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What SQS takes in no body and no attribute."""
@@ -32,7 +32,7 @@ def fitting_attributes(body: str, attributes: Mapping[str, Mapping[str, Any]]) -
     room = MAX_BATCH_BYTES - len(body.encode("utf-8", "surrogatepass"))
     fitting: dict[str, Mapping[str, Any]] = {}
     for name, one in attributes.items():
-        used = _attribute_bytes(name, one)
+        used = attribute_bytes(name, one)
         if used <= room and len(fitting) < MAX_ATTRIBUTES:
             fitting[name] = one
             room -= used
@@ -43,10 +43,10 @@ def message_bytes(record: Mapping[str, Any]) -> int:
     """Bytes that SQS counts: the body, and of each attribute its name, type and value."""
     attributes = fitting_attributes(record["body"], kept_attributes(record))
     body_bytes = len(record["body"].encode("utf-8", "surrogatepass"))
-    return body_bytes + sum(_attribute_bytes(name, one) for name, one in attributes.items())
+    return body_bytes + sum(attribute_bytes(name, one) for name, one in attributes.items())
 
 
-def _attribute_bytes(name: str, one: Mapping[str, Any]) -> int:
+def attribute_bytes(name: str, one: Mapping[str, Any]) -> int:
     value = one["BinaryValue"] if "BinaryValue" in one else one["StringValue"].encode()
     return len(name.encode()) + len(one["DataType"].encode()) + len(value)
 

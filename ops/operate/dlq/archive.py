@@ -18,7 +18,7 @@ from typing import IO, Any, Self
 
 from ops.operate.dlq.letters import Letter
 from shared.errors import InvalidSettings
-from shared.queue import MAX_BATCH_BYTES
+from shared.queue.attributes import MAX_BATCH_BYTES
 
 VERSION = 1
 MAX_LINE_BYTES = 12 * MAX_BATCH_BYTES

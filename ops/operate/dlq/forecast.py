@@ -16,8 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from ops.operate.dlq.letters import Letter
 from ops.operate.stack import Stack
 from ops.partner.staged_worker import StagedWorker
-from ops.releases.destination import destination
-from partners import Delivery, Partner, PartnerBroken, load_partner
+from partners import DEFAULT_PARTNER, Delivery, Partner, PartnerBroken, load_partner
 from shared.errors import InvalidSettings, StateUnavailable
 from shared.firehose import parse_request
 from shared.message import Message
@@ -33,6 +32,13 @@ AT_ONCE = 10
 LOOKED_AT = 100
 """Deliveries of a letter that are counted, and whose credentials are looked at."""
 TAKEN = Answer(200, body=b"{}")
+
+
+Named = Callable[[Mapping[str, str]], str]
+
+
+def only_its_name(env: Mapping[str, str]) -> str:
+    return env.get("PARTNER") or DEFAULT_PARTNER
 
 
 class Verdict(StrEnum):
@@ -72,19 +78,19 @@ class Deployed:
     """Tells credentials apart as the live worker does; None where it has some that are kept elsewhere."""
 
 
-def deployed_partner(stack: Stack) -> Deployed:
-    """The stage's partner, with the settings of its live worker."""
+def deployed_partner(stack: Stack, named: Named = only_its_name) -> Deployed:
+    """The stage's partner, with the settings of its live worker; `named` says of these where it delivers."""
     try:
         found = stack.client("lambda").get_function_configuration(FunctionName=stack.output("WorkerAliasArn"))
     except (BotoCoreError, ClientError) as error:
         code = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
         return Deployed(None, "an unknown partner", problem=f"the live worker's settings cannot be read ({code})")
-    return partner_of(found.get("Environment", {}).get("Variables", {}))
+    return partner_of(found.get("Environment", {}).get("Variables", {}), named)
 
 
-def partner_of(env: Mapping[str, str]) -> Deployed:
+def partner_of(env: Mapping[str, str], named: Named = only_its_name) -> Deployed:
     """The partner of a worker with this environment."""
-    name, commit = str(destination(env)), env.get("COMMIT", "unknown")
+    name, commit = named(env), env.get("COMMIT", "unknown")
     try:
         partner = load_partner(without_stored(env))
         is_whole = not references(env)
@@ -175,7 +181,7 @@ async def _no() -> bool:
     return False
 
 
-def forecaster(stack: Stack) -> tuple[Deployed, Forecaster]:
+def forecaster(stack: Stack, named: Named) -> tuple[Deployed, Forecaster]:
     """The forecaster of a stage, and the partner that it tries letters with."""
-    deployed = deployed_partner(stack)
+    deployed = deployed_partner(stack, named)
     return deployed, Forecaster(deployed, DynamoState(stack.client("dynamodb"), stack.output("StateTableName")))

@@ -14,7 +14,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from ops.operate.dlq.letters import KNOWN, Letter
 from shared.errors import SpillwayError
-from shared.queue import ENTRIES, MAX_ATTRIBUTES, MAX_BATCH_BYTES
+from shared.queue import ENTRIES
+from shared.queue.attributes import MAX_BATCH_BYTES, attribute_bytes, fitting_attributes
 
 MOST_HANDS = 16
 POLL_S = 1
@@ -197,19 +198,8 @@ def _message(queue: LetterQueue, letter: Letter) -> dict[str, Any]:
 
 def _fitting(letter: Letter) -> dict[str, Mapping[str, Any]]:
     """The attributes that have room beside the body, ours first."""
-    room, fitting = MAX_BATCH_BYTES - len(letter.body.encode()), dict[str, Mapping[str, Any]]()
     names = [*(name for name in KNOWN if name in letter.attributes), *sorted(set(letter.attributes) - set(KNOWN))]
-    for name in names:
-        used = _attribute_bytes(name, letter.attributes[name])
-        if used <= room and len(fitting) < MAX_ATTRIBUTES:
-            fitting[name] = letter.attributes[name]
-            room -= used
-    return fitting
-
-
-def _attribute_bytes(name: str, one: Mapping[str, Any]) -> int:
-    value = one["BinaryValue"] if "BinaryValue" in one else str(one.get("StringValue", "")).encode()
-    return len(name.encode()) + len(str(one["DataType"]).encode()) + len(value)
+    return fitting_attributes(letter.body, {name: letter.attributes[name] for name in names})
 
 
 def _batches(letters: Sequence[Letter]) -> Iterator[list[Letter]]:
@@ -217,7 +207,7 @@ def _batches(letters: Sequence[Letter]) -> Iterator[list[Letter]]:
     batch: list[Letter] = []
     used = 0
     for one in letters:
-        size = len(one.body.encode()) + sum(_attribute_bytes(*pair) for pair in _fitting(one).items())
+        size = len(one.body.encode()) + sum(attribute_bytes(*pair) for pair in _fitting(one).items())
         if batch and (len(batch) == ENTRIES or used + size > MAX_BATCH_BYTES):
             yield batch
             batch, used = [], 0

@@ -20,7 +20,7 @@ from ops.operate import pause, trail
 from ops.operate.dlq import imports, pace, progress_bar, screens
 from ops.operate.dlq.archive import Archive
 from ops.operate.dlq.filters import Filter
-from ops.operate.dlq.forecast import AT_ONCE, COMES_BACK, Forecaster, forecaster
+from ops.operate.dlq.forecast import AT_ONCE, COMES_BACK, Forecaster, Named, forecaster, only_its_name
 from ops.operate.dlq.groups import Groups
 from ops.operate.dlq.letters import Letter
 from ops.operate.dlq.look import HIDDEN_S, MOST_LETTERS, Looked, look
@@ -49,6 +49,8 @@ class Desk:
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     exports: Path = EXPORTS
+    named: Named = only_its_name
+    """Where a worker with such an environment delivers."""
     hands: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -165,7 +167,7 @@ class Order:
 def redrive(desk: Desk, order: Order) -> int:
     """Plan, and with `is_yes` send; returns 0, and 1 where letters are left that should have moved."""
     trail.checked_why(order.why)
-    deployed, foresees = forecaster(desk.stack)
+    deployed, foresees = forecaster(desk.stack, desk.named)
     path = order.export or desk.exports / f"{safe(desk.stack.stage)}-{_stamp(desk)}.ndjson.gz"
     written = Archive.at(path) if order.is_yes else Archive.passing()
     notebook = Notebook()

@@ -41,7 +41,7 @@ def stack(queues: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Itera
     found = Stack("test", "us-east-1", outputs, session)
     env = {"PARTNER": "partners.webhook", "WEBHOOK_URL": "http://127.0.0.1:9/h", "WEBHOOK_RATE": "50", "STACK_ID": "s"}
     monkeypatch.setattr("ops.operate.stack.find_stack", lambda _: found)
-    monkeypatch.setattr(forecast, "deployed_partner", lambda _: forecast.partner_of(env))
+    monkeypatch.setattr(forecast, "deployed_partner", lambda *_: forecast.partner_of(env))
     monkeypatch.setattr("ops.operate.dlq.queues.POLL_S", 0)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
@@ -296,7 +296,7 @@ from ops.operate.dlq.filters import Filter
 from ops.operate.stack import Stack
 queues.POLL_S, look.HIDDEN_S, run.HIDDEN_S = 0, 2, 2
 env = {"PARTNER": "partners.webhook", "WEBHOOK_URL": "http://127.0.0.1:9/h"}
-forecast.deployed_partner = lambda _: forecast.partner_of(env)
+forecast.deployed_partner = lambda *_: forecast.partner_of(env)
 outputs = dict(zip(("QueueUrl", "DlqUrl", "StateTableName"), sys.argv[1:4]))
 stack = Stack("test", "us-east-1", outputs, boto3.session.Session(region_name="us-east-1"))
 order = run.Order(Filter(reasons={"rejected"}), is_yes=True, per_s=float(sys.argv[4]))

@@ -1,12 +1,10 @@
 """What `spillway suspensions clear --wait` says in the end."""
 
-from contextlib import nullcontext
-
 import pytest
 from typer.testing import CliRunner
 
 from ops.cli import app
-from ops.operate import stack, suspensions, trail
+from ops.operate import stack, suspensions
 from ops.operate.suspensions import Cleared, Suspended
 
 AGAIN = Suspended("7", 401, 0, None)
@@ -17,7 +15,6 @@ def cleared(monkeypatch: pytest.MonkeyPatch) -> list[Cleared]:
     """What the clear comes to, to be filled by a test."""
     ends: list[Cleared] = []
     monkeypatch.setattr(stack, "find_stack", lambda _: None)
-    monkeypatch.setattr(trail, "act", lambda *_, **__: nullcontext(trail.Act(0, "", "")))
     monkeypatch.setattr(suspensions, "clear_accounts", lambda *_: Cleared(["7"]))
     monkeypatch.setattr(suspensions, "move_back", lambda *_, **__: ends[0])
     return ends

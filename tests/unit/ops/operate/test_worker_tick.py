@@ -1,4 +1,3 @@
-from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any
 
@@ -6,7 +5,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ops.cli import app
-from ops.operate import pause, stack, trail, worker_tick
+from ops.operate import pause, stack, worker_tick
 from ops.operate.pause import Pause
 from worker_fn.maintenance.tick import TickReport
 
@@ -46,7 +45,6 @@ def test_verbs_say_what_a_tick_came_to(
         return asdict(report)
 
     monkeypatch.setattr(stack, "find_stack", lambda _: None)
-    monkeypatch.setattr(trail, "act", lambda *_, **__: nullcontext(trail.Act(0, "", "")))
     monkeypatch.setattr(pause, "current", lambda _: None)
     monkeypatch.setattr(pause, "resume", lambda _: asdict(report))
     monkeypatch.setattr(worker_tick, "run", run)
