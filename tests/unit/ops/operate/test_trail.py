@@ -1,0 +1,147 @@
+"""What is done by hand is written down: each verb's act, and what becomes of it where that cannot be written."""
+
+import importlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from typer.testing import CliRunner
+
+from ops.cli import app
+from ops.operate import cooldowns, pause, stack, suspensions, trail, worker_tick
+from ops.releases import functions, moves
+from shared.errors import SpillwayError
+
+REPORT = {"probed": False, "resumed": True, "running": True, "trouble": 0}
+write_down = trail.act  # before the folder's fixture takes its place
+
+
+@pytest.mark.parametrize(
+    ("verb", "what"),
+    [
+        (["pause"], "pause"),
+        (["resume"], "resume"),
+        (["probe"], "probe"),
+        (["suspensions", "clear", "7", "8"], "suspensions clear 7, 8"),
+        (["suspensions", "clear", "--all"], "suspensions clear --all"),
+        (["cooldown", "end"], "cooldown end of everybody"),
+        (["cooldown", "end", "--account", "7"], "cooldown end 7"),
+        (["cooldown", "end", "--all"], "cooldown end --all"),
+        (["promote", "--stage", "x"], "promote"),
+        (["promote", "--stage", "x", "--to", "7"], "promote --to 7"),
+        (["rollback", "--stage", "x"], "rollback"),
+    ],
+)
+def test_a_verb_that_changes_something_says_so_in_the_trail(
+    verb: list[str], what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the operator's reason, before it acts."""
+    acts: list[tuple[str, str]] = []
+
+    @contextmanager
+    def noting(_: object, done: str, *, why: str = "") -> Iterator[trail.Act]:
+        acts.append((done, why))
+        yield trail.Act(0, "", done)
+
+    def must_be_noted(answer: Any) -> Callable[..., Any]:
+        def verb_of(*_: object, **__: object) -> Any:
+            assert acts
+            return answer
+
+        return verb_of
+
+    monkeypatch.setattr(trail, "act", noting)
+    monkeypatch.setattr(stack, "find_stack", lambda _: None)
+    monkeypatch.setattr(pause, "pause", must_be_noted(True))
+    monkeypatch.setattr(pause, "current", lambda _: None)
+    monkeypatch.setattr(pause, "standing", lambda *_: "paused")
+    monkeypatch.setattr(pause, "resume", must_be_noted(REPORT))
+    monkeypatch.setattr(worker_tick, "run", must_be_noted(REPORT))
+    monkeypatch.setattr(suspensions, "clear_accounts", must_be_noted(suspensions.Cleared(["7"])))
+    monkeypatch.setattr(suspensions, "move_back", lambda _, cleared, **__: cleared)
+    monkeypatch.setattr(cooldowns, "end", must_be_noted([cooldowns.CoolDown("7", None, 1, 2)]))
+    monkeypatch.setattr(functions, "DeployedFunctions", lambda _: None)
+    monkeypatch.setattr(moves, "promote", must_be_noted(["moved"]))
+    monkeypatch.setattr(moves, "rollback", must_be_noted(["moved"]))
+    done = CliRunner().invoke(app, [*verb, "--why", "mended"])
+    assert done.exit_code == 0, done.output
+    assert acts == [(what, "mended")]
+
+
+def test_every_verb_of_dead_letters_that_acts_is_noted() -> None:
+    """By its code: what is planned or looked at is none."""
+    code = importlib.import_module("inspect").getsource(importlib.import_module("ops.operate.dlq.run"))
+    for what in ("dlq redrive", "dlq purge", "dlq import"):
+        assert f'trail.act(desk.stack, f"{what}' in code
+
+
+class Table:
+    """A state table and STS as boto3 clients; `error` makes every call fail."""
+
+    class exceptions:  # noqa: N801 - boto3's name
+        class ConditionalCheckFailedException(Exception):
+            pass
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error, self.items = error, list[dict[str, Any]]()
+
+    def client(self, _: str, **config: Any) -> "Table":
+        assert config["read_timeout"] <= 2  # nobody's rollback waits for the trail
+        return self
+
+    def output(self, _: str) -> str:
+        return "state"
+
+    def get_caller_identity(self) -> dict[str, str]:
+        if self.error:
+            raise self.error
+        return {"Arn": "arn:aws:sts::123456789012:assumed-role/ops/jane"}
+
+    def put_item(self, **given: Any) -> dict[str, Any]:
+        if self.error:
+            raise self.error
+        self.items.append(given)
+        return {"ResponseMetadata": {"HTTPHeaders": {}}}
+
+    def acts(self) -> list[dict[str, Any]]:
+        return [json.loads(one["Item"]["value"]["S"]) for one in self.items]
+
+
+def test_an_act_is_written_before_and_after(capsys: pytest.CaptureFixture[str]) -> None:
+    """Under one key that expires; one that was cut off in between has no end."""
+    table = Table()
+    with write_down(table, "dlq purge (all letters), 3 letters", why="for jane@example.com") as noted:  # type: ignore[arg-type]
+        (begun,) = table.acts()
+        noted.result = "3 of 3 deleted"
+    assert begun == {**table.acts()[1], "result": ""} or "result" not in begun
+    assert (begun["who"], begun["why"]) == ("assumed-role/ops/jane", "for ***")
+    assert table.acts()[1]["result"] == "3 of 3 deleted"
+    first, second = (one["Item"] for one in table.items)
+    assert first["sk"] == second["sk"]
+    assert int(first["expires_at"]["N"]) * 1_000 - begun["at_ms"] == pytest.approx(trail.KEPT_S * 1_000, abs=1_000)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("error", [SpillwayError("x"), KeyboardInterrupt(), RuntimeError("CANARY")])
+def test_what_failed_says_so(error: BaseException) -> None:
+    """By its kind alone."""
+    table = Table()
+    with pytest.raises(type(error)), write_down(table, "resume"):  # type: ignore[arg-type]
+        raise error
+    assert table.acts()[1]["result"] == f"failed: {type(error).__name__}"
+
+
+def test_a_trail_that_cannot_be_written_is_said_once_and_holds_up_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """An operator without the permission, a table that is gone."""
+    denied = ClientError({"Error": {"Code": "AccessDeniedException", "Message": "CANARY"}}, "PutItem")
+    done = []
+    with write_down(Table(denied), "rollback") as noted:  # type: ignore[arg-type]
+        done.append(noted.who)
+    assert done == [trail.UNKNOWN]
+    said = capsys.readouterr().err
+    assert said.startswith("spillway: this is not in the trail: ")
+    assert said.count("\n") == 1
+    assert "CANARY" not in said
