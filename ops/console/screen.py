@@ -34,6 +34,7 @@ THEME = Theme(
         "bar.pulse": BLUE,
         "progress.download": "none",
         "progress.elapsed": DIM,
+        "progress.remaining": DIM,
     }
 )
 """Rich's own styles of what verbs print; the others of its styles are not in use."""
