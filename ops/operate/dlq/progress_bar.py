@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 LINE_EVERY_S = 10.0
+SAME_EVERY_S = 60.0
+"""A line that says nothing new."""
 
 
 @contextmanager
@@ -22,11 +24,13 @@ def shown(
             task = bar.add_task(what, total=total)
             yield lambda done, held: bar.update(task, completed=done, description=held or what)
         return
-    last = [clock()]
+    said_s, said = clock(), (0, "")
 
     def line(done: int, held: str) -> None:
-        if clock() - last[0] >= LINE_EVERY_S:
-            last[0] = clock()
+        nonlocal said_s, said
+        every_s = LINE_EVERY_S if (done, held) != said else SAME_EVERY_S
+        if clock() - said_s >= every_s:
+            said_s, said = clock(), (done, held)
             console.print(f"{done:,} of {total:,} {what}{f': {held}' if held else ''}")
 
     yield line

@@ -27,6 +27,8 @@ STRIDE_S = 0.5
 EMPTY = 3
 """Empty answers in a row after which nothing more is waited for."""
 LOOK_EVERY_S, PAUSE_S = 10.0, 5.0
+MOST_PAUSE_S = 600.0
+"""Live traffic that leaves nothing for so long leaves nothing today: the intake is stopped, or the partner down."""
 MOST_HISTORY = 8
 
 
@@ -43,6 +45,8 @@ class Moved:
     is_stopped: bool = False
     """By Ctrl-C."""
 
+    gave_way: bool = False
+    """It ended as live traffic left nothing."""
     held_up: str = ""
     """What holds it up just now."""
 
@@ -76,7 +80,7 @@ class Redrive:
 
     def run(self, planned: int, *, most: int) -> Moved:
         """Send what is planned, `most` letters of it. Raises LettersUnavailable; what was done by then is done."""
-        moved, empty = Moved(planned=min(planned, most)), 0
+        moved, empty, paused_s = Moved(planned=min(planned, most)), 0, 0.0
         stride = max(1, min(ENTRIES * self.hands, math.floor(self.pacer.per_s * STRIDE_S)))
         looked_s = float("-inf")
         try:
@@ -90,10 +94,14 @@ class Redrive:
                     moved.held_up = "waiting for live traffic" if self.is_busy() else ""
                     if moved.held_up:
                         moved.held_back_s += PAUSE_S
+                        paused_s += PAUSE_S
+                        if paused_s >= MOST_PAUSE_S:
+                            moved.gave_way = True
+                            break
                         self.pacer.pause(PAUSE_S)
                         self.on_progress(moved)
                         continue
-                    looked_s = self.pacer.now_s()
+                    looked_s, paused_s = self.pacer.now_s(), 0.0
                 found = self.dead.receive(self.hidden_s, most=min(stride, max(1, most - moved.sent)))
                 empty = 0 if found else empty + 1
                 if empty >= EMPTY:

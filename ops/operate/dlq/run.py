@@ -406,6 +406,8 @@ def _result(moved: Moved) -> str:
     parts = [f"{moved.sent:,} of {max(moved.sent, moved.planned):,} sent"]
     if moved.refused:
         parts.append(f"{moved.refused:,} refused by SQS as they are, and left")
+    if moved.gave_way:
+        parts.append("live traffic left nothing for ten minutes")
     if moved.is_stopped:
         parts.append("stopped by hand")
     return ", ".join(parts)

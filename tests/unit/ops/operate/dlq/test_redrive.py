@@ -178,6 +178,15 @@ def test_live_traffic_goes_first(sqs: MemorySqs, clock: Clock) -> None:
     assert max(times) - min(times) >= 8
 
 
+def test_traffic_that_leaves_nothing_for_ten_minutes_ends_it(sqs: MemorySqs, clock: Clock) -> None:
+    """The intake may be stopped: all letters are where they were, and it says so."""
+    fill(sqs, 100)
+    began_s = clock()
+    moved = run(sqs, clock, per_s=10, is_busy=lambda: True)
+    assert (moved.gave_way, moved.sent, sqs.hidden(DEAD), len(sqs.bodies(DEAD))) == (True, 0, 0, 100)
+    assert clock() - began_s == pytest.approx(600, abs=10)
+
+
 # --- order ----------------------------------------------------------------------------------------------------------
 
 

@@ -3,13 +3,14 @@ import io
 import pytest
 
 from ops.console.screen import Screen
-from ops.operate.dlq import screens
+from ops.operate.dlq import progress_bar, screens
 from ops.operate.dlq.forecast import Deployed, Forecast, Verdict
 from ops.operate.dlq.groups import USUAL, Groups
 from ops.operate.dlq.letters import Letter
 from ops.operate.dlq.plan import Plan
 from ops.operate.trail import Act, checked_why, show
 from shared.errors import InvalidSettings
+from tests.fakes.sqs import Clock
 
 NOW_MS = 1_790_000_000_000
 HOSTILE = "\x1b[31mCANARY\u202e\n\x00\x9b"
@@ -86,6 +87,23 @@ def test_a_plan_of_another_commit_says_so() -> None:
     text = clean(file)
     assert "1 letter matches (reason rejected)" in text
     assert "The live worker is of commit aaaa, this checkout of bbbb" in text
+
+
+def test_how_far_it_is_is_a_line_now_and_then() -> None:
+    """Where there is no terminal: every ten seconds what is new, every minute what is not."""
+    console, file = screen()
+    clock = Clock()
+    with progress_bar.shown(console, 50, "letters sent", clock=clock) as line:
+        for second in range(200):
+            clock.sleep(1)
+            line(min(second, 25), "waiting for live traffic" if second > 25 else "")
+    assert clean(file).splitlines() == [
+        "9 of 50 letters sent",
+        "19 of 50 letters sent",
+        "25 of 50 letters sent: waiting for live traffic",
+        "25 of 50 letters sent: waiting for live traffic",
+        "25 of 50 letters sent: waiting for live traffic",
+    ]
 
 
 @pytest.mark.parametrize(
