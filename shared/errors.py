@@ -19,6 +19,7 @@
     ├── Unmappable                 the worker dead-letters the message, reason `unmappable`, as the text says
     │                              The `spillway` command says these in a line, changes nothing more, and ends with 2:
     ├── StackUnavailable           there is no such stack, or AWS cannot be asked for it
+    ├── LettersUnavailable         SQS did not do it; every letter is in one of the queues, or in both
     ├── NoCoolDown                 who was named is not left alone
     ├── NotSuspended               who was named is not suspended
     ├── UnknownVersion             there is no such version of a function

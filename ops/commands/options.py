@@ -11,6 +11,7 @@ from shared.errors import InvalidSettings, SpillwayError
 
 Stage = Annotated[str, typer.Option("--stage", envvar="STAGE", help="The deployed stage.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for tools.")]
+Why = Annotated[str, typer.Option("--why", help="For the trail, in a line; nothing of a customer's data.")]
 Settings = Annotated[
     list[str] | None,
     typer.Option(
@@ -28,8 +29,6 @@ def settings_of(given: Iterable[str] | None) -> dict[str, str]:
             raise InvalidSettings(f"--setting number {number} must be NAME=VALUE: --setting apiKey=abc")
         settings[name] = value
     return settings
-
-Why = Annotated[str, typer.Option("--why", help="For the trail, in a line; nothing of a customer's data.")]
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from shared.message import Message
 from shared.state import SUSPENDED, DynamoState, State, progress_key
 from shared.stored import references, without_stored
 from worker_fn.accounts.fingerprint import fingerprint
-from worker_fn.accounts.suspensions import Suspension, by_account, holding
+from worker_fn.accounts.suspension import Suspension, by_account, holding
 from worker_fn.batch.disposition import Reason
 from worker_fn.clients.http import Answer
 

@@ -13,7 +13,8 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from infra.build import ROOT, commit
+from infra.build import commit
+from infra.stage import ROOT
 from ops.console.screen import DIM, GOOD, WARN
 from ops.console.terminal import safe, say_json
 from ops.operate import pause, trail
