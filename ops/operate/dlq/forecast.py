@@ -15,13 +15,15 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from ops.operate.dlq.letters import Letter
 from ops.operate.stack import Stack
-from ops.partner.staged_worker import StagedWorker
 from partners import DEFAULT_PARTNER, Delivery, Partner, PartnerBroken, load_partner
 from shared.errors import InvalidSettings, StateUnavailable
 from shared.firehose import parse_request
 from shared.message import Message
 from shared.state import SUSPENDED, DynamoState, State, progress_key
 from shared.stored import references, without_stored
+from testkit.harness import Harness
+from testkit.partner_api import PartnerApi
+from testkit.records import id_of
 from worker_fn.accounts.fingerprint import fingerprint
 from worker_fn.accounts.suspension import Suspension, by_account, holding
 from worker_fn.batch.disposition import Reason
@@ -32,6 +34,8 @@ AT_ONCE = 10
 LOOKED_AT = 100
 """Deliveries of a letter that are counted, and whose credentials are looked at."""
 TAKEN = Answer(200, body=b"{}")
+TIME_S = 900.0
+"""What ten letters may take on the simulated clock: Lambda's longest time-out."""
 
 
 Named = Callable[[Mapping[str, str]], str]
@@ -126,14 +130,14 @@ class Forecaster:
 
     def _ends(self, letters: Sequence[Letter]) -> Iterator[Forecast | None]:
         """What the staged worker makes of each; None of one that it sends."""
-        worker = StagedWorker(self._deployed.partner, lambda _: TAKEN)  # type: ignore[arg-type]
-        worker.work([letter.body for letter in letters])
-        for number in map(str, range(len(letters))):
-            end = worker.letters.get(number)
-            if end is not None:
-                is_unread = end["reason"] == Reason.UNDECODABLE
-                yield Forecast(Verdict.UNREADABLE if is_unread else Verdict.UNMAPPABLE, error=end.get("error", ""))
-            elif number in worker.waits_s:
+        worker = Harness(self._deployed.partner, PartnerApi(TAKEN), max_in_flight=1)  # type: ignore[arg-type]
+        worker.work([letter.body for letter in letters], receives=1, time_s=TIME_S)
+        for number in range(len(letters)):
+            end = worker.queue.ends[id_of(number)]
+            if end.how == "dead-lettered":
+                is_unread = end.reason == Reason.UNDECODABLE
+                yield Forecast(Verdict.UNREADABLE if is_unread else Verdict.UNMAPPABLE, error=end.error)
+            elif end.how == "waiting":
                 yield Forecast(Verdict.UNREADABLE, error="of a later release: promote a worker that reads it")
             else:
                 yield None

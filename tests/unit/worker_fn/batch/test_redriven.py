@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.worker_fn.records import record
+from testkit.records import record
 from worker_fn.batch.job import Job
 from worker_fn.batch.resume import LETTER_KEPT_S
 

@@ -7,9 +7,9 @@ import pytest
 from ops.operate.dlq.forecast import Deployed, Forecast, Forecaster, Verdict, partner_of
 from ops.operate.dlq.letters import Letter
 from ops.operate.dlq.plan import Plan
-from ops.partner.stage import MemoryState
 from shared.errors import StateUnavailable
 from shared.state import SUSPENDED, Item, progress_key
+from testkit.state import MemoryState
 from tests.unit.ops.operate.dlq.conftest import PARTNER
 
 MakeBody = Callable[..., str]

@@ -5,9 +5,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from ops.operate.dlq.pace import Pacer, learnt_limit, left_over, live_per_s
-from ops.partner.stage import MemoryState
 from partners import Limits, Rate
 from shared.state import FLOW, PARTNER, Item
+from testkit.state import MemoryState
 from tests.fakes.sqs import Clock
 
 FIFTY = Limits(rate=Rate(50))
