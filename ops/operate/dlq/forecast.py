@@ -30,7 +30,7 @@ from worker_fn.batch.disposition import Reason
 from worker_fn.clients.http import Answer
 
 AT_ONCE = 10
-"""Letters that the staged worker has in one batch."""
+"""Letters that the worker in memory has in one batch."""
 LOOKED_AT = 100
 """Deliveries of a letter that are counted, and whose credentials are looked at."""
 TAKEN = Answer(200, body=b"{}")
@@ -129,7 +129,7 @@ class Forecaster:
         ]
 
     def _ends(self, letters: Sequence[Letter]) -> Iterator[Forecast | None]:
-        """What the staged worker makes of each; None of one that it sends."""
+        """What the worker in memory makes of each; None of one that it sends."""
         worker = Harness(self._deployed.partner, PartnerApi(TAKEN), max_in_flight=1)  # type: ignore[arg-type]
         worker.work([letter.body for letter in letters], receives=1, time_s=TIME_S)
         for number in range(len(letters)):
