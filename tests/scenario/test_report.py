@@ -15,7 +15,7 @@ ZERO_COLUMNS = ("lost", "false dead letters", "calls in cool-down", "over-admitt
 
 def rows() -> list[dict[str, str]]:
     """The table of docs/limits.md, a dictionary for each row."""
-    _, _, rest = verb.LIMITS.read_text(encoding="utf-8").partition(verb.BEGIN)
+    _, _, rest = verb.LIMITS_PAGE.read_text(encoding="utf-8").partition(verb.BEGIN)
     lines = rest.partition(verb.END)[0].strip().splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     return [dict(zip(cells[0], one, strict=True)) for one in cells[2:]]

@@ -100,14 +100,16 @@ class Table:
             raise self.error
         return {"Arn": "arn:aws:sts::123456789012:assumed-role/ops/jane"}
 
-    def put_item(self, **given: Any) -> dict[str, Any]:
+    def update_item(self, **given: Any) -> dict[str, Any]:
         if self.error:
             raise self.error
-        self.items.append(given)
-        return {"ResponseMetadata": {"HTTPHeaders": {}}}
+        values = given["ExpressionAttributeValues"]
+        row = given["Key"] | {name: values[f":{name}"] for name in ("rev", "value", "by", "expires_at")}
+        self.items.append(row)
+        return {"Attributes": row, "ResponseMetadata": {"HTTPHeaders": {}}}
 
     def acts(self) -> list[dict[str, Any]]:
-        return [json.loads(one["Item"]["value"]["S"]) for one in self.items]
+        return [json.loads(one["value"]["S"]) for one in self.items]
 
 
 def test_an_act_is_written_before_and_after(capsys: pytest.CaptureFixture[str]) -> None:
@@ -119,7 +121,7 @@ def test_an_act_is_written_before_and_after(capsys: pytest.CaptureFixture[str]) 
     assert begun == {**table.acts()[1], "result": ""} or "result" not in begun
     assert (begun["who"], begun["why"]) == ("assumed-role/ops/jane", "for ***")
     assert table.acts()[1]["result"] == "3 of 3 deleted"
-    first, second = (one["Item"] for one in table.items)
+    first, second = table.items
     assert first["sk"] == second["sk"]
     assert int(first["expires_at"]["N"]) * 1_000 - begun["at_ms"] == pytest.approx(trail.KEPT_S * 1_000, abs=1_000)
     assert capsys.readouterr().err == ""
@@ -136,7 +138,7 @@ def test_what_failed_says_so(error: BaseException) -> None:
 
 def test_a_trail_that_cannot_be_written_is_said_once_and_holds_up_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     """An operator without the permission, a table that is gone."""
-    denied = ClientError({"Error": {"Code": "AccessDeniedException", "Message": "CANARY"}}, "PutItem")
+    denied = ClientError({"Error": {"Code": "AccessDeniedException", "Message": "CANARY"}}, "UpdateItem")
     done = []
     with write_down(Table(denied), "rollback") as noted:  # type: ignore[arg-type]
         done.append(noted.who)

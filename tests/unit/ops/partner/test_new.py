@@ -31,7 +31,8 @@ def project(tmp_path: Path) -> Path:
         (tmp_path / "partners" / file.name).write_bytes(file.read_bytes())
     (tmp_path / "tests/fixtures").mkdir(parents=True)
     (tmp_path / "tests/fixtures/firehose").symlink_to(ROOT / "tests/fixtures/firehose")
-    (tmp_path / "tests/conftest.py").write_bytes((ROOT / "tests/conftest.py").read_bytes())
+    for name in ("tests/conftest.py", "tests/side_by_side.py"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     return tmp_path
 
 

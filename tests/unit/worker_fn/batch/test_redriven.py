@@ -97,10 +97,10 @@ def test_progress_of_a_letter_is_kept_as_long_as_the_letter(fleet: Any, monkeypa
     kept: list[int | None] = []
     swap = fleet.state.swap
 
-    async def noting(pk: str, sk: str, *rest: Any, expires_at: int | None) -> Any:
+    async def noting(pk: str, sk: str, *rest: Any, expires_at: int | None, **more: Any) -> Any:
         if pk.startswith("progress#"):
             kept.append(expires_at)
-        return await swap(pk, sk, *rest, expires_at=expires_at)
+        return await swap(pk, sk, *rest, expires_at=expires_at, **more)
 
     monkeypatch.setattr(fleet.state, "swap", noting)
     fleet.run(record(1, ["200", "400"]))
