@@ -26,7 +26,7 @@ from ops.operate.stack import Stack
 from shared.errors import InvalidSettings, SpillwayError
 from shared.state import TRAIL, Conflict, DynamoState, Item
 
-KEPT_S = 400 * 86_400
+ACT_KEPT_S = 400 * 86_400
 LONGEST_WHY = 200
 QUICK: Mapping[str, Any] = {"connect_timeout": 2, "read_timeout": 2, "retries": {"total_max_attempts": 2}}
 """Nobody's rollback waits for the trail."""
@@ -59,7 +59,7 @@ def act(stack: Stack, what: str, *, why: str = "") -> Iterator[Act]:
     """
     now_ms = int(time.time() * 1_000)
     noted = Act(now_ms, _caller(stack), _plain(what), checked_why(why))
-    line = _Line(stack, f"{now_ms:015d}#{secrets.token_hex(4)}", now_ms // 1_000 + KEPT_S)
+    line = _Line(stack, f"{now_ms:015d}#{secrets.token_hex(4)}", now_ms // 1_000 + ACT_KEPT_S)
     line.write(noted)
     try:
         yield noted

@@ -28,7 +28,7 @@ from worker_fn.limits.clock import FleetClock, Once, agree
 from worker_fn.maintenance.tick import Ticker, TickReport, tick
 
 COLD_S = 0.4
-IDLE_S = 600.0
+ENVIRONMENT_IDLE_S = 600.0
 """An environment that nobody used for so long is gone."""
 TICK_S = 60.0
 FIRST_INVOCATIONS, MORE_A_MINUTE = 5, 300
@@ -164,7 +164,7 @@ class Deployment:
 
     async def _environment(self) -> Environment:
         now = now_s()
-        self._idle = [one for one in self._idle if now - one.used_s < IDLE_S]
+        self._idle = [one for one in self._idle if now - one.used_s < ENVIRONMENT_IDLE_S]
         if self._idle:
             return self._idle.pop()
         await asyncio.sleep(COLD_S)

@@ -167,7 +167,7 @@ def waits_s(ledger: Ledger, scenario: Scenario) -> list[float]:
     ]
 
 
-FULL_SHARE, KEPT_SHARE, KEPT_S = 0.9, 0.8, 3
+FULL_SHARE, KEPT_SHARE, KEPT_FOR_S = 0.9, 0.8, 3
 """A second with nine tenths of the planned calls is a full one, if the three from it on hold four fifths: what a batch
 that ends gives up of the present second is nobody's, and where many workers have small batches that is some of it.
 """
@@ -181,7 +181,7 @@ def full_rate_after_s(ledger: Ledger, scenario: Scenario) -> float:
     first_s = next((second for second in range(from_s, last_s) if seconds[second] > 1), last_s)
     planned = HEADROOM * (scenario.partner.rate_per_s or 0.0)
     for second in range(first_s, last_s):
-        kept = sum(seconds[second + ahead] for ahead in range(KEPT_S)) / KEPT_S
+        kept = sum(seconds[second + ahead] for ahead in range(KEPT_FOR_S)) / KEPT_FOR_S
         if seconds[second] >= FULL_SHARE * planned and kept >= KEPT_SHARE * planned:
             return float(second - first_s)
     return float("inf")

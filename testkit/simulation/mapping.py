@@ -9,7 +9,7 @@ from worker_fn.clients.mapping import MappingUnavailable, Status
 
 TAKES_S = (10.0, 40.0)
 """How long a change is under way; meanwhile Lambda refuses another (ResourceInUseException)."""
-LATENCY_MS = (40.0, 300.0)
+CHANGE_MS = (40.0, 300.0)
 
 
 class Mapping:
@@ -96,7 +96,7 @@ class EnvironmentIntake:
         return False
 
     async def _there(self) -> None:
-        await asyncio.sleep(self._world.latency_s(LATENCY_MS))
+        await asyncio.sleep(self._world.latency_s(CHANGE_MS))
         self._life.step("Lambda, before")
         if self._world.happens("intake_fails"):
             raise MappingUnavailable("TooManyRequestsException")

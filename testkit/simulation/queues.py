@@ -25,7 +25,7 @@ MOST_IN_FLIGHT = 120_000
 LONGEST_VISIBILITY_S = 43_200.0
 RETENTION_S = 14 * 86_400.0
 MAX_RECEIVES = 1_000
-LATENCY_MS = (8.0, 60.0)
+SQS_MS = (8.0, 60.0)
 NOISY_SHARE, NOISY_LEAST = 0.1, 30
 NEW_SHARE = 0.5
 """SQS promises no order: a message that came back and one that is new are as likely to be next."""
@@ -356,9 +356,9 @@ class EnvironmentQueue:
             raise QueueUnavailable("its answer was lost")
 
     async def _there(self, name: str) -> None:
-        await asyncio.sleep(self._world.latency_s(LATENCY_MS) / 2)
+        await asyncio.sleep(self._world.latency_s(SQS_MS) / 2)
         self._life.step(f"{name}, before")
 
     async def _back(self) -> None:
-        await asyncio.sleep(self._world.latency_s(LATENCY_MS) / 2)
+        await asyncio.sleep(self._world.latency_s(SQS_MS) / 2)
         self._life.step("SQS, after")

@@ -19,7 +19,7 @@ from testkit.state import MemoryState
 from testkit.updates import added, copy, raised, swapped
 from worker_fn.limits.agreement import Flow
 
-LATENCY_MS = (4.0, 25.0)
+TABLE_MS = (4.0, 25.0)
 GIVES_UP_S = 3.0
 """Two tries of a half second to connect and one to read: what worker_fn/wiring.py asks of boto3."""
 
@@ -193,13 +193,13 @@ class EnvironmentTable:
                 self._life.step(kind)
                 self._life.state_failed = True
                 raise error("the state table does not answer, or is throttled")
-        await asyncio.sleep(self._world.latency_s(LATENCY_MS) / 2)
+        await asyncio.sleep(self._world.latency_s(TABLE_MS) / 2)
         self._life.step(f"{name}, before")
         return began_s
 
     async def _back(self, began_s: float) -> None:
         answered_s = now_s()  # the answer carries the time at which the table wrote it
-        await asyncio.sleep(self._world.latency_s(LATENCY_MS) / 2)
+        await asyncio.sleep(self._world.latency_s(TABLE_MS) / 2)
         self._on_date(began_s, now_s(), answered_s)
         self._world.ledger.state_s = max(self._world.ledger.state_s, now_s() - began_s)
         self._life.step("state, after")

@@ -9,11 +9,6 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("ingest_fn", "shared", "worker_fn", "partners", "infra", "ops", "testkit")
 
-UNSETTLED = frozenset(
-    {"FRESH_MS", "IDLE_S", "KEPT_S", "LATENCY_MS", "LONGEST_S", "LOOK_EVERY_MS", "MAX_BYTES", "MOST_RECEIVES"}
-)
-"""Of `worker_fn` and the simulation: two things have one name there still."""
-
 _NAME = re.compile(r"[A-Z][A-Z0-9_]+")
 _NUMBERS = re.compile(r"[-+*/() 0-9._e,]+")
 
@@ -41,4 +36,4 @@ def test_a_number_has_one_name_and_one_value() -> None:
             for name, value in numbers(file):
                 found[name][str(file.relative_to(ROOT))] = value
     differ = {name: where for name, where in found.items() if len(set(where.values())) > 1}
-    assert {name: where for name, where in differ.items() if name not in UNSETTLED} == {}
+    assert differ == {}

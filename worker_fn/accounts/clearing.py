@@ -9,7 +9,7 @@ from worker_fn.accounts.suspension import Suspension, by_account, sk_of
 
 SWEEP = "sweep"
 """Under the partner's key: when somebody asked for a sweep of the parking queue, and when the last one began."""
-KEPT_S = 14 * 86_400
+SUSPENSION_KEPT_S = 14 * 86_400
 """For how long it is known that a credential was cleared, or refused: as long as a message can be parked."""
 
 
@@ -25,7 +25,7 @@ async def clear(state: State, suspension: Suspension, *, now_ms: int, accepted: 
     """
     # In this order: a sweep that finds it still suspended looks again; one that nobody wants does not.
     cleared = {"at_ms": now_ms, "accepted": accepted, "account_id": suspension.account_id}
-    sk, expires_at = sk_of(suspension.account_id, suspension.fingerprint), now_ms // 1_000 + KEPT_S
+    sk, expires_at = sk_of(suspension.account_id, suspension.fingerprint), now_ms // 1_000 + SUSPENSION_KEPT_S
     await change(state, CLEARED, sk, lambda _: (cleared, None), rng=rng, expires_at=expires_at)
     await request_sweep(state, now_ms=now_ms, rng=rng)
     await state.delete(SUSPENDED, suspension.sk)

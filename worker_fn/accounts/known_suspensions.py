@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from shared.errors import StateUnavailable
 from shared.state import SUSPENDED, Conflict, State
-from worker_fn.accounts.clearing import KEPT_S
+from worker_fn.accounts.clearing import SUSPENSION_KEPT_S
 from worker_fn.accounts.suspension import Suspension, by_account, holding
 
 KNOWN_FOR_MS = 5_000
@@ -43,7 +43,7 @@ class KnownSuspensions:
 
     async def write(self, suspension: Suspension) -> bool:
         """Write a suspension over the one that was read; False if another worker was first, or the table is down."""
-        expires_at = self._now_ms() // 1_000 + KEPT_S
+        expires_at = self._now_ms() // 1_000 + SUSPENSION_KEPT_S
         try:
             item = await self._state.swap(
                 SUSPENDED, suspension.sk, suspension.item, suspension.to_item(), expires_at=expires_at

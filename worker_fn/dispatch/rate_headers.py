@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from partners import RateHeaders
 
-LONGEST_S = 3_600.0
+LONGEST_HEADER_WAIT_S = 3_600.0
 """What resets later is asked again after an hour: a reset that is wrong stops nobody for a day."""
 ABSURD_S = 7 * 24 * 3_600.0
 """A reset in over a week is a mistake (milliseconds, say), and not believed."""
@@ -23,7 +23,7 @@ def cool_down_s(headers: Mapping[str, str], declared: RateHeaders, *, now_s: flo
     if remaining is None or reset is None or remaining >= 1:
         return None
     wait_s = reset - now_s if declared.reset_is == "epoch_s" else reset
-    return min(wait_s, LONGEST_S) if 0 < wait_s <= ABSURD_S else None
+    return min(wait_s, LONGEST_HEADER_WAIT_S) if 0 < wait_s <= ABSURD_S else None
 
 
 def _number(text: str | None) -> float | None:

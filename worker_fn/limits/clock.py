@@ -14,7 +14,7 @@ from shared.errors import StateUnavailable
 from shared.state import FLOW, PARTNER, State
 
 DATE_RESOLUTION_MS = 1_000
-LONGEST_S = 3.0
+LONGEST_AGREEMENT_S = 3.0
 CERTAIN_MS = 80
 """Near enough: calls are not spread more evenly than that."""
 
@@ -62,7 +62,7 @@ async def agree(clock: FleetClock, state: State) -> None:
     Once for an environment, about a second and two dozen reads. A table that does not answer leaves our clock as it is.
     """
     with suppress(StateUnavailable, TimeoutError):
-        async with asyncio.timeout(LONGEST_S):
+        async with asyncio.timeout(LONGEST_AGREEMENT_S):
             while clock.uncertainty_ms > CERTAIN_MS:
                 await state.read(PARTNER, FLOW)
                 await asyncio.sleep(CERTAIN_MS / 2_000)

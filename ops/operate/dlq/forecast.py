@@ -29,7 +29,7 @@ from worker_fn.accounts.suspension import Suspension, by_account, holding
 from worker_fn.batch.disposition import Reason
 from worker_fn.clients.http import Answer
 
-AT_ONCE = 10
+PLANNED_AT_ONCE = 10
 """Letters that the worker in memory has in one batch."""
 LOOKED_AT = 100
 """Deliveries of a letter that are counted, and whose credentials are looked at."""

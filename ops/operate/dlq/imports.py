@@ -22,7 +22,7 @@ from shared.errors import InvalidSettings
 from shared.queue import ENTRIES
 
 PER_S = 50.0
-MOST_NAMED = 20
+MOST_LINES_NAMED = 20
 """Bad lines that are named; what is behind them is as bad."""
 
 
@@ -39,7 +39,7 @@ def counted(path: Path) -> tuple[list[BadLine], int]:
     for one in letters_in(path):
         if isinstance(one, Letter):
             whole += 1
-        elif len(bad) < MOST_NAMED:
+        elif len(bad) < MOST_LINES_NAMED:
             bad.append(one)
     return bad, whole
 

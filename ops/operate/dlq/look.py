@@ -18,7 +18,7 @@ HIDDEN_S = 150
 """How long a letter stays out of sight that was looked at: a look is shorter, and sees each one once."""
 MOST_LETTERS = 100_000
 """SQS hands out no more than about 120,000 before some are given back."""
-AT_ONCE = 40
+ASKED_AT_ONCE = 40
 """Letters that are asked for at once."""
 EMPTY_TWICE = 2
 """A queue of many letters answers with none now and then."""
@@ -78,7 +78,7 @@ def look(
             if looked.letters >= most:
                 looked.bounded_by = "no more are looked at at once" if most == MOST_LETTERS else f"asked for {most:,}"
                 return looked
-            found = queue.receive(hidden_s, most=min(AT_ONCE, most - looked.letters))
+            found = queue.receive(hidden_s, most=min(ASKED_AT_ONCE, most - looked.letters))
             empty = 0 if found else empty + 1
             fresh = [one for one in found if notebook.hold(one.id, one.handle)]
             for one in fresh:

@@ -6,7 +6,7 @@ A temporary database that is gone with the process, however it ends.
 import sqlite3
 from collections.abc import Iterator
 
-AT_ONCE = 1_000
+ROWS_AT_ONCE = 1_000
 
 
 class Notebook:
@@ -29,7 +29,7 @@ class Notebook:
 
     def let_go(self) -> Iterator[list[str]]:
         """Forget the letters that are held, and give their handles, a thousand at a time."""
-        while rows := self._db.execute("SELECT id, handle FROM held LIMIT ?", (AT_ONCE,)).fetchall():
+        while rows := self._db.execute("SELECT id, handle FROM held LIMIT ?", (ROWS_AT_ONCE,)).fetchall():
             self._db.executemany("DELETE FROM held WHERE id = ?", [(row[0],) for row in rows])
             yield [row[1] for row in rows]
 

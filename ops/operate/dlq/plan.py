@@ -20,8 +20,8 @@ WORDS = {
     Verdict.NOT_TRIED: ("could not be tried", "could not be tried"),
 }
 """Of one letter, and of several."""
-MOST_NAMED = 3
-MOST_ACCOUNTS = 100_000
+MOST_SUSPENDED_NAMED = 3
+MOST_ACCOUNTS_PLANNED = 100_000
 
 
 @dataclass(slots=True)
@@ -44,7 +44,7 @@ class Plan:
         self.samples.setdefault(verdict, letter.id)
         self.calls += forecast.calls
         self.newest_ms = max(self.newest_ms, letter.sent_ms)
-        if len(self.accounts) < MOST_ACCOUNTS:
+        if len(self.accounts) < MOST_ACCOUNTS_PLANNED:
             self.accounts.add(letter.account_id)
         if verdict in COMES_BACK:
             kind = kind_of(forecast.error) or "no reason is said"
@@ -79,5 +79,5 @@ class Plan:
 
     def _whose(self) -> str:
         named = sorted(self.suspended, key=lambda one: -self.suspended[one])
-        more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
-        return f" ({', '.join(named[:MOST_NAMED])}{more})"
+        more = f" and {len(named) - MOST_SUSPENDED_NAMED} more" if len(named) > MOST_SUSPENDED_NAMED else ""
+        return f" ({', '.join(named[:MOST_SUSPENDED_NAMED])}{more})"

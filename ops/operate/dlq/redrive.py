@@ -26,7 +26,7 @@ STRIDE_S = 0.5
 """A stride is what is sent in so long, at most ten letters a hand."""
 EMPTY = 3
 """Empty answers in a row after which nothing more is waited for."""
-LOOK_EVERY_S, PAUSE_S = 10.0, 5.0
+LOOK_EVERY_S, NOTHING_LEFT_PAUSE_S = 10.0, 5.0
 MOST_PAUSE_S = 600.0
 """Live traffic that leaves nothing for so long leaves nothing today: the intake is stopped, or the partner down."""
 MOST_HISTORY = 8
@@ -93,12 +93,12 @@ class Redrive:
                 if self.pacer.now_s() - looked_s >= LOOK_EVERY_S:
                     moved.held_up = "waiting for live traffic" if self.is_busy() else ""
                     if moved.held_up:
-                        moved.held_back_s += PAUSE_S
-                        paused_s += PAUSE_S
+                        moved.held_back_s += NOTHING_LEFT_PAUSE_S
+                        paused_s += NOTHING_LEFT_PAUSE_S
                         if paused_s >= MOST_PAUSE_S:
                             moved.gave_way = True
                             break
-                        self.pacer.pause(PAUSE_S)
+                        self.pacer.pause(NOTHING_LEFT_PAUSE_S)
                         self.on_progress(moved)
                         continue
                     looked_s, paused_s = self.pacer.now_s(), 0.0

@@ -21,7 +21,7 @@ from ops.operate import pause, trail
 from ops.operate.dlq import imports, pace, progress_bar, screens
 from ops.operate.dlq.archive import Archive
 from ops.operate.dlq.filters import Filter
-from ops.operate.dlq.forecast import AT_ONCE, COMES_BACK, Forecaster, Named, forecaster, only_its_name
+from ops.operate.dlq.forecast import COMES_BACK, PLANNED_AT_ONCE, Forecaster, Named, forecaster, only_its_name
 from ops.operate.dlq.groups import Groups
 from ops.operate.dlq.letters import Letter
 from ops.operate.dlq.look import HIDDEN_S, MOST_LETTERS, Looked, look
@@ -126,7 +126,7 @@ def show(desk: Desk, letter_id: str, *, reveal: bool) -> int:
     def each(letter: Letter) -> bool:
         if letter_id in {letter.id, letter.request_id}:
             found.append(letter)
-        return letter.id == letter_id or len(found) >= screens.MOST_GROUPS
+        return letter.id == letter_id or len(found) >= screens.MOST_GROUPS_SHOWN
 
     looked = look(desk.dead, each, clock=desk.clock)
     for letter in found:
@@ -304,7 +304,7 @@ def _planned(
 
     for letter in written.read():
         waiting.append(letter)
-        if len(waiting) == AT_ONCE:
+        if len(waiting) == PLANNED_AT_ONCE:
             planned += tell()
             on_progress(plan.letters)
     if waiting:

@@ -20,7 +20,7 @@ from ops.operate.dlq.look import Looked
 from ops.operate.dlq.masks import MASK, masked
 from ops.operate.dlq.plan import Plan
 
-MOST_GROUPS = 20
+MOST_GROUPS_SHOWN = 20
 BODY_SHOWN = 20_000
 """Characters of a body that nobody can read, with --reveal."""
 
@@ -46,12 +46,15 @@ def summary(groups: Groups, by: Sequence[str], console: Console, *, now_ms: int)
     kinds = "1 kind" if len(groups) == 1 else f"{len(groups):,} kinds"
     console.print(Text(f"{groups.count:,} dead letters of {kinds}, the most first:", style="bold"))
     shown = list(groups.largest_first())
-    for group in shown[:MOST_GROUPS]:
+    for group in shown[:MOST_GROUPS_SHOWN]:
         console.print(_group(group, by, now_ms))
-    if len(shown) > MOST_GROUPS:
-        left = sum(one.count for one in shown[MOST_GROUPS:])
+    if len(shown) > MOST_GROUPS_SHOWN:
+        left = sum(one.count for one in shown[MOST_GROUPS_SHOWN:])
         console.print(
-            Text(f"{len(shown) - MOST_GROUPS:,} more kinds with {left:,} letters: fewer with --by reason.", style=DIM)
+            Text(
+                f"{len(shown) - MOST_GROUPS_SHOWN:,} more kinds with {left:,} letters: fewer with --by reason.",
+                style=DIM,
+            )
         )
     if groups.leaving:
         console.print(

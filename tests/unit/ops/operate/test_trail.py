@@ -123,7 +123,7 @@ def test_an_act_is_written_before_and_after(capsys: pytest.CaptureFixture[str]) 
     assert table.acts()[1]["result"] == "3 of 3 deleted"
     first, second = table.items
     assert first["sk"] == second["sk"]
-    assert int(first["expires_at"]["N"]) * 1_000 - begun["at_ms"] == pytest.approx(trail.KEPT_S * 1_000, abs=1_000)
+    assert int(first["expires_at"]["N"]) * 1_000 - begun["at_ms"] == pytest.approx(trail.ACT_KEPT_S * 1_000, abs=1_000)
     assert capsys.readouterr().err == ""
 
 

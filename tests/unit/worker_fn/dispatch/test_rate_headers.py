@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from partners import RateHeaders
-from worker_fn.dispatch.rate_headers import LONGEST_S, cool_down_s
+from worker_fn.dispatch.rate_headers import LONGEST_HEADER_WAIT_S, cool_down_s
 
 NOW_S = 1_790_000_000.0
 EPOCH, DELTA = (RateHeaders("X-Remaining", "X-Reset", kind) for kind in ("epoch_s", "delta_s"))  # type: ignore[arg-type]
@@ -28,7 +28,7 @@ def said(remaining: str | None, reset: str | None) -> dict[str, str]:
         (EPOCH, said("0", "1789999999"), None),
         (DELTA, said("0", "0"), None),
         (DELTA, said("0", "-5"), None),
-        (EPOCH, said("0", "1790007200"), LONGEST_S),
+        (EPOCH, said("0", "1790007200"), LONGEST_HEADER_WAIT_S),
         (EPOCH, said("0", "1790000030000"), None),
         (DELTA, said("0", "9" * 16), None),
         *((DELTA, said("0", odd), None) for odd in ("", "x", "1e3", "nan", "inf", "٣", "3\n3", "1,5", "0x1", None)),
