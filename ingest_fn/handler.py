@@ -4,10 +4,12 @@ What is raised reaches mParticle as a function error, which it answers by sendin
 URL, as a status. The error's text names the field or the cause, and holds nothing of the payload.
 """
 
+import time
 from collections.abc import Mapping
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
+from ingest_fn.accepted import Accepted, Figures, tell
 from ingest_fn.ingest import ingest
 from ingest_fn.payload import came_by_url, keep_bytes
 from ingest_fn.settings import Settings
@@ -78,17 +80,29 @@ def _http(service: str, endpoint: str) -> AwsHttp:
     return AwsHttp(service, endpoint=endpoint, region=_settings().region, credentials=_settings().credentials)
 
 
+@lru_cache(maxsize=1)
+def _figures() -> Figures:
+    return Figures(_settings().stage)
+
+
 def _ingest(request: object, context: object) -> dict[str, Any]:
     left_ms = getattr(context, "get_remaining_time_in_millis", lambda: 5_000)
-    return ingest(
+    began_s, accepted = time.perf_counter(), list[Accepted]()
+    answer = ingest(
         request,
         remaining_s=left_ms() / 1_000,
         settings=_settings(),
         queue=_queue(),
         suspended=_suspended(),
         note_erasure=_note_erasure,
+        note_accepted=accepted.append,
         stored=lambda: _stored().texts(),
     )
+    took_ms = (time.perf_counter() - began_s) * 1_000
+    for one in accepted:
+        tell(one, took_ms, _settings().facts)
+        _figures().add(one, took_ms)
+    return answer
 
 
 def _note_erasure(head: Head, request: Mapping[str, Any]) -> None:

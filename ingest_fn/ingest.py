@@ -6,14 +6,15 @@ it can be dead-lettered, shown and redriven. What is refused here comes back fro
 
 import hashlib
 import time
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from ingest_fn import replies
+from ingest_fn.accepted import Accepted
 from ingest_fn.payload import text_of
 from ingest_fn.settings import Settings
 from shared.errors import InvalidRequest
-from shared.message import AUDIENCE, ERASURE, EVENTS, QUEUED_TYPES, Head, encode, head_of
+from shared.message import AUDIENCE, ERASURE, EVENTS, QUEUED_TYPES, Head, encode, events_in, head_of
 from shared.queue import Outgoing
 
 _USER_FIELDS = ("user_identities", "user_attributes", "user_attribute_lists", "mpid", "consent_state")
@@ -22,8 +23,8 @@ _USER_FIELDS = ("user_identities", "user_attributes", "user_attribute_lists", "m
 class Queue(Protocol):
     """Where requests go: shared.queue.Sender, or a list in a test."""
 
-    def send(self, messages: list[Outgoing]) -> None:
-        """Return only when every message is durably queued. Raises QueueUnavailable."""
+    def send(self, messages: list[Outgoing]) -> Sequence[str]:
+        """Return only when every message is durably queued, with SQS's ids of them. Raises QueueUnavailable."""
 
 
 def ingest(
@@ -34,6 +35,7 @@ def ingest(
     suspended: Container[str] = (),
     remaining_s: float = 5.0,
     note_erasure: Callable[[Head, Mapping[str, Any]], None] = lambda *_: None,
+    note_accepted: Callable[[Accepted], None] = lambda _: None,
     stored: Callable[[], Iterable[tuple[str, str]]] = tuple,
     clock: Callable[[], float] = time.time,
 ) -> dict[str, Any]:
@@ -50,7 +52,8 @@ def ingest(
     head = head_of(request, text, received_at_ms=now_ms)
     if head.type in QUEUED_TYPES:
         if not is_probe(request, head.type) or _tells_of_a_user(request, head.type, settings):
-            queue.send(messages(head, request, text, fifo=settings.fifo))
+            ids = queue.send(messages(head, request, text, fifo=settings.fifo))
+            note_accepted(Accepted(head, ids, events_in(head.type, request), len(text)))
         if head.type == ERASURE:
             note_erasure(head, request)
         suspend = head.type == AUDIENCE and head.account_id is not None and head.account_id in suspended

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from shared.errors import InvalidSettings
 from shared.sigv4 import Credentials
 from shared.stored import FORM, Reference, reference_of
+from shared.telemetry import facts_for
 
 _STORES = {"ssm": "SSM", "secretsmanager": "SECRETS_MANAGER"}
 """Services that keep texts, and their name in AWS_ENDPOINT_URL_..."""
@@ -27,6 +28,8 @@ class Settings:
     stage: str
     token_store: Reference | None
     """Where the Function URL's tokens are kept. None: there is no such URL, and what comes by one is refused."""
+    facts: Callable[..., None]
+    """Where facts go; LOG_EVENTS=off leaves out those of each request."""
     store_endpoints: Mapping[str, str]
     """Of `ssm` and `secretsmanager`."""
     credentials: Callable[[], Credentials] = field(repr=False)
@@ -62,10 +65,18 @@ class Settings:
             fifo=queue_type == "fifo",
             stage=env.get("STAGE") or "none",
             token_store=_token_store(env),
+            facts=facts_for(_log_events(env)),
             store_endpoints={service: _endpoint(service, env, region, domain) for service in _STORES},
             credentials=_credentials(env),
             env=env,
         )
+
+
+def _log_events(env: Mapping[str, str]) -> str:
+    value = env.get("LOG_EVENTS") or "on"
+    if value not in {"on", "off"}:
+        raise InvalidSettings("LOG_EVENTS must be on or off")
+    return value
 
 
 def _token_store(env: Mapping[str, str]) -> Reference | None:

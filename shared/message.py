@@ -71,6 +71,9 @@ EVENTS, AUDIENCE, ERASURE = (
 )
 QUEUED_TYPES = (EVENTS, AUDIENCE, ERASURE)
 
+SHORT_TYPES = {EVENTS: "events", AUDIENCE: "audience", ERASURE: "erasure"}
+"""As facts call them, and options of the command line."""
+
 _SPLIT_ON = {EVENTS: "events", AUDIENCE: "user_profiles"}
 _PART = re.compile(r"([1-9][0-9]{0,3})/([1-9][0-9]{0,3})")
 _SENT_ONCE = ("system_notifications",)  # belongs to the request, not to its events: only the first part carries it
@@ -118,6 +121,13 @@ def head_of(request: Mapping[str, Any], payload: bytes, *, received_at_ms: int) 
     usable = isinstance(given, str) and is_text(given)
     own_id = str(given) if usable else str(uuid.uuid5(uuid.NAMESPACE_OID, hashlib.sha256(payload).hexdigest()))
     return Head(own_id, kind, account_id_of(request), received_at_ms)
+
+
+def events_in(kind: str, request: Mapping[str, Any]) -> int:
+    """How much a request, or its part in a message, is in events: events and notifications, or profiles; else one."""
+    fields = {EVENTS: ("events", "system_notifications"), AUDIENCE: ("user_profiles",)}.get(kind, ())
+    listed = (request.get(field) for field in fields)
+    return max(1, sum(len(one) for one in listed if isinstance(one, list)))
 
 
 def account_id_of(request: Mapping[str, Any]) -> str | None:

@@ -11,7 +11,7 @@ same list.
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -27,12 +27,59 @@ SAFE_FIELDS = frozenset(
         # what happened
         "partner", "status", "attempts", "error", "reason", "where", "item", "wait_s", "age_s", "retry_after_s",
         "delivered", "waiting", "dead_lettered", "refused", "records", "exception_name",
+        # facts: what became of a message, and how the fleet stands
+        "fact", "messages", "parts", "events", "bytes", "ms", "attempt", "items", "why", "until_ms", "from_s", "to_s",
+        "is_open", "is_paused", "concurrency",
     }
 )  # fmt: skip
 
 
+class Fact(StrEnum):
+    """Every kind of fact that is a log line; docs/flow.md says what stands in each."""
+
+    ACCEPTED = "accepted"
+    DELIVERED = "delivered"
+    """Of a batch: its messages that are delivered."""
+    WAIT = "wait"
+    PARKED = "parked"
+    DEAD_LETTER = "dead_letter"
+    UNSETTLED = "unsettled"
+    """A message whose end could not be carried out: it comes back as it was."""
+    ATTEMPT = "attempt"
+    """A call that did not deliver all that was in it."""
+    SUSPENDED = "suspended"
+    CLEARED = "cleared"
+    UNPARKED = "unparked"
+    BREAKER = "breaker"
+    COOL_DOWN = "cool_down"
+    LIMIT = "limit"
+    INTAKE = "intake"
+
+
+OF_EACH_REQUEST = frozenset({Fact.ACCEPTED, Fact.DELIVERED})
+"""What is written while all is well: LOG_EVENTS=off leaves it out."""
+
+
 class Metric(StrEnum):
-    """Every metric that Spillway emits; unit Count unless it says otherwise."""
+    """Every metric that Spillway emits; UNITS has their units, docs/flow.md what they are good for."""
+
+    ACCEPTED = "Accepted"
+    """Requests, counted by an environment and written together: what one that ends had not written is missing."""
+    ANSWER_TIME = "AnswerTime"
+    """From the invocation's begin to mParticle's answer."""
+    ENQUEUED_BYTES = "EnqueuedBytes"
+    """Of the requests as they came."""
+    ATTEMPTS = "Attempts"
+    """Calls to the partner that were answered or failed; over time and by LIMIT: tokens used of those allowed."""
+    ACCEPTED_TO_DELIVERED = "AcceptedToDelivered"
+    PARTNER_LATENCY = "PartnerLatency"
+    """Of single calls, failed ones included."""
+    WAITS = "Waits"
+    """By `cause`."""
+    DEAD_LETTERS = "DeadLetters"
+    """By `reason`."""
+    OLDEST_WAITING = "OldestWaiting"
+    """Since mParticle's request was accepted, whatever its message went through; of those that wait or are parked."""
 
     INVALID_REQUEST = "InvalidRequest"
     QUEUE_UNAVAILABLE = "QueueUnavailable"
@@ -56,6 +103,17 @@ class Metric(StrEnum):
     BREAKER_OPEN = "BreakerOpen"
 
 
+UNITS: Mapping[Metric, str] = {
+    Metric.ANSWER_TIME: "Milliseconds",
+    Metric.ENQUEUED_BYTES: "Bytes",
+    Metric.ACCEPTED_TO_DELIVERED: "Milliseconds",
+    Metric.PARTNER_LATENCY: "Milliseconds",
+    Metric.OLDEST_WAITING: "Seconds",
+    Metric.LIMIT: "Count/Second",
+}
+"""Where it is not Count."""
+
+
 def safe(fields: Mapping[str, Any]) -> dict[str, Any]:
     """The fields whose names are on the allow-list and that are set."""
     return {name: value for name, value in fields.items() if name in SAFE_FIELDS and value is not None}
@@ -67,21 +125,46 @@ def log(level: str, message: str, *, service: str, **fields: Any) -> None:
     print(json.dumps(line, default=str), file=sys.stdout, flush=True)  # noqa: T201 - Lambda's log is standard output
 
 
+def fact(kind: Fact, **fields: Any) -> None:
+    """Print a fact as one JSON line, as short as it can be: a million requests write two million of them."""
+    line = json.dumps({"fact": kind, **safe(fields)}, separators=(",", ":"), default=str)
+    print(line, file=sys.stdout, flush=True)  # noqa: T201 - as above
+
+
+def facts_for(log_events: str) -> Callable[..., None]:
+    """How facts are written under a setting of LOG_EVENTS: with `off`, only what is not as it should be."""
+    return _only_trouble if log_events == "off" else fact
+
+
+def _only_trouble(kind: Fact, **fields: Any) -> None:
+    if kind not in OF_EACH_REQUEST:
+        fact(kind, **fields)
+
+
+def measured(values: Mapping[Metric, Any], *, service: str, stage: str, now_ms: int) -> str:
+    """Several metrics in one line of the embedded metric format; a list holds up to 100 values of one."""
+    return json.dumps(
+        {
+            "_aws": {
+                "Timestamp": now_ms,
+                "CloudWatchMetrics": [
+                    {
+                        "Namespace": NAMESPACE,
+                        "Dimensions": [["stage", "service"]],
+                        "Metrics": [{"Name": one, "Unit": UNITS.get(one, "Count")} for one in values],
+                    }
+                ],
+            },
+            "stage": stage,
+            "service": service,
+            **values,
+        },
+        separators=(",", ":"),
+    )
+
+
 def count(metric: Metric, value: int = 1, *, service: str, stage: str, now_ms: int | None = None) -> None:
     """Print one metric in the embedded metric format, with dimensions stage and service."""
-    line = {
-        "_aws": {
-            "Timestamp": int(time.time() * 1000) if now_ms is None else now_ms,
-            "CloudWatchMetrics": [
-                {
-                    "Namespace": NAMESPACE,
-                    "Dimensions": [["stage", "service"]],
-                    "Metrics": [{"Name": str(metric), "Unit": "Count"}],
-                }
-            ],
-        },
-        "stage": stage,
-        "service": service,
-        str(metric): value,
-    }
-    print(json.dumps(line), file=sys.stdout, flush=True)  # noqa: T201 - as above
+    now_ms = int(time.time() * 1000) if now_ms is None else now_ms
+    line = measured({metric: value}, service=service, stage=stage, now_ms=now_ms)
+    print(line, file=sys.stdout, flush=True)  # noqa: T201 - as above

@@ -17,6 +17,7 @@ from worker_fn.batch.drain import drain
 from worker_fn.clients.logs import logger
 from worker_fn.clients.mapping import remember_mapping
 from worker_fn.clients.threaded_queue import ThreadedQueue
+from worker_fn.maintenance.facts import tell_tick
 from worker_fn.maintenance.tick import Ticker, TickReport, tick
 from worker_fn.metrics import measure, name_stage
 from worker_fn.settings import Settings
@@ -69,4 +70,6 @@ async def _tick(worker: Worker, asked: Mapping[str, Any], remaining_s: Callable[
         await remember_mapping(worker.state, mapping_id)
     queues = cast(ThreadedQueue, worker.queue)  # as worker_fn.wiring made it
     most, probe_now = _settings().max_concurrency, bool(asked.get("probe"))
-    return await tick(Ticker(worker, queues, event_source_mapping(mapping_id), most, probe_now), remaining_s)
+    report = await tick(Ticker(worker, queues, event_source_mapping(mapping_id), most, probe_now), remaining_s)
+    tell_tick(report, worker)
+    return report

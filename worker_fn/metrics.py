@@ -1,13 +1,17 @@
 """The worker's metrics, in one line a batch; shared/telemetry.py names them."""
 
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-from aws_lambda_powertools import Metrics
+from aws_lambda_powertools import Metrics, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 
 from shared.telemetry import NAMESPACE, Metric
 from worker_fn.batch.context import Worker
 from worker_fn.batch.settle import Report
+
+MOST_VALUES = 99
+"""Powertools writes a line of its own at a hundred values of a metric."""
 
 metrics = Metrics(namespace=NAMESPACE, service="worker")
 
@@ -29,12 +33,44 @@ def measure(report: Report, worker: Worker) -> None:
         Metric.MALFORMED: report.malformed,
         Metric.LEFT_OUT: report.left_out,
         Metric.STATE_UNAVAILABLE: report.state_trouble,
+        Metric.ATTEMPTS: len(report.call_ms),
     }
     for metric, count in counts.items():
         metrics.add_metric(metric, MetricUnit.Count, count)
+    for metric, values in (
+        (Metric.ACCEPTED_TO_DELIVERED, report.delivered_after_ms),
+        (Metric.PARTNER_LATENCY, report.call_ms),
+    ):
+        for value in spread(values):
+            metrics.add_metric(metric, MetricUnit.Milliseconds, value)
+    if report.waiting or report.parked:
+        metrics.add_metric(Metric.OLDEST_WAITING, MetricUnit.Seconds, report.oldest_waiting_s)
     flow = worker.limiters.partner.flow
     if flow.limit.per_second is not None:
         metrics.add_metric(Metric.LIMIT, MetricUnit.CountPerSecond, flow.limit.per_second)
         metrics.add_metadata("limit_moved", flow.limit.why)
     metrics.add_metric(Metric.BREAKER_OPEN, MetricUnit.Count, int(flow.breaker.is_open))
     metrics.flush_metrics()
+    _by_name(Metric.WAITS, "cause", report.waits)
+    _by_name(Metric.DEAD_LETTERS, "reason", report.letters)
+
+
+def spread(values: Sequence[int]) -> list[int]:
+    """At most as many values as a line takes, evenly through all of them: percentiles stay what they are."""
+    if len(values) <= MOST_VALUES:
+        return list(values)
+    ordered = sorted(values)
+    return [ordered[index * (len(ordered) - 1) // (MOST_VALUES - 1)] for index in range(MOST_VALUES)]
+
+
+def _by_name(metric: Metric, dimension: str, counts: Mapping[str, int]) -> None:
+    """A metric that is counted apart for each cause or reason: a line for each, and they are few."""
+    for name, count in counts.items():
+        with single_metric(metric, MetricUnit.Count, count, namespace=NAMESPACE) as one:
+            one.add_dimension("stage", _stage())
+            one.add_dimension("service", "worker")
+            one.add_dimension(dimension, name)
+
+
+def _stage() -> str:
+    return str(metrics.default_dimensions.get("stage", "none"))

@@ -2,11 +2,12 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
 from shared.errors import InvalidSettings
+from shared.telemetry import facts_for
 
 _NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
 
@@ -51,6 +52,8 @@ class Settings:
     """
     worker_timeout_s: float
     """The function's time-out: what an invocation has."""
+    facts: Callable[..., None]
+    """Where facts go; LOG_EVENTS=off leaves out those of what is delivered."""
     visibility_s: float
     """The main queue's visibility timeout: how soon a message that nobody settled comes back."""
     env: Mapping[str, str] = field(repr=False)
@@ -88,6 +91,7 @@ class Settings:
             fingerprint_key=(env.get("STACK_ID") or _url(env, "QUEUE_URL")).encode(),
             worker_timeout_s=_number(env, "WORKER_TIMEOUT_S", 60, 1, 900),
             visibility_s=_number(env, "VISIBILITY_S", 365, 1, 43_200),
+            facts=facts_for(_one_of(env, "LOG_EVENTS", ("on", "off"))),
             env=env,
         )
         settings._check_times()

@@ -102,6 +102,7 @@ def build(settings: Settings, stored: Iterable[tuple[str, str]] = ()) -> Worker:
         clock=lambda: clock.now_ms() / 1_000,
         rng=rng,
         log=_log,
+        facts=settings.facts,
     )
 
 

@@ -65,17 +65,20 @@ class Sender:
         self._clock = clock
         self._sleep = sleep
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
+        self._message_id = ""
+        """SQS's id of what it confirmed last."""
 
     def close(self) -> None:
         """Close the connection; the next send opens another."""
         self._sqs.close()
 
-    def send(self, messages: Iterable[Outgoing]) -> None:
-        """Send all messages, in order. Raises QueueUnavailable unless SQS has confirmed every one of them."""
-        for message in messages:
-            self._send_one(message)
+    def send(self, messages: Iterable[Outgoing]) -> list[str]:
+        """Send all messages, in order; gives SQS's ids of them. Raises QueueUnavailable unless SQS has confirmed every
+        one of them.
+        """
+        return [self._send_one(message) for message in messages]
 
-    def _send_one(self, message: Outgoing) -> None:
+    def _send_one(self, message: Outgoing) -> str:
         request: dict[str, Any] = {
             "QueueUrl": self._queue_url,
             "MessageBody": message.body,
@@ -91,11 +94,12 @@ class Sender:
         for attempt in range(1, SEND_ATTEMPTS + 1):
             problem, transient = self._attempt(body, expected_md5, give_up_at)
             if problem is None:
-                return
+                return self._message_id
             pause = self._rng.uniform(0, PAUSE_S * 2 ** (attempt - 1))
             if not transient or attempt == SEND_ATTEMPTS or self._clock() + pause >= give_up_at:
                 raise QueueUnavailable(f"the queue did not take the message ({problem}); nothing counts as accepted")
             self._sleep(pause)
+        raise AssertionError  # the last attempt returned or raised
 
     def _attempt(self, body: bytes, expected_md5: str, give_up_at: float) -> tuple[str | None, bool]:
         """What went wrong, if anything, and whether another attempt may help."""
@@ -112,7 +116,8 @@ class Sender:
             code = error_code(answer) or str(status)
             return code, status >= 500 or status == 429 or any(word in code for word in _TRANSIENT)
         try:
-            confirmed = orjson.loads(answer).get("MD5OfMessageBody")
+            said = orjson.loads(answer)
+            confirmed, self._message_id = said.get("MD5OfMessageBody"), str(said.get("MessageId") or "")
         except (ValueError, AttributeError):
             confirmed = None
         return (None, False) if confirmed == expected_md5 else ("the queue confirmed another body", True)

@@ -16,6 +16,7 @@ from worker_fn.batch.memory import Room
 from worker_fn.batch.settle import Queue
 from worker_fn.clients.http import Send
 from worker_fn.clients.mapping import EventSourceMapping, Held
+from worker_fn.limits.fleet_seen import FleetSeen
 from worker_fn.limits.registry import Registry
 
 
@@ -64,6 +65,10 @@ class Worker:
     clock: Callable[[], float] = time.time
     rng: random.Random = field(default_factory=random.Random)
     log: Callable[..., None] = lambda *_, **__: None
+    facts: Callable[..., None] = lambda *_, **__: None
+    """Where facts go: a kind, and what is on the allow-list."""
+    fleet_seen: FleetSeen = field(default_factory=FleetSeen)
+    """What of the fleet was told last."""
 
     def now_ms(self) -> int:
         return int(self.clock() * 1_000)

@@ -12,6 +12,7 @@ from worker_fn.batch.alone import each, side_by_side
 from worker_fn.batch.conclude import conclude, settled
 from worker_fn.batch.context import Worker
 from worker_fn.batch.erasure_receipts import ErasureReceipts
+from worker_fn.batch.facts import tell_ends
 from worker_fn.batch.job import Job
 from worker_fn.batch.left_out import note_left_out
 from worker_fn.batch.pausing import hold_back, stop_mapping
@@ -32,7 +33,9 @@ async def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Call
     if await worker.held.is_on():
         ends = await hold_back(jobs, worker, budget)
         report.state_trouble = worker.limiters.take_trouble()
-        return await settle(ends, worker.queue, report, budget)
+        await settle(ends, worker.queue, report, budget)
+        tell_ends(jobs, ends, report, worker)
+        return report
 
     # What came: decoded, mapped as far as there is room for it, and looked up.
     rounds = Rounds(jobs, worker, budget)
@@ -61,6 +64,8 @@ async def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Call
     ends = await ErasureReceipts.of(worker).write(ends, budget)
     report.state_trouble = worker.limiters.take_trouble()
     await settle(ends, worker.queue, report, budget)
+    report.call_ms = dispatcher.caller.call_ms
+    tell_ends(jobs, ends, report, worker)
 
     # What the next batch, or whoever redrives, has to know.
     remembered = side_by_side(jobs, partial(remember_letter, report=report, worker=worker))

@@ -65,6 +65,8 @@ class Job:
     """Whether it was looked up what of its credentials is suspended: once they are known, which mapping it tells."""
     malformed: tuple[Malformed, ...] = ()
     """What of the request could not be read."""
+    events: int = 0
+    """How much it carries, as ingest counts it (shared/message.py)."""
     left_out: list[tuple[int, LeftOut]] = field(default_factory=list)
     """What the partner makes no call of, each with its place among all that the partner said."""
     looked_at: int = 0
@@ -94,6 +96,11 @@ class Job:
         is_unread = self.message is UNREAD and not isinstance(error, Unmappable)
         reason = Reason.UNDECODABLE if is_unread else Reason.FAILED if self.is_mapped else Reason.UNMAPPABLE
         self.end = DeadLetter(reason, text, attempts=self.progress.attempts + self.calls)
+
+    @property
+    def left_out_events(self) -> int:
+        """How many of its events the partner makes no call of; of parts beside the events nothing is counted."""
+        return min(self.events, len({one.item for _, one in self.left_out}))
 
     @property
     def is_over(self) -> bool:

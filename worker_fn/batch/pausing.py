@@ -4,6 +4,7 @@ pause stands.
 
 from collections.abc import Sequence
 
+from shared.telemetry import Fact
 from worker_fn.batch.context import Worker
 from worker_fn.batch.disposition import Waiting
 from worker_fn.batch.job import Job
@@ -36,5 +37,6 @@ async def pause_mapping(worker: Worker) -> None:
         mapping = await worker.mapping()
         if mapping is not None and (await mapping.status()).is_enabled:
             await mapping.pause()
+            worker.facts(Fact.INTAKE, is_paused=True)
     except MappingUnavailable as error:
         worker.log("the intake could not be paused", error=str(error))

@@ -12,7 +12,7 @@ from partners import Delivery, LeftOut, Partner
 from shared.errors import NewerMessage, Unmappable
 from shared.firehose import parse_request
 from shared.idempotency import Places, key_of
-from shared.message import ERASURE, Message, decode, text_of
+from shared.message import ERASURE, Message, decode, events_in, text_of
 from worker_fn.batch.context import Worker
 from worker_fn.batch.disposition import Waiting
 from worker_fn.batch.job import Job
@@ -58,7 +58,7 @@ def read(job: Job, room: Room, *, now_ms: int, keeps: int) -> None:
             raise
         job.end = Waiting(NEWER_WAIT_S, "of a later release")
         return
-    job.message = replace(message, payload={})
+    job.message, job.events = replace(message, payload={}), events_in(message.type, message.payload)
     job.weight += odd_weight_of(message.payload)
     _check_weight(job, room)
     if job.weight <= keeps:
@@ -113,7 +113,8 @@ def with_keys(message: Message, deliveries: Iterable[Delivery]) -> Iterator[tupl
 
 def _dispatch(job: Job, delivery: Delivery, key: str, worker: Worker) -> Dispatch:
     """A delivery, and which credentials it carries. One that has no form to be sent carries none."""
-    item = Dispatch(delivery, key, alone=job.message.type == ERASURE)
+    ids = (job.message.id, job.message_id)
+    item = Dispatch(delivery, key, alone=job.message.type == ERASURE, of=ids)
     with suppress(*UNSENDABLE):
         item.fingerprint = worker.fingerprint(delivery)
     if job.total < FIRST:

@@ -3,12 +3,14 @@
 accounts/auth_failures.py tells what a refusal is about, accounts/suspensions.py what is suspended already.
 """
 
+from shared.telemetry import Fact
 from worker_fn.accounts.auth_failures import AuthFailures
 from worker_fn.accounts.suspension import EVERY, Suspension
 from worker_fn.accounts.suspensions import Place
 from worker_fn.batch.back_off import back_off_s
 from worker_fn.batch.context import Worker
 from worker_fn.batch.disposition import DeadLetter, End, Parked, Reason, Waiting, Whose
+from worker_fn.batch.facts import ids
 from worker_fn.batch.job import Job
 from worker_fn.batch.progress import Progress
 from worker_fn.dispatch.classify import Outcome, Verdict
@@ -59,6 +61,7 @@ async def suspend_refused(job: Job, auth_failures: AuthFailures, worker: Worker)
     )
     if not job.is_refused_alone and not job.progress.auth_failures:
         await worker.suspensions.suspend(job.carried, credential.fingerprint, status=status)
+        worker.facts(Fact.SUSPENDED, **ids(job), status=status)
 
 
 def held_up(job: Job, worker: Worker) -> End:
@@ -97,6 +100,7 @@ async def end_by_credentials(job: Job, end: End, progress: Progress, worker: Wor
     suspension = worker.suspensions.of(carried.account_id, taken)
     if suspension is not None and suspension.probe_id == carried.message_id:
         await worker.suspensions.clear(suspension)
+        worker.facts(Fact.CLEARED, **ids(job))
     return end
 
 

@@ -1,9 +1,11 @@
 """Sending a batch: round by round, as far as it is mapped at a time; nearly always that is one round."""
 
 from collections.abc import Callable
+from functools import partial
 
 from worker_fn.accounts.auth_failures import AuthFailures
 from worker_fn.batch.context import Worker
+from worker_fn.batch.facts import tell_attempt
 from worker_fn.batch.placing import place
 from worker_fn.batch.rounds import Rounds
 from worker_fn.dispatch.caller import Caller
@@ -49,6 +51,7 @@ def dispatcher_for(worker: Worker, remaining_s: Callable[[], float]) -> Dispatch
         remaining_s=remaining_s,
         now_ms=worker.now_ms,
         log=worker.log,
+        tell=partial(tell_attempt, worker),
     )
     return Dispatcher(
         caller,

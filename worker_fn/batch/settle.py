@@ -5,6 +5,7 @@ leave this one. Whatever can not be settled is reported as a batch item failure,
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -53,6 +54,15 @@ class Report:
     left_out: int = 0
     state_trouble: int = 0
     failures: list[str] = field(default_factory=list)
+    delivered_after_ms: list[int] = field(default_factory=list)
+    """Of each delivered message: since mParticle's request was accepted."""
+    waits: Counter[str] = field(default_factory=Counter)
+    """By cause."""
+    letters: Counter[str] = field(default_factory=Counter)
+    """By reason."""
+    oldest_waiting_s: float = 0.0
+    call_ms: list[int] = field(default_factory=list)
+    """How long the partner took for each call."""
 
     def fail(self, record: Mapping[str, Any]) -> None:
         """Leave a record in the queue. One without an id, which SQS never hands over, can not be named: an empty name

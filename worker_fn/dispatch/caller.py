@@ -48,6 +48,10 @@ class Caller:
     remaining_s: Callable[[], float]
     now_ms: Callable[[], int]
     log: Callable[..., None]
+    tell: Callable[..., None] = lambda *_, **__: None
+    """Where a call is told that did not deliver all that was in it."""
+    call_ms: list[int] = field(default_factory=list)
+    """How long each call took."""
     calls_left: CallsLeft = field(init=False)
     _connections: FairSemaphore = field(init=False)
     _under_way: int = 0
@@ -156,12 +160,14 @@ class Caller:
         outcome = classify(answer, now_s=started_ms / 1_000)
         outcome = item_results(self.partner, items, answer, outcome, attempts=self.attempts, log=self.log)
         is_ours = answer.fault == FROZEN or (answer.fault == "timeout" and time_s < self.call_timeout_s)
+        took_ms = self.now_ms() - started_ms
         if not is_ours:
-            took_ms = self.now_ms() - started_ms
+            self.call_ms.append(took_ms)
             self.feedback.note(outcome, answer, account_id, account_limiter, took_ms=took_ms, probe=probe)
         elif probe:
             self.feedback.end_probe(said=f"{answer.fault} on our side")
         self._count(items, outcome, is_ours=is_ours)
+        self._tell(items, outcome, took_ms)
         credential = credential_of(items[0], account_id)
         if credential is not None and outcome.verdict is Verdict.UNAUTHORIZED:
             self.auth_failures.note_refused(credential, [item.key for item in items], now_ms=self.now_ms())
@@ -171,6 +177,24 @@ class Caller:
         if account_limiter is not None:
             await account_limiter.report()
         return outcome
+
+    def _tell(self, items: Sequence[Dispatch], outcome: Outcome, took_ms: int) -> None:
+        """Tell of a call that failed, or of those of its items that it failed for."""
+        failed = [
+            item
+            for item, judged in zip(items, outcome.of_each(len(items)), strict=True)
+            if judged is None or judged.verdict is not Verdict.DELIVERED
+        ]
+        if failed:
+            self.tell(
+                (item.of for item in failed),
+                status=outcome.status,
+                error=outcome.error,
+                retry_after_s=outcome.retry_after_s,
+                ms=took_ms,
+                attempt=max(item.attempts for item in failed) or None,
+                items=len(failed),
+            )
 
     def _count(self, items: Sequence[Dispatch], outcome: Outcome, *, is_ours: bool) -> None:
         """Number the call in the items that it was an attempt for."""

@@ -23,6 +23,8 @@ class Dispatch:
     """Numbers of the calls with it that were refused for another item of the call: no attempts of its own."""
     alone: bool = False
     """It travels alone, also to a bulk endpoint: another item's fault must not be its end."""
+    of: tuple[str, str] = ("", "")
+    """Its request's id and its message's, for the log."""
     fingerprint: str = NO_SECRETS
     """Of the credentials that it carries."""
 

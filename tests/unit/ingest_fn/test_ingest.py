@@ -28,12 +28,13 @@ class ListQueue:
     def __init__(self) -> None:
         self.sent: list[Outgoing] = []
 
-    def send(self, messages: list[Outgoing]) -> None:
+    def send(self, messages: list[Outgoing]) -> list[str]:
         self.sent += messages
+        return [f"m-{number}" for number, _ in enumerate(messages)]
 
 
 class DownQueue:
-    def send(self, messages: list[Outgoing]) -> None:
+    def send(self, messages: list[Outgoing]) -> list[str]:
         raise QueueUnavailable("down")
 
 

@@ -1,0 +1,72 @@
+"""What ingest tells of a request that it accepted: a line of facts, and figures for many requests at once."""
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from shared.message import SHORT_TYPES, Head
+from shared.telemetry import Fact, Metric, measured
+
+MOST_VALUES = 100
+"""CloudWatch's limit for the values of one metric in one line of the embedded metric format."""
+LONGEST_MS = 60_000
+"""CloudWatch keeps a metric by the minute: so long an environment counts before it writes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A request that is durably queued. `message_ids` are SQS's, one for each part; `size_bytes` as it came."""
+
+    head: Head
+    message_ids: Sequence[str]
+    events: int
+    size_bytes: int
+
+    def fields(self, took_ms: float) -> dict[str, Any]:
+        """What its line says."""
+        return {
+            "request_id": self.head.id,
+            "messages": list(self.message_ids),
+            "type": SHORT_TYPES[self.head.type],
+            "account_id": self.head.account_id,
+            "parts": len(self.message_ids),
+            "events": self.events,
+            "bytes": self.size_bytes,
+            "ms": round(took_ms),
+        }
+
+
+def tell(accepted: Accepted, took_ms: float, facts: Callable[..., None]) -> None:
+    facts(Fact.ACCEPTED, **accepted.fields(took_ms))
+
+
+class Figures:
+    """The metrics of one environment's requests: a line for up to a hundred of them, or for a minute's.
+
+    A line for each would cost more than all others. What an environment had not written when Lambda ends it is missing
+    from the metrics, and not from the facts.
+    """
+
+    def __init__(self, stage: str, now_ms: Callable[[], int] = lambda: int(time.time() * 1_000)) -> None:
+        self._stage = stage
+        self._now_ms = now_ms
+        self._took_ms: list[int] = []
+        self._bytes = 0
+        self._since_ms = now_ms()
+
+    def add(self, accepted: Accepted, took_ms: float) -> None:
+        self._took_ms.append(round(took_ms))
+        self._bytes += accepted.size_bytes
+        now_ms = self._now_ms()
+        if len(self._took_ms) < MOST_VALUES and now_ms - self._since_ms < LONGEST_MS:
+            return
+        values: dict[Metric, Any] = {
+            Metric.ACCEPTED: len(self._took_ms),
+            Metric.ANSWER_TIME: self._took_ms,
+            Metric.ENQUEUED_BYTES: self._bytes,
+        }
+        line = measured(values, service="ingest", stage=self._stage, now_ms=now_ms)
+        print(line, file=sys.stdout, flush=True)  # noqa: T201 - Lambda's log is standard output
+        self._took_ms, self._bytes, self._since_ms = [], 0, now_ms

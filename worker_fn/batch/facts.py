@@ -1,0 +1,101 @@
+"""What a batch came to, as facts: a line for each end that is not `delivered`, and one for all that were delivered.
+
+A message is known by its request's id and its part, which stay the same through parking and redrives; SQS gives it a
+new id each time it is sent. Written before the function answers: what leaves the queue has its line.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from shared.message import SHORT_TYPES
+from shared.telemetry import Fact
+from worker_fn.batch.context import Worker
+from worker_fn.batch.disposition import DeadLetter, Delivered, Parked, Waiting
+from worker_fn.batch.job import UNREAD, Job
+from worker_fn.batch.settle import Report, Settled
+from worker_fn.limits.agreement import Because
+
+SHORT_ID = 8
+"""Characters of SQS's id that tell the copies of a request apart; all of it would double what a delivery costs."""
+MOST_IN_LINE = 200
+"""Messages in one line; CloudWatch takes 256 KB."""
+
+Line = tuple[Fact, dict[str, Any]]
+
+
+def tell_ends(jobs: Sequence[Job], ends: Sequence[Settled], report: Report, worker: Worker) -> None:
+    """Write what became of each message, count it in the report, and tell what is new of the fleet."""
+    stays = frozenset(report.failures)
+    for kind, fields in lines(jobs, ends, stays):
+        worker.facts(kind, **fields)
+    for job, one in zip(jobs, ends, strict=True):
+        _count(job, one, report, worker.now_ms())
+    for kind, fields in worker.fleet_seen.changes(worker.limiters.partner.flow, now_ms=worker.now_ms()):
+        worker.facts(kind, **fields)
+
+
+def lines(jobs: Sequence[Job], ends: Sequence[Settled], stays: frozenset[str]) -> Iterator[Line]:
+    """The facts of a batch. `stays`: ids of the messages that the queue keeps."""
+    delivered = [job for job, one in zip(jobs, ends, strict=True) if isinstance(one.end, Delivered)]
+    for start in range(0, len(delivered), MOST_IN_LINE):
+        yield Fact.DELIVERED, {"messages": [entry(job) for job in delivered[start : start + MOST_IN_LINE]]}
+    for job, one in zip(jobs, ends, strict=True):
+        match one.end:
+            case Waiting() as wait:
+                yield Fact.WAIT, {**ids(job), "why": wait.why or None, "wait_s": wait.wait_s}
+            case DeadLetter() | Parked() if job.message_id in stays:
+                yield Fact.UNSETTLED, ids(job)
+            case Parked():
+                yield Fact.PARKED, ids(job)
+            case DeadLetter() as letter:
+                said = {"reason": letter.reason, "error": letter.error, "status": letter.status}
+                yield Fact.DEAD_LETTER, {**ids(job), **said, "attempts": letter.attempts}
+
+
+def entry(job: Job) -> str:
+    """A delivered message in a batch's line: request, part if there are several, SQS's id, events, and of them how many
+    were left out.
+    """
+    part = "" if job.message.part in {"1/1", ""} else f" {job.message.part}"
+    left_out = f"-{job.left_out_events}" if job.left_out_events else ""
+    return f"{job.message.id}{part} {job.message_id[:SHORT_ID]} {job.events}{left_out}"
+
+
+def ids(job: Job) -> dict[str, Any]:
+    """What every line of one message begins with; of what nobody could read, only what SQS says."""
+    known = {} if job.message is UNREAD else {"request_id": job.message.id, "account_id": job.message.account_id}
+    part = {} if job.message.part in {"1/1", ""} else {"part": job.message.part}
+    return {
+        **known,
+        **part,
+        "message_id": job.message_id,
+        "type": SHORT_TYPES.get(job.message.type),
+        "events": job.events or None,
+        "receive_count": job.receives,
+    }
+
+
+CAUSES = frozenset(map(str, Because)) | {"account rate", "suspended", "refused", "of a later release"}
+
+
+def _count(job: Job, one: Settled, report: Report, now_ms: int) -> None:
+    age_ms = now_ms - job.message.received_at_ms
+    match one.end:
+        case Delivered():
+            report.delivered_after_ms.append(max(0, age_ms))
+        case Waiting(why=why):
+            report.waits[why if why in CAUSES else "a failed call"] += 1
+        case DeadLetter(reason=reason) if job.message_id not in report.failures:
+            report.letters[reason] += 1
+    if isinstance(one.end, Waiting | Parked) and job.message is not UNREAD:
+        report.oldest_waiting_s = max(report.oldest_waiting_s, age_ms / 1_000)
+
+
+def tell_attempt(worker: Worker, messages: Iterable[tuple[str, str]], **fields: Any) -> None:
+    """Write a call that did not deliver all that was in it; `messages` are request ids and SQS's ids."""
+    known = list(dict.fromkeys(messages))
+    if len(known) == 1:
+        named: dict[str, Any] = {"request_id": known[0][0], "message_id": known[0][1]}
+    else:
+        named = {"messages": [f"{request_id} {message_id[:SHORT_ID]}" for request_id, message_id in known]}
+    worker.facts(Fact.ATTEMPT, **named, **fields)
