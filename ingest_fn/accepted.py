@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.message import SHORT_TYPES, Head
-from shared.telemetry import Fact, Metric, measured
+from shared.telemetry import Fact, Metric, measured, spread
 
-MOST_VALUES = 100
-"""CloudWatch's limit for the values of one metric in one line of the embedded metric format."""
+MOST_REQUESTS, MOST_VALUES = 100, 25
+"""Of one line, and how many of their times stand in it."""
 LONGEST_MS = 60_000
 """CloudWatch keeps a metric by the minute: so long an environment counts before it writes."""
 
@@ -31,7 +31,7 @@ class Accepted:
             "messages": list(self.message_ids),
             "type": SHORT_TYPES[self.head.type],
             "account_id": self.head.account_id,
-            "parts": len(self.message_ids),
+            "parts": len(self.message_ids) if len(self.message_ids) > 1 else None,
             "events": self.events,
             "bytes": self.size_bytes,
             "ms": round(took_ms),
@@ -60,11 +60,11 @@ class Figures:
         self._took_ms.append(round(took_ms))
         self._bytes += accepted.size_bytes
         now_ms = self._now_ms()
-        if len(self._took_ms) < MOST_VALUES and now_ms - self._since_ms < LONGEST_MS:
+        if len(self._took_ms) < MOST_REQUESTS and now_ms - self._since_ms < LONGEST_MS:
             return
         values: dict[Metric, Any] = {
             Metric.ACCEPTED: len(self._took_ms),
-            Metric.ANSWER_TIME: self._took_ms,
+            Metric.ANSWER_TIME: spread(self._took_ms, MOST_VALUES),
             Metric.ENQUEUED_BYTES: self._bytes,
         }
         line = measured(values, service="ingest", stage=self._stage, now_ms=now_ms)

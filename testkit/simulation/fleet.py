@@ -6,12 +6,14 @@ import math
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from shared.errors import StateUnavailable
+from shared.ledger import Ledger as Facts
 from shared.state import Patient
+from shared.telemetry import Fact
 from testkit.clock import EPOCH_S, now_s
 from testkit.simulation.life import Life, World
 from testkit.simulation.mapping import EnvironmentIntake, Mapping
@@ -55,6 +57,8 @@ class Deployment:
     crashes: list[BaseException] = field(default_factory=list)
     """What the worker raised: never meant to happen, and Lambda keeps the batch."""
     reports: list[Report] = field(default_factory=list)
+    facts: Facts = field(default_factory=Facts)
+    """What the workers told of their messages."""
     _idle: list[Environment] = field(default_factory=list)
     ticks: list[TickReport] = field(default_factory=list)
     _running: set[asyncio.Task[None]] = field(default_factory=set)
@@ -170,6 +174,10 @@ class Deployment:
         await asyncio.sleep(COLD_S)
         return self.environment()
 
+    def _tell(self, kind: Fact, **fields: Any) -> None:
+        """Take in a fact, as it would stand in the log."""
+        self.facts.add(kind, fields, int((EPOCH_S + now_s()) * 1_000))
+
     def environment(self) -> Environment:
         """A cold start: an environment with its own clock, dice and knowledge."""
         scenario, world = self.world.scenario, self.world
@@ -219,7 +227,7 @@ class Deployment:
             agree_on_time=Once(partial(agree, fleet_clock, state)) if fleet.skew_s else no_need,
             budgets=Budgets(max_age_s=fleet.max_age_s),
         )
-        return Environment(life, worker, queue)
+        return Environment(life, replace(worker, facts=self._tell), queue)
 
 
 async def _finished(work: Callable[[], Awaitable[None]]) -> BaseException | None:

@@ -2,10 +2,11 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from shared.ledger import Place
 from testkit.percentile import percentile
 from testkit.simulation.ledger import Call, Ledger
 from testkit.simulation.run import Run
@@ -42,6 +43,8 @@ class Figures:
     duplicates_explained: int
     healthy_p99_ratio: float | None = None
     out_of_order: int = 0
+    misplaced: int = 0
+    """Messages that the facts, as the workers wrote them, have in another place than they truly are in."""
     waiting: int = 0
     parked: int = 0
     dead: Counter[str] = field(default_factory=Counter)
@@ -105,6 +108,7 @@ def judge(run: Run, scenario: Scenario, seed: int, calm: Run | None) -> Figures:
             min(len(times) - 1, ledger.unsure[item]) for item, times in ledger.accepted.items() if len(times) > 1
         ),
         out_of_order=out_of_order(ledger) if scenario.fleet.fifo else 0,
+        misplaced=misplaced(run, waiting, parked, dead),
         waiting=len(waiting) + unreceived,
         parked=len(parked),
         dead=Counter(letter.attributes["reason"] for letter in queues.dead),
@@ -130,6 +134,26 @@ def judge(run: Run, scenario: Scenario, seed: int, calm: Run | None) -> Figures:
     return figures
 
 
+def misplaced(run: Run, waiting: Container[str], parked: Container[str], dead: Container[str]) -> int:
+    """Messages whose place by the facts is none of those in which they truly are: what the ledger would get wrong.
+
+    One that died with a worker between two steps may be in two places.
+    """
+    count = 0
+    for sent in run.world.ledger.sent.values():
+        truly = {
+            place
+            for place, ids in ((Place.WAITING, waiting), (Place.PARKED, parked), (Place.DEAD, dead))
+            if sent.id in ids
+        }
+        if Place.WAITING in truly:
+            truly.add(Place.UNSEEN)  # it was received, and nobody had the time to say so
+            truly.add(Place.PARKED)  # it was moved back, and not received since
+        told = run.deployment.facts.place_of(sent.id)
+        count += told not in (truly or {Place.DELIVERED})
+    return count
+
+
 def broken_bands(figures: Figures, scenario: Scenario) -> Iterable[str]:
     """What is not within the scenario's bands, in words."""
     bands = scenario.bands
@@ -139,6 +163,7 @@ def broken_bands(figures: Figures, scenario: Scenario) -> Iterable[str]:
         ("exceptions of the worker", figures.crashes, 0),
         ("invocations that ran out of time", figures.timeouts, 0),
         ("duplicates without a cause", unexplained, 0),
+        ("messages that the ledger misplaces", figures.misplaced, 0),
         ("events before their turn", figures.out_of_order, 0),
         ("duplicates", figures.duplicates, bands.duplicate_share * figures.events),
         ("healthy_p99_ratio", figures.healthy_p99_ratio or 0, bands.healthy_p99_ratio),

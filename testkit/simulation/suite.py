@@ -44,6 +44,7 @@ def _added(total: Figures, one: Figures) -> Figures:
         "duplicates",
         "duplicates_explained",
         "out_of_order",
+        "misplaced",
         "waiting",
         "parked",
         "delivered",

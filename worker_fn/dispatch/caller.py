@@ -23,6 +23,9 @@ from worker_fn.limits.agreement import Because, Wait
 from worker_fn.limits.registry import Sessions
 from worker_fn.limits.session import Go, Session
 
+MOST_KEYS = 10
+"""Idempotency-Keys that are told of a call: digests, which say nothing of what they are made of."""
+
 SHORTEST_CALL_S = 0.5
 """A call that could not be given even this long is not begun."""
 
@@ -194,6 +197,7 @@ class Caller:
                 ms=took_ms,
                 attempt=max(item.attempts for item in failed) or None,
                 items=len(failed),
+                keys=[str(item.key) for item in failed[:MOST_KEYS]],
             )
 
     def _count(self, items: Sequence[Dispatch], outcome: Outcome, *, is_ours: bool) -> None:

@@ -1,0 +1,187 @@
+"""What a batch writes of its messages: no end without a line."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from shared.telemetry import SAFE_FIELDS, Fact, fact
+from tests.unit.worker_fn.records import raw_record, record
+from worker_fn.limits.adaptive import Limit
+from worker_fn.limits.agreement import Flow
+from worker_fn.limits.breaker import opened
+from worker_fn.limits.fleet_seen import FleetSeen
+
+
+class Facts:
+    def __init__(self) -> None:
+        self.lines: list[tuple[Fact, dict[str, Any]]] = []
+
+    def __call__(self, kind: Fact, **fields: Any) -> None:
+        assert set(fields) <= SAFE_FIELDS, set(fields) - SAFE_FIELDS
+        self.lines.append((kind, {name: value for name, value in fields.items() if value is not None}))
+
+    def of(self, kind: Fact) -> list[dict[str, Any]]:
+        return [fields for one, fields in self.lines if one == kind]
+
+
+@pytest.fixture
+def watched(make_fleet: Any) -> Callable[..., tuple[Any, Facts]]:
+    def make(*args: Any, **options: Any) -> tuple[Any, Facts]:
+        facts = Facts()
+        fleet = make_fleet(*args, **options)
+        fleet.worker = replace(fleet.worker, facts=facts)
+        return fleet, facts
+
+    return make
+
+
+def test_delivered_messages_share_one_line(watched: Any) -> None:
+    """Request, SQS's id and events of each."""
+    fleet, facts = watched()
+    fleet.run(record(1, ["200", "204"]), record(2, ["201"]))
+    assert facts.lines == [(Fact.DELIVERED, {"messages": ["r-1 m-1 2", "r-2 m-2 1"]})]
+
+
+def test_a_wait_says_why_and_how_long(watched: Any) -> None:
+    """A message that must come back has its own line, with both of its ids; so has the call that failed."""
+    fleet, facts = watched()
+    fleet.run(record(1, ["503"], receives=3))
+    [wait] = facts.of(Fact.WAIT)
+    assert (wait["request_id"], wait["message_id"], wait["account_id"]) == ("r-1", "m-1", "7")
+    assert (wait["why"], wait["receive_count"], wait["events"], wait["type"]) == ("HTTP 503", 3, 1, "events")
+    assert wait["wait_s"] == fleet.queue.hidden["h-1"]
+    [attempt] = facts.of(Fact.ATTEMPT)
+    assert (attempt["request_id"], attempt["message_id"], attempt["status"], attempt["attempt"]) == (
+        "r-1",
+        "m-1",
+        503,
+        1,
+    )
+    assert attempt["ms"] >= 0
+
+
+def test_each_failed_attempt_has_a_line(watched: Any) -> None:
+    """Two tries that fail are two lines, the third that arrives is none."""
+    fleet, facts = watched(attempts=3)
+    fleet.run(record(1, ["503|timeout|200"]))
+    assert [(one.get("status"), one["error"]) for one in facts.of(Fact.ATTEMPT)] == [
+        (503, "HTTP 503"),
+        (None, "timeout"),
+    ]
+    assert facts.of(Fact.DELIVERED) == [{"messages": ["r-1 m-1 1"]}]
+
+
+def test_a_failed_bulk_call_is_one_line_for_its_messages(watched: Any) -> None:
+    """A call for three messages that did not take two of them names these two."""
+    fleet, facts = watched("merging")
+    fleet.run(record(1, ["retry"]), record(2, ["200"]), record(3, ["rejected"]))
+    [attempt] = facts.of(Fact.ATTEMPT)
+    assert (attempt["messages"], attempt["items"]) == (["r-1 m-1", "r-3 m-3"], 2)
+
+
+def test_a_dead_letter_says_its_reason(watched: Any) -> None:
+    """Reason, status and attempts, as in the letter's attributes."""
+    fleet, facts = watched()
+    report = fleet.run(record(1, ["400"]))
+    [letter] = facts.of(Fact.DEAD_LETTER)
+    assert (letter["request_id"], letter["reason"], letter["status"], letter["attempts"]) == ("r-1", "rejected", 400, 1)
+    assert report.letters == {"rejected": 1}
+
+
+def test_what_nobody_can_read_has_a_line(watched: Any) -> None:
+    """Of a damaged body only SQS's id is known."""
+    fleet, facts = watched()
+    fleet.run(raw_record(9, "canary@example.com"))
+    [letter] = facts.of(Fact.DEAD_LETTER)
+    assert (letter["message_id"], letter["reason"]) == ("m-9", "undecodable")
+    assert "canary" not in json.dumps(facts.lines)
+
+
+def test_suspending_and_parking_and_clearing_are_told(watched: Any) -> None:
+    """The refusal that suspends, what it parks, and the probe that clears it."""
+    fleet, facts = watched()
+    fleet.run(record(1, ["401|200"]), record(2, ["401"]))
+    assert [(one["account_id"], one["status"]) for one in facts.of(Fact.SUSPENDED)] == [("7", 401)]
+    assert [one["request_id"] for one in facts.of(Fact.PARKED)] == ["r-2"]
+    fleet.clock.now_s += 3_600
+    fleet.run(record(1, ["200"], receives=2))
+    assert [one["request_id"] for one in facts.of(Fact.CLEARED)] == ["r-1"]
+
+
+def test_a_message_that_could_not_be_moved_is_not_told_as_dead(watched: Any) -> None:
+    """The dead-letter queue did not take it: it comes back, and its line says so."""
+    fleet, facts = watched()
+    fleet.queue.broken = True
+    report = fleet.run(record(1, ["400"]))
+    assert facts.of(Fact.DEAD_LETTER) == []
+    assert [one["request_id"] for one in facts.of(Fact.UNSETTLED)] == ["r-1"]
+    assert not report.letters
+
+
+def test_a_paused_intake_tells_each_message_that_it_holds_back(watched: Any) -> None:
+    """What came all the same waits, and its line says for whom."""
+    fleet, facts = watched()
+    fleet.set_item("partner", "hold", {"why": "w", "since_ms": 1})
+    fleet.run(record(1, ["200"]))
+    assert [(one["message_id"], one["why"]) for one in facts.of(Fact.WAIT)] == [("m-1", "paused")]
+
+
+def test_the_report_has_what_the_metrics_need(watched: Any) -> None:
+    """Waits by cause, times from accepted to delivered, the oldest that waits, the calls' times."""
+    fleet, _ = watched()
+    fleet.clock.now_s = 1_700_000_060.0
+    report = fleet.run(record(1, ["200"]), record(2, ["503"]))
+    assert report.delivered_after_ms == [60_000]
+    assert report.waits == {"a failed call": 1}
+    assert report.oldest_waiting_s == 60
+    assert len(report.call_ms) == 2
+
+
+def test_no_fact_holds_anything_of_a_payload(watched: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """Canaries in names, identities and settings of an account stand in no line, whatever the end is."""
+    fleet, _ = watched(attempts=2)
+    fleet.worker = replace(fleet.worker, facts=fact)
+    canary = {"user_identities": [{"identity": "canary@example.com"}], "user_attributes": {"canary": "canary"}}
+    names = ["200", "503", "400", "401", "timeout", "bad header", "boom"]
+    fleet.run(*(record(n, [name], fields={**canary, "x": "canary"}) for n, name in enumerate(names)))
+    said = capsys.readouterr().out
+    assert len(said.splitlines()) > len(names)
+    assert "canary" not in said
+    assert "partner.example" not in said
+
+
+def changes(seen: FleetSeen, flow: Flow, now_ms: int = 1_000) -> list[tuple[Fact, dict[str, Any]]]:
+    return list(seen.changes(flow, now_ms=now_ms))
+
+
+def test_a_breaker_is_told_once_when_it_opens_and_once_when_it_closes() -> None:
+    """However many batches see it meanwhile; a longer pause of an open one is no news."""
+    seen = FleetSeen()
+    is_open = Flow(breaker=opened(now_ms=900, probe_at_ms=6_000))
+    assert [(kind, told["is_open"]) for kind, told in changes(seen, is_open)] == [(Fact.BREAKER, True)]
+    assert changes(seen, is_open) == []
+    assert [(kind, told["is_open"]) for kind, told in changes(seen, Flow())] == [(Fact.BREAKER, False)]
+
+
+def test_a_cool_down_is_told_once_and_not_when_it_is_over() -> None:
+    """A longer one is another."""
+    seen = FleetSeen()
+    assert changes(seen, Flow(cool_until_ms=5_000)) == [(Fact.COOL_DOWN, {"until_ms": 5_000})]
+    assert changes(seen, Flow(cool_until_ms=5_000)) == []
+    assert changes(seen, Flow(cool_until_ms=9_000), now_ms=9_500) == []
+
+
+def test_a_limit_is_told_when_it_moved_far_or_for_another_reason() -> None:
+    """Small steps are not each worth a line; from the last one told they add up."""
+    seen = FleetSeen()
+    assert changes(seen, Flow(limit=Limit(100.0, why="pushed back"))) == [
+        (Fact.LIMIT, {"from_s": None, "to_s": 100.0, "why": "pushed back"})
+    ]
+    assert changes(seen, Flow(limit=Limit(90.0, why="pushed back"))) == []
+    assert changes(seen, Flow(limit=Limit(79.0, why="pushed back"))) == [
+        (Fact.LIMIT, {"from_s": 100.0, "to_s": 79.0, "why": "pushed back"})
+    ]
+    assert [told["why"] for _, told in changes(seen, Flow(limit=Limit(80.0, why="recovering")))] == ["recovering"]
