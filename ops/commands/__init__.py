@@ -8,6 +8,7 @@ from ops.commands.demo import demo
 from ops.commands.dlq import dlq
 from ops.commands.doctor import doctor
 from ops.commands.dsr import dsr
+from ops.commands.ledger import ledger
 from ops.commands.local import local
 from ops.commands.logo import logo
 from ops.commands.partner import partner
@@ -17,7 +18,10 @@ from ops.commands.promote import promote
 from ops.commands.registration import registration
 from ops.commands.rollback import rollback
 from ops.commands.sample import sample
+from ops.commands.status import status
 from ops.commands.suspensions import suspensions
+from ops.commands.tail import tail
+from ops.commands.trace import trace
 from ops.commands.trail import trail
 from ops.commands.versions import versions
 
@@ -33,6 +37,10 @@ COMMANDS = (
     promote,
     rollback,
     versions,
+    status,
+    trace,
+    tail,
+    ledger,
     suspensions,
     pause,
     resume,

@@ -10,6 +10,7 @@ from ops.console.terminal import say
 from shared.errors import InvalidSettings, SpillwayError
 
 Stage = Annotated[str, typer.Option("--stage", envvar="STAGE", help="The deployed stage.")]
+Since = Annotated[str, typer.Option("--since", metavar="WHEN", help="30min, 3h, 2d ago, or 2026-11-24T10:00Z.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for tools.")]
 Why = Annotated[str, typer.Option("--why", help="For the trail, in a line; nothing of a customer's data.")]
 Settings = Annotated[

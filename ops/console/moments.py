@@ -1,6 +1,9 @@
 """Moments as people read them; times are ms since the epoch."""
 
+import re
 from datetime import UTC, datetime
+
+from shared.errors import InvalidSettings
 
 
 def moment_of(moment_ms: int) -> datetime | None:
@@ -9,6 +12,21 @@ def moment_of(moment_ms: int) -> datetime | None:
         return datetime.fromtimestamp(moment_ms / 1_000, UTC)
     except (ValueError, OverflowError, OSError):
         return None
+
+
+_UNITS_S = {"s": 1, "min": 60, "h": 3_600, "d": 86_400}
+_LENGTH = re.compile(r"([0-9]{1,6})(s|min|h|d)")
+
+
+def since_ms(text: str, *, now_ms: int) -> int:
+    """The moment that is meant: `3h` is so long ago, else a time as ISO 8601 has it. Raises InvalidSettings."""
+    if (length := _LENGTH.fullmatch(text.strip())) is not None:
+        return now_ms - 1_000 * int(length[1]) * _UNITS_S[length[2]]
+    try:
+        moment = datetime.fromisoformat(text.strip())
+        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1_000)
+    except (ValueError, OverflowError):
+        raise InvalidSettings("a time is 30min, 3h or 2d ago, or 2026-11-24T10:00Z") from None
 
 
 def as_utc(moment_ms: int) -> str:

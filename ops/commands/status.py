@@ -1,0 +1,35 @@
+"""`spillway status`: what is wrong, how much is where, why nothing moves."""
+
+from typing import Annotated
+
+import typer
+
+from ops.commands.options import AsJson, Stage, one_line_errors
+from ops.console.terminal import say_json
+
+Watch = Annotated[bool, typer.Option("--watch", help="Again every five seconds, until Ctrl-C.")]
+EVERY_S = 5.0
+
+
+def status(watch: Watch = False, as_json: AsJson = False, stage: Stage = "dev") -> None:
+    """Say in one screen what is wrong, how much is where, and why nothing moves."""
+    import time  # noqa: PLC0415
+
+    from ops.console.screen import Screen  # noqa: PLC0415 - ops/commands/__init__.py says why
+    from ops.operate import status as verb  # noqa: PLC0415
+    from ops.operate.stack import find_stack  # noqa: PLC0415
+
+    screen = Screen()
+    with one_line_errors():
+        stack = find_stack(stage)
+        while True:
+            found = verb.look(stack, now_ms=int(time.time() * 1_000))
+            if as_json:
+                say_json(verb.as_json(found))
+            else:
+                if watch:
+                    screen.clear()
+                verb.show(found, screen)
+            if not watch:
+                return
+            time.sleep(EVERY_S)

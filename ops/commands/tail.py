@@ -1,0 +1,41 @@
+"""`spillway tail`: follow what both functions write."""
+
+from typing import Annotated
+
+import typer
+
+from ops.commands.options import Since, Stage, one_line_errors
+from ops.console.terminal import say
+
+Accounts = Annotated[list[str] | None, typer.Option("--account", metavar="ID", help="Of this account; repeatable.")]
+Ends = Annotated[list[str] | None, typer.Option("--end", help="dead_letter, wait, parked, delivered, ...; repeatable.")]
+Functions = Annotated[list[str] | None, typer.Option("--function", help="ingest or worker; both if none is named.")]
+
+
+def tail(
+    account: Accounts = None,
+    end: Ends = None,
+    function: Functions = None,
+    since: Since = "1min",
+    stage: Stage = "dev",
+) -> None:
+    """Follow both functions: a line for each thing that happens to a message or to the fleet, until Ctrl-C."""
+    import time  # noqa: PLC0415
+
+    from ops.console.moments import since_ms  # noqa: PLC0415 - ops/commands/__init__.py says why
+    from ops.operate import tail as verb  # noqa: PLC0415
+    from ops.operate.facts import FUNCTIONS, Logs  # noqa: PLC0415
+    from ops.operate.stack import find_stack  # noqa: PLC0415
+    from shared.telemetry import Fact  # noqa: PLC0415
+
+    for name in end or ():
+        if name not in set(Fact):
+            raise typer.BadParameter(f"--end is one of {', '.join(Fact)}")
+    for name in function or ():
+        if name not in FUNCTIONS:
+            raise typer.BadParameter(f"--function is one of {', '.join(FUNCTIONS)}")
+    wanted = verb.Wanted(frozenset(account or ()), frozenset(end or ()), frozenset(function or ()))
+    with one_line_errors():
+        logs = Logs.of(find_stack(stage))
+        for told in verb.follow(logs, wanted, since_ms=since_ms(since, now_ms=int(time.time() * 1_000))):
+            say(verb.line_of(told))

@@ -1,0 +1,139 @@
+"""The facts that both functions wrote, read from CloudWatch Logs; bounded in time and in pages, and it says so."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from ops.operate.stack import Stack, StackUnavailable
+
+FUNCTIONS = ("ingest", "worker")
+ALL = "{ $.fact = * }"
+"""CloudWatch's filter pattern for every fact."""
+PAGE = 10_000
+"""CloudWatch's most for one page, or 1 MB."""
+MOST_PAGES, LONGEST_S = 1_000, 60.0
+"""A look reads so much of each function's log at most, and for so long."""
+MOST_CHARS = 1_000
+"""Of an id: a filter pattern takes 1,024."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A fact, of `function`, as it stands in the log."""
+
+    at_ms: int
+    function: str
+    kind: str
+    fields: Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Reading:
+    """How far a look through the logs came."""
+
+    pages: int = 0
+    lines: int = 0
+    bounded_by: str = ""
+    """What ended it before all was read."""
+
+
+def phrase(text: str) -> str:
+    """The filter pattern for lines that hold a text. Raises StackUnavailable for what no id can be."""
+    if not 0 < len(text) <= MOST_CHARS or not text.isprintable() or '"' in text or "\\" in text:
+        raise StackUnavailable("an id is a text without quotes, of at most 1,000 characters")
+    return f'"{text}"'
+
+
+@dataclass(frozen=True, slots=True)
+class Logs:
+    """CloudWatch Logs, and what AWS calls each function."""
+
+    client: Any
+    names: Mapping[str, str]
+
+    @classmethod
+    def of(cls, stack: Stack) -> Self:
+        return cls(stack.client("logs"), names_in(stack.outputs))
+
+
+def names_in(outputs: Mapping[str, str]) -> dict[str, str]:
+    """What AWS calls each function, by the outputs of a stack."""
+    return {one: outputs[f"{one.title()}AliasArn"].split(":")[6] for one in FUNCTIONS}
+
+
+def read(
+    logs: Logs,
+    *,
+    since_ms: int,
+    until_ms: int | None = None,
+    pattern: str = ALL,
+    reading: Reading | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[Told]:
+    """Yield the facts of a time range, function by function. Raises StackUnavailable."""
+    reading = reading or Reading()
+    ends_s = clock() + LONGEST_S
+    for function, name in logs.names.items():
+        asked = {"logGroupName": f"/aws/lambda/{name}", "startTime": since_ms, "limit": PAGE, "filterPattern": pattern}
+        if until_ms is not None:
+            asked["endTime"] = until_ms
+        for event in _events(logs.client, asked, reading, lambda: clock() > ends_s):
+            for told in facts_in(event["message"], function, event["timestamp"]):
+                reading.lines += 1
+                yield told
+
+
+def facts_in(message: str, function: str, at_ms: int) -> Iterator[Told]:
+    """The facts in an event of the log, which may hold several lines."""
+    for line in message.splitlines():
+        if '"fact"' not in line:
+            continue
+        try:
+            fields = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(fields, dict) and isinstance(fields.get("fact"), str):
+            yield Told(at_ms, function, fields.pop("fact"), fields)
+
+
+def _events(
+    client: Any, asked: dict[str, Any], reading: Reading, is_late: Callable[[], bool]
+) -> Iterator[dict[str, Any]]:
+    seen: set[str] = set()
+    while True:
+        if reading.pages >= MOST_PAGES or is_late():
+            reading.bounded_by = f"{MOST_PAGES:,} pages" if reading.pages >= MOST_PAGES else f"{LONGEST_S:.0f} s"
+            return
+        answer = _page(client, asked)
+        reading.pages += 1
+        fresh = [event for event in answer["events"] if event["eventId"] not in seen]
+        yield from fresh
+        if token := answer.get("nextToken"):
+            asked["nextToken"] = token
+        elif len(answer["events"]) == PAGE and fresh:  # an embedded AWS gives no token: go on from the last one
+            asked["startTime"] = answer["events"][-1]["timestamp"]
+            seen = {event["eventId"] for event in answer["events"]}
+        else:
+            return
+
+
+def _page(client: Any, asked: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        answer: dict[str, Any] = client.filter_log_events(**asked)
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        if code == "ResourceNotFoundException":  # a function that was never called has no log yet
+            return {"events": []}
+        raise StackUnavailable(
+            f"the log {asked['logGroupName']} cannot be read ({code}): logs:FilterLogEvents is needed, as"
+            " infra/operator-policy.json has it"
+        ) from None
+    except BotoCoreError as error:
+        raise StackUnavailable(
+            f"the log {asked['logGroupName']} cannot be read ({type(error).__name__}): give the same command again"
+        ) from None
+    return answer

@@ -1,0 +1,116 @@
+"""`spillway ledger`: what became of all that was accepted in a time, counted from what the functions wrote.
+
+Requests that were accepted in the range are followed to their ends, also those that come after it.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ops.console.moments import as_utc
+from ops.console.screen import BAD, DIM, GOOD
+from ops.console.terminal import safe
+from ops.operate import facts
+from ops.operate.facts import Logs, Reading
+from ops.operate.stack import Stack, StackUnavailable
+from shared.ledger import Depths, Ledger, Sums
+from shared.telemetry import Fact
+
+NAMED = 20
+"""Messages of a gap that are printed; `--json` has all."""
+NO_ACCOUNT = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """The sums of a range, of all or by account, and how far the logs were read."""
+
+    since_ms: int
+    until_ms: int
+    sums: Sums
+    by_account: Mapping[str, Sums]
+    lines: int = 0
+    bounded_by: str = ""
+
+
+def count(
+    logs: Logs, depths: Depths | None, *, since_ms: int, until_ms: int, account_id: str | None, by_account: bool
+) -> Counted:
+    """Count a range. Raises StackUnavailable."""
+    ledger, reading = Ledger(), Reading()
+    for told in facts.read(logs, since_ms=since_ms, reading=reading):
+        if told.kind != Fact.ACCEPTED or told.at_ms < until_ms:
+            ledger.add(told.kind, told.fields, told.at_ms)
+    each = {one: ledger.sums(account_id=one) for one in ledger.accounts()} if by_account else {}
+    sums = ledger.sums(None if reading.bounded_by else depths, account_id=account_id)
+    return Counted(since_ms, until_ms, sums, each, reading.lines, reading.bounded_by)
+
+
+def depths_of(stack: Stack) -> Depths:
+    """How many messages there are, as SQS counts: roughly. Raises StackUnavailable."""
+    client = stack.client("sqs")
+    return Depths(*(depth(client, stack.output(one)) for one in ("QueueUrl", "ParkingQueueUrl")))
+
+
+def depth(sqs: Any, url: str) -> int:
+    """Messages of a queue: visible, hidden and delayed."""
+    names = [f"ApproximateNumberOfMessages{of}" for of in ("", "NotVisible", "Delayed")]
+    try:
+        found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+    except (BotoCoreError, ClientError) as error:
+        raise StackUnavailable(f"SQS does not say how much is in a queue ({type(error).__name__})") from None
+    return sum(int(found.get(name, 0)) for name in names)
+
+
+def as_json(counted: Counted) -> str:
+    return json.dumps(asdict(counted), indent=2, ensure_ascii=False)
+
+
+def line_of(sums: Sums) -> str:
+    """The equation in one line."""
+    gap = "not known" if sums.gap is None else f"{sums.gap:,}"
+    return (
+        f"accepted {sums.accepted:,} = delivered {sums.delivered:,} + left out {sums.left_out:,} + waiting"
+        f" {sums.waiting:,} + parked {sums.parked:,} + dead-lettered {sums.dead.total():,} + gap {gap}"
+    )
+
+
+def show(counted: Counted, console: Console) -> None:
+    """Print the ledger: a line an end, the gap with its messages."""
+    sums = counted.sums
+    console.print(Text(f"{as_utc(counted.since_ms)} to {as_utc(counted.until_ms)} UTC, in events", style=DIM))
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_row(Text("accepted", style="bold"), Text(f"{sums.accepted:,}", style="bold"))
+    for name in ("delivered", "left out", "waiting", "parked"):
+        table.add_row(f"  {name}", f"{getattr(sums, name.replace(' ', '_')):,}")
+    table.add_row("  dead-lettered", f"{sums.dead.total():,}")
+    for reason, events in sorted(sums.dead.items()):
+        table.add_row(f"    {safe(reason)}", f"{events:,}")
+    style = "" if sums.gap is None else BAD if sums.gap else GOOD
+    table.add_row(Text("  gap", style=style), Text("not known" if sums.gap is None else f"{sums.gap:,}", style=style))
+    console.print(table)
+    for one in sums.gap_of[:NAMED]:
+        part = "" if one.part == "1/1" else f" part {one.part}"
+        since = f"{one.place} since {as_utc(one.since_ms)}"
+        console.print(f"  request {safe(one.request_id)}{part}, account {safe(one.account_id or NO_ACCOUNT)}, {since}")
+    if len(sums.gap_of) > NAMED:
+        console.print(f"  and {len(sums.gap_of) - NAMED:,} more: --json names them")
+    if sums.gap_of:
+        console.print("These have no end, and the queues hold fewer: `spillway trace` tells what is known of one.")
+    if sums.more_copies:
+        copies = "1 message" if sums.more_copies == 1 else f"{sums.more_copies:,} messages"
+        console.print(f"{copies} more than accepted: mParticle was not answered, or SQS took one twice.")
+    for account_id, of_account in counted.by_account.items():
+        console.print(Text.assemble((f"account {safe(account_id)}: ", DIM), line_of(of_account)))
+    if counted.bounded_by:
+        console.print(f"Not everything was read: {counted.bounded_by} were over. Count a shorter time.")
+    if not counted.lines:
+        console.print("The logs hold no facts of this time: LOG_EVENTS=off, or nothing came.")

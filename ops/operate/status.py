@@ -1,0 +1,329 @@
+"""`spillway status`: one screen that says what is wrong, how much is where, and why nothing moves. Reads only.
+
+Rates are those of the last minutes that the facts tell of; depths are SQS's, which are rough.
+"""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from rich.console import Console
+from rich.text import Text
+
+from ops.console.moments import ago, ahead, as_utc
+from ops.console.screen import BAD, DIM, GOOD, WARN
+from ops.console.terminal import safe
+from ops.operate import facts
+from ops.operate.facts import Logs, Reading
+from ops.operate.pause import Pause
+from ops.operate.stack import Stack
+from ops.operate.suspensions import Suspended, summed_up
+from shared.ledger import read_entry
+from shared.state import FLOW, PARTNER, SUSPENDED, DynamoState, account_key
+from shared.telemetry import Fact
+from worker_fn.accounts.suspension import by_account
+from worker_fn.clients.mapping import HOLD
+from worker_fn.limits.agreement import Flow
+
+LATELY_MS = 300_000
+"""Rates and reasons are of so long."""
+MANY_LINES = 5
+"""Accounts that are named; the others are counted."""
+FAILS_OFTEN = 3
+"""Messages of an account that wait for failed calls, from which on it is named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    visible: int = 0
+    hidden: int = 0
+
+    @property
+    def all(self) -> int:
+        return self.visible + self.hidden
+
+
+@dataclass(frozen=True, slots=True)
+class Lately:
+    """What the facts tell of the last minutes; `minutes` is how many."""
+
+    minutes: float = 5.0
+    accepted: int = 0
+    delivered: int = 0
+    """In messages."""
+    dead: Mapping[str, int] = field(default_factory=dict)
+    waits: Mapping[str, int] = field(default_factory=dict)
+    failing: Mapping[str, int] = field(default_factory=dict)
+    """Messages that wait for failed calls, by account."""
+    oldest_ms: int | None = None
+    """When the oldest of those that wait was accepted or told of first, as far back as was read."""
+    bounded_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """All that the screen shows. None, or nothing, where it could not be read: `unread` says what."""
+
+    stage: str
+    now_ms: int
+    queue: Depth = field(default_factory=Depth)
+    parking: Depth = field(default_factory=Depth)
+    dead: Depth = field(default_factory=Depth)
+    flow: Flow = field(default_factory=Flow)
+    allowed_per_s: float | None = None
+    pause: Pause | None = None
+    mapping: str = ""
+    """AWS's word: Enabled, Disabled, ..."""
+    suspended: Sequence[Suspended] = ()
+    account_cool_downs: Mapping[str, int] = field(default_factory=dict)
+    """Until when accounts are left alone."""
+    lately: Lately = field(default_factory=Lately)
+    serves: Sequence[str] = ()
+    unread: Sequence[str] = ()
+
+
+def look(stack: Stack, *, now_ms: int) -> Status:
+    """Read it all. What AWS refuses is named and left empty; raises StackUnavailable where the logs cannot be read."""
+    unread: list[str] = []
+    found: dict[str, Any] = {}
+    sqs = stack.client("sqs")
+    for name, output in (("queue", "QueueUrl"), ("parking", "ParkingQueueUrl"), ("dead", "DlqUrl")):
+        found[name] = _or_note(
+            unread, "sqs:GetQueueAttributes", lambda output=output: _depth(sqs, stack.output(output))
+        )
+    found |= _or_note(unread, "dynamodb:Query", lambda: _of_state(stack, now_ms)) or {}
+    found["mapping"] = _or_note(unread, "lambda:GetEventSourceMapping", lambda: _mapping(stack))
+    found["serves"] = _or_note(unread, "lambda:GetAlias", lambda: _aliases(stack))
+    lately = _lately(stack, now_ms)
+    return Status(
+        stack.stage, now_ms, lately=lately, unread=unread, **{k: v for k, v in found.items() if v is not None}
+    )
+
+
+def as_json(status: Status) -> str:
+    return json.dumps({"says": sentence(status)[1], **asdict(status)}, indent=2, default=str, ensure_ascii=False)
+
+
+def sentence(status: Status) -> tuple[str, str]:
+    """What is wrong, the worst first, and how bad that is (a style)."""
+    return next(_wrongs(status), (GOOD, "All is well: what is accepted is delivered."))
+
+
+def _wrongs(status: Status) -> Iterator[tuple[str, str]]:
+    now_ms, fleet = status.now_ms, status.flow.breaker
+    if status.pause is not None:
+        yield WARN, f"Nothing is delivered: an operator {status.pause.said(now_ms)}."
+    if fleet.is_open and fleet.opened_ms is not None:
+        said = f", its last answer was {fleet.said}" if fleet.said else ""
+        yield BAD, f"The partner is down: the breaker is open for {_since(fleet.opened_ms, now_ms)}{said}."
+    if status.flow.cool_until_ms > now_ms:
+        yield WARN, f"The partner asked for a pause: calls go on {ahead(status.flow.cool_until_ms, now_ms)}."
+    if status.mapping.startswith("Disabl"):
+        yield BAD, "Nothing is fetched from the queue: the mapping is off, and no pause of an operator stands."
+    if total := sum(status.lately.dead.values()):
+        yield BAD, f"{_messages(total)} dead-lettered in the last minutes: {_named(status.lately.dead)}."
+    if status.suspended:
+        yield WARN, f"The credentials of {_accounts(len(status.suspended))} are refused; their messages are parked."
+    if status.lately.failing:
+        yield WARN, f"Calls fail for {_accounts(len(status.lately.failing))}: {_named(status.lately.failing)}."
+    drain = drain_s(status)
+    if status.queue.all and not status.lately.delivered:
+        yield WARN, f"{_messages(status.queue.all)} in the queue, and none was delivered in the last minutes."
+    if drain is None and status.queue.all > status.lately.delivered / status.lately.minutes:
+        yield WARN, f"A backlog of {status.queue.all:,} messages, which does not shrink."
+    if drain is not None and drain > LATELY_MS / 1_000:
+        yield WARN, f"A backlog of {status.queue.all:,} messages; at this rate it is gone in {_length(drain)}."
+    if status.dead.all:
+        yield WARN, f"{_messages(status.dead.all)} in the dead-letter queue: `spillway dlq summary` says why."
+
+
+def drain_s(status: Status) -> float | None:
+    """When the queue is empty at the present rates, in seconds; None while it does not shrink, or nobody delivers."""
+    if not status.queue.all:
+        return 0.0
+    gained = (status.lately.delivered - status.lately.accepted) / (60 * status.lately.minutes)
+    return status.queue.all / gained if gained > 0 else None
+
+
+def show(status: Status, console: Console) -> None:
+    """Print the screen; at 80 columns every line is one."""
+    style, said = sentence(status)
+    console.print(Text(safe(said), style=f"bold {style}"))
+    for name, text in rows(status):
+        console.print(Text.assemble((f"{name:<12}", DIM), safe(text)))
+
+
+def rows(status: Status) -> Iterator[tuple[str, str]]:
+    """The screen's lines, each with its name."""
+    now_ms, lately, flow = status.now_ms, status.lately, status.flow
+    minutes = lately.minutes
+    yield (
+        "a minute",
+        f"{lately.accepted / minutes:,.0f} accepted, {lately.delivered / minutes:,.0f} delivered (messages)",
+    )
+    yield "queue", f"about {status.queue.visible:,} visible, {status.queue.hidden:,} in flight or waiting"
+    yield "", _drains(status)
+    oldest = "none waits" if lately.oldest_ms is None else _since(lately.oldest_ms, now_ms)
+    yield "oldest", f"{oldest} (of what waited lately, since it was accepted or told of)"
+    yield "parked", f"about {status.parking.all:,}"
+    reasons = f"; lately {_named(lately.dead)}" if lately.dead else ""
+    yield "dead letters", f"about {status.dead.all:,}{reasons}"
+    yield "allowed", _allowed(status)
+    yield "breaker", _breaker(flow, now_ms)
+    if flow.cool_until_ms > now_ms:
+        yield "cool-down", f"until {as_utc(flow.cool_until_ms)} UTC, {ahead(flow.cool_until_ms, now_ms)}"
+    intake = status.mapping or "not known"
+    yield "intake", status.pause.said(now_ms) if status.pause else f"{intake.lower()}; nobody paused it"
+    if lately.waits:
+        yield "waits", _named(lately.waits)
+    for one in status.suspended[:MANY_LINES]:
+        yield "suspended", f"account {one.account_id}: HTTP {one.status}, {ago(one.since_ms, now_ms)}"
+    if len(status.suspended) > MANY_LINES:
+        yield "", f"and {len(status.suspended) - MANY_LINES:,} more: spillway suspensions"
+    if lately.failing:
+        yield "failing", _named(lately.failing)
+    for account_id, until_ms in list(status.account_cool_downs.items())[:MANY_LINES]:
+        yield "left alone", f"account {account_id}, {ahead(until_ms, now_ms)}"
+    for line in status.serves:
+        yield "serves", line
+    for line in status.unread:
+        yield "not read", f"{line} is not allowed"
+    if lately.bounded_by:
+        yield "not read", f"all of the log: {lately.bounded_by} were over"
+
+
+def lately_of(told: Sequence[facts.Told], *, minutes: float, bounded_by: str = "") -> Lately:
+    """Sum up the facts of some minutes."""
+    accepted = delivered = 0
+    dead, waits = Counter[str](), Counter[str]()
+    failing: dict[str, set[str]] = {}
+    first_ms: dict[str, int] = {}
+    waiting: dict[str, int] = {}
+    for one in sorted(told, key=lambda one: one.at_ms):
+        request_id = str(one.fields.get("request_id") or "")
+        if one.kind == Fact.ACCEPTED:
+            accepted += int(one.fields.get("parts") or 1)
+            first_ms.setdefault(request_id, one.at_ms)
+        elif one.kind == Fact.DELIVERED:
+            for entry in one.fields.get("messages", ()):
+                delivered += 1
+                if (read := read_entry(str(entry))) is not None:
+                    waiting.pop(read[0][0], None)
+        elif one.kind == Fact.DEAD_LETTER:
+            dead[str(one.fields.get("reason"))] += 1
+            waiting.pop(request_id, None)
+        elif one.kind in {Fact.WAIT, Fact.PARKED}:
+            waiting[request_id] = first_ms.setdefault(request_id, one.at_ms)
+            why = str(one.fields.get("why") or "parked")
+            waits[why] += 1
+            if why.startswith("HTTP ") or why in {"timeout", "connection"}:
+                failing.setdefault(str(one.fields.get("account_id") or "-"), set()).add(request_id)
+    many = {account_id: len(ids) for account_id, ids in failing.items() if len(ids) >= FAILS_OFTEN}
+    return Lately(minutes, accepted, delivered, dead, waits, many, min(waiting.values(), default=None), bounded_by)
+
+
+def _lately(stack: Stack, now_ms: int) -> Lately:
+    reading = Reading()
+    told = list(facts.read(Logs.of(stack), since_ms=now_ms - LATELY_MS, reading=reading))
+    return lately_of(told, minutes=LATELY_MS / 60_000, bounded_by=reading.bounded_by)
+
+
+def _depth(sqs: Any, url: str) -> Depth:
+    names = [f"ApproximateNumberOfMessages{of}" for of in ("", "NotVisible", "Delayed")]
+    found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+    visible, hidden, delayed = (int(found.get(name, 0)) for name in names)
+    return Depth(visible, hidden + delayed)
+
+
+def _of_state(stack: Stack, now_ms: int) -> dict[str, Any]:
+    """What the fleet agreed on with the partner, the operator's pause, and whose credentials are refused."""
+    state = DynamoState(stack.client("dynamodb"), stack.output("StateTableName"))
+
+    async def read() -> dict[str, Any]:
+        hold = (await state.read(PARTNER, HOLD)).value
+        flow = (await state.read(PARTNER, FLOW)).value
+        suspended = by_account(await state.listed(SUSPENDED))
+        under = await state.under(account_key(""))
+        known = Flow.from_item(flow) if flow else Flow()
+        return {
+            "pause": Pause(str(hold["why"]), int(hold["since_ms"])) if hold else None,
+            "flow": known,
+            "allowed_per_s": known.limit.per_second,
+            "suspended": sorted(map(summed_up, suspended.values()), key=lambda one: (one.since_ms, one.account_id)),
+            "account_cool_downs": {
+                pk.removeprefix(account_key("")): Flow.from_item(item.value).cool_until_ms
+                for (pk, sk), item in under.items()
+                if sk == FLOW and Flow.from_item(item.value).cool_until_ms > now_ms
+            },
+        }
+
+    return asyncio.run(read())
+
+
+def _mapping(stack: Stack) -> str:
+    return str(stack.client("lambda").get_event_source_mapping(UUID=stack.output("WorkerMappingId"))["State"])
+
+
+def _aliases(stack: Stack) -> list[str]:
+    client, lines = stack.client("lambda"), []
+    for function, name in facts.names_in(stack.outputs).items():
+        alias = client.get_alias(FunctionName=name, Name=stack.output(f"{function.title()}AliasArn").rpartition(":")[2])
+        lines.append(f"{function}: version {alias['FunctionVersion']} by the alias {alias['Name']}")
+    return lines
+
+
+def _or_note(unread: list[str], action: str, read: Any) -> Any:
+    try:
+        return read()
+    except (BotoCoreError, ClientError):
+        unread.append(action)
+        return None
+
+
+def _drains(status: Status) -> str:
+    drain = drain_s(status)
+    if drain is None:
+        return "it does not shrink at the present rates"
+    return "it is empty" if drain == 0 else f"empty in {_length(drain)} at the present rates"
+
+
+def _allowed(status: Status) -> str:
+    per_s = status.lately.delivered / (60 * status.lately.minutes)
+    if status.allowed_per_s is None:
+        return f"no limit has been learnt; {per_s:,.1f} messages a second are delivered"
+    share = min(1.0, per_s / status.allowed_per_s) if status.allowed_per_s else 0
+    return f"{status.allowed_per_s:,.1f} calls a second ({status.flow.limit.why}); about {share:.0%} of it is used"
+
+
+def _breaker(flow: Flow, now_ms: int) -> str:
+    fleet = flow.breaker
+    if not fleet.is_open or fleet.opened_ms is None:
+        return "closed"
+    probe = f"; next probe {ahead(fleet.probe_at_ms, now_ms)}"
+    return f"open since {as_utc(fleet.opened_ms)} UTC{probe}" + (f"; last answer {fleet.said}" if fleet.said else "")
+
+
+def _named(counts: Mapping[str, int]) -> str:
+    ordered = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
+    named = ", ".join(f"{count:,} {name}" for name, count in ordered[:MANY_LINES])
+    return named + (f" and {len(ordered) - MANY_LINES} more" if len(ordered) > MANY_LINES else "")
+
+
+def _messages(count: int) -> str:
+    return "1 message is" if count == 1 else f"{count:,} messages are"
+
+
+def _accounts(count: int) -> str:
+    return "1 account" if count == 1 else f"{count:,} accounts"
+
+
+def _since(moment_ms: int, now_ms: int) -> str:
+    return ago(moment_ms, now_ms).removesuffix(" ago")
+
+
+def _length(seconds: float) -> str:
+    return ahead(round(1_000 * seconds), 0).removeprefix("in ")

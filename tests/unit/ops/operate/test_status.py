@@ -1,0 +1,122 @@
+"""One screen: what is wrong, how much is where, why nothing moves."""
+
+import io
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ops.console.screen import Screen
+from ops.operate.facts import Told
+from ops.operate.pause import Pause
+from ops.operate.status import Depth, Lately, Status, drain_s, lately_of, sentence, show
+from ops.operate.suspensions import Suspended
+from shared.telemetry import Fact
+from worker_fn.limits.adaptive import Limit
+from worker_fn.limits.agreement import Flow
+from worker_fn.limits.breaker import opened
+
+NOW_MS = 1_800_000_000_000
+CALM = Status("dev", NOW_MS, mapping="Enabled", lately=Lately(5, 500, 500), serves=("ingest: version 3",))
+OPEN = Flow(breaker=replace(opened(now_ms=NOW_MS - 600_000, probe_at_ms=NOW_MS + 20_000), said="HTTP 503"))
+SUSPENDED = Suspended("7", 401, NOW_MS - 60_000, None)
+
+
+def screen(status: Status, **options: Any) -> str:
+    console = Screen(file=io.StringIO(), width=80, **options)
+    show(status, console)
+    return str(console.file.getvalue())  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "All is well"),
+        ({"pause": Pause("partner asked", NOW_MS - 1)}, "an operator paused"),
+        ({"flow": OPEN}, "The partner is down: the breaker is open for 10 min, its last answer was HTTP 503."),
+        ({"flow": Flow(cool_until_ms=NOW_MS + 90_000)}, "asked for a pause: calls go on in 90 s"),
+        ({"mapping": "Disabled"}, "the mapping is off"),
+        (
+            {"lately": Lately(5, 9, 9, dead={"rejected": 3})},
+            "3 messages are dead-lettered in the last minutes: 3 rejected",
+        ),
+        ({"suspended": [SUSPENDED]}, "credentials of 1 account are refused"),
+        ({"lately": Lately(5, 9, 9, failing={"7": 4})}, "Calls fail for 1 account: 4 7"),
+        ({"queue": Depth(5, 2), "lately": Lately(5, 9, 0)}, "7 messages are in the queue, and none was delivered"),
+        ({"queue": Depth(90_000), "lately": Lately(5, 0, 300)}, "gone in 25 h"),
+        ({"queue": Depth(900), "lately": Lately(5, 500, 500)}, "A backlog of 900 messages, which does not shrink."),
+        ({"dead": Depth(1)}, "1 message is in the dead-letter queue"),
+    ],
+)
+def test_the_first_line_says_what_is_wrong(changes: dict[str, Any], said: str) -> None:
+    """One sentence, the worst first."""
+    assert said in sentence(replace(CALM, **changes))[1]
+
+
+def test_a_pause_of_an_operator_comes_before_what_follows_from_it() -> None:
+    """Nothing moves because somebody said so: that is what is wrong."""
+    assert "an operator" in sentence(replace(CALM, pause=Pause("w", 1), mapping="Disabled", flow=OPEN))[1]
+
+
+def test_the_screen_fits_into_80_columns() -> None:
+    """Everything at once is a screen of one terminal."""
+    flow = replace(OPEN, cool_until_ms=NOW_MS + 5_000, limit=Limit(120.0, why="pushed back"))
+    full = replace(
+        CALM,
+        queue=Depth(123_456, 7_890),
+        parking=Depth(4_321),
+        dead=Depth(99, 1),
+        flow=flow,
+        allowed_per_s=120.0,
+        pause=Pause("the partner maintains its database", NOW_MS - 3_600_000),
+        suspended=[replace(SUSPENDED, account_id=str(n)) for n in range(9)],
+        account_cool_downs={"12": NOW_MS + 60_000},
+        lately=Lately(5, 999, 99, {"rejected": 2, "too_old": 1}, {"breaker": 70}, {"7": 5}, NOW_MS - 7_200_000, "60 s"),
+        unread=("cloudwatch:GetMetricData",),
+    )
+    lines = screen(full).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert len(lines) <= 30
+    for text in (
+        "the partner maintains",
+        "next probe in 20 s",
+        "123,456 visible",
+        "2 rejected",
+        "account 3: HTTP 401",
+        "120.0 calls a second",
+    ):
+        assert any(text in line for line in lines), text
+
+
+def test_colours_are_those_that_are_read_on_black_and_on_white() -> None:
+    """The sentence has the theme's red, and no colour of the terminal's own."""
+    drawn = screen(replace(CALM, flow=OPEN), force_terminal=True, color_system="256")
+    assert "38;5;160m" in drawn
+    assert "\x1b[31m" not in drawn
+
+
+def test_the_queue_is_empty_when_more_leaves_than_comes() -> None:
+    """Messages over what the rates gain; unknown while they do not."""
+    assert drain_s(replace(CALM, queue=Depth(100), lately=Lately(5, 0, 300))) == 100
+    assert drain_s(replace(CALM, queue=Depth(100), lately=Lately(5, 300, 300))) is None
+    assert drain_s(CALM) == 0
+
+
+def test_the_facts_of_some_minutes_are_summed_up() -> None:
+    """Rates, reasons, causes, accounts that fail, and the oldest that still waits, since it was accepted."""
+
+    def wait(at_ms: int, request_id: str, why: str = "HTTP 500") -> Told:
+        return Told(at_ms, "worker", Fact.WAIT, {"request_id": request_id, "account_id": "7", "why": why})
+
+    told = [
+        Told(1, "ingest", Fact.ACCEPTED, {"request_id": "a"}),
+        Told(2, "ingest", Fact.ACCEPTED, {"request_id": "b", "parts": 2}),
+        *(wait(10 + n, name) for n, name in enumerate("abcd")),
+        wait(20, "e", "breaker"),
+        Told(30, "worker", Fact.DELIVERED, {"messages": ["a m 1"]}),
+        Told(31, "worker", Fact.DEAD_LETTER, {"request_id": "c", "reason": "rejected"}),
+    ]
+    found = lately_of(told, minutes=5)
+    assert (found.accepted, found.delivered, found.dead, found.failing) == (3, 1, {"rejected": 1}, {"7": 4})
+    assert found.waits == {"HTTP 500": 4, "breaker": 1}
+    assert found.oldest_ms == 2
