@@ -11,7 +11,6 @@ queues' depths, which SQS gives roughly.
 """
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -75,7 +74,8 @@ class Sums:
     left_out: int = 0
     waiting: int = 0
     parked: int = 0
-    dead: Counter[str] = field(default_factory=Counter)
+    dead: dict[str, int] = field(default_factory=dict)
+    """By reason."""
     gap: int | None = None
     gap_of: Sequence[Open] = ()
     """The messages that it may consist of: of what has no end, those of which nothing was told for longest."""
@@ -84,9 +84,13 @@ class Sums:
     """Messages that were delivered beyond what was accepted: SQS took a request twice, say."""
 
     @property
+    def all_dead(self) -> int:
+        return sum(self.dead.values())
+
+    @property
     def balance(self) -> int:
         """What is left of the accepted when all ends are taken away: 0, or the counting is wrong."""
-        ends = self.delivered + self.left_out + self.waiting + self.parked + self.dead.total() + (self.gap or 0)
+        ends = self.delivered + self.left_out + self.waiting + self.parked + self.all_dead + (self.gap or 0)
         return self.accepted - ends
 
 
@@ -183,7 +187,8 @@ class Ledger:
                     sums.left_out += left_out
                     sums.delivered += events - left_out
                 elif end.place is Place.DEAD:
-                    sums.dead[end.reason or "none"] += events
+                    reason = end.reason or "none"
+                    sums.dead[reason] = sums.dead.get(reason, 0) + events
                 else:
                     since_ms = end.at_ms or request.at_ms
                     yield Open(request_id, key[1], request.account_id, end.place, since_ms, events)

@@ -77,7 +77,7 @@ def line_of(sums: Sums) -> str:
     gap = "not known" if sums.gap is None else f"{sums.gap:,}"
     return (
         f"accepted {sums.accepted:,} = delivered {sums.delivered:,} + left out {sums.left_out:,} + waiting"
-        f" {sums.waiting:,} + parked {sums.parked:,} + dead-lettered {sums.dead.total():,} + gap {gap}"
+        f" {sums.waiting:,} + parked {sums.parked:,} + dead-lettered {sums.all_dead:,} + gap {gap}"
     )
 
 
@@ -91,7 +91,7 @@ def show(counted: Counted, console: Console) -> None:
     table.add_row(Text("accepted", style="bold"), Text(f"{sums.accepted:,}", style="bold"))
     for name in ("delivered", "left out", "waiting", "parked"):
         table.add_row(f"  {name}", f"{getattr(sums, name.replace(' ', '_')):,}")
-    table.add_row("  dead-lettered", f"{sums.dead.total():,}")
+    table.add_row("  dead-lettered", f"{sums.all_dead:,}")
     for reason, events in sorted(sums.dead.items()):
         table.add_row(f"    {safe(reason)}", f"{events:,}")
     style = "" if sums.gap is None else BAD if sums.gap else GOOD

@@ -223,7 +223,8 @@ def lately_of(told: Sequence[facts.Told], *, minutes: float, bounded_by: str = "
             if why.startswith("HTTP ") or why in {"timeout", "connection"}:
                 failing.setdefault(str(one.fields.get("account_id") or "-"), set()).add(request_id)
     many = {account_id: len(ids) for account_id, ids in failing.items() if len(ids) >= FAILS_OFTEN}
-    return Lately(minutes, accepted, delivered, dead, waits, many, min(waiting.values(), default=None), bounded_by)
+    oldest_ms = min(waiting.values(), default=None)
+    return Lately(minutes, accepted, delivered, dict(dead), dict(waits), many, oldest_ms, bounded_by)
 
 
 def _lately(stack: Stack, now_ms: int) -> Lately:

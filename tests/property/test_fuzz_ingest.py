@@ -120,8 +120,9 @@ class Queue:
     def __init__(self) -> None:
         self.sent: list[Outgoing] = []
 
-    def send(self, messages: list[Outgoing]) -> None:
+    def send(self, messages: list[Outgoing]) -> list[str]:
         self.sent += messages
+        return ["m" for _ in messages]
 
 
 class Ingest:

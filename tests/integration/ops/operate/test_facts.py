@@ -1,0 +1,201 @@
+"""Facts read from CloudWatch Logs, and what the verbs make of them, against moto."""
+
+import io
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from ops.console.screen import Screen
+from ops.operate import facts, ledger, status, tail, trace
+from ops.operate.facts import Logs, Reading
+from ops.operate.stack import Stack, StackUnavailable
+from shared.ledger import Depths
+from shared.telemetry import Fact
+
+NOW_MS = int(time.time() * 1_000)
+R = "0d5d6c1e-0000-4000-8000-00000000000"
+LINES = {
+    "ingest": [
+        (
+            0,
+            {
+                "fact": "accepted",
+                "request_id": f"{R}{n}",
+                "messages": [f"m{n}-x"],
+                "type": "events",
+                "account_id": "7",
+                "events": 2,
+                "bytes": 9,
+                "ms": 8,
+            },
+        )
+        for n in range(4)
+    ],
+    "worker": [
+        (50, {"fact": "delivered", "messages": [f"{R}0 m0-x 2", f"{R}1 m1-x 2-1"]}),
+        (
+            60,
+            {
+                "fact": "attempt",
+                "request_id": f"{R}2",
+                "message_id": "m2-x",
+                "status": 400,
+                "error": "HTTP 400",
+                "ms": 9,
+            },
+        ),
+        (
+            61,
+            {
+                "fact": "dead_letter",
+                "request_id": f"{R}2",
+                "message_id": "m2-x",
+                "reason": "rejected",
+                "events": 2,
+                "attempts": 1,
+            },
+        ),
+    ],
+}
+
+
+@pytest.fixture
+def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    with mock_aws():
+        session = boto3.session.Session(region_name="us-east-1")
+        sqs = session.client("sqs")
+        urls = {
+            name: sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("QueueUrl", "ParkingQueueUrl", "DlqUrl")
+        }
+        session.client("dynamodb").create_table(
+            TableName="state",
+            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+            AttributeDefinitions=[{"AttributeName": one, "AttributeType": "S"} for one in ("pk", "sk")],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        arns = {
+            f"{one.title()}AliasArn": f"arn:aws:lambda:us-east-1:123456789012:function:spillway-dev-{one}:production"
+            for one in facts.FUNCTIONS
+        }
+        yield Stack("dev", "us-east-1", {**urls, **arns, "StateTableName": "state", "WorkerMappingId": "m"}, session)
+
+
+def put(stack: Stack, lines: dict[str, list[tuple[int, dict[str, Any]]]] | None = None) -> None:
+    """Write lines into the functions' logs, beside what else stands in such a log."""
+    logs = stack.client("logs")
+    for function, written in (LINES if lines is None else lines).items():
+        group = f"/aws/lambda/spillway-dev-{function}"
+        logs.create_log_group(logGroupName=group)
+        logs.create_log_stream(logGroupName=group, logStreamName="s")
+        events = [
+            {"timestamp": NOW_MS - 1_000 + at, "message": json.dumps(line, separators=(",", ":"))}
+            for at, line in written
+        ]
+        events.append({"timestamp": NOW_MS, "message": "START RequestId: 1 Version: 3"})
+        logs.put_log_events(logGroupName=group, logStreamName="s", logEvents=events)
+
+
+def count(stack: Stack, depths: Depths | None = None, **options: Any) -> ledger.Counted:
+    asked = {"since_ms": NOW_MS - 5_000, "until_ms": NOW_MS + 1, "account_id": None, "by_account": True, **options}
+    return ledger.count(Logs.of(stack), depths or ledger.depths_of(stack), **asked)
+
+
+def test_the_ledger_closes_over_both_logs(stack: Stack) -> None:
+    """Eight events: three delivered, one left out, two dead, and two that are in no queue: a gap with its message."""
+    put(stack)
+    counted = count(stack)
+    assert ledger.line_of(counted.sums).endswith(
+        "delivered 3 + left out 1 + waiting 0 + parked 0 + dead-lettered 2 + gap 2"
+    )
+    assert [one.request_id for one in counted.sums.gap_of] == [f"{R}3"]
+    console = Screen(file=io.StringIO(), width=80)
+    ledger.show(counted, console)
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    assert f"request {R}3, account 7, unseen since" in " ".join(said.split())
+    assert json.loads(ledger.as_json(counted))["by_account"]["7"]["accepted"] == 8
+
+
+def test_what_still_waits_is_no_gap(stack: Stack) -> None:
+    """The queue holds it."""
+    put(stack)
+    stack.client("sqs").send_message(QueueUrl=stack.output("QueueUrl"), MessageBody="x")
+    assert (count(stack).sums.gap, count(stack).sums.waiting) == (0, 2)
+
+
+def test_a_look_that_was_cut_off_claims_no_gap(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says how far it came."""
+    put(stack)
+    monkeypatch.setattr(facts, "MOST_PAGES", 1)
+    counted = count(stack)
+    assert (counted.sums.gap, counted.bounded_by) == (None, "1 pages")
+
+
+def test_a_log_is_read_page_by_page(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each fact once, however many pages there are."""
+    put(stack)
+    monkeypatch.setattr(facts, "PAGE", 2)
+    reading = Reading()
+    found = list(facts.read(Logs.of(stack), since_ms=NOW_MS - 5_000, reading=reading))
+    assert len(found) == 7
+    assert reading.pages > 3
+
+
+def test_a_function_that_was_never_called_has_no_log(stack: Stack) -> None:
+    """Nothing came: that is no fault."""
+    assert list(facts.read(Logs.of(stack), since_ms=0)) == []
+
+
+def test_a_trace_finds_a_dead_letter_and_what_was_delivered(stack: Stack) -> None:
+    """By the request's id, and by the message's."""
+    put(stack)
+    dead = trace.trace(stack, f"{R}2", since_ms=NOW_MS - 5_000)
+    assert [step.kind for step in dead.steps] == ["accepted", "attempt", "dead_letter"]
+    assert "rejected" in dead.places[f"{R}2"]["1/1"]
+    done = trace.trace(stack, "m0-x", since_ms=NOW_MS - 5_000)
+    assert done.places == {f"{R}0": {"1/1": "delivered"}}
+
+
+def test_tail_shows_what_is_asked_for_once(stack: Stack) -> None:
+    """By end and account, and nothing twice however often it looks."""
+    put(stack)
+    wanted = tail.Wanted(frozenset({"7"}), frozenset({"dead_letter"}))
+    found = list(tail.follow(Logs.of(stack), wanted, since_ms=NOW_MS - 5_000, looks=3, sleep=lambda _: None))
+    assert found == []  # the worker's line of a dead letter names its account; this one has none
+    everything = list(
+        tail.follow(Logs.of(stack), tail.Wanted(), since_ms=NOW_MS - 5_000, looks=3, sleep=lambda _: None)
+    )
+    assert len(everything) == 7
+    assert [one.kind for one in everything][-1] == Fact.DEAD_LETTER
+    assert "reason=rejected" in tail.line_of(everything[-1])
+
+
+def test_status_reads_a_stack_and_says_what_it_may_not_read(stack: Stack) -> None:
+    """Depths, rates and reasons; what is not allowed is named."""
+    put(stack)
+    stack.client("sqs").send_message(QueueUrl=stack.output("DlqUrl"), MessageBody="x")
+    found = status.look(stack, now_ms=NOW_MS + 1_000)
+    assert (found.dead.visible, found.lately.accepted, found.lately.delivered) == (1, 4, 2)
+    assert found.lately.dead == {"rejected": 1}
+    assert set(found.unread) == {"lambda:GetEventSourceMapping", "lambda:GetAlias"}
+    assert json.loads(status.as_json(found))["says"].startswith("1 message is dead-lettered")
+
+
+def test_logs_that_may_not_be_read_are_named(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which permission is missing, and where it stands."""
+
+    class Denied:
+        def filter_log_events(self, **_: Any) -> None:
+            from botocore.exceptions import ClientError
+
+            raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": ""}}, "FilterLogEvents")
+
+    with pytest.raises(StackUnavailable, match="logs:FilterLogEvents"):
+        list(facts.read(Logs(Denied(), {"ingest": "i"}), since_ms=0))
