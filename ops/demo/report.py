@@ -160,6 +160,8 @@ class Side:
     remains: Remains = field(default_factory=Remains)
     expected: Expected = field(default_factory=Expected)
     busy_elsewhere: float | None = None
+    accounted: str = ""
+    """The ledger by what the functions wrote themselves; nothing of a design that writes nothing."""
 
 
 def summarise(side: Side) -> Summary:

@@ -17,6 +17,9 @@ from ops.local import interrupts
 from ops.local.aws import LocalAws, local_aws
 from ops.local.mparticle import MParticle, Parcel
 from ops.local.partner_api import LoopbackPartner, serve
+from ops.operate import ledger
+from ops.operate.facts import Logs, names_in
+from shared.ledger import Depths
 from shared.message import decode, to_json
 from shared.state import item_of
 from testkit.requests import make_request
@@ -95,7 +98,8 @@ def _run_spillway(
     outputs = aws.deploy(STAGE, env=env)
     _reserve(aws, outputs["IngestAliasArn"], settings.ingest_limit)
     _tick(aws, outputs)
-    return interrupts.run(
+    began_ms = int(time.time() * 1_000)
+    side = interrupts.run(
         run_side(
             SPILLWAY,
             _mparticle(aws, outputs["IngestAliasArn"], settings),
@@ -106,6 +110,17 @@ def _run_spillway(
             queues=_queues(aws, outputs, settle_s=scenario.settle_s),
         )
     )
+    return replace(side, accounted=_accounted(aws, outputs, began_ms))
+
+
+def _accounted(aws: LocalAws, outputs: Mapping[str, str], since_ms: int) -> str:
+    """The ledger of the run, its warm-up included, as `spillway ledger` counts it."""
+    sqs = aws.client("sqs")
+    depths = Depths(*(ledger.depth(sqs, outputs[one]) for one in ("QueueUrl", "ParkingQueueUrl")))
+    until_ms = int(time.time() * 1_000) + 1
+    logs = Logs(aws.client("logs"), names_in(outputs))
+    counted = ledger.count(logs, depths, since_ms=since_ms, until_ms=until_ms, account_id=None, by_account=False)
+    return ledger.line_of(counted.sums)
 
 
 def _reserve(aws: LocalAws, arn: str, executions: int) -> None:

@@ -40,6 +40,7 @@ def run(scenario: DemoScenario, settings: DemoSettings, folder: Path) -> int:
         console.print("With these settings the direct design keeps up: lower LIMIT or send more to see it throttle.")
     if not scenario.compares:
         console.print(report.customers_table(spillway))
+    console.print(f"Ledger, in events: {sides[report.SPILLWAY].accounted}")
     found = report.problems(summaries)
     for problem in found:
         console.print(Text.assemble(("✗", BAD), f" {safe(problem)}"))

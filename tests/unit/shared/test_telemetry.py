@@ -1,8 +1,9 @@
 import json
+from pathlib import Path
 
 import pytest
 
-from shared.telemetry import Metric, count, log, safe
+from shared.telemetry import UNITS, Fact, Metric, count, fact, facts_for, log, safe, spread
 
 
 def test_only_allowed_fields_are_logged(capsys: pytest.CaptureFixture[str]) -> None:
@@ -32,3 +33,33 @@ def test_metric_is_printed_in_the_embedded_format(capsys: pytest.CaptureFixture[
     assert directive["Metrics"] == [{"Name": "InvalidRequest", "Unit": "Count"}]
     assert all(line[dimension] for dimension in directive["Dimensions"][0])
     assert line["InvalidRequest"] == 2
+
+
+def test_facts_are_short_and_hold_only_allowed_fields(capsys: pytest.CaptureFixture[str]) -> None:
+    """No spaces, nothing unset, and nothing whose name is not on the list."""
+    fact(Fact.WAIT, request_id="r", wait_s=3, status=None, user_attributes="canary")
+    assert capsys.readouterr().out == '{"fact":"wait","request_id":"r","wait_s":3}\n'
+
+
+def test_log_events_off_keeps_what_is_not_as_it_should_be(capsys: pytest.CaptureFixture[str]) -> None:
+    """Only the lines of what is accepted and delivered go."""
+    for kind in Fact:
+        facts_for("off")(kind)
+    told = [json.loads(line)["fact"] for line in capsys.readouterr().out.splitlines()]
+    assert set(Fact) - set(told) == {Fact.ACCEPTED, Fact.DELIVERED}
+
+
+def test_values_are_spread_from_the_least_to_the_largest() -> None:
+    """A sample of a batch's times keeps its ends, and few values are all kept."""
+    assert spread([3, 1, 2], 3) == [3, 1, 2]
+    assert spread(list(range(101)), 5) == [0, 25, 50, 75, 100]
+
+
+def test_every_metric_and_fact_is_in_the_documentation() -> None:
+    """One table names each metric with its unit, another each fact."""
+    page = (Path(__file__).parents[3] / "docs" / "flow.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("|")]
+    for metric in Metric:
+        assert any(f"`{metric}`" in row and f"| {UNITS.get(metric, 'Count')} |" in row for row in rows), metric
+    for kind in Fact:
+        assert any(f"`{kind}`" in row.split("|")[1] for row in rows), kind
