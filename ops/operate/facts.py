@@ -103,22 +103,27 @@ def facts_in(message: str, function: str, at_ms: int) -> Iterator[Told]:
 def _events(
     client: Any, asked: dict[str, Any], reading: Reading, is_late: Callable[[], bool]
 ) -> Iterator[dict[str, Any]]:
-    seen: set[str] = set()
+    seen: set[str] = set()  # of the last page
     while True:
         if reading.pages >= MOST_PAGES or is_late():
             reading.bounded_by = f"{MOST_PAGES:,} pages" if reading.pages >= MOST_PAGES else f"{LONGEST_S:.0f} s"
             return
         answer = _page(client, asked)
         reading.pages += 1
-        fresh = [event for event in answer["events"] if event["eventId"] not in seen]
+        fresh = [event for event in answer["events"] if _identity(event) not in seen]
         yield from fresh
         if token := answer.get("nextToken"):
             asked["nextToken"] = token
         elif len(answer["events"]) == PAGE and fresh:  # an embedded AWS gives no token: go on from the last one
             asked["startTime"] = answer["events"][-1]["timestamp"]
-            seen = {event["eventId"] for event in answer["events"]}
+            seen = set(map(_identity, answer["events"]))
         else:
             return
+
+
+def _identity(event: Mapping[str, Any]) -> str:
+    """Tells an event from others; an embedded AWS gives them no ids."""
+    return str(event.get("eventId") or (event["timestamp"], event.get("logStreamName"), event["message"]))
 
 
 def _page(client: Any, asked: Mapping[str, Any]) -> dict[str, Any]:
