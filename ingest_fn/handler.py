@@ -35,7 +35,7 @@ def _settings() -> Settings:
 
 @lru_cache(maxsize=1)
 def _queue() -> Sender:
-    return Sender(_settings().queue_url, _http("sqs", _settings().sqs_endpoint))
+    return Sender(_settings().queue_url, _http("sqs", _settings().sqs_endpoint), trace=_settings().trace)
 
 
 @lru_cache(maxsize=1)

@@ -30,6 +30,8 @@ class Settings:
     """Where the Function URL's tokens are kept. None: there is no such URL, and what comes by one is refused."""
     facts: Callable[..., None]
     """Where facts go; LOG_EVENTS=off leaves out those of each request."""
+    trace: Callable[[], str | None]
+    """The X-Ray header of this invocation, for the message; TRACING=on."""
     store_endpoints: Mapping[str, str]
     """Of `ssm` and `secretsmanager`."""
     credentials: Callable[[], Credentials] = field(repr=False)
@@ -65,17 +67,18 @@ class Settings:
             fifo=queue_type == "fifo",
             stage=env.get("STAGE") or "none",
             token_store=_token_store(env),
-            facts=facts_for(_log_events(env)),
+            facts=facts_for(_switch(env, "LOG_EVENTS", "on")),
+            trace=(lambda: env.get("_X_AMZN_TRACE_ID")) if _switch(env, "TRACING", "off") == "on" else (lambda: None),
             store_endpoints={service: _endpoint(service, env, region, domain) for service in _STORES},
             credentials=_credentials(env),
             env=env,
         )
 
 
-def _log_events(env: Mapping[str, str]) -> str:
-    value = env.get("LOG_EVENTS") or "on"
+def _switch(env: Mapping[str, str], name: str, default: str) -> str:
+    value = env.get(name) or default
     if value not in {"on", "off"}:
-        raise InvalidSettings("LOG_EVENTS must be on or off")
+        raise InvalidSettings(f"{name} must be on or off")
     return value
 
 

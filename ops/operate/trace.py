@@ -5,6 +5,7 @@ story is that of the requests which it was found in. An event's own id and an Id
 trouble: what was delivered at once is traced by its request.
 """
 
+import asyncio
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -20,6 +21,8 @@ from ops.operate import facts
 from ops.operate.facts import Logs, Reading, Told
 from ops.operate.stack import Stack
 from shared.ledger import WHOLE, Ledger, Place, read_entry
+from shared.receipts import Receipt, receipt_key
+from shared.state import DynamoState
 from shared.telemetry import Fact
 
 MOST_REQUESTS = 20
@@ -50,7 +53,7 @@ class Story:
 
 
 def trace(stack: Stack, asked: str, *, since_ms: int) -> Story:
-    """Find an id's story. Raises StackUnavailable."""
+    """Find an id's story. Raises StackUnavailable, StateUnavailable."""
     reading, logs = Reading(), Logs.of(stack)
     found = list(facts.read(logs, since_ms=since_ms, pattern=facts.phrase(asked), reading=reading))
     ids = requests_of(found, asked)
@@ -58,11 +61,20 @@ def trace(stack: Stack, asked: str, *, since_ms: int) -> Story:
         short = asked[:8]
         found = list(facts.read(logs, since_ms=since_ms, pattern=facts.phrase(short), reading=reading))
         ids = requests_of(found, short)
+    ids = ids or _erasures(stack, asked)
     told = list(found)
     for request_id in ids[:MOST_REQUESTS]:
         if request_id != asked:
             told += facts.read(logs, since_ms=since_ms, pattern=facts.phrase(request_id), reading=reading)
     return story(asked, told, ids[:MOST_REQUESTS], bounded_by=reading.bounded_by, more=len(ids[MOST_REQUESTS:]))
+
+
+def _erasures(stack: Stack, asked: str) -> list[str]:
+    """Our ids of the erasures that mParticle calls so: their receipts have both."""
+    state = DynamoState(stack.client("dynamodb"), stack.output("StateTableName"))
+    key = receipt_key(asked)
+    found = asyncio.run(state.listed(key))
+    return [Receipt.from_value(key, sk, item.value).request_id for sk, item in found.items()]
 
 
 def requests_of(found: Iterable[Told], asked: str) -> list[str]:

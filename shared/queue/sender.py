@@ -47,6 +47,8 @@ class Outgoing:
 class Sender:
     """Sends messages to one queue and believes SQS only when its MD5 of the body is ours.
 
+    `trace` gives the X-Ray header that a message carries on; it is no part of the body, nor of its quota.
+
     One connection, kept open between invocations; not for several threads at once (Lambda runs one invocation a
     process).
     """
@@ -59,12 +61,14 @@ class Sender:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         rng: random.Random | None = None,
+        trace: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._queue_url = queue_url
         self._sqs = sqs
         self._clock = clock
         self._sleep = sleep
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
+        self._trace = trace
         self._message_id = ""
         """SQS's id of what it confirmed last."""
 
@@ -88,6 +92,8 @@ class Sender:
             request["MessageGroupId"] = message.group_id
         if message.deduplication_id:
             request["MessageDeduplicationId"] = message.deduplication_id
+        if trace := self._trace():
+            request["MessageSystemAttributes"] = {"AWSTraceHeader": {"DataType": "String", "StringValue": trace}}
         body = orjson.dumps(request)
         expected_md5 = hashlib.md5(message.body.encode(), usedforsecurity=False).hexdigest()
         give_up_at = self._clock() + SEND_BUDGET_S

@@ -170,3 +170,37 @@ def test_operators_pause_holds_while_the_state_table_is_out_of_reach(operated: O
         until(lambda: operated.mapping_state() == "Enabled")
     finally:
         iam.put_role_policy(RoleName=role, PolicyName="state", PolicyDocument=json.dumps(policy))
+
+
+def test_operator_sees_what_became_of_each_request(operated: Operated) -> None:
+    """A delivered one and one whose key is refused: traced to where they are, followed, counted without a gap, and on
+    the screen the first line says whose credentials are refused.
+    """
+    operated.api.begin(Behaviour(token="good"))
+    operated.send("31-0", 31, "good")
+    for number in range(3):
+        operated.send(f"32-{number}", 32, "old")
+    until(lambda: "31-0" in operated.arrived())
+    until(lambda: "parked" in _traced(operated, "request-32-1") or "parked" in _traced(operated, "request-32-2"))
+    assert "now: request-31-0 delivered" in _traced(operated, "request-31-0")
+    said = operated.spillway("ledger", "--json", status=0)
+    sums = json.loads(said)["sums"]
+    assert (sums["gap"], sums["accepted"] >= 4, sums["parked"] >= 1) == (0, True, True)
+    screen = operated.spillway("status")
+    assert "are refused; their messages are parked" in screen.splitlines()[0]
+    assert "account 32: HTTP 401" in screen
+    assert "worker: version" in screen
+    assert "not read" not in screen
+    assert "good" not in screen + said
+    operated.api.begin(Behaviour())
+    operated.spillway("suspensions", "clear", "32", "--wait")
+
+
+def _traced(operated: Operated, request_id: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "ops.cli", "trace", request_id],
+        cwd=ROOT, env={**operated.aws.env(), "STAGE": "local"},
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode in {0, 1}, done.stderr
+    return done.stdout

@@ -83,3 +83,10 @@ def test_log_events_off_leaves_out_the_line_of_each_request(capsys: pytest.Captu
     assert json.loads(capsys.readouterr().out) == {"fact": "accepted", "request_id": "r"}
     with pytest.raises(InvalidSettings, match="LOG_EVENTS"):
         Settings.from_env({**ENV, "LOG_EVENTS": "no"})
+
+
+def test_a_trace_is_carried_on_only_when_it_is_switched_on() -> None:
+    """Lambda says in its environment what the invocation's trace is; by default nobody looks."""
+    lambdas = {**ENV, "_X_AMZN_TRACE_ID": "Root=1"}
+    assert Settings.from_env(lambdas).trace() is None
+    assert Settings.from_env({**lambdas, "TRACING": "on"}).trace() == "Root=1"

@@ -1,5 +1,6 @@
 """Facts read from CloudWatch Logs, and what the verbs make of them, against moto."""
 
+import asyncio
 import io
 import json
 import time
@@ -15,6 +16,8 @@ from ops.operate import facts, ledger, status, tail, trace
 from ops.operate.facts import Logs, Reading
 from ops.operate.stack import Stack, StackUnavailable
 from shared.ledger import Depths
+from shared.receipts import Receipt, receipt_key
+from shared.state import DynamoState, Item
 from shared.telemetry import Fact
 
 NOW_MS = int(time.time() * 1_000)
@@ -161,6 +164,16 @@ def test_a_trace_finds_a_dead_letter_and_what_was_delivered(stack: Stack) -> Non
     assert "rejected" in dead.places[f"{R}2"]["1/1"]
     done = trace.trace(stack, "m0-x", since_ms=NOW_MS - 5_000)
     assert done.places == {f"{R}0": {"1/1": "delivered"}}
+
+
+def test_an_erasure_is_traced_by_the_id_that_mparticle_has(stack: Stack) -> None:
+    """Its receipt knows our id of the request."""
+    put(stack)
+    receipt = Receipt("subject-1", f"{R}2", "7", NOW_MS)
+    state = DynamoState(stack.client("dynamodb"), "state")
+    asyncio.run(state.swap(receipt_key("subject-1"), "7", Item(), receipt.value(), expires_at=None))
+    assert trace.trace(stack, "subject-1", since_ms=NOW_MS - 5_000).steps[-1].kind == "dead_letter"
+    assert trace.trace(stack, "nobody", since_ms=NOW_MS - 5_000).steps == []
 
 
 def test_tail_shows_what_is_asked_for_once(stack: Stack) -> None:

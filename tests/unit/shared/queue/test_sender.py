@@ -67,7 +67,7 @@ class Connection:
 
 @pytest.fixture
 def sender(monkeypatch: pytest.MonkeyPatch) -> Callable[[Script], Sender]:
-    def make(script: Script) -> Sender:
+    def make(script: Script, **options: Any) -> Sender:
         monkeypatch.setattr(
             http.client, "HTTPConnection", lambda host, port, timeout: Connection(script, timeout), raising=True
         )
@@ -82,9 +82,28 @@ def sender(monkeypatch: pytest.MonkeyPatch) -> Callable[[Script], Sender]:
             clock=lambda: script.now,
             sleep=script.sleep,
             rng=random.Random(1),
+            **options,
         )
 
     return make
+
+
+def test_the_ids_of_what_was_queued_are_given(sender: Callable[..., Sender]) -> None:
+    """SQS's own, one for each message, in order."""
+    other = (200, json.dumps({"MessageId": "2", "MD5OfMessageBody": MD5}).encode())
+    assert sender(Script([CONFIRMED, other])).send([MESSAGE, MESSAGE]) == ["1", "2"]
+
+
+def test_a_trace_travels_beside_the_message_if_it_is_switched_on(sender: Callable[..., Sender]) -> None:
+    """As SQS's own attribute, which is none of the message's ten; without one nothing is said."""
+    script = Script([CONFIRMED, CONFIRMED])
+    sender(script, trace=lambda: "Root=1-2-3;Sampled=1").send([MESSAGE])
+    sender(script).send([MESSAGE])
+    traced, plain = script.requests
+    header = {"DataType": "String", "StringValue": "Root=1-2-3;Sampled=1"}
+    assert traced["MessageSystemAttributes"] == {"AWSTraceHeader": header}
+    assert traced["MessageAttributes"] == plain["MessageAttributes"]
+    assert "MessageSystemAttributes" not in plain
 
 
 def test_message_is_sent_with_its_attributes_and_group(sender: Callable[[Script], Sender]) -> None:
