@@ -12,6 +12,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from ops.console.moments import ago, ahead, as_utc
@@ -129,7 +130,7 @@ def _wrongs(status: Status) -> Iterator[tuple[str, str]]:
     if status.suspended:
         yield WARN, f"The credentials of {_accounts(len(status.suspended))} are refused; their messages are parked."
     if status.lately.failing:
-        yield WARN, f"Calls fail for {_accounts(len(status.lately.failing))}: {_named(status.lately.failing)}."
+        yield WARN, f"Calls fail for {_accounts(len(status.lately.failing))}: {_of_accounts(status.lately.failing)}."
     drain = drain_s(status)
     if status.queue.all and not status.lately.delivered:
         yield WARN, f"{_messages(status.queue.all)} in the queue, and none was delivered in the last minutes."
@@ -153,8 +154,12 @@ def show(status: Status, console: Console) -> None:
     """Print the screen; at 80 columns every line is one."""
     style, said = sentence(status)
     console.print(Text(safe(said), style=f"bold {style}"))
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column(width=12, no_wrap=True, style=DIM)
+    table.add_column(overflow="fold")
     for name, text in rows(status):
-        console.print(Text.assemble((f"{name:<12}", DIM), safe(text)))
+        table.add_row(name, Text(safe(text)))
+    console.print(table)
 
 
 def rows(status: Status) -> Iterator[tuple[str, str]]:
@@ -167,8 +172,8 @@ def rows(status: Status) -> Iterator[tuple[str, str]]:
     )
     yield "queue", f"about {status.queue.visible:,} visible, {status.queue.hidden:,} in flight or waiting"
     yield "", _drains(status)
-    oldest = "none waits" if lately.oldest_ms is None else _since(lately.oldest_ms, now_ms)
-    yield "oldest", f"{oldest} (of what waited lately, since it was accepted or told of)"
+    if lately.oldest_ms is not None:
+        yield "oldest", f"{_since(lately.oldest_ms, now_ms)}, of what workers told of lately and still waits"
     yield "parked", f"about {status.parking.all:,}"
     reasons = f"; lately {_named(lately.dead)}" if lately.dead else ""
     yield "dead letters", f"about {status.dead.all:,}{reasons}"
@@ -185,7 +190,7 @@ def rows(status: Status) -> Iterator[tuple[str, str]]:
     if len(status.suspended) > MANY_LINES:
         yield "", f"and {len(status.suspended) - MANY_LINES:,} more: spillway suspensions"
     if lately.failing:
-        yield "failing", _named(lately.failing)
+        yield "failing", "messages of accounts: " + _of_accounts(lately.failing)
     for account_id, until_ms in list(status.account_cool_downs.items())[:MANY_LINES]:
         yield "left alone", f"account {account_id}, {ahead(until_ms, now_ms)}"
     for line in status.serves:
@@ -297,20 +302,27 @@ def _allowed(status: Status) -> str:
     if status.allowed_per_s is None:
         return f"no limit has been learnt; {per_s:,.1f} messages a second are delivered"
     share = min(1.0, per_s / status.allowed_per_s) if status.allowed_per_s else 0
-    return f"{status.allowed_per_s:,.1f} calls a second ({status.flow.limit.why}); about {share:.0%} of it is used"
+    return f"{status.allowed_per_s:,.1f} calls a second ({status.flow.limit.why}); about {share:.1%} of it is used"
 
 
 def _breaker(flow: Flow, now_ms: int) -> str:
     fleet = flow.breaker
     if not fleet.is_open or fleet.opened_ms is None:
         return "closed"
-    probe = f"; next probe {ahead(fleet.probe_at_ms, now_ms)}"
-    return f"open since {as_utc(fleet.opened_ms)} UTC{probe}" + (f"; last answer {fleet.said}" if fleet.said else "")
+    probe = f"next probe {ahead(fleet.probe_at_ms, now_ms)}"
+    said = f", last answer {fleet.said}" if fleet.said else ""
+    return f"open since {as_utc(fleet.opened_ms)} UTC; {probe}{said}"
 
 
 def _named(counts: Mapping[str, int]) -> str:
     ordered = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
     named = ", ".join(f"{count:,} {name}" for name, count in ordered[:MANY_LINES])
+    return named + (f" and {len(ordered) - MANY_LINES} more" if len(ordered) > MANY_LINES else "")
+
+
+def _of_accounts(counts: Mapping[str, int]) -> str:
+    ordered = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
+    named = ", ".join(f"{account_id} ({count:,})" for account_id, count in ordered[:MANY_LINES])
     return named + (f" and {len(ordered) - MANY_LINES} more" if len(ordered) > MANY_LINES else "")
 
 

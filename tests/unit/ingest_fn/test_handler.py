@@ -87,3 +87,23 @@ def test_a_registration_that_was_deployed_by_force_is_answered(tmp_path: Path, m
     monkeypatch.setenv("PARTNER", "velo_by_force")
     answer = entry.handler({"type": "module_registration_request", "id": "r-1"}, Context())
     assert (answer["name"], len(answer["description"])) == ("Velo", 230)
+
+
+def test_an_accepted_request_is_told_without_anything_of_what_it_says(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its line has ids and sizes; canaries in identities, attributes, names and settings stand in no line."""
+    monkeypatch.setattr(Sender, "send", lambda *_: ["m-1"])
+    entry._figures.cache_clear()
+    request = {
+        "type": "event_processing_request",
+        "id": "r-1",
+        "account": {"account_id": 7, "account_settings": {"apiKey": "canary"}},
+        "user_identities": [{"type": "email", "identity": "canary@example.com"}],
+        "user_attributes": {"canary": "canary"},
+        "events": [{"type": "custom_event", "name": "canary"}],
+    }
+    entry.handler(request, Context())
+    [told] = lines(capsys)
+    assert "canary" not in json.dumps(told)
+    assert (told["fact"], told["request_id"], told["messages"], told["events"]) == ("accepted", "r-1", ["m-1"], 1)

@@ -1,6 +1,7 @@
 """The worker's metrics, as CloudWatch reads them from its log."""
 
 import json
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -21,3 +22,22 @@ def test_a_batch_is_one_line_with_its_ends_and_its_stage(make_fleet: Any, capsys
     said = json.loads(line)
     assert [said[name] for name in ("Delivered", "Waiting", "DeadLettered", "Parked")] == [[3], [2], [1], [0]]
     assert said["stage"] == "test"
+
+
+def test_waits_and_dead_letters_are_counted_by_their_cause(make_fleet: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """A line for each cause and reason, beside the batch's own; without any there is none."""
+    measure(Report(waits=Counter(breaker=3), letters=Counter(rejected=2)), make_fleet("echo").worker)
+    _, waits, letters = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (waits["Waits"], waits["cause"], waits["stage"], waits["service"]) == ([3], "breaker", "test", "worker")
+    assert (letters["DeadLetters"], letters["reason"]) == ([2], "rejected")
+
+
+def test_times_of_a_batch_are_values_that_percentiles_are_made_of(
+    make_fleet: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From accepted to delivered, and the partner's own; the oldest that waits; how many calls there were."""
+    report = Report(delivered_after_ms=[5, 9], call_ms=list(range(100)), waiting=1, oldest_waiting_s=77)
+    measure(report, make_fleet("echo").worker)
+    said = json.loads(capsys.readouterr().out)
+    assert (said["AcceptedToDelivered"], said["Attempts"], said["OldestWaiting"]) == ([5, 9], [100], [77])
+    assert (len(said["PartnerLatency"]), said["PartnerLatency"][0], said["PartnerLatency"][-1]) == (16, 0, 99)

@@ -41,7 +41,7 @@ def screen(status: Status, **options: Any) -> str:
             "3 messages are dead-lettered in the last minutes: 3 rejected",
         ),
         ({"suspended": [SUSPENDED]}, "credentials of 1 account are refused"),
-        ({"lately": Lately(5, 9, 9, failing={"7": 4})}, "Calls fail for 1 account: 4 7"),
+        ({"lately": Lately(5, 9, 9, failing={"7": 4})}, "Calls fail for 1 account: 7 (4)"),
         ({"queue": Depth(5, 2), "lately": Lately(5, 9, 0)}, "7 messages are in the queue, and none was delivered"),
         ({"queue": Depth(90_000), "lately": Lately(5, 0, 300)}, "gone in 25 h"),
         ({"queue": Depth(900), "lately": Lately(5, 500, 500)}, "A backlog of 900 messages, which does not shrink."),
