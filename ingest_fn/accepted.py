@@ -9,7 +9,7 @@ from typing import Any
 from shared.message import SHORT_TYPES, Head
 from shared.telemetry import Fact, Metric, measured, spread
 
-MOST_REQUESTS, MOST_VALUES = 100, 25
+REQUESTS_A_LINE, TIMES_A_LINE = 100, 25
 """Of one line, and how many of their times stand in it."""
 LONGEST_MS = 60_000
 """CloudWatch keeps a metric by the minute: so long an environment counts before it writes."""
@@ -60,11 +60,11 @@ class Figures:
         self._took_ms.append(round(took_ms))
         self._bytes += accepted.size_bytes
         now_ms = self._now_ms()
-        if len(self._took_ms) < MOST_REQUESTS and now_ms - self._since_ms < LONGEST_MS:
+        if len(self._took_ms) < REQUESTS_A_LINE and now_ms - self._since_ms < LONGEST_MS:
             return
         values: dict[Metric, Any] = {
             Metric.ACCEPTED: len(self._took_ms),
-            Metric.ANSWER_TIME: spread(self._took_ms, MOST_VALUES),
+            Metric.ANSWER_TIME: spread(self._took_ms, TIMES_A_LINE),
             Metric.ENQUEUED_BYTES: self._bytes,
         }
         line = measured(values, service="ingest", stage=self._stage, now_ms=now_ms)

@@ -10,7 +10,7 @@ from shared.telemetry import NAMESPACE, Metric, spread
 from worker_fn.batch.context import Worker
 from worker_fn.batch.settle import Report
 
-MOST_VALUES = 16
+TIMES_A_BATCH = 16
 """Of a batch's times; more would cost as much as the lines of its messages."""
 
 metrics = Metrics(namespace=NAMESPACE, service="worker")
@@ -41,7 +41,7 @@ def measure(report: Report, worker: Worker) -> None:
         (Metric.ACCEPTED_TO_DELIVERED, report.delivered_after_ms),
         (Metric.PARTNER_LATENCY, report.call_ms),
     ):
-        for value in spread(values, MOST_VALUES):
+        for value in spread(values, TIMES_A_BATCH):
             metrics.add_metric(metric, MetricUnit.Milliseconds, value)
     if report.waiting or report.parked:
         metrics.add_metric(Metric.OLDEST_WAITING, MetricUnit.Seconds, report.oldest_waiting_s)

@@ -8,7 +8,7 @@ from ops.commands.options import AsJson, Stage, one_line_errors
 from ops.console.terminal import say_json
 
 Watch = Annotated[bool, typer.Option("--watch", help="Again every five seconds, until Ctrl-C.")]
-EVERY_S = 5.0
+REDRAWN_EVERY_S = 5.0
 
 
 def status(watch: Watch = False, as_json: AsJson = False, stage: Stage = "dev") -> None:
@@ -32,4 +32,4 @@ def status(watch: Watch = False, as_json: AsJson = False, stage: Stage = "dev") 
                 verb.show(found, screen)
             if not watch:
                 return
-            time.sleep(EVERY_S)
+            time.sleep(REDRAWN_EVERY_S)

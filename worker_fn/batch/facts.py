@@ -17,7 +17,7 @@ from worker_fn.limits.agreement import Because
 
 SHORT_ID = 8
 """Characters of SQS's id that tell the copies of a request apart; all of it would double what a delivery costs."""
-MOST_IN_LINE = 200
+MOST_MESSAGES_A_LINE = 200
 """Messages in one line; CloudWatch takes 256 KB."""
 
 Line = tuple[Fact, dict[str, Any]]
@@ -37,8 +37,8 @@ def tell_ends(jobs: Sequence[Job], ends: Sequence[Settled], report: Report, work
 def lines(jobs: Sequence[Job], ends: Sequence[Settled], stays: frozenset[str]) -> Iterator[Line]:
     """The facts of a batch. `stays`: ids of the messages that the queue keeps."""
     delivered = [job for job, one in zip(jobs, ends, strict=True) if isinstance(one.end, Delivered)]
-    for start in range(0, len(delivered), MOST_IN_LINE):
-        yield Fact.DELIVERED, {"messages": [entry(job) for job in delivered[start : start + MOST_IN_LINE]]}
+    for start in range(0, len(delivered), MOST_MESSAGES_A_LINE):
+        yield Fact.DELIVERED, {"messages": [entry(job) for job in delivered[start : start + MOST_MESSAGES_A_LINE]]}
     for job, one in zip(jobs, ends, strict=True):
         match one.end:
             case Waiting() as wait:

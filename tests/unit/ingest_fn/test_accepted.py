@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ingest_fn.accepted import LONGEST_MS, MOST_REQUESTS, Accepted, Figures
+from ingest_fn.accepted import LONGEST_MS, REQUESTS_A_LINE, Accepted, Figures
 from ingest_fn.ingest import ingest
 from ingest_fn.settings import Settings
 from shared.errors import InvalidSettings
@@ -58,7 +58,7 @@ def test_what_was_refused_is_not_told() -> None:
 def test_metrics_of_many_requests_share_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     """A hundred requests are one line: count, answer times and bytes."""
     figures = Figures("test", now_ms=lambda: 5)
-    for _ in range(MOST_REQUESTS):
+    for _ in range(REQUESTS_A_LINE):
         assert capsys.readouterr().out == ""
         figures.add(ONE, 10)
     said = json.loads(capsys.readouterr().out)
