@@ -67,6 +67,9 @@ class Job:
     """What of the request could not be read."""
     events: int = 0
     """How much it carries, as ingest counts it (shared/message.py)."""
+    called: int = 0
+    """Items that became calls, settled ones included."""
+    last_called: object = None
     left_out: list[tuple[int, LeftOut]] = field(default_factory=list)
     """What the partner makes no call of, each with its place among all that the partner said."""
     looked_at: int = 0
@@ -97,10 +100,17 @@ class Job:
         reason = Reason.UNDECODABLE if is_unread else Reason.FAILED if self.is_mapped else Reason.UNMAPPABLE
         self.end = DeadLetter(reason, text, attempts=self.progress.attempts + self.calls)
 
+    def note_call_for(self, item: str) -> None:
+        """Count what becomes a call; several calls of one item come one after the other."""
+        self.called += item != self.last_called
+        self.last_called = item
+
     @property
     def left_out_events(self) -> int:
-        """How many of its events the partner makes no call of; of parts beside the events nothing is counted."""
-        return min(self.events, len({one.item for _, one in self.left_out}))
+        """How many of its events the partner makes no call of: no more than those that have none, so that of what is
+        beside the events, or of an event with several calls, nothing is counted.
+        """
+        return min(max(0, self.events - self.called), len({one.item for _, one in self.left_out}))
 
     @property
     def is_over(self) -> bool:

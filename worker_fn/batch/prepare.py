@@ -130,6 +130,7 @@ def _deliveries(job: Job, mapped: Iterable[Delivery | LeftOut]) -> Iterator[Deli
             hash(one)
             job.left_out.append((job.looked_at, one))
         else:
+            job.note_call_for(getattr(one, "item", ""))
             yield one
 
 

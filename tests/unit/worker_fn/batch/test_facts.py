@@ -1,14 +1,18 @@
 """What a batch writes of its messages: no end without a line."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from partners import Delivery, LeftOut, Partner
+from shared.firehose import EventProcessingRequest, Registration, Request
+from shared.message import to_json
 from shared.telemetry import SAFE_FIELDS, Fact, fact
-from tests.unit.worker_fn.records import raw_record, record
+from testkit.records import raw_record, record
+from worker_fn.clients.http import Answer
 from worker_fn.limits.adaptive import Limit
 from worker_fn.limits.agreement import Flow
 from worker_fn.limits.breaker import opened
@@ -43,6 +47,43 @@ def test_delivered_messages_share_one_line(watched: Any) -> None:
     fleet, facts = watched()
     fleet.run(record(1, ["200", "204"]), record(2, ["201"]))
     assert facts.lines == [(Fact.DELIVERED, {"messages": ["r-1 m-1 2", "r-2 m-2 1"]})]
+
+
+class Choosy(Partner):
+    """A call for each event but those named `nobody`, two for one named `twice`; what is beside them is left out."""
+
+    name = "choosy"
+
+    def registration(self) -> Registration:
+        return Registration(name="Choosy", version="1")
+
+    def deliveries(self, request: Request) -> Iterable[Delivery | LeftOut]:
+        assert isinstance(request, EventProcessingRequest)
+        yield LeftOut("attributes", "no call for attributes")
+        for event in request.events:
+            item, name = event.id or "", event.raw["name"]
+            if name == "nobody":
+                yield LeftOut(item, "an event of nobody")
+                continue
+            yield Delivery("https://partner.example/e", to_json(event.raw), item)
+            if name == "twice":
+                yield LeftOut(item, "no second one")
+
+
+async def answered(*_: Any) -> Answer:
+    return Answer(200)
+
+
+@pytest.mark.parametrize(
+    ("names", "amount"), [(["a", "b"], "2"), (["a", "nobody"], "2-1"), (["nobody", "nobody"], "2-2"), (["twice"], "1")]
+)
+def test_events_without_a_call_are_told_as_left_out(watched: Any, names: list[str], amount: str) -> None:
+    """What is beside the events, or a second call of one that has its first, is not counted as an event."""
+    fleet, facts = watched(Choosy())
+    fleet.worker = replace(fleet.worker, send=answered)
+    fleet.run(record(1, names))
+    [told] = facts.of(Fact.DELIVERED) or [{"messages": []}]
+    assert told["messages"] == [f"r-1 m-1 {amount}"]
 
 
 def test_a_wait_says_why_and_how_long(watched: Any) -> None:
