@@ -251,19 +251,18 @@ def _of_state(stack: Stack, now_ms: int) -> dict[str, Any]:
 
     async def read() -> dict[str, Any]:
         hold = (await state.read(PARTNER, HOLD)).value
-        flow = (await state.read(PARTNER, FLOW)).value
+        known = Flow.of(await state.read(PARTNER, FLOW))
         suspended = by_account(await state.listed(SUSPENDED))
         under = await state.under(account_key(""))
-        known = Flow.from_item(flow) if flow else Flow()
         return {
             "pause": Pause(str(hold["why"]), int(hold["since_ms"])) if hold else None,
             "flow": known,
             "allowed_per_s": known.limit.per_second,
             "suspended": sorted(map(summed_up, suspended.values()), key=lambda one: (one.since_ms, one.account_id)),
             "account_cool_downs": {
-                pk.removeprefix(account_key("")): Flow.from_item(item.value).cool_until_ms
+                pk.removeprefix(account_key("")): Flow.of(item).cool_until_ms
                 for (pk, sk), item in under.items()
-                if sk == FLOW and Flow.from_item(item.value).cool_until_ms > now_ms
+                if sk == FLOW and Flow.of(item).cool_until_ms > now_ms
             },
         }
 
