@@ -18,13 +18,19 @@ from ops.console.moments import moment_of
 from ops.console.screen import BAD, DIM, GOOD, WARN
 from ops.console.terminal import safe
 from ops.operate import facts
+from ops.operate.dlq.letters import Letter
+from ops.operate.dlq.look import look
+from ops.operate.dlq.queues import LetterQueue
 from ops.operate.facts import Logs, Reading, Told
 from ops.operate.stack import Stack
 from shared.ledger import WHOLE, Ledger, Place, read_entry
+from shared.message import to_json
 from shared.receipts import Receipt, receipt_key
 from shared.state import DynamoState
 from shared.telemetry import Fact
 
+LETTERS_S = 20.0
+"""How long dead letters are looked through for an id that no line has."""
 MOST_REQUESTS = 20
 """Requests whose story is told at once: an account's id, say, is found in more."""
 
@@ -61,7 +67,7 @@ def trace(stack: Stack, asked: str, *, since_ms: int) -> Story:
         short = asked[:8]
         found = list(facts.read(logs, since_ms=since_ms, pattern=facts.phrase(short), reading=reading))
         ids = requests_of(found, short)
-    ids = ids or _erasures(stack, asked)
+    ids = ids or _erasures(stack, asked) or _letters(stack, asked)
     told = list(found)
     for request_id in ids[:MOST_REQUESTS]:
         if request_id != asked:
@@ -75,6 +81,18 @@ def _erasures(stack: Stack, asked: str) -> list[str]:
     key = receipt_key(asked)
     found = asyncio.run(state.listed(key))
     return [Receipt.from_value(key, sk, item.value).request_id for sk, item in found.items()]
+
+
+def _letters(stack: Stack, asked: str) -> list[str]:
+    """The requests of dead letters that hold a text, an event's id say; each letter is given back."""
+    ids: dict[str, None] = {}
+
+    def note(letter: Letter) -> None:
+        if letter.message is not None and asked.encode() in to_json(letter.message.payload):
+            ids[letter.message.id] = None
+
+    look(LetterQueue(stack.client("sqs"), stack.output("DlqUrl")), note, within_s=LETTERS_S)
+    return list(ids)
 
 
 def requests_of(found: Iterable[Told], asked: str) -> list[str]:

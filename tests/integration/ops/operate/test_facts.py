@@ -16,6 +16,7 @@ from ops.operate import facts, ledger, status, tail, trace
 from ops.operate.facts import Logs, Reading
 from ops.operate.stack import Stack, StackUnavailable
 from shared.ledger import Depths
+from shared.message import Head, encode, to_json
 from shared.receipts import Receipt, receipt_key
 from shared.state import DynamoState, Item
 
@@ -173,6 +174,16 @@ def test_an_erasure_is_traced_by_the_id_that_mparticle_has(stack: Stack) -> None
     asyncio.run(state.swap(receipt_key("subject-1"), "7", Item(), receipt.value(), expires_at=None))
     assert trace.trace(stack, "subject-1", since_ms=NOW_MS - 5_000).steps[-1].kind == "dead_letter"
     assert trace.trace(stack, "nobody", since_ms=NOW_MS - 5_000).steps == []
+
+
+def test_an_event_is_found_in_the_dead_letters(stack: Stack) -> None:
+    """By its id in a letter's payload; the letter stays where it is."""
+    put(stack)
+    request = {"type": "event_processing_request", "id": f"{R}2", "events": [{"id": "event-77"}]}
+    [body] = encode(Head(f"{R}2", "event_processing_request", "7", NOW_MS), to_json(request))
+    stack.client("sqs").send_message(QueueUrl=stack.output("DlqUrl"), MessageBody=body)
+    assert trace.trace(stack, "event-77", since_ms=NOW_MS - 5_000).steps[-1].kind == "dead_letter"
+    assert ledger.depth(stack.client("sqs"), stack.output("DlqUrl")) == 1
 
 
 def test_tail_shows_what_is_asked_for_once(stack: Stack) -> None:
