@@ -211,7 +211,8 @@ def _filter(  # noqa: PLR0917
 ) -> "Filter":
     import time  # noqa: PLC0415
 
-    from ops.operate.dlq.filters import Filter, moment_ms  # noqa: PLC0415
+    from ops.console.moments import since_ms  # noqa: PLC0415
+    from ops.operate.dlq.filters import Filter  # noqa: PLC0415
 
     now_ms = int(time.time() * 1_000)
     return Filter(
@@ -220,7 +221,7 @@ def _filter(  # noqa: PLR0917
         statuses=frozenset(statuses or ()),
         accounts=frozenset(accounts or ()),
         types=frozenset(types or ()),
-        since_ms=moment_ms(since, now_ms=now_ms) if since else None,
-        until_ms=moment_ms(until, now_ms=now_ms) if until else None,
+        since_ms=since_ms(since, now_ms=now_ms) if since else None,
+        until_ms=since_ms(until, now_ms=now_ms) if until else None,
         where=where,
     )

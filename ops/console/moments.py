@@ -15,6 +15,7 @@ def moment_of(moment_ms: int) -> datetime | None:
 
 
 _UNITS_S = {"s": 1, "min": 60, "h": 3_600, "d": 86_400}
+WHEN = "a time (2026-11-24T10:00Z) or how long ago (90min, 3h, 2d)"
 _LENGTH = re.compile(r"([0-9]{1,6})(s|min|h|d)")
 
 
@@ -26,7 +27,7 @@ def since_ms(text: str, *, now_ms: int) -> int:
         moment = datetime.fromisoformat(text.strip())
         return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1_000)
     except (ValueError, OverflowError):
-        raise InvalidSettings("a time is 30min, 3h or 2d ago, or 2026-11-24T10:00Z") from None
+        raise InvalidSettings(f"{text!r} is no time: give {WHEN}") from None
 
 
 def as_utc(moment_ms: int) -> str:

@@ -9,6 +9,7 @@ from email.utils import format_datetime
 
 from partners import Bulk, Delivery, Limits, Partner, Rate, Result, Secret
 from shared.firehose import EventProcessingRequest, Registration, Request
+from shared.partner_http import is_for_later
 from testkit.clock import EPOCH_S, now_s
 from testkit.simulation.ledger import Call, CoolDown
 from testkit.simulation.life import Life, World
@@ -66,7 +67,7 @@ class SimulatedPartner(Partner):
         if not self._per_item:
             return None
         good = Result.DELIVERED if status < 300 else Result.AGAIN
-        bad = Result.RETRY if status in {408, 425, 429} or status >= 500 else Result.REJECTED
+        bad = Result.RETRY if is_for_later(status) else Result.REJECTED
         return [good if word == "ok" else bad for word in body.decode().split()]
 
 

@@ -47,7 +47,6 @@ ARNS: list[Hostile] = [
 HOSTILE: dict[str, dict[str, list[Hostile]]] = {
     "ops/console/moments.py": {"([0-9]{1,6})(s|min|h|d)": [*DIGITS, ("1", "min", ""), ("123456", "s", "")]},
     "shared/ledger.py": {r" ([0-9]{1,4}/[0-9]{1,4})\Z": [*DIGITS, ("", " 1/1", "x"), (" ", "1/", "")]},
-    "ops/operate/dlq/filters.py": {"([0-9]{1,6})(s|min|h|d)": [*DIGITS, ("1", "min", ""), ("123456", "s", "")]},
     "ops/operate/dlq/letters.py": {
         "[0-9]{1,19}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}": [*DIGITS, ("12345678", "-1234", "-1")],
         "[0-9]{1,6}( [a-z_]{1,20}(:[0-9]{3})?)*": [

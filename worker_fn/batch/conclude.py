@@ -2,6 +2,7 @@
 
 from worker_fn.accounts.suspensions import Place
 from worker_fn.batch.context import Worker
+from worker_fn.batch.dead_letter import message_attributes
 from worker_fn.batch.disposition import Story, Waiting, end_of
 from worker_fn.batch.failed_attempts import give_up_failing
 from worker_fn.batch.job import UNREAD, Job
@@ -45,11 +46,5 @@ def _story(job: Job, progress: Progress, worker: Worker) -> Story:
 
 def settled(job: Job, worker: Worker) -> Settled:
     """A job and its end, as it is carried out."""
-    attributes = {
-        "partner": worker.partner.name,
-        "type": job.kind,
-        "account_id": job.message.account_id or "",
-        "first_received_ms": job.first_received_ms,
-        **job.redrives,
-    }
+    attributes = message_attributes(job, worker.partner.name)
     return Settled(job.record, job.end or Waiting(1), attributes, job.total if job.is_mapped else None)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from worker_fn.batch.dead_letter import letter_attributes
 from worker_fn.batch.disposition import DeadLetter, Delivered, End, Parked, Waiting
 from worker_fn.batch.time_budget import TimeBudget
 from worker_fn.clients.or_else import or_else
@@ -136,15 +137,3 @@ async def _move(one: Settled, queue: Queue) -> bool:
 def _stays(_: Exception) -> bool:
     """A record that can not be moved, for whatever reason, comes back; in the end SQS itself dead-letters it."""
     return False
-
-
-def letter_attributes(attributes: Mapping[str, str], letter: DeadLetter) -> dict[str, str]:
-    """What a dead letter says of itself, what is worth most first; SQS takes no empty values."""
-    full = {
-        "reason": str(letter.reason),
-        "error": letter.error[:256],
-        "status": "" if letter.status is None else str(letter.status),
-        **attributes,
-        "attempts": str(letter.attempts),
-    }
-    return {name: value for name, value in full.items() if value}

@@ -1,11 +1,11 @@
 """Which deliveries travel in one bulk call, and how many calls are still to be made."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from partners import Bulk, Delivery, Partner
+from shared.idempotency import key_of
 from worker_fn.dispatch.lanes import Dispatch, together
 
 
@@ -67,7 +67,7 @@ def merged(partner: Partner, items: Sequence[Dispatch]) -> tuple[Delivery, str]:
         delivery = partner.merge([item.delivery for item in items], keys)
     except Exception as error:  # a partner's code may raise anything
         raise ValueError(type(error).__name__) from None
-    return delivery, hashlib.sha256("\n".join(keys).encode()).hexdigest()[:32]
+    return delivery, key_of(*keys)
 
 
 class CallsLeft:

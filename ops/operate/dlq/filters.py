@@ -1,6 +1,5 @@
 """Which letters are meant: filters that act on everything that matches."""
 
-import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,10 +11,7 @@ from jmespath.exceptions import JMESPathError
 
 from ops.operate.dlq.letters import Letter
 from shared.errors import InvalidSettings
-
-_AGO = re.compile(r"([0-9]{1,6})(s|min|h|d)")
-_UNIT_S = {"s": 1, "min": 60, "h": 3_600, "d": 86_400}
-WHEN = "a time (2026-11-24T10:00Z) or how long ago (90min, 3h, 2d)"
+from shared.message import SHORT_TYPES
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,24 +58,6 @@ class Filter:
         ]
         parts += ["where …"] if self.where else []
         return ", ".join(parts) or "all letters"
-
-
-def moment_ms(text: str, *, now_ms: int) -> int:
-    """Read a moment: a time of ISO 8601, UTC unless it says otherwise, or how long ago. Raises InvalidSettings."""
-    if ago := _AGO.fullmatch(text.strip()):
-        return now_ms - 1_000 * int(ago[1]) * _UNIT_S[ago[2]]
-    try:
-        moment = datetime.fromisoformat(text.strip())
-        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1_000)
-    except (ValueError, OverflowError):
-        raise InvalidSettings(f"{text!r} is no time: give {WHEN}") from None
-
-
-SHORT_TYPES = {
-    "event_processing_request": "events",
-    "audience_membership_change_request": "audience",
-    "dsr_processing_request": "erasure",
-}
 
 
 def _is_type(kind: str, named: Collection[str]) -> bool:

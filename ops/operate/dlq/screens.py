@@ -12,13 +12,13 @@ from rich.text import Text
 from ops.console.moments import ago, as_utc
 from ops.console.screen import BAD, DIM, GOOD, WARN
 from ops.console.terminal import safe, safe_json
-from ops.operate.dlq.filters import SHORT_TYPES
 from ops.operate.dlq.forecast import COMES_BACK, Deployed, Verdict
 from ops.operate.dlq.groups import Group, Groups
 from ops.operate.dlq.letters import KNOWN, NO_REASON, Letter
 from ops.operate.dlq.look import Looked
 from ops.operate.dlq.masks import MASK, masked
 from ops.operate.dlq.plan import Plan
+from shared.message import SHORT_TYPES
 
 MOST_GROUPS_SHOWN = 20
 BODY_SHOWN = 20_000

@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from ops.operate.dlq.filters import Filter, moment_ms
+from ops.console.moments import since_ms
+from ops.operate.dlq.filters import Filter
 from ops.operate.dlq.groups import Groups, kind_of
 from ops.operate.dlq.letters import Letter
 from ops.operate.dlq.masks import masked
@@ -124,13 +125,13 @@ def test_a_filter_in_words_says_nothing_of_where() -> None:
     ],
 )
 def test_a_moment_is_a_time_or_how_long_ago(text: str, moment: int) -> None:
-    assert moment_ms(text, now_ms=NOW_MS) == moment
+    assert since_ms(text, now_ms=NOW_MS) == moment
 
 
 @pytest.mark.parametrize("text", ["yesterday", "3", "h", "-3h", "9999999d", "2026-13-01", "\x1b[31m"])
 def test_what_is_no_moment_is_refused(text: str) -> None:
     with pytest.raises(InvalidSettings, match="is no time"):
-        moment_ms(text, now_ms=NOW_MS)
+        since_ms(text, now_ms=NOW_MS)
 
 
 # --- groups ---------------------------------------------------------------------------------------------------------
