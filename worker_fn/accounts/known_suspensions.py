@@ -10,6 +10,10 @@ from worker_fn.accounts.suspension import Suspension, by_account, holding
 
 KNOWN_FOR_MS = 5_000
 """How old what a worker knows of suspensions may be."""
+MOST_OLD = 20
+"""How many of those that another one replaced are kept beside them, the latest: a customer that rotates its key every
+day is never suspended as a whole for its old ones.
+"""
 
 
 class KnownSuspensions:
@@ -40,6 +44,23 @@ class KnownSuspensions:
     def of_account(self, account_id: str) -> Sequence[Suspension]:
         """All that is suspended of an account."""
         return tuple(self._by_account.get(account_id, ()))
+
+    def current(self, account_id: str) -> list[Suspension]:
+        """Of an account's suspensions those that no other credential replaced."""
+        return [one for one in self.of_account(account_id) if not one.superseded_ms]
+
+    async def drop_oldest(self, account_id: str) -> None:
+        """Forget, of too many old credentials, the one that was replaced first: its messages were given up long ago."""
+        old = [one for one in self.of_account(account_id) if one.superseded_ms]
+        if len(old) < MOST_OLD:
+            return
+        oldest = min(old, key=lambda one: one.superseded_ms)
+        try:
+            await self._state.delete(SUSPENDED, oldest.sk)
+        except StateUnavailable:
+            self._on_trouble()
+            return
+        self.forget(oldest)
 
     async def write(self, suspension: Suspension) -> bool:
         """Write a suspension over the one that was read; False if another worker was first, or the table is down."""

@@ -32,10 +32,6 @@ MOST_EACH = 5
 """Credentials of an account that are suspended one by one; a partner that makes another secret of each message would
 have as many as messages.
 """
-MOST_OLD = 20
-"""How many of those that another one replaced are kept beside them, the latest: a customer that rotates its key every
-day is never suspended as a whole for its old ones.
-"""
 MOST_REMEMBERED = 2_000
 
 
@@ -137,8 +133,8 @@ class Suspensions:
         The next message that carries it has a look at once: what was refused may be that one message.
         """
         account_id = str(one.account_id)
-        fingerprint = EVERY if len(self._current(account_id)) >= MOST_EACH else fingerprint
-        await self._drop_oldest(account_id)
+        fingerprint = EVERY if len(self._known.current(account_id)) >= MOST_EACH else fingerprint
+        await self._known.drop_oldest(account_id)
         now_ms = self._now_ms()
         next_ms = now_ms + PROBE_EVERY_MS
         await self._known.write(
@@ -160,7 +156,7 @@ class Suspensions:
         """The turn of a suspension of a whole account, as the release before wrote it, was refused: suspend what the
         message carries in its place. What carries something else moves back.
         """
-        if len(self._current(whole.account_id)) > MOST_EACH:
+        if len(self._known.current(whole.account_id)) > MOST_EACH:
             return
         try:
             await request_sweep(self._state, now_ms=self._now_ms(), rng=self._rng)
@@ -170,23 +166,6 @@ class Suspensions:
             return
         self._known.forget(whole)
         await self.suspend(one, fingerprint, status=status)
-
-    def _current(self, account_id: str) -> list[Suspension]:
-        """Of an account's suspensions those that no other credential replaced."""
-        return [one for one in self._known.of_account(account_id) if not one.superseded_ms]
-
-    async def _drop_oldest(self, account_id: str) -> None:
-        """Forget, of too many old credentials, the one that was replaced first: its messages were given up long ago."""
-        old = [one for one in self._known.of_account(account_id) if one.superseded_ms]
-        if len(old) < MOST_OLD:
-            return
-        oldest = min(old, key=lambda one: one.superseded_ms)
-        try:
-            await self._state.delete(SUSPENDED, oldest.sk)
-        except StateUnavailable:
-            self._on_trouble()
-            return
-        self._known.forget(oldest)
 
     def _others_at_ms(self, probe_at_ms: int, otherwise_ms: int) -> int:
         return probe_at_ms + PROBE_LOST_MS if self._in_groups else otherwise_ms

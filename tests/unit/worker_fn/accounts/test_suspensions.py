@@ -20,8 +20,9 @@ from tests.unit.worker_fn.keyed import (
 )
 from worker_fn.accounts.auth_failures import REFUSALS_IN_A_ROW
 from worker_fn.accounts.clearing import clear_account
+from worker_fn.accounts.known_suspensions import MOST_OLD
 from worker_fn.accounts.suspension import GIVE_UP_MS, NOBODY, PROBE_EVERY_MS
-from worker_fn.accounts.suspensions import MOST_EACH, MOST_OLD, STRAGGLERS_MS
+from worker_fn.accounts.suspensions import MOST_EACH, STRAGGLERS_MS
 
 PROBE_S = PROBE_EVERY_MS / 1_000
 
