@@ -36,13 +36,13 @@ def _stored() -> Stored:
 
 @lru_cache(maxsize=1)
 def _worker(stored_texts: tuple[tuple[str, str], ...]) -> Worker:
-    """Made anew when a setting that is kept elsewhere was changed there, which happens some times a year."""
+    """Made anew when a setting in SSM or Secrets Manager has changed, which happens a few times a year."""
     return build(_settings(), stored_texts)
 
 
 @lru_cache(maxsize=1)
 def _loop() -> asyncio.AbstractEventLoop:
-    """One loop for the life of the environment: what waits on it belongs to it."""
+    """One loop for the life of the environment: connections and locks belong to their loop."""
     loop = asyncio.new_event_loop()
     loop.set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="aws"))
     return loop

@@ -23,7 +23,7 @@ def name_stage(stage: str) -> None:
 
 
 def measure(report: Report, worker: Worker) -> None:
-    """Write what a batch came to, and how the fleet stands with the partner."""
+    """Write the outcome of a batch, and what the fleet knows of the partner."""
     counts = {
         Metric.DELIVERED: report.delivered,
         Metric.WAITING: report.waiting,

@@ -15,7 +15,7 @@ VISIBILITY_MARGIN_S = 43_200
 """A message that is hidden when its age ends comes back within SQS's longest visibility timeout, 12 hours."""
 LONGEST_AGE_S = 1_209_600 - VISIBILITY_MARGIN_S
 """A message must reach the end of its age before its queue forgets it, after 14 days as infra/queues.yml has it.
-Whether the deployed queues do is the doctor's to see: a worker that asked SQS could not begin while SQS is slow.
+The doctor checks the deployed queues: a worker that asked SQS for this could not start while SQS is slow.
 """
 
 
@@ -29,7 +29,7 @@ class Settings:
     state_table: str
     stage: str
     max_in_flight: int
-    """Connections of one Lambda environment; times MaximumConcurrency it is what the partner sees at most."""
+    """Connections of one Lambda environment; the partner sees at most so many times MaximumConcurrency."""
     attempts: int
     """Tries of one delivery within one invocation, the first included."""
     connect_timeout_s: float
@@ -45,26 +45,26 @@ class Settings:
     """How often the partner may fail on a message while it takes others: MAX_STRIKES."""
     fifo: bool
     memory_mib: int
-    """The function's memory, as Lambda says it; 512 where it does not."""
+    """The function's memory in MB, from Lambda's environment; 512 outside Lambda."""
     fingerprint_key: bytes = field(repr=False)
-    """What credentials' fingerprints are made with: the id of the stack, which neither the table nor its backups hold;
-    of what was not deployed as one, its queue.
+    """The key of credentials' fingerprints: the id of the stack, which neither the table nor its backups hold; without
+    a stack, the URL of the queue.
     """
     worker_timeout_s: float
-    """The function's time-out: what an invocation has."""
+    """The function's time-out: the time of an invocation."""
     facts: Callable[..., None]
-    """Where facts go; LOG_EVENTS=off leaves out those of what is delivered."""
+    """Writes facts to the log; LOG_EVENTS=off leaves out those of delivered messages."""
     visibility_s: float
     """The main queue's visibility timeout: how soon a message that nobody settled comes back."""
     env: Mapping[str, str] = field(repr=False)
 
     beginning_s: ClassVar[float] = 4.0
-    """What an invocation needs before its first call: its clock is set by the fleet's (3 s at most), and what is known
-    of its messages is read."""
+    """The time that an invocation needs before its first call: for setting its clock by the fleet's (3 s at most), and
+    for reading suspensions and progress."""
 
     @property
     def call_timeout_s(self) -> float:
-        """What a call may take."""
+        """The most time that a call may take."""
         return self.connect_timeout_s + self.read_timeout_s
 
     @classmethod
@@ -98,7 +98,7 @@ class Settings:
         return settings
 
     def _check_times(self) -> None:
-        """Raises InvalidSettings where the time-out leaves no room for a whole call: no call or probe would ever be
+        """Raises InvalidSettings if the time-out leaves no room for a whole call: then no call or probe would ever be
         made.
         """
         needed_s = self.beginning_s + self.call_timeout_s + self.settle_reserve_s

@@ -29,7 +29,7 @@ from worker_fn.limits.registry import Registry
 from worker_fn.settings import Settings
 
 THREADS = 32
-"""Calls to AWS at once: a batch's progress is read side by side."""
+"""Calls to AWS at once: the progress of a batch's messages is read side by side."""
 
 CONFIG = Config(
     connect_timeout=1,
@@ -47,7 +47,7 @@ STATE_CONFIG = Config(
 
 
 def build(settings: Settings, stored: Iterable[tuple[str, str]] = ()) -> Worker:
-    """Make the worker; `stored` are the partner's settings that are kept elsewhere. Asks nobody for anything. Raises
+    """Make the worker, without any call; `stored` are the partner's settings from SSM or Secrets Manager. Raises
     InvalidSettings.
     """
     sqs = boto3.client("sqs", config=CONFIG)
@@ -107,7 +107,7 @@ def build(settings: Settings, stored: Iterable[tuple[str, str]] = ()) -> Worker:
 
 
 def stored(settings: Settings) -> Stored:
-    """The partner's settings that are kept in SSM or Secrets Manager. Raises InvalidSettings for no reference."""
+    """The partner's settings that are kept in SSM or Secrets Manager. Raises InvalidSettings for a bad reference."""
     return Stored(
         references(settings.env),
         read_stored,

@@ -2,8 +2,7 @@
 
 A refusal (401, 403) may be about the credential or about one message: a key may be good for some calls only, and a
 request carries the customer's other settings as they were when mParticle sent it. So the calls with that credential go
-on until some in a row are refused; a call that was begun after a refusal and arrives shows that it was the message's
-own.
+on until some in a row are refused. If a call that was begun after a refusal arrives, the refusal was about the message.
 """
 
 from collections import Counter
@@ -12,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 REFUSALS_IN_A_ROW = 3
-"""After this many refusals without a call that arrives no more are made in this batch. Each costs the partner a call.
+"""After so many refusals in a row a batch makes no more calls with a credential. Each refusal costs the partner a call.
 """
 
 
@@ -34,7 +33,7 @@ class AuthFailures:
     """Credential -> when the last call that arrived was begun."""
 
     def note_refused(self, credential: Credential, keys: Sequence[str], *, now_ms: int) -> None:
-        """Note a refusal. One of a bulk call counts when the culprit is alone: until then it is halved."""
+        """Note a refusal. A refused bulk call is halved until the culprit is alone, and counts only then."""
         if len(keys) == 1:
             self._in_a_row[credential] += 1
         self._refused_ms[credential] = now_ms

@@ -10,11 +10,11 @@ from worker_fn.accounts.suspension import Suspension, by_account, sk_of
 SWEEP = "sweep"
 """Under the partner's key: when somebody asked for a sweep of the parking queue, and when the last one began."""
 SUSPENSION_KEPT_S = 14 * 86_400
-"""For how long it is known that a credential was cleared, or refused: as long as a message can be parked."""
+"""How long the note is kept that a credential was cleared, or refused: as long as a message can be parked."""
 
 
 async def clear_account(state: State, account_id: str, *, now_ms: int, accepted: bool, rng: random.Random) -> None:
-    """Clear all that is suspended of an account. Raises StateUnavailable."""
+    """Clear all suspensions of an account. Raises StateUnavailable."""
     for one in by_account(await state.listed(SUSPENDED)).get(account_id, ()):
         await clear(state, one, now_ms=now_ms, accepted=accepted, rng=rng)
 
@@ -23,7 +23,7 @@ async def clear(state: State, suspension: Suspension, *, now_ms: int, accepted: 
     """Forget a suspension and have its parked messages moved back. `accepted`: the partner took one of them; an
     operator who clears does not know that. Raises StateUnavailable, and the suspension stands.
     """
-    # In this order: a sweep that finds it still suspended looks again; one that nobody wants does not.
+    # In this order: a sweep that was asked for first, and still finds the suspension, is repeated.
     cleared = {"at_ms": now_ms, "accepted": accepted, "account_id": suspension.account_id}
     sk, expires_at = sk_of(suspension.account_id, suspension.fingerprint), now_ms // 1_000 + SUSPENSION_KEPT_S
     await change(state, CLEARED, sk, lambda _: (cleared, None), rng=rng, expires_at=expires_at)
@@ -32,7 +32,7 @@ async def clear(state: State, suspension: Suspension, *, now_ms: int, accepted: 
 
 
 async def request_sweep(state: State, *, now_ms: int, rng: random.Random) -> None:
-    """Tell the tick that parked messages have to move back. Raises StateUnavailable: then nobody was told."""
+    """Tell the tick that parked messages have to move back. Raises StateUnavailable: then the tick was not told."""
 
     def requested(value: Mapping[str, Any]) -> tuple[Mapping[str, Any], None]:
         return {**value, "wanted_ms": max(now_ms, value.get("wanted_ms", 0))}, None

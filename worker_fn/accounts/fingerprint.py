@@ -1,7 +1,7 @@
 """Which credentials a delivery carries, as a fingerprint: enough to tell two apart, nothing to call the partner with.
 
-A keyed digest, cut short. Its key is not in the state table, where fingerprints are kept: who reads the table, or a
-backup of it, can not try out guesses. docs/adr/0041 has the rest.
+A fingerprint is a keyed digest, cut short. Its key is not in the state table, where fingerprints are kept, so nobody
+who reads the table, or a backup of it, can check guesses. docs/adr/0041 has the rest.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ CHARS = 16
 
 
 def fingerprint(delivery: Delivery, *, key: bytes) -> str:
-    """The fingerprint of a delivery's secrets, and of the host that they are for: a key may be good at one alone."""
+    """The fingerprint of a delivery's secrets and of their host: a key may be valid at one host only."""
     secrets = [("header", name.lower(), secret.value) for name, secret in delivery.secret_headers.items()]
     secrets += [("field", name, secret.value) for name, secret in delivery.secret_fields.items()]
     # HTTP's own place for credentials, should a partner not have marked them as such.

@@ -1,4 +1,4 @@
-"""What is suspended, as one Lambda environment knows it. With the state table down nothing is."""
+"""The suspensions that one Lambda environment knows of: none while the state table is down."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
@@ -9,15 +9,15 @@ from worker_fn.accounts.clearing import SUSPENSION_KEPT_S
 from worker_fn.accounts.suspension import Suspension, by_account, holding
 
 KNOWN_FOR_MS = 5_000
-"""How old what a worker knows of suspensions may be."""
+"""How old a worker's knowledge of suspensions may be."""
 MOST_OLD = 20
-"""How many of those that another one replaced are kept beside them, the latest: a customer that rotates its key every
-day is never suspended as a whole for its old ones.
+"""So many replaced credentials, the latest ones, are kept besides. A customer that rotates its key every day is never
+suspended as a whole for its old keys.
 """
 
 
 class KnownSuspensions:
-    """Read anew every few seconds; what this environment writes itself it knows at once."""
+    """Read anew every few seconds; a suspension that this environment writes itself is known at once."""
 
     def __init__(self, state: State, *, now_ms: Callable[[], int], on_trouble: Callable[[], None]) -> None:
         self._state = state
@@ -27,7 +27,7 @@ class KnownSuspensions:
         self._read_ms: int | None = None
 
     async def refresh(self) -> None:
-        """Read what is suspended, if that was not done lately."""
+        """Read the suspensions, if that was not done lately."""
         now_ms = self._now_ms()
         if self._read_ms is not None and now_ms - self._read_ms < KNOWN_FOR_MS:
             return
@@ -38,15 +38,15 @@ class KnownSuspensions:
             self._on_trouble()
 
     def of(self, account_id: str | None, fingerprints: Collection[str]) -> Suspension | None:
-        """What holds up a message of an account that carries these credentials."""
+        """The suspension that holds up a message of an account with these credentials."""
         return None if account_id is None else holding(self.of_account(account_id), fingerprints)
 
     def of_account(self, account_id: str) -> Sequence[Suspension]:
-        """All that is suspended of an account."""
+        """All suspensions of an account."""
         return tuple(self._by_account.get(account_id, ()))
 
     def current(self, account_id: str) -> list[Suspension]:
-        """Of an account's suspensions those that no other credential replaced."""
+        """An account's suspensions, except those of replaced credentials."""
         return [one for one in self.of_account(account_id) if not one.superseded_ms]
 
     async def drop_oldest(self, account_id: str) -> None:

@@ -1,13 +1,13 @@
 """Outliers: accounts whose calls fail while others' arrive. Their failures are their own, and not the partner's.
 
-One account whose every call fails, and comes back to fail again, makes up half of all calls sooner or later: the
-breaker would open for everybody. What one Lambda environment sees is enough to tell.
+If every call of one account fails and is made again, that account makes up half of all calls sooner or later, and the
+breaker would open for everybody. The answers that one Lambda environment sees are enough to tell.
 """
 
 from collections import OrderedDict
 
 FAILURES_IN_A_ROW = 3
-"""From this many failures on, with none of its calls arriving, an account's failures are its own if others arrive."""
+"""After so many failures, and no call that arrived, an account's failures are its own if others' calls arrive."""
 MOST_ACCOUNTS = 2_000
 
 

@@ -3,9 +3,9 @@
 A credential is an account, and the fingerprint of the secrets that a message carries. All suspensions stand under one
 key, so that a worker learns of all with one read.
 
-    suspended   7              what carries no secrets, of account 7
-    suspended   7#3f9c…        what carries those secrets
-    suspended   7#*            everything of the account: its messages carry more of them than anybody rotates through
+    suspended   7              messages of account 7 that carry no secrets
+    suspended   7#3f9c…        messages that carry those secrets
+    suspended   7#*            all messages of the account: they carry more secrets than a customer rotates through
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -17,16 +17,17 @@ from worker_fn.accounts.fingerprint import NO_SECRETS
 
 PROBE_EVERY_MS = 180_000
 PROBE_LOST_MS = 3 * PROBE_EVERY_MS
-"""A probe that did not come back in this time is gone (too old, or dead-lettered): the next message takes its place."""
+"""A probe that does not come back within this time is gone (too old, or dead-lettered); the next message is the probe.
+"""
 GIVE_UP_MS = 3_600_000
-"""How long after another credential of its account was taken a refused one counts as an old one. Until then a slip can
-be undone (a key revoked by mistake, a plan that was not paid). Then its messages are dead-lettered, and whoever is on
-call knows within the hour, not after the three days that they may wait.
+"""A refused credential counts as an old key so long after another one of its account was accepted. Until then a mistake
+can be undone (a key revoked by mistake, a plan that was not paid). Then its messages are dead-lettered, so an operator
+learns of them within the hour, not after the three days that they may wait.
 """
 NOBODY = ""
 """In place of the probe's id: the tick chooses one of those that are parked."""
 EVERY = "*"
-"""In place of a fingerprint: all of the account's."""
+"""In place of a fingerprint: all credentials of the account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +41,13 @@ class Suspension:
     probe_at_ms: int
     """The probe's next turn."""
     others_at_ms: int
-    """From when on another message that carries it, if one comes, has the turn in its place and is the probe."""
+    """From then on another message with the credential, if one comes, takes the turn and becomes the probe."""
     turns: int
     """How often this probe was refused."""
     kind: str = ""
-    """Of the message that found it out: another credential that is taken for the same kind of request replaces it."""
+    """The type of the message that was refused: a credential that is accepted for this type later replaces this one."""
     superseded_ms: int = 0
-    """When another credential of the account was taken; 0: none since this one is refused."""
+    """When another credential of the account was accepted; 0: none since this one was refused."""
     item: Item = field(default_factory=Item)
 
     @classmethod
@@ -75,12 +76,12 @@ class Suspension:
 
     @property
     def lost_ms(self) -> int:
-        """When it has, or had, no probe any more, unless it is seen until then."""
+        """When the probe counts as lost, unless it is seen before."""
         return self.probe_at_ms if self.probe_id == NOBODY else self.probe_at_ms + PROBE_LOST_MS
 
     @property
     def gives_up_ms(self) -> int | None:
-        """From when on its messages are dead-lettered; None while nothing shows that it is an old one."""
+        """From then on its messages are dead-lettered; None while nothing shows that it is an old key."""
         return self.superseded_ms + GIVE_UP_MS if self.superseded_ms else None
 
     def is_given_up(self, *, now_ms: int) -> bool:
@@ -102,5 +103,5 @@ def by_account(items: Mapping[str, Item]) -> dict[str, list[Suspension]]:
 
 
 def holding(suspensions: Iterable[Suspension], fingerprints: Collection[str]) -> Suspension | None:
-    """Of an account's suspensions, the one that holds up what carries these credentials."""
+    """Of an account's suspensions, the one that holds up messages with these credentials."""
     return next((one for one in suspensions if fingerprints and one.fingerprint in {EVERY, *fingerprints}), None)

@@ -1,9 +1,9 @@
-"""Suspended credentials: the messages that carry one wait in the parking queue until somebody mends it.
+"""Suspended credentials: the messages that carry one wait in the parking queue until the customer mends it.
 
-Who decides that a message is parked for its credentials is `Suspensions.place`. One message of each credential stays on
-the main queue as its probe and is tried every few minutes; the first one that arrives clears it. What carries another
-credential of the account is none of its business: a customer that rotates its key is served with the new one at once. A
-message may be refused for its own sake, so the probe changes: docs/adr/0014 and 0041.
+`Suspensions.place` decides that a message is parked for its credentials. One message of each credential stays on the
+main queue as its probe and is tried every few minutes; the first one that arrives clears it. A suspension does not
+affect other credentials of the account: a customer that rotates its key is served with the new one at once. A refusal
+may be the fault of the one message, so another message becomes the probe in time: docs/adr/0014 and 0041.
 """
 
 import random
@@ -20,7 +20,7 @@ from worker_fn.accounts.known_suspensions import KnownSuspensions
 from worker_fn.accounts.suspension import EVERY, NOBODY, PROBE_EVERY_MS, PROBE_LOST_MS, Suspension, sk_of
 
 HEAD_START_MS = 30_000
-"""How much earlier than the probe a new message may be tried: what the customer mended is in new ones, not in old ones.
+"""How much earlier than the probe a new message may be tried: only new ones carry what the customer has mended.
 """
 TURNS_EACH = 3
 """How often a message is refused as the probe before another one of its credential takes its place."""
@@ -29,8 +29,8 @@ STRAGGLERS_MS = 600_000
 shows that the customer uses both.
 """
 MOST_EACH = 5
-"""Credentials of an account that are suspended one by one; a partner that makes another secret of each message would
-have as many as messages.
+"""So many credentials of an account are suspended one by one. If a partner made a new secret for each message, there
+would be as many suspensions as messages.
 """
 MOST_REMEMBERED = 2_000
 
@@ -47,7 +47,7 @@ class Place(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """A message, as far as it matters here: whose it is, and what it carries."""
+    """The part of a message that matters here: its account and its credentials."""
 
     account_id: str | None
     fingerprints: Collection[str]
@@ -55,7 +55,7 @@ class Carried:
     kind: str = ""
     received_at_ms: int = 0
     was_dead: bool = False
-    """Somebody redrove it from the dead-letter queue: it gets the turn that it asks for, and is not given up."""
+    """An operator redrove it from the dead-letter queue: it gets the probe's turn, and is not given up."""
 
 
 class Suspensions:
@@ -83,11 +83,11 @@ class Suspensions:
         """Credential -> when the last call was begun that this environment saw arrive."""
 
     async def refresh(self) -> None:
-        """Read what is suspended, if that was not done lately."""
+        """Read the suspensions, if that was not done lately."""
         await self._known.refresh()
 
     def of(self, account_id: str | None, fingerprints: Collection[str]) -> Suspension | None:
-        """What holds up a message of an account that carries these credentials."""
+        """The suspension that holds up a message of an account with these credentials."""
         return self._known.of(account_id, fingerprints)
 
     def probe_wait_s(self, suspension: Suspension | None) -> int:
@@ -128,9 +128,9 @@ class Suspensions:
         return Place.PROBE_LATER if suspension is None or suspension.probe_id == one.message_id else Place.PARK
 
     async def suspend(self, one: Carried, fingerprint: str, *, status: int) -> None:
-        """Suspend a credential; the message that found it out is its probe, unless another worker was first.
+        """Suspend a credential; the message that was refused is its probe, unless another worker was first.
 
-        The next message that carries it has a look at once: what was refused may be that one message.
+        The next message that carries it is tried at once: the refusal may have been about that one message.
         """
         account_id = str(one.account_id)
         fingerprint = EVERY if len(self._known.current(account_id)) >= MOST_EACH else fingerprint
@@ -153,8 +153,8 @@ class Suspensions:
         )
 
     async def narrow(self, whole: Suspension, one: Carried, fingerprint: str, *, status: int) -> None:
-        """The turn of a suspension of a whole account, as the release before wrote it, was refused: suspend what the
-        message carries in its place. What carries something else moves back.
+        """The probe of a whole account's suspension, as the release before wrote it, was refused: suspend the message's
+        credentials instead. Messages with other credentials move back.
         """
         if len(self._known.current(whole.account_id)) > MOST_EACH:
             return
@@ -173,8 +173,8 @@ class Suspensions:
     async def note_taken(
         self, credential: Credential, *, kind: str, begun_ms: int, beside: Collection[str] = ()
     ) -> None:
-        """A call arrived: what else of its account is suspended for the same kind of request may be an old key, but not
-        what the call's own message carries `beside` it.
+        """A call arrived: other credentials of its account that are suspended for the same kind of request may be old
+        keys, except those that the call's own message carries `beside` it.
         """
         self._taken_ms[credential] = max(begun_ms, self._taken_ms.get(credential, 0))
         self._taken_ms.move_to_end(credential)
@@ -186,7 +186,7 @@ class Suspensions:
                 await self._known.write(replace(one, superseded_ms=self._now_ms()))
 
     async def clear(self, suspension: Suspension) -> None:
-        """It is taken again: forget the suspension and have its parked messages moved back."""
+        """The partner accepts it again: forget the suspension and have its parked messages moved back."""
         try:
             await clear(self._state, suspension, now_ms=self._now_ms(), accepted=True, rng=self._rng)
         except StateUnavailable:
@@ -207,7 +207,7 @@ class Suspensions:
         return bool(cleared.get("accepted")) and cleared["at_ms"] > (refused_ms or received_at_ms)
 
     async def expect_sweep(self) -> bool:
-        """Have the tick look through the parking queue; False if nobody could be told, and nothing should be parked."""
+        """Have the tick look through the parking queue; False if it could not be told, and nothing should be parked."""
         try:
             await request_sweep(self._state, now_ms=self._now_ms(), rng=self._rng)
         except StateUnavailable:

@@ -1,8 +1,8 @@
 """One record never costs another: whatever a step raises over a record ends that record alone.
 
-Every step of the batch's main path goes through here, so nothing else of it lists exceptions. What concerns the batch
-as a whole (a table or queue out of reach) is handled where it is met, and what is no Exception (the loop is closed, the
-process is told to stop) ends the batch.
+Every step of the batch's main path goes through here, so no other code of that path lists exceptions. Failures of the
+batch as a whole (a table or queue out of reach) are handled where they are met. A BaseException that is no Exception
+(the loop is closed, the process is told to stop) ends the batch.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from worker_fn.batch.job import Job
 
 @contextmanager
 def ends_alone(job: Job) -> Iterator[None]:
-    """Whatever is raised inside is the job's end, whatever its end was before."""
+    """Whatever is raised inside decides the job's end, even if it had one."""
     try:
         yield
     except Exception as error:

@@ -1,4 +1,4 @@
-"""One Lambda environment: what the worker is set up with, and what it remembers between its invocations."""
+"""One Lambda environment: the worker's settings and clients, and its memory between invocations."""
 
 import random
 import time
@@ -21,7 +21,7 @@ from worker_fn.limits.registry import Registry
 
 
 async def no_need() -> None:
-    """There is nothing to agree on: our clock is the only one."""
+    """Without a fleet there is only our own clock."""
 
 
 async def no_mapping() -> EventSourceMapping | None:
@@ -59,7 +59,7 @@ class Worker:
     in_groups: bool = False
     """A FIFO queue: messages of a group stay in order, and a failure holds back those behind it."""
     room: Room = field(default_factory=lambda: Room.of_function(512))
-    """What of the memory a batch may use."""
+    """How much memory a batch may use."""
     stopwatch: Callable[[], float] = time.perf_counter
     """Seconds by which the mapping is measured."""
     clock: Callable[[], float] = time.time

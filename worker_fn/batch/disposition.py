@@ -1,4 +1,4 @@
-"""How a message ends, from what came of its deliveries. Pure.
+"""How a message ends, decided from the outcomes of its deliveries. Pure.
 
 delivered      everything arrived
 waiting        something must be tried again: hidden until it makes sense
@@ -24,11 +24,11 @@ class Reason(StrEnum):
     REJECTED = "rejected"
     """The partner said no, or failed on this message again and again while it took others."""
     UNAUTHORIZED = "unauthorized"
-    """Its credentials were refused again and again while others of its account were taken, or it has no account."""
+    """Its credentials were refused again and again while the account's other calls arrived, or it has no account."""
     TOO_OLD = "too_old"
     UNDECODABLE = "undecodable"
     UNMAPPABLE = "unmappable"
-    """The partner's code raised, took too long, or made what can not be sent or read."""
+    """The partner's code raised, took too long, or made a call that cannot be sent or an answer that cannot be read."""
     FAILED = "failed"
     """Our own code raised after the message was mapped."""
 
@@ -39,12 +39,12 @@ class Delivered:
 
 
 class Whose(StrEnum):
-    """Whose trouble a message waits for."""
+    """Who or what a message waits for."""
 
     FLEET = "fleet"
-    """Everybody's: a cool-down, the breaker, the partner's rate; or only the end of the invocation's time."""
+    """Everybody waits: a cool-down, the breaker, the partner's rate; or only the invocation's time ended."""
     ACCOUNT_RATE = "account_rate"
-    """Its account's rate or cool-down: the account's messages come back one after the other."""
+    """The account waits for its rate or cool-down: its messages come back one after the other."""
     ACCOUNT_FAILURE = "account_failure"
     """Calls for it failed: of its account only a bounded number of messages may wait."""
 
@@ -85,7 +85,7 @@ REASON_OF = {
 }
 
 MANY_RECEIVES, MOST_RECEIVES = 50, 900
-"""From how many receives on they are saved, and how many there are: fewer than the queue's maxReceiveCount of 1,000."""
+"""Receives are spaced from the first number on, and end at the second: before the queue's maxReceiveCount of 1,000."""
 
 LONGEST_HIDDEN_S = MAX_VISIBILITY_S - 1_200
 """SQS counts its 12 hours from the receive, and refuses to hide for more: before it is hidden a message may have been
@@ -99,8 +99,9 @@ DAY_S = 24 * 3_600.0
 class Budgets:
     """How long a message may wait, and how often its own failure is taken for the partner's.
 
-    Two budgets, apart: waiting uses up age alone. A failed attempt counts if the partner took other calls meanwhile, a
-    401 or 403 (an auth failure) if it took others of the account. `erasure_age_s` is longer: nobody else will erase.
+    There are two separate budgets: waiting uses up age alone. A failed attempt counts if the partner took other calls
+    meanwhile, a 401 or 403 (an auth failure) if it took others of the account. `erasure_age_s` is longer, because
+    nobody repeats an erasure that was given up.
     """
 
     max_age_s: float = 3 * DAY_S
@@ -126,7 +127,7 @@ class Story:
     total: int
     receives: int = 1
     failures: int = 0
-    """Calls in a row that failed for what waits now, over all receives: of several, the most."""
+    """Failed calls in a row of the deliveries that wait, over all receives: the largest number of any."""
     refused: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -167,9 +168,9 @@ def _waiting(waiting: Sequence[Outcome], story: Story, budgets: Budgets, rng: ra
 
 
 def _least_s(story: Story, left_s: float, rng: random.Random) -> int:
-    """The least that a message waits that was received often: its receives have to last for its age.
+    """The least time that a message waits if it was received often: its receives have to last for its age.
 
-    SQS itself dead-letters, without a reason, what was received a thousand times.
+    SQS itself dead-letters a message after a thousand receives, without a reason.
     """
     if story.receives < MANY_RECEIVES:
         return 0

@@ -37,7 +37,7 @@ async def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Call
         tell_ends(jobs, ends, report, worker)
         return report
 
-    # What came: decoded, mapped as far as there is room for it, and looked up.
+    # The records are decoded, mapped as far as there is room, and their credentials are looked up.
     rounds = Rounds(jobs, worker, budget)
     rounds.read()
     rounds.map()
@@ -51,7 +51,7 @@ async def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Call
     dispatcher = dispatcher_for(worker, budget.for_calls_s)
     await send(rounds, dispatcher, worker)
 
-    # What the answers say: of the batch first, then of each message.
+    # The answers are judged: for the batch first, then for each message.
     auth_failures = dispatcher.caller.auth_failures
     await each(tried, partial(note_left_out, report=report, worker=worker))
     await each(jobs, partial(note_taken, auth_failures=auth_failures, worker=worker))
@@ -67,7 +67,7 @@ async def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Call
     report.call_ms = dispatcher.caller.call_ms
     tell_ends(jobs, ends, report, worker)
 
-    # What the next batch, or whoever redrives, has to know.
+    # Progress is written for the next receive, or for a redrive.
     remembered = side_by_side(jobs, partial(remember_letter, report=report, worker=worker))
     await in_time(asyncio.gather(remembered, stop_mapping(worker)), budget.for_last_writes_s(), None)
     log_failures(jobs, worker)

@@ -1,8 +1,8 @@
-"""The second half of an erasure's receipt: what became of it, written before the message leaves the queue.
+"""The second half of an erasure's receipt: the end of the erasure, written before the message leaves the queue.
 
-An erasure that arrived and of which that could not be written down comes back and is sent again, with the same
-idempotency key: the proof is worth a repetition, as erasing twice is erasing. Not for ever: a table that stays away
-costs the receipt, never the erasure.
+If an erasure arrived but its receipt could not be written, it comes back and is sent again, with the same idempotency
+key: the proof is worth a repetition, because erasing twice does no harm. This has a limit: if the table stays out of
+reach, the receipt is lost, never the erasure.
 """
 
 import asyncio
@@ -25,12 +25,12 @@ from worker_fn.batch.time_budget import TimeBudget
 from worker_fn.clients.or_else import or_else
 
 MOST_WAITS = 20
-"""From how many receives on a message waits for its receipt no longer: by its back-off that is some hours."""
+"""After so many receives a message no longer waits for its receipt: with its back-off that takes some hours."""
 
 
 @dataclass(frozen=True, slots=True)
 class ErasureReceipts:
-    """Writes receipts into the state table; what it needs for that."""
+    """Writes receipts into the state table."""
 
     state: State
     now_ms: Callable[[], int]
@@ -40,11 +40,11 @@ class ErasureReceipts:
 
     @classmethod
     def of(cls, worker: Worker) -> "ErasureReceipts":
-        """What writes the receipts of a worker's batches."""
+        """The writer of receipts for a worker's batches."""
         return cls(worker.state, worker.now_ms, worker.rng, worker.log, worker.limiters.trouble)
 
     async def write(self, settled: Sequence[Settled], budget: TimeBudget) -> list[Settled]:
-        """Write down the ends of all erasures. Where that fails, an end that is final becomes a wait."""
+        """Write down the ends of all erasures. If that fails, an end that is final becomes a wait."""
         time_s = max(0.0, budget.for_receipts_s())
         written = (or_else(self._write(one, time_s), partial(self._failed, one)) for one in settled)
         return list(await asyncio.gather(*written))
@@ -74,7 +74,7 @@ class ErasureReceipts:
         return one
 
     async def _name(self, key: str, message: Message) -> str:
-        """Where the message's receipt stands: as it is named now, unless the release before began it."""
+        """The key of the message's receipt: the present one, unless the release before began the receipt."""
         name = receipt_name(message.account_id, message.id)
         if (await self.state.read(key, name)).rev:
             return name
@@ -101,7 +101,7 @@ class ErasureReceipts:
 
 
 def after(receipt: Receipt, settled: Settled, *, now_ms: int) -> Receipt:
-    """The receipt of an erasure whose message came to this end. What it was before is kept. Pure."""
+    """The receipt of an erasure whose message came to this end; earlier entries are kept. Pure."""
     match settled.end:
         case Delivered() if settled.deliveries == 0:  # done, and no partner knows of it
             return receipt if receipt.no_call_ms is not None else replace(receipt, no_call_ms=now_ms)
@@ -115,7 +115,7 @@ def after(receipt: Receipt, settled: Settled, *, now_ms: int) -> Receipt:
 
 
 def _receipt(message: Message, value: Mapping[str, Any]) -> Receipt:
-    """What is written already, or the first half, where ingest could not write it."""
+    """The receipt as it stands, or its first half if ingest could not write it."""
     subject_request_id = subject_of(message.payload, message.id)
     if value:
         return Receipt.from_value(receipt_key(subject_request_id), message.id, value)

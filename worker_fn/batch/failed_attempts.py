@@ -11,14 +11,14 @@ from worker_fn.limits import agreement
 
 
 def failed_attempts(job: Job, worker: Worker) -> int:
-    """How many attempts of this invocation failed while the partner took other calls; push-backs are none."""
+    """How many attempts of this invocation failed while the partner took other calls; push-backs do not count."""
     return sum(item.attempts for item in job.items if _failed(item)) if _takes_others(job, worker) else 0
 
 
 def give_up_failing(job: Job, worker: Worker) -> None:
-    """Refuse the delivery on which the partner failed too often while it took others: what is behind it goes on.
+    """Refuse the delivery on which the partner failed too often while it took others: those behind it go on.
 
-    Not of an erasure, whose age alone ends it: the partner's way to erase may be down while its way in is well.
+    An erasure is not refused, only its age ends it: the API for erasures may be down while the API for data works.
     """
     if job.message.type == ERASURE:
         return
@@ -38,6 +38,6 @@ def _failed(item: Dispatch) -> bool:
 
 
 def _takes_others(job: Job, worker: Worker) -> bool:
-    """Whether others arrive, and others of this account: then what fails is this message."""
+    """Whether other calls arrive, also of this account: then the message itself is at fault."""
     served = worker.limiters.is_served(job.message.account_id)
     return served and agreement.is_healthy(worker.limiters.partner.flow, now_ms=worker.now_ms())

@@ -15,8 +15,8 @@ from worker_fn.dispatch.classify import Outcome
 from worker_fn.dispatch.lanes import Dispatch
 
 MOVED_MS = 5_000
-"""How long after mParticle sent it a message may reach the queue and be new there; later it may come from another
-queue. Ingest needs a second; parking and moving back take at least the two that a call waits for its account's turn,
+"""A message that reaches the queue so soon after mParticle sent it is new; a later one may come from another queue.
+Ingest needs a second; parking and moving back take at least the two seconds that a call waits for its account's turn,
 and a few for the sweep.
 """
 
@@ -26,18 +26,18 @@ often, and as what it was dead-lettered before.
 """
 
 UNREAD = Message(id="", part="", type="", account_id=None, received_at_ms=0, payload={})
-"""What is known of a record that nobody could decode, or had the time to."""
+"""Stands in for the message of a record that could not be decoded, or not in time."""
 
 
 @dataclass(slots=True)
 class Job:
-    """A record, and what is known of it by now."""
+    """A record, and all that the worker knows of it so far."""
 
     record: Mapping[str, Any]
     message: Message = UNREAD
     """Its payload is held only until it is mapped: `holds` says whether it is."""
     weight: int = 0
-    """What its request needs of the memory while it is read and mapped, in bytes: an estimate (memory.py)."""
+    """The memory that its request needs while it is read and mapped, in bytes: an estimate (memory.py)."""
     holds: bool = False
     source: Iterator[Dispatch] | None = None
     """The deliveries that were not mapped yet."""
@@ -46,48 +46,48 @@ class Job:
     is_mapped: bool = False
     """Nothing is left in the source."""
     is_stopped: bool = False
-    """Nothing more of it is mapped in this invocation: something that has to go before it waits."""
+    """Nothing more of it is mapped in this invocation, because a message that goes before it waits."""
     took_s: float = 0.0
     """How long decoding and mapping it took."""
     items: list[Dispatch] = field(default_factory=list)
     """Its deliveries as far as they are mapped, without those that an earlier receive settled."""
     sent: int = 0
-    """How many of the items earlier rounds of this invocation had: what is behind them is this round's."""
+    """How many of the items belonged to earlier rounds of this invocation: those behind them are this round's."""
     total: int = 0
     """Deliveries that were mapped, settled ones included."""
     fingerprints: set[str] = field(default_factory=set)
-    """Of the credentials that its first deliveries carry, settled ones included."""
+    """The fingerprints of the credentials that its first deliveries carry, settled ones included."""
     lane: str | None = None
-    """Other messages of the batch that name it go before or behind this one, never beside it."""
+    """Messages of the batch with the same lane go before or behind this one, never beside it."""
     progress: Progress = NO_PROGRESS
     place: Place = Place.SEND
     is_placed: bool = False
-    """Whether it was looked up what of its credentials is suspended: once they are known, which mapping it tells."""
+    """Whether its credentials were looked up among the suspensions. They are known once it is mapped."""
     malformed: tuple[Malformed, ...] = ()
-    """What of the request could not be read."""
+    """The parts of the request that could not be read."""
     events: int = 0
     """How much it carries, as ingest counts it (shared/message.py)."""
     called: int = 0
     """Items that became calls, settled ones included."""
     last_called: object = None
     left_out: list[tuple[int, LeftOut]] = field(default_factory=list)
-    """What the partner makes no call of, each with its place among all that the partner said."""
+    """The parts that the partner makes no call for, each with its place among all that the partner yielded."""
     looked_at: int = 0
-    """How many of the things that the partner made of it, deliveries and what it leaves out, were read."""
+    """How many of the things that the partner yields, deliveries and LeftOut alike, were read."""
     end: End | None = None
-    """As it was decided; a receipt that could not be written may hold it back."""
+    """The end that was decided; a receipt that could not be written may hold it back."""
     failure: str = ""
-    """What a step raised over it, and where."""
+    """The exception that a step raised while it worked on this record, and its place."""
     has_given_up: bool = False
     """A delivery failed too often and is refused: those behind it begin without failed attempts."""
     is_refused_alone: bool = False
-    """Its credentials were refused while the same were taken in other messages."""
+    """Its credentials were refused while the same ones were accepted in other messages."""
 
     def fail(self, error: Exception) -> None:
-        """End it by what a step raised over it: a dead letter that says where, and nothing of what was looked at.
+        """End it with an exception of a step: a dead letter that names the place, and shows nothing of the payload.
 
-        What of it arrived by then is remembered as with any dead letter, so that a redrive does not repeat it. What was
-        delivered stays so: there is nothing left to redrive.
+        Deliveries that arrived by then are remembered as with any dead letter, so that a redrive does not repeat them.
+        A record that was delivered as a whole stays delivered: there is nothing left to redrive.
         """
         if isinstance(error, UndecodableMessage | InvalidRequest | Unmappable):
             text = str(error)
@@ -119,7 +119,7 @@ class Job:
 
     @property
     def kind(self) -> str:
-        """The type of its request, as it may be told; nothing for what an envelope calls by a name of its own."""
+        """The type of its request, for logs and metrics; empty for a type that is not one of the protocol's."""
         return self.message.type if self.message.type in QUEUED_TYPES else ""
 
     @property
@@ -133,12 +133,12 @@ class Job:
 
     @property
     def receives(self) -> int:
-        """How often it was received; where that is not known, as if somebody may have worked on it."""
+        """How often it was received; if that is not known, a number as if a worker may have worked on it."""
         return self.number("ApproximateReceiveCount", 2)
 
     @property
     def was_seen_before(self) -> bool:
-        """Whether somebody may have worked on it: received before, or sent again from another queue."""
+        """Whether a worker may have worked on it: received before, or sent again from another queue."""
         sent_ms = self.number("SentTimestamp", self.message.received_at_ms)
         return self.receives > 1 or self.carried.was_dead or sent_ms - self.message.received_at_ms > MOVED_MS
 
@@ -148,7 +148,7 @@ class Job:
 
     @property
     def begun_ms(self) -> int:
-        """Since when its age counts: when it was accepted, or redriven last, which was before it was sent here."""
+        """The beginning of its age: when it was accepted or last redriven, which is never later than it was sent here."""
         said = self._said("redriven_ms")
         if not (said.isascii() and said.isdecimal() and len(said) < 16):
             return self.message.received_at_ms
@@ -157,13 +157,13 @@ class Job:
 
     @property
     def redrives(self) -> dict[str, str]:
-        """What a redriven message says of that, for the letter that it may become again."""
+        """The attributes of a redriven message about its redrives, for the dead letter that it may become again."""
         said = {name: self._said(name) for name in REDRIVEN}
         return {name: text for name, text in said.items() if 0 < len(text) <= MAX_HISTORY and text.isprintable()}
 
     @property
     def carried(self) -> Carried:
-        """What decides whether a suspension holds it up."""
+        """The part of the message that decides whether a suspension holds it up."""
         said = self.record.get("messageAttributes")
         return Carried(
             account_id=self.message.account_id,
@@ -183,12 +183,12 @@ class Job:
 
     @property
     def calls(self) -> int:
-        """Calls of this batch that something of the message was in, push-backs left out."""
+        """Calls of this batch that carried a delivery of the message, push-backs left out."""
         return len({number for item in self.items for number in (*item.calls, *item.again)})
 
     @property
     def outcomes(self) -> list[Outcome]:
-        """What became of the deliveries that were tried."""
+        """The outcomes of the deliveries that were tried."""
         return [item.outcome for item in self.items if item.outcome is not None]
 
     def number(self, name: str, otherwise: int) -> int:

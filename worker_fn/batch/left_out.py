@@ -1,4 +1,4 @@
-"""What of a request becomes no call: counted and logged once, at the receive that comes to it first."""
+"""Parts of a request that become no call: counted and logged once, at the receive that reaches them first."""
 
 from worker_fn.accounts.suspensions import Place
 from worker_fn.batch.context import Worker
@@ -7,10 +7,11 @@ from worker_fn.batch.settle import Report
 
 
 async def note_left_out(job: Job, report: Report, worker: Worker) -> None:
-    """Count and log what of a message could not be read, and what the partner makes no call of: a line for each kind.
+    """Count and log the parts of a message that could not be read, and those that the partner makes no call for: a line
+    for each kind.
 
-    A message is mapped again whenever it comes back, and says it once. One that was parked or redriven has a first
-    receive after that, too.
+    A message is mapped again whenever it comes back, but logged once. After it was parked or redriven, it has a first
+    receive again, and is logged again.
     """
     before = 0 if job.receives == 1 else job.progress.noted
     if before is None or job.place is not Place.SEND:

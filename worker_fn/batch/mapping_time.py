@@ -1,4 +1,4 @@
-"""What one message may take to be decoded and mapped, of the time that its batch has."""
+"""The share of its batch's time in which one message may be decoded and mapped."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class MappingTime:
-    """`most_s` is what one message may take in all; `stopwatch` measures it."""
+    """`most_s` is the time that one message may take in all; `stopwatch` measures it."""
 
     def __init__(self, budget: TimeBudget, stopwatch: Callable[[], float]) -> None:
         self.most_s = budget.for_one_mapping_s()
@@ -20,8 +20,8 @@ class MappingTime:
         self._stopwatch = stopwatch
 
     def spend(self, job: Job, work: Callable[[], T]) -> T:
-        """Do some work over a message, within the time that it may take. Raises OutOfTime where this invocation's time
-        ends before, and Unmappable for what takes too long, also for what could not be stopped.
+        """Do some work on a message, within the time that it may take. Raises OutOfTime if this invocation's time ends
+        before, and Unmappable if the work takes too long, even if it could not be interrupted.
         """
         left_s, allowed_s = self._budget.for_calls_s(), self.most_s - job.took_s
         if left_s <= 0:

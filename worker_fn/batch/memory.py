@@ -1,4 +1,4 @@
-"""How much of the function's memory a batch may use, and what a message needs of it. Estimates, on the safe side.
+"""How much of the function's memory a batch may use, and how much a message needs. Estimates, on the safe side.
 
 Measured with CPython 3.13, see docs/limits.md: an object of JSON that becomes one of the protocol's takes up to 1,050
 bytes, decoded and read, and so does whatever else stands where an object belongs. Any other value takes up to 170 (a
@@ -15,10 +15,10 @@ EMPTY_MIB = 128
 """What the worker itself takes: 110 MiB with its libraries, and the batch as Lambda hands it over, at most 6 MB."""
 
 LEAST = 16 * MIB
-"""What there is at least, however small the function: one message at a time fits into it."""
+"""The least room for a batch, however small the function: one message at a time fits into it."""
 
 BYTE, BRACE, COMMA = 4, 1_100, 180
-"""What a byte, an object and a value of JSON text come to in memory."""
+"""The memory for a byte, an object and a value of JSON text."""
 
 PIECE = 65_536
 """Bytes of a text that are taken apart at a time."""
@@ -27,13 +27,13 @@ PARTS = ("events", "system_notifications", "user_profiles")
 """Lists of a request of which each element becomes an object of the protocol, whatever it is."""
 
 BODY, DELIVERY = 3, 2_000
-"""What a byte of a delivery's body comes to (itself, merged with others, and on the wire), and a delivery as such."""
+"""The memory for a byte of a delivery's body (alone, merged, and on the wire), and for a delivery as such."""
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """Bytes of memory. `batch`: what all that is decoded or mapped and not sent yet may take together. `message`: what
-    one alone may take, when nothing else does.
+    """Bytes of memory. `batch`: for all messages together that are decoded or mapped and not sent yet. `message`: for a
+    single message, while there is no other.
     """
 
     batch: int
@@ -41,20 +41,20 @@ class Room:
 
     @classmethod
     def of_function(cls, memory_mib: int) -> "Room":
-        """Half of what the worker leaves for batches; three quarters for a message that needs more than that."""
+        """Half of the memory that the worker leaves free; three quarters for a message that needs more than that."""
         free = max(LEAST, (memory_mib - EMPTY_MIB) * MIB)
         return cls(batch=free // 2, message=free * 3 // 4)
 
 
 def weight_of(text: str | bytes) -> int:
-    """What decoding and mapping a JSON text takes, its deliveries left out."""
+    """The memory that decoding and mapping a JSON text takes, without its deliveries."""
     if isinstance(text, str):
         text = text.encode("utf-8", "surrogatepass")
     return _weighed(text, len(text))
 
 
 def exact_weight_of(text: str | bytes) -> int:
-    """The same, without what merely looks like JSON inside strings: for a text that seems too heavy."""
+    """The same, but text inside strings that looks like JSON does not count: for a text that seems too heavy."""
     if isinstance(text, str):
         text = text.encode("utf-8", "surrogatepass")
     plain, outside, inside_first = text.replace(rb"\\", b"").replace(rb"\"", b""), bytearray(), 0
@@ -70,11 +70,11 @@ def _weighed(text: bytes | bytearray, size: int) -> int:
 
 
 def odd_weight_of(payload: Mapping[str, Any]) -> int:
-    """What a decoded request takes beyond the weight of its text: for a `0` in place of an event, say."""
+    """The memory that a decoded request takes beyond the weight of its text: for a `0` in place of an event, say."""
     lists = (listed for name in PARTS if isinstance(listed := payload.get(name), list))
     return BRACE * sum(not isinstance(one, dict) for listed in lists for one in listed)
 
 
 def cost_of(body: bytes) -> int:
-    """What a delivery takes until it is sent."""
+    """The memory that a delivery takes until it is sent."""
     return DELIVERY + BODY * len(body)

@@ -7,20 +7,20 @@ from worker_fn.batch.disposition import Waiting
 from worker_fn.batch.job import Job
 
 LaneKey = tuple[str | None, str]
-"""Of a lane: its account, and its name there."""
+"""A lane's account, and the lane's name within it."""
 
 
 class Ordering:
-    """The order of one batch. `in_groups`: a FIFO queue; `in_lanes`: the partner names messages that go in order."""
+    """The order of one batch. `in_groups`: a FIFO queue; `in_lanes`: the partner says which messages go in order."""
 
     def __init__(self, jobs: Sequence[Job], *, in_groups: bool, in_lanes: bool) -> None:
         self._jobs = jobs
         self._in_groups = in_groups
         self._in_lanes = in_lanes
         self._stopped: set[LaneKey] = set()
-        """Lanes in which something waits."""
+        """Lanes in which a message waits."""
         self._first: dict[LaneKey, Job] = {}
-        """Of each lane the message that is being mapped."""
+        """For each lane the message that is being mapped."""
 
     def lane_of(self, job: Job) -> LaneKey | None:
         """The lane that a message shares with others."""
@@ -29,8 +29,8 @@ class Ordering:
         return (job.message.account_id, job.lane) if self._in_lanes and job.lane is not None else None
 
     def in_turn(self) -> list[Job]:
-        """The messages that are sent, light ones first, and before them what is half mapped already. In a FIFO queue a
-        group's weight is that of its heaviest so far.
+        """The messages in their order: half-mapped ones first, then light ones before heavy ones. In a FIFO queue a
+        group's weight is that of its heaviest message so far.
         """
         weights: dict[str, int] = {}
         keys: dict[int, tuple[bool, int]] = {}
@@ -43,13 +43,13 @@ class Ordering:
         return [self._jobs[index] for index in order if self._jobs[index].place is Place.SEND]
 
     def stop(self, job: Job) -> None:
-        """Nothing more goes of a message, nor of what is behind it."""
+        """Stop a message: nothing more of it is sent, nor of the messages behind it."""
         job.is_stopped = True
         if (key := self.lane_of(job)) is not None:
             self._stopped.add(key)
 
     def may_go(self, job: Job) -> bool:
-        """Whether nothing has to go before a message: those before it in its group, or what is half mapped of its lane.
+        """Whether a message may go now: no earlier message of its group is left, and none of its lane is half mapped.
         Stops a message that is behind one that waits.
         """
         key = self.lane_of(job)
@@ -65,7 +65,7 @@ class Ordering:
         return not job.is_stopped
 
     def _is_first(self, job: Job) -> bool:
-        """In a FIFO queue: what is behind a message that this worker can not read yet waits as long as it does."""
+        """In a FIFO queue: messages behind one that this worker cannot read yet wait as long as that one."""
         for other in self._jobs:
             if other is job:
                 break

@@ -16,7 +16,7 @@ from worker_fn.limits.agreement import Because
 
 
 async def hold_back(jobs: Sequence[Job], worker: Worker, budget: TimeBudget) -> list[Settled]:
-    """An operator paused delivery, and the mapping runs all the same: pause it, and look at nothing that came."""
+    """An operator paused delivery, but the mapping still runs: pause it, and leave the batch's messages alone."""
     await in_time(pause_mapping(worker), budget.for_calls_s(), None)
     return [Settled(job.record, Waiting(paused_wait_s(job.receives), Because.PAUSED), {}) for job in jobs]
 

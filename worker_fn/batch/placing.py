@@ -13,7 +13,7 @@ from worker_fn.batch.job import Job
 
 async def place(jobs: Sequence[Job], worker: Worker) -> bool:
     """Find the messages with suspended credentials among those that were mapped since: one is the probe, the others are
-    parked. Whether there are such.
+    parked. Returns whether there are any.
     """
     found = [job for job in jobs if not (job.is_over or job.is_placed) and (job.fingerprints or job.is_mapped)]
     if not found:
@@ -31,7 +31,7 @@ async def place(jobs: Sequence[Job], worker: Worker) -> bool:
 
 
 async def _wait_behind_probe(job: Job, jobs: Sequence[Job], worker: Worker) -> None:
-    """In a FIFO queue nothing passes a probe of its group that has to wait, whatever it carries."""
+    """In a FIFO queue no message passes a waiting probe of its group, whatever credentials it carries."""
     if not job.group or job.place is not Place.SEND:
         return
     for other in takewhile(lambda other: other is not job, jobs):

@@ -1,6 +1,7 @@
 """STAGE 3, its beginning: a record is decoded, and mapped to deliveries, each with its Idempotency-Key.
 
-Mapped as far as it is asked for: a request's deliveries repeat its context each, and may be far larger than it.
+It is mapped only as far as the caller asks: each delivery repeats the request's context, so all together may be far
+larger than the request.
 """
 
 from collections.abc import Iterable, Iterator
@@ -28,12 +29,12 @@ it. Two releases are at work while an alias moves, and for longer where somebody
 
 FIRST = 100
 """How many of its first deliveries tell which credentials a message carries. Credentials come from the account's
-settings, so they are nearly always alike; whoever maps less than the whole message maps these.
+settings, so they are nearly always alike; a message that is not mapped as a whole is mapped at least so far.
 """
 
 
 def weigh(job: Job, room: Room) -> None:
-    """Estimate what reading a record takes. Raises Unmappable if the function has less memory."""
+    """Estimate the memory that reading a record takes. Raises Unmappable if the function has less."""
     text = text_of(job.record["body"])
     job.weight = weight_of(text)
     if job.weight > room.message:
@@ -48,8 +49,8 @@ def _check_weight(job: Job, room: Room) -> None:
 
 
 def read(job: Job, room: Room, *, now_ms: int, keeps: int) -> None:
-    """Decode a record, and keep its payload if it weighs at most `keeps`. Raises UndecodableMessage, or Unmappable as
-    `weigh`; one of a later release has its end: it waits.
+    """Decode a record, and keep its payload if it weighs at most `keeps`. A message of a later release waits. Raises
+    UndecodableMessage, or Unmappable as `weigh` does.
     """
     try:
         message = decode(job.record["body"])
@@ -83,7 +84,7 @@ def begin(job: Job, worker: Worker) -> None:
 
 
 def tell_credentials(job: Job, worker: Worker) -> None:
-    """Read and map a message only as far as it takes to know its credentials. Raises anything; `close` it after."""
+    """Read and map a message only as far as its credentials require. Raises anything; call `close` afterwards."""
     weigh(job, worker.room)
     read(job, worker.room, now_ms=worker.now_ms(), keeps=worker.room.message)
     if job.end is None:
@@ -93,7 +94,7 @@ def tell_credentials(job: Job, worker: Worker) -> None:
 
 
 def close(job: Job) -> None:
-    """Let go of the request. Raises what a partner's generator does at its end."""
+    """Let go of the request. Raises whatever a partner's generator raises when it is closed."""
     let_go, job.let_go = job.let_go, None
     job.source, job.holds = None, False
     job.message = replace(job.message, payload={})
@@ -112,7 +113,7 @@ def with_keys(message: Message, deliveries: Iterable[Delivery]) -> Iterator[tupl
 
 
 def _dispatch(job: Job, delivery: Delivery, key: str, worker: Worker) -> Dispatch:
-    """A delivery, and which credentials it carries. One that has no form to be sent carries none."""
+    """A delivery, and which credentials it carries. A delivery that cannot be sent carries none."""
     ids = (job.message.id, job.message_id)
     item = Dispatch(delivery, key, alone=job.message.type == ERASURE, of=ids)
     with suppress(*UNSENDABLE):
@@ -123,7 +124,7 @@ def _dispatch(job: Job, delivery: Delivery, key: str, worker: Worker) -> Dispatc
 
 
 def _deliveries(job: Job, mapped: Iterable[Delivery | LeftOut]) -> Iterator[Delivery]:
-    """Take out what becomes no call."""
+    """Take out the parts that become no call."""
     for one in mapped:
         job.looked_at += 1
         if isinstance(one, LeftOut):
@@ -135,7 +136,7 @@ def _deliveries(job: Job, mapped: Iterable[Delivery | LeftOut]) -> Iterator[Deli
 
 
 def _declared(delivery: Delivery, partner: Partner) -> Delivery:
-    """The delivery, if it can be packed. Raises Unmappable, or TypeError for what can be no key."""
+    """The delivery, if it can be packed. Raises Unmappable, or TypeError for a value that cannot be a key."""
     hash(together(delivery))
     if delivery.merge is not None and delivery.merge not in partner.limits.bulk:
         names = ", ".join(sorted(partner.limits.bulk)) or "nothing"

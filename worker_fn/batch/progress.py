@@ -1,11 +1,11 @@
-"""What of a message is done already: so that a message that comes back is resumed, not repeated.
+"""The progress of a message: which deliveries are done, so that a message that comes back is resumed, not repeated.
 
-Written only for a message that must wait although something of it was answered, and read only when a message was
-received before. A delivery is remembered by the start of its idempotency key. Losing progress costs a repeated
-delivery, which carries the same key; it never costs a delivery.
+Progress is written only for a message that must wait although some of its calls were answered, and read only when a
+message was received before. A delivery is remembered by the start of its idempotency key. Losing progress costs a
+repeated delivery, which carries the same key; it never costs a delivery.
 
-The account is part of the item's key and of every idempotency key, as two accounts may have requests of one id. The
-release before knew neither: docs/adr/0031 says how its items, and the keys of its calls, are recognised.
+The account is part of the item's key and of every idempotency key, because two accounts may have requests with the same
+id. The release before did neither: docs/adr/0031 says how its items, and the keys of its calls, are recognised.
 """
 
 import base64
@@ -19,7 +19,7 @@ from shared.message import Message
 from shared.state import Conflict, Item, State, former_progress_key, progress_key
 
 KEY_CHARS = 12
-"""48 bits of the idempotency key: within one message no two deliveries share them by chance."""
+"""48 bits of the idempotency key: enough that no two deliveries of one message share them by chance."""
 
 MAX_BYTES = 400_000
 """The largest value of an item: DynamoDB takes 409,600 bytes an item, its keys included, which take less than 2 KB."""
@@ -30,7 +30,7 @@ MAX_REASONS, REASON_CHARS = 50, 200
 SOME_REASON = "refused"
 
 FORMER_KEPT_S = 15 * 86_400
-"""For how long it is known whose an item of the release before is: longer than a message can be on a queue."""
+"""How long the owner of an item of the release before is remembered: longer than a message can be on a queue."""
 
 
 class Key(str):
@@ -55,16 +55,16 @@ COUNTS = {
 """Fields, and their names in the state table, which releases beside this one read as well."""
 
 MAX_FAILING = 500
-"""For how many deliveries the failures are counted: a message's back-off goes by the one that failed most."""
+"""Failures are counted for so many deliveries: a message's back-off follows the one that failed most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
     """`done`: short keys of deliveries that arrived. `refused`: short key -> why it never will.
 
-    `attempts` are calls made, push-backs left out; `failing`: short key -> how often in a row what waits has failed.
+    `attempts` are calls made, push-backs left out; `failing`: short key -> a waiting delivery's failures in a row.
     `failed_attempts` are failures while the partner took other calls. `auth_failures` are refusals of its credentials
-    (401, 403) while others of its account were taken; `auth_failed_ms` is the last refusal.
+    (401, 403) while its account's other calls arrived; `auth_failed_ms` is the last refusal.
     """
 
     done: frozenset[str] = frozenset()
@@ -75,7 +75,7 @@ class Progress:
     auth_failures: int = 0
     auth_failed_ms: int = 0
     noted: int | None = None
-    """Up to which of the things that the partner made of it what is left out was noted (Job.looked_at); None: all."""
+    """LeftOuts were logged up to this place among all that the partner yielded (Job.looked_at); None: all were."""
     item: Item = field(default_factory=Item)
 
     def settles(self, key: str) -> bool:
@@ -104,7 +104,7 @@ def short(key: str) -> str:
 
 
 async def read_progress(state: State, message: Message) -> Progress:
-    """What an earlier receive wrote. Raises StateUnavailable."""
+    """The progress that an earlier receive wrote. Raises StateUnavailable."""
     item = await state.read(progress_key(message.account_id, message.id), message.part)
     if item.rev:
         return _progress(item.value, item)
@@ -112,8 +112,8 @@ async def read_progress(state: State, message: Message) -> Progress:
 
 
 async def _of_former_release(state: State, message: Message) -> Mapping[str, Any]:
-    """What the release before wrote of a message. It did not say whose message: the first account that asks has it, and
-    what was its own of another one's is repeated, never taken for done.
+    """The progress that the release before wrote of a message. It did not name the account: the first account that asks
+    gets it, and another account's deliveries are repeated, never taken for done.
     """
     account_id = message.account_id or ""
     for _ in range(2):
@@ -128,7 +128,7 @@ async def _of_former_release(state: State, message: Message) -> Mapping[str, Any
             await state.swap(former_progress_key(message.id), message.part, item, value, expires_at=expires_at)
         except Conflict:
             continue
-        except StateRefused:  # with a name on it, it is too large
+        except StateRefused:  # with an account in it, it is too large
             return {}
         return value
     return {}
@@ -137,20 +137,20 @@ async def _of_former_release(state: State, message: Message) -> Mapping[str, Any
 async def write_progress(state: State, message: Message, progress: Progress, *, expires_at: int) -> None:
     """Remember it until the message can not come back any more. Raises StateUnavailable, Conflict.
 
-    A conflict means that SQS delivered the message twice at once: what the other worker wrote is as good.
+    A conflict means that SQS delivered the message twice at once: the other worker's entry is as good.
     """
     key = progress_key(message.account_id, message.id)
     await state.swap(key, message.part, progress.item, _value(progress), expires_at=expires_at)
 
 
 async def forget_progress(state: State, message: Message) -> None:
-    """Remove what was remembered of a message that is settled. Raises StateUnavailable."""
+    """Remove the progress of a message that is settled. Raises StateUnavailable."""
     await state.delete(progress_key(message.account_id, message.id), message.part)
 
 
 def _value(progress: Progress) -> dict[str, Any]:
-    """The item's value, of as much as one item holds: reasons go first, then what was refused, then of what is done
-    as much as there is room for. What is left out is called again.
+    """The item's value, cut to the size of an item: reasons are dropped first, then refusals, then as many of the done
+    deliveries as have no room. A delivery that is dropped is called again.
     """
     counts: dict[str, Any] = {name: getattr(progress, ours) for ours, name in COUNTS.items()}
     counts["failing"] = dict(sorted(progress.failing.items(), key=lambda one: -one[1])[:MAX_FAILING])

@@ -1,6 +1,6 @@
-"""What refused credentials (401, 403) mean for the messages of a batch: who waits, is parked, or given up.
+"""What refused credentials (401, 403) mean for the messages of a batch: which wait, are parked, or given up.
 
-accounts/auth_failures.py tells what a refusal is about, accounts/suspensions.py what is suspended already.
+accounts/auth_failures.py tells what a refusal is about, accounts/suspensions.py which credentials are suspended.
 """
 
 from shared.telemetry import Fact
@@ -18,11 +18,11 @@ from worker_fn.dispatch.lanes import credential_of
 from worker_fn.limits.agreement import Because
 
 FEW_FAILURES = 4
-"""A message that was not called waits as after this many failures: half a minute, so that those before it are gone."""
+"""A message that was not sent waits as after so many failures: half a minute, so that those before it are done."""
 
 
 async def note_taken(job: Job, auth_failures: AuthFailures, worker: Worker) -> None:
-    """Note what of a message the partner took, for its account and its credentials, before any end is decided."""
+    """Note for accounts and credentials which calls the partner took, before any end is decided."""
     for item in job.items:
         if item.outcome is None or item.outcome.verdict is not Verdict.DELIVERED:
             continue
@@ -38,9 +38,9 @@ async def note_taken(job: Job, auth_failures: AuthFailures, worker: Worker) -> N
 async def suspend_refused(job: Job, auth_failures: AuthFailures, worker: Worker) -> None:
     """Suspend the credentials of a message that were refused, before any message's end is decided.
 
-    The first message that was refused is the probe; all others have to find the suspension there. A message that was
-    refused while the same credentials were taken in others is refused for its own sake, and suspends nothing: neither
-    now nor when it comes back, or each return of it would hold up what is taken.
+    The first message that was refused is the probe; all others have to find the suspension there. If a message was
+    refused while the same credentials were accepted in others, the message itself is at fault and suspends nothing,
+    neither now nor when it comes back: otherwise each return of it would hold up messages that the partner takes.
     """
     pairs = [(credential_of(item, job.message.account_id), item) for item in job.items if item.is_refused]
     known = [(credential, item) for credential, item in pairs if credential is not None]
@@ -65,7 +65,7 @@ async def suspend_refused(job: Job, auth_failures: AuthFailures, worker: Worker)
 
 
 def held_up(job: Job, worker: Worker) -> End:
-    """The end of a message that is not called because its credentials are suspended."""
+    """The end of a message that is not sent because its credentials are suspended."""
     suspension = worker.suspensions.of(job.message.account_id, job.carried.fingerprints)
     if job.place is Place.GIVE_UP and suspension is not None:
         return _given_up(suspension, job.progress)
@@ -78,7 +78,7 @@ def held_up(job: Job, worker: Worker) -> End:
 
 
 async def end_by_credentials(job: Job, end: End, progress: Progress, worker: Worker) -> End:
-    """The end of a message that was called, if its credentials decide it; else the end that it has. Clears the
+    """The end of a message that was sent, if its credentials decide it; else the end that it has. Clears the
     suspension whose probe arrived.
     """
     carried = job.carried
@@ -105,12 +105,12 @@ async def end_by_credentials(job: Job, end: End, progress: Progress, worker: Wor
 
 
 def _refused_alone(job: Job, refused: Outcome | None, progress: Progress, worker: Worker) -> End:
-    """The end of a message that a refusal holds up, its own or another one's of the batch, although its credentials are
-    not suspended.
+    """The end of a message that a refusal holds up, its own or that of another message of the batch, although its
+    credentials are not suspended.
     """
     if refused is None:  # the refusals were the other messages' own
         return Waiting(back_off_s(FEW_FAILURES, retry_after_s=None, rng=worker.rng), "refused", Whose.ACCOUNT_FAILURE)
-    if not job.is_refused_alone:  # nobody could be told; or it is known for its own refusals, and nothing came since
+    if not job.is_refused_alone:  # the tick could not be told; or it is known for its own refusals
         return Waiting(worker.suspensions.probe_wait_s(None), "refused", Whose.ACCOUNT_FAILURE)
     if progress.auth_failures >= worker.budgets.max_auth_failures:
         error = f"{refused.error} {progress.auth_failures} times, while others of its account are taken"

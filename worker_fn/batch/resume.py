@@ -1,4 +1,4 @@
-"""A message that comes back is resumed: what an earlier receive did is left out, and what this one did is kept."""
+"""A message that comes back is resumed: what earlier receives delivered is left out, and this one is remembered."""
 
 from dataclasses import replace
 
@@ -16,12 +16,12 @@ from worker_fn.dispatch.classify import Verdict
 LETTER_KEPT_S = 14 * 86_400
 """For so long a dead letter may lie before it is redriven: what of it arrived is known until then."""
 KEPT_LONGER_S = 86_400
-"""What is remembered of a message outlives its age by a day."""
+"""The progress of a message is kept for a day longer than the message may wait."""
 
 
 async def resume(job: Job, worker: Worker) -> None:
-    """Leave out what an earlier receive delivered. With the state table down everything is sent again, with the same
-    keys.
+    """Leave out deliveries that arrived at an earlier receive. With the state table down all are sent again, with the
+    same keys.
     """
     if job.place not in {Place.SEND, Place.GIVE_UP} or not job.was_seen_before:
         return
@@ -56,7 +56,7 @@ def progress_after(job: Job, worker: Worker) -> Progress:
 
 
 def _failing(job: Job) -> dict[str, int]:
-    """How often in a row each delivery has failed that waits; what arrived or is refused for good is none of them."""
+    """How often in a row each waiting delivery has failed; those that arrived or were refused do not wait."""
     counts = {} if job.is_mapped else dict(job.progress.failing)
     for item in job.items:
         key, waits = short(item.key), item.outcome is None or item.outcome.verdict is Verdict.RETRY
@@ -79,9 +79,10 @@ async def remember(job: Job, end: End, progress: Progress, worker: Worker, *, al
 
 
 async def remember_letter(job: Job, report: Report, worker: Worker) -> None:
-    """What of a dead letter arrived must not be sent again, whether its queue did not take it or somebody redrives it.
+    """Keep a dead letter's deliveries that arrived from being sent again, if its queue does not take it or an operator
+    redrives it.
 
-    One that was not taken comes back as it was; one that is redriven gets another chance for what was refused.
+    If its queue does not take it, it comes back as it was; if it is redriven, refused deliveries get another chance.
     """
     if not isinstance(job.end, DeadLetter):
         return

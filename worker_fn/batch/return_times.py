@@ -1,7 +1,7 @@
 """When messages that wait for their account come back: one after the other, and only a bounded number of them.
 
-So an account's flood returns at the rate that the partner takes of it, and neither it nor an account whose calls fail
-fills the queue's in-flight quota. What is too many is parked.
+So an account's flood returns at the rate that the partner takes from that account, and neither a flood nor an account
+whose calls fail fills the queue's in-flight quota. Messages beyond the bound are parked.
 """
 
 import asyncio
@@ -20,11 +20,11 @@ from worker_fn.limits.agreement import MOST_IN_LINE, Flow
 from worker_fn.limits.registry import LINE_EMPTIES_PER_S, line_key
 
 Waits = tuple[str, Whose, str | None]
-"""Messages that wait together: their account, what for, and at which bulk endpoint."""
+"""A group of messages that wait together: their account, the cause, and the bulk endpoint."""
 
 
 async def reserve_return_times(settled: Sequence[Settled], worker: Worker) -> list[Settled]:
-    """Give messages that wait for their account a time to come back; park what is too many."""
+    """Give messages that wait for their account a time to come back; park those beyond the bound."""
     ends = list(settled)
     waiting: dict[Waits, list[int]] = {}
     for index, one in enumerate(settled):
@@ -48,7 +48,7 @@ async def reserve_return_times(settled: Sequence[Settled], worker: Worker) -> li
 
 
 async def _reserve(account_id: str, whose: Whose, endpoint: str | None, count: int, worker: Worker) -> list[int]:
-    """Reserve times where an account's waiting messages are counted; to a bulk call they come as many as it takes."""
+    """Reserve times in the count of an account's waiting messages; one time is for as many as a bulk call takes."""
     limiter = worker.limiters.of(account_id, endpoint) if whose is Whose.ACCOUNT_RATE else None
     if limiter is None:
         return await worker.limiters.line(account_id).book(count)
@@ -56,8 +56,8 @@ async def _reserve(account_id: str, whose: Whose, endpoint: str | None, count: i
 
 
 async def room_for(account_id: str, worker: Worker) -> int:
-    """How many more of an account's messages may wait by visibility: for its failures, and for its rate where there is
-    most room. Which bulk endpoint a parked message waits for nobody knows; what finds no room is parked again.
+    """How many more of an account's messages may wait by visibility: for its failures, and for its rate at the endpoint
+    with the most room. A parked message does not say which bulk endpoint it waits for; without room it is parked again.
     """
     limits = worker.partner.limits
     rates = {(account_key(account_id), 1): limits.account_rate}

@@ -26,10 +26,10 @@ from worker_fn.dispatch.lanes import Lane, holds_up
 T = TypeVar("T")
 
 BODIES_SHARE = 1 / 8
-"""Of the room for a batch, what is there for bodies however much the requests take that are being mapped."""
+"""The share of a batch's room that is kept for bodies, however much the requests take that are being mapped."""
 
 CLOSING_S = 1.0
-"""A generator that is not asked any more has nothing to do at its end."""
+"""The time for closing a generator that is not asked any more: it has nothing left to do."""
 
 GONE = Delivery("", b"", "")
 """In place of a delivery that will not be sent any more in this invocation."""
@@ -37,7 +37,7 @@ GONE = Delivery("", b"", "")
 
 @dataclass(slots=True)
 class Rounds:
-    """A batch's jobs, and how far they are."""
+    """A batch's jobs, and how far each is mapped."""
 
     jobs: Sequence[Job]
     worker: Worker
@@ -47,7 +47,7 @@ class Rounds:
     _left: int = field(init=False, default=0)
     """Bytes of memory that are free for the round."""
     _least: int = field(init=False)
-    """Bytes that a round has for bodies whatever the requests take that are being mapped."""
+    """Bytes that a round has for bodies, however much the requests take that are being mapped."""
 
     def __post_init__(self) -> None:
         self._least = int(BODIES_SHARE * self.worker.room.batch)
@@ -79,7 +79,7 @@ class Rounds:
                         self._drop(job)
 
     def let_go(self) -> None:
-        """Forget what is not sent in this invocation: it has its end, or its credentials are suspended."""
+        """Forget messages that are not sent in this invocation: they have an end, or suspended credentials."""
         for job in self.jobs:
             if job.is_over or job.place is not Place.SEND:
                 self._drop(job)
@@ -90,7 +90,7 @@ class Rounds:
         """
         own: list[Lane] = []
         named: dict[LaneKey, Lane] = {}
-        # Of the messages of a lane at most one is half mapped: it goes last.
+        # At most one message of a lane is half mapped: it goes last.
         for job in sorted(self._sending(), key=lambda job: not job.is_mapped):
             account_id, items, key = job.message.account_id, job.items[job.sent :], self._ordering.lane_of(job)
             if key is not None:
@@ -102,7 +102,7 @@ class Rounds:
         return [lane for lane in [*own, *named.values()] if lane.items]
 
     def clear(self) -> None:
-        """After a round: forget what was sent, and stop what must wait."""
+        """After a round: forget deliveries that were sent, and stop messages that must wait."""
         for job in self._sending():
             round_ = job.items[job.sent :]
             waiting = [item for item in round_ if holds_up(item.outcome, job.message.account_id)]
@@ -138,7 +138,7 @@ class Rounds:
             job.is_mapped = True
 
     def _pull(self, job: Job, most: int) -> bool:
-        """Ask for deliveries; whether there are no more. At least for one where there is none in the whole batch."""
+        """Ask for deliveries: at least for one if the whole batch has none. Returns whether there are no more."""
         used = 0
         while (used < most and self._left > 0) or not self._has_any():
             item = next(job.source, None) if job.source is not None else None
@@ -163,8 +163,8 @@ class Rounds:
         return True
 
     def _in_time(self, job: Job, work: Callable[[], T]) -> T | None:
-        """Do some work over a message; None, and the message stops, where this invocation's time ends before. Raises
-        Unmappable for what takes too long.
+        """Do some work on a message; if this invocation's time ends before, the message stops and None is returned.
+        Raises Unmappable for work that takes too long.
         """
         try:
             return self._time.spend(job, work)
@@ -176,7 +176,7 @@ class Rounds:
         return [job for job in self.jobs if job.end is None and job.place is Place.SEND]
 
     def _may_go(self, job: Job) -> bool:
-        """Whether nothing has to go before a message; what is behind one that waits is let go of."""
+        """Whether a message may go now; a message behind one that waits is let go of."""
         may_go = self._ordering.may_go(job)
         if job.is_stopped:
             self._close(job)
@@ -187,7 +187,7 @@ class Rounds:
         self._close(job)
 
     def _drop(self, job: Job) -> None:
-        """Let go of a message and of what was mapped of it and not sent: it has its end, or is not sent."""
+        """Let go of a message, and of its deliveries that were mapped but not sent: it has its end, or is not sent."""
         del job.items[job.sent :]
         self._close(job)
 

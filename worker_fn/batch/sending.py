@@ -15,7 +15,7 @@ from worker_fn.dispatch.lanes import Lane
 
 
 async def send(rounds: Rounds, dispatcher: Dispatcher, worker: Worker) -> None:
-    """Send what is mapped, and map what is left."""
+    """Send the deliveries that are mapped, and map the rest."""
     lanes = await _next_lanes(rounds, worker)
     await dispatcher.deliver(lanes)
     while lanes:
@@ -26,8 +26,8 @@ async def send(rounds: Rounds, dispatcher: Dispatcher, worker: Worker) -> None:
 
 
 async def _next_lanes(rounds: Rounds, worker: Worker) -> list[Lane]:
-    """What goes in the next round; nothing when there is nothing more to send, or no time."""
-    while not (lanes := rounds.lanes()):  # not even what is mapped: an earlier receive had it, or it is held up
+    """The deliveries of the next round; none when there is nothing more to send, or no time."""
+    while not (lanes := rounds.lanes()):  # nothing is left of the mapped ones: sent at an earlier receive, or held up
         rounds.map()
         if not await place(rounds.jobs, worker):
             return rounds.lanes()
@@ -36,7 +36,7 @@ async def _next_lanes(rounds: Rounds, worker: Worker) -> list[Lane]:
 
 
 def dispatcher_for(worker: Worker, remaining_s: Callable[[], float]) -> Dispatcher:
-    """What sends a batch's deliveries, within the time that it has for its calls."""
+    """The dispatcher that sends a batch's deliveries, within the time for its calls."""
     limits, sessions = worker.partner.limits, worker.limiters.sessions()
     caller = Caller(
         partner=worker.partner,

@@ -18,9 +18,9 @@ from worker_fn.clients.or_else import or_else
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A record and its end; `attributes` say of the message what a dead letter has to tell.
+    """A record and its end; `attributes` are what a dead letter says about its message.
 
-    `deliveries` is how many calls the partner makes of it, done ones included; None where that is not known.
+    `deliveries` is the number of calls that the message becomes, done ones included; None if that is not known.
     """
 
     record: Mapping[str, Any]
@@ -44,7 +44,7 @@ class Queue(Protocol):
 
 @dataclass(slots=True)
 class Report:
-    """What a batch came to. `failures` are the message ids that Lambda must leave in the queue."""
+    """The outcome of a batch. `failures` are the message ids that Lambda must leave in the queue."""
 
     delivered: int = 0
     waiting: int = 0
@@ -66,8 +66,8 @@ class Report:
     """How long the partner took for each call."""
 
     def fail(self, record: Mapping[str, Any]) -> None:
-        """Leave a record in the queue. One without an id, which SQS never hands over, can not be named: an empty name
-        would bring back the whole batch, what was delivered of it included.
+        """Leave a record in the queue. A record without an id, which SQS never sends, cannot be named: an empty name
+        would bring back the whole batch, delivered messages included.
         """
         if record.get("messageId"):
             self.failures.append(str(record["messageId"]))
@@ -76,7 +76,8 @@ class Report:
 async def settle(settled: Sequence[Settled], queue: Queue, report: Report, budget: TimeBudget) -> Report:
     """Carry out the ends while there is time. A settle call that fails or takes too long never costs a message.
 
-    What is not moved in time is reported: so the function ends in time, and what was delivered can leave the queue.
+    Records that are not moved in time are reported, so that the function ends in time and delivered ones can leave the
+    queue.
     """
     moved = await _moved(settled, queue, budget.for_moving_s())
     waits_s: dict[str, int] = {}
@@ -107,7 +108,7 @@ async def settle(settled: Sequence[Settled], queue: Queue, report: Report, budge
 
 
 async def _moved(settled: Sequence[Settled], queue: Queue, time_s: float) -> list[bool]:
-    """For each record, whether it is where its end says."""
+    """For each record, whether it was moved to the place that its end names."""
     moves = {
         index: asyncio.ensure_future(or_else(_move(one, queue), _stays))
         for index, one in enumerate(settled)
@@ -123,7 +124,7 @@ async def _moved(settled: Sequence[Settled], queue: Queue, time_s: float) -> lis
 
 
 async def _move(one: Settled, queue: Queue) -> bool:
-    """Put a record where its end says; True once it is there."""
+    """Put a record into the place that its end names; True once it is there."""
     match one.end:
         case DeadLetter() as letter:
             await queue.dead_letter(one.record, letter_attributes(one.attributes, letter))

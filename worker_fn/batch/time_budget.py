@@ -1,11 +1,11 @@
-"""The time of one invocation, and what of it each step of a batch or a tick may use.
+"""The time of one invocation, and the share of it that each step of a batch or a tick may use.
 
-Every step has the time until its own end, so what one leaves over is the next one's:
+Every step has the time until its own end, so time that one step leaves over goes to the next:
 
     mapping, calls ▶ T-R  return times ▶ T-R/2  receipts ▶ T-R/4  settling ▶ T-1 s  last writes ▶ T-0.5 s  answer ▶ T
 
-T is the end of the invocation, R the reserve for settling (SETTLE_RESERVE_S). Until T-R nothing is lost by being late:
-what was not sent comes back. From there on each step that takes too long is given up, and the next one has its part.
+T is the end of the invocation, R the reserve for settling (SETTLE_RESERVE_S). Until T-R being late costs nothing:
+messages that were not sent come back. After that, a step that takes too long is given up, and the next one begins.
 """
 
 import asyncio
@@ -16,14 +16,14 @@ from typing import TypeVar
 T = TypeVar("T")
 
 ANSWER_S = 1.0
-"""What is kept at the end for the function's own answer, half of it for what is written last."""
+"""The time that is kept at the end for the function's own answer, half of it for the last writes."""
 
 LEAST_S = 0.5
-"""The least that a settle call gets, however little time is left: without it what was delivered would come back."""
+"""The least time that a settle call gets, however little is left: otherwise delivered messages would come back."""
 
 MAPPING_SHARE = 1 / 5
-"""Of the time that a batch has for its calls, what decoding and mapping one message may take: so the others have most
-of it, and a message that is merely large (a few hundred ms for 5 MB on a whole core) is far from it."""
+"""The share of a batch's time for calls that decoding and mapping one message may take: it leaves most of the time to
+the others, and a message that is merely large (a few hundred ms for 5 MB on a whole core) needs far less."""
 
 TICK_ENDS_SHARE = 0.25
 """Share of an invocation's time that is kept back at the end of a tick."""
@@ -31,12 +31,12 @@ TICK_ENDS_SHARE = 0.25
 
 @dataclass(frozen=True, slots=True)
 class TimeBudget:
-    """`remaining_s` tells what is left of the invocation. Each `for_..._s` is what a step may still use, now."""
+    """`remaining_s` gives the rest of the invocation's time. Each `for_..._s` is the time that a step may still use."""
 
     remaining_s: Callable[[], float]
     settle_reserve_s: float
     whole_s: float = field(init=False)
-    """What there was at the beginning."""
+    """The time that there was at the beginning."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "whole_s", self.remaining_s())
@@ -54,7 +54,7 @@ class TimeBudget:
         return self.remaining_s() - self.settle_reserve_s / 2
 
     def for_receipts_s(self) -> float:
-        """For writing down what became of erasures."""
+        """For writing receipts of erasures."""
         return self.remaining_s() - self.settle_reserve_s / 4
 
     def for_moving_s(self) -> float:
@@ -66,11 +66,11 @@ class TimeBudget:
         return max(LEAST_S, self.remaining_s() - ANSWER_S)
 
     def for_last_writes_s(self) -> float:
-        """For what is remembered after everything is settled."""
+        """For the last writes, after everything is settled."""
         return self.remaining_s() - ANSWER_S / 2
 
     def probe_needs_s(self, call_timeout_s: float) -> float:
-        """What a probe may take: its call, and settling its message."""
+        """For a probe: its call, and settling its message."""
         return call_timeout_s + self.settle_reserve_s
 
     def for_sweep_s(self) -> float:
@@ -79,7 +79,7 @@ class TimeBudget:
 
 
 async def in_time(work: Awaitable[T], seconds: float, otherwise: T) -> T:
-    """What some work comes to, or `otherwise` when there is no time for it: it is not worth the batch's answer."""
+    """The result of some work, or `otherwise` if there is no time for it: it must not cost the batch its answer."""
     try:
         async with asyncio.timeout(max(0.0, seconds)):
             return await work

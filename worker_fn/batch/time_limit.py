@@ -1,10 +1,10 @@
-"""A bound on the time of code that does not give it back: a partner's mapping in the one thread of the loop.
+"""A bound on the time of code that never yields to the event loop: a partner's mapping, in the loop's one thread.
 
 On the main thread, where Lambda calls the handler, a timer's signal interrupts the code between two of its bytecodes,
 and regular expressions as well. Nothing in Python can interrupt a single call into C that does not look for signals
-(`int()` of ten million digits, say): such a call ends the invocation by its time-out, which is why what the partners
-read is bounded in size. On another thread, as in some tools, nothing is interrupted. Either way the caller measures the
-time that it took.
+(`int()` of ten million digits, say): such a call ends the invocation by its time-out. That is why the input of partners
+is bounded in size. On another thread, as in some tools, nothing is interrupted. Either way the caller measures the time
+that the code took.
 """
 
 import signal
@@ -50,5 +50,5 @@ def at_most(seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, handler)
-        if left_s:  # whoever had the timer before gets what is left
+        if left_s:  # a timer that was set before gets the rest of its time
             signal.setitimer(signal.ITIMER_REAL, max(0.001, left_s - (time.monotonic() - began_s)), every_s)

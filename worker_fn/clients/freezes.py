@@ -1,7 +1,7 @@
 """Whether this process stood still: Lambda freezes an environment, and a busy machine does much the same.
 
-Two clocks tell, for one of them may stop with the process. Nothing that is waited for is noticed meanwhile: a time-out
-then says nothing of the partner.
+Two clocks are compared, because one of them may stop with the process. While it stands still the process notices
+nothing that it waits for, so a time-out then says nothing about the partner.
 """
 
 from collections.abc import Callable

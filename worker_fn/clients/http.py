@@ -1,7 +1,7 @@
 """The only module of the worker that opens partner sockets: libcurl on the worker's event loop.
 
-Connections are kept for the life of the Lambda environment. Nothing is retried here (`retry.py` decides that) but for
-one case, which is nobody's fault: a kept connection that turns out to be dead before a byte of an answer came. The call
+Connections are kept for the life of the Lambda environment. Nothing is retried here (`retry.py` decides that), with one
+exception, which is nobody's fault: if a kept connection turns out to be dead before a byte of an answer came, the call
 is made again at once, on a new one.
 """
 
@@ -25,7 +25,7 @@ Send = Callable[[Delivery, str, float], Awaitable[Answer]]
 """Make one call: the delivery, its idempotency key, and the seconds that it may take. May raise UNSENDABLE."""
 
 UNSENDABLE = (ValueError, TypeError, AttributeError)
-"""What comes of a delivery that HTTP has no form for."""
+"""The exceptions for a delivery that HTTP cannot carry."""
 
 
 class HttpClient:
@@ -41,7 +41,7 @@ class HttpClient:
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        """`keep_headers`: what of an answer's headers somebody reads, beside Date and Retry-After, in small letters.
+        """`keep_headers`: the headers of an answer to keep, beside Date and Retry-After, in small letters.
         `ca_file`: the roots to trust in place of the system's.
         """
         self._multi = pycurl.AsyncCurlMulti()
@@ -59,9 +59,9 @@ class HttpClient:
         self._beat: asyncio.TimerHandle | None = None
 
     async def send(self, delivery: Delivery, key: str, timeout_s: float) -> Answer:
-        """Make the call, with its idempotency key; `timeout_s` bounds it as a whole, whatever drips in.
+        """Make the call, with its idempotency key; `timeout_s` bounds it as a whole, even if an answer drips in.
 
-        Raises ValueError or TypeError for what HTTP has no form for, and nothing for the network.
+        Raises ValueError or TypeError for a delivery that HTTP cannot carry, and nothing for the network.
         """
         headers = headers_of(delivery, idempotency_key=key, now_s=self._wall_clock())
         request = request_of(delivery.method, delivery.url, headers, body_of(delivery))
@@ -79,7 +79,7 @@ class HttpClient:
         return answer
 
     async def _exchange(self, request: Request, timeout_s: float, *, on_new: bool = False) -> tuple[Answer, bool]:
-        """One try; and whether all it found was a kept connection that is dead."""
+        """One try; and whether it failed only because a kept connection was dead."""
         curl = self._idle.pop() if self._idle else pycurl.Curl()
         exchange = Exchange(keep=self._keep_headers)
         exchange.set_up(

@@ -1,7 +1,7 @@
-"""Which of the connections that libcurl keeps may be used again: asked of each before a byte of a call is sent on it.
+"""Which of the connections that libcurl keeps may be used again: checked before a byte of a call is sent on it.
 
-libcurl sees whether a kept connection is closed, not whether something lies on it that nobody asked for: that would be
-taken for the next call's answer. And it tells how long one was idle by a clock that may stop in a frozen environment.
+libcurl sees whether a kept connection is closed, but not whether unexpected bytes have arrived on it: these would be
+taken for the next call's answer. And it measures idle time by a clock that may stop in a frozen environment.
 """
 
 import select
@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable, Sequence
 
 IDLE_S = 45
-"""Load balancers and proxies close an idle connection after 60 s and more; some forget it without a word."""
+"""Load balancers and proxies close an idle connection after 60 s and more; some drop it without closing it."""
 
 
 class Kept:

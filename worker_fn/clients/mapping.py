@@ -1,12 +1,12 @@
 """The event source mapping, which feeds the worker from the queue; operators know it as the intake. Paused while nobody
 may be called.
 
-A paused mapping delivers nothing, so messages stay visible in the queue, where there is no limit, instead of in
-flight, where there is one (120,000). Whether it should be paused follows from the shared flow, or from an operator's
-word; the tick mends whatever a dead worker or a failed call left half done.
+A paused mapping delivers nothing, so messages stay visible in the queue, which has no limit, instead of in flight,
+where the limit is 120,000. The shared flow, or an operator, decides whether it should be paused; the tick finishes
+whatever a dead worker or a failed call left half done.
 
-An operator's pause is in force whatever the mapping says: it may have been enabled by a deploy, by hand, or a moment
-ago when a batch was under way. So the worker looks for it itself.
+An operator's pause is in force whatever the mapping says: a deploy or a person may have enabled the mapping, or a batch
+may still be under way. So the worker itself looks for the pause.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from shared.errors import StateUnavailable
 from shared.state import ANSWER_WITHIN_S, PARTNER, Conflict, State, change
 
 MAPPING = "mapping"
-"""Under the partner's key: the mapping's id, which the tick is told and the others read."""
+"""Under the partner's key: the mapping's id. The tick gets it from its event and writes it; batches read it."""
 HOLD = "hold"
 """Under the partner's key: an operator's pause, why and since when; ops/operate/pause.py writes it."""
 MARK = "spillway:paused"
@@ -27,10 +27,10 @@ MARK = "spillway:paused"
 
 
 KNOWN_FOR_MS = 5_000
-"""How old what a worker knows of an operator's pause may be."""
+"""How old a worker's knowledge of an operator's pause may be."""
 PAUSED_WAIT_S, LONGEST_PAUSED_WAIT_S = 60, 900
-"""How long a message waits that came while an operator's pause stands: by then the mapping is paused, and the message
-stays visible. If it is not, each receive waits longer: SQS dead-letters what was received a thousand times.
+"""A message that comes during an operator's pause is hidden for so long: by then the mapping is paused, and the message
+stays visible. If it is received all the same, each wait is longer, as SQS dead-letters it after a thousand receives.
 """
 
 
@@ -40,7 +40,7 @@ class MappingUnavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """`is_settled`: no change of it is under way. `batch_size`: messages of a batch at most; None: not known."""
+    """`is_settled`: no change of the mapping is under way. `batch_size`: most messages in a batch; None: not known."""
 
     is_enabled: bool
     is_settled: bool
@@ -70,7 +70,7 @@ class LambdaMapping:
         found = await self._call("get_event_source_mapping")
         state = str(found["State"])
         concurrency = (found.get("ScalingConfig") or {}).get("MaximumConcurrency")
-        # Every change passes through `Updating`, of an enabled mapping as of a disabled one.
+        # Every change passes through `Updating`, whether the mapping is enabled or disabled.
         is_enabled, is_settled = state not in {"Disabled", "Disabling"}, state in {"Enabled", "Disabled"}
         return Status(is_enabled, is_settled, concurrency, found.get("BatchSize"))
 
@@ -117,8 +117,8 @@ async def is_held(state: State) -> bool:
 class Held:
     """An operator's pause, as one Lambda environment knows it.
 
-    What was read last stands while the state table is out of reach: nobody can have ended a pause that is noted there.
-    An environment that never could read it does not know of one, and delivers.
+    While the state table is out of reach the last reading stays valid: nobody can end a pause that is noted there.
+    An environment that could never read the table does not know of a pause, and delivers.
     """
 
     def __init__(self, state: State, *, now_ms: Callable[[], int], on_trouble: Callable[[], None]) -> None:
@@ -126,11 +126,11 @@ class Held:
         self._now_ms = now_ms
         self._on_trouble = on_trouble
         self.was_on = False
-        """What was read last."""
+        """The last reading."""
         self._read_ms: int | None = None
 
     async def is_on(self) -> bool:
-        """Whether a pause stands, as known no longer ago than KNOWN_FOR_MS."""
+        """Whether a pause stands, by a reading that is no older than KNOWN_FOR_MS."""
         now_ms = self._now_ms()
         if self._read_ms is None or now_ms - self._read_ms >= KNOWN_FOR_MS:
             self._read_ms = now_ms
@@ -148,7 +148,7 @@ def paused_wait_s(receives: int) -> int:
 
 
 async def remember_mapping(state: State, mapping_id: str) -> None:
-    """Keep the id where workers find it. Raises StateUnavailable."""
+    """Write the id into the state table, where workers find it. Raises StateUnavailable."""
     item = await state.read(PARTNER, MAPPING)
     if item.value.get("id") != mapping_id:
         try:
@@ -158,7 +158,7 @@ async def remember_mapping(state: State, mapping_id: str) -> None:
 
 
 async def known_mapping(state: State) -> str | None:
-    """The id that the last tick was told; None before the first, or with the state table down."""
+    """The id that the last tick wrote; None before the first tick, or with the state table down."""
     try:
         found = (await state.read(PARTNER, MAPPING)).value.get("id")
     except StateUnavailable:

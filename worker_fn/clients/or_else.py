@@ -1,4 +1,4 @@
-"""Work that may fail without ending a record: the record is settled already, or the work is of several."""
+"""Work that may fail without ending a record: the record is settled already, or the work concerns several."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -8,7 +8,7 @@ OtherT = TypeVar("OtherT")
 
 
 async def or_else(work: Awaitable[T], otherwise: Callable[[Exception], OtherT]) -> T | OtherT:
-    """What some work comes to, or what is made of its failure."""
+    """The result of some work, or what the caller makes of its failure."""
     try:
         return await work
     except Exception as error:

@@ -1,4 +1,4 @@
-"""One call to the partner, made when it may be made, and what its answer means for its items.
+"""One call to the partner, made as soon as it is allowed, and what its answer means for its items.
 
 A call waits for three things, in this order: its account's rate, a free connection (the account with the fewest is
 next), and the partner's rate, cool-down and breaker.
@@ -28,7 +28,7 @@ MOST_KEYS = 10
 """Idempotency-Keys that are told of a call: digests, which say nothing of what they are made of."""
 
 SHORTEST_CALL_S = 0.5
-"""A call that could not be given even this long is not begun."""
+"""A call that would have less time than this is not begun."""
 
 
 @dataclass(slots=True)
@@ -44,7 +44,7 @@ class Caller:
     held: Held
     """Whether an operator's pause stands meanwhile."""
     auth_failures: AuthFailures
-    """What this batch's answers said of credentials: with those that are refused no further call is made."""
+    """What this batch's answers said about credentials: no further call is made with refused ones."""
     max_in_flight: int
     attempts: int
     """How often an item may be sent again because of another item of its call."""
@@ -87,8 +87,8 @@ class Caller:
                 return outcome
 
     def failed(self, items: Sequence[Dispatch], error: Exception) -> Outcome:
-        """What our own code's failure over a call means for its items: they wait, as if the partner had failed on them,
-        and are given up by their failed attempts or their age. The call may have arrived.
+        """The outcome of a call during which our own code failed: its items wait, as if the partner had failed on them,
+        until their failed attempts or their age end them. The call may have arrived.
         """
         number = next(self._numbers)
         for item in items:
@@ -106,7 +106,7 @@ class Caller:
             permit = self._ruled_out(credential) or await self._acquire(self.limiters.partner, wanted)
             if isinstance(permit, Wait):
                 return _not_now(permit)
-            ruled_out = self._ruled_out(credential)  # by what came while this one waited
+            ruled_out = self._ruled_out(credential)  # because of answers that came while this one waited
             if ruled_out is not None and not (permit.probe and ruled_out.because is Because.SUSPENDED):
                 self._give_back(permit)
                 return _not_now(ruled_out)
@@ -131,7 +131,7 @@ class Caller:
         return await limiter.admit(until_ms=now_ms + left_ms, wanted=wanted, in_flight=self.max_in_flight)
 
     def _ruled_out(self, credential: Credential | None) -> Wait | None:
-        """Why no call may be made whatever the partner allows: credentials that are refused, or an operator's pause."""
+        """Why no call may be made, even if the partner allows one: refused credentials, or an operator's pause."""
         if self.auth_failures.is_refused(credential):
             return Wait(self.now_ms(), Because.SUSPENDED)
         if self.held.was_on:
@@ -147,7 +147,7 @@ class Caller:
     async def _make(
         self, items: Sequence[Dispatch], account_id: str | None, account_limiter: Session | None, *, probe: bool
     ) -> Outcome:
-        """Make the call, and note what its answer says to whoever has to know."""
+        """Make the call, and report what its answer means for the limiters and the credentials."""
         started_ms, time_s = self.now_ms(), min(self.call_timeout_s, self.remaining_s())
         try:
             self._under_way += 1

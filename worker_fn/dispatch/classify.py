@@ -24,7 +24,7 @@ class Verdict(Enum):
     REJECTED = "rejected"
     """The partner will never take this delivery as it is."""
     UNSENDABLE = "unsendable"
-    """The partner's code made a call that HTTP has no form for: it never left."""
+    """The partner's code made a call that HTTP cannot carry: it never left."""
     UNREADABLE = "unreadable"
     """It arrived, but the partner's code can not read the answer."""
 
@@ -40,14 +40,14 @@ class Outcome:
     because: Because | None = None
     """Why no call was made; None if one was."""
     is_of_account: bool = False
-    """No call was made because of the account's own limit, `endpoint`'s where it is a bulk endpoint."""
+    """No call was made because of the account's own limit: that of `endpoint`, if it is a bulk endpoint."""
     endpoint: str | None = None
     wait_until_ms: int = 0
-    """Without a call: when to ask again."""
+    """If no call was made: when to ask again."""
     items: "tuple[Outcome | None, ...] | None" = None
-    """What the answer said of each item of the call; None of one that is to be sent again at once."""
+    """What the answer said about each item of the call; None for one that is to be sent again at once."""
     is_of_item: bool = False
-    """The answer spoke of this item by itself."""
+    """The answer named this item."""
 
     def of_each(self, count: int) -> "Sequence[Outcome | None]":
         """The outcome of each of a call's items."""
@@ -65,7 +65,7 @@ ABSURD_RETRY_AFTER_S = 7 * 24 * 3_600.0
 """A Retry-After of over a week is a mistake, not a wish: nobody obeys it."""
 
 NO_END_S = 1e12
-"""The largest number of seconds that is computed with: a larger one is read as this one, which is over a week, too."""
+"""Larger numbers of seconds are read as this one, which is over a week as well."""
 
 MAX_RETRY_AFTER_CHARS = 256
 
@@ -92,7 +92,7 @@ def classify(answer: Answer, *, now_s: float) -> Outcome:
 def retry_after_s(header: str | None, *, now_s: float) -> float | None:
     """Seconds that a Retry-After header asks for, rounded up; None if it is absent or cannot be read. Never raises.
 
-    Beside what HTTP has, whole seconds or a date: a plus sign and a fraction, and of several numbers the largest.
+    HTTP has whole seconds or a date. A plus sign and a fraction are read as well, and the largest of several numbers.
     """
     text = (header or "")[:MAX_RETRY_AFTER_CHARS].strip()
     numbers = [part.strip() for part in text.split(",")]
@@ -102,5 +102,5 @@ def retry_after_s(header: str | None, *, now_s: float) -> float | None:
         moment = parsedate_to_datetime(text)
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         return max(0.0, (moment - datetime.fromtimestamp(now_s, UTC)).total_seconds())
-    except Exception:  # a parser may raise anything for what a partner may send
+    except Exception:  # a partner may send anything, and a parser may raise anything for it
         return None

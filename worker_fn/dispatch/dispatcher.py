@@ -1,7 +1,7 @@
 """Sending a batch: which delivery goes when, and with which others.
 
-Deliveries stand in lanes, each lane in order. Lanes go side by side; where the partner takes bulk calls, an account's
-lanes go in step, so that what stands at their heads can travel together.
+Deliveries stand in lanes, each lane in order. Lanes go side by side; if the partner takes bulk calls, an account's
+lanes go in step, so that the deliveries at their heads can travel together.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from worker_fn.dispatch.packing import packed
 from worker_fn.dispatch.retry import send_with_retries
 
 HALVED = {Verdict.REJECTED, Verdict.UNSENDABLE, Verdict.UNAUTHORIZED}
-"""A bulk call that ends so is halved: it may be one item that is refused."""
+"""A bulk call with one of these verdicts is halved: perhaps only one item is refused."""
 
 
 @dataclass(slots=True)
@@ -32,7 +32,7 @@ class Dispatcher:
     """Whether lanes have several items, whose order must hold."""
 
     async def deliver(self, lanes: Sequence[Lane]) -> None:
-        """Send everything that may be sent in the time there is; outcomes stand in the items. Once for each round."""
+        """Send everything that may be sent in the time there is; outcomes are set in the items. Called once a round."""
         items = [(lane.account_id, item) for lane in lanes for item in lane.items]
         self.caller.calls_left.expect(items)
         bulk = any(item.delivery.merge is not None for _, item in items)
@@ -45,7 +45,7 @@ class Dispatcher:
         await self.caller.limiters.report_last()
 
     async def _run(self, lanes: Sequence[Lane]) -> None:
-        """Send the heads of an account's lanes, then what is behind them, until nothing is left or everything waits."""
+        """Send the heads of an account's lanes, then those behind them, until nothing is left or everything waits."""
         bulk, account_id = self.caller.partner.limits.bulk, lanes[0].account_id
         while heads := [lane.head(bulk) for lane in lanes if lane.is_open]:
             calls = packed(heads, bulk)
@@ -61,14 +61,14 @@ class Dispatcher:
     async def _send(self, items: Sequence[Dispatch], account_id: str | None) -> None:
         """Send one call, with its short retries. A bulk call that is refused is halved until the culprit is alone.
 
-        Where the answer tells its items apart, those that are to be sent again go with the next round.
+        If the answer tells its items apart, those that are to be sent again go with the next round.
         """
         outcome = await or_else(self._attempts(items, account_id), partial(self.caller.failed, items))
         if len(items) > 1 and outcome.items is None and outcome.verdict in HALVED:
             first, second = items[: len(items) // 2], items[len(items) // 2 :]
             await self._send(first, account_id)
             if self.in_order and any(item.waits or item.outcome is None for item in first):
-                return  # the second half goes with the next round, but for what is behind an item that waits
+                return  # the second half goes with the next round, except items behind one that waits
             await self._send(second, account_id)
             return
         for item, judged in zip(items, outcome.of_each(len(items)), strict=True):

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 
 
 class FairSemaphore:
-    """At most `capacity` holders at once; among those who wait, the account with the fewest is next, then who came
-    first.
+    """At most `capacity` holders at once; of those that wait, the account with the fewest is next, then the one that
+    came first.
     """
 
     def __init__(self, capacity: int) -> None:

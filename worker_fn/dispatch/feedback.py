@@ -1,4 +1,4 @@
-"""What an answer tells the limiters: of the partner as a whole, and of the account where the limits are by account.
+"""What an answer tells the limiters: the partner's, and the account's if the limits are by account.
 
 What counts as a fault for the breaker is decided here: an answer that is to be tried again and is no 429 (5xx, 408,
 425, a time-out, a broken connection), unless the account alone fails while others arrive.
@@ -44,7 +44,7 @@ class Feedback:
             self.log("Retry-After ignored: not to be read, or over a week", status=outcome.status)
         spent_s = self._spent_s(answer)
         throttled = outcome.status == 429
-        pushed_back = throttled and outcome.items is None  # else it is some items that were, and not the rate
+        pushed_back = throttled and outcome.items is None  # else some items were pushed back, and not the rate
         fault = outcome.verdict is Verdict.RETRY and not throttled
         for_all = asks_long and account_limiter is None
         own = (fault or for_all) and self.outliers.failed(account_id, now_ms=self.now_ms())
@@ -57,7 +57,7 @@ class Feedback:
             timeouts=int(answer.fault == "timeout" and not own),
             took_ms=took_ms,
         )
-        if account_limiter is not None:  # the partner's limits are by account: so is what it asks to wait for
+        if account_limiter is not None:  # the partner's limits are by account, so it asks only this account to wait
             until_ms = self._until_ms(asked_s, spent_s, longest_s=agreement.LONGEST_COOL_DOWN_S)
             reached = Tally(delivered=1, took_ms=took_ms)
             account_limiter.note(replace(tally if throttled else reached, cool_until_ms=until_ms))
@@ -70,11 +70,11 @@ class Feedback:
         self.limiter.note(tally)
 
     def end_probe(self, *, said: str = "") -> None:
-        """Note that the breaker's probe found nothing out: others wait for what it comes to."""
+        """Note that the breaker's probe found nothing out, because others wait for its result."""
         self.limiter.note(Tally(probe=False, said=said))
 
     def _spent_s(self, answer: Answer) -> float | None:
-        """For how long nothing is left of the limit, if the answer's headers say so."""
+        """How long the limit is used up, if the answer's headers say so."""
         if self.rate_headers is None:
             return None
         return rate_headers.cool_down_s(answer.headers, self.rate_headers, now_s=self.now_ms() / 1_000)

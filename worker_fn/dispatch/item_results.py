@@ -1,4 +1,4 @@
-"""What an answer says of each item of its call, where its body speaks of them and the partner can read it."""
+"""What an answer says about each item of its call, if its body names them and the partner's code can read it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -18,12 +18,12 @@ def item_results(
     attempts: int,
     log: Callable[..., None],
 ) -> Outcome:
-    """The outcome of a call with what its answer says of each item; as it is where the answer speaks of none.
+    """The outcome of a call, with each item's own outcome if the answer names items.
 
     `attempts`: how often an item may be sent again because of another item of its call.
     """
     arrived = outcome.verdict is Verdict.DELIVERED
-    if not answer.is_whole:  # half of what it says of its items is no ground to judge them
+    if not answer.is_whole:  # half an answer is not enough to judge its items
         log("an answer could not be read to its end: its status decides", status=outcome.status)
     says_nothing = not answer.is_whole or not (arrived or answer.body)
     if answer.status is None or says_nothing or outcome.verdict is Verdict.UNAUTHORIZED:
@@ -34,7 +34,7 @@ def item_results(
             return outcome
         results = [Result(result) for result in said]
         problem = _contradiction(results, outcome, len(items))
-    except Exception as error:  # a partner's code may raise anything, and give anything back
+    except Exception as error:  # a partner's code may raise anything, and return anything
         results, problem = [], f"{type(error).__name__} in read_response"
     if problem and arrived:
         return Outcome(Verdict.UNREADABLE, outcome.status, problem)
@@ -57,7 +57,7 @@ def item_results(
 
 
 def _contradiction(results: Sequence[Result], outcome: Outcome, count: int) -> str | None:
-    """What is wrong with what a partner read out of an answer."""
+    """What is wrong with the results that a partner read from an answer."""
     if len(results) != count:
         return "read_response gave another number of results"
     if outcome.verdict is Verdict.RETRY and not set(results) <= {Result.RETRY, Result.AGAIN}:

@@ -12,21 +12,21 @@ from worker_fn.dispatch.classify import Outcome, Verdict
 
 @dataclass(slots=True)
 class Dispatch:
-    """One delivery on its way, and what came of it; `outcome` stays None while it was not sent."""
+    """One delivery on its way, and its outcome, which is None until it was sent."""
 
     delivery: Delivery
     key: str
     outcome: Outcome | None = None
     calls: list[int] = field(default_factory=list)
-    """Numbers of this batch's calls that it was in; those that were merely pushed back are left out."""
+    """The numbers of this batch's calls that carried it; calls that were merely pushed back are left out."""
     again: list[int] = field(default_factory=list)
-    """Numbers of the calls with it that were refused for another item of the call: no attempts of its own."""
+    """The numbers of calls that were refused because of another item: they are no attempts of its own."""
     alone: bool = False
     """It travels alone, also to a bulk endpoint: another item's fault must not be its end."""
     of: tuple[str, str] = ("", "")
     """Its request's id and its message's, for the log."""
     fingerprint: str = NO_SECRETS
-    """Of the credentials that it carries."""
+    """The fingerprint of the credentials that it carries."""
 
     @property
     def attempts(self) -> int:
@@ -55,7 +55,7 @@ class Lane:
         return self.next < len(self.items)
 
     def head(self, bulk: Mapping[str, Bulk]) -> list[Dispatch]:
-        """The next item, and those behind it that the same bulk call could take: no more are looked at."""
+        """The next item, and those behind it that the same bulk call could take."""
         first = self.items[self.next]
         run = [first]
         if first.delivery.merge is not None and not first.alone:
@@ -69,7 +69,7 @@ class Lane:
         return run
 
     def advance(self) -> None:
-        """Go past what is settled; stop for good where something must wait."""
+        """Go past settled items; stop for good at one that must wait."""
         while self.is_open:
             outcome = self.items[self.next].outcome
             if outcome is None:
@@ -81,15 +81,15 @@ class Lane:
 
 
 def holds_up(outcome: Outcome | None, account_id: str | None) -> bool:
-    """Whether what is behind a delivery in its lane has to wait, as the delivery itself comes back."""
+    """Whether the deliveries behind this one in its lane have to wait, because this one comes back."""
     if outcome is None or outcome.verdict is Verdict.RETRY:
         return True
     return outcome.verdict is Verdict.UNAUTHORIZED and account_id is not None
 
 
 def together(delivery: Delivery) -> tuple[object, ...]:
-    """What must be alike in deliveries that travel in one call; host and credentials too, which a customer may have
-    changed.
+    """The properties that must be alike in deliveries that travel in one call. Host and credentials are among them,
+    because a customer may have changed these.
     """
     secrets = (*delivery.secret_headers.items(), *delivery.secret_fields.items(), delivery.sign_with)
     login = tuple(value for name, value in delivery.headers.items() if str(name).lower() == "authorization")
@@ -97,5 +97,5 @@ def together(delivery: Delivery) -> tuple[object, ...]:
 
 
 def credential_of(item: Dispatch, account_id: str | None) -> Credential | None:
-    """What a delivery proves itself with; None without an account, as the credentials would be nobody's."""
+    """The credential that a delivery uses; None without an account, because it would belong to nobody."""
     return None if account_id is None else Credential(account_id, item.fingerprint)

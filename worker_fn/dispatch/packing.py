@@ -34,8 +34,8 @@ class _Call:
 def packed(heads: Iterable[Sequence[Dispatch]], bulk: Mapping[str, Bulk]) -> list[list[Dispatch]]:
     """Put the heads of an account's lanes into as few calls as the bulk limits allow.
 
-    What of a head does not fit into the call of its first item waits for the next round: its order must hold whatever
-    becomes of the call.
+    Items of a head that do not fit into the call of its first item wait for the next round: their order must hold
+    whatever becomes of the call.
     """
     calls: list[list[Dispatch]] = []
     open_calls: dict[tuple[object, ...], _Call] = {}

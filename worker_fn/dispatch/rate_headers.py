@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from partners import RateHeaders
 
 LONGEST_HEADER_WAIT_S = 3_600.0
-"""What resets later is asked again after an hour: a reset that is wrong stops nobody for a day."""
+"""If the reset is later, the partner is called again after an hour: a wrong reset stops nobody for a day."""
 ABSURD_S = 7 * 24 * 3_600.0
 """A reset in over a week is a mistake (milliseconds, say), and not believed."""
 
@@ -14,7 +14,7 @@ _NUMBER = re.compile(r"[+-]?[0-9]{1,16}(\.[0-9]{1,16})?")
 
 
 def cool_down_s(headers: Mapping[str, str], declared: RateHeaders, *, now_s: float) -> float | None:
-    """Seconds until the reset if nothing remains, an hour at most; None if something does, or if that is not said.
+    """Seconds until the reset if nothing remains, an hour at most; None if calls remain, or the headers do not say.
 
     `headers` by their names in small letters, `now_s` in epoch seconds.
     """

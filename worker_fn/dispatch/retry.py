@@ -1,4 +1,4 @@
-"""Short retries of one call, inside the invocation. What waits longer waits on the queue: batch/back_off.py.
+"""Short retries of one call, inside the invocation. Longer waits are spent on the queue: batch/back_off.py.
 
 Exponential with full jitter: each pause is drawn evenly from zero to a bound that doubles.
 """
@@ -17,7 +17,7 @@ LONGEST_PAUSE_S = 5.0
 
 
 class _Pause(wait_base):
-    """As long as the partner asked for, and the jittered back-off on top."""
+    """The time that the partner asked for, and the jittered back-off on top."""
 
     def __init__(self, jitter: Callable[[float], float]) -> None:
         self._jitter = jitter
@@ -36,11 +36,11 @@ async def send_with_retries(
     jitter: Callable[[float], float],
     sleep: Callable[[float], Awaitable[None]],
 ) -> Outcome:
-    """Call `attempt` until it gives something else than RETRY, at most `attempts` times; gives the last outcome.
+    """Call `attempt` until its verdict is not RETRY, at most `attempts` times; returns the last outcome.
 
     `jitter` draws a pause from zero to a bound. Stops early when the next wait would be longer than LONGEST_PAUSE_S or
-    than the time that remains, when no call was allowed, and when an answer told its items apart: what waits longer
-    waits on the queue.
+    than the time that remains, when no call was allowed, and when an answer told its items apart: longer waits are
+    spent on the queue.
     """
     stop_at_count = stop_after_attempt(attempts)
 

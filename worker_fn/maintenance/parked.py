@@ -16,15 +16,15 @@ from worker_fn.batch.rounds import CLOSING_S
 from worker_fn.batch.time_limit import at_most
 
 READ_S = 1.0
-"""What it may take to find out which credentials a parked message carries; one that takes longer moves back, as what
-nobody can read does: the worker says what becomes of it.
+"""The time for finding out which credentials a parked message carries. A message that takes longer moves back, like one
+that cannot be read: the worker decides what becomes of it.
 """
 
 
 @dataclass(slots=True)
 class Choice:
-    """Which parked messages move: those that may be served again, those too old to wait or whose credentials are given
-    up, and one of each suspension that lost its probe.
+    """Which parked messages move: those that may be served again, those that are too old or whose credentials are given
+    up, and one for each suspension that lost its probe.
     """
 
     worker: Worker
@@ -56,7 +56,7 @@ class Choice:
         return False
 
     def _read(self, record: Mapping[str, Any]) -> Job | None:
-        """A parked message with its credentials; None of one that has to come back anyhow, as nobody can map it."""
+        """A parked message with its credentials; None for one that cannot be mapped, and so has to come back anyhow."""
         job = Job(record)
         with ends_alone(job), at_most(READ_S):
             tell_credentials(job, self.worker)
@@ -65,13 +65,13 @@ class Choice:
         return None if job.is_over else job
 
     async def _has_room(self, account_id: str) -> bool:
-        """Whether one more message of an account may wait by visibility: what was parked for that came back otherwise
-        only to be called in vain and parked again.
+        """Whether one more message of an account may wait by visibility. Without that check messages would come back,
+        be called in vain, and be parked again.
         """
         if account_id not in self._rooms:
             try:
                 room = await room_for(account_id, self.worker)
-            except StateRefused:  # an account that cannot be; nobody keeps count of it
+            except StateRefused:  # an impossible account, for which no count is kept
                 return True
             self._rooms.setdefault(account_id, room)
         self._rooms[account_id] -= 1
@@ -79,7 +79,7 @@ class Choice:
 
 
 def account_of(record: Mapping[str, Any]) -> str | None:
-    """Whose a parked message is: as its attribute says, or where that is none of ours, its body."""
+    """The account of a parked message: from its attribute, or, if Spillway did not write that, from its body."""
     said = record["messageAttributes"].get("account_id", {}).get("stringValue")
     if isinstance(said, str) and is_account_id(said):
         return said

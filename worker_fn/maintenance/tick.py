@@ -1,8 +1,8 @@
 """Once a minute, whatever else happens: probe, pause or resume, steer, and move parked messages back.
 
 While the event source mapping is paused no batch arrives, so the tick takes one message from the queue by itself and
-lets it be the probe. Each step reads what is and does what is missing: a tick that fails, or a worker that died before
-it, is made good by the next one.
+lets it be the probe. Each step reads the present state and does what is missing. So the next tick mends whatever a tick
+that failed, or a worker that died, left undone.
 """
 
 import math
@@ -24,21 +24,21 @@ from worker_fn.limits.known_item import change_flow
 from worker_fn.maintenance.unpark import Parking, sweep
 
 SPARE = 2.0
-"""How many times the environments that the limit needs by its arithmetic: an invocation is more than its calls, and
-calls are not evenly long. With too few the rate would stay below the limit, and nobody would see that it could grow.
+"""The tick allows so many times the environments that the limit needs by arithmetic: an invocation is more than its
+calls, and calls are not equally long. With too few the rate would stay below the limit, which would then never grow.
 """
 LEAST_CONCURRENCY = 2
-"""Lambda's least for MaximumConcurrency."""
+"""The smallest MaximumConcurrency that Lambda takes."""
 WORTH_A_CHANGE = 0.25
 """MaximumConcurrency is not changed by less than this share of it."""
 PROBES = 5
-"""How many messages a tick takes until one is a probe: those that turn out to be parked, hidden or dead-lettered are
-not.
+"""A tick takes at most so many messages until one is a probe: a message that is parked, hidden or dead-lettered without
+a call is none.
 """
 
 
 class Queues(Parking, Protocol):
-    """The parking queue and the main queue, by hand. Every call may raise QueueUnavailable."""
+    """The parking queue and the main queue, read without Lambda. Every call may raise QueueUnavailable."""
 
     async def take(self) -> dict[str, Any] | None:
         """Receive one message of the main queue, as a Lambda record; None if none is visible."""
@@ -53,19 +53,19 @@ class TickReport:
     resumed: bool = False
     probed: bool = False
     answer: str = ""
-    """What the probe was answered, where it did not arrive."""
+    """The partner's answer to the probe, if the probe did not arrive."""
     no_probe: str = ""
-    """Why none was made."""
+    """Why no probe was made."""
     running: bool | None = None
-    """Whether batches are fetched, or will be as soon as Lambda has carried out what it was asked; None: not known."""
+    """Whether Lambda fetches batches, or will once it has carried out the last change; None: not known."""
     stopped_by: str = ""
-    """What keeps the mapping paused, or will."""
+    """The reason why the mapping is paused, or will be."""
     held: bool = False
     """An operator's pause stands."""
     concurrency: int | None = None
     unparked: int = 0
     swept: bool = True
-    """No parked message is left that should move back, as far as could be seen."""
+    """No parked message is left that should move back, as far as the sweep could see."""
     trouble: int = 0
 
 
@@ -83,7 +83,7 @@ class Ticker:
 
 
 async def tick(ticker: Ticker, remaining_s: Callable[[], float]) -> TickReport:
-    """Do what is due. Never raises for what the next tick can make good."""
+    """Do what is due. Never raises for a failure that the next tick can mend."""
     budget, report = TimeBudget(remaining_s, ticker.worker.settle_reserve_s), TickReport()
     try:
         report.held = await is_held(ticker.worker.state)
@@ -106,7 +106,7 @@ async def tick(ticker: Ticker, remaining_s: Callable[[], float]) -> TickReport:
 
 @contextmanager
 def _counted(report: TickReport) -> Iterator[None]:
-    """A step that Lambda or SQS did not let come to its end is counted: the next tick makes it good."""
+    """Count a step that Lambda or SQS did not let finish: the next tick does it again."""
     try:
         yield
     except (MappingUnavailable, QueueUnavailable):
@@ -114,9 +114,9 @@ def _counted(report: TickReport) -> Iterator[None]:
 
 
 async def _let_in(ticker: Ticker, report: TickReport) -> None:
-    """With the state table down nobody knows why the mapping was paused: messages are delivered all the same.
+    """With the state table down nobody knows why the mapping was paused, so messages are delivered all the same.
 
-    But for an operator's pause, which the mapping itself tells of: that is kept, and made good.
+    An operator's pause is the exception, because a tag on the mapping shows it: the mapping stays, or is, paused.
     """
     try:
         status = await ticker.mapping.status()
@@ -134,9 +134,9 @@ async def _let_in(ticker: Ticker, report: TickReport) -> None:
 
 
 async def _probe(ticker: Ticker, flow: Flow, report: TickReport, budget: TimeBudget) -> Flow:
-    """Let one message try whether the partner is back, when that is due and no batch can, or an operator asks for it.
+    """Send one message to see whether the partner is back, if that is due and no batch can, or an operator asks for it.
 
-    A message that is not sent, because its account is suspended or nobody can read it, was no probe: another one is
+    A message that is not sent, because its account is suspended or it cannot be read, was no probe: another one is
     taken.
     """
     worker = ticker.worker
@@ -152,7 +152,7 @@ async def _probe(ticker: Ticker, flow: Flow, report: TickReport, budget: TimeBud
             return flow
         record = await ticker.queues.take()
         if record is None:
-            # Nothing visible to try with: the next batch will bring the probe.
+            # No message is visible to try with: the next batch will bring the probe.
             report.no_probe = "no message is visible to try with"
             if not status.is_enabled and status.is_settled:
                 await ticker.mapping.resume()
@@ -189,7 +189,7 @@ def _seconds(ms: int) -> str:
 
 
 async def _hastened(worker: Worker) -> Flow:
-    """Make a probe due; gives what is known of the partner then."""
+    """Make a probe due; returns what the fleet then knows about the partner."""
 
     def hastened(flow: Flow) -> tuple[Flow, None]:
         return replace(flow, breaker=breaker.hasten(flow.breaker, now_ms=worker.now_ms())), None
@@ -199,7 +199,7 @@ async def _hastened(worker: Worker) -> Flow:
 
 
 async def _switch(ticker: Ticker, flow: Flow, report: TickReport) -> None:
-    """Make the mapping what the flow says it should be."""
+    """Pause or resume the mapping as the shared flow says."""
     status = await ticker.mapping.status()
     now_ms = ticker.worker.now_ms()
     report.stopped_by = "an operator" if report.held else agreement.what_stops_intake(flow, now_ms=now_ms)
@@ -216,8 +216,8 @@ async def _switch(ticker: Ticker, flow: Flow, report: TickReport) -> None:
 
 
 async def _steer(ticker: Ticker, flow: Flow, report: TickReport) -> None:
-    """Set MaximumConcurrency to what the partner's allowance can use: more would only wait for tokens, and be paid
-    for.
+    """Set MaximumConcurrency to what the partner's allowance can use: more environments would only wait for tokens, and
+    cost money.
     """
     status = await ticker.mapping.status()
     calls_a_batch = 1 if ticker.worker.partner.limits.bulk else status.batch_size
@@ -235,12 +235,14 @@ async def _steer(ticker: Ticker, flow: Flow, report: TickReport) -> None:
 
 
 def concurrency_for(flow: Flow, *, max_in_flight: int, most: int, calls_a_batch: int | None = None) -> int:
-    """Environments that a limit keeps busy: calls under way at once (rate x latency) over connections each; and as many
-    as make that many calls with a batch a second each, as what a batch leases is spread over a second.
+    """Environments that a limit keeps busy: calls under way at once (rate x latency) over connections each; and at
+    least as many as are needed if each sends one batch a second, because a batch's lease is spread over a second.
     """
     limit = flow.limit.per_second
     if limit is not None and flow.limit.why == RECOVERING:
-        limit = max(limit, flow.limit.held or 0.0)  # it takes seconds to get there, and a change of the mapping longer
+        limit = max(
+            limit, flow.limit.held or 0.0
+        )  # the limit recovers within seconds, a change of the mapping takes longer
     if limit is None or not flow.latency_ms or flow.limit.why in {"start", "steady"}:
         return most  # the limit is not what holds the fleet back
     by_connections = limit * flow.latency_ms / 1_000 / max_in_flight
@@ -249,8 +251,8 @@ def concurrency_for(flow: Flow, *, max_in_flight: int, most: int, calls_a_batch:
 
 
 async def _alive(worker: Worker) -> Flow:
-    """Leave a sign of life in the shared item: idleness is not silence. Take in what the last calls came to, and give
-    what is known of the partner.
+    """Leave a sign of life in the shared item, because an idle fleet is not cut off. Take in the results of the last
+    calls, and return what is known of the partner.
     """
 
     def alive(flow: Flow) -> tuple[Flow, None]:
@@ -261,7 +263,7 @@ async def _alive(worker: Worker) -> Flow:
     try:
         item, _ = await change_flow(worker.state, PARTNER, alive, rng=worker.rng)
         return Flow.of(item)
-    except Contended:  # others wrote all the while
+    except Contended:  # others wrote in the meantime
         return await _flow(worker.state)
 
 

@@ -1,7 +1,7 @@
 """Parked messages on their way back: what the tick does with the parking queue.
 
-SQS cannot filter, so a sweep receives everything that is parked and moves what should move; the rest stays out of sight
-until the sweep is over. Several hands receive and move at once, but one on a FIFO queue, whose order has to hold.
+SQS cannot filter, so a sweep receives every parked message and moves those that should move; the rest stay hidden until
+the sweep is over. Several tasks receive and move at once, but only one on a FIFO queue, whose order has to hold.
 """
 
 import asyncio
@@ -21,25 +21,25 @@ from worker_fn.maintenance.parked import Choice
 HANDS = 16
 """Receives and moves under way at once; each is a round trip of some ten milliseconds and one of a hundred at most."""
 SWEEP_EVERY_MS = 600_000
-"""How often the parking queue is looked through though nobody asked: a worker may have died before it could ask."""
+"""How often the parking queue is swept without a request: a worker may have died before it could make one."""
 SIGHT_S = 50
-"""How long a parked message that was looked at stays out of sight: a sweep is shorter, and sees each one once; the next
-tick sees it again.
+"""A parked message that was looked at stays hidden for so long: a sweep is shorter, so it sees each message once, and
+the next tick sees it again.
 """
 CLEARED_FOR_MS = 3_600_000
-"""How long after an account was cleared all its messages move back; later only as many as may wait, as for everybody.
+"""For so long after an account was cleared all its messages move back; later only as many as may wait by visibility.
 """
 
 
 class Parking(Protocol):
-    """The parking queue, by hand. Every call may raise QueueUnavailable."""
+    """The parking queue, read without Lambda. Every call may raise QueueUnavailable."""
 
     async def parked(self, sight_s: int) -> Sequence[dict[str, Any]]:
         """Receive up to ten parked messages, as records, and hide them for `sight_s` seconds."""
 
     async def unpark(self, records: Sequence[Mapping[str, Any]]) -> set[str]:
-        """Send parked messages to the main queue, then delete them from the parking queue: never in neither. Returns
-        the receipt handles for which that failed.
+        """Send parked messages to the main queue, then delete them from the parking queue: each is always in one.
+        Returns the receipt handles for which that failed.
         """
 
 
@@ -47,12 +47,12 @@ class Parking(Protocol):
 class Swept:
     moved: int = 0
     is_done: bool = True
-    """Nothing is left that should move, as far as could be seen."""
+    """No message is left that should move, as far as the sweep could see."""
     trouble: int = 0
 
 
 async def sweep(worker: Worker, queue: Parking, budget: TimeBudget) -> Swept:
-    """Look through the parking queue, if somebody asked or it is time. Raises StateUnavailable."""
+    """Sweep the parking queue, if a worker or an operator asked or it is time. Raises StateUnavailable."""
     late = late_ms(budget.whole_s)
     state, now_ms = worker.state, worker.now_ms()
     asked = await state.read(PARTNER, SWEEP)
@@ -80,7 +80,7 @@ async def sweep(worker: Worker, queue: Parking, budget: TimeBudget) -> Swept:
     is_through = all(one.is_done for one in found)
     done_ms = now_ms if is_through else looked_ms
     value = {"wanted_ms": max(wanted_ms, now_ms if choice.left or not is_through else 0), "looked_ms": done_ms}
-    with suppress(Conflict):  # somebody asked meanwhile: the next tick looks again
+    with suppress(Conflict):  # a sweep was asked for meanwhile: the next tick looks again
         await state.swap(PARTNER, SWEEP, asked, value, expires_at=None)
     return Swept(
         moved=sum(one.moved for one in found),
@@ -90,16 +90,16 @@ async def sweep(worker: Worker, queue: Parking, budget: TimeBudget) -> Swept:
 
 
 def late_ms(invocation_s: float) -> int:
-    """For how long a batch that began before an account was cleared may still park its messages: as long as an
-    invocation takes, and a minute for what is under way between the queues.
+    """A batch that began before an account was cleared may still park its messages for so long: the time of an
+    invocation, and a minute for messages under way between the queues.
     """
     return round(1_000 * (invocation_s + 60))
 
 
 async def _work(choice: Choice, queue: Parking, time_s: Callable[[], float]) -> Swept:
-    """What one hand does, until it finds nothing more, the queues or the table are out of reach, or the time is over.
+    """One task of a sweep: it ends when no more are found, the queues or the table are out of reach, or the time is up.
 
-    A message that does not move stays, and the others go on; where nothing moves at all, the queue is out of reach.
+    A message that does not move stays, and the others go on; if no message moves at all, the queue is out of reach.
     """
     swept = Swept()
     while time_s() > 0:
