@@ -1,7 +1,7 @@
 """One AWS service over one kept connection: a signed JSON call, without botocore.
 
-For ingest, whose cold start botocore would be most of (docs/adr/0005-ingest-signs-by-itself.md). Not for several
-threads at once.
+It is for ingest, because importing botocore would be most of a cold start (docs/adr/0005-ingest-signs-by-itself.md). It
+is not for several threads at once.
 """
 
 import http.client
@@ -18,11 +18,11 @@ CONNECT_TIMEOUT_S = 0.3
 """An endpoint in the region answers a handshake in milliseconds."""
 
 SHORTEST_S = 0.05
-"""What a call is given at least: a time-out of zero would be none at all."""
+"""The least time-out of a call: zero would mean no time-out at all."""
 
 
 class Unreached(OSError):
-    """The service was not reached: it can have done nothing of what it was asked."""
+    """The service was not reached, so it cannot have done anything."""
 
 
 class AwsHttp:
@@ -49,8 +49,8 @@ class AwsHttp:
         """Make one call; gives status and answer. Raises OSError or HTTPException, and then closes the connection; of
         these, Unreached where nothing was sent.
 
-        `timeout_s` bounds each wait for the network, not their sum. A connection that was kept, and closed at the other
-        end while it was idle, is no trouble with the service: another one is opened, within the same time.
+        `timeout_s` bounds each wait for the network, not their sum. If the other end closed a kept connection while it
+        was idle, the service is well: another connection is opened, within the same time.
         """
         was_kept, began_s = self._connection is not None, self._clock()
         try:

@@ -7,7 +7,7 @@
     │   └── RequestTooLarge        one event or profile alone exceeds what a queue message can carry
     ├── QueueUnavailable           nothing was accepted, and mParticle is told so
     │   └── MessageRefused         SQS does not take this one message as it is; its neighbours go on
-    ├── TokensUnavailable          nobody can tell who calls the Function URL: a 503, which is tried again some times
+    ├── TokensUnavailable          callers of the Function URL cannot be checked: a 503, which mParticle tries again
     ├── SubscriptionFailed         no audience is subscribed, and mParticle is told so
     ├── StateUnavailable           the worker goes on without what the fleet shares, carefully
     │   ├── StateThrottled         the table is there: the next call may have more luck
@@ -20,8 +20,8 @@
     │                              The `spillway` command says these in a line, changes nothing more, and ends with 2:
     ├── StackUnavailable           there is no such stack, or AWS cannot be asked for it
     ├── LettersUnavailable         SQS did not do it; every letter is in one of the queues, or in both
-    ├── NoCoolDown                 who was named is not left alone
-    ├── NotSuspended               who was named is not suspended
+    ├── NoCoolDown                 the named account or endpoint has no cool-down
+    ├── NotSuspended               the named account is not suspended
     ├── UnknownVersion             there is no such version of a function
     ├── NotPromoted                these versions must not be live together
     ├── AliasNotMoved              the aliases are as the text says
@@ -29,19 +29,19 @@
     ├── RegistrationUnreadable     nothing is checked
     └── LogoUnreadable             nothing is checked
 
-Beside it stands what is caught by who called, and goes no further:
+These errors are not in the tree: the caller catches them, and they go no further:
 
     OSError
-    └── Unreached                  AWS did nothing of what it was asked: it is asked again (shared.aws_http)
+    └── Unreached                  AWS was not reached and did nothing: it is asked again (shared.aws_http)
     Exception
-    ├── Conflict                   another writer was first: it is read and tried anew (shared.state)
-    ├── Unreadable                 the store gave no text: what was read before goes on, for a while (shared.stored)
+    ├── Conflict                   another writer was first: the item is read and written again (shared.state)
+    ├── Unreadable                 the store gave no text: the text read before stays valid for a while (shared.stored)
     ├── MappingUnavailable         the next tick tries again
     ├── OutOfTime                  a partner's code was interrupted: Unmappable
     ├── StageUnusable              no deploy begins; of a command: InvalidSettings (infra.stage)
     └── BuildError                 no zip is built (infra.build)
 
-Whether mParticle sends again what ended in an error is not ours to promise (docs/flow.md, section 1).
+We cannot promise that mParticle repeats a request that ended in an error (docs/flow.md, section 1).
 
 No text of any of them holds a part of a payload, a header or a response body: they end up in logs, in answers to
 mParticle and in dead-letter attributes, where identities and API keys must never be.
@@ -60,7 +60,7 @@ class InvalidSettings(SpillwayError):
 
 
 class InvalidRequest(SpillwayError):
-    """A request that no later attempt can make right: not an object, no `type`, a field of an impossible shape.
+    """A request that can never succeed: not an object, no `type`, a field of an impossible shape.
 
     `where` is the path of the field from the top of the request (`events[3].timestamp_ms`), `""` for the request
     itself. `problem` says in words what was expected; it never quotes the value.
@@ -81,7 +81,7 @@ class QueueUnavailable(SpillwayError):
 
 
 class MessageRefused(QueueUnavailable):
-    """SQS does not take this one message, now or later: what it carries is not allowed. The queue is well."""
+    """SQS does not take this one message, now or later: its content is not allowed. The queue is well."""
 
 
 class TokensUnavailable(SpillwayError):
@@ -97,7 +97,7 @@ class StateUnavailable(SpillwayError):
 
 
 class StateThrottled(StateUnavailable):
-    """The state table is there and took no call now: others may have been luckier."""
+    """The state table is there but throttled this call: others may have succeeded."""
 
 
 class StateSilent(StateUnavailable):
@@ -110,7 +110,7 @@ class StateSilent(StateUnavailable):
 
 
 class StateRefused(StateUnavailable):
-    """The state table takes this one item at no time: its key or its size is not allowed. The table is well."""
+    """The state table never takes this one item: its key or its size is not allowed. The table is well."""
 
 
 class UndecodableMessage(SpillwayError):
@@ -118,7 +118,7 @@ class UndecodableMessage(SpillwayError):
 
 
 class NewerMessage(UndecodableMessage):
-    """A queue message of a version that a later release writes: another worker may read it."""
+    """A queue message of a later release's version: another worker may read it."""
 
 
 class Unmappable(SpillwayError):

@@ -1,4 +1,4 @@
-"""Headers that say how a call travels, and to whom: whoever makes the call writes them. Names in small letters."""
+"""Headers that say how a call travels, and to whom: the HTTP client writes them. Names in small letters."""
 
 OF_THE_CLIENT = frozenset(
     {
@@ -16,4 +16,4 @@ OF_THE_CLIENT = frozenset(
         "upgrade",
     }
 )
-"""A second one would make a call that servers read differently."""
+"""If one of these stood twice, servers would read the call differently."""

@@ -1,4 +1,4 @@
-"""Idempotency-Keys: a call that is made again has the key of the first time, whoever makes it and when."""
+"""Idempotency-Keys: a repeated call has the same key, whichever worker makes it and whenever."""
 
 import hashlib
 from collections import Counter
@@ -21,5 +21,5 @@ class Places:
 
 
 def key_of(*parts: str) -> str:
-    """Make a key of what a call is of: its request, and its place in it."""
+    """Make a call's key from its request and its place in it."""
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -4,8 +4,8 @@ Ingest accepts what `loads` reads, the worker reads it with the same function, a
 standard decoder with three of its hooks changed: a number with a fraction or an exponent becomes a `Number`, an integer
 an `int`; `NaN` and `Infinity` are refused, as JSON has neither. The last of duplicate keys wins.
 
-Two bounds stand for time and memory: how deep a document is nested, and how many values it holds. Both are counted, so
-that the answer is the same wherever in the program, and under whatever recursion limit, somebody asks.
+Two bounds limit time and memory: how deep a document is nested, and how many values it holds. Both are counted, so that
+the answer is the same everywhere in the program, and under any recursion limit.
 """
 
 import json
@@ -31,7 +31,7 @@ numbers of more than 1,000 digits (Jackson 2.15)."""
 
 _VALUES = bytes(byte for byte in range(256) if byte not in b",[{")
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
-"""One that never ends is one too: else each quote within it would be tried as a beginning, up to the text's end."""
+"""A string that never ends matches, too: otherwise each quote in it would be tried as a start, up to the text's end."""
 
 
 class Number(Decimal):
@@ -83,8 +83,8 @@ def failure_as_invalid() -> Iterator[None]:
 def loads(text: bytes | str, *, depth: int = MAX_DEPTH, values: int = MAX_VALUES) -> Any:
     """Read one whole JSON document; bytes are UTF-8 without a byte order mark.
 
-    Raises InvalidRequest for everything that is none, or is nested deeper or holds more values than it may. It never
-    quotes the text.
+    Raises InvalidRequest for text that is no JSON document, is nested too deep, or holds too many values. The error
+    never quotes the text.
     """
     check_values(text, values)
     with failure_as_invalid():
@@ -97,7 +97,7 @@ def loads(text: bytes | str, *, depth: int = MAX_DEPTH, values: int = MAX_VALUES
 
 
 def check_depth(content: object, depth: int = MAX_DEPTH) -> None:
-    """Raise InvalidRequest for what is nested deeper. Looks at one level after the other, without recursion."""
+    """Raise InvalidRequest for a value that is nested deeper. Looks at one level after the other, without recursion."""
     level = [content]
     for _ in range(depth):
         level = [
@@ -125,7 +125,7 @@ def check_values(text: bytes | str, values: int) -> None:
 
 
 def dumps(content: Any) -> bytes:
-    """Write what `loads` gave: integers of any size, a Number as it was spelled, a lone surrogate as an escape."""
+    """Write the objects that `loads` made: integers of any size, a Number as spelled, a lone surrogate as an escape."""
     import simplejson  # noqa: PLC0415 - ingest reads with this module and rarely writes
 
     text: str = simplejson.dumps(content, use_decimal=True, separators=(",", ":"))

@@ -4,14 +4,14 @@ An envelope is a JSON object: `v`, `id` (the request's), `part` ("1/1"), `type`,
 `encoding` and `payload`, mParticle's JSON as it came:
 
 - `json`: the payload stands in the envelope as it is, readable in any SQS console;
-- `zstd`: base64 of a zstd frame, for what is larger than one billing unit of SQS and gets smaller by it.
+- `zstd`: base64 of a zstd frame, for payloads over one billing unit of SQS that become smaller by it.
 
 A request that stays over the message limit after compression, or holds more values than a worker reads at once, is
 split on its `events` or `user_profiles` into parts. Each part is a whole request with a slice of the list, so that no
 worker needs to see another part. The same request is always split in the same way.
 
-Nothing is written that is not read again, and nothing is read that could not have been written: the fields of the
-envelope have bounds (`Head`), and so has the payload (MAX_PAYLOAD_BYTES, and depth and values in shared/json_text.py).
+`decode` reads every message that `encode` writes, and no other: the fields of the envelope have bounds (`Head`), and so
+has the payload (MAX_PAYLOAD_BYTES, and depth and values in shared/json_text.py).
 
 `v` is the envelope's version. Messages of the release before are on the queue when a worker goes live: ingest writes
 VERSION, a worker reads that and the one before it (READS). A new form is a new VERSION with a reader of its own in
@@ -36,7 +36,7 @@ import zstandard
 from shared.errors import InvalidRequest, NewerMessage, RequestTooLarge, UndecodableMessage
 
 VERSION = 1
-"""What ingest writes."""
+"""The version that ingest writes."""
 
 MAX_BODY_BYTES = 1_048_576 - 2_048
 """SQS quota: 1 MiB for a message (since August 2025), its attributes included; these take less than 2 KiB."""
@@ -49,8 +49,8 @@ MAX_PAYLOAD_BYTES = 2 * 6 * 1_048_576
 frame is damage or an attack."""
 
 MAX_GROWTH = 4
-"""The parts of a request are together at most so many times its size. What is beside the list is in each of them: where
-that nearly fills a message, 6 MB would become a gigabyte."""
+"""The parts of a request are together at most so many times its size. Each part repeats the fields beside the list: if
+these nearly fill a message, 6 MB would become a gigabyte."""
 
 MAX_TEXT = 128
 """SQS quota for a MessageGroupId; longer ids are not mParticle's (int32 and UUID)."""
@@ -62,7 +62,7 @@ ENVELOPE_VALUES = 16
 """More than an envelope has beside its payload."""
 
 MAX_TIME_MS = 4_102_444_800_000
-"""The year 2100: a time after it is no time at which anybody received anything."""
+"""The year 2100: a later time cannot be that at which a request was received."""
 
 EVENTS, AUDIENCE, ERASURE = (
     "event_processing_request",
@@ -84,7 +84,7 @@ _FORBIDDEN = ((b"\xef\xbf\xbe", b"\\ufffe"), (b"\xef\xbf\xbf", b"\\uffff"))
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What is known of a request without looking into it."""
+    """The fields of a request that are known without reading its payload."""
 
     id: str
     type: str
@@ -111,8 +111,8 @@ Reader = Callable[[dict[str, Any]], Message]
 def head_of(request: Mapping[str, Any], payload: bytes, *, received_at_ms: int) -> Head:
     """Read the few fields that travel outside of the payload.
 
-    The id is the request's own; a request without one gets an id derived from its content, so that it is the same
-    should mParticle send the request again. Raises InvalidRequest if `type` is not a string.
+    The id is the request's own; a request without one gets an id derived from its content, so that it is the same if
+    mParticle sends the request again. Raises InvalidRequest if `type` is not a string.
     """
     kind = request.get("type")
     if not isinstance(kind, str):
@@ -131,7 +131,7 @@ def events_in(kind: str, request: Mapping[str, Any]) -> int:
 
 
 def account_id_of(request: Mapping[str, Any]) -> str | None:
-    """Whose request it is, as every key has it; None where it does not say."""
+    """The account of a request, in the form that all keys use; None if the request names none."""
     account = request.get("account")
     given = account.get("account_id") if isinstance(account, Mapping) else None
     if isinstance(given, bool) or not isinstance(given, int | str):
@@ -144,12 +144,12 @@ def account_id_of(request: Mapping[str, Any]) -> str | None:
 
 
 def is_text(text: str) -> bool:
-    """Whether a field of the envelope may be this: what SQS takes as an attribute and DynamoDB in a key."""
+    """Whether a field of the envelope may have this value: SQS must take it as an attribute, and DynamoDB in a key."""
     return 0 < len(text) <= MAX_TEXT and text.isprintable()
 
 
 def is_account_id(text: str) -> bool:
-    """Whether an account may be called this: what SQS takes as a group besides."""
+    """Whether this may be an account's id: SQS must take it as a group, too."""
     return is_text(text) and text.isascii() and " " not in text
 
 
@@ -189,9 +189,9 @@ def decode(body: str | bytes, readers: Mapping[int, Reader] | None = None) -> Me
 
 
 def text_of(body: str) -> str | bytes:
-    """The JSON text that reading a queue message comes to: its payload's where that is compressed, else the body's.
+    """The JSON text of a queue message: its payload's if that is compressed, else the body's.
 
-    For who has to know what it comes to before it is read. A damaged body is its own text: `decode` says what is wrong.
+    For callers that weigh a message before they read it. A damaged body is its own text: `decode` says what is wrong.
     """
     if '"zstd"' not in body and "\\u" not in body:
         return body
@@ -238,7 +238,7 @@ def _fit(head: Head, payload: bytes, part: str) -> str | None:
 
 
 def _is_readable(payload: bytes) -> bool:
-    """Whether a worker reads so much at once."""
+    """Whether a worker can read so much at once."""
     if len(payload) <= COMPRESS_ABOVE_BYTES:
         return True
     text = _json_text()
@@ -374,7 +374,7 @@ def _payload(encoding: object, content: object) -> dict[str, Any]:
 
 
 def _inflated(frame: bytes) -> bytes:
-    """What one whole zstd frame holds. It says itself how much that is, as ingest's do, and nothing is behind it.
+    """The content of one whole zstd frame. The frame states the size, as ingest's frames do, and nothing follows it.
 
     Written in one piece into a buffer of that size: a window, however wide the frame says it is, takes no room beside.
     """
@@ -413,4 +413,4 @@ def _time_ms(envelope: dict[str, Any]) -> int:
 
 READERS: Mapping[int, Reader] = {1: _read_v1}
 READS = tuple(sorted(READERS))
-"""What a worker of this release reads: VERSION, and the version before it."""
+"""The versions that a worker of this release reads: VERSION, and the one before it."""

@@ -1,8 +1,8 @@
-"""One HTTP call to a partner, as libcurl makes it: what may leave, what is kept of an answer, when it is given up.
+"""One HTTP call to a partner, by libcurl: what may be sent, how much of an answer is kept, when a call is given up.
 
 The worker makes many at once (worker_fn/clients/http.py), ingest one while mParticle waits (ingest_fn/partner_call.py).
 Both: HTTP/1.1, certificates verified against the system's roots, no redirects, cookies, proxies, .netrc or
-`Expect: 100-continue`. A status line that was read is the answer, whatever comes behind it.
+`Expect: 100-continue`. Once a status line was read, it is the answer, whatever follows it.
 """
 
 import re
@@ -19,7 +19,7 @@ import pycurl
 from shared.http_headers import OF_THE_CLIENT
 
 MAX_ANSWER_BYTES = 1_048_576
-"""What is read of an answer's body: enough for per-item results of a bulk call, bounded for everything else."""
+"""The most that is read of an answer's body: enough for the per-item results of a bulk call."""
 
 FROZEN = "frozen"
 
@@ -27,15 +27,15 @@ FOR_LATER_4XX = frozenset({408, 425, 429})
 """Request Timeout, Too Early, Too Many Requests: client errors by number, but the same call may succeed later."""
 
 MAX_HEADER_CHARS = 256
-"""What is kept of an answer's header. libcurl itself reads 300 KB of headers at most, and 100 KB of one."""
+"""The most that is kept of an answer's header. libcurl itself reads 300 KB of headers at most, and 100 KB of one."""
 
 MAX_HEAD_BYTES = 262_144
-"""URL and headers of a call together: no server takes as much."""
+"""The most for URL and headers of a call together: no server takes more."""
 
 SCHEMES = {"http": 80, "https": 443}
 
 ABORT = -1
-"""What a callback gives back to end the call there."""
+"""The value with which a callback ends the call."""
 
 _QUICK_EXIT = 322
 """CURLOPT_QUICK_EXIT, which pycurl has no name for: nobody waits for a name server that does not answer."""
@@ -54,10 +54,10 @@ _STATUS_LINE = re.compile(rb"[A-Za-z]+(?:/[0-9.]+)? +([0-9]{3})(?![0-9])")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a call came to: an HTTP answer, or `fault` for none: `timeout`, `connection`, or `frozen` if this process
-    stood still meanwhile, which is not the partner's fault.
+    """The result of a call: an HTTP answer, or a `fault`: `timeout`, `connection`, or `frozen` if this process stood
+    still meanwhile, which is not the partner's fault.
 
-    `body` never goes into a log or an error: partners echo what they were sent.
+    `body` never goes into a log or an error, because partners echo the data that they were sent.
     """
 
     status: int | None = None
@@ -67,12 +67,12 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """By their names in small letters: Date, Retry-After, and those that were asked for."""
     is_whole: bool = True
-    """False where the body broke off, went over the bound or could not be read: `body` is what was read until then."""
+    """False if the body broke off, went over the bound or could not be read: `body` is the part read until then."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A call that HTTP has a form for."""
+    """A call that HTTP can carry."""
 
     method: str
     url: str
@@ -81,9 +81,9 @@ class Request:
 
 
 def request_of(method: str, url: str, headers: Mapping[str, str], body: bytes) -> Request:
-    """Check a call before any of it leaves. Raises ValueError or TypeError for what HTTP has no form for.
+    """Check a call before any of it is sent. Raises ValueError or TypeError for a call that HTTP cannot carry.
 
-    Names of headers have no case: of two that are the same, the last one is sent.
+    Names of headers have no case: of two with the same name, the last one is sent.
     """
     if not isinstance(body, bytes):
         raise TypeError("a body is bytes")
@@ -92,7 +92,7 @@ def request_of(method: str, url: str, headers: Mapping[str, str], body: bytes) -
     by_name = {_name(name).lower(): _line(name, value) for name, value in headers.items()}
     if OF_THE_CLIENT & by_name.keys():
         raise ValueError("a header that the client writes")
-    # An empty value is how libcurl is told to leave out a header of its own.
+    # An empty value makes libcurl leave out a header of its own.
     unset = [f"{name}:".encode() for name in ("Accept", "Content-Type", "Expect") if name.lower() not in by_name]
     request = Request(method.upper(), _checked(url), [*by_name.values(), *unset], body)
     if len(request.url) + sum(map(len, request.headers)) > MAX_HEAD_BYTES:
@@ -117,7 +117,7 @@ def _line(name: str, value: str) -> bytes:
 
 
 def _checked(url: str) -> str:
-    """The URL as it is sent: what no URL may hold is quoted, and what would change its host or forge a line refused."""
+    """The URL as it is sent: characters that no URL may hold are quoted, and any that could forge a host are refused."""
     no_url = "no URL that could be called"
     if _CONTROL.search(url):
         raise ValueError(no_url)
@@ -148,7 +148,7 @@ class Exchange:
     """One call on a libcurl handle: `set_up`, let it be performed, then `answer`."""
 
     def __init__(self, *, keep: frozenset[str] = frozenset()) -> None:
-        """`keep`: names of the answer's headers that somebody reads, in small letters."""
+        """`keep`: names of the answer's headers to keep, in small letters."""
         self._keep = keep | _KEPT_ALWAYS
         self._status: int | None = None
         self._in_head = True
@@ -156,11 +156,11 @@ class Exchange:
         self._body = bytearray()
         self._unheard_ms = 0
         self.opened: list[int] = []
-        """Descriptors of the connections that were begun for it: several where a name has several addresses."""
+        """Descriptors of the connections that were begun for it: several if a name has several addresses."""
 
     @property
     def is_answered(self) -> bool:
-        """Whether anything came back, an interim answer included."""
+        """Whether any byte came back, of an interim answer too."""
         return self._status is not None
 
     def set_up(
@@ -172,8 +172,8 @@ class Exchange:
         connect_timeout_s: float,
         ca_file: str | None = None,
     ) -> None:
-        """Tell the handle everything about the call. `timeout_s` bounds it as a whole, whatever drips in;
-        `connect_timeout_s` the way to the partner: name, connection, certificate.
+        """Set up the handle for the call. `timeout_s` bounds it as a whole, even if an answer drips in;
+        `connect_timeout_s` bounds reaching the partner: name, connection, certificate.
         """
         curl.reset()
         self._unheard_ms = max(1, int(1_000 * connect_timeout_s))
@@ -210,8 +210,8 @@ class Exchange:
             curl.setopt(option, value)
 
     def answer(self, failure: pycurl.error | None) -> Answer:
-        """What it came to; `failure` is how libcurl ended, None at the answer's end. Raises ValueError for a URL that
-        libcurl cannot read.
+        """The result of the call; `failure` is libcurl's error, None if the answer was read to its end. Raises
+        ValueError for a URL that libcurl cannot read.
         """
         if failure is not None and failure.args[0] == pycurl.E_URL_MALFORMAT:
             raise ValueError("no URL that could be called")
@@ -228,8 +228,8 @@ class Exchange:
         )
 
     def _open(self, descriptor: int, _purpose: int) -> int:
-        """Give a connection up if what is sent on it is not even acknowledged for as long as it may take to make one:
-        the other end, or something between, has forgotten it. A partner that is slow acknowledges.
+        """Give a connection up if sent bytes are not acknowledged within the time for opening a connection: then the
+        other end, or a proxy between, has dropped it. A partner that is merely slow does acknowledge.
         """
         self.opened.append(descriptor)
         if sys.platform == "linux":
@@ -289,7 +289,7 @@ def is_for_later(status: int) -> bool:
 
 @cache
 def _system_roots() -> dict[int, str]:
-    """Where the roots are that this machine trusts; SSL_CERT_FILE and SSL_CERT_DIR say otherwise, as to Python's ssl.
+    """The place of the roots that this machine trusts; SSL_CERT_FILE and SSL_CERT_DIR override it, as for Python's ssl.
 
     The libcurl of the wheel was built for another system's folders.
     """

@@ -1,11 +1,11 @@
-"""Receipts of erasure requests: when one was accepted and what became of it, to answer "was it forwarded?".
+"""Receipts of erasure requests: when one was accepted, and how it ended, to answer "was it forwarded?".
 
 Ingest writes a receipt when it has queued the request, the worker when the message ends; `spillway dsr` reads them. A
-receipt holds ids, times and a reason, and nothing of the person. What mParticle calls the request and what we call its
-message are kept apart: the same subject request may come for several accounts, or again.
+receipt holds ids, times and a reason, and nothing of the person. It has both mParticle's id of the subject's request
+and our id of the message, because the same subject request may come for several accounts, or again.
 
-A receipt stands under the subject's request and, within it, under account and request. The release before left the
-account out; a receipt that it began goes on where it stands, if it is of this account.
+A receipt's key is the subject's request and, within it, account and request. The release before left the account out; a
+receipt that it began keeps its key, if it is of this account.
 """
 
 from collections.abc import Mapping
@@ -27,14 +27,14 @@ class Standing(StrEnum):
     """Accepted, and on its way: in the queue, in the parking queue, or at the partner."""
     DELIVERED = "delivered"
     NOT_FORWARDED = "not forwarded"
-    """The partner's code makes no call of it: nothing was sent, and nothing will be."""
+    """The partner's code makes no call for it: nothing was sent, and nothing will be."""
     DEAD_LETTERED = "dead-lettered"
     """In the dead-letter queue; mend the reason and redrive it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What is known of one erasure. Times in ms since the epoch."""
+    """One erasure's receipt. Times in ms since the epoch."""
 
     subject_request_id: str
     request_id: str
@@ -45,11 +45,11 @@ class Receipt:
     reason: str | None = None
     no_call_ms: int | None = None
     redriven_ms: int | None = None
-    """A worker had it again after that."""
+    """A worker received it again after that."""
 
     @classmethod
     def from_value(cls, pk: str, sk: str, value: Mapping[str, Any]) -> Self:
-        """Read an item of the state table; what a later version added is passed over, and what is no time."""
+        """Read an item of the state table; fields of later versions are ignored, and so is a time that is none."""
         known = {name: _time_ms(value.get(name)) for name in _TIMES}
         return cls(
             pk.removeprefix(RECEIPT_PREFIX),
@@ -61,7 +61,7 @@ class Receipt:
         )
 
     def value(self) -> dict[str, Any]:
-        """What stands in the state table; what is not known is left out."""
+        """The item for the state table; fields without a value are left out."""
         fields = {
             "account_id": self.account_id,
             "request_id": self.request_id,

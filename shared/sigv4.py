@@ -19,7 +19,7 @@ class Credentials:
 
 
 JSON_VERSION = {"ssm": "1.1", "secretsmanager": "1.1"}
-"""AWS's JSON protocol comes in two versions, which differ in this number; what is not named here has 1.0."""
+"""AWS's JSON protocol comes in two versions, which differ in this number; services that are not named here have 1.0."""
 
 
 def signed_headers(

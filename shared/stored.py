@@ -1,9 +1,9 @@
 """Texts that are kept in SSM or Secrets Manager because nobody may read them in a function's environment.
 
-    reference_of("ssm:/acme/headers")    Reference("ssm", "/acme/headers"); None for what is no reference
+    reference_of("ssm:/acme/headers")    Reference("ssm", "/acme/headers"); None for a text that is no reference
 
-A variable holds the reference; the function reads the text when it starts and again after some minutes, so that what
-was changed there needs no deploy.
+A variable holds the reference; the function reads the text when it starts and again after some minutes, so that a
+change of the text needs no deploy.
 """
 
 import re
@@ -20,9 +20,9 @@ VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*_SECRET_HEADERS")
 """Variables of a partner whose value is a reference."""
 
 FRESH_S = 300.0
-"""A text is believed for so long; whoever waits this long after a change knows that every environment has read it."""
+"""A text is used for so long before it is read again; after this time every environment knows a change."""
 ASK_STORE_AGAIN_S = 30.0
-"""After a failure the known text goes on, and the store is asked again at most so often."""
+"""After a failure the known text stays in use, and the store is asked again at most so often."""
 
 _SSM = re.compile(r"ssm:(/[A-Za-z0-9_./-]+)")
 _SECRET = re.compile(r"secretsmanager:(arn:[a-z-]+:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+)")
@@ -51,8 +51,8 @@ def is_reference(text: str) -> bool:
 
 
 def references(env: Mapping[str, str]) -> dict[str, Reference]:
-    """The references in an environment, by variable. Raises InvalidSettings for a text that should be one and is
-    not: the secret itself, most likely, which then stands where everybody reads it.
+    """The references in an environment, by variable. Raises InvalidSettings for a text that should be a reference and
+    is not: most likely it is the secret itself, in a place where many can read it.
     """
     found = {}
     for variable in sorted(filter(VARIABLE.fullmatch, env)):
@@ -66,14 +66,14 @@ def references(env: Mapping[str, str]) -> dict[str, Reference]:
 
 
 def without_stored(env: Mapping[str, str]) -> dict[str, str]:
-    """The environment for a partner that is tried and sends nothing: what is kept elsewhere is left out of its calls.
+    """The environment for a partner that is tried and sends nothing: its calls lack the secrets behind references.
     Raises InvalidSettings as `references` does.
     """
     return {**env, **dict.fromkeys(references(env), "{}")}
 
 
 def request_for(reference: Reference) -> tuple[str, bytes]:
-    """The operation and the body of a call that reads it, as both services speak JSON."""
+    """The operation and the JSON body of the call that reads it."""
     if reference.service == "ssm":
         return "AmazonSSM.GetParameter", orjson.dumps({"Name": reference.name, "WithDecryption": True})
     return "secretsmanager.GetSecretValue", orjson.dumps({"SecretId": reference.name})
@@ -90,7 +90,7 @@ def text_in(reference: Reference, answer: bytes) -> str | None:
 
 
 class Unreadable(Exception):
-    """What a store said instead of a text, in its own short name of the error."""
+    """The store's short name of the error that it sent instead of a text."""
 
 
 @dataclass
@@ -105,8 +105,8 @@ class Stored:
     _look_again_s: float = float("-inf")
 
     def texts(self) -> tuple[tuple[str, str], ...]:
-        """Each variable with its text: equal as long as nothing changed. Raises InvalidSettings while none could be
-        read; later a store that does not answer changes nothing.
+        """Each variable with its text: equal as long as no text changed. Raises InvalidSettings until the texts were
+        read once; after that a store that does not answer changes nothing.
         """
         if self._texts is None or self.clock() >= self._look_again_s:
             try:

@@ -1,4 +1,4 @@
-"""What travels beside a message's body: its attributes, in the form that SQS takes, as many as have room. Pure."""
+"""The attributes of a message, in the form that SQS takes, as many as have room beside its body. Pure."""
 
 import base64
 import re
@@ -14,12 +14,12 @@ OURS = ("account_id", "type", "redriven_ms")
 """The attributes that ingest gives a message, and what the worker goes by of one that was redriven."""
 
 _NO_CHARACTER = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What SQS takes in no body and no attribute."""
+"""Characters that SQS takes in no body and no attribute."""
 _NAME = re.compile(r"(?!(?i:aws|amazon)\.)[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 
 def string_attributes(attributes: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """Attributes as SendMessage takes them; an empty one has no form."""
+    """Attributes as SendMessage takes them; empty ones are left out, because SQS refuses them."""
     return {name: {"DataType": "String", "StringValue": _clean(value)} for name, value in attributes.items() if value}
 
 
@@ -52,8 +52,8 @@ def attribute_bytes(name: str, one: Mapping[str, Any]) -> int:
 
 
 def kept_attributes(record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """A Lambda record's message attributes as SendMessage takes them, ours before others'; what SQS cannot have handed
-    over is left out.
+    """A Lambda record's message attributes as SendMessage takes them, ours before others'; malformed ones, which SQS
+    never sends, are left out.
     """
     given = record.get("messageAttributes") or {}
     kept = {}

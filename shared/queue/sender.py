@@ -17,12 +17,12 @@ from shared.errors import QueueUnavailable
 from shared.queue.attributes import string_attributes
 
 SEND_BUDGET_S = 1.0
-"""mParticle asks for 200 ms in 99% of its calls: trying for longer serves nobody."""
+"""mParticle asks for 200 ms in 99% of its calls: longer tries are of no use."""
 
 SEND_ATTEMPTS = 3
-"""Of what SQS surely did not take. An attempt that was sent and not answered is waited for until the budget is used up,
-and is the last one: SQS may have taken it. A second one would be a second copy whenever it had, on top of the one that
-mParticle's own repetition makes; waiting for the answer makes none, and finds out more often.
+"""Attempts, where SQS surely did not take the one before. If one was sent and has no answer, SQS may have taken it: it
+is the last, and ingest waits for its answer until the budget is used up. Another attempt could make a second copy, on
+top of the one from mParticle's own repetition; waiting makes none, and more often learns that SQS has taken it.
 """
 PAUSE_S = 0.05
 """Upper bound of the first pause between two attempts; it doubles, and each pause is drawn evenly from zero to it."""
@@ -34,8 +34,8 @@ _TRANSIENT = ("Throttl", "ServiceUnavailable", "InternalError", "InternalFailure
 class Outgoing:
     """A message on its way to the queue. `attributes` are strings.
 
-    `group_id` is the tenant of SQS fair queues, or what stays in order on a FIFO queue; only there is there a
-    `deduplication_id`.
+    `group_id` is the tenant of SQS fair queues, or the group that stays in order on a FIFO queue; only a FIFO queue has
+    a `deduplication_id`.
     """
 
     body: str
@@ -108,7 +108,7 @@ class Sender:
         raise AssertionError  # the last attempt returned or raised
 
     def _attempt(self, body: bytes, expected_md5: str, give_up_at: float) -> tuple[str | None, bool]:
-        """What went wrong, if anything, and whether another attempt may help."""
+        """The problem, if there is one, and whether another attempt may help."""
         timeout_s = max(SHORTEST_S, give_up_at - self._clock())
         try:
             status, answer = self._sqs.call("AmazonSQS.SendMessage", body, timeout_s=timeout_s)

@@ -1,4 +1,4 @@
-"""The worker's way to settle what it received; by boto3, which the Lambda runtime has."""
+"""The worker's way to settle messages that it received, by boto3, which the Lambda runtime has."""
 
 import base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,15 +29,14 @@ _REFUSED = frozenset(
         "MessageTooLong",
     }
 )
-"""SQS's codes for what a message carries; the queue itself is well."""
+"""SQS's error codes for a message's content; the queue itself is well."""
 
 
 class WorkerQueue:
-    """What the worker does to messages that it holds: let them wait, park or dead-letter them. `sqs` is a boto3
-    client.
+    """Lets messages that the worker holds wait, parks or dead-letters them. `sqs` is a boto3 client.
 
-    A body moves unchanged, always: SQS took it once. Attributes count towards the same quota: as many move with it as
-    have room beside it, and none where SQS refuses the message for theirs.
+    A body always moves unchanged: SQS took it once. Attributes count towards the same quota: as many move with the body
+    as have room beside it, and none if SQS refuses the message because of them.
     """
 
     def __init__(
@@ -76,7 +75,7 @@ class WorkerQueue:
     def dead_letter(self, record: Mapping[str, Any], attributes: Mapping[str, str]) -> None:
         """Put a record's body, unchanged, into the dead-letter queue. Raises QueueUnavailable: then it must stay.
 
-        `attributes` stand in the order of their worth; the log has those for which there is no room.
+        `attributes` are in order of importance; the log has those for which there is no room.
         """
         sent = self._send(self._dead_letter_url, record, string_attributes(attributes))
         if left_out := {name: value for name, value in attributes.items() if name not in sent}:
@@ -135,7 +134,7 @@ class WorkerQueue:
         return failed
 
     def _send_batch(self, records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        """Send up to ten records to the main queue; gives those that it took."""
+        """Send up to ten records to the main queue; returns those that it took."""
         entries = [
             {
                 "Id": str(index),
@@ -148,7 +147,7 @@ class WorkerQueue:
         try:
             with _as_unavailable():
                 answer = self._sqs.send_message_batch(QueueUrl=self._queue_url, Entries=entries)
-        except MessageRefused:  # one of them, and the call does not say which
+        except MessageRefused:  # one of them is to blame, and the answer does not say which
             return [record for record in records if self._was_sent(record)]
         except QueueUnavailable:
             return []
@@ -166,8 +165,8 @@ class WorkerQueue:
         return True
 
     def _delete_batch(self, records: Sequence[Mapping[str, Any]]) -> set[str]:
-        """Delete records of the parking queue; gives the handles of those that are gone. What failed is tried again:
-        they are in both queues.
+        """Delete records of the parking queue; returns the handles of those that are gone. Failed ones are tried again,
+        because they are in both queues.
         """
         handles = [record["receiptHandle"] for record in records]
         deleted: set[str] = set()
@@ -194,7 +193,7 @@ class WorkerQueue:
         return [_as_record(message) for message in answer.get("Messages", [])]
 
     def _send(self, url: str, record: Mapping[str, Any], attributes: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Send a record's body on, in its group; gives the attributes that went with it."""
+        """Send a record's body on, in its group; returns the attributes that went with it."""
         fitting = fitting_attributes(record["body"], attributes)
         try:
             self._send_with(url, record, fitting)
@@ -214,7 +213,7 @@ class WorkerQueue:
 
 @contextmanager
 def _as_unavailable() -> Iterator[None]:
-    """Turn boto3's errors into QueueUnavailable; of these, into MessageRefused what is said of the message alone."""
+    """Turn boto3's errors into QueueUnavailable; into MessageRefused, a kind of it, if only the message is at fault."""
     from botocore.exceptions import (  # noqa: PLC0415 - ingest has this module without boto3
         BotoCoreError,
         ClientError,
@@ -235,8 +234,8 @@ def _as_unavailable() -> Iterator[None]:
 def _group(url: str, record: Mapping[str, Any]) -> dict[str, str]:
     """A record's group, for whatever queue it goes to.
 
-    On a FIFO queue the id of the message that is moved is what it is a duplicate of: SQS drops another move of the
-    same one, and takes a later one of the same content.
+    On a FIFO queue the deduplication id is the id of the message that is moved: SQS drops another move of the same
+    message, but takes a later message with the same content.
     """
     group_id = record["attributes"].get("MessageGroupId")
     group = {"MessageGroupId": group_id} if group_id else {}
