@@ -1,12 +1,12 @@
 """mParticle's HTTP integration: the same requests, wrapped by the Function URL, and the same answers with a status.
 
-Lambda makes the wrapping, so nobody outside can leave it out: what is wrapped has to show its token, but for the
-registration, which mParticle asks for before it has one.
+Lambda adds the wrapping, so no caller can leave it out. A wrapped request has to show its token, except the request for
+the registration, which mParticle sends before it has one.
 
-Imported only when a call comes: a function that is invoked has no use for it.
+This module is imported only when a call comes: a function that is invoked does not need it.
 
-mParticle tries again, a limited number of times, what is answered with 408, 429, 500, 502, 503 or 504 and drops
-everything else: whatever may be right later is a 503.
+mParticle repeats, a limited number of times, a request that is answered with 408, 429, 500, 502, 503 or 504, and drops
+it after anything else. So a request that may succeed later is answered with 503.
 """
 
 import base64
@@ -23,14 +23,14 @@ from shared.message import QUEUED_TYPES
 from shared.telemetry import Metric, count, log
 
 REGISTRATION_BYTES = 4_096
-"""A registration request is its envelope. Of strangers nothing larger is parsed."""
+"""A registration request is no larger than its envelope. Larger requests without a token are not parsed."""
 
 TELL_EVERY_S = 10.0
-"""Refused callers are logged and counted together, so often at most: they must not fill the log."""
+"""Refused callers are logged and counted together, at most so often: they must not fill the log."""
 
 
 class FunctionUrl:
-    """One environment's side of the Function URL. Without tokens there should be none, and nobody is let in."""
+    """One environment's side of the Function URL. Without tokens there should be no URL, and nobody is let in."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class FunctionUrl:
 
 
 def _refused(event: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What is wrong with a call before anybody looks who makes it."""
+    """The fault of a call that is refused before its token is checked; None without a fault."""
     if not payload.came_by_url(event):
         return _response(400, {"error": "this is no call of a Function URL"})
     asked = event["requestContext"]["http"]

@@ -1,7 +1,7 @@
 """Lambda entry of stage 1: mParticle's request in, mParticle's answer out.
 
-What is raised reaches mParticle as a function error, which it answers by sending the request again; by the Function
-URL, as a status. The error's text names the field or the cause, and holds nothing of the payload.
+An exception reaches mParticle as a function error, or by the Function URL as a status. The error's text names the field
+or the cause, and holds nothing of the payload. docs/flow.md says what mParticle does then.
 """
 
 import time

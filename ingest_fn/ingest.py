@@ -1,7 +1,7 @@
 """STAGE 1, the main path: look at the request, then answer it or queue it.
 
-Nothing here validates more than it needs: a request that the worker can not use is found there, on the queue, where
-it can be dead-lettered, shown and redriven. What is refused here comes back from mParticle until someone changes it.
+Ingest validates no more than it needs. A request that the worker cannot use is better found by the worker, where it can
+be dead-lettered, shown and redriven. A request that is refused here may be lost.
 """
 
 import hashlib
@@ -41,8 +41,8 @@ def ingest(
 ) -> dict[str, Any]:
     """Answer one invocation of mParticle's.
 
-    `remaining_s` is what is left of the function's time; `stored` reads the partner's settings that are kept elsewhere,
-    for the one request that calls it. Raises InvalidRequest (naming the field) for what can never
+    `remaining_s` is the rest of the function's time; `stored` reads the partner's settings in SSM or Secrets Manager,
+    for the one request that calls the partner. Raises InvalidRequest (naming the field) for a request that can never
     succeed, QueueUnavailable when nothing was accepted, SubscriptionFailed.
     """
     if not isinstance(request, Mapping):
@@ -108,7 +108,7 @@ def messages(head: Head, request: Mapping[str, Any], text: bytes, *, fifo: bool 
 
 
 def user_of(request: Mapping[str, Any]) -> str | None:
-    """Whose order a FIFO queue keeps: the mpid, or the device's stamp; of an audience change its only user's mpid."""
+    """The user whose order a FIFO queue keeps: mpid or device's stamp; in an audience change its only user's mpid."""
     profiles = request.get("user_profiles")
     alone = profiles[0] if isinstance(profiles, list) and len(profiles) == 1 and isinstance(profiles[0], dict) else {}
     for found in (request.get("mpid"), alone.get("mpid"), request.get("device_application_stamp")):
@@ -118,7 +118,7 @@ def user_of(request: Mapping[str, Any]) -> str | None:
 
 
 def _digest(*parts: str | None) -> str:
-    """Any texts as an id that SQS takes: letters and digits, at most 128."""
+    """Makes one id that SQS takes of any texts: letters and digits, at most 128."""
     return hashlib.sha256("\n".join(part or "" for part in parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -14,7 +14,7 @@ from shared.partner_http import call, is_for_later, request_of
 class PartnerCall:
     """Makes a partner's calls for one request, all of them before `give_up_at` (on `clock`). See partners.in_line.Call.
 
-    `about` is what the request is: the keys of its calls are made of it, the same whenever mParticle sends it again.
+    `about` describes the request: the calls' keys are made of it, the same whenever mParticle repeats the request.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class PartnerCall:
         self._places = Places()
 
     def __call__(self, delivery: Delivery) -> Answer:
-        """Raises SubscriptionFailed, and ValueError or TypeError for what HTTP has no form for."""
+        """Raises SubscriptionFailed, and ValueError or TypeError for a call that HTTP cannot carry."""
         key = key_of(*self._about, *self._places.next(delivery.method, delivery.url, delivery.item))
         headers = headers_of(delivery, idempotency_key=key, now_s=self._wall_clock())
         request = request_of(delivery.method, delivery.url, headers, body_of(delivery))

@@ -2,12 +2,12 @@
 
 Lambda's Python runtime turns the payload into Python objects before a handler sees it, and every decimal into a float
 on the way: 10.00 becomes 10.0, 12345678901234567890.123 becomes 1.2345678901234567e19. `keep_bytes` makes the runtime
-keep the text beside the objects, so that what is queued is what came, and nothing has to be serialised again. Where
-the runtime is another one, or has changed, the objects are serialised instead: the same JSON, with floats as exact as
-a double.
+keep the text beside the objects, so that the text is queued as it came, and nothing has to be serialised again. If the
+runtime is another one, or has changed, the objects are serialised instead: the same JSON, with floats as exact as a
+double.
 
-Whichever way a request comes, it is read here, and what passes is what a worker reads again (shared/json_text.py):
-JSON in UTF-8, to its last byte, nested no deeper and of no more values than that.
+Requests from either way in are read here. Only requests that a worker can read pass (shared/json_text.py): JSON in
+UTF-8, to its last byte, within the same depth and number of values.
 """
 
 import codecs
@@ -29,7 +29,7 @@ class Request(dict[str, Any]):
 
 
 def keep_bytes() -> bool:
-    """Hook into the Lambda runtime that runs us, if it is the one we know. True if it did."""
+    """Hook into the Lambda runtime that runs us, if it is the one we know. Returns whether that worked."""
     runtime = sys.modules.get("awslambdaric.lambda_runtime_marshaller")
     marshaller = getattr(runtime, "LambdaMarshaller", None)
     original = getattr(marshaller, "unmarshal_request", None)
@@ -41,7 +41,9 @@ def keep_bytes() -> bool:
             return original(self, request, *args, **kwargs)
         try:
             return read(request.encode("utf-8", "surrogatepass") if isinstance(request, str) else bytes(request))
-        except InvalidRequest as error:  # the handler raises it: what the runtime makes of an error of ours is a fault
+        except (
+            InvalidRequest
+        ) as error:  # the handler raises it: raised here, it would count as a fault
             return error.with_traceback(None)
 
     unmarshal_request.keeps_bytes = True  # type: ignore[attr-defined]
@@ -58,7 +60,7 @@ def came_by_url(event: object) -> TypeGuard[Mapping[str, Any]]:
 def read(text: bytes) -> Any:
     """Parse a request; an object keeps its text. A byte order mark before it is left away.
 
-    Raises InvalidRequest for everything that a worker could not read.
+    Raises InvalidRequest for a request that a worker could not read.
     """
     text = text.removeprefix(codecs.BOM_UTF8)
     if len(text) > 2 * MAX_REQUEST_VALUES:

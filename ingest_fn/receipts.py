@@ -1,7 +1,7 @@
 """The first half of an erasure's receipt: that it was accepted, written before mParticle is answered.
 
-One call more, for erasures alone, which are rare: so an erasure can be accounted for also while its message waits in a
-queue that is paused. A table that does not answer costs no erasure: the worker writes the whole receipt then.
+It costs one more call, but only for erasures, which are rare. So an erasure can be accounted for even while its message
+waits in a paused queue. If the table does not answer, the erasure is still accepted, and the worker writes the receipt.
 """
 
 import http.client
@@ -27,7 +27,7 @@ class Receipts:
         self._table = table
 
     def accepted(self, head: Head, request: Mapping[str, Any]) -> None:
-        """Note an erasure that is queued; one that was noted before stays as it is. Never raises."""
+        """Write the receipt of an erasure that is queued; an existing receipt stays as it is. Never raises."""
         receipt = Receipt(subject_of(request, head.id), head.id, head.account_id, head.received_at_ms)
         problem = self._put(receipt)
         if problem and problem != "ConditionalCheckFailedException":
@@ -41,7 +41,7 @@ class Receipts:
             )
 
     def _put(self, receipt: Receipt) -> str | None:
-        """What went wrong, if anything."""
+        """The problem, if there was one."""
         body = orjson.dumps(
             {
                 "TableName": self._table,

@@ -1,7 +1,7 @@
 """Module registration: the partner's declaration as mParticle reads it.
 
-Imported only when mParticle asks, which it does by hand: it brings pydantic and the partner's own code. It answers what
-was deployed: a declaration that breaks a rule was refused then, or let pass on purpose.
+This module imports pydantic and the partner's own code, so it is imported only when mParticle asks, which is rare. It
+answers as deployed: the deploy refused a declaration that breaks a rule, or somebody let it pass on purpose.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ def register(env: Mapping[str, str], *, request_id: str, now_ms: int) -> dict[st
 
 
 def forwards_eventless(env: Mapping[str, str]) -> bool:
-    """Whether the partner asked for batches without events: then one that tells of a user is data, not a probe."""
+    """Whether the partner asked for batches without events: then such a batch about a user is data, not a probe."""
     permissions = _declared(env).permissions
     return permissions is not None and permissions.allow_eventless_batches
 

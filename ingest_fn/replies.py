@@ -23,7 +23,7 @@ _ANSWER = {
 
 
 def accepted(kind: str, *, request_id: str, now_ms: int, suspend: bool = False) -> dict[str, Any]:
-    """Answer a request that is durably queued, or a probe. `id` is the request's, so that both ends can be matched."""
+    """Answer a request that is durably queued, or a probe. `id` is the request's, so that the two can be matched."""
     answer: dict[str, Any] = {
         "type": _ANSWER[kind],
         "id": request_id,

@@ -27,9 +27,9 @@ class Settings:
     fifo: bool
     stage: str
     token_store: Reference | None
-    """Where the Function URL's tokens are kept. None: there is no such URL, and what comes by one is refused."""
+    """The place of the Function URL's tokens. None: there is no such URL, and its requests are refused."""
     facts: Callable[..., None]
-    """Where facts go; LOG_EVENTS=off leaves out those of each request."""
+    """Writes facts to the log; LOG_EVENTS=off leaves out those of each request."""
     trace: Callable[[], str | None]
     """The X-Ray header of this invocation, for the message; TRACING=on."""
     store_endpoints: Mapping[str, str]
@@ -50,7 +50,7 @@ class Settings:
             raise InvalidSettings("AWS_REGION must name the queue's region; Lambda sets it")
         everywhere = env.get("AWS_ENDPOINT_URL")
         sqs = env.get("AWS_ENDPOINT_URL_SQS") or everywhere or f"{address.scheme}://{address.netloc}"
-        # The queue's URL tells the partition's domain: amazonaws.com, amazonaws.com.cn.
+        # The queue's URL contains the partition's domain: amazonaws.com, amazonaws.com.cn.
         domain = (address.hostname or "").partition(f"{region}.")[2] or "amazonaws.com"
         dynamodb = env.get("AWS_ENDPOINT_URL_DYNAMODB") or everywhere or f"https://dynamodb.{region}.{domain}"
         if not env.get("STATE_TABLE"):

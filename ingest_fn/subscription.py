@@ -1,7 +1,7 @@
 """Audience subscriptions: the one request that the partner's own code answers while mParticle waits.
 
-Imported only when one arrives, which is when a customer connects, changes or disconnects an audience. The partner has
-a few seconds, and may call its API in them. Whatever goes wrong there is a function error, or a 503: nothing is stored,
+This module is imported only when one arrives: when a customer connects, changes or disconnects an audience. The
+partner has a few seconds, in which it may call its API. Any failure is a function error, or a 503: nothing is stored,
 and mParticle is told so.
 """
 
@@ -18,9 +18,9 @@ from shared.errors import InvalidRequest, SpillwayError, SubscriptionFailed, rai
 from shared.firehose import AudienceSubscriptionAction, AudienceSubscriptionRequest, parse_request, rules_unenforced
 
 ALLOWED_S = 3.0
-"""What the partner has: far beyond the 200 ms that mParticle asks of 99% of all calls, for a request that is rare."""
+"""The partner's time: far beyond the 200 ms that mParticle asks of 99% of all calls, but such requests are rare."""
 RESERVE_S = 1.0
-"""What is kept of the function's own time to say what went wrong."""
+"""The time that the function keeps for itself, to report an error."""
 
 
 def subscribe(
@@ -50,10 +50,10 @@ def subscribe(
 def in_time(
     partner: Partner, request: AudienceSubscriptionRequest, *, request_id: str, allowed_s: float
 ) -> Mapping[str, str]:
-    """What the partner answers, within `allowed_s` seconds whatever it waits for. Raises SpillwayError.
+    """The partner's answer, within `allowed_s` seconds whatever it waits for. Raises SpillwayError.
 
-    In a thread, because nothing else ends a partner that looks up a slow name or reads an answer that drips in byte by
-    byte. One that is given up has no more time for a call, and what it did already has the key of the next attempt.
+    The partner runs in a thread: otherwise nothing could end one that looks up a slow name, or reads an answer that
+    drips in. A partner that is given up can make no further call; a call it made has the same key in the next attempt.
     """
     account_id = str(request.account.account_id) if request.account else ""
     about = (request_id, account_id, str(request.audience_id), str(request.raw.get("action")))

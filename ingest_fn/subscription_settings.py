@@ -8,13 +8,13 @@ from typing import assert_never
 from shared.firehose import BooleanSetting, FloatSetting, IntegerSetting, Setting, TextSetting
 
 _SHOWABLE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-"""A setting's id. What a partner's code makes a key of by mistake may be a user's."""
+"""A setting's id. Other keys are not shown: a partner's mistake may have made a key of a user's data."""
 
 
 def problems(
     settings: object, *, came: Mapping[str, str | None], registered: Iterable[Setting], needs_all: bool
 ) -> list[str]:
-    """What is wrong, in words, without any value. What came from mParticle and goes back as it was is its own affair.
+    """The fault in words, without any value. Settings that go back to mParticle as they came are not checked.
 
     `needs_all`: settings that are registered as required have to be there.
     """
@@ -35,7 +35,7 @@ def problems(
 
 
 def _problem(value: object, setting: Setting) -> str | None:
-    """What the value should be, if it is not."""
+    """The description of a right value, if the value is wrong."""
     if not isinstance(value, str):
         return "a text, as all settings are on the wire"
     match setting:

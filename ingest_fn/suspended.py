@@ -1,9 +1,9 @@
-"""Who is suspended: the worker writes it down, and the account's next audience change is answered with it.
+"""Suspended accounts: the worker writes them down, and the answer to the account's next audience change says so.
 
-`suspend_subscription: true` makes mParticle stop sending and tell the customer, who then renews the credentials. That
-is for an account all of whose credentials are refused: where another one was taken since, the customer has renewed
-them already. Read at most once a minute, and only for audience changes; whatever is wrong with the state table, the
-answer is the normal one.
+`suspend_subscription: true` makes mParticle stop sending and tell the customer, who then renews the credentials. It is
+only for an account all of whose credentials are refused: if another one was accepted since, the customer has renewed
+them already. Suspensions are read at most once a minute, and only for audience changes; if the state table cannot be
+read, the answer is the normal one.
 """
 
 import http.client
@@ -46,7 +46,7 @@ class Suspended:
         return account_id in self._accounts
 
     def _read(self) -> frozenset[str]:
-        """One query; of more than a megabyte of suspensions (some thousand) the first are known."""
+        """One query; of more than a megabyte of suspensions (some thousand) it reads only the first."""
         try:
             status, answer = self._dynamodb.call("DynamoDB_20120810.Query", self._query, timeout_s=LOOK_TIMEOUT_S)
             if status != 200:

@@ -1,9 +1,9 @@
 """Who may call the Function URL: whoever has one of its tokens, which are kept in SSM or Secrets Manager.
 
 There may be two, the old and the new one, so that a token can be changed while mParticle goes on sending. They are read
-again after some minutes, and sooner when somebody comes with one that is not known: it may be the new one. Without an
-answer from the store nobody new is let in, and nobody is refused for good either: mParticle drops what is answered
-with 401, and tries again for a while what is answered with 503.
+again after some minutes, and sooner when a caller shows an unknown one: it may be new. Without an answer from the store
+an unknown token is not accepted, but answered with 503, not 401: mParticle repeats a request for a while after 503, and
+drops it after 401.
 """
 
 import hashlib
@@ -19,17 +19,17 @@ from shared.stored import Reference, Unreadable
 from shared.telemetry import log
 
 FRESH_S = 300.0
-"""Tokens are believed for so long. Who waits this long after a change knows that every environment has read it."""
+"""Tokens are used for so long before they are read again; after this time every environment knows a change."""
 STALE_S = 3_600.0
-"""And for so long where the store does not answer."""
+"""Tokens stay in use for so long if the store does not answer."""
 ASK_AGAIN_S = 10.0
-"""Unknown tokens make us look again at most so often: they must not become calls to the store."""
+"""An unknown token makes us read the store, but at most so often: not every one may cause a call."""
 FAILED_S = 1.0
 """The same after a failed first try: until one succeeds nobody is let in."""
 MOST_TOKENS = 2
 TOKEN = re.compile(r"[!-~]{16,512}")
-"""Long enough that nobody guesses it, of characters that a header carries as they are. mParticle makes it, so no more
-is asked of its look.
+"""A token is too long to guess, and of characters that a header carries as they are. mParticle makes it, so its form is
+not checked further.
 """
 
 
@@ -57,7 +57,7 @@ class Tokens:
         if self._has(digest):
             return True
         self._refresh(older_than_s=ASK_AGAIN_S)
-        if self._clock() - self._read_s > FRESH_S:  # an old list says who may, and no longer who may not
+        if self._clock() - self._read_s > FRESH_S:  # an old list can still admit a token, but no longer refuse one
             raise TokensUnavailable(f"the tokens cannot be read anew from {self._service}: {self._problem}")
         return self._has(digest)
 
@@ -74,7 +74,7 @@ class Tokens:
             found = self._read()
         except TokensUnavailable as error:
             self._failed_s, self._problem = self._clock(), str(error)
-            # Also where those that were read before go on: somebody has an hour to mend it.
+            # Also while the tokens read before stay in use: an operator has an hour to mend the store.
             log("WARNING", "the tokens could not be read", service="ingest", error=self._problem)
             return
         self._digests, self._read_s = found, self._clock()

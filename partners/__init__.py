@@ -27,7 +27,7 @@ DEFAULT_PARTNER = "partners.webhook"
 
 
 class PartnerBroken(InvalidSettings):
-    """The partner's file is there and its code raises: `said` is what, and in which line."""
+    """The partner's file exists but its code raises: `said` gives the exception and its line."""
 
     def __init__(self, module: str, said: str) -> None:
         super().__init__(f"PARTNER={module} cannot be used: {said}")
@@ -71,14 +71,14 @@ def load_partner(env: Mapping[str, str]) -> Partner:
 
 
 def _is_missing(error: BaseException, name: str) -> bool:
-    """Whether it is the module itself that is not there, and not one that it imports; a name may be no module's."""
+    """Whether the module itself is missing, and not one that it imports; the name may not be a module's at all."""
     if isinstance(error, ModuleNotFoundError):
         return error.name is not None and f"{name}.".startswith(f"{error.name}.")
     return not all(part.isidentifier() for part in name.split("."))
 
 
 def _hint(name: str) -> str:
-    """What may have been meant."""
+    """The name that the operator may have meant."""
     plain = name.strip().strip("./").removesuffix(".py").replace("/", ".").replace("-", "_").lower()
     meant = f"partners.{plain.rpartition('.')[2]}"
     if meant != name and _file_of(meant) is not None:
@@ -95,7 +95,7 @@ def _file_of(module: str) -> Path | None:
 
 
 def _said(error: BaseException, module: str, *, with_text: bool) -> str:
-    """What was raised, and in which line of the partner's, on one line."""
+    """The exception, and its line in the partner's code, in one line of text."""
     file = _file_of(module)
     if isinstance(error, SyntaxError):
         name = (error.filename or str(file or module)).rpartition("/")[2]

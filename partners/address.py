@@ -3,7 +3,7 @@
     callable_url("HTTPS://Bücher.example/ö")    "https://xn--bcher-kva.example/%C3%B6"
     callable_url("https://hook..example")       ValueError("has a host with an empty label ...")
 
-What is refused here would be accepted by a parser and then fail at each call, or reach another place than it says.
+A parser would accept the URLs that are refused here; each call would then fail, or reach another host than it names.
 """
 
 import ipaddress
@@ -14,7 +14,7 @@ from encodings import idna
 from urllib.parse import quote, unquote, urlsplit
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-"""Hosts that http may be used to: a partner on this machine, in tests and in the demo."""
+"""Hosts that may be called by http: a partner on this machine, in tests and in the demo."""
 
 MOST_LABEL, MOST_HOST = 63, 253
 """Characters of a label and of a host name, DNS's limits (RFC 1035)."""
@@ -28,13 +28,13 @@ _DOTS = re.compile("[.\u3002\uff0e\uff61]")
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _SPELLED_TWO_WAYS = frozenset("ßς\u200c\u200d" + "\u115f\u1160\u17b4\u17b5\u3164\uffa0")
-"""The older and the newer IDNA make different names of these (RFC 5894, 7.2), the last ones being marks that nobody
-sees: which is meant cannot be told.
+"""The older and the newer IDNA make different names of these (RFC 5894, 7.2), the last ones being invisible marks: it
+is not known which is meant.
 """
 _NOBODYS = tuple(map(ipaddress.ip_network, ("0.0.0.0/8", "fd00:ec2::/32")))
-"""`This network` (RFC 1122), and where AWS serves a machine's own keys and clock by IPv6."""
+"""`This network` (RFC 1122), and the IPv6 network in which AWS serves a machine's own keys and clock."""
 _KEPT = "!#$%&'()*+,-./:;=?@_~"
-"""What is no letter or digit and stands in a path or query as it is; `[` and `]` do in a query (form fields)."""
+"""Characters besides letters and digits that stay as they are in a path or query; `[` and `]` only in a query."""
 
 
 def callable_url(text: str) -> str:
@@ -137,7 +137,7 @@ def _is_punycode(label: str) -> bool:
 
 
 def _quoted(text: str, kept: str) -> str:
-    """Percent-encode what is not ASCII, as UTF-8; what is encoded already stays."""
+    """Percent-encode characters that are not ASCII, as UTF-8; encoded ones stay."""
     if _BROKEN_ESCAPE.search(text):
         raise ValueError("has a % that two hexadecimal digits do not follow")
     try:

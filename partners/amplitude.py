@@ -28,12 +28,13 @@ DELETIONS = {
 LIMITS = Limits(
     account_rate=Rate(100), bulk={"batch": Bulk(1_000, 10_000_000), "deletions/users": Bulk(1, rate=Rate(1))}
 )
-"""A project's, as an account of mParticle's has one: so is what a 429 or a 503 asks to wait for. A batch may have 2,000
-events and 20 MB; half of that is as quick. Amplitude expects up to 100 uploads a second. Deletions: one call a second.
+"""The limits are by project, and each account of mParticle has one, so a 429 or 503 asks that account to wait. A batch
+may have 2,000 events and 20 MB; half of that is as quick. Amplitude expects up to 100 uploads a second. Deletions: one
+call a second.
 """
 
 BEFORE, AFTER = b'{"events":[', b'],"options":{"min_id_length":1}}'
-"""Around the events of a call. Ids may be short: a customer's are what they are."""
+"""The JSON around the events of a call. It allows short ids, because customers have such ids."""
 
 WRONG = (
     "events_with_invalid_fields",
@@ -76,7 +77,7 @@ class Amplitude(Partner):
         )
 
     def _deletion(self, request: mp.DsrProcessingRequest) -> Iterator[Delivery | LeftOut]:
-        """No call where the request does not say by what Amplitude knows the user: its receipt is `not forwarded`."""
+        """No call if the request lacks the id by which Amplitude knows the user: its receipt is `not forwarded`."""
         settings = settings_of(request)
         login = f"{credential(settings, 'apiKey').value}:{credential(settings, 'secretKey').value}"
         kind = {"customerId": "controller_customer_id", "email": "email"}.get(events.user_id_field(settings))
@@ -98,7 +99,7 @@ class Amplitude(Partner):
         return replace(deliveries[0], body=_batch(map(_event, deliveries)), item="batch")
 
     def read_response(self, deliveries: Sequence[Delivery], status: int, body: bytes) -> Sequence[Result] | None:
-        """A 400 names the wrong events by their places; a 400 or 429 those of users and devices that are too fast."""
+        """A 400 names the wrong events by their places; a 400 or 429 those of users and devices over their limit."""
         judges = status in {400, 429} and deliveries[0].merge == "batch"
         answer = json_object(body.decode("utf-8", "replace")) if judges else None
         if answer is None:

@@ -1,4 +1,4 @@
-"""What Amplitude's events are made of: who, when, what, on which device. docs/partners/amplitude.md lists it."""
+"""Amplitude's events: the user, the time, the event and the device. docs/partners/amplitude.md lists the fields."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ NO_ID = frozenset(
     {"", "anonymous", "nil", "none", "null", "n/a", "na", "undefined", "unknown", "{}", "lmy47d", "0", "-1"}
     | {"00000000-0000-0000-0000-000000000000"}
 )
-"""What Amplitude takes for no id, and refuses."""
+"""Ids that Amplitude treats as missing, and refuses."""
 
 DEVICE_IDS = {
     "idfv": DeviceIdentityType.IOS_VENDOR_ID,
@@ -59,7 +59,7 @@ Named = tuple[str, dict[str, Any]]
 
 
 def events_of(request: mp.Request, settings: Mapping[str, str]) -> Iterator[Named | LeftOut]:
-    """Amplitude's events in sending order, and what becomes none."""
+    """Amplitude's events in sending order, and a LeftOut for each part that becomes none."""
     if isinstance(request, mp.EventProcessingRequest):
         devices = device_identities(request)
         who = _who(request.user_identities, devices, request.mpid, request.device_application_stamp, settings)
@@ -103,7 +103,7 @@ def _who(
     stamp: str | None,
     settings: Mapping[str, str],
 ) -> dict[str, str]:
-    """By what Amplitude knows the user; nothing where it would not take it."""
+    """The ids by which Amplitude knows the user; none that it would not take."""
     field = user_id_field(settings)
     user_ids = [mpid] if field == "mpid" else values_of(users, UserIdentityType(field.removesuffix("Id")))
     device_ids = [value for name in ("idfv", "android_id") for value in values_of(devices, DEVICE_IDS[name])]
@@ -122,7 +122,7 @@ def user_id_field(settings: Mapping[str, str]) -> str:
 
 
 def _facts(request: mp.EventProcessingRequest, devices: Sequence[mp.DeviceIdentity]) -> dict[str, str]:
-    """What is the same for all events of a request: the device, its system, the app."""
+    """The fields that all events of a request share: the device, its system, the app."""
     environment = request.runtime_environment
     kind = str(environment.type) if environment and environment.type else None
     platform = PLATFORMS.get(kind, kind) if kind else None
@@ -144,8 +144,8 @@ def _identify(
 
 
 def _insert_id(request: mp.Request, content: Any) -> str:
-    """By what Amplitude knows an event that is sent again. Accounts share a project, and ids of requests: the account
-    is part of it; without one the request's id stands alone.
+    """The id by which Amplitude recognises an event that is sent again. Accounts may share a project, and may have
+    requests with the same id, so the account is part of it; without an account the request's id stands alone.
     """
     account_id = account_id_of(request.raw)
     whose = [] if account_id is None else [account_id]
@@ -177,7 +177,7 @@ def _membership(profile: mp.UserProfile) -> tuple[dict[str, Any], list[str]]:
 
 
 def _name(event: mp.Event) -> str | None:
-    """The event's type at Amplitude; None for what is not sent."""
+    """The event's type at Amplitude; None for an event that is not sent."""
     match event:
         case mp.CustomEvent():
             return event.name or "Custom Event"

@@ -1,4 +1,4 @@
-"""What a partner is: everything that a partner file may say, and nothing else.
+"""The interface of a partner: everything that a partner file may declare.
 
 A partner file holds one subclass of `Partner`. It turns a request into deliveries and does no more than that: no I/O,
 no retries, no queue, no clock. The worker sends what it returns, retries, waits and settles.
@@ -51,9 +51,9 @@ class Rate:
 class Bulk:
     """A bulk endpoint: how many deliveries one call takes, and how many bytes their bodies may have together.
 
-    `rate` is what it takes of each customer, in place of `account_rate`. A delivery that names the endpoint counts
-    there, also when it travels alone. `kinds` is how many it takes of each kind that stands in `Delivery.merge_kind`,
-    where a call has several lists: `Bulk(150, kinds={"events": 75, "attributes": 75})`.
+    `rate` is the endpoint's rate for each customer, in place of `account_rate`. A delivery that names the endpoint
+    counts there, also when it travels alone. If a call has several lists, `kinds` is the number of items for each kind
+    that deliveries name in `Delivery.merge_kind`: `Bulk(150, kinds={"events": 75, "attributes": 75})`.
     """
 
     items: int
@@ -66,11 +66,11 @@ class Bulk:
             raise ValueError("a bulk endpoint takes at least one item and one byte, and one of each kind")
 
     def most_of(self, kind: str) -> int:
-        """How many of a kind one call takes."""
+        """How many items of a kind one call takes."""
         return min(self.items, self.kinds.get(kind, self.items))
 
     def calls_for(self, counts: Mapping[str, int]) -> int:
-        """In how many calls so many of each kind fit, if their bytes allow it."""
+        """The number of calls for so many items of each kind, if their bytes allow it."""
         of_kinds = (ceil(count / self.most_of(kind)) for kind, count in counts.items())
         return max(ceil(sum(counts.values()) / self.items), *of_kinds, 0)
 
@@ -79,8 +79,8 @@ class Bulk:
 class RateHeaders:
     """Headers in which an API says what it still takes: with none remaining, nobody calls until the reset.
 
-    `reset_is` says how that is written: `epoch_s` as seconds since 1970, `delta_s` as seconds from now. These headers
-    are all that is kept of an answer's; a partner's code does not see them.
+    `reset_is` says how the reset is written: `epoch_s` as seconds since 1970, `delta_s` as seconds from now. Of an
+    answer's headers only these are kept; a partner's code does not see them.
     """
 
     remaining: str
@@ -101,22 +101,22 @@ class RateHeaders:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the partner's API takes: of all customers together, of each one, and at each bulk endpoint (by the name that
-    stands in `Delivery.merge`).
+    """The limits of the partner's API: for all customers together, for each one, and for each bulk endpoint (by the
+    name in `Delivery.merge`).
 
-    No rate declared: Spillway finds it out, by what the partner answers with 429.
+    If no rate is declared, Spillway learns it from the partner's 429s.
     """
 
     rate: Rate | None = None
     account_rate: Rate | None = None
     bulk: Mapping[str, Bulk] = field(default_factory=dict)
     rate_headers: RateHeaders | None = None
-    """Where the API says with each answer what it still takes: of each customer if `account_rate` or a bulk endpoint's
-    rate is declared, else of all."""
+    """Headers by which each answer says how many calls the API still takes: from each customer if `account_rate` or a
+    bulk endpoint's rate is declared, else from all."""
 
 
 class Result(Enum):
-    """What became of one delivery, where an answer says so in its body."""
+    """The result of one delivery, if the body of an answer names it."""
 
     DELIVERED = "delivered"
     RETRY = "retry"
@@ -124,16 +124,16 @@ class Result(Enum):
     REJECTED = "rejected"
     """Never: it is dead-lettered."""
     AGAIN = "again"
-    """Nothing is wrong with it but its neighbours: it is sent again at once, without them."""
+    """Only its neighbours are wrong: it is sent again at once, without them."""
     UNAUTHORIZED = "unauthorized"
     """The credentials are wrong, so the whole call counts as answered with 401: they are suspended."""
 
 
 class Partner(ABC):
-    """A partner's API as Spillway needs to know it."""
+    """A partner's API, as Spillway uses it."""
 
     name: str
-    """Short and stable: it stands in log lines, metrics and dead-letter attributes."""
+    """A short and stable name: it appears in log lines, metrics and dead-letter attributes."""
 
     in_order: bool = True
     """Send a request's deliveries one after the other. False lets them run side by side."""
@@ -147,28 +147,29 @@ class Partner(ABC):
 
     @abstractmethod
     def registration(self) -> "Registration":
-        """What mParticle is told when it asks who we are: settings, event types, permissions."""
+        """The registration that mParticle gets when it asks: settings, event types, permissions."""
 
     @abstractmethod
     def deliveries(self, request: "Request") -> Iterable[Delivery | LeftOut]:
-        """Map a request to the calls it means, in sending order, and name what can be none. Pure: the same request, the
-        same deliveries.
+        """Map a request to its calls, in sending order, with a LeftOut for each part that becomes none. Pure: the same
+        request always gives the same deliveries.
 
-        Better a generator than a list: it is asked for as many as there is memory for, and may be let go of before its
-        end. Mapping one request may take a fifth of the time that a batch has for its calls.
+        A generator is better than a list: the worker asks only for as many deliveries as there is memory for, and may
+        stop before the end. Mapping one request may take a fifth of the time that a batch has for its calls.
         """
 
     def lane_of(self, request: "Request") -> str | None:  # noqa: ARG002
-        """Whose messages in a batch go one after the other: a user's id, say. None: each goes by itself. Pure.
+        """The lane of a request, a user's id say: a batch's messages of one lane go one after the other. None: no lane.
+        Pure.
 
-        Only where `in_order`, and within one batch of one worker: more than that is what a FIFO queue is for.
+        It matters only with `in_order`, and within one batch of one worker: for more, use a FIFO queue.
         """
         return None
 
     def merge(self, deliveries: Sequence[Delivery], keys: Sequence[str]) -> Delivery:
         """Make one call of deliveries that share an account and a `merge` name. Only partners that name one need it.
 
-        `keys` are their idempotency keys: an item that is sent again, among others then, has the same one.
+        `keys` are their idempotency keys: an item that is sent again, perhaps among other items, has the same key.
         """
         raise NotImplementedError(f"{self.name} names bulk endpoints and does not say how to merge")
 
@@ -178,27 +179,27 @@ class Partner(ABC):
         status: int,  # noqa: ARG002
         body: bytes,  # noqa: ARG002
     ) -> Sequence[Result] | None:
-        """Say of each delivery what the body of an answer means for it; None: what the status means, for all. Pure.
+        """Read from an answer's body the result of each delivery; None: the status decides for all. Pure.
 
-        Asked for every 2xx, and for other answers that have a body, unless it broke off or is over 1 MiB: then the
-        status decides for all. What the status means for the account and for the partner stands: a 401 or 403 (nobody
-        is asked) suspends, a Retry-After is obeyed. A 408, 425, 429 or 5xx can only be told apart into RETRY and AGAIN;
-        a 429 that is told apart is about those items, not about the rate.
-        Raising dead-letters what a 2xx took; with another status, the status decides.
+        It is called for every 2xx, and for other answers that have a body, unless the body broke off or is over 1 MiB:
+        then the status decides for all. The status keeps its meaning for the account and for the partner: a 401 or 403
+        suspends (and this is not called), a Retry-After is obeyed. For a 408, 425, 429 or 5xx only RETRY and AGAIN are
+        allowed; a 429 whose items are told apart is about those items, not about the rate.
+        If this raises, the deliveries of a 2xx are dead-lettered; with another status, the status decides.
         """
         return None
 
     def ping(self, settings: Mapping[str, str]) -> Delivery | None:  # noqa: ARG002
-        """A harmless call that shows whether the partner is there and takes a customer's account `settings`; None:
+        """A harmless call that shows whether the partner answers and accepts a customer's account `settings`; None if
         there is none. `spillway doctor` makes it.
         """
         return None
 
     def subscribe(self, request: "AudienceSubscriptionRequest", call: "Call") -> Mapping[str, str]:  # noqa: ARG002
-        """Answer an audience subscription in line: the settings to store with it. By default, as they came.
+        """Answer an audience subscription with the settings to store with it; by default, as they came.
 
-        mParticle waits, for three seconds at most: `call` asks the partner's API within them (partners/in_line.py).
-        What is given has to be registered as `audience_subscription_settings`. Raise SubscriptionFailed for an answer
-        that is a refusal; mParticle may send the request again, so what was done once must do no harm a second time.
+        mParticle waits meanwhile, for three seconds at most: `call` asks the partner's API in that time
+        (partners/in_line.py). The settings returned must be registered as `audience_subscription_settings`. Raise
+        SubscriptionFailed if the partner refuses; mParticle may repeat the request, so repeating it must do no harm.
         """
         return request.audience_subscription_settings

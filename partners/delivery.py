@@ -1,4 +1,4 @@
-"""What a request becomes: calls to the partner, and what is to be no call."""
+"""What a request becomes: calls to the partner, and parts that are left out."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,8 +18,8 @@ class Secret:
 class Delivery:
     """One HTTP call to the partner.
 
-    `item` names what of the request it carries (an event id, say). It is part of the call's Idempotency-Key, so it
-    must be the same whenever the same request is mapped again.
+    `item` names the part of the request that it carries (an event id, say). It is part of the call's Idempotency-Key,
+    so it must be the same whenever the same request is mapped again.
     """
 
     url: str
@@ -28,8 +28,8 @@ class Delivery:
     method: str = "POST"
     headers: Mapping[str, str] = field(default_factory=dict)
     secret_headers: Mapping[str, Secret] = field(default_factory=dict)
-    """Credentials. By these, `secret_fields` and `sign_with` the worker tells a customer's keys apart: what a refusal
-    suspends is a key. What is made anew for each message (a signature) is none.
+    """Credentials. By these, `secret_fields` and `sign_with` the worker tells a customer's keys apart, because a
+    refusal suspends one key. Put no value here that is made anew for each message, such as a signature.
     """
     secret_fields: Mapping[str, Secret] = field(default_factory=dict)
     """For an API that wants its key in the body: fields that join the body, a JSON object, when the call is made."""
@@ -38,9 +38,9 @@ class Delivery:
     host and credentials, may travel in one call.
     """
     merge_group: str = ""
-    """What else must be alike in what travels together: the list that is changed, say."""
+    """Deliveries travel together only if this is equal, too: the list that is changed, say."""
     merge_kind: str = ""
-    """What it is in a bulk call that takes so many of each kind, as in `Bulk.kinds`: an event, a purchase."""
+    """Its kind, for a bulk call with a limit for each (`Bulk.kinds`): an event, a purchase."""
     sign_with: Secret | None = None
     """Key of a Standard Webhooks signature (HMAC-SHA256 over id, timestamp and body), made anew for each attempt."""
 
@@ -55,4 +55,4 @@ class LeftOut:
     item: str
     why: str
     raised: bool = False
-    """The partner's code raised for it, and did not decide: partners.reading.one_by_one says so."""
+    """True if the partner's code raised and did not choose this: partners.reading.one_by_one sets it."""

@@ -14,7 +14,7 @@ _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 """A token of RFC 9110, 5.6.2."""
 
 _OF_SPILLWAY = frozenset({"idempotency-key", "webhook-id", "webhook-timestamp", "webhook-signature"})
-"""What is made anew for each call or attempt."""
+"""Headers that are made anew for each call or attempt."""
 
 Value = TypeVar("Value")
 

@@ -1,4 +1,4 @@
-"""What a partner's `subscribe` may do and nothing else in a partner: call the partner's API while mParticle waits."""
+"""Only a partner's `subscribe` may call the partner's API: it does so while mParticle waits."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

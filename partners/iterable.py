@@ -25,7 +25,7 @@ HOSTS = {"us": "https://api.iterable.com", "eu": "https://api.eu.iterable.com"}
 
 
 def limits_with(list_rate: Rate | None) -> Limits:
-    """Rates are a project's, as an account of mParticle's has one: so is what a 429 or a 503 asks to wait for.
+    """Rates are by project, and each account of mParticle has one project, so a 429 or 503 asks that account to wait.
     users/update, 500 a second, is the narrowest.
     """
     users, events = Bulk(1_000, 4_000_000, Rate(5)), Bulk(8_000, 4_000_000, Rate(10))
@@ -54,7 +54,7 @@ class Iterable(Partner):
         return REGISTRATION
 
     def lane_of(self, request: mp.Request) -> str | None:
-        """What concerns one user goes in order: no update in bulk beside a change of its address."""
+        """Requests about one user go in order: no bulk update beside a change of its address."""
         if isinstance(request, mp.EventProcessingRequest):
             return first_of(request.mpid, request.device_application_stamp)
         profiles = request.user_profiles if isinstance(request, mp.AudienceMembershipChangeRequest) else []
@@ -143,12 +143,12 @@ def _event_calls(request: mp.EventProcessingRequest) -> Iterator[values.Call | L
 
 
 def _changes_address(one: values.Call | LeftOut, placeholder: str | None) -> bool:
-    """Whether it is about a user who had an address: those who had none go first."""
+    """Whether the change is about a user who had an address: changes of users without one go first."""
     return isinstance(one, values.Call) and one.body["currentEmail"] != placeholder
 
 
 def _list_calls(request: mp.AudienceMembershipChangeRequest) -> Iterator[values.Call | LeftOut]:
-    """Who is added to which list, then who is removed from which."""
+    """The users to add to each list, then those to remove from each."""
     settings = settings_of(request)
     members: dict[str, dict[int, list[dict[str, str]]]] = {"subscribe": {}, "unsubscribe": {}}
 
@@ -186,7 +186,7 @@ def _by_mpid(settings: Mapping[str, str]) -> bool:
 def _user(
     identities: Sequence[mp.UserIdentity], mpid: str | None, placeholder: str | None, settings: Mapping[str, str]
 ) -> dict[str, str]:
-    """By what Iterable knows the user. Of several identities of a type the last counts."""
+    """The ids by which Iterable knows the user. Of several identities of a type the last counts."""
     emails = values_of(identities, UserIdentityType.EMAIL)
     customers = values_of(identities, UserIdentityType.CUSTOMER, encodings=None)
     user_id = mpid if _by_mpid(settings) else first_of(*customers[-1:])

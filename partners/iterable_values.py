@@ -23,7 +23,7 @@ from shared.errors import InvalidRequest
 from shared.firehose.json_text import decode
 
 PHONE = "phoneNumber"
-"""Iterable's field for the number that messages go to: text, whatever it looks like, or its + and zeros are lost."""
+"""Iterable's field for the phone number of messages: always text, or its + and zeros would be lost."""
 
 
 class Call(NamedTuple):
@@ -40,7 +40,7 @@ INT_BITS = 32
 """Ids of lists, channels and message types, and whole attributes."""
 
 _NAMED_BY = {"Emails": "email", "UserIds": "userId", "EventNames": "eventName"}
-"""How the name of a list in an answer ends, and by what it names what failed."""
+"""The endings of the names of lists in an answer, and the field by which each names what failed."""
 
 _NOT_PHONE = re.compile(r"[^0-9+]")
 _INT = re.compile(r"[+-]?[0-9]+")
@@ -50,7 +50,7 @@ _SUFFIXES = "fFdD"
 
 
 def data_fields(attributes: Mapping[str, str | None] | None, *, coerced: bool) -> dict[str, Any] | None:
-    """Attributes as `dataFields`: without those that have no value, typed if so asked, phone numbers as text."""
+    """Attributes as `dataFields`: without empty ones, typed if the setting says so, phone numbers as text."""
     if attributes is None:
         return None
     return {
@@ -87,9 +87,9 @@ def coerce(text: str) -> str | int | float | bool:
 
 
 def subscriptions(name: str, email: str, attributes: Mapping[str, str | None]) -> Call | LeftOut:
-    """The call of an event `subscriptionsUpdated`; none if a list holds what is no id.
+    """The call for an event `subscriptionsUpdated`; none if a list holds something that is no id.
 
-    The call replaces each list that it names: one that is partly readable must not be sent.
+    The call replaces each list that it names, so a list that is only partly readable must not be sent.
     """
     lists: dict[str, Any] = {}
     for field in ("emailListIds", "unsubscribedChannelIds", "unsubscribedMessageTypeIds"):
@@ -103,7 +103,7 @@ def subscriptions(name: str, email: str, attributes: Mapping[str, str | None]) -
 
 
 def push(payload: str | None) -> dict[str, Any] | None:
-    """What of a push Iterable wants back; None if it was not Iterable's, or a proof, which has no campaign.
+    """The fields of a push that Iterable wants back; None if the push is not Iterable's, or a proof without campaign.
 
     Iterable's part of the payload is an object on iOS and JSON text on Android; either is taken on both.
     """
@@ -123,7 +123,7 @@ def push(payload: str | None) -> dict[str, Any] | None:
 
 
 def email_change(name: str, event: mp.Event, placeholder: str | None) -> Iterator[Call | LeftOut]:
-    """Of a user who had no address, or whose address changed; from a hash it can not be changed."""
+    """The call for a user who had no address, or whose address changed; a hash cannot be changed."""
     if not isinstance(event, mp.UserIdentityChangeEvent):
         return
     old, new = (values_of(change, mp.UserIdentityType.EMAIL) for change in (event.removed, event.added))
@@ -155,9 +155,9 @@ def placeholder_of(user_id: str | None) -> str | None:
 
 
 def item(product: mp.Product, *, coerced: bool) -> dict[str, Any]:
-    """A product of a purchase. Iterable counts whole pieces: a part of one is one, and without a number it is one.
+    """A product of a purchase. Iterable counts whole pieces: a fraction of one counts as one, and so does no number.
 
-    Raises ValueError for more pieces than a number of 64 bits holds: what was bought then, nobody knows.
+    Raises ValueError for more pieces than 64 bits hold: nobody knows what such a purchase was.
     """
     is_one = product.quantity is None or 0 < product.quantity < 1
     quantity = 1 if is_one else truncated(product.quantity)
@@ -199,7 +199,7 @@ def created_at(event: mp.Event) -> dict[str, int]:
 
 
 def in_bulk(calls: Iterable[Call | LeftOut]) -> Iterator[Call | LeftOut]:
-    """The calls in a form that can be merged, one user or event in each; what has no bulk form stays as it is."""
+    """The calls in a form that can be merged, one user or event in each; those without a bulk form stay as they are."""
     for call in calls:
         match call:
             case Call("users/update"):
@@ -218,7 +218,7 @@ def in_bulk(calls: Iterable[Call | LeftOut]) -> Iterator[Call | LeftOut]:
 
 
 def merged(deliveries: Sequence[Delivery]) -> Delivery:
-    """One call of many. Of one user there is one entry, with what the later update says."""
+    """One call of many. Several updates of a user become one entry, in which the later ones win."""
     bodies = [decode(one.body) for one in deliveries]
     field = _field(bodies[0])
     entries = [entry for body in bodies for entry in body[field]]
@@ -233,10 +233,10 @@ def merged(deliveries: Sequence[Delivery]) -> Delivery:
 
 
 def results(deliveries: Sequence[Delivery], body: bytes) -> Sequence[Result] | None:
-    """What a 2xx says of each of its calls; None: all arrived.
+    """The results of the deliveries in a 2xx; None: all arrived.
 
-    An answer that can not be read may come from anywhere on the way, so the call is made again. So is one with a
-    failure that is nobody's by name: an update, an event with an id, a list member are the same when they come twice.
+    An answer that cannot be read may come from a proxy, so the call is made again. It is also made again if a failure
+    names no item: sending an update, an event with an id or a list member twice changes nothing.
     """
     try:
         answer = decode(body) if body else None
@@ -253,7 +253,7 @@ def results(deliveries: Sequence[Delivery], body: bytes) -> Sequence[Result] | N
     lists = {**answer, **failures} if isinstance(failures, dict) else answer
     named = {name: {one for one in ids if isinstance(one, str)} for name, ids in lists.items() if isinstance(ids, list)}
     not_found = {}
-    if deliveries[0].url.endswith("/lists/unsubscribe"):  # who is not on it needs no taking off
+    if deliveries[0].url.endswith("/lists/unsubscribe"):  # a user who is not on the list need not be taken off
         not_found = {name: named.pop(name) for name in ("notFoundEmails", "notFoundUserIds") if name in named}
     blamed, missed = _by_field(named), _by_field(not_found)
     if none_failed and not any(blamed.values()):
@@ -269,7 +269,7 @@ def results(deliveries: Sequence[Delivery], body: bytes) -> Sequence[Result] | N
 
 
 def _refused_entries(first: Delivery, entries: Sequence[list[dict[str, Any]]], refused: Sequence[bool]) -> int:
-    """How many failures of the call are explained; several updates of one user were one entry in it."""
+    """The number of failures that named items explain; several updates of one user were one entry."""
     if first.merge == "users/bulkUpdate":
         known = {_ids(some[0]) for some, is_refused in zip(entries, refused, strict=True) if is_refused}
         return len(known)

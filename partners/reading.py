@@ -1,8 +1,7 @@
-"""What a request holds: identities, numbers, JSON in texts; and its parts one by one. Pure, and never raises for what
-it reads.
+"""Reads a request: identities, numbers, JSON in texts; and its parts one by one. Pure; no odd value makes it raise.
 
-Every number of somebody else's becomes one of ours here and nowhere else in a partner: `int()` of 1e10000000 takes a
-minute, `float()` of 1e400 gives what JSON has no word for.
+A partner converts foreign numbers here and nowhere else: `int()` of 1e10000000 takes a minute, and `float()` of 1e400
+gives a value that JSON cannot express.
 
 values_of(request.user_identities, UserIdentityType.EMAIL)    all e-mail addresses, in order: [0] first, [-1] last
 values_of(ids, DeviceIdentityType.ANDROID_ID, encodings=None) in whatever encoding they came
@@ -46,13 +45,13 @@ from shared.firehose import (
 from shared.firehose.json_text import decode
 
 RAW = frozenset({Encoding.RAW, None})
-"""Identities that are what they say; one without an encoding is raw."""
+"""Encodings of identities that are not hashed; one without an encoding is raw."""
 
 PartT = TypeVar("PartT")
 MadeT = TypeVar("MadeT")
 
 _MOST_DIGITS = 40
-"""Before the point: a number that an API takes has at most 20."""
+"""The most digits before the point: a number that an API takes has at most 20."""
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,40}")
 _DECIMAL = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -85,7 +84,7 @@ def first_of(*candidates: str | None) -> str | None:
 
 
 def sha256_of(identity: UserIdentity | DeviceIdentity) -> str | None:
-    """SHA-256 of an identity in hex: made of a raw one, taken from a hashed one; None where it can not be known."""
+    """SHA-256 of an identity in hex: computed from a raw one, taken from a hashed one; None if it cannot be known."""
     value = (identity.value or "").strip().lower()
     if not value:
         return None
@@ -97,7 +96,7 @@ def sha256_of(identity: UserIdentity | DeviceIdentity) -> str | None:
 def in_time_order(events: Iterable[Event]) -> list[tuple[str, Event]]:
     """The events that could be read, by time; those without one last.
 
-    With each goes the name for its delivery's `item`: its id, or its place in the request.
+    Each comes with a name for its delivery's `item`: its id, or its place in the request.
     """
     named = [
         (event.id or f"events[{place}]", event)
@@ -110,11 +109,11 @@ def in_time_order(events: Iterable[Event]) -> list[tuple[str, Event]]:
 def one_by_one(
     parts: Iterable[tuple[str, PartT] | LeftOut], calls_of: Callable[[str, PartT], Iterable[MadeT | LeftOut]]
 ) -> Iterator[MadeT | LeftOut]:
-    """What each part of a request becomes: an event, a profile, with its item's name. One that cannot be mapped costs
-    itself alone: it is left out, whatever was raised, with the line that did.
+    """Map each part of a request, an event or a profile with its item's name. If mapping one raises, only that part is
+    left out, with the line that raised.
 
-    But for InvalidRequest, which says of the whole request that it can never be sent: a key is missing, say. And for
-    InvalidSettings, which says it of all requests. What is left out already stays so.
+    InvalidRequest is passed on, because it says that the whole request can never be sent (a key is missing, say), and
+    so is InvalidSettings, which says it of all requests. A LeftOut that `calls_of` yields stays one.
     """
     for one in parts:
         if isinstance(one, LeftOut):
@@ -170,13 +169,13 @@ def _within(number: int, bits: int) -> int | None:
 
 
 def double(text: str) -> float | None:
-    """The double nearest to a decimal number in a text; None for what is none, or too large for one."""
+    """The double nearest to a decimal number in a text; None for text that is none, or too large a number."""
     number = float(text) if _DECIMAL.fullmatch(text) else None
     return number if number is not None and isfinite(number) else None
 
 
 def double_of_hex(text: str) -> float | None:
-    """The double that a hexadecimal number means, `0x1.8p1` is 3.0; None for what is none, or too large for one."""
+    """The double of a hexadecimal number, `0x1.8p1` is 3.0; None for text that is none, or too large a number."""
     try:
         return float.fromhex(text) if _HEX.fullmatch(text) else None
     except OverflowError:

@@ -1,4 +1,4 @@
-"""What was set: by the operator in the environment, by the customer in mParticle. For `from_env` and `deliveries`.
+"""Reads settings: the operator's in the environment, the customer's in mParticle. For `from_env` and `deliveries`.
 
     one_of(env, "ACME_REGION", ("us", "eu"))    `us` when it is not set; InvalidSettings when it is neither
     url(env, "ACME_URL", "https://api.acme.example")    https, or http on a loopback address; as it can be called
@@ -35,7 +35,7 @@ _SLOWEST_RATE, _FASTEST_RATE = 1 / 3_600, 1_000_000.0
 
 
 def one_of(env: Mapping[str, str], variable: str, allowed: Sequence[str]) -> str:
-    """A variable with few values; the first is meant when it is not set. Raises InvalidSettings."""
+    """A variable with few values; the first is the default. Raises InvalidSettings."""
     value = env.get(variable) or allowed[0]
     if value not in allowed:
         raise InvalidSettings(f"{variable} must be one of {', '.join(allowed)}")
@@ -70,7 +70,7 @@ def rate(env: Mapping[str, str], variable: str) -> Rate | None:
 def headers(env: Mapping[str, str], variable: str, *, taken: Collection[str] = ()) -> dict[str, str]:
     """A JSON object of header names and texts. Raises InvalidSettings.
 
-    `taken` are the names that something else sends: a second one of them would be a header too many.
+    `taken` are the names of headers that are sent anyway: a second one would be one too many.
     """
     text = env.get(variable)
     return _headers(text, variable, taken) if text else {}
@@ -86,7 +86,7 @@ def secret_headers(env: Mapping[str, str], variable: str, *, taken: Collection[s
         return {}
     if stored.is_reference(text):
         return None
-    if not text.startswith("{"):  # neither a reference nor what was kept there
+    if not text.startswith("{"):  # neither a reference nor the text that it stands for
         raise InvalidSettings(
             f"{variable} must say where a JSON object of header names and texts is kept: {stored.FORM}"
         )
@@ -149,8 +149,8 @@ def signing_secret(settings: Mapping[str, str | None], name: str) -> Secret:
 
 
 def host_of(settings: Mapping[str, str | None], name: str, hosts: Mapping[str, str]) -> str:
-    """Where a customer's account is, of the hosts that there are, by the name that the customer set; the first is meant
-    when none is. Raises InvalidRequest: an address of the customer's own is never called.
+    """The host of a customer's account, by the name that the customer set; the first host is the default. Raises
+    InvalidRequest for another name: an address of the customer's own is never called.
     """
     chosen = (settings.get(name) or next(iter(hosts))).strip().lower()
     for known, host in hosts.items():

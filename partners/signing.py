@@ -23,7 +23,7 @@ def key_of(secret: str) -> bytes:
     """The key that a secret stands for: base64 in either alphabet, padded or not, with or without `whsec_`, as the
     receiver's library reads it.
 
-    Raises ValueError: what it must be, as the end of a sentence about it, without any part of it.
+    Raises ValueError, whose text says what the secret must be, as the end of a sentence, and quotes no part of it.
     """
     text = secret.removeprefix(KEY_PREFIX)
     form = None if _A_PREFIX.match(text) else _STANDARD.fullmatch(text) or _URL_SAFE.fullmatch(text)
@@ -33,7 +33,7 @@ def key_of(secret: str) -> bytes:
         raise ValueError(f"must be {KEY_PREFIX} and base64, as Standard Webhooks has it")
     try:
         key = base64.b64decode(bare.translate(str.maketrans("-_", "+/")) + "=" * (-len(bare) % 4), validate=True)
-    except binascii.Error:  # not for what the forms let pass; a key that nobody meant must not sign
+    except binascii.Error:  # whatever else the pattern lets pass: an unintended key must not sign
         raise ValueError(f"must be {KEY_PREFIX} and base64, as Standard Webhooks has it") from None
     if len(key) < LEAST_KEY_BYTES:
         raise ValueError(f"must hold at least {LEAST_KEY_BYTES} bytes in base64, as Standard Webhooks has it")

@@ -58,16 +58,16 @@ _SUBSCRIBE_URL = "WEBHOOK_SUBSCRIBE_URL"
 _SECRET_HEADERS = "WEBHOOK_SECRET_HEADERS"  # noqa: S105 - a variable's name
 _JSON = {"Content-Type": "application/json"}
 _OF_THE_BODY = ("Content-Encoding",)
-"""What would say of a body something that it is not."""
+"""Headers that would describe the body wrongly."""
 
 _PARTS_OF: Mapping[type[Request], Collection[str]] = {
     EventProcessingRequest: {"events", "system_notifications"},
     AudienceMembershipChangeRequest: {"user_profiles"},
 }
-"""Where a request has what is a call each, and stands around no other."""
+"""The fields of a request whose elements become a call each, and are left out of the other calls."""
 
 Part = tuple[str, object]
-"""What a call is of, and that itself, as it came."""
+"""The name of the part that a call carries, and the part as it came."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Webhook(Partner):
     method: str = "POST"
     headers: Mapping[str, str] = field(default_factory=dict)
     secret_headers: Mapping[str, Secret] | None = field(default_factory=dict)
-    """None: they are kept elsewhere, and were not read."""
+    """None: the secret headers are in a store, and were not read."""
     per_event: bool = True
     credential_header: str | None = "Authorization"
     signs: bool = False
@@ -156,7 +156,7 @@ class Webhook(Partner):
             yield from one_by_one(_parts(request), call_of)
 
     def subscribe(self, request: AudienceSubscriptionRequest, call: Call) -> Mapping[str, str]:
-        """Tell the endpoint; only what it took is subscribed. The settings stay as they came."""
+        """Tell the endpoint; an audience is subscribed only if it accepts. The settings stay as they came."""
         if self.subscribe_url is not None:
             raw = _without_settings(request.raw)
             body = _Around.of({"id": raw.get("id")}).body("audience_subscription", raw)
@@ -190,7 +190,7 @@ class Webhook(Partner):
 
 
 def _parts(request: EventProcessingRequest | AudienceMembershipChangeRequest) -> Iterator[tuple[str, Part]]:
-    """What a request has a call for each of, with its item's name."""
+    """The parts of a request that become a call each, with their items' names."""
     if isinstance(request, AudienceMembershipChangeRequest):
         for index, profile in enumerate(request.user_profiles):
             yield f"user_profiles[{index}]", ("user_profile", profile.raw)
@@ -203,7 +203,7 @@ def _parts(request: EventProcessingRequest | AudienceMembershipChangeRequest) ->
 
 @dataclass(frozen=True, slots=True)
 class _Around:
-    """What stands around the content of each body of a request, as JSON: written once, for it may be large."""
+    """The JSON around the content of each body of a request: written once, because it may be large."""
 
     request_id: bytes
     context: bytes

@@ -117,7 +117,7 @@ def _line(name: str, value: str) -> bytes:
 
 
 def _checked(url: str) -> str:
-    """The URL as it is sent: characters that no URL may hold are quoted, and any that could forge a host are refused."""
+    """The URL as it is sent: characters that no URL may hold are quoted, those that could forge a host refused."""
     no_url = "no URL that could be called"
     if _CONTROL.search(url):
         raise ValueError(no_url)
