@@ -1,6 +1,6 @@
-"""Simulated time: an event loop that does not wait. When nobody can go on, its clock jumps to the next timer.
+"""Simulated time: an event loop that does not wait. When no task can go on, its clock jumps to the next timer.
 
-So a day of waiting costs nothing, and what happens at which moment depends on the seed alone, not on the machine.
+So a day of waiting costs nothing, and the order of events depends on the seed alone, not on the machine.
 """
 
 import asyncio
@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 EPOCH_S = 1_790_000_000.0
-"""What clocks show when simulated time begins, seconds since 1970. The loop's own time begins at zero."""
+"""The time on all clocks when simulated time begins, in seconds since 1970. The loop's own time begins at zero."""
 
 
 class Clock:
-    """Simulated time for one test: what runs on its loops moves it, and so does whoever sets `now_s`."""
+    """Simulated time for one test: its loops move it, and so does setting `now_s`."""
 
     def __init__(self, begins_s: float = EPOCH_S) -> None:
         self.begins_s = begins_s
@@ -34,11 +34,11 @@ class Clock:
         return int(self.now_s * 1_000)
 
     def loop(self) -> "VirtualLoop":
-        """A loop that goes on where the last one stopped."""
+        """A loop whose time goes on where the last one stopped."""
         return VirtualLoop(self)
 
     def run(self, main: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine on simulated time; what it left running is ended."""
+        """Run a coroutine on simulated time; tasks that it left running are ended."""
         loop = self.loop()
         try:
             return loop.run_until_complete(main)
@@ -82,7 +82,7 @@ class Killed(BaseException):
 
 
 def _only_what_lives(loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
-    """What is left of a killed environment ends with Killed, and nobody asks why."""
+    """Ignore the Killed with which the rest of a killed environment ends."""
     if not isinstance(context.get("exception"), Killed | BaseExceptionGroup):
         loop.default_exception_handler(dict(context))
 

@@ -14,7 +14,7 @@ from testkit.records import id_of
 def deliver(
     partner: Partner, *requests: Request | Mapping[str, object], api: PartnerApi, for_s: float = 0.0, attempts: int = 3
 ) -> list[End]:
-    """Put requests through the worker, all in one batch; gives how each ended, in their order.
+    """Send requests through the worker, all in one batch; returns how each ended, in their order.
 
     Messages that wait come back at their time, for `for_s` simulated seconds. `attempts` is how often a call is tried
     before its message waits.

@@ -1,4 +1,4 @@
-"""A worker and all that it reaches, in memory and on simulated time: the worker's own code runs as it is deployed."""
+"""A worker and everything it talks to, in memory and on simulated time: the worker's own code runs as deployed."""
 
 import math
 import random
@@ -19,11 +19,11 @@ from worker_fn.batch.settle import Report
 from worker_fn.clients.http import Answer
 
 INVOCATION_S = 60.0
-"""What serverless.yml gives the worker for a batch."""
+"""The time that serverless.yml gives the worker for a batch."""
 
 
 class Api(Protocol):
-    """testkit.partner_api.PartnerApi, or what answers as a test needs it."""
+    """testkit.partner_api.PartnerApi, or a function that answers as a test needs it."""
 
     async def send(self, delivery: Delivery, key: str, timeout_s: float) -> Answer: ...
 

@@ -1,4 +1,4 @@
-"""What a partner makes of a request: the mapping alone, and what must hold of every call."""
+"""A partner's mapping of a request, alone, and the check of every call."""
 
 import codecs
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,8 +30,8 @@ def request(
 ) -> Request:
     """Make a valid request of a kind, as `spillway sample` prints it; `events` is a number, or the events themselves.
 
-    `settings` are account settings, `fields` take the place of what the request holds: `user_identities=[...]`, or
-    None for nothing.
+    `settings` are account settings, `fields` replace fields of the request: `user_identities=[...]`, or None to leave
+    one out.
     """
     count = events if events is None or isinstance(events, int) else len(events)
     made = make_request(
@@ -59,7 +59,7 @@ def mapped(partner: Partner, request: Request) -> list[Delivery]:
 
 
 def left_out(partner: Partner, request: Request) -> list[tuple[str, str]]:
-    """What of a request becomes no call: the item's name, and why."""
+    """The parts of a request that become no call: the item's name, and why."""
     return [(one.item, one.why) for one in partner.deliveries(request) if isinstance(one, LeftOut)]
 
 
@@ -69,8 +69,8 @@ def json_of(sent: Delivery | Call) -> Any:
 
 
 def assert_sound(deliveries: Iterable[Delivery], *, secrets: Iterable[str] = ()) -> None:
-    """Fail with what is wrong with a call: URL, headers, a body that is not what its type promises, and a secret
-    (values of at least eight characters) anywhere but in secret headers.
+    """Fail if a call is wrong, and say how: URL, headers, a body that does not fit its type, or a secret (a value of at
+    least eight characters) anywhere but in secret headers.
     """
     named = {f"secret {number}": value for number, value in enumerate(secrets, start=1)}
     for number, delivery in enumerate(deliveries, start=1):

@@ -1,6 +1,6 @@
-"""A partner's API in memory: what a worker sends to when no socket is wanted. See worker_fn.clients.http.Send.
+"""A partner's API in memory, for workers in tests without sockets. See worker_fn.clients.http.Send.
 
-The one on a socket is ops/local/partner_api.py; a fleet's, with rates and faults, is testkit/simulation/partner.py.
+An API on a socket is ops/local/partner_api.py; one for a fleet, with rates and faults, testkit/simulation/partner.py.
 """
 
 import asyncio
@@ -24,9 +24,9 @@ class Call:
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
     at_s: float
-    """Simulated seconds since the first."""
+    """Simulated seconds since the first call."""
     delivery: Delivery = field(repr=False, compare=False)
-    """What the partner made, before its secrets and a key were written into it."""
+    """The delivery as the partner's code made it, before its secrets and a key were written into it."""
 
     @property
     def path(self) -> str:
@@ -34,7 +34,7 @@ class Call:
 
     @property
     def key(self) -> str:
-        """What a partner that must not act twice goes by."""
+        """The Idempotency-Key, by which a partner recognises a repeated call."""
         return self.headers["Idempotency-Key"]
 
 
@@ -44,21 +44,21 @@ Said = int | Answer
 
 class PartnerApi:
     """A partner's API that answers by a script: the answers in turn, the last one again and again; or a function of the
-    call. `calls` is what it got.
+    call. `calls` are the calls that it got.
     """
 
     def __init__(self, *answers: Said | Callable[[Call], Said], call_s: float = 0.0) -> None:
-        """`call_s` is what a call takes."""
+        """`call_s` is the time that a call takes."""
         self.calls: list[Call] = []
         self.call_s = call_s
         self.timeouts_s: list[float] = []
-        """What each call was allowed to take."""
+        """The time-out of each call."""
         self.most_in_flight = 0
         self._in_flight = 0
         self._answers = answers or (200,)
 
     async def send(self, delivery: Delivery, key: str, timeout_s: float) -> Answer:
-        """Answer the worker's call. Raises ValueError for what HTTP has no form for, as the real client does."""
+        """Answer the worker's call. Raises ValueError for a call that HTTP cannot carry, as the real client does."""
         headers, body = headers_of(delivery, idempotency_key=key, now_s=EPOCH_S + now_s()), body_of(delivery)
         request_of(delivery.method, delivery.url, headers, body)
         call = Call(delivery.method, delivery.url, headers, body, now_s(), delivery)

@@ -1,4 +1,4 @@
-"""What so many of the values do not exceed: one that was measured, never one in between."""
+"""A percentile of some values: always one that was measured, never one in between."""
 
 from collections.abc import Iterable
 from math import ceil

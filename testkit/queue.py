@@ -1,4 +1,4 @@
-"""SQS as one worker meets it, in memory: what waits comes back at its time.
+"""SQS in memory, as one worker sees it: messages that wait come back at their time.
 
 See worker_fn.batch.settle.Queue. A whole fleet's queue, with its quotas and faults, is testkit/simulation/queues.py.
 """
@@ -21,13 +21,13 @@ class End:
     """Of a dead letter: `rejected`, `unmappable`, ..."""
     error: str = ""
     wait_s: int = 0
-    """Of one that waits: until it comes back."""
+    """If it waits: seconds until it comes back."""
 
 
 WAITING = End("waiting")
 
 VISIBILITY_S = 365
-"""What serverless.yml gives the queue: until then a message stays away that nobody hid."""
+"""The queue's visibility timeout in serverless.yml: a message that nobody settled comes back after it."""
 
 
 class MemoryQueue:
@@ -50,7 +50,7 @@ class MemoryQueue:
         self._back_s += [(now_s(), record) for record in records]
 
     async def receive(self, *, until_s: float, together: bool = False) -> list[dict[str, Any]]:
-        """Wait for what is visible next and receive it; nothing if nothing is until then. `together` waits for all."""
+        """Wait for the next visible messages and receive them; none if none is until then. `together` waits for all."""
         moments = [back_s for back_s, _ in self._back_s]
         if not moments or (next_s := max(moments) if together else min(moments)) > until_s:
             return []

@@ -6,7 +6,7 @@ from typing import Any
 from shared.message import EVENTS, Head, encode, to_json
 
 RECEIVED_MS = 1_700_000_000_000
-"""When a message was received and sent, unless somebody says otherwise."""
+"""When a message was received and sent, unless a test says otherwise."""
 
 
 def record(

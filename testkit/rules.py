@@ -1,4 +1,4 @@
-"""What must hold of every call that a partner makes, single or merged: no word of it is about one partner."""
+"""The rules that every call of every partner must keep, single or merged."""
 
 import base64
 import gzip
@@ -20,7 +20,7 @@ from shared.json_text import MAX_DEPTH, loads
 METHODS = ("POST", "PUT", "PATCH", "DELETE", "GET")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e\xa0-\xff\t]*")
 MOST_REASONS = 30
-"""Reasons to leave something out are constant texts: whoever has more puts something of the request into them."""
+"""Reasons for a LeftOut are constant texts: more different ones than this contain something of the request."""
 
 LEAST_SECRET = 8
 """A shorter secret would be found by chance."""
@@ -35,7 +35,7 @@ class Fault(NamedTuple):
 
 
 def faults(delivery: Any, secrets: Mapping[str, str]) -> Iterator[Fault]:
-    """What is wrong with a delivery or LeftOut. `secrets` are the values that only secret headers may hold, by name."""
+    """The faults of a delivery or LeftOut. `secrets` are the values that only secret headers may hold, by name."""
     if isinstance(delivery, LeftOut):
         yield from _left_out_faults(delivery, secrets)
         return
@@ -58,7 +58,7 @@ def faults(delivery: Any, secrets: Mapping[str, str]) -> Iterator[Fault]:
 
 
 def reason_faults(reasons: Collection[str]) -> Iterator[Fault]:
-    """What is wrong with why parts of all requests were left out."""
+    """The faults in the reasons of all requests' LeftOuts."""
     if len(reasons) > MOST_REASONS:
         mend = "say it in a constant text; `item` names the part"
         yield Fault("left_out.varies", f"parts are left out for {len(reasons)} different reasons", mend)
@@ -122,7 +122,7 @@ def _url_faults(url: str) -> Iterator[Fault]:
 
 
 def _uncallable(url: str) -> Iterator[Fault]:
-    """What the rules above do not name, and a setting would be refused for."""
+    """Faults that the rules above do not name, and for which a setting would be refused."""
     try:
         callable_url(url)
     except ValueError as error:
@@ -198,7 +198,7 @@ def plain_body(delivery: Delivery) -> bytes:
 
 
 def _read(body: bytes, content_type: str) -> None:
-    """Raise ValueError if a body is not what its type promises; a type that we do not know promises nothing."""
+    """Raise ValueError if a body does not fit its Content-Type; a body of an unknown type always fits."""
     if content_type.endswith(("ndjson", "jsonl", "json-seq")):
         for line in body.decode().splitlines():
             _read_json(line)
@@ -218,7 +218,7 @@ def _read_json(text: str) -> None:
 
 
 def _places(delivery: Delivery) -> dict[str, bytes]:
-    """Everything of a delivery that somebody but the HTTP client may see."""
+    """All parts of a delivery that others than the HTTP client may see."""
     try:
         body = plain_body(delivery)
     except (OSError, EOFError, zlib.error):
@@ -234,7 +234,7 @@ def _places(delivery: Delivery) -> dict[str, bytes]:
 
 
 def _leaks(places: Mapping[str, bytes], secrets: Mapping[str, str]) -> Iterator[Fault]:
-    """Where a secret stands in the clear, as it is or in one of the forms in which credentials travel."""
+    """The places with a secret in the clear, as it is or in one of the forms in which credentials travel."""
     for name, value in secrets.items():
         shown = [place for place, content in places.items() if any(form in content for form in _forms(value))]
         if shown:

@@ -1,4 +1,4 @@
-"""Audiences: who joined and left, and that a customer connects one."""
+"""Audiences: requests about users who joined or left, and about connecting an audience."""
 
 from testkit.requests.dice import Dice, Json
 from testkit.requests.people import account, device_identities, user_identities

@@ -1,4 +1,4 @@
-"""What is drawn for a request: the seed decides all of it, the moment too."""
+"""The random draws for a request: the seed decides all of them, the time too."""
 
 import random
 import uuid

@@ -1,4 +1,4 @@
-"""That a person wants to be forgotten."""
+"""Erasure requests: a person wants to be forgotten."""
 
 from testkit.requests.dice import Dice, Json
 from testkit.requests.people import account

@@ -1,4 +1,4 @@
-"""A user's events, with what is known of the user."""
+"""Event requests: a user's events, with the user's identities and attributes."""
 
 from testkit.requests.dice import KEYS, Dice, Json
 from testkit.requests.environments import ENVIRONMENTS, runtime_environment

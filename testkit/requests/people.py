@@ -1,4 +1,4 @@
-"""Whose request it is: the customer's account, and the identities and attributes of a user."""
+"""The customer's account, and the identities and attributes of a user."""
 
 from testkit.requests.dice import KEYS, MINUTE_MS, Dice, Json
 

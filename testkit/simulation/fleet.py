@@ -31,7 +31,7 @@ from worker_fn.maintenance.tick import Ticker, TickReport, tick
 
 COLD_S = 0.4
 ENVIRONMENT_IDLE_S = 600.0
-"""An environment that nobody used for so long is gone."""
+"""An environment that was not used for so long is gone."""
 TICK_S = 60.0
 FIRST_INVOCATIONS, MORE_A_MINUTE = 5, 300
 """Event source mapping for SQS: concurrent invocations at first, and how many more a minute."""
@@ -55,10 +55,10 @@ class Deployment:
     table: Table = field(init=False)
     mapping: Mapping = field(init=False)
     crashes: list[BaseException] = field(default_factory=list)
-    """What the worker raised: never meant to happen, and Lambda keeps the batch."""
+    """Exceptions of the worker: none should happen; Lambda keeps the batch then."""
     reports: list[Report] = field(default_factory=list)
     facts: Facts = field(default_factory=Facts)
-    """What the workers told of their messages."""
+    """The facts that the workers logged about their messages."""
     _idle: list[Environment] = field(default_factory=list)
     ticks: list[TickReport] = field(default_factory=list)
     _running: set[asyncio.Task[None]] = field(default_factory=set)

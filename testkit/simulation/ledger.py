@@ -59,8 +59,8 @@ class Ledger:
     recorded: list[Recorded] = field(default_factory=list)
     in_flight_most: int = 0
     unsure: Counter[str] = field(default_factory=Counter)
-    """Item -> how often something happened after which the worker could not know that it was taken. The bound of
-    duplicates: an answer that never came, a death, a second copy from SQS, progress that could not be written or read.
+    """Item -> how often the worker could not know that the partner took it: the bound of duplicates. The causes are an
+    answer that never came, a death, a second copy from SQS, and progress that could not be written or read.
     """
     deaths: int = 0
     timeouts: int = 0

@@ -1,4 +1,4 @@
-"""What everything in a simulation shares: the scenario, the dice, the ledger; and whether an environment lives."""
+"""Shared by all parts of a simulation: the scenario, the dice, the ledger; and whether an environment lives."""
 
 import random
 from dataclasses import dataclass, field
@@ -51,7 +51,7 @@ class Life:
     """In this invocation a call to the state table failed: progress may be missing."""
 
     def step(self, what: str) -> None:  # noqa: ARG002 - for whoever looks for the step that broke something
-        """Go on, or die here. What the environment does after its death raises as well: nothing of it has effect."""
+        """Go on, or die here. Every later step of a dead environment raises as well, so none has an effect."""
         if not self.alive:
             raise Killed
         ledger = self.world.ledger

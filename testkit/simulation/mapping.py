@@ -1,4 +1,4 @@
-"""The event source mapping's control: what Lambda is asked for takes effect tens of seconds later."""
+"""The event source mapping's control: a change takes effect tens of seconds after Lambda was asked for it."""
 
 import asyncio
 from collections.abc import Callable

@@ -112,8 +112,8 @@ class Limiter:
 
 
 class Api:
-    """The partner's side of every call. It decides and remembers when a call begins, and answers later: what it took
-    it has taken, whoever dies waiting for the answer.
+    """The partner's side of every call. It decides when a call begins, and answers later: items that it took stay
+    taken, even if the caller dies waiting for the answer.
     """
 
     def __init__(self, world: World) -> None:
@@ -138,7 +138,7 @@ class Api:
         return answer, latency_s
 
     def answered(self, life: Life, lines: list[tuple[int, str, str]], answer: Answer) -> None:
-        """An answer reached the worker: what it knows from now on."""
+        """An answer reached the worker: note what the worker knows from now on."""
         ledger = self._world.ledger
         if answer.status is None:  # it can not know whether the partner took the call
             ledger.unsure.update(item for _, item, _ in lines if item in ledger.accepted)

@@ -1,8 +1,8 @@
-"""SQS, as far as the worker can tell: visibility, receive counts, in flight, second copies, groups, a third and a
-fourth queue. Numbers are AWS's quotas.
+"""SQS, as far as the worker can see: visibility, receive counts, in flight, second copies, groups, the other queues.
+Numbers are AWS's quotas.
 
-Messages that were never received are not made: a stream is arithmetic until somebody receives from it, so a backlog of
-millions costs nothing.
+A message is made only when it is received: until then a stream is only numbers and times, so a backlog of millions
+costs nothing.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ class Held:
 
 @dataclass(slots=True)
 class Letter:
-    """What lies in the dead-letter queue."""
+    """A message in the dead-letter queue."""
 
     sent: Sent
     attributes: Mapping[str, str]
@@ -127,7 +127,7 @@ class Queues:
         return True
 
     def put(self, body: str, attributes: Mapping[str, str]) -> Held:
-        """A message that somebody sends to the main queue."""
+        """A message that the worker sends to the main queue."""
         self._number += 1
         held = Held(f"m-{self._number}", self.sent_in(body), body, attributes, now_s())
         self._visible.setdefault(self._line_of(held), deque()).append(held)
@@ -237,7 +237,7 @@ class Queues:
                     self._visible[held.sent.group] = deque(sorted(line, key=lambda one: one.put_s))
 
     def _next_s(self) -> float | None:
-        """When something becomes visible next."""
+        """When a message becomes visible next."""
         now = now_s()
         if self._visible and not self.world.scenario.fleet.fifo:
             return now

@@ -1,4 +1,4 @@
-"""One simulation from its begin to its end."""
+"""One simulation from its beginning to its end."""
 
 import asyncio
 import random

@@ -1,6 +1,6 @@
 """A scenario as a data file (TOML): traffic, the fleet, the partner, what goes wrong when, and what is accepted.
 
-Times are seconds from the scenario's begin, latencies milliseconds as `[median, largest]`.
+Times are seconds from the scenario's beginning, latencies milliseconds as `[median, largest]`.
 """
 
 import tomllib
@@ -24,7 +24,7 @@ class Traffic:
     events: int = 1
     """Events in a request; each is a delivery."""
     poison_every: int = 0
-    """Each so many-th request holds one event that the partner will never take."""
+    """Every n-th request holds one event that the partner will never take."""
     users: int = 0
     """FIFO: each account's requests come from so many users, whose order matters."""
     key: str = ""
@@ -41,18 +41,18 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True)
 class ApiModel:
-    """How the partner behaves when nothing is wrong, and what Spillway was told of it."""
+    """How the partner behaves when nothing is wrong, and what Spillway knows about it."""
 
     latency_ms: tuple[float, float] = (60.0, 300.0)
     rate_per_s: float | None = None
-    """What it allows; it answers 429 above that."""
+    """The rate that it allows; above it, it answers 429."""
     style: str = "token_bucket"
     """How it counts: token_bucket, fixed_window or sliding_window."""
     declared: bool = True
-    """Whether Spillway was told the rate. Otherwise it has to find out."""
+    """Whether the rate is declared. Otherwise Spillway has to learn it."""
     account_rate_per_s: float | None = None
     retry_after: str = "none"
-    """What a 429 says: none, seconds or date."""
+    """The Retry-After of a 429: none, seconds or date."""
     retry_after_s: float = 5.0
     bulk_items: int = 0
     """Items of one bulk call; 0: it takes single calls only."""
@@ -61,10 +61,10 @@ class ApiModel:
     per_item_answers: bool = False
     """A bulk call is answered item by item; otherwise one bad item has the whole call refused."""
     names_the_bad: bool = False
-    """What refuses a whole bulk call says which items are to blame."""
+    """The refusal of a whole bulk call names the items that are to blame."""
     in_order: bool = True
     poison_status: int = 422
-    """What an event that it will never take is answered with; 401 or 403: it alone is refused, not the customer."""
+    """The status for an event that it will never take; 401 or 403: it refuses only that event, not the customer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +81,9 @@ class Fleet:
     max_age_s: float = 72 * 3_600.0
     fifo: bool = False
     fair: bool = True
-    """SQS's fair queues: a quiet customer's messages come before a noisy one's. False: in whatever order."""
+    """SQS's fair queues: a quiet customer's messages come before a noisy one's. False: in any order."""
     at_once: bool = False
-    """All environments may start in the same moment, as where the mapping has run at its most before."""
+    """All environments may start at the same moment, as when the mapping has just run at its maximum."""
     skew_s: float = 0.0
     """The clock of each environment is off by up to so much, either way."""
 
@@ -119,10 +119,10 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Bands:
-    """What is accepted. Zero lost, false dead letters, calls in a cool-down and over-admitted are asked of each."""
+    """The accepted figures. Lost, false dead letters, calls in a cool-down and over-admitted must be zero in each."""
 
     healthy_accounts: tuple[int, ...] = ()
-    """Whose p99 is compared; none named: everybody's."""
+    """The customers whose p99 is compared; none named: all."""
     healthy_from_s: float = 0.0
     healthy_until_s: float = 1e12
     """Only requests accepted in between are compared: where the trouble is everybody's, those before or after it."""

@@ -1,4 +1,4 @@
-"""The traffic: what mParticle sends, as ingest puts it on the queue. A request is made when somebody receives it."""
+"""The traffic: mParticle's requests, as ingest puts them on the queue. A request is made when it is received."""
 
 from dataclasses import dataclass, field
 
@@ -41,7 +41,7 @@ class Streams:
         return self._first() is None
 
     def unreceived(self, now_s: float) -> int:
-        """Requests on the queue that nobody received yet."""
+        """Requests on the queue that were not received yet."""
         count = 0
         for index, one in enumerate(self.traffic):
             arrived = min(one.messages, int((now_s - one.from_s) * one.rate_per_s) + 1) if now_s >= one.from_s else 0

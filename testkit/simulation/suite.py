@@ -8,7 +8,7 @@ from testkit.simulation.scenario import Scenario
 
 
 def examine(scenario: Scenario, seed: int, *, stride: int = 1) -> Figures:
-    """Run a scenario and judge it. `stride`: of the steps at which a worker can die, take each so many-th."""
+    """Run a scenario and judge it. `stride`: let a worker die at every n-th of the possible steps."""
     if scenario.dies_at_each_step:
         return _each_step(scenario, seed, stride)
     calm = simulate(scenario.without_trouble(), seed)
@@ -16,7 +16,7 @@ def examine(scenario: Scenario, seed: int, *, stride: int = 1) -> Figures:
 
 
 def _each_step(scenario: Scenario, seed: int, stride: int) -> Figures:
-    """The sum of many runs. Each is the same up to the step at which somebody dies in it."""
+    """The sum of many runs. All are the same up to the step at which a worker dies."""
     whole = simulate(scenario, seed)
     calm_s = waits_s(simulate(scenario.without_trouble(), seed).world.ledger, scenario)
     total = judge(whole, scenario, seed, None)
