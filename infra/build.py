@@ -36,7 +36,7 @@ FUNCTIONS = {
     "worker": ("partners", "shared", "worker_fn"),
 }
 
-# What no function reads: type stubs, scripts, tests, a user interface of 2 MB in Powertools, the logos of partners.
+# Files that no function reads: type stubs, scripts, tests, a user interface of 2 MB in Powertools, partners' logos.
 DROPPED_PARTS = frozenset({"__pycache__", "bin", "tests"})
 DROPPED_SUFFIXES = frozenset({".pyc", ".pyi", ".pyx", ".pxd", ".c", ".h", ".svg"})
 DROPPED_NAMES = frozenset({".lock", "py.typed"})
@@ -50,7 +50,7 @@ DROPPED_PATHS = (
 # vulnerabilities) and the entry points that others look for.
 KEPT_METADATA = frozenset({"METADATA", "entry_points.txt"})
 
-# What a deployed version is made of: a change of anything else leaves a commit clean.
+# The files of which a deployed version is made: a change of any other file leaves a commit clean.
 DEPLOYED = (
     "ingest_fn",
     "worker_fn",
@@ -66,7 +66,7 @@ COMMIT_DIGITS = 12
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 """The earliest time a zip can hold."""
 OWNER_ALONE = 0o700
-"""Beside the zips lie logs, keys of the embedded AWS, answers of a registration."""
+"""Only its owner may enter: logs, keys of the embedded AWS and answers of a registration lie beside the zips."""
 ZIP_MODE = 0o100644 << 16
 """A regular file that everybody may read: Lambda does not run as the owner."""
 
@@ -99,7 +99,7 @@ class Built:
     path: Path
     bytecode: bool
     fresh: bool
-    """False if the zip on disk was already the right one."""
+    """False if the zip on disk was right already."""
     zip_bytes: int
     unzipped_bytes: int
 
@@ -134,7 +134,7 @@ def build(target: Target, function: str, output: Path) -> Built:
 
 
 def write_release(target: Target, output: Path, root: Path = ROOT) -> Path:
-    """Write what serverless.yml notes on the functions, where `spillway versions` and `promote` read it."""
+    """Write release.json: serverless.yml notes it on the functions, and `spillway versions` and `promote` read it."""
     path = output / target.name / "release.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     noted = {
@@ -142,7 +142,7 @@ def write_release(target: Target, output: Path, root: Path = ROOT) -> Path:
         "writes_messages": str(VERSION),
         "reads_messages": ",".join(map(str, READS)),
     }
-    draft = path.with_suffix(f".{os.getpid()}")  # another build may be at it, and a deploy read it
+    draft = path.with_suffix(f".{os.getpid()}")  # another build may write it meanwhile, and a deploy read it
     draft.write_text(json.dumps(noted, indent=2) + "\n")
     draft.replace(path)
     return path
@@ -180,7 +180,7 @@ def digest(target: Target, function: str, requirements: Path, compiler: str | No
 
 
 def read_stamp(stamp: Path) -> dict[str, Any] | None:
-    """Read what the last build noted; None if there was none, or one that was cut short."""
+    """Read the last build's note; None if there was no build, or one that was cut short."""
     try:
         noted = json.loads(stamp.read_text())
     except (OSError, ValueError):
@@ -227,7 +227,7 @@ def interpreter(version: str) -> str | None:
 
 
 def prune(tree: Path) -> None:
-    """Remove what no function reads."""
+    """Remove the files that no function reads."""
     for path in [path for path in tree.rglob("*") if path.is_file()]:
         name = path.relative_to(tree)
         metadata = name.parts[0].endswith(".dist-info")

@@ -1,8 +1,8 @@
-"""What a stage is: its name, and the variables of its file, `.env.<stage>`.
+"""A stage: its name, and the variables of its file, `.env.<stage>`.
 
-Every verb reads that file: the Python ones by `ops/operate/stack.py`, the deploy tool by `infra/stage.cjs`, which runs
-this module. So there is one parser and one set of rules; it needs the standard library alone, as a fresh clone has
-no more.
+Every command reads that file: those in Python by `ops/operate/stack.py`, the deploy tool by `infra/stage.cjs`, which
+runs this module. So there is one parser and one set of rules. It needs only the standard library, because a fresh clone
+has no more.
 
     # .env.production
     PARTNER=partners.webhook
@@ -24,7 +24,7 @@ SERVICE = "spillway"
 DEFAULT_POD = "us1"
 
 STAGE_FILE = "STAGE_FILE"
-"""The variable that names another file; empty: none is read, as by what a verb starts after it has read it itself."""
+"""The variable that names another file. If it is empty, no file is read: a command sets it so for what it starts."""
 
 SAID_TOGETHER = (
     frozenset(
@@ -40,7 +40,7 @@ SAID_TOGETHER = (
     ),
     frozenset({"AWS_REGION", "AWS_DEFAULT_REGION"}),
 )
-"""Who one is, and where: taken from the shell or from the file, never half of each."""
+"""Identity and region: each is taken from the shell or from the file, never half of each."""
 
 MAX_FUNCTION_NAME = 64
 """Lambda's limit; of all names that a stack gives, `-ingest` and `-worker` reach their limit first."""
@@ -49,7 +49,7 @@ LONGEST_SUFFIX = len("-ingest")
 DATA = ("keep", "delete")
 
 OF_A_COMMAND = frozenset({"ALLOW", "FORCE", "YES"})
-"""What lets a deploy replace or a removal remove; in a file it would let every one, and nobody would be asked again."""
+"""They permit one deploy to replace, or one removal to remove; in a file they would permit all, without a question."""
 
 _STAGE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?")
 _NAME = re.compile(r"[A-Z][A-Z0-9_]*")
@@ -63,14 +63,14 @@ class StageUnusable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Entered:
-    """What a stage's file added to the shell's variables, and where the shell won."""
+    """The variables that a stage's file added to the shell's, and those that the shell overrides."""
 
     stage: str
     file: str | None
     """Its name, None where there is none."""
     added: Mapping[str, str]
     overridden: tuple[str, ...]
-    """What the file says and the shell says differently, by name."""
+    """The names of variables that the shell sets to another value than the file."""
 
     def told(self) -> str:
         """Say in a line what the shell overrides; empty where it overrides nothing."""
@@ -81,7 +81,7 @@ class Entered:
 
 
 def enter(stage: str, shell: Mapping[str, str], folder: Path = ROOT) -> Entered:
-    """Read what a stage's file says beside the shell. Raises StageUnusable."""
+    """Read a stage's file, and compare it with the shell. Raises StageUnusable."""
     check_name(stage, shell.get("POD") or DEFAULT_POD)
     named = shell.get(STAGE_FILE)
     path = folder / f".env.{stage}" if named is None else Path(named) if named else None
@@ -98,7 +98,7 @@ def enter(stage: str, shell: Mapping[str, str], folder: Path = ROOT) -> Entered:
 
 
 def check_name(stage: str, pod: str) -> None:
-    """Raise StageUnusable for a stage by which AWS would not let something be called."""
+    """Raise StageUnusable for a stage's name that AWS would not take as a part of names."""
     shown = stage if len(stage) <= 80 else f"{stage[:77]}..."
     pods = json.loads(PODS.read_text())
     if pod not in pods:
@@ -123,7 +123,7 @@ def check_name(stage: str, pod: str) -> None:
 
 
 def check_values(variables: Mapping[str, str]) -> None:
-    """Raise StageUnusable for a value that only a stage has and nothing else would look at."""
+    """Raise StageUnusable for a bad value that nothing else would check."""
     data = variables.get("DATA") or DATA[0]
     if data not in DATA:
         raise StageUnusable("DATA says what a removal does with queues and table: keep or delete")
@@ -197,7 +197,7 @@ def _value(text: str, number: int) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Tell infra/stage.cjs, as JSON; returns the exit code."""
+    """Print the stage as JSON, for infra/stage.cjs; returns the exit code."""
     try:
         entered = enter(arguments[0], os.environ)
     except StageUnusable as error:

@@ -1,7 +1,7 @@
-"""How long answers took, at the caller, and what mParticle's rule says to that.
+"""How long answers took, measured at the caller and compared with mParticle's rule.
 
-mParticle's own network is not ours: it calls from beside the function. So the time of one round trip is taken off
-before an answer is held against the limit, and said. What a slow line costs beyond it is not.
+mParticle calls from beside the function, and this command does not. So the time of one round trip is subtracted before
+an answer is compared with the limit, and the report says so. Any further delay of a slow line is not subtracted.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from ops.console.findings import Severity
 from testkit.percentile import percentile
 
 COLD_LIMIT_MS = 1_000.0
-"""No rule of mParticle's: a spike starts many environments at once, and for them 99% are far away."""
+"""This is no rule of mParticle's: a spike starts many environments at once, and these cannot meet 99%."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Series:
 
     @classmethod
     def of(cls, exchanges: Sequence[Exchange]) -> "Series | None":
-        """What accepted answers took; None if there was none."""
+        """The times of accepted answers; None if there was none."""
         taken_ms = [one.answer.ms for one in exchanges if one.accepted]
         p50_ms, p99_ms = percentile(taken_ms, 0.50), percentile(taken_ms, 0.99)
         if p50_ms is None or p99_ms is None:

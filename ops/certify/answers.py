@@ -1,4 +1,4 @@
-"""What is wrong with an answer, whatever it answers: not accepted, not the message that the protocol asks for.
+"""The faults that an answer of any kind may have: not accepted, or not the message that the protocol asks for.
 
 Field by field as mParticle's SDK writes and reads its messages, level 3.2.0.
 """
@@ -46,7 +46,7 @@ def refusals(exchanges: Iterable[Exchange], id_: str, message: str, mend: str) -
 
 
 def shapes(exchanges: Iterable[Exchange], now_ms: int) -> Iterator[Objection]:
-    """Object to what the accepted answers say."""
+    """Object to faults in accepted answers."""
     for one in exchanges:
         if one.accepted:
             yield from _shape(one, now_ms)

@@ -1,4 +1,4 @@
-"""What a check is: what to send, and what to object to in the answers."""
+"""A check: the requests to send, and the objections to their answers."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -10,15 +10,15 @@ from ops.certify.script import Script
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Both functions are pure. Answers stand in the order of what was sent; where the time was up there are fewer."""
+    """Both functions are pure. Answers are in the order of the requests; there are fewer if the time was up."""
 
     name: str
-    """What --only and --skip take."""
+    """The name for --only and --skip."""
     says: str
-    """What it does, behind `spillway certify: ...` while it runs."""
+    """Text for `spillway certify: ...` while the check runs."""
     sends: Callable[[Script], Sequence[Sent]]
     objections: Callable[[Sequence[Exchange], Script], Iterable[Objection]]
     at_once: bool = False
     """Send everything in parallel."""
     teaches: bool = False
-    """What it sends is plain: later checks vary what was accepted, and leave out a kind of which nothing was."""
+    """Its requests are plain: later checks vary the accepted ones, and leave out a kind of which none was accepted."""

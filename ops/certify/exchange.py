@@ -1,4 +1,4 @@
-"""One request and how it was answered: what every check looks at."""
+"""One request and its answer, as every check looks at them."""
 
 import json
 from collections.abc import Mapping
@@ -7,13 +7,13 @@ from enum import StrEnum
 from typing import Any
 
 RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
-"""After any other HTTP status than these and 2xx mParticle never sends a request again (its guide for HTTP)."""
+"""mParticle repeats a request only after these HTTP statuses (its guide for HTTP)."""
 
 _SHOWN_CHARS = 120
 
 
 class Token(StrEnum):
-    """What an HTTP request says in its Authorization header; an invocation by ARN has none."""
+    """The Authorization header of an HTTP request; an invocation by ARN has none."""
 
     RIGHT = "right"
     NONE = "none"
@@ -64,7 +64,7 @@ class Answer:
     content_type: str = ""
 
     def json(self) -> Any:
-        """What the payload says; None for what is no JSON."""
+        """The payload as JSON; None if it is none."""
         try:
             return json.loads(self.payload)
         except (ValueError, RecursionError):
@@ -78,7 +78,7 @@ class Exchange:
 
     @property
     def accepted(self) -> bool:
-        """mParticle takes the request for received: whatever is wrong with the answer, it will not come again."""
+        """Whether mParticle takes the request for received: then it does not repeat it, even if the answer is wrong."""
         return self.answer.ending is Ending.ANSWERED
 
     @property

@@ -21,7 +21,7 @@ class Objection:
 
 
 def findings(objections: Iterable[Objection]) -> list[Finding]:
-    """Put together what is said of several requests, in the order in which it was first said."""
+    """Merge equal objections to several requests into one, in the order of the first ones."""
     said: dict[tuple[str, str], tuple[Objection, dict[str, None]]] = {}
     for one in objections:
         _, to = said.setdefault((one.id, one.message), (one, {}))

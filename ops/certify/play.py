@@ -15,13 +15,13 @@ from ops.console.findings import Finding, Severity
 from ops.registration.check import read_response
 
 BUDGET_S = 120.0
-"""No check is begun, and none goes on, when this is used up."""
+"""When this time is used up, no check begins or goes on."""
 _UNAUTHORIZED = frozenset({401, 403})
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What will be played, known when the registration was answered and before any data is sent."""
+    """The plan of the run, known when the registration was answered and before any data is sent."""
 
     registered: Registered
     checks: tuple[Check, ...]
@@ -32,7 +32,7 @@ class Plan:
 class Played:
     """One check of a run, and what it objects to.
 
-    `accepted` are answers that are no errors; of what is malformed or may not be sent, none should be.
+    `accepted` are answers that are no errors; no malformed or forbidden request should be among them.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Player:
     _cut_short: bool = False
 
     def register(self) -> Plan:
-        """Ask who is there, and plan the rest by the answer. Raises TargetUnavailable."""
+        """Ask for the registration, and plan the rest by it. Raises TargetUnavailable."""
         self._deadline_s = self.clock() + self.budget_s
         self.progress(REGISTRATION.says, 0)
         if not self.target.qualified:
@@ -78,7 +78,7 @@ class Player:
         (sent,) = REGISTRATION.sends(self._script_of(REGISTRATION))
         exchanges = [Exchange(sent, self.target.send(sent))]
         if exchanges[0].answer.status in _UNAUTHORIZED and self.script.has_token:
-            # An integration that asks even a registration for the token is at fault, and can still be looked at.
+            # An integration that wants a token even for the registration is at fault, but can still be checked.
             again = replace(sent, token=Token.RIGHT)
             exchanges.append(Exchange(again, self.target.send(again)))
         self._note(REGISTRATION, exchanges)
@@ -117,7 +117,7 @@ class Player:
         return Result(findings(self._objections), times, list(self._played.values()))
 
     def _is_late(self) -> bool:
-        """Whether something is left out because the time is up."""
+        """Whether checks are left out because the time is up."""
         self._cut_short = self._cut_short or self.clock() > self._deadline_s
         return self._cut_short
 
@@ -161,7 +161,7 @@ class Player:
             self._played[check.name].findings.extend(findings(objections))
 
     def _learn(self, exchanges: Sequence[Exchange]) -> None:
-        """Keep of each kind a request that was accepted, and which kinds are not."""
+        """Keep an accepted request of each kind, and note the kinds of which none was accepted."""
         taken = {one.sent.kind: one.sent.request for one in reversed(exchanges) if one.accepted}
         kinds = {one.sent.kind for one in exchanges}
         self.script = replace(
@@ -171,7 +171,7 @@ class Player:
         )
 
     def _need_authorization(self, exchanges: Sequence[Exchange]) -> None:
-        """Give up when the first thing that is sent is refused throughout for want of a token."""
+        """Give up if all requests of the first check are refused for lack of a token."""
         first = self._exchanges.keys() == {REGISTRATION.name}
         right = [one for one in exchanges if one.sent.token is Token.RIGHT and one.sent.kind]
         if first and right and self.script.http and all(one.answer.status in _UNAUTHORIZED for one in right):

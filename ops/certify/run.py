@@ -1,6 +1,6 @@
 """`spillway certify`: play mParticle against a deployed integration, and show what it would object to.
 
-0: nothing. 1: something. 2: nothing could be said, raised as SpillwayError.
+Exit status 0: no objection is an error. 1: one is. 2: it could not judge, raised as SpillwayError.
 """
 
 import time
@@ -31,7 +31,7 @@ def run(
     seed: int | None = None,
     as_json: bool = False,
 ) -> int:
-    """Certify a target; gives the exit status. Raises InvalidSettings and TargetUnavailable."""
+    """Certify a target; returns the exit status. Raises InvalidSettings and TargetUnavailable."""
     chosen = chosen_checks(only, skip)
     found = target_of(target, token=token, connections=burst)
     script = Script(
@@ -49,7 +49,7 @@ def run(
 def certify(
     target: Target, script: Script, checks: Sequence[Check], *, max_ms: float | None = None, as_json: bool = False
 ) -> int:
-    """Certify what was found; gives the exit status. Raises TargetUnavailable."""
+    """Certify the target; returns the exit status. Raises TargetUnavailable."""
     # What a tool reads on standard output is the report alone.
     console, aside = Screen(), Screen(stderr=True)
     player = Player(target, script, max_ms or rule_ms(target), time.monotonic, checks)
@@ -69,7 +69,7 @@ def certify(
 
 
 def chosen_checks(only: Iterable[str], skip: Iterable[str]) -> tuple[Check, ...]:
-    """The checks that are played, in their order. Raises InvalidSettings for a name that there is not."""
+    """The checks that are played, in their order. Raises InvalidSettings for an unknown name."""
     only, skip = set(only), set(skip)
     names = [check.name for check in CHECKS]
     for name in sorted(only | skip):

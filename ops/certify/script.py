@@ -1,7 +1,7 @@
 """The requests that mParticle would send to this integration, with made-up data.
 
-Made by testkit/requests, then cut to what the integration registered: an integration that reads what it did not ask for
-is found out by it, and one is not blamed for events that it never gets. Ids and times are fresh.
+testkit/requests makes them; then they are cut to the registration. This shows an integration that reads data for which
+it did not ask, and blames none for events that it never gets. Ids and times are fresh.
 """
 
 import hashlib
@@ -49,8 +49,8 @@ _OPENED_IN_ENVIRONMENT = {
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """What an integration registered, as far as it decides on what it is sent. By default all there is, of one whose
-    registration could not be read: `permissions` is None then.
+    """The parts of a registration that decide what the integration is sent. By default everything, for a registration
+    that could not be read: then `permissions` is None.
     """
 
     kinds: frozenset[str] = frozenset({EVENTS, AUDIENCE, SUBSCRIPTION, ERASURE})
@@ -95,9 +95,9 @@ class Script:
     calls: int = 100
     burst: int = 10
     check: str = ""
-    """The check that asks: ids are its own, whatever others send."""
+    """The check that asks: its ids are its own, whatever other checks send."""
     taken: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
-    """Of each kind a request that was accepted: what later checks vary, so that one fault is found once."""
+    """An accepted request of each kind: later checks vary it, so that each fault is found once."""
     refused: frozenset[str] = frozenset()
     """Kinds of which none was accepted: no later check sends them."""
 
@@ -149,7 +149,7 @@ class Script:
 
     @property
     def main_kind(self) -> str | None:
-        """What the integration is mostly sent: events or else audiences; None if it takes nothing."""
+        """The main kind of request for the integration: events or else audiences; None if it takes neither."""
         return next((kind for kind in (EVENTS, AUDIENCE, ERASURE) if self.can_send(kind)), None)
 
     def several(self, label: str, count: int) -> list[Sent]:
@@ -184,7 +184,7 @@ class Script:
         return request
 
     def fresh(self, request: Json, number: int) -> Json:
-        """The request with ids and times of now; what happened a minute before it still did."""
+        """The request with fresh ids and times; the intervals between its times stay the same."""
         ids = random.Random(f"{self.seed}/{self.check}/{number}/{request['type']}/{self.now_ms}")  # noqa: S311 - ids of test data, not secrets
         later_ms = self.now_ms - int(request.get("timestamp_ms", self.now_ms))
         fresh = request | {"id": _marked(ids), "timestamp_ms": self.now_ms}
@@ -207,7 +207,7 @@ def _uuid(random_: random.Random) -> str:
 
 
 def _cut(request: Json, permissions: Permissions) -> None:
-    """Take out what mParticle does not send without a permission."""
+    """Take out the data that mParticle does not send without a permission."""
     for permission, names in _OPENED_BY.items():
         if not getattr(permissions, permission):
             for name in names:

@@ -1,7 +1,7 @@
 """The function that is certified: invoked by ARN, as mParticle invokes a Lambda integration, or by HTTPS.
 
-Each request is tried once: a client that retries would hide what mParticle sees. An answer's time is taken here, beside
-the wire, and a target says how much of it the network may be: the time in which it opens a connection, one round trip.
+Each request is tried once: retries would hide what mParticle sees. An answer's time is measured here, close to the
+socket. A target also says how much of it the network may take: one round trip, the time for opening a connection.
 """
 
 import re
@@ -28,7 +28,7 @@ from ops.certify.exchange import Answer, Ending, Sent, Token
 from shared.errors import InvalidSettings, SpillwayError
 
 ANSWER_TIMEOUT_S = 20.0
-"""How long an answer is waited for. mParticle's own limit is not published; its rule is 200 ms."""
+"""The longest wait for an answer. mParticle's own limit is not published; its rule is 200 ms."""
 REACH_TIMEOUT_S = 5.0
 LONGEST_ANSWER_BYTES = 6 * 1024 * 1024
 """Lambda's limit for an answer."""
@@ -36,7 +36,7 @@ LONGEST_ANSWER_BYTES = 6 * 1024 * 1024
 LAMBDA_LIMIT_MS = 200.0
 """mParticle asks that a Lambda integration answers 99% of calls in less."""
 HTTP_LIMIT_MS = 100.0
-"""What it asks of an HTTP integration."""
+"""The same for an HTTP integration."""
 
 _ARN = re.compile(
     r"arn:aws[a-z-]*:lambda:(?P<region>[a-z0-9-]+):[0-9]{12}:function:[A-Za-z0-9_-]+(?P<qualifier>:[A-Za-z0-9$_-]+)?"
@@ -56,7 +56,7 @@ class TargetUnavailable(SpillwayError):
 
 
 class Target(Protocol):
-    """What is certified. `name` holds no secret."""
+    """The function that is certified. `name` holds no secret."""
 
     name: str
     speaks_http: bool
@@ -79,7 +79,7 @@ def target_of(text: str, *, token: str = "", connections: int = 20) -> Target:
 
 
 def rule_ms(target: Target) -> float:
-    """What 99% of its answers must stay under."""
+    """The time that 99% of its answers must stay below."""
     return HTTP_LIMIT_MS if target.speaks_http else LAMBDA_LIMIT_MS
 
 
@@ -209,7 +209,7 @@ def _ending(status: int) -> Ending:
 
 
 def _cause(error: Exception) -> str:
-    """Name what went wrong without the address, which urllib3 puts before it."""
+    """Name the failure without the address, which urllib3 puts before it."""
     return str(error).rpartition(": ")[2] or type(error).__name__
 
 

@@ -1,1 +1,1 @@
-"""What is printed, and how: colours, widths, moments, findings."""
+"""Printing: colours, widths, moments, findings."""

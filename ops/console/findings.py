@@ -1,4 +1,4 @@
-"""What a check found: one form for every verb that checks something, for people and for tools.
+"""The findings of a check: one form for every command that checks something, for people and for tools.
 
 {"passed": false, "findings": [{"id": "alias.missing", "severity": "error", "message": "...", "mend": "..."}]}
 """
@@ -46,7 +46,7 @@ def exit_status(findings: Sequence[Finding]) -> int:
 
 
 def as_json(findings: Sequence[Finding], more: Mapping[str, Any] | None = None) -> str:
-    """Return the document that `--json` prints, indented. `more` is what a verb has to say beside its findings."""
+    """Return the document that `--json` prints, indented. `more` are a command's fields beside its findings."""
     document = {"passed": passed(findings), "findings": [asdict(one) for one in findings], **(more or {})}
     return json.dumps(document, indent=2, ensure_ascii=False)
 

@@ -1,4 +1,4 @@
-"""What reaches the terminal: nothing of what others wrote reaches it raw.
+"""Printing to the terminal: no text that others wrote reaches it raw.
 
 An account's id, a partner's reason, the text of an error, a line of a file may hold escape sequences that move the
 cursor or rename the window, marks that turn the direction of writing, or a line break that fakes a line. `safe` shows
@@ -15,13 +15,13 @@ import typer
 from rich.cells import cell_len
 
 COULD_NOT_RUN = 2
-"""Exit status of a verb that could not find out what it was asked."""
+"""Exit status of a command that could not find its answer."""
 INTERRUPTED = 128 + signal.SIGINT
 
 _WORD = re.compile(r"\S+?(?:(?<=,)(?=[\"{\[])|(?!\S))")
 """Up to a space, or to a comma between two members of a JSON document, which has no spaces."""
 _HANG = 2
-"""Columns by which a line that goes on stands in, so that it is not taken for the next."""
+"""The indent, in columns, of a line that goes on, so that it is not taken for a new one."""
 
 
 def safe(text: object) -> str:
@@ -45,7 +45,7 @@ def say(text: object, *, err: bool = False) -> None:
 def line_breaks(line: str, width: int) -> tuple[list[int], int]:
     """Where a line is broken to fit, always before a word, and by how much what follows is indented.
 
-    A word that is longer than the width is left whole: the terminal breaks it, and who copies it has all of it.
+    A word that is longer than the width is left whole: the terminal breaks it, and it can be copied as a whole.
     """
     indent = max(_HANG, len(line) - len(line.lstrip()))
     breaks, used, end = [], 0, 0
@@ -61,12 +61,12 @@ def line_breaks(line: str, width: int) -> tuple[list[int], int]:
 
 
 def say_json(text: str) -> None:
-    """Print a JSON document, for tools: the same one, with what is not seen as itself escaped as JSON does."""
+    """Print a JSON document, for tools: the same one, with characters that are not visible escaped as in JSON."""
     typer.echo(safe_json(text))
 
 
 def safe_json(text: str) -> str:
-    """The same JSON document. What is not printable can only stand within a string, but for line breaks."""
+    """The same JSON document. Unprintable characters can only be in strings, except for line breaks."""
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text)

@@ -24,7 +24,7 @@ BLOCKS = " ▁▂▃▄▅▆▇█"
 HISTORY = 40
 SHORTEST_HISTORY = 10
 BESIDE_HISTORY = 60
-"""Columns of what stands beside a history: its label, its count and its note."""
+"""The columns beside a history: for its label, its count and its note."""
 PLAIN_EVERY_S = 5.0
 
 
@@ -48,7 +48,7 @@ class Progress:
     delivered_per_s: float
     partner_rate_per_s: float
     sample: Sample | None = None
-    """What was seen of the queues last; None for a design without one."""
+    """The last look at the queues; None for a design without one."""
     oldest_s: float = 0.0
     partner_down: bool = False
 
@@ -59,7 +59,7 @@ class Progress:
 
     @property
     def state(self) -> str:
-        """What is out of the ordinary, in words; empty when nothing is."""
+        """Anything out of the ordinary, in words; empty if there is nothing."""
         words = ["partner down"] if self.partner_down else []
         if self.sample is not None:
             known = {

@@ -1,4 +1,4 @@
-"""How much of this machine other work took: what tells a demo that failed from a machine that was too busy to tell."""
+"""How much of this machine other work took: tells a demo that failed from one on a machine that was too busy."""
 
 import os
 from collections.abc import Callable
@@ -19,7 +19,7 @@ class CpuTimes:
 
 
 class Neighbours:
-    """What other processes take between its making and a `share()`. `read` is the machine, or a test's."""
+    """Other processes' share of the machine from the start to a call of `share()`. `read` reads it, or is a test's."""
 
     def __init__(self, read: Callable[[], CpuTimes] | None = None) -> None:
         self._read = read or _Machine()

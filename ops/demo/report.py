@@ -1,4 +1,4 @@
-"""What the demo measured: the summary of each side, the timeline, the table and `report.json`.
+"""The demo's figures: the summary of each side, the timeline, the table and `report.json`.
 
 Pure: invocations, the partner's ledger and what is left in the queues in, numbers out. `report_page.py` makes the HTML
 page of the same numbers.
@@ -22,12 +22,12 @@ from testkit.percentile import percentile
 BAD_WHEN_ANY = frozenset({"throttled", "failed", "lost", "false_dead_letters", "undelivered"})
 """The counts that should be nought."""
 BUSY = 0.25
-"""From which share of the processors on other work may be what made a run late: half a core of two."""
+"""From this share of the processors on, other work may have made a run late: half a core of two."""
 DIRECT, SPILLWAY = "direct", "Spillway"
 """The sides' names."""
 NEWS_S = 1.5
-"""How long after a 429 went out calls of other workers may still come: a worker looks once a second at what the fleet
-knows, and what it looks at must be written before."""
+"""For so long after a 429 was sent other workers may still call: a worker looks once a second at what the fleet knows,
+and the cool-down must be written before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class Remains:
-    """What the queues hold when a run is over."""
+    """The content of the queues when a run is over."""
 
     letters: Sequence[Letter] = ()
     parked: frozenset[str] = frozenset()
@@ -70,7 +70,7 @@ class Remains:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What the scenario means to happen."""
+    """The outcome that the scenario intends."""
 
     refused: frozenset[str] = frozenset()
     """Events that the partner never takes: they belong into the dead-letter queue."""
@@ -79,9 +79,9 @@ class Expected:
     stay: int = 0
     """Messages that are on the main queue when all is done."""
     rate_per_s: float | None = None
-    """What the partner takes, of all customers together."""
+    """The partner's rate for all customers together."""
     account_rate_per_s: float | None = None
-    """What it takes of each; where it limits customers, this is the allowance."""
+    """Its rate for each customer; if it limits customers, this is the allowance."""
     outages: Sequence[tuple[float, float]] = ()
     """Seconds after the beginning."""
     names: Mapping[int, str] = field(default_factory=dict)
@@ -136,16 +136,16 @@ class Summary:
     errors: int
     """Calls that it answered with 5xx."""
     allowance_used: float | None
-    """Of what the partner took while a second's worth or more was waiting: the share that was used. None: nothing ever
-    waited, or it takes everything."""
+    """The share of the allowance that was used while a second's worth or more was waiting. None: nothing ever waited,
+    or the partner takes everything."""
     calls_during_cooldown: int
-    """Calls that came between a 429's news and the end of its Retry-After."""
+    """Calls that came after workers could know of a 429, and before the end of its Retry-After."""
     undelivered: int
     """Events of accepted requests that were still on their way to a partner that takes them when the demo gave up."""
     drain_s: float | None
     """From the last answer to mParticle until the last delivery; None: it was not reached."""
     busy_elsewhere: float | None
-    """Share of the processors that other work on this machine took meanwhile; None: nobody looked."""
+    """Share of the processors that other work on this machine took meanwhile; None: it was not measured."""
     customers: Sequence[Customer]
 
 
@@ -352,7 +352,7 @@ def _queue_columns(side: Side, seconds: int) -> dict[str, Sequence[float]]:
 
 
 def problems(sides: Mapping[str, Summary]) -> list[str]:
-    """Why the demo did not show what it should, in words; empty when it did."""
+    """The demo's problems, in words; empty if it showed what it should."""
     found = [
         f"{name} lost {summary.lost} of {summary.events_accepted} accepted events"
         for name, summary in sides.items()
@@ -374,22 +374,22 @@ def problems(sides: Mapping[str, Summary]) -> list[str]:
 
 
 def was_too_busy(sides: Mapping[str, Summary]) -> bool:
-    """Whether other work on the machine may be all that is behind the problems: what is late, throttled or failed.
+    """Whether other work on the machine may explain all problems: it can explain late, throttled and failed requests.
 
-    It explains nothing that is lost or wrongly given up.
+    It does not explain lost or falsely dead-lettered events.
     """
     grave = any(one.lost for one in sides.values()) or sides[SPILLWAY].false_dead_letters
     return not grave and any((one.busy_elsewhere or 0) >= BUSY for one in sides.values())
 
 
 def busy_text(sides: Mapping[str, Summary]) -> str:
-    """What other work took of the machine, and what to do about it."""
+    """How much of the machine other work took, and what to do about it."""
     most = max(one.busy_elsewhere or 0 for one in sides.values())
     return f"other work took {100 * most:.0f} % of this machine's processors meanwhile; end it and run the demo again"
 
 
 def verdict(spillway: Summary) -> str:
-    """What came of the events, in a sentence, when there is no problem."""
+    """What happened to the events, in a sentence, if there is no problem."""
     ends = [f"delivered {spillway.delivered:,} of {spillway.events_accepted:,} events"]
     if spillway.parked:
         ends.append(f"parked {spillway.parked:,}")
@@ -425,7 +425,7 @@ TROUBLE_ROWS = (
     ("Dead letters", "dead_lettered", ""),
     ("Falsely dead-lettered", "false_dead_letters", ""),
 )
-"""What only a scenario with trouble in it has to tell."""
+"""The figures that only a scenario with trouble has."""
 
 
 def cells(sides: Mapping[str, Summary]) -> list[tuple[str, str, list[str]]]:

@@ -40,7 +40,7 @@ Row = Mapping[str, float]
 
 @dataclass(frozen=True, slots=True)
 class _Page:
-    """What the cards are made of."""
+    """The figures on the cards."""
 
     scenario: DemoScenario
     settings: DemoSettings
@@ -251,7 +251,7 @@ def _alone(page: _Page) -> tuple[list[str], list[str]]:
 
 
 def _drained(summary: Summary, beside: str) -> str:
-    """How long the backlog took, or what is left of it."""
+    """How long the backlog took, or how much of it is left."""
     if summary.undelivered:
         left = f"of {summary.events_accepted:,} accepted events, in {summary.waiting:,} messages"
         return _figure("Not delivered when the demo gave up", f"{summary.undelivered:,}", "", left, bad=True)

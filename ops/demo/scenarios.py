@@ -1,8 +1,8 @@
-"""What can happen in a demo: who sends what and when, what the partner does, and what should come of it.
+"""The demo's scenarios: the requests and their times, the partner's behaviour, and the intended outcome.
 
     spike      many requests at once, by both designs
     outage     the partner is down in the middle of the requests
-    throttle   the partner takes far less than is sent, and nobody told Spillway how much
+    throttle   the partner takes far less than is sent, and its rate is not declared
     poison     some events are refused whatever happens
     noisy      three customers: one as always, one floods, the third one's credentials are wrong
 
@@ -38,7 +38,7 @@ SMALL = {"limit": 24, "calls_at_once_at_least": 40}
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What mParticle sends, when (seconds from the start), and what the partner does to it."""
+    """mParticle's requests with their times (seconds from the start), and the partner's behaviour."""
 
     parcels: Sequence[Parcel]
     due_s: Sequence[float]
@@ -51,7 +51,7 @@ class Plan:
     """Messages that may be on the main queue when all is done: a suspended account's."""
 
     def expected(self, names: Mapping[int, str]) -> Expected:
-        """What the report measures against."""
+        """The intended outcome, with which the report compares."""
         behaviour = self.behaviour
         return Expected(
             refused=self.refused,
@@ -71,11 +71,11 @@ class DemoScenario:
     name: str
     title: str
     story: str
-    """What happens, for the report's head; with fields of the settings in braces."""
+    """A sentence about the scenario for the report's head; with fields of the settings in braces."""
     plan: Callable[[DemoSettings], Plan]
     defaults: Mapping[str, Any] = field(default_factory=dict)
     env: Callable[[DemoSettings], Mapping[str, str]] = lambda _: {}
-    """What the deploy is told beyond the demo's own."""
+    """Variables of the deploy, beside those of every demo."""
     shows: Sequence[str] = ()
     """Settings that only this scenario has a use for."""
     names: Mapping[int, str] = field(default_factory=dict)
@@ -87,12 +87,12 @@ class DemoScenario:
     """Whether the direct design runs, too."""
 
     def settings(self, **given: Any) -> DemoSettings:
-        """The scenario's settings, with what a person said instead. Raises InvalidSettings."""
+        """The scenario's settings, overridden by the user's. Raises InvalidSettings."""
         return DemoSettings(**{**self.defaults, **{name: value for name, value in given.items() if value is not None}})
 
 
 def scenario_named(name: str) -> DemoScenario:
-    """Raises InvalidSettings, naming those that there are."""
+    """Raises InvalidSettings that names the scenarios that exist."""
     if name not in SCENARIOS:
         raise InvalidSettings(f"SCENARIO must be one of {', '.join(SCENARIOS)}: there is no scenario {name!r}")
     return SCENARIOS[name]

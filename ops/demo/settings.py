@@ -1,4 +1,4 @@
-"""What a demo runs with: the few numbers a person gives, and those that follow from them."""
+"""A demo's settings: the few numbers that a user gives, and those that follow from them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -10,7 +10,7 @@ from shared.errors import InvalidSettings
 SPIKE_OVER_CAPACITY = 2.5
 """The spike's rate as a multiple of what the direct design can carry."""
 MACHINE_RPS = 150.0
-"""More invocations a second than this the embedded AWS does not carry on two cores, whatever the design."""
+"""The embedded AWS on two cores does not carry more invocations a second, whatever the design."""
 CALM_OF_CAPACITY = 0.4
 PARTNER_SHARE = 0.9
 """How much of the partner's rate Spillway is sized for; the rest absorbs calls that come back sooner than usual."""
@@ -43,7 +43,7 @@ class DemoSettings:
     account_rate: float = 30
     """Calls a second that the partner takes of each customer, in the noisy demo."""
     retry_after_s: int = 3
-    """What the partner's 429 asks for, in the throttled demo."""
+    """The Retry-After of the partner's 429, in the throttled demo."""
     spike_rps_at_most: float = MACHINE_RPS
     calls_at_once_at_least: int = 1
 
@@ -68,7 +68,7 @@ class DemoSettings:
 
     @property
     def direct_rps(self) -> float:
-        """What the direct design can carry: executions over the time that each one waits for the partner."""
+        """The rate that the direct design can carry: executions over the time that each one waits for the partner."""
         return self.limit / (self.events * self.partner_latency_ms / 1000)
 
     @property
@@ -98,7 +98,7 @@ class DemoSettings:
 
     @property
     def ingest_limit(self) -> int:
-        """What the workers leave of the limit."""
+        """The executions that the workers leave of the limit."""
         return self.limit - self.workers
 
     def as_json(self, shows: Sequence[str] = ()) -> Mapping[str, Any]:

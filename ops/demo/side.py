@@ -28,14 +28,14 @@ EMPTY_S = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Queues:
-    """Looks at a design's queues, and at what its workers know of the partner. Both calls block."""
+    """Looks at a design's queues, and at its workers' knowledge of the partner. Both calls block."""
 
     look: Callable[[float, float], Sample]
     """The state now: told the time and how long the oldest event has waited."""
     remains: Callable[[], Remains]
     """What is left when all is over; takes the dead letters out of sight."""
     settle_s: float
-    """How long the queue may take to become empty after the last delivery; what comes twice would come now."""
+    """How long the queue may take to become empty after the last delivery; duplicates would arrive now."""
 
 
 class DemoFailed(Exception):
@@ -57,7 +57,7 @@ class Traffic:
 
 @dataclass(slots=True)
 class _Watch:
-    """What is known while a side runs; made into a Progress twice a second."""
+    """The state of a side that runs; made into a Progress twice a second."""
 
     settings: DemoSettings
     name: str
@@ -78,7 +78,7 @@ class _Watch:
             self.waiting |= dict.fromkeys(can_arrive, invocation.started_s)
 
     def arrived(self) -> None:
-        """Drop from the waiting what the partner has."""
+        """Drop events that the partner has from those that wait."""
         arrivals_at = self.api.ledger.arrivals
         self.waiting = {event_id: since_s for event_id, since_s in self.waiting.items() if event_id not in arrivals_at}
 

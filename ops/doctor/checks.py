@@ -1,4 +1,4 @@
-"""What is wrong with what is there, in words, with the command that mends it. Pure.
+"""The faults of an account and a stack, in words, with the command that mends each. Pure.
 
 Numbers without a source here are serverless.yml's and infra/queues.yml's own.
 """
@@ -29,7 +29,7 @@ QUOTA = "aws service-quotas request-service-quota-increase --service-code lambda
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be, or was, deployed: as the deploy's environment and the zips on disk say.
+    """The deploy, past or to come, as its environment and the zips on disk describe it.
 
     `accounts` are mParticle's; `zips` are the zips' hashes as Lambda shows them (base64 of SHA-256), by function;
     `built_for` their runtime and architecture, None for zips of this machine.
@@ -43,7 +43,7 @@ class Plan:
 
 
 def before(account: Account | None, plan: Plan, *, region: str) -> Iterable[Finding]:
-    """What has to be right before a deploy: whether the account can carry it."""
+    """The checks before a deploy: whether the account can carry it."""
     if account is None:
         return
     needed = plan.ingest_reserved + plan.max_concurrency + UNRESERVED
@@ -73,7 +73,7 @@ def before(account: Account | None, plan: Plan, *, region: str) -> Iterable[Find
 
 
 def after(facts: Facts, plan: Plan) -> Iterable[Finding]:
-    """What has to be right of a deployed stack, and what hurts it now."""
+    """The checks of a deployed stack: its parts, and its troubles now."""
     worker = facts.functions.get("worker")
     if facts.now is not None:
         env = {} if worker is None else worker.env
@@ -102,7 +102,7 @@ def after(facts: Facts, plan: Plan) -> Iterable[Finding]:
 
 
 def denied(operations: Iterable[tuple[str, str]]) -> Iterable[Finding]:
-    """What could not be looked at."""
+    """The parts that could not be looked at."""
     for operation, why in operations:
         is_denied = "Denied" in why or "Unauthorized" in why
         yield Finding(
@@ -233,7 +233,7 @@ def _mapping(facts: Facts, plan: Plan, deploy: str) -> Iterable[Finding]:
 
 
 def _times(worker: Function, deploy: str) -> Iterable[Finding]:
-    """Whether the worker can begin with the settings that it has, and the time that it has."""
+    """Whether the worker can start with its settings and its time-out."""
     known_s = worker.env.get("WORKER_TIMEOUT_S")
     if known_s is not None and known_s != str(worker.timeout_s):
         yield Finding(
@@ -252,7 +252,7 @@ def _times(worker: Function, deploy: str) -> Iterable[Finding]:
 
 
 def _ingest_time(facts: Facts, deploy: str) -> Iterable[Finding]:
-    """Whether the partner has the time for an audience subscription that it is promised."""
+    """Whether the partner has the promised time for an audience subscription."""
     ingest = facts.functions.get("ingest")
     if ingest is not None and ingest.timeout_s < ALLOWED_S + RESERVE_S:
         yield Finding(

@@ -1,7 +1,7 @@
-"""What hurts now, in words, with what to do about it. Pure.
+"""The stage's troubles now, in words, with what to do about each. Pure.
 
-What the partner, a customer or an operator's word holds up is a warning: the stage does what it should. What of the
-stage itself does not work is an error.
+A delay that the partner, a customer or an operator's pause causes is a warning, because the stage does what it should.
+A part of the stage that does not work is an error.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,18 +17,18 @@ from worker_fn.limits.agreement import Flow
 from worker_fn.maintenance.unpark import SWEEP_EVERY_MS
 
 TICKS_MISSED_MS = SWEEP_EVERY_MS + 300_000
-"""A tick looks through the parking queue so often at least, whatever else happens."""
+"""A tick sweeps the parking queue at least so often, whatever else happens."""
 FIRST_TICK_MS = 300_000
 OLD_S = 900.0
 """A message that waits for so long waits for something."""
 LATELY_MS = 300_000
-"""What the partner pushed back on longer ago says nothing of now: nobody called it since."""
+"""An older push-back of the partner says nothing about now: nobody has called it since."""
 MOST_NAMED = 5
 """Accounts that are named one by one."""
 
 
 def hurts(now: Now, *, stage: str, name: str, env: Mapping[str, str]) -> Iterable[Finding]:
-    """What the stage suffers from. `name` is the stack's, `env` the worker's."""
+    """The stage's troubles. `name` is the stack's, `env` the worker's."""
     yield from _ticks(now, name)
     yield from _failures(now, name)
     yield from _partner(now, stage)
@@ -38,7 +38,7 @@ def hurts(now: Now, *, stage: str, name: str, env: Mapping[str, str]) -> Iterabl
 
 
 def paused(now: Now | None, *, stage: str, is_enabled: bool) -> Iterable[Finding]:
-    """Why nothing is taken from the queue; or that an operator's pause stands although the mapping would take it."""
+    """Why the mapping takes nothing from the queue; or that it takes messages despite an operator's pause."""
     pause = None if now is None else now.pause
     if now is not None and pause is not None:
         runs = " Its mapping is enabled: the worker sends nothing all the same." if is_enabled else ""

@@ -1,6 +1,6 @@
-"""What is there: everything that the doctor judges, read from AWS once. Reads only.
+"""Everything that the doctor judges, read from AWS once. Reads only.
 
-What may not be read is noted and judged as such, so that one missing permission does not hide the rest.
+A part that may not be read is noted and judged as such, so that one missing permission does not hide the rest.
 """
 
 import json
@@ -70,7 +70,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Alarms:
-    """How many there are, and of whom they tell: confirmed and unconfirmed subscriptions of their topics."""
+    """The number of alarms, and the confirmed and unconfirmed subscriptions of their topics."""
 
     count: int = 0
     heard: int = 0
@@ -79,7 +79,7 @@ class Alarms:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """`denied`: what could not be read, as operation and AWS's word for why."""
+    """`denied`: the parts that could not be read, as operation and AWS's name of the error."""
 
     stage: str
     name: str
@@ -99,18 +99,18 @@ class Facts:
     alarms: Alarms | None = None
     retention_days: Mapping[str, int | None] = field(default_factory=dict)
     now: Now | None = None
-    """None where there is no state table to tell of it."""
+    """None if there is no state table to read it from."""
     denied: tuple[tuple[str, str], ...] = ()
 
 
 class Look:
-    """Reads, and remembers what it was not allowed to."""
+    """Reads, and remembers what it was not allowed to read."""
 
     def __init__(self) -> None:
         self.denied: list[tuple[str, str]] = []
 
     def at(self, what: str, read: Callable[[], Any], otherwise: Any) -> Any:
-        """What AWS says; `otherwise` where there is no such thing, or where we may not know."""
+        """AWS's answer; `otherwise` if there is no such thing, or we may not read it."""
         try:
             return read()
         except ClientError as error:

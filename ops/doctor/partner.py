@@ -1,7 +1,7 @@
-"""Whether the partner is there, and takes a customer's credentials: asked from this machine, by a harmless call.
+"""Whether the partner answers, and accepts a customer's credentials: tried from this machine, with a harmless call.
 
-The call is the one that the partner declares (`Partner.ping`). Where it declares none, only the way to it is tried:
-name, port, and the certificate.
+The call is the one that the partner declares (`Partner.ping`). If it declares none, only a connection is tried: name,
+port, and certificate.
 """
 
 import asyncio
@@ -64,7 +64,7 @@ def try_partner(
 
 
 def _severity(settings: Mapping[str, str]) -> Severity:
-    """Without settings nobody can expect to be taken."""
+    """A refusal is no fault if no customer's settings were given."""
     return Severity.ERROR if settings else Severity.WARNING
 
 

@@ -53,7 +53,7 @@ def examine(
     try_it: Callable[..., Any] = try_partner,
     tell: Callable[[str], Any] | None = None,
 ) -> list[Finding]:
-    """Everything that is wrong; `tell` hears where the stage delivers.
+    """All findings; `tell` is called with the place to which the stage delivers.
 
     `env` is the deploy's; after it the deployed worker's own is used for the partner.
     """
@@ -82,7 +82,7 @@ def examine(
 def _tried(
     env: Mapping[str, str], settings: Mapping[str, str], try_it: Callable[..., Any], unusable: Severity
 ) -> list[Finding]:
-    """What trying the partner finds. One that can not be loaded here is not tried: the rest was looked at."""
+    """The findings of trying the partner. A partner that cannot be loaded here is not tried; other findings stand."""
     try:
         partner = load_partner(without_stored(env))
     except PartnerBroken as error:  # what and where: a finding is passed on, and a text may quote a variable's value
@@ -104,7 +104,7 @@ def _tried(
 
 
 def plan_of(env: Mapping[str, str], built: Mapping[str, str] | None) -> Plan:
-    """What the deploy's environment says. Raises InvalidSettings that names the bad variable."""
+    """The deploy as its environment describes it. Raises InvalidSettings that names the bad variable."""
     local = env.get("PKG_TARGET") == "local"
     accounts = env.get("MPARTICLE_ACCOUNTS") or stacks.pod_named(env.get("POD") or stacks.DEFAULT_POD)["accounts"]
     return Plan(

@@ -1,1 +1,1 @@
-"""What plays the others on one machine: AWS, mParticle, a partner API."""
+"""Stand-ins for the outside on one machine: AWS, mParticle, a partner API."""

@@ -44,7 +44,7 @@ LOG_TAIL_LINES = 25
 SIGTERM_STATUS = 128 + signal.SIGTERM
 
 THROWN_AWAY = {"PKG_TARGET": "local", "STAGE_FILE": "", "DATA": "delete", "ALLOW": "all", "YES": "1"}
-"""A stage of this machine: no file says what it is, and nobody is asked when it changes or goes, with all in it."""
+"""A stage of this machine: it has no file, and nobody is asked before it is changed or removed with all its data."""
 
 
 class LocalAwsError(Exception):
@@ -83,7 +83,7 @@ class LocalAws:
             "no_proxy": "127.0.0.1",
             # How often serverless asks whether CloudFormation is done: 5 s by default, longer than a local deploy.
             "SLS_AWS_MONITORING_FREQUENCY": "500",
-            # What Node says about its own age would hide what went wrong.
+            # Node's warning about its own age would hide the actual error.
             "NODE_NO_WARNINGS": "1",
         }
 
@@ -271,7 +271,7 @@ def end_group(process: subprocess.Popen[Any], grace_s: float) -> None:
 
 @contextmanager
 def sigterm_as_exit() -> Iterator[None]:
-    """Let SIGTERM leave the block as Ctrl-C does, with status 143, so that who ends us ends what we started, too.
+    """Let SIGTERM leave the block as Ctrl-C does, with status 143, so that the processes that we started end, too.
 
     It takes the way of Ctrl-C because asyncio knows that one: its tasks are cancelled, and nothing is raised amid them.
     """

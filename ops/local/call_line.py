@@ -1,4 +1,4 @@
-"""One line a call, for who watches the partner API: what came, how it was answered, and nothing of whom it is about."""
+"""One line for each call to the partner API: the call and its answer, and nothing about the user."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -41,7 +41,7 @@ def credentials(headers: Mapping[str, str]) -> list[str]:
 
 
 def _content(content: Mapping[str, Any] | None) -> Iterator[str]:
-    """Say what a body of the webhook partner holds; of another partner's only how large it is."""
+    """Describe the body of a webhook partner's call; give only the size of another partner's."""
     if content is None:
         return
     account = _at(content, "context", "account", "account_id")

@@ -1,7 +1,7 @@
 """Ctrl-C and SIGTERM without half-made things: held back while something is made or ended, a cancellation in a loop.
 
-Python raises in the middle of whatever the main thread does. In the middle of building an event loop or of starting a
-thread that leaves something that nobody will end, so those moments wait for their end before the signal counts.
+Python raises in the middle of whatever the main thread does. If it is building an event loop or starting a thread, the
+exception would leave something behind that is never ended. So a signal takes effect only after such moments.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 
 @contextmanager
 def held_back() -> Iterator[None]:
-    """Let SIGINT and SIGTERM wait until the block has ended. Outside the main thread, where none arrive, nothing."""
+    """Let SIGINT and SIGTERM wait until the block has ended. Outside the main thread, where none arrive, do nothing."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -38,12 +38,12 @@ ACCEPT_TURNS = 10
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """What the partner's API does to a call. The defaults take everything at once."""
+    """How the partner's API treats calls. By default it takes everything at once."""
 
     latency_ms: float = 0
     """From the whole request to the answer, refusals included: a real API is slow to say no as well."""
     rate_per_s: float | None = None
-    """Calls a second; what is above gets 429 with Retry-After. None: no limit."""
+    """Calls a second; calls above it get 429 with Retry-After. None: no limit."""
     burst: int | None = None
     """How many calls may come at once before the rate holds. None: one second's worth."""
     strict: bool = False
@@ -51,7 +51,7 @@ class Behaviour:
     account_rate_per_s: float | None = None
     """Calls a second of each account, with one second's burst."""
     retry_after_s: int | None = None
-    """What a 429 asks for. None: whole seconds until there is room again."""
+    """The Retry-After of a 429. None: whole seconds until there is room again."""
     failure_rate: float = 0
     """Share of the calls answered with 500, drawn from `seed`."""
     outages: tuple[tuple[float, float], ...] = ()

@@ -1,6 +1,6 @@
 """Whether a logo can be sent to mParticle, which asks for an SVG of high resolution with a transparent background.
 
-The numbers are ours: they say what that comes to, so that nobody has to look at it to find that it is unreadable.
+The thresholds are Spillway's own: they find an unreadable logo without anybody looking at it.
 """
 
 from collections.abc import Iterator

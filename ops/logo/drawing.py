@@ -1,6 +1,6 @@
 """An SVG as a tree: read without expanding an entity or opening anything else, and what must not be in it.
 
-Nothing is rendered before this has found nothing: what reaches the renderer draws shapes, and draws few enough of them.
+A logo is rendered only if this finds no fault: then the renderer only gets shapes, and few enough of them.
 """
 
 import re

@@ -1,1 +1,1 @@
-"""What a person on call does to a deployed stack."""
+"""The actions of a person on call on a deployed stack."""

@@ -84,7 +84,7 @@ def list_all(
 
 
 def is_made_up(receipt: Receipt) -> bool:
-    """Whether `spillway certify` asked for this erasure: nobody's data was meant."""
+    """Whether `spillway certify` made this erasure up: it is about no person."""
     return receipt.subject_request_id.startswith(CERTIFY_MARK)
 
 

@@ -30,7 +30,7 @@ LOOK_AGAIN_S = 15.0
 
 
 NOTICED_S = KNOWN_FOR_MS / 1_000 + 1
-"""By then every worker knows of a clear: one that does not would park what comes back."""
+"""By then every worker knows of a clear: otherwise it would park messages that come back."""
 
 
 class NotSuspended(SpillwayError):
@@ -39,16 +39,16 @@ class NotSuspended(SpillwayError):
 
 @dataclass(frozen=True, slots=True)
 class Suspended:
-    """What is suspended of an account."""
+    """The suspensions of an account."""
 
     account_id: str
     status: int
-    """Of the credentials that were refused last."""
+    """The status of the last refusal, of any of its credentials."""
     since_ms: int
     probe_at_ms: int | None
     """When a probe is tried next; None while the worker chooses another message for it."""
     credentials: int = 1
-    """How many of the account's are refused."""
+    """How many of the account's credentials are refused."""
     gives_up_at_ms: int | None = None
     """Newer credentials of the account are taken: when the messages with the last of these are dead-lettered as
     `unauthorized`. None while some of them may be the customer's present ones.
@@ -73,7 +73,7 @@ class Cleared:
 
 
 def listing(stack: Stack) -> Listing:
-    """Return who is suspended, the longest first. Raises StackUnavailable, StateUnavailable."""
+    """Return the suspended accounts, the longest first. Raises StackUnavailable, StateUnavailable."""
     return Listing(_suspended(stack), _parked_about(stack))
 
 
@@ -148,7 +148,7 @@ def as_json(document: Listing | Cleared) -> str:
 
 
 def show(listing: Listing, console: Console, *, now_ms: int) -> None:
-    """Print who is suspended."""
+    """Print the suspended accounts."""
     if not listing.suspensions:
         console.print("No account is suspended.")
     else:

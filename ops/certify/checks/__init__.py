@@ -18,7 +18,7 @@ from ops.certify.checks import (
 )
 
 REGISTRATION = registration.CHECK
-"""Played in any case."""
+"""The check that is always played."""
 
 BURST = burst.CHECK
 TIMES = times.CHECK

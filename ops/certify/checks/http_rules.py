@@ -1,4 +1,4 @@
-"""What only an HTTP integration has: a token, methods, statuses."""
+"""Rules for HTTP integrations alone: a token, methods, statuses."""
 
 from collections.abc import Iterator, Sequence
 

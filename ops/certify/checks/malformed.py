@@ -1,4 +1,4 @@
-"""What is no request of mParticle's: an error at once, lest anybody takes it for received, and no harm to the next."""
+"""Requests that are not mParticle's: they must be refused at once, as nothing received, and not harm the next one."""
 
 import json
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""What the next version of mParticle's SDK may bring: one unknown value must not cost a whole batch."""
+"""Values that a later version of mParticle's SDK may add: one unknown value must not cost a whole batch."""
 
 from collections.abc import Callable, Iterator, Sequence
 

@@ -1,4 +1,4 @@
-"""mParticle asks once who is there, and a person reads the answer: all of it has to be right the first time."""
+"""mParticle asks for the registration once, and a person reads it: all of it has to be right the first time."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any

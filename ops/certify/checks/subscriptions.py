@@ -1,4 +1,4 @@
-"""A customer connects an audience: the one request whose answer says what to store, and which may come again."""
+"""A customer connects an audience: the only request whose answer holds settings to store, and it may be repeated."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any

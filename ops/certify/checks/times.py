@@ -10,7 +10,7 @@ from ops.certify.script import Script
 
 
 def _sends(script: Script) -> list[Sent]:
-    """One after the other: what is measured is an execution environment that is warm."""
+    """One after the other, so that a warm execution environment is measured."""
     return script.several("a request on its own", script.calls)
 
 

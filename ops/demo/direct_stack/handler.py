@@ -1,8 +1,8 @@
 """The direct design: every event is sent to the partner while mParticle waits for the answer.
 
-What a careful author makes of the usual sample: one kept-alive connection for each execution environment, a timeout,
-the customer's key as a bearer token, an idempotency key. It is here to be compared with, and stays as good as it can
-be without a queue.
+It is what a careful author makes of the usual sample: one kept-alive connection for each execution environment, a
+time-out, the customer's key as a bearer token, an idempotency key. The demo compares Spillway with it, so it stays as
+good as a design without a queue can be.
 """
 
 import http.client
