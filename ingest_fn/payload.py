@@ -41,9 +41,7 @@ def keep_bytes() -> bool:
             return original(self, request, *args, **kwargs)
         try:
             return read(request.encode("utf-8", "surrogatepass") if isinstance(request, str) else bytes(request))
-        except (
-            InvalidRequest
-        ) as error:  # the handler raises it: raised here, it would count as a fault
+        except InvalidRequest as error:  # the handler raises it: raised here, it would count as a fault
             return error.with_traceback(None)
 
     unmarshal_request.keeps_bytes = True  # type: ignore[attr-defined]

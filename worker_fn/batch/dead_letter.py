@@ -18,7 +18,7 @@ def message_attributes(job: Job, partner: str) -> dict[str, str]:
 
 
 def letter_attributes(attributes: Mapping[str, str], letter: DeadLetter) -> dict[str, str]:
-    """What a dead letter says of itself, what is worth most first; SQS takes no empty values."""
+    """The attributes of a dead letter, the most important first; SQS takes no empty values."""
     full = {
         "reason": str(letter.reason),
         "error": letter.error[:256],

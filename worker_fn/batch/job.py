@@ -148,7 +148,7 @@ class Job:
 
     @property
     def begun_ms(self) -> int:
-        """The beginning of its age: when it was accepted or last redriven, which is never later than it was sent here."""
+        """The beginning of its age: when it was accepted or last redriven, but never after it was sent here."""
         said = self._said("redriven_ms")
         if not (said.isascii() and said.isdecimal() and len(said) < 16):
             return self.message.received_at_ms
