@@ -20,7 +20,7 @@ const isVersion = (text) => /^[1-9]\d*$/.test(text);
 // The logical id that osls gives to the queue's mapping.
 const MAPPING = 'WorkerEventSourceMappingSQSQueue';
 
-// What a pause shows as, also while it is being carried out.
+// The states that a paused mapping has, also while the pause is being carried out.
 const PAUSED = new Set(['Disabled', 'Disabling']);
 
 // A change of the mapping is under way for tens of seconds.
@@ -242,8 +242,8 @@ module.exports = class ProductionAlias {
     }
   }
 
-  // What a rollback goes back to. CloudFormation knows nothing of it, as a promote writes it, too: of an alias that it
-  // changed it may have dropped the note, so the one from before the deploy is what counts.
+  // The versions to which a rollback goes back. A promote writes this note, too, so CloudFormation does not know it and
+  // may have dropped it from an alias that it changed: only the note from before the deploy counts.
   async noteDeploy() {
     const pair = (aliases) => (aliases.every(Boolean) ? aliases.map((alias) => Number(alias.FunctionVersion)) : null);
     await this.settleChosen();
@@ -261,7 +261,7 @@ module.exports = class ProductionAlias {
     }
   }
 
-  // What both aliases remember from now on: ops/releases/note.py says how it reads, and writes it for a promote, too.
+  // The note of both aliases from now on: ops/releases/note.py says how it reads, and writes it for a promote, too.
   noteOf(asked) {
     const folder = this.serverless.serviceDir;
     return new Promise((resolve, reject) => {

@@ -1,6 +1,6 @@
 'use strict';
 
-// Serverless plugin: settings that cannot work are not deployed, and what is written here is its owner's alone.
+// Serverless plugin: settings that cannot work are not deployed, and only their owner can read the files written here.
 //
 // It asks `ops.releases.before_deploy` whether both functions could start with what they will be told, whether a variable was meant
 // for the partner and is read by nobody, and whether its calls keep the rules of `spillway partner check`. `--force` passes
