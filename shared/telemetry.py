@@ -80,6 +80,8 @@ class Metric(StrEnum):
     """By `reason`."""
     OLDEST_WAITING = "OldestWaiting"
     """Since mParticle's request was accepted, whatever its message went through; of those that wait or are parked."""
+    OLDEST_ERASURE = "OldestErasure"
+    """The same, of erasures alone."""
 
     INVALID_REQUEST = "InvalidRequest"
     QUEUE_UNAVAILABLE = "QueueUnavailable"
@@ -109,6 +111,7 @@ UNITS: Mapping[Metric, str] = {
     Metric.ACCEPTED_TO_DELIVERED: "Milliseconds",
     Metric.PARTNER_LATENCY: "Milliseconds",
     Metric.OLDEST_WAITING: "Seconds",
+    Metric.OLDEST_ERASURE: "Seconds",
     Metric.LIMIT: "Count/Second",
 }
 """Where it is not Count."""

@@ -19,7 +19,7 @@ from worker_fn.clients.mapping import remember_mapping
 from worker_fn.clients.threaded_queue import ThreadedQueue
 from worker_fn.maintenance.facts import tell_tick
 from worker_fn.maintenance.tick import Ticker, TickReport, tick
-from worker_fn.metrics import measure, name_stage
+from worker_fn.metrics import measure, measure_tick, name_stage
 from worker_fn.settings import Settings
 from worker_fn.wiring import THREADS, build, event_source_mapping, stored
 
@@ -72,4 +72,5 @@ async def _tick(worker: Worker, asked: Mapping[str, Any], remaining_s: Callable[
     most, probe_now = _settings().max_concurrency, bool(asked.get("probe"))
     report = await tick(Ticker(worker, queues, event_source_mapping(mapping_id), most, probe_now), remaining_s)
     tell_tick(report, worker)
+    measure_tick(report)
     return report

@@ -9,6 +9,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from shared.telemetry import NAMESPACE, Metric, spread
 from worker_fn.batch.context import Worker
 from worker_fn.batch.settle import Report
+from worker_fn.maintenance.tick import TickReport
 
 TIMES_A_BATCH = 16
 """Of a batch's times; more would cost as much as the lines of its messages."""
@@ -43,8 +44,7 @@ def measure(report: Report, worker: Worker) -> None:
     ):
         for value in spread(values, TIMES_A_BATCH):
             metrics.add_metric(metric, MetricUnit.Milliseconds, value)
-    if report.waiting or report.parked:
-        metrics.add_metric(Metric.OLDEST_WAITING, MetricUnit.Seconds, report.oldest_waiting_s)
+    _ages(report.oldest_waiting_s, report.oldest_erasure_s)
     flow = worker.limiters.partner.flow
     if flow.limit.per_second is not None:
         metrics.add_metric(Metric.LIMIT, MetricUnit.CountPerSecond, flow.limit.per_second)
@@ -53,6 +53,19 @@ def measure(report: Report, worker: Worker) -> None:
     metrics.flush_metrics()
     _by_name(Metric.WAITS, "cause", report.waits)
     _by_name(Metric.DEAD_LETTERS, "reason", report.letters)
+
+
+def measure_tick(report: TickReport) -> None:
+    """Write how old the oldest are that the tick saw parked; a tick that saw none writes nothing."""
+    _ages(report.oldest_parked_s, report.oldest_parked_erasure_s)
+    if report.oldest_parked_s:
+        metrics.flush_metrics()
+
+
+def _ages(waiting_s: float, erasure_s: float) -> None:
+    for metric, age_s in ((Metric.OLDEST_WAITING, waiting_s), (Metric.OLDEST_ERASURE, erasure_s)):
+        if age_s:
+            metrics.add_metric(metric, MetricUnit.Seconds, age_s)
 
 
 def _by_name(metric: Metric, dimension: str, counts: Mapping[str, int]) -> None:

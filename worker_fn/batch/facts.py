@@ -7,7 +7,7 @@ new id each time it is sent. Written before the function answers: what leaves th
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from shared.message import SHORT_TYPES
+from shared.message import ERASURE, SHORT_TYPES
 from shared.telemetry import Fact
 from worker_fn.batch.context import Worker
 from worker_fn.batch.disposition import DeadLetter, Delivered, Parked, Waiting
@@ -89,6 +89,8 @@ def _count(job: Job, one: Settled, report: Report, now_ms: int) -> None:
             report.letters[reason] += 1
     if isinstance(one.end, Waiting | Parked) and job.message is not UNREAD:
         report.oldest_waiting_s = max(report.oldest_waiting_s, age_ms / 1_000)
+        if job.message.type == ERASURE:
+            report.oldest_erasure_s = max(report.oldest_erasure_s, age_ms / 1_000)
 
 
 def tell_attempt(worker: Worker, messages: Iterable[tuple[str, str]], **fields: Any) -> None:

@@ -62,6 +62,8 @@ class Report:
     letters: Counter[str] = field(default_factory=Counter)
     """By reason."""
     oldest_waiting_s: float = 0.0
+    oldest_erasure_s: float = 0.0
+    """Of those that wait or are parked."""
     call_ms: list[int] = field(default_factory=list)
     """How long the partner took for each call."""
 

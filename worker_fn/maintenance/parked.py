@@ -36,6 +36,8 @@ class Choice:
     """Suspensions, by their place in the state table."""
     left: int = 0
     """Messages that should move and have to wait: their account has as many waiting as it may."""
+    oldest_ms: dict[str, int] = field(default_factory=dict)
+    """When the oldest was accepted of those that stay with their credentials suspended, by type."""
     _rooms: dict[str, int] = field(default_factory=dict)
 
     async def moves(self, record: Mapping[str, Any]) -> bool:
@@ -49,7 +51,11 @@ class Choice:
                 return True
             now_ms = self.worker.now_ms()
             gives_up = suspension.is_given_up(now_ms=now_ms) and not job.carried.was_dead
-            return gives_up or _is_too_old(job, self.worker)
+            if gives_up or _is_too_old(job, self.worker):
+                return True
+            kind, accepted_ms = job.message.type, job.message.received_at_ms
+            self.oldest_ms[kind] = min(accepted_ms, self.oldest_ms.get(kind, accepted_ms))
+            return False
         if account_id is None or account_id in self.cleared or await self._has_room(account_id):
             return True
         self.left += 1

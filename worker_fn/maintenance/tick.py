@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from shared.errors import QueueUnavailable, StateUnavailable
+from shared.message import ERASURE
 from shared.state import FLOW, PARTNER, Contended, State
 from worker_fn.batch.context import Worker
 from worker_fn.batch.drain import drain
@@ -67,6 +68,9 @@ class TickReport:
     swept: bool = True
     """No parked message is left that should move back, as far as the sweep could see."""
     trouble: int = 0
+    oldest_parked_s: float = 0.0
+    """The true age of the oldest message that was seen parked with suspended credentials, and of the oldest erasure."""
+    oldest_parked_erasure_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,7 @@ async def tick(ticker: Ticker, remaining_s: Callable[[], float]) -> TickReport:
             swept = await sweep(ticker.worker, ticker.queues, budget)
             report.unparked, report.swept = swept.moved, swept.is_done
             report.trouble += swept.trouble
+            _tell_ages(swept.oldest_ms, report, ticker.worker.now_ms())
     except StateUnavailable:
         report.trouble += 1
         await _let_in(ticker, report)
@@ -111,6 +116,13 @@ def _counted(report: TickReport) -> Iterator[None]:
         yield
     except (MappingUnavailable, QueueUnavailable):
         report.trouble += 1
+
+
+def _tell_ages(oldest_ms: Mapping[str, int], report: TickReport, now_ms: int) -> None:
+    if oldest_ms:
+        report.oldest_parked_s = (now_ms - min(oldest_ms.values())) / 1_000
+    if ERASURE in oldest_ms:
+        report.oldest_parked_erasure_s = (now_ms - oldest_ms[ERASURE]) / 1_000
 
 
 async def _let_in(ticker: Ticker, report: TickReport) -> None:

@@ -7,7 +7,7 @@ the sweep is over. Several tasks receive and move at once, but only one on a FIF
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from shared.errors import QueueUnavailable, StateUnavailable
@@ -49,6 +49,8 @@ class Swept:
     is_done: bool = True
     """No message is left that should move, as far as the sweep could see."""
     trouble: int = 0
+    oldest_ms: Mapping[str, int] = field(default_factory=dict)
+    """When the oldest was accepted of those that stay parked with suspended credentials, by type."""
 
 
 async def sweep(worker: Worker, queue: Parking, budget: TimeBudget) -> Swept:
@@ -86,6 +88,7 @@ async def sweep(worker: Worker, queue: Parking, budget: TimeBudget) -> Swept:
         moved=sum(one.moved for one in found),
         is_done=done_ms >= value["wanted_ms"] + late,
         trouble=sum(one.trouble for one in found),
+        oldest_ms=choice.oldest_ms,
     )
 
 

@@ -40,6 +40,7 @@ NAMES = {
     "AWS::SNS::Topic": ("TopicName", 256),
     "AWS::DynamoDB::Table": ("TableName", 255),
     "AWS::CloudWatch::Alarm": ("AlarmName", 255),
+    "AWS::CloudWatch::Dashboard": ("DashboardName", 255),
     "AWS::Logs::LogGroup": ("LogGroupName", 512),
 }
 """AWS's limits for the names that a stack may give."""

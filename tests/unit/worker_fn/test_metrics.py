@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from worker_fn.batch.settle import Report
-from worker_fn.metrics import measure, name_stage
+from worker_fn.maintenance.tick import TickReport
+from worker_fn.metrics import measure, measure_tick, name_stage
 
 
 @pytest.fixture(autouse=True)
@@ -40,4 +41,21 @@ def test_times_of_a_batch_are_values_that_percentiles_are_made_of(
     measure(report, make_fleet("echo").worker)
     said = json.loads(capsys.readouterr().out)
     assert (said["AcceptedToDelivered"], said["Attempts"], said["OldestWaiting"]) == ([5, 9], [100], [77])
+    assert "OldestErasure" not in said
     assert (len(said["PartnerLatency"]), said["PartnerLatency"][0], said["PartnerLatency"][-1]) == (16, 0, 99)
+
+
+def test_the_oldest_erasure_is_told_apart(make_fleet: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """Somebody waits for it, however long others have waited."""
+    measure(Report(parked=1, oldest_waiting_s=900, oldest_erasure_s=60), make_fleet("echo").worker)
+    said = json.loads(capsys.readouterr().out)
+    assert (said["OldestWaiting"], said["OldestErasure"]) == ([900], [60])
+
+
+def test_a_tick_tells_of_what_is_parked_and_no_batch_sees(capsys: pytest.CaptureFixture[str]) -> None:
+    """One line with ages where something is, none where nothing is."""
+    measure_tick(TickReport())
+    assert not capsys.readouterr().out
+    measure_tick(TickReport(oldest_parked_s=900, oldest_parked_erasure_s=60))
+    said = json.loads(capsys.readouterr().out)
+    assert (said["OldestWaiting"], said["OldestErasure"], said["service"]) == ([900], [60], "worker")

@@ -107,6 +107,7 @@ def test_an_erasure_outlives_the_age_of_data(fleet: Any, age_s: float) -> None:
     """An event of that age is given up; an erasure goes on waiting."""
     events = fleet.record(1, ["503"], received_at_ms=NOW_MS - int(1_000 * age_s))
     report = fleet.run(events, erasure(2, "503", age_s=age_s))
+    assert report.oldest_erasure_s == pytest.approx(age_s, abs=60)
     assert fleet.letters()[0][0] == "too_old"
     assert report.failures == ["m-2"]
 

@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 
+from shared.message import ERASURE, EVENTS
 from shared.state import Item
+from testkit.records import RECEIVED_MS
 from tests.unit.worker_fn.keyed import (
+    erasure,
     keyed_fleet,
     later,
     request,
@@ -15,7 +18,7 @@ from tests.unit.worker_fn.keyed import (
 )
 from worker_fn.accounts.suspension import GIVE_UP_MS, PROBE_EVERY_MS
 from worker_fn.batch.time_budget import TimeBudget
-from worker_fn.maintenance.unpark import sweep
+from worker_fn.maintenance.unpark import Swept, sweep
 
 PROBE_S = PROBE_EVERY_MS / 1_000
 
@@ -40,8 +43,12 @@ class Parking:
 
 def swept(fleet: Any, *parked: dict[str, Any]) -> list[str]:
     queue = Parking(list(parked))
-    asyncio.run(sweep(fleet.another(), queue, TimeBudget(lambda: 55.0, 5.0)))
+    look(fleet, queue)
     return queue.back
+
+
+def look(fleet: Any, queue: Parking) -> Swept:
+    return asyncio.run(sweep(fleet.another(), queue, TimeBudget(lambda: 55.0, 5.0)))
 
 
 def test_sweep_tells_parked_messages_apart_by_what_they_carry(fleet: Any) -> None:
@@ -77,3 +84,13 @@ def test_sweep_brings_back_what_is_given_up(fleet: Any) -> None:
     [key] = [key for key in fleet.state.items if key[0] == "suspended"]
     fleet.state.items[key] = Item(9, {**one, "probe_at_ms": int(fleet.clock.now_s * 1_000)})  # it has its probe
     assert swept(fleet, *parked, redriven) == ["m-0", "m-1", "m-2"]
+
+
+def test_sweep_tells_how_old_the_oldest_are_that_stay(fleet: Any) -> None:
+    """By type, as a person waits for an erasure; what moves back is told of by the batch that gets it."""
+    suspend_old(fleet)
+    fleet.run(*(erasure(n, "401") for n in range(20, 24)))
+    parked = [request(n, "401", "old", received_at_ms=RECEIVED_MS - 1_000 * n) for n in range(3)]
+    back = request(9, "200", "new", received_at_ms=RECEIVED_MS - 99_000)
+    found = look(fleet, Parking([*parked, back, erasure(30, "401")]))
+    assert (found.moved, found.oldest_ms) == (1, {EVENTS: RECEIVED_MS - 2_000, ERASURE: RECEIVED_MS})

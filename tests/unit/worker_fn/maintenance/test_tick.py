@@ -379,3 +379,15 @@ def test_tick_with_the_state_table_down_lets_messages_in(setting: Any) -> None:
     report = run(setting, mapping, FakeQueues())
     assert (report.trouble, mapping.calls) == (1, ["resume"])
     assert json.dumps(report.unparked) == "0"
+
+
+def test_tick_says_how_old_the_oldest_parked_message_is(setting: Any) -> None:
+    """Since it was accepted: no batch sees it for as long as its account is suspended."""
+    setting.set_item(
+        "suspended", "8", {"status": 401, "since_ms": 1, "probe_id": "x", "probe_at_ms": int(NOW_S * 1_000)}
+    )
+    parked = setting.record(1, ["200"], account=8, received_at_ms=int((NOW_S - 90) * 1_000))
+    parked["messageAttributes"] = {"account_id": {"dataType": "String", "stringValue": "8"}}
+    setting.clock.now_s = NOW_S
+    report = run(setting, FakeMapping(), FakeQueues(parked=[parked]))
+    assert (report.oldest_parked_s, report.oldest_parked_erasure_s) == (90, 0)

@@ -1,0 +1,199 @@
+"""docs/runbook.md on a deployed stack: each section's commands, in the situation that it is for."""
+
+import json
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ops.local.aws import LocalAws, local_aws
+from ops.local.partner_api import Behaviour, LoopbackPartner, serve
+
+ROOT = Path(__file__).parents[2]
+RUNBOOK = (ROOT / "docs/runbook.md").read_text()
+MPARTICLE_ACCOUNT = "338661164609"
+REQUEST, ERASURE = "8f3f2a0e-5a54-4a54-9d0c-6a9a2f6c3a11", "3c5a1d2e-0000-4000-8000-000000000001"
+"""The ids of the page's examples, and account 7 is its account."""
+ONCE = {"doctor", "versions", "rollback"}
+"""What is the same in many sections, and takes its time; a second rollback would go further back."""
+
+
+@dataclass
+class NightShift:
+    """Somebody on call, in a folder of their own, with the page before them."""
+
+    aws: LocalAws
+    api: LoopbackPartner
+    outputs: dict[str, str]
+    folder: Path
+    seen: set[str] = field(default_factory=set)
+
+    def invoke(self, request: dict[str, Any]) -> bool:
+        """Send as mParticle does; whether it was accepted."""
+        lambdas = self.aws.client("lambda", account_id=MPARTICLE_ACCOUNT)
+        answer = lambdas.invoke(FunctionName=self.outputs["IngestAliasArn"], Payload=json.dumps(request))
+        return "FunctionError" not in answer
+
+    def send(self, event_id: str, *, account: int, request_id: str = "", key: str = "old") -> None:
+        assert self.invoke(
+            {
+                "type": "event_processing_request",
+                "id": request_id or f"request-{event_id}",
+                "timestamp_ms": 1_700_000_000_000,
+                "account": {"account_id": account, "account_settings": {"apiKey": key}},
+                "events": [{"type": "custom_event", "id": event_id, "timestamp_ms": 1_700_000_000_000}],
+            }
+        )
+
+    def read(self, section: str, part: str = "") -> Iterator[list[str]]:
+        """The commands of a section, or of one part of it."""
+        _, _, text = RUNBOOK.partition(f"\n## {section}\n")
+        text, _, _ = text.partition("\n## ")
+        if part:
+            text = text.partition(f"**{part}.**")[2].partition("\n**")[0]
+        for line in re.findall(r"^    spillway (.+)$", text, re.MULTILINE):
+            arguments = shlex.split(line, comments=True)
+            if arguments[0] in ONCE & self.seen:
+                continue
+            self.seen.add(arguments[0])
+            yield ["local" if one == "production" else one for one in arguments]
+
+    def follow(self, section: str, part: str = "") -> str:
+        """Type each command; gives all that was said."""
+        return "\n".join(self.type(*arguments) for arguments in self.read(section, part))
+
+    def type(self, *arguments: str) -> str:
+        """Type a command; none may say that it could not be done. One without an end is followed, then Ctrl-C."""
+        endless = arguments[0] == "tail" or "--watch" in arguments
+        with subprocess.Popen(
+            [sys.executable, "-m", "ops.cli", *arguments],
+            cwd=self.folder, env={**self.aws.env(), "STAGE": "local", "PYTHONPATH": str(ROOT), "COLUMNS": "80"},
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        ) as done:  # fmt: skip
+            try:
+                said, _ = done.communicate(timeout=5 if endless else 240)
+            except subprocess.TimeoutExpired:
+                assert endless, arguments
+                done.send_signal(signal.SIGINT)
+                said, _ = done.communicate(timeout=20)
+        assert "Traceback" not in said, said
+        assert endless or done.returncode in {0, 1}, (arguments, said)
+        return said
+
+    def letters(self) -> int:
+        return int(json.loads(self.type("dlq", "summary", "--json"))["letters"])
+
+    def arrived(self) -> set[str]:
+        return set(self.api.ledger.arrivals)
+
+
+@pytest.fixture(scope="module")
+def shift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NightShift]:
+    """A stack that was deployed twice, so that there is something to roll back to."""
+    api = LoopbackPartner(Behaviour())
+    with serve(api) as url, local_aws() as aws:
+        aws.deploy(env={"WEBHOOK_URL": url, "WEBHOOK_RATE": "200"})
+        outputs = aws.deploy(env={"WEBHOOK_URL": url, "WEBHOOK_RATE": "200", "MAX_IN_FLIGHT": "9"})
+        yield NightShift(aws, api, outputs, tmp_path_factory.mktemp("shell"))
+
+
+def until(get: Callable[[], Any], timeout_s: float = 120) -> Any:
+    """Poll until there is something; fails with the last thing seen."""
+    deadline = time.monotonic() + timeout_s
+    while not (found := get()):
+        assert time.monotonic() < deadline, f"not within {timeout_s:.0f} s; last: {found!r}"
+        time.sleep(0.3)
+    return found
+
+
+def test_the_dashboard_is_there(shift: NightShift) -> None:
+    """The page that the outputs name is deployed with the stack."""
+    name = shift.outputs["DashboardUrl"].rpartition("/")[2]
+    found = shift.aws.client("cloudwatch").get_dashboard(DashboardName=name)
+    assert "spillway-local" in json.loads(found["DashboardBody"])["widgets"][0]["properties"]["markdown"]
+
+
+def test_dead_letters(shift: NightShift) -> None:
+    """After the cause is mended what was refused arrives, and what is malformed is exported."""
+    shift.api.begin(Behaviour(answers={"late": 400, "malformed": 400}))
+    shift.send("late", account=8)
+    shift.send("malformed", account=7, request_id=REQUEST)
+    until(lambda: shift.letters() == 2)
+    looked = shift.follow("dead-letters", "Look")
+    assert REQUEST in looked
+    assert "rejected" in looked
+    shift.api.begin(Behaviour(answers={"malformed": 400}))  # the rollback mended it
+    for arguments in shift.read("dead-letters", "Do"):
+        if arguments[:2] == ["dlq", "export"]:
+            until(lambda: "late" in shift.arrived() and shift.letters() == 1)
+        shift.type(*arguments)
+    assert (shift.folder / "malformed.ndjson.gz").exists()
+    assert shift.letters() == 1
+    assert re.search(r"\bgap +0$", shift.type("ledger", "--since", "6h"), re.MULTILINE)
+    assert "rejected" in shift.follow("dead-letters-lie")
+    assert "mended by the rollback" in shift.type("trail")
+
+
+def test_a_partner_that_is_down(shift: NightShift) -> None:
+    """The first screen says so, nothing is lost, and a probe ends it once the partner is back."""
+    shift.api.begin(Behaviour(outages=((0, 1_000_000),)))
+    for number in range(30):
+        shift.send(f"down-{number}", account=8)
+    until(lambda: "The partner is down" in shift.type("status"))
+    shift.follow("partner-down", "Look")
+    shift.api.begin(Behaviour())
+    shift.follow("partner-down", "Do")
+    until(lambda: len({one for one in shift.arrived() if one.startswith("down-")}) == 30, 240)
+
+
+def test_a_backlog(shift: NightShift) -> None:
+    """A pause that somebody forgot is named, and ended."""
+    shift.api.begin(Behaviour())
+    shift.type("pause", "--why", "forgotten")
+    shift.send("backlog", account=8)
+    assert "forgotten" in shift.follow("backlog", "Look")
+    shift.follow("backlog", "Do")
+    until(lambda: "backlog" in shift.arrived())
+
+
+def test_what_waits_for_a_customers_key(shift: NightShift) -> None:
+    """Events and an erasure of an account whose key is refused: both sections name it, the clear delivers all."""
+    shift.api.begin(Behaviour(token="good"))
+    for number in range(6):
+        shift.send(f"age-{number}", account=7)
+    account = {"account_id": 7, "account_settings": {"apiKey": "old"}}
+    head = {
+        "type": "dsr_processing_request",
+        "id": "request-erasure",
+        "subject_request_id": ERASURE,
+        "account": account,
+    }
+    identities = {"email": {"encoding": "raw", "value": "CANARY@example.com"}}
+    assert shift.invoke(
+        {**head, "regulation": "gdpr", "timestamp_ms": 1_700_000_000_000, "subject_identities": identities}
+    )
+    until(lambda: '"account_id": "7"' in shift.type("suspensions", "--json"))
+    said = shift.follow("age", "Look")
+    assert "account 7: HTTP 401" in said
+    said = shift.follow("erasures-late", "Look")
+    assert ERASURE in said
+    assert "CANARY" not in said
+    shift.api.begin(Behaviour())
+    shift.follow("age", "Do")
+    until(lambda: "Every erasure was delivered" in shift.type("dsr", "list", "--open"), 240)
+
+
+def test_trouble_of_ingest_and_of_the_functions(shift: NightShift) -> None:
+    """What mParticle was refused, and the other sections, whose alarms no local stack raises."""
+    shift.api.begin(Behaviour())
+    assert not shift.invoke({"type": "a new one"})
+    for section in ("ingest-errors", "url-errors", "ingest-throttles", "answers-late", "worker-errors", "in-flight"):
+        shift.follow(section)
