@@ -324,8 +324,10 @@ def probed(flow: Flow, bounds: Bounds, *, delivered: bool, said: str, now_ms: in
     if not flow.breaker.is_open:
         return flow
     after = breaker.probed(flow.breaker, delivered=delivered, now_ms=now_ms, said=said)
-    limit = flow.limit if after.is_open else adaptive.restart(flow.limit, bounds, now_ms=now_ms)
-    return replace(flow, breaker=after, limit=limit)
+    if after.is_open:
+        return replace(flow, breaker=after)
+    limit = adaptive.restart(flow.limit, bounds, now_ms=now_ms)
+    return replace(flow, breaker=after, limit=limit, latency_ms=0.0)  # how long calls timed out says nothing now
 
 
 def asked_long(flow: Flow, until_ms: int, *, now_ms: int) -> Flow:

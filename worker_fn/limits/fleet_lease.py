@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from worker_fn.limits import agreement, breaker, windows
-from worker_fn.limits.adaptive import Bounds
+from worker_fn.limits.adaptive import Bounds, rises
 from worker_fn.limits.agreement import Ask, AtRate, Because, Flow, ProbeIsDue, Ruling, Unlimited, Wait
 from worker_fn.limits.known_item import KnownItem
 from worker_fn.limits.lease import Lease
@@ -18,6 +18,11 @@ TRIES = 3
 """How often a call asks for numbers in a row, where others were first each time."""
 
 LONGEST_MISSES = 4
+
+RISING_AHEAD_MS = 2_000
+"""How far ahead calls are leased while the limit is on its way up: what sixty workers leased for a quarter of a minute
+at a third of the rate keeps their calls there long after it rose.
+"""
 
 AGAIN_MS = 50
 """The least that a call waits before it asks again."""
@@ -72,7 +77,12 @@ class FleetLease:
         """Calls that one worker may lease ahead: its share of all there are, so that nobody finds them given away; more
         where few ask.
         """
-        return max(1, math.ceil((self.limit or 0.0) * min(1.0, self._eased * self._share) * LEASE_AHEAD_MS / 1_000))
+        return max(1, math.ceil((self.limit or 0.0) * min(1.0, self._eased * self._share) * self._ahead_ms / 1_000))
+
+    @property
+    def _ahead_ms(self) -> int:
+        """How far ahead calls are leased now."""
+        return RISING_AHEAD_MS if rises(self._item.flow.limit) else LEASE_AHEAD_MS
 
     async def ask(self, ask: Ask) -> Ruling:
         """What holds for a call. What comes of it at a rate stands in `lease`, unless everybody keeps to its share now.
@@ -104,6 +114,7 @@ class FleetLease:
 
     async def _lease_numbers(self, ask: Ask, limit: float) -> Ruling | None:
         """Ask for numbers of the coming seconds; None if none came of it, or something else holds now."""
+        ask = replace(ask, until_ms=min(ask.until_ms, ask.now_ms + self._ahead_ms))
         asked = windows.plan(
             self._item.flow.counts,
             limit=limit,
@@ -125,7 +136,8 @@ class FleetLease:
             numbers = windows.numbers(self._item.flow.counts, asked)
             self.lease.keep(numbers, limit=now, now_ms=self._now_ms())
             following = max(asked) + 1
-            presses = 2 * self._item.flow.counts.get(windows.name_of(following), 0) >= windows.quota(following, now)
+            half_asked = 2 * self._item.flow.counts.get(windows.name_of(following), 0) >= windows.quota(following, now)
+            presses = half_asked or rises(self._item.flow.limit)  # while it rises nobody asks for what lies behind
             self._eased = 1 if presses else min(2 * self._eased, round(1 / self._share))
         else:
             self.lease.count_as_leased_under(limit)

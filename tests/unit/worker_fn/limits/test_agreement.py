@@ -124,6 +124,16 @@ def test_a_probe_that_arrived_closes_the_breaker_and_begins_low() -> None:
     assert agreed.probed(AT_50, DECLARED, delivered=False, said="", now_ms=NOW).breaker == AT_50.breaker
 
 
+def test_how_long_calls_took_in_an_outage_is_forgotten_with_it() -> None:
+    """Each waited for its time-out: that is no measure of what a connection can do now."""
+    flow = replace(AT_50, breaker=Breaker(opened_ms=NOW, probe_at_ms=NOW), latency_ms=12_500.0)
+    assert agreed.probed(flow, DECLARED, delivered=False, said="timeout", now_ms=NOW).latency_ms == 12_500.0
+    well = agreed.probed(flow, DECLARED, delivered=True, said="", now_ms=NOW)
+    assert well.latency_ms == 0.0
+    after = agreed.fold(told(well, Tally(delivered=10, took_ms=600)), DECLARED, now_ms=NOW + STEP_MS)
+    assert after.latency_ms == 60.0
+
+
 def test_messages_are_booked_by_the_call_that_takes_them() -> None:
     """Where a call takes ten messages, ten have the time of one; no more may wait than of single calls."""
     bounds = Bounds(highest=2.0)

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from shared.state import FLOW, PARTNER
-from worker_fn.limits.adaptive import Bounds
+from worker_fn.limits.adaptive import Bounds, Limit
 from worker_fn.limits.agreement import SILENCE_MS, Ask, AtRate, Flow, Unlimited, Wait
-from worker_fn.limits.fleet_lease import FleetLease
+from worker_fn.limits.fleet_lease import AGAIN_MS, FleetLease
 from worker_fn.limits.known_item import KnownItem
 from worker_fn.limits.windows import HEADROOM, LEASE_AHEAD_MS
 
@@ -99,6 +99,37 @@ def test_a_worker_that_is_alone_leases_more_than_its_share(fleet: Any) -> None:
         lease.lease.drop()
         fleet.clock.now_s += 3
     assert lease.most > 2 * before
+
+
+@pytest.mark.parametrize(("held", "seconds"), [(LIMIT, 2), (LIMIT / 5, 15)])
+def test_what_is_leased_while_the_limit_rises_is_of_the_next_two_seconds(fleet: Any, held: float, seconds: int) -> None:
+    """A whole fleet's leases at the low limit are used up by the time it has risen; at a steady one they reach far."""
+    now_ms = int(fleet.clock.now_s * 1_000)
+    low = Limit(per_second=LIMIT / 5, held=held, since_ms=now_ms, pushed_ms=now_ms)
+    fleet.set_item(PARTNER, FLOW, Flow(limit=low, alive_ms=now_ms).to_item())
+    workers = [worker(fleet, share=1 / 60) for _ in range(60)]
+    for one in workers:
+        asyncio.run(one._item.read())
+        for _ in range(3):
+            asked(fleet, one)
+            assert seconds > 2 or len(one.lease) <= 1
+    leased = [int(name[1:], 36) for name in Flow.of(fleet.state.items[PARTNER, FLOW]).counts if name[0] == "w"]
+    assert max(leased) - now_ms // 1_000 in {seconds - 1, seconds}
+
+
+def test_who_finds_nothing_left_of_a_limit_that_rises_asks_again_when_there_is(fleet: Any) -> None:
+    """When the next second comes within reach, not at each look before."""
+    now_ms = int(fleet.clock.now_s * 1_000)
+    low = Limit(per_second=LIMIT / 5, held=LIMIT, since_ms=now_ms, pushed_ms=now_ms)
+    fleet.set_item(PARTNER, FLOW, Flow(limit=low, alive_ms=now_ms).to_item())
+    first, late = worker(fleet, share=1.0), worker(fleet, share=1.0)
+    for one in (first, late):
+        asyncio.run(one._item.read())
+    assert isinstance(asked(fleet, first), AtRate)
+    asked(fleet, late)
+    told = asked(fleet, late)
+    assert isinstance(told, Wait)
+    assert AGAIN_MS < told.until_ms - now_ms <= 2_000
 
 
 @pytest.mark.parametrize(("idle_s", "is_kept"), [(30, False), (200, True)])
