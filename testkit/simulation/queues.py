@@ -124,6 +124,7 @@ class Queues:
             return False
         held.visible_s = now_s() + wait_s
         self._hide(held)
+        self._changed.set()  # it may be the next one to come
         return True
 
     def put(self, body: str, attributes: Mapping[str, str]) -> Held:
