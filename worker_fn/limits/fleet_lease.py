@@ -124,7 +124,7 @@ class FleetLease:
             most_a_window=ask.most_a_window,
         )
         if asked:
-            await self.reports.add({windows.name_of(window): count for window, count in asked.items()})
+            given = await self.reports.add({windows.name_of(window): count for window, count in asked.items()})
             now_ms, also_ms = self._now_ms(), self._also_alive_ms()
             if agreement.is_silent(self._item.flow, now_ms=now_ms, also_alive_ms=also_ms):
                 await self._item.change(
@@ -133,7 +133,7 @@ class FleetLease:
                 return None
             if (now := self.limit) is None:
                 return None
-            numbers = windows.numbers(self._item.flow.counts, asked)
+            numbers = windows.numbers(given, asked)
             self.lease.keep(numbers, limit=now, now_ms=self._now_ms())
             following = max(asked) + 1
             half_asked = 2 * self._item.flow.counts.get(windows.name_of(following), 0) >= windows.quota(following, now)

@@ -98,10 +98,11 @@ class KnownItem:
         """Know of a cool-down before the fleet does."""
         self.flow = replace(self.flow, cool_until_ms=max(self.flow.cool_until_ms, until_ms))
 
-    async def add(self, counts: Mapping[str, int]) -> None:
-        """Add to the item's counts. Raises StateUnavailable."""
+    async def add(self, counts: Mapping[str, int]) -> Mapping[str, int]:
+        """Add to the item's counts; gives them as they were then. Raises StateUnavailable."""
         over = windows.over(self.flow.counts, self._now_ms())
-        await self._ask(self._state.add(self._key, FLOW, counts, drop=over, expires_at=self._expires_at()))
+        item = await self._ask(self._state.add(self._key, FLOW, counts, drop=over, expires_at=self._expires_at()))
+        return item.counts
 
     async def raise_to(self, until_ms: int, counts: Mapping[str, int]) -> bool:
         """Have a cool-down last until then, and add to the counts; False where a longer one stands. Raises
@@ -148,7 +149,7 @@ class KnownItem:
         """Know what stands there now. Raises StateUnavailable."""
         await self._ask(self._state.read(self._key, FLOW))
 
-    async def _ask(self, asking: Awaitable[Item]) -> None:
+    async def _ask(self, asking: Awaitable[Item]) -> Item:
         """Learn from an answer, or that there was none."""
         now_ms = self._now_ms()
         try:
@@ -160,6 +161,7 @@ class KnownItem:
             self._lose(now_ms, error)
             raise
         self._see(item, self._now_ms())
+        return item
 
     def _expires_at(self) -> int | None:
         return None if self._ttl_s is None else self._now_ms() // 1_000 + self._ttl_s

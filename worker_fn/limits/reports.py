@@ -97,19 +97,23 @@ class Reports:
             raise
         await self._fold_if_due()
 
-    async def add(self, numbers: Mapping[str, int]) -> None:
-        """Ask for numbers, and tell with it what calls came to. Raises StateUnavailable."""
+    async def add(self, numbers: Mapping[str, int]) -> Mapping[str, int]:
+        """Ask for numbers, and tell with it what calls came to; gives the counts as the asking left them. Others may
+        have asked since. Raises StateUnavailable.
+        """
         self._drop_echo()
         tally = self._pending
         counts = {**numbers, **tally.counts(self._item.flow)}
         self._pending, self._told_ms = tally.of_all, self._now_ms()
+        given: Mapping[str, int] = {}
         try:
             if counts:
-                await self._item.add(counts)
+                given = await self._item.add(counts)
         except UNSENT:
             self._pending += tally.counted
             raise
         await self._fold_if_due()
+        return given
 
     def _after(self, flow: Flow, tally: Tally) -> Flow:
         """The agreement after a probe, or after an answer that asks everybody to wait for long."""

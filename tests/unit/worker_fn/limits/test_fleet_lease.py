@@ -51,6 +51,26 @@ def test_workers_that_know_nothing_of_each_other_share_the_rate(fleet: Any) -> N
     assert max(seconds.values()) <= LIMIT * HEADROOM + 1
 
 
+def test_who_takes_a_step_with_its_lease_has_its_own_numbers(fleet: Any) -> None:
+    """Others ask between its asking and its step: what the counters show after that is theirs."""
+    stepping, other = worker(fleet, share=0.01), worker(fleet, share=0.01)
+    swap = fleet.state.swap
+
+    async def swap_late(*arguments: Any, **named: Any) -> Any:
+        fleet.state.swap = swap
+        now_ms = int(fleet.clock.now_s * 1_000)
+        ask = Ask(now_ms=now_ms, until_ms=now_ms + 1_000, wanted=5, most_a_window=5)
+        await other.ask(ask)
+        return await swap(*arguments, **named)
+
+    fleet.state.swap = swap_late
+    asked(fleet, stepping, wanted=5)
+    assert fleet.state.swap == swap
+    assert stepping.lease._numbers
+    assert other.lease._numbers
+    assert not stepping.lease._numbers & other.lease._numbers
+
+
 def test_who_finds_nothing_left_waits_for_what_is(fleet: Any) -> None:
     """Not asking for it any more: what is known to be given away costs no write."""
     first, late = worker(fleet, share=1.0), worker(fleet, share=1.0)
