@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ops.local.aws import LocalAws, local_aws
-from ops.local.partner_api import Behaviour, PartnerApi, serve
+from ops.local.partner_api import Behaviour, LoopbackPartner, serve
 
 ROOT = Path(__file__).parents[2]
 MPARTICLE_ACCOUNT = "338661164609"
@@ -25,7 +25,7 @@ class Operated:
     """A stack on an AWS that enforces IAM, and an operator's shell in a folder of its own."""
 
     aws: LocalAws
-    api: PartnerApi
+    api: LoopbackPartner
     outputs: dict[str, str]
     keys: dict[str, str]
     folder: Path
@@ -61,7 +61,7 @@ class Operated:
 
 @pytest.fixture(scope="module")
 def operated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operated]:
-    api = PartnerApi(Behaviour(answers=REFUSED))
+    api = LoopbackPartner(Behaviour(answers=REFUSED))
     with serve(api) as url, local_aws(enforce_iam=True) as aws:
         outputs = aws.deploy(env={"WEBHOOK_URL": url, "WEBHOOK_RATE": "200"})
         iam = aws.client("iam")

@@ -26,7 +26,7 @@ async def stop_mapping(worker: Worker) -> None:
     it.
     """
     limiter = worker.limiters.partner
-    stops = limiter.knows_now and agreement.stops_intake(limiter.flow, now_ms=worker.now_ms())
+    stops = limiter.knows_now and agreement.stops_mapping(limiter.flow, now_ms=worker.now_ms())
     if stops or await worker.held.is_on():
         await pause_mapping(worker)
 

@@ -51,8 +51,8 @@ async def _reserve(account_id: str, whose: Whose, endpoint: str | None, count: i
     """Reserve times in the count of an account's waiting messages; one time is for as many as a bulk call takes."""
     limiter = worker.limiters.of(account_id, endpoint) if whose is Whose.ACCOUNT_RATE else None
     if limiter is None:
-        return await worker.limiters.line(account_id).book(count)
-    return await limiter.book(count, 1 if endpoint is None else worker.partner.limits.bulk[endpoint].items)
+        return await worker.limiters.line(account_id).reserve(count)
+    return await limiter.reserve(count, 1 if endpoint is None else worker.partner.limits.bulk[endpoint].items)
 
 
 async def room_for(account_id: str, worker: Worker) -> int:
@@ -67,7 +67,7 @@ async def room_for(account_id: str, worker: Worker) -> int:
 
     async def room(key: str, per_second: float, per_call: int) -> int:
         flow, bounds = Flow.of(await worker.state.read(key, FLOW)), Bounds(highest=per_second)
-        return len(agreement.book(flow, bounds, count=MOST_IN_LINE, per_call=per_call, now_ms=worker.now_ms())[1])
+        return len(agreement.reserve(flow, bounds, count=MOST_IN_LINE, per_call=per_call, now_ms=worker.now_ms())[1])
 
     for_rate = [await room(key, rate.per_second, per_call) for (key, per_call), rate in rates.items() if rate]
     return min(await room(line_key(account_id), LINE_EMPTIES_PER_S, 1), max(for_rate, default=MOST_IN_LINE))

@@ -128,7 +128,7 @@ class Caller:
         left_ms, now_ms = int(1_000 * self.left_s()), self.now_ms()
         if left_ms <= 0:
             return Wait(now_ms + 1_000, Because.TIME)
-        return await limiter.admit(until_ms=now_ms + left_ms, wanted=wanted, in_flight=self.max_in_flight)
+        return await limiter.acquire(until_ms=now_ms + left_ms, wanted=wanted, in_flight=self.max_in_flight)
 
     def _ruled_out(self, credential: Credential | None) -> Wait | None:
         """Why no call may be made, even if the partner allows one: refused credentials, or an operator's pause."""

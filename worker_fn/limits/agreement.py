@@ -354,7 +354,7 @@ def is_silent(flow: Flow, *, now_ms: int, also_alive_ms: int = 0) -> bool:
     return bool(flow.alive_ms) and now_ms - alive_ms > SILENCE_MS and flow.share_until_ms <= now_ms
 
 
-def book(flow: Flow, bounds: Bounds, *, count: int, per_call: int, now_ms: int) -> tuple[Flow, list[int]]:
+def reserve(flow: Flow, bounds: Bounds, *, count: int, per_call: int, now_ms: int) -> tuple[Flow, list[int]]:
     """Times to come back for messages that wait for an account's rate, one after the other at that rate, as many to a
     call as travel together.
 
@@ -382,12 +382,12 @@ def obeyed_until_ms(flow: Flow, *, seen_ms: int) -> int:
     return max(flow.cool_until_ms, min(seen_ms + asked_ms, flow.cool_until_ms + min(windows.SKEW_MS, asked_ms // 4)))
 
 
-def stops_intake(flow: Flow, *, now_ms: int) -> bool:
+def stops_mapping(flow: Flow, *, now_ms: int) -> bool:
     """Whether nobody will be called for so long that taking messages from the queue only fills its in-flight quota."""
-    return bool(what_stops_intake(flow, now_ms=now_ms))
+    return bool(what_stops_mapping(flow, now_ms=now_ms))
 
 
-def what_stops_intake(flow: Flow, *, now_ms: int) -> str:
+def what_stops_mapping(flow: Flow, *, now_ms: int) -> str:
     """What it is, in words; empty where nothing does."""
     if flow.breaker.is_open:
         said = f", its last probe was answered with {flow.breaker.said}" if flow.breaker.said else ""

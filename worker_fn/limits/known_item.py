@@ -169,9 +169,9 @@ class KnownItem:
     def _lose(self, now_ms: int, error: StateUnavailable) -> None:
         """The state table took no call, and says itself for how long it is left alone.
 
-        If it was out of reach and is throttled now, it is back, and others may have been luckier: the time in which
-        nobody can be asked begins anew, once. It does so, too, where nobody asked for long: what happened meanwhile is
-        not known.
+        If the table was out of reach and is throttled now, it is back, and others' calls may have succeeded: the time
+        in which it counts as lost begins anew, once. It also begins anew if this environment has not asked for a long
+        time, because it does not know what happened meanwhile.
         """
         is_throttle = isinstance(error, StateThrottled) or (isinstance(error, StateSilent) and error.is_throttled)
         if not self.lost_ms or now_ms - self.silent_until_ms > 2 * LONGEST_SILENT_MS:

@@ -82,12 +82,12 @@ class Limiter:
         """Calls that it may lease ahead."""
         return self._fleet.most
 
-    async def book(self, count: int, per_call: int = 1) -> list[int]:
+    async def reserve(self, count: int, per_call: int = 1) -> list[int]:
         """Times (ms) to come back for messages that wait for this rate; fewer than asked for when the line is full."""
         now_ms = self.now_ms()
         try:
             return await self.item.change(
-                lambda flow: agreement.book(flow, self.bounds, count=count, per_call=per_call, now_ms=now_ms)
+                lambda flow: agreement.reserve(flow, self.bounds, count=count, per_call=per_call, now_ms=now_ms)
             )
         except StateUnavailable:
             return [now_ms + 1_000 * (index // per_call + 1) for index in range(count)]
@@ -99,10 +99,10 @@ class Limiter:
             known = replace(known, breaker=self._own.flow.breaker)
         return agreement.block(known, now_ms=self.now_ms())
 
-    def stops_intake(self) -> bool:
+    def stops_mapping(self) -> bool:
         """Whether the intake has to stop: the partner's limiter's business, while it knows what the fleet knows."""
         is_partners = self.patience_ms is None
-        return is_partners and not self.item.lost_ms and agreement.stops_intake(self.flow, now_ms=self.now_ms())
+        return is_partners and not self.item.lost_ms and agreement.stops_mapping(self.flow, now_ms=self.now_ms())
 
     def take(self) -> Start | None:
         """The next moment that is ours; None also where an earlier one may be had since the limit rose."""

@@ -80,7 +80,7 @@ class Session:
         """What the fleet agreed on, as far as it is known here."""
         return self._limiter.flow
 
-    async def admit(self, *, until_ms: int, wanted: int, in_flight: int) -> Go | Wait:
+    async def acquire(self, *, until_ms: int, wanted: int, in_flight: int) -> Go | Wait:
         """Return when a call may start, or with the time to come back at, if that is not before `until_ms`."""
         if self._limiter.patience_ms is not None:
             until_ms = min(until_ms, self._now_ms() + self._limiter.patience_ms)
@@ -98,7 +98,7 @@ class Session:
                         return Go(window=start.window)
                 case Wait(because=Because.BREAKER) if self._probing:
                     await self._probe_ended.wait()  # the probe is ours: its answer decides for the batch, too
-                case Wait(until_ms=wait_until_ms) if self._limiter.stops_intake():
+                case Wait(until_ms=wait_until_ms) if self._limiter.stops_mapping():
                     if (end_ms := self._hold.next_ms(wait_until_ms, until_ms, now_ms=now_ms)) is None:
                         return permit
                     await self._sleep_until(end_ms)

@@ -214,7 +214,7 @@ async def _switch(ticker: Ticker, flow: Flow, report: TickReport) -> None:
     """Pause or resume the mapping as the shared flow says."""
     status = await ticker.mapping.status()
     now_ms = ticker.worker.now_ms()
-    report.stopped_by = "an operator" if report.held else agreement.what_stops_intake(flow, now_ms=now_ms)
+    report.stopped_by = "an operator" if report.held else agreement.what_stops_mapping(flow, now_ms=now_ms)
     report.running = status.is_enabled or report.resumed
     if report.stopped_by and status.is_enabled and status.is_settled and not report.resumed:
         await ticker.mapping.pause()

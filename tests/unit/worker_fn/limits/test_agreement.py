@@ -137,9 +137,9 @@ def test_how_long_calls_took_in_an_outage_is_forgotten_with_it() -> None:
 def test_messages_are_booked_by_the_call_that_takes_them() -> None:
     """Where a call takes ten messages, ten have the time of one; no more may wait than of single calls."""
     bounds = Bounds(highest=2.0)
-    _, times_ms = agreed.book(Flow(), bounds, count=30, per_call=10, now_ms=NOW)
+    _, times_ms = agreed.reserve(Flow(), bounds, count=30, per_call=10, now_ms=NOW)
     assert [time_ms - NOW for time_ms in times_ms[9::10]] == [500, 1_000, 1_500]
-    _, times_ms = agreed.book(Flow(), bounds, count=5_000, per_call=100, now_ms=NOW)
+    _, times_ms = agreed.reserve(Flow(), bounds, count=5_000, per_call=100, now_ms=NOW)
     assert len(times_ms) == agreed.MOST_IN_LINE
 
 

@@ -49,7 +49,7 @@ async def starts_until(limiter: Limiter, fleet: Any, end_s: float) -> list[int]:
     session = Session(limiter)
     while fleet.clock.now_s < end_s:
         until_ms = int(fleet.clock.now_s * 1_000) + 15_000
-        if isinstance(await session.admit(until_ms=until_ms, wanted=1_500, in_flight=100), Wait):
+        if isinstance(await session.acquire(until_ms=until_ms, wanted=1_500, in_flight=100), Wait):
             fleet.clock.now_s += 0.1
         else:
             starts_ms.append(int(fleet.clock.now_s * 1_000))
@@ -127,7 +127,7 @@ def test_one_call_that_the_table_throttles_costs_half_a_second(limiter: Limiter,
         fleet.clock.now_s += 20
         began_s = fleet.clock.now_s
         waiting = asyncio.ensure_future(
-            Session(limiter).admit(until_ms=int(began_s * 1_000) + 30_000, wanted=1, in_flight=1)
+            Session(limiter).acquire(until_ms=int(began_s * 1_000) + 30_000, wanted=1, in_flight=1)
         )
         while fleet.clock.now_s == began_s and not waiting.done():
             await asyncio.sleep(0.001)
@@ -160,7 +160,7 @@ def test_who_is_alone_stops_when_the_table_is_throttled(limiter: Limiter, fleet:
 
 async def may_call_within(limiter: Limiter, fleet: Any, ms: int) -> bool:
     until_ms = int(fleet.clock.now_s * 1_000) + ms
-    return not isinstance(await Session(limiter).admit(until_ms=until_ms, wanted=1, in_flight=1), Wait)
+    return not isinstance(await Session(limiter).acquire(until_ms=until_ms, wanted=1, in_flight=1), Wait)
 
 
 def test_a_table_that_answered_once_is_asked_at_once(limiter: Limiter, fleet: Any) -> None:
@@ -173,7 +173,7 @@ def test_a_table_that_answered_once_is_asked_at_once(limiter: Limiter, fleet: An
         fleet.state.down = True
         await may_call_within(limiter, fleet, 1)
         fleet.state.down = False
-        await limiter.book(1)
+        await limiter.reserve(1)
         return await may_call_within(limiter, fleet, 100)
 
     assert not asyncio.run(answered_for_something_else())
@@ -204,7 +204,7 @@ def test_a_share_is_a_share(fleet: Any, lost: bool) -> None:
         limit = Limit(per_second=LIMIT, since_ms=now_ms)
         await write(fleet, Flow(share_until_ms=0 if lost else now_ms + 5_000, limit=limit))
         if lost:
-            await Session(limiter).admit(until_ms=now_ms + 1, wanted=1, in_flight=1)
+            await Session(limiter).acquire(until_ms=now_ms + 1, wanted=1, in_flight=1)
             fleet.state.down = True
             await starts_until(limiter, fleet, fleet.clock.now_s + LOST_MS / 1_000 + 10)
         return await starts_until(limiter, fleet, fleet.clock.now_s + 4)
@@ -220,7 +220,7 @@ def test_an_item_without_a_limit_is_no_leave_to_call_freely(limiter: Limiter, fl
     """
 
     async def after_a_look_at_nothing() -> list[int]:
-        await limiter.book(1)
+        await limiter.reserve(1)
         return await starts_until(limiter, fleet, fleet.clock.now_s + 1.5)
 
     assert most_in_a_second(asyncio.run(after_a_look_at_nothing())) <= QUOTA + 2
@@ -267,7 +267,7 @@ def test_a_limiter_that_was_idle_leases_at_once_while_somebody_ticks(limiter: Li
 def test_a_worker_leases_no_more_ahead_than_its_share(fleet: Any) -> None:
     """Of a fleet of fifty, one that has a large batch leaves the others theirs, also where all begin at once."""
     limiter = limiter_of(fleet, share=0.02)
-    asyncio.run(Session(limiter).admit(until_ms=int(fleet.clock.now_s * 1_000) + 60_000, wanted=5_000, in_flight=10))
+    asyncio.run(Session(limiter).acquire(until_ms=int(fleet.clock.now_s * 1_000) + 60_000, wanted=5_000, in_flight=10))
     asked = sum(count for name, count in limiter.flow.counts.items() if name[0] == "w")
     assert asked <= LIMIT * 0.02 * 15 + 1
 
@@ -286,7 +286,7 @@ def test_a_probe_whose_answer_was_lost_is_still_ours(limiter: Limiter, fleet: An
             raise StateUnavailable("its answer was lost")
 
         fleet.state.swap = swap_and_lose
-        return await Session(limiter).admit(until_ms=now_ms + 20_000, wanted=1, in_flight=1)
+        return await Session(limiter).acquire(until_ms=now_ms + 20_000, wanted=1, in_flight=1)
 
     assert asyncio.run(lost()) == Go(probe=True)
     assert Flow.of(fleet.state.items[PARTNER, FLOW]).breaker.failed_probes == 0

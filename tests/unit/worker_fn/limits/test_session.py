@@ -7,13 +7,13 @@ from worker_fn.limits.agreement import Because, Flow, Wait
 from worker_fn.limits.session import HOLD_MS, Session
 
 
-def admit(fleet: Any, seconds: float) -> tuple[Any, float]:
+def acquired(fleet: Any, seconds: float) -> tuple[Any, float]:
     """What the partner's limiter says to a call that has so long, and how much simulated time passed."""
     began_s = fleet.clock.now_s
     until_ms = int((began_s + seconds) * 1_000)
 
     async def ask() -> Any:
-        return await Session(fleet.worker.limiters.partner).admit(until_ms=until_ms, wanted=1, in_flight=4)
+        return await Session(fleet.worker.limiters.partner).acquire(until_ms=until_ms, wanted=1, in_flight=4)
 
     return asyncio.run(ask()), fleet.clock.now_s - began_s
 
@@ -21,7 +21,7 @@ def admit(fleet: Any, seconds: float) -> tuple[Any, float]:
 def test_batch_is_held_no_longer_than_it_has_time(fleet: Any) -> None:
     """With a cool-down of an hour and two seconds left, two seconds are spent, not the whole hold."""
     fleet.set_item("partner", "flow", Flow(cool_until_ms=int((fleet.clock.now_s + 3_600) * 1_000)).to_item())
-    said, spent_s = admit(fleet, 2.0)
+    said, spent_s = acquired(fleet, 2.0)
     assert isinstance(said, Wait)
     assert said.because is Because.COOL_DOWN
     assert 1.9 <= spent_s <= 2.1
@@ -30,7 +30,7 @@ def test_batch_is_held_no_longer_than_it_has_time(fleet: Any) -> None:
 def test_batch_is_held_once(fleet: Any) -> None:
     """With time enough a batch is held for the hold, and then given back."""
     fleet.set_item("partner", "flow", Flow(cool_until_ms=int((fleet.clock.now_s + 3_600) * 1_000)).to_item())
-    _, spent_s = admit(fleet, 50.0)
+    _, spent_s = acquired(fleet, 50.0)
     assert HOLD_MS / 1_000 <= spent_s <= HOLD_MS / 1_000 + 3
 
 
@@ -48,5 +48,5 @@ def test_slow_state_table_does_not_keep_a_call_for_ever(make_fleet: Any) -> None
         return await add(*asked, **more)
 
     fleet.state.read, fleet.state.add = read_slowly, add_slowly
-    _, spent_s = admit(fleet, 40.0)
+    _, spent_s = acquired(fleet, 40.0)
     assert spent_s <= 43.0
