@@ -353,9 +353,14 @@ def test_a_redrive_that_is_killed_loses_nothing_and_the_same_command_goes_on(
         assert not sent_at_least(queues, 40)
         while depth(queues, queues.dead_letter_url)[1]:  # what it held is back by itself
             time.sleep(0.1)
-    process = redrive(500)
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, output
+    for _ in range(3):  # SQS may answer who is dead by then, and hides what nobody holds
+        process = redrive(500)
+        output, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, output
+        if not depth(queues, queues.dead_letter_url)[1]:
+            break
+        while depth(queues, queues.dead_letter_url)[1]:
+            time.sleep(0.1)
     sent, left = drained(queues, queues.url), drained(queues, queues.dead_letter_url)
     assert set(sent) == {f"r{number}" for number in range(60) if number % 3}
     assert sorted(left) == sorted(f"r{number}" for number in range(60) if not number % 3)
