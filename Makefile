@@ -92,8 +92,8 @@ test: .venv .venv-aws node_modules build-aws build-local ## Every test: unit, pr
 	@$(PYTEST) $(SIDE_BY_SIDE) $(ARGS)
 
 .PHONY: test-fast
-test-fast: .venv ## Every test but those that start the deploy tool or an embedded AWS (ARGS="-k name")
-	@$(PYTEST) $(SIDE_BY_SIDE) --ignore=tests/e2e --ignore=tests/integration/infra $(ARGS)
+test-fast: .venv ## Every test but deploys, the embedded AWS and the simulated fleet (ARGS="-k name")
+	@$(PYTEST) $(SIDE_BY_SIDE) --ignore=tests/e2e --ignore=tests/integration/infra --ignore=tests/scenario $(ARGS)
 
 .PHONY: fuzz
 fuzz: .venv ## Odd requests, queue bodies and answers, FUZZ_EXAMPLES of each (5000): some minutes
