@@ -126,8 +126,8 @@ class Flow:
         return f"{PUSHED}{self.generation}"
 
     def rate(self, bounds: Bounds) -> float | None:
-        """The limit that is in force; a declared one also where nobody wrote it yet."""
-        return self.limit.per_second if self.limit.per_second is not None else bounds.highest
+        """The limit that is in force: what is declared now, also where nobody wrote it yet, or what was learnt below it."""
+        return min((one for one in (self.limit.per_second, bounds.highest) if one is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,7 +360,7 @@ def reserve(flow: Flow, bounds: Bounds, *, count: int, per_call: int, now_ms: in
 
     Fewer than `count` when the account has as many waiting as it may: the rest belongs into the parking queue.
     """
-    calls = flow.limit.per_second or bounds.highest
+    calls = flow.rate(bounds)
     if calls is None:
         return flow, []
     limit = calls * per_call
@@ -422,8 +422,12 @@ def _is_reached(flow: Flow, now_ms: int) -> bool:
 
 
 def _begun(limit: Limit, bounds: Bounds, now_ms: int) -> Limit:
-    """A declared limit, where none is written yet; or the first window of one that is still to be found."""
-    declared = limit.per_second is None and bounds.highest is not None
+    """A declared limit, where none is written yet, or a higher one that was declared before; or the first window of one
+    that is still to be found.
+    """
+    if bounds.highest is not None and limit.held is not None and limit.held > bounds.highest:
+        limit = replace(limit, held=bounds.highest)
+    declared = bounds.highest is not None and (limit.per_second is None or limit.per_second > bounds.highest)
     if declared or (limit.since_ms == 0 and (limit.delivered or limit.pushed_back or limit.timeouts)):
         began = adaptive.start(bounds, now_ms)
         return replace(limit, per_second=began.per_second, held=began.held, since_ms=now_ms)

@@ -27,6 +27,18 @@ def test_a_declared_rate_holds_where_nothing_is_written() -> None:
     assert agreed.ruling(Flow(), Bounds(), now_ms=NOW) == Unlimited()
 
 
+def test_a_lower_declared_rate_holds_at_once() -> None:
+    """Whatever the item says of the one that was declared before; and what was learnt below it stays."""
+    lower = Bounds(highest=20.0)
+    assert agreed.ruling(AT_50, lower, now_ms=NOW) == AtRate(20.0)
+    assert agreed.reserve(AT_50, lower, count=1, per_call=1, now_ms=NOW)[1] == [NOW + 50]
+    after = agreed.fold(told(AT_50, Tally(delivered=40)), lower, now_ms=NOW + STEP_MS)
+    assert (after.limit.per_second, after.limit.held) == (20.0, 20.0)
+    learnt = Flow(limit=Limit(per_second=15.0, held=50.0, since_ms=NOW))
+    assert agreed.ruling(learnt, lower, now_ms=NOW) == AtRate(15.0)
+    assert agreed.fold(learnt, lower, now_ms=NOW + 1).limit.held == 20.0
+
+
 @pytest.mark.parametrize("bounds", [DECLARED, Bounds()])
 def test_cool_down_and_breaker_come_before_the_rate(bounds: Bounds) -> None:
     """Whether one is known or not."""
