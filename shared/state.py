@@ -155,6 +155,10 @@ class State(Protocol):
 Sets = Mapping[str, int | str | None]
 """What an update sets, by attribute; None: nothing."""
 
+FIRST_REV = 1
+FIRST: Mapping[str, int | str] = MappingProxyType({"rev": FIRST_REV, "value": "{}"})
+"""What an item has beside its first counts: releases before that of the counts read no item without it."""
+
 OnDate = Callable[[float, float, str], None]
 """Told of the time that an answer carried: when it was asked for and when it came (epoch seconds), and the HTTP date.
 """
@@ -198,7 +202,7 @@ class DynamoState:
     async def add(
         self, pk: str, sk: str, counts: Mapping[str, int], *, drop: Collection[str] = (), expires_at: int | None
     ) -> Item:
-        return item_of(await self._update(_key(pk, sk), {"expires_at": expires_at}, counts, drop))
+        return item_of(await self._update(_key(pk, sk), {"expires_at": expires_at}, counts, drop, first=FIRST))
 
     async def raise_to(
         self, pk: str, sk: str, until_ms: int, *, since_ms: int, counts: Mapping[str, int], expires_at: int | None
@@ -206,7 +210,7 @@ class DynamoState:
         sets: Sets = {COOL_UNTIL: until_ms, COOL_FROM: since_ms, "expires_at": expires_at}
         condition = f"attribute_not_exists(#{COOL_UNTIL}) OR #{COOL_UNTIL} < :{COOL_UNTIL}"
         try:
-            return item_of(await self._update(_key(pk, sk), sets, counts, (), condition=condition))
+            return item_of(await self._update(_key(pk, sk), sets, counts, (), first=FIRST, condition=condition))
         except self._client.exceptions.ConditionalCheckFailedException as error:
             found = error.response.get("Item")
             raise Conflict(item_of(found) if found else await self.read(pk, sk)) from None
@@ -218,17 +222,23 @@ class DynamoState:
         counts: Mapping[str, int],
         drop: Collection[str],
         *,
+        first: Mapping[str, int | str] = NO_COUNTS,
         condition: str = "",
         expected: Mapping[str, int] = NO_COUNTS,
     ) -> Mapping[str, Any]:
-        """One UpdateItem; gives the row as it is then. `expected` are the values that its condition names."""
+        """One UpdateItem; gives the row as it is then. `first` is set where it is missing; `expected` are the values
+        that its condition names.
+        """
         given = {name: value for name, value in sets.items() if value is not None}
         clauses = {
-            "SET": [f"#{name} = :{name}" for name in given],
+            "SET": [
+                *(f"#{name} = :{name}" for name in given),
+                *(f"#{name} = if_not_exists(#{name}, :{name})" for name in first),
+            ],
             "ADD": [f"#{name} :{name}" for name in counts],
             "REMOVE": [f"#{name}" for name in drop],
         }
-        values = {f":{name}": _typed(value) for name, value in {**given, **counts, **expected}.items()}
+        values = {f":{name}": _typed(value) for name, value in {**given, **first, **counts, **expected}.items()}
         arguments: dict[str, Any] = {"ExpressionAttributeValues": values} if values else {}
         if condition:
             arguments |= {"ConditionExpression": condition, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
@@ -236,7 +246,7 @@ class DynamoState:
             self._client.update_item,
             Key=key,
             UpdateExpression=" ".join(f"{verb} {', '.join(parts)}" for verb, parts in clauses.items() if parts),
-            ExpressionAttributeNames={f"#{name}": name for name in (*given, *counts, *drop)},
+            ExpressionAttributeNames={f"#{name}": name for name in (*given, *first, *counts, *drop)},
             ReturnValues="ALL_NEW",
             **arguments,
         )
@@ -439,7 +449,7 @@ def _key(pk: str, sk: str) -> dict[str, dict[str, str]]:
 
 
 def item_of(row: Mapping[str, Any] | None) -> Item:
-    """An item out of DynamoDB's attributes; one of counts alone has no revision yet."""
+    """An item out of DynamoDB's attributes."""
     if not row:
         return Item()
     rev, value = row.get("rev", {"N": "0"}), row.get("value", {"S": "{}"})

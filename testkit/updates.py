@@ -4,7 +4,7 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from shared.state import COOL_FROM, COOL_UNTIL, Conflict, Item
+from shared.state import COOL_FROM, COOL_UNTIL, FIRST_REV, Conflict, Item
 
 
 def copy(item: Item) -> Item:
@@ -23,14 +23,15 @@ def swapped(
 
 def added(current: Item, counts: Mapping[str, int], drop: Collection[str]) -> Item:
     """The item with more in its counts, and without some."""
-    return Item(current.rev, current.value, _added(current, counts, drop))
+    return Item(current.rev or FIRST_REV, current.value, _added(current, counts, drop))
 
 
 def raised(current: Item, until_ms: int, since_ms: int, counts: Mapping[str, int]) -> Item:
     """The item with a longer cool-down. Raises Conflict where that stands already."""
     if current.counts.get(COOL_UNTIL, -1) >= until_ms:
         raise Conflict(current)
-    return Item(current.rev, current.value, {**_added(current, counts, ()), COOL_UNTIL: until_ms, COOL_FROM: since_ms})
+    counted = {**_added(current, counts, ()), COOL_UNTIL: until_ms, COOL_FROM: since_ms}
+    return Item(current.rev or FIRST_REV, current.value, counted)
 
 
 def _added(item: Item, counts: Mapping[str, int], drop: Collection[str]) -> dict[str, int]:
