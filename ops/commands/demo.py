@@ -5,16 +5,23 @@ from typing import Annotated
 
 import typer
 
-from ops.commands.options import one_line_errors
+from ops.commands.options import finite, one_line_errors
 
 # Typer reads these at import. What an option is when it is not given, the scenario says: ops/demo/scenarios.py.
 Requests = Annotated[int | None, typer.Option(envvar="REQUESTS", help="Requests that mParticle sends.")]
 Limit = Annotated[int | None, typer.Option(envvar="LIMIT", help="Executions that may run at once, for each design.")]
 Events = Annotated[int | None, typer.Option(envvar="EVENTS", help="Events in a request; each is one call.")]
 LatencyMs = Annotated[int | None, typer.Option(envvar="PARTNER_LATENCY_MS", help="The partner's time for a call, ms.")]
-Rate = Annotated[float | None, typer.Option(envvar="PARTNER_RATE", help="Calls a second above which it answers 429.")]
-FailureRate = Annotated[float | None, typer.Option(envvar="PARTNER_FAILURE_RATE", help="Share of calls it fails.")]
-OutageS = Annotated[float | None, typer.Option(envvar="OUTAGE_S", help="How long it is down, in the outage.")]
+Rate = Annotated[
+    float | None,
+    typer.Option(envvar="PARTNER_RATE", callback=finite, help="Calls a second above which it answers 429."),
+]
+FailureRate = Annotated[
+    float | None, typer.Option(envvar="PARTNER_FAILURE_RATE", callback=finite, help="Share of calls it fails.")
+]
+OutageS = Annotated[
+    float | None, typer.Option(envvar="OUTAGE_S", callback=finite, help="How long it is down, in the outage.")
+]
 Seed = Annotated[int | None, typer.Option(envvar="SEED", help="The same seed, the same requests.")]
 ScenarioName = Annotated[
     str, typer.Option("--scenario", envvar="SCENARIO", help="spike, outage, throttle, poison or noisy.")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ops.commands.options import AsJson, Stage, Why, one_line_errors
+from ops.commands.options import AsJson, Stage, Why, finite, one_line_errors
 
 if TYPE_CHECKING:
     from ops.operate.dlq.filters import Filter
@@ -27,7 +27,9 @@ LetterId = Annotated[str, typer.Argument(metavar="ID", help="The letter's id, or
 Reveal = Annotated[bool, typer.Option("--reveal", help="With all that it says of customers and people.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do it, to everything that matches.")]
 Sendable = Annotated[bool, typer.Option("--sendable", help="Leave what would come back at once.")]
-Rate = Annotated[float | None, typer.Option("--rate", min=0.01, help="Letters a second; else what is left over.")]
+Rate = Annotated[
+    float | None, typer.Option("--rate", min=0.01, callback=finite, help="Letters a second; else what is left over.")
+]
 MostSent = Annotated[int | None, typer.Option("--limit", min=1, help="Send so many at most.")]
 Export = Annotated[Path | None, typer.Option("--export", help="Where what is sent is exported to before.")]
 NewFile = Annotated[Path, typer.Argument(metavar="FILE.ndjson.gz", help="A file that is not there yet.")]

@@ -1,5 +1,6 @@
 """Options that several verbs have, and the way in which all of them fail."""
 
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Annotated
@@ -19,6 +20,13 @@ Settings = Annotated[
         "--setting", metavar="NAME=VALUE", help="A setting of the customer's account, an API key say; repeatable."
     ),
 ]
+
+
+def finite(value: float | None) -> float | None:
+    """A number that counts something: `nan` is within any bounds for Typer, and `inf` within most."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is no number to count with")
+    return value
 
 
 def settings_of(given: Iterable[str] | None) -> dict[str, str]:

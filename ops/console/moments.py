@@ -20,12 +20,14 @@ _LENGTH = re.compile(r"([0-9]{1,6})(s|min|h|d)")
 
 
 def since_ms(text: str, *, now_ms: int) -> int:
-    """The moment that is meant: `3h` is so long ago, else a time as ISO 8601 has it. Raises InvalidSettings."""
+    """The moment that is meant: `3h` is so long ago, else a time as ISO 8601 has it. Before 1970 there was nothing of
+    ours, and AWS takes no such time. Raises InvalidSettings.
+    """
     if (length := _LENGTH.fullmatch(text.strip())) is not None:
-        return now_ms - 1_000 * int(length[1]) * _UNITS_S[length[2]]
+        return max(0, now_ms - 1_000 * int(length[1]) * _UNITS_S[length[2]])
     try:
         moment = datetime.fromisoformat(text.strip())
-        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1_000)
+        return max(0, int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1_000))
     except (ValueError, OverflowError):
         raise InvalidSettings(f"{text!r} is no time: give {WHEN}") from None
 

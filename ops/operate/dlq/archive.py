@@ -12,6 +12,7 @@ import os
 import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Self
@@ -47,9 +48,9 @@ class Archive:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             return cls(os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "w+b"))
-        except FileExistsError:
-            raise InvalidSettings(f"{path} is there already: name another file") from None
         except OSError as error:
+            if isinstance(error, FileExistsError) and error.filename == str(path):
+                raise InvalidSettings(f"{path} is there already: name another file") from None
             raise InvalidSettings(f"{path} cannot be written: {error.strerror}") from None
 
     @classmethod
@@ -58,21 +59,21 @@ class Archive:
         return cls(tempfile.TemporaryFile())
 
     def write(self, letter: Letter) -> None:
-        if self._member is None:
-            self._member = gzip.GzipFile(fileobj=self._file, mode="wb", compresslevel=1, mtime=0)
-        self._member.write(as_line(letter))
+        """Write a letter, some of it later. Raises InvalidSettings where the disk is full."""
+        with _on_disk():
+            if self._member is None:
+                self._member = gzip.GzipFile(fileobj=self._file, mode="wb", compresslevel=1, mtime=0)
+            self._member.write(as_line(letter))
         self.letters += 1
 
     def flush(self) -> None:
         """Have all that was written on the disk. Raises InvalidSettings where that is full."""
-        try:
+        with _on_disk():
             if self._member is not None:
-                self._member.close()
-                self._member = None
+                member, self._member = self._member, None
+                member.close()
             self._file.flush()
             os.fsync(self._file.fileno())
-        except OSError as error:
-            raise InvalidSettings(f"the export cannot be written: {error.strerror}") from None
 
     def read(self) -> Iterator[Letter]:
         """The letters that were written."""
@@ -82,8 +83,20 @@ class Archive:
         self._file.seek(0, os.SEEK_END)
 
     def close(self) -> None:
-        self.flush()
-        self._file.close()
+        """Raises InvalidSettings where the disk is full."""
+        try:
+            self.flush()
+        finally:
+            with suppress(OSError):  # of a full disk once more
+                self._file.close()
+
+
+@contextmanager
+def _on_disk() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InvalidSettings(f"the export cannot be written: {error.strerror}") from None
 
 
 def as_line(letter: Letter) -> bytes:
@@ -141,7 +154,7 @@ def _letter(line: bytes, number: int) -> Letter | BadLine:
         group_id, sent_ms = found.get("group_id"), found.get("sent_ms", 0)
         if not found["body"] or not found["id"] or not isinstance(sent_ms, int):
             return BadLine(number, "no letter of an export")
-        found["body"].encode()
+        json.dumps(found, ensure_ascii=False).encode()  # SQS takes no lone surrogate, wherever it stands
         return Letter(
             id=found["id"],
             body=found["body"],

@@ -2,13 +2,13 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 import jmespath
 from jmespath.exceptions import JMESPathError
 
+from ops.console.moments import moment_of
 from ops.operate.dlq.letters import Letter
 from shared.errors import InvalidSettings
 from shared.message import SHORT_TYPES
@@ -53,9 +53,8 @@ class Filter:
             ("type", self.types), ("id", self.ids),
         )  # fmt: skip
         parts = [f"{name} {_some(values)}" for name, values in named if values]
-        parts += [
-            f"{name} {_moment(at_ms)}" for name, at_ms in (("since", self.since_ms), ("until", self.until_ms)) if at_ms
-        ]
+        parts += [f"since {_moment(self.since_ms)}"] if self.since_ms else []
+        parts += [f"until {_moment(self.until_ms)}"] if self.until_ms is not None else []
         parts += ["where …"] if self.where else []
         return ", ".join(parts) or "all letters"
 
@@ -71,7 +70,8 @@ def _some(values: Collection[str], most: int = 3) -> str:
 
 
 def _moment(at_ms: int) -> str:
-    return f"{datetime.fromtimestamp(at_ms / 1_000, UTC):%Y-%m-%d %H:%M:%SZ}"
+    moment = moment_of(at_ms)
+    return "the end of time" if moment is None else f"{moment:%Y-%m-%d %H:%M:%SZ}"
 
 
 def _compiled(expression: str) -> Any:
@@ -80,6 +80,8 @@ def _compiled(expression: str) -> Any:
     except JMESPathError as error:
         what = str(error).partition("\n")[0]
         raise InvalidSettings(f"--where is no JMESPath expression: {what}") from None
+    except (RecursionError, ValueError):  # its parser calls itself, and reads an index as an int of any length
+        raise InvalidSettings("--where is no JMESPath expression: it is too deep, or a number in it too long") from None
 
 
 def _fits(letter: Letter, expression: str) -> bool:

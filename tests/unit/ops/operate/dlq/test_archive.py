@@ -1,7 +1,9 @@
 import gzip
 import io
 import json
+import random
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,29 @@ def test_what_was_flushed_is_a_whole_file(tmp_path: Path) -> None:
     assert gzip.decompress(path.read_bytes()).count(b"\n") == 3
 
 
+def test_a_full_disk_is_said_in_a_line_wherever_it_is_met() -> None:
+    """What is written is compressed and kept for a while: the disk is full with any letter, or at the end."""
+
+    class Full(io.BytesIO):
+        def write(self, data: Any) -> int:
+            if self.tell() + len(data) > 30:
+                raise OSError(28, "No space left on device")
+            return super().write(data)
+
+    large, small = Archive(Full()), Archive(Full())
+    with pytest.raises(InvalidSettings, match="cannot be written: No space left"):
+        large.write(replace(LETTER, body=random.Random(1).randbytes(500_000).hex()))
+    small.write(LETTER)
+    with pytest.raises(InvalidSettings, match="cannot be written: No space left"):
+        small.close()
+
+
+def test_a_folder_that_is_a_file_is_no_export_that_is_there(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InvalidSettings, match="cannot be written"):
+        Archive.at(tmp_path / "file" / "x.gz")
+
+
 def test_an_empty_export_is_read_as_empty(tmp_path: Path) -> None:
     Archive.at(tmp_path / "x.gz").close()
     assert list(letters_in(tmp_path / "x.gz")) == []
@@ -76,6 +101,11 @@ def test_a_file_that_was_cut_off_gives_what_is_whole_of_it(tmp_path: Path) -> No
         json.dumps({"v": 1, "id": "i", "body": "b", "attributes": {"a": 5}}).encode(),
         json.dumps({"v": 1, "id": "i", "body": "b", "attributes": {"a": {"type": "Binary", "binary": "?"}}}).encode(),
         b'{"v":1,"id":"i","body":"\\ud800"}',
+        b'{"v":1,"id":"\\ud800","body":"b"}',
+        b'{"v":1,"id":"i","body":"b","group_id":"\\ud800"}',
+        b'{"v":1,"id":"i","body":"b","attributes":{"\\ud800":{"type":"String","value":"x"}}}',
+        b'{"v":1,"id":"i","body":"b","attributes":{"a":{"type":"\\ud800","value":"x"}}}',
+        b'{"v":1,"id":"i","body":"b","attributes":{"a":{"type":"String","value":"\\ud800"}}}',
     ],
 )  # fmt: skip
 def test_a_line_that_is_no_letter_ends_alone(line: bytes) -> None:

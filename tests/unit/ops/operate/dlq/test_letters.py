@@ -100,9 +100,11 @@ def test_everything_that_is_named_has_to_fit(chosen: Filter, fits: bool) -> None
     assert chosen.matches(letter(reason="rejected", status="422")) is fits
 
 
-def test_an_expression_that_is_none_is_refused_in_a_line() -> None:
+@pytest.mark.parametrize("where", ["events[", f"events[{'9' * 5_000}]", "(" * 3_000, "!" * 3_000 + "a", "[" * 3_000])
+def test_an_expression_that_is_none_is_refused_in_a_line(where: str) -> None:
+    """Also one that its parser is not made for."""
     with pytest.raises(InvalidSettings, match="--where is no JMESPath expression") as raised:
-        Filter(where="events[")
+        Filter(where=where)
     assert "\n" not in str(raised.value)
 
 
@@ -113,9 +115,19 @@ def test_a_filter_in_words_says_nothing_of_where() -> None:
     assert "jane" not in repr(chosen)
 
 
+def test_a_time_that_no_calendar_has_is_said_in_words() -> None:
+    """So far back as one can write, and so far ahead."""
+    far = Filter(
+        since_ms=since_ms("9999-12-31T23:59-14:00", now_ms=NOW_MS), until_ms=since_ms("999999d", now_ms=NOW_MS)
+    )
+    assert far.said() == "since the end of time, until 1970-01-01 00:00:00Z"
+
+
 @pytest.mark.parametrize(
     ("text", "moment"),
     [
+        ("999999d", 0),
+        ("0001-01-01T00:00+14:00", 0),
         ("90min", NOW_MS - 90 * 60_000),
         ("3h", NOW_MS - 3 * HOUR_MS),
         ("2d", NOW_MS - 48 * HOUR_MS),
