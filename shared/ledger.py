@@ -160,7 +160,7 @@ class Ledger:
             return
         parts, account_id = int(fields.get("parts") or 1), fields.get("account_id")
         events = int(fields.get("events") or 0)
-        self._requests[request_id] = _Request(at_ms, account_id and str(account_id), events, parts)
+        self._requests[request_id] = _Request(at_ms, str(account_id) if account_id else None, events, parts)
 
     def _tell(self, key: tuple[str, str], short_id: str, copy: Copy) -> None:
         copies = self._told.setdefault(key, {})

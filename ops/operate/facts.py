@@ -1,6 +1,7 @@
 """The facts that both functions wrote, read from CloudWatch Logs; bounded in time and in pages, and it says so."""
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,10 @@ PAGE = 10_000
 """CloudWatch's most for one page, or 1 MB."""
 MOST_PAGES, LONGEST_S = 1_000, 60.0
 """A look reads so much of each function's log at most, and for so long."""
+MOST_PARTS = 9_999
+"""Of a request; ingest makes a few hundred at most."""
+LISTS, NUMBERS = ("messages", "keys"), ("parts", "events", "bytes", "retry_after_s")
+"""The fields of a fact that are no mere text to who reads it."""
 MOST_CHARS = 1_000
 """Of an id: a filter pattern takes 1,024."""
 
@@ -88,16 +93,27 @@ def read(
 
 
 def facts_in(message: str, function: str, at_ms: int) -> Iterator[Told]:
-    """The facts in an event of the log, which may hold several lines."""
+    """The facts in an event of the log, which may hold several lines; a partner's code writes there, too, and what has
+    not the form of ours is passed over.
+    """
     for line in message.splitlines():
         if '"fact"' not in line:
             continue
         try:
             fields = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
-        if isinstance(fields, dict) and isinstance(fields.get("fact"), str):
+        if isinstance(fields, dict) and isinstance(fields.get("fact"), str) and _is_of_ours(fields):
             yield Told(at_ms, function, fields.pop("fact"), fields)
+
+
+def _is_of_ours(fields: Mapping[str, Any]) -> bool:
+    lists, numbers = ([fields[name] for name in names if name in fields] for names in (LISTS, NUMBERS))
+    return (
+        all(isinstance(one, list) for one in lists)
+        and all(isinstance(one, int | float) and math.isfinite(one) and one >= 0 for one in numbers)
+        and fields.get("parts", 1) in range(1, MOST_PARTS + 1)
+    )
 
 
 def _events(

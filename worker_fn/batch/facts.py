@@ -17,8 +17,8 @@ from worker_fn.limits.agreement import Because
 
 SHORT_ID = 8
 """Characters of SQS's id that tell the copies of a request apart; all of it would double what a delivery costs."""
-MOST_MESSAGES_A_LINE = 200
-"""Messages in one line; CloudWatch takes 256 KB."""
+MOST_MESSAGES_A_LINE, MOST_CHARS_A_LINE = 200, 20_000
+"""Messages in one line, and characters of them: JSON writes one in up to twelve bytes, and CloudWatch takes 256 KB."""
 
 Line = tuple[Fact, dict[str, Any]]
 
@@ -36,9 +36,9 @@ def tell_ends(jobs: Sequence[Job], ends: Sequence[Settled], report: Report, work
 
 def lines(jobs: Sequence[Job], ends: Sequence[Settled], stays: frozenset[str]) -> Iterator[Line]:
     """The facts of a batch. `stays`: ids of the messages that the queue keeps."""
-    delivered = [job for job, one in zip(jobs, ends, strict=True) if isinstance(one.end, Delivered)]
-    for start in range(0, len(delivered), MOST_MESSAGES_A_LINE):
-        yield Fact.DELIVERED, {"messages": [entry(job) for job in delivered[start : start + MOST_MESSAGES_A_LINE]]}
+    delivered = (entry(job) for job, one in zip(jobs, ends, strict=True) if isinstance(one.end, Delivered))
+    for messages in _runs(delivered):
+        yield Fact.DELIVERED, {"messages": messages}
     for job, one in zip(jobs, ends, strict=True):
         match one.end:
             case Waiting() as wait:
@@ -59,6 +59,20 @@ def entry(job: Job) -> str:
     part = "" if job.message.part in {"1/1", ""} else f" {job.message.part}"
     left_out = f"-{job.left_out_events}" if job.left_out_events else ""
     return f"{job.message.id}{part} {job.message_id[:SHORT_ID]} {job.events}{left_out}"
+
+
+def _runs(entries: Iterable[str]) -> Iterator[list[str]]:
+    """Cut messages into what one line may hold."""
+    run: list[str] = []
+    chars = 0
+    for one in entries:
+        if run and (len(run) == MOST_MESSAGES_A_LINE or chars + len(one) > MOST_CHARS_A_LINE):
+            yield run
+            run, chars = [], 0
+        run.append(one)
+        chars += len(one)
+    if run:
+        yield run
 
 
 def ids(job: Job) -> dict[str, Any]:
@@ -97,7 +111,7 @@ def tell_attempt(worker: Worker, messages: Iterable[tuple[str, str]], **fields: 
     """Write a call that did not deliver all that was in it; `messages` are request ids and SQS's ids."""
     known = list(dict.fromkeys(messages))
     if len(known) == 1:
-        named: dict[str, Any] = {"request_id": known[0][0], "message_id": known[0][1]}
-    else:
-        named = {"messages": [f"{request_id} {message_id[:SHORT_ID]}" for request_id, message_id in known]}
-    worker.facts(Fact.ATTEMPT, **named, **fields)
+        worker.facts(Fact.ATTEMPT, request_id=known[0][0], message_id=known[0][1], **fields)
+        return
+    for named in _runs(f"{request_id} {message_id[:SHORT_ID]}" for request_id, message_id in known):
+        worker.facts(Fact.ATTEMPT, messages=named, **fields)

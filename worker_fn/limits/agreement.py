@@ -126,7 +126,7 @@ class Flow:
         return f"{PUSHED}{self.generation}"
 
     def rate(self, bounds: Bounds) -> float | None:
-        """The limit that is in force: what is declared now, also where nobody wrote it yet, or what was learnt below it."""
+        """The limit that is in force: what is declared now, also where nobody wrote it yet, or learnt below it."""
         return min((one for one in (self.limit.per_second, bounds.highest) if one is not None), default=None)
 
 

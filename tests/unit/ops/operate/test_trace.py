@@ -9,6 +9,8 @@ from ops.console.screen import Screen
 from ops.operate import trace
 from ops.operate.facts import Told, facts_in, phrase
 from ops.operate.stack import StackUnavailable
+from ops.operate.tail import line_of
+from shared.ledger import Ledger
 from shared.telemetry import Fact
 
 R = "0d5d6c1e-0000-4000-8000-000000000001"
@@ -91,6 +93,26 @@ def test_what_is_no_fact_is_passed_over() -> None:
     """The log holds Lambda's own lines, metrics and what is no JSON."""
     message = 'START RequestId: x\n{"fact": 5}\n{"fact":"wait","wait_s":3}\n{"fact": broken\n["fact"]'
     assert [told.fields for told in facts_in(message, "worker", 1)] == [{"wait_s": 3}]
+
+
+@pytest.mark.parametrize(
+    "odd", ['"x"', "null", "[]", "{}", "-1", "1e30", "1e999", "NaN", "9" * 40, "[" * 99_999 + "]" * 99_999]
+)
+@pytest.mark.parametrize(
+    "name", ["parts", "events", "bytes", "retry_after_s", "messages", "keys", "account_id", "part"]
+)
+def test_lines_that_have_not_the_form_of_ours_stop_nobody(name: str, odd: str) -> None:
+    """A partner's code writes into the same log, and a count of parts is a loop."""
+    ledger = Ledger()
+    for kind in Fact:
+        line = f'{{"fact": "{kind}", "request_id": "r", "{name}": {odd}}}'
+        found = list(facts_in(line, "worker", 1))
+        for told in found:
+            ledger.add(told.kind, told.fields, told.at_ms)
+            line_of(told)
+        trace.as_json(trace.story("r", found, ["r"]))
+    assert ledger.sums().balance == 0
+    assert all(isinstance(one, str) for one in ledger.accounts())
 
 
 def test_what_others_wrote_cannot_move_the_cursor() -> None:

@@ -9,9 +9,10 @@ import pytest
 
 from partners import Delivery, LeftOut, Partner
 from shared.firehose import EventProcessingRequest, Registration, Request
-from shared.message import to_json
+from shared.message import EVENTS, Head, encode, to_json
 from shared.telemetry import SAFE_FIELDS, Fact, fact
 from testkit.records import raw_record, record
+from worker_fn.batch.facts import tell_attempt
 from worker_fn.clients.http import Answer
 from worker_fn.limits.adaptive import Limit
 from worker_fn.limits.agreement import Flow
@@ -121,6 +122,26 @@ def test_a_failed_bulk_call_is_one_line_for_its_messages(watched: Any) -> None:
     fleet.run(record(1, ["retry"]), record(2, ["200"]), record(3, ["rejected"]))
     [attempt] = facts.of(Fact.ATTEMPT)
     assert (attempt["messages"], attempt["items"]) == (["r-1 m-1", "r-3 m-3"], 2)
+
+
+def test_no_line_is_longer_than_cloudwatch_takes(watched: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """An id has up to 128 characters, of twelve bytes each; a line that was cut would be no fact."""
+    fleet, _ = watched("merging")
+    fleet.worker = replace(fleet.worker, facts=fact)
+    long_id = "\U0001f600" * 122
+    messages = [(f"{long_id}{number:06}", f"m-{number}") for number in range(400)]
+    tell_attempt(fleet.worker, messages, status=503)
+    records = []
+    for number, (request_id, _) in enumerate(messages[:200]):
+        request = {"type": EVENTS, "id": request_id, "events": [{"type": "custom_event", "id": "e", "name": "200"}]}
+        [body] = encode(Head(request_id, EVENTS, "7", 1_790_000_000_000), to_json(request))
+        records.append(raw_record(number, body))
+    fleet.run(*records)
+    told = capsys.readouterr().out.splitlines()
+    assert max(map(len, told)) < 256_000 - 26
+    for kind, count in ((Fact.ATTEMPT, 400), (Fact.DELIVERED, 200)):
+        lines = [line for line in map(json.loads, told) if line.get("fact") == kind]
+        assert sum(len(line["messages"]) for line in lines) == count
 
 
 def test_a_dead_letter_says_its_reason(watched: Any) -> None:
