@@ -153,6 +153,11 @@ def is_account_id(text: str) -> bool:
     return is_text(text) and text.isascii() and " " not in text
 
 
+def of_account(account_id: str | None, request_id: str) -> str:
+    """A request, told from another account's of the same id; an account's id has no blank in it."""
+    return f"{account_id or ''} {request_id}"
+
+
 def encode(head: Head, payload: bytes) -> list[str]:
     """Make the message bodies that carry a request, in order; each fits into one SQS message, and `decode` reads it.
 

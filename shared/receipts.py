@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self
 
-from shared.message import is_text
-from shared.state import of_account
+from shared.message import is_text, of_account
 
 RECEIPT_PREFIX = "dsr#"
 

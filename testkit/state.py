@@ -11,11 +11,12 @@ from testkit.updates import added, copy, raised, swapped
 class MemoryState:
     """What is stored, by key. Whoever reads or writes gets a copy: nobody shares an object with anybody.
 
-    `down` makes every call fail, with `error`.
+    `down` makes every call fail, with `error`; `calls` counts all, those that fail too.
     """
 
     def __init__(self, *, down: bool = False) -> None:
         self.items: dict[tuple[str, str], Item] = {}
+        self.calls = 0
         self.down = down
         self.error: type[StateUnavailable] = StateUnavailable
 
@@ -84,5 +85,6 @@ class MemoryState:
         return {key[1]: self.item(*key) for key in self.items if key[0] == pk}
 
     def _check(self) -> None:
+        self.calls += 1
         if self.down:
             raise self.error("down")

@@ -275,7 +275,7 @@ BY_HAND = {
     "logs:GetQueryResults", "logs:StopQuery",
 }  # fmt: skip
 """What people do with the AWS CLI or the console, and no verb of ours: docs/deploy.md and docs/flow.md say what for."""
-VERBS = ("ops/doctor", "ops/operate", "ops/certify", "worker_fn/clients/mapping.py", "shared/state.py")
+VERBS = ("ops/doctor", "ops/operate", "ops/certify", "worker_fn/clients/mapping.py", "shared/state")
 """Where the operator's verbs call AWS."""
 
 

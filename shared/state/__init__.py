@@ -1,0 +1,64 @@
+"""The only package that talks to DynamoDB: what the fleet remembers together.
+
+One table, keys `pk` and `sk`; every item is small, and all but the partner's own expire by TTL (`expires_at`, seconds):
+
+    partner       flow        rate, limit, cool-down, breaker of the partner        worker_fn/limits/agreement.py
+    account#7     flow        the same for one account, where the partner limits accounts
+    account#7#events/bulk flow  and for its calls of one bulk endpoint, where that has a rate of its own
+    suspended     7#<fingerprint> credentials of an account that the partner refuses worker_fn/accounts/suspensions.py
+    cleared       7#<fingerprint> when they were cleared last, and whether by a message that arrived
+    progress#7 <id> <part>    which deliveries of a message are done                worker_fn/batch/progress.py
+    trail         <ms>#<hex>  what an operator did, who and why                     ops/operate/trail.py
+    dsr#<id>      7 <request> when an erasure was accepted and what became of it    shared/receipts.py
+
+An account's id, of an account that has none the empty text, stands in every key that is made of a request's id: two
+accounts may have requests of one id.
+
+Everything here can be lost, or out of reach, without losing a message: callers catch StateUnavailable and go on
+without it.
+
+`keys` says where a thing stands, `items` what stands there, `dynamo` makes the calls, `patient` leaves alone a table
+that does not answer, and `changes` writes what others write too.
+"""
+
+from shared.message import of_account
+from shared.state.changes import change, change_item
+from shared.state.dynamo import DynamoState, item_of
+from shared.state.items import COOL_FROM, COOL_UNTIL, FIRST_REV, NO_COUNTS, Conflict, Contended, Item, State
+from shared.state.keys import (
+    CLEARED,
+    FLOW,
+    PARTNER,
+    SUSPENDED,
+    TRAIL,
+    account_key,
+    former_progress_key,
+    progress_key,
+)
+from shared.state.patient import ANSWER_WITHIN_S, Patient
+
+__all__ = [
+    "ANSWER_WITHIN_S",
+    "CLEARED",
+    "COOL_FROM",
+    "COOL_UNTIL",
+    "FIRST_REV",
+    "FLOW",
+    "NO_COUNTS",
+    "PARTNER",
+    "SUSPENDED",
+    "TRAIL",
+    "Conflict",
+    "Contended",
+    "DynamoState",
+    "Item",
+    "Patient",
+    "State",
+    "account_key",
+    "change",
+    "change_item",
+    "former_progress_key",
+    "item_of",
+    "of_account",
+    "progress_key",
+]

@@ -1,0 +1,212 @@
+"""The state table in DynamoDB: calls, conditions and error codes."""
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from shared.errors import StateRefused, StateThrottled, StateUnavailable
+from shared.state.items import COOL_FROM, COOL_UNTIL, FIRST_REV, NO_COUNTS, Conflict, Item
+
+THROTTLES = frozenset({"ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException"})
+"""DynamoDB's codes for calls that it would take at another time."""
+
+REFUSALS = frozenset(
+    {
+        "ValidationException",
+        "SerializationException",
+        "ItemCollectionSizeLimitExceededException",
+        "RequestEntityTooLarge",
+    }
+)
+"""DynamoDB's codes for a call that it would take at no time, and that says nothing of the next one.
+
+A table that is not there, or not ours to use (ResourceNotFound, AccessDenied), takes none: that is an outage, which
+ends when somebody mends the deployment.
+"""
+
+Sets = Mapping[str, int | str | None]
+"""What an update sets, by attribute; None: nothing."""
+
+FIRST: Mapping[str, int | str] = MappingProxyType({"rev": FIRST_REV, "value": "{}"})
+"""What an item has beside its first counts: releases before that of the counts read no item without it."""
+
+OnDate = Callable[[float, float, str], None]
+"""Told of the time that an answer carried: when it was asked for and when it came (epoch seconds), and the HTTP date.
+"""
+
+
+class DynamoState:
+    """State in DynamoDB. `client` is a boto3 client; each call runs in a thread, so that others go on meanwhile."""
+
+    def __init__(self, client: Any, table: str, *, on_date: OnDate = lambda *_: None) -> None:
+        self._client = client
+        self._table = table
+        self._on_date = on_date
+
+    async def read(self, pk: str, sk: str) -> Item:
+        answer = await self._call(self._client.get_item, Key=_key(pk, sk), ConsistentRead=True)
+        return item_of(answer.get("Item"))
+
+    async def swap(
+        self,
+        pk: str,
+        sk: str,
+        item: Item,
+        value: Mapping[str, Any],
+        *,
+        expires_at: int | None,
+        counts: Mapping[str, int] = NO_COUNTS,
+        drop: Collection[str] = (),
+    ) -> Item:
+        by, text = secrets.token_hex(8), json.dumps(value, separators=(",", ":"))
+        sets: Sets = {"rev": item.rev + 1, "value": text, "by": by, "expires_at": expires_at}
+        expected = {"known": item.rev} if item.rev else NO_COUNTS
+        condition = "#rev = :known" if item.rev else "attribute_not_exists(#rev)"
+        try:
+            return item_of(await self._update(_key(pk, sk), sets, counts, drop, condition=condition, expected=expected))
+        except self._client.exceptions.ConditionalCheckFailedException as error:
+            found = error.response.get("Item")
+            if found and found.get("by") == {"S": by}:  # made, its answer lost, and boto3 has tried again
+                return item_of(found)
+            raise Conflict(item_of(found) if found else await self.read(pk, sk)) from None
+
+    async def add(
+        self, pk: str, sk: str, counts: Mapping[str, int], *, drop: Collection[str] = (), expires_at: int | None
+    ) -> Item:
+        return item_of(await self._update(_key(pk, sk), {"expires_at": expires_at}, counts, drop, first=FIRST))
+
+    async def raise_to(
+        self, pk: str, sk: str, until_ms: int, *, since_ms: int, counts: Mapping[str, int], expires_at: int | None
+    ) -> Item:
+        sets: Sets = {COOL_UNTIL: until_ms, COOL_FROM: since_ms, "expires_at": expires_at}
+        condition = f"attribute_not_exists(#{COOL_UNTIL}) OR #{COOL_UNTIL} < :{COOL_UNTIL}"
+        try:
+            return item_of(await self._update(_key(pk, sk), sets, counts, (), first=FIRST, condition=condition))
+        except self._client.exceptions.ConditionalCheckFailedException as error:
+            found = error.response.get("Item")
+            raise Conflict(item_of(found) if found else await self.read(pk, sk)) from None
+
+    async def _update(
+        self,
+        key: Mapping[str, Any],
+        sets: Sets,
+        counts: Mapping[str, int],
+        drop: Collection[str],
+        *,
+        first: Mapping[str, int | str] = NO_COUNTS,
+        condition: str = "",
+        expected: Mapping[str, int] = NO_COUNTS,
+    ) -> Mapping[str, Any]:
+        """One UpdateItem; gives the row as it is then. `first` is set where it is missing; `expected` are the values
+        that its condition names.
+        """
+        given = {name: value for name, value in sets.items() if value is not None}
+        clauses = {
+            "SET": [
+                *(f"#{name} = :{name}" for name in given),
+                *(f"#{name} = if_not_exists(#{name}, :{name})" for name in first),
+            ],
+            "ADD": [f"#{name} :{name}" for name in counts],
+            "REMOVE": [f"#{name}" for name in drop],
+        }
+        values = {f":{name}": _typed(value) for name, value in {**given, **first, **counts, **expected}.items()}
+        arguments: dict[str, Any] = {"ExpressionAttributeValues": values} if values else {}
+        if condition:
+            arguments |= {"ConditionExpression": condition, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
+        answer = await self._call(
+            self._client.update_item,
+            Key=key,
+            UpdateExpression=" ".join(f"{verb} {', '.join(parts)}" for verb, parts in clauses.items() if parts),
+            ExpressionAttributeNames={f"#{name}": name for name in (*given, *first, *counts, *drop)},
+            ReturnValues="ALL_NEW",
+            **arguments,
+        )
+        row: Mapping[str, Any] = answer.get("Attributes", {})
+        return row
+
+    async def delete(self, pk: str, sk: str) -> None:
+        await self._call(self._client.delete_item, Key=_key(pk, sk))
+
+    async def listed(self, pk: str) -> dict[str, Item]:
+        rows = await self._all(
+            self._client.query,
+            KeyConditionExpression="pk = :pk",
+            ExpressionAttributeValues={":pk": {"S": pk}},
+        )
+        return {row["sk"]["S"]: item_of(row) for row in rows}
+
+    async def under(self, prefix: str) -> dict[tuple[str, str], Item]:
+        """Read all items whose `pk` begins so, by both their keys: reads the whole table, for a person who asks."""
+        return {
+            (row["pk"]["S"], row["sk"]["S"]): item_of(row)
+            for row in await self._all(
+                self._client.scan,
+                FilterExpression="begins_with(pk, :prefix)",
+                ExpressionAttributeValues={":prefix": {"S": prefix}},
+            )
+        }
+
+    async def _all(self, operation: Callable[..., Any], **arguments: Any) -> list[Mapping[str, Any]]:
+        """The rows of all pages, as they were written last."""
+        rows: list[Mapping[str, Any]] = []
+        start: dict[str, Any] = {}
+        while True:
+            answer = await self._call(operation, ConsistentRead=True, **arguments, **start)
+            rows += answer.get("Items", [])
+            if "LastEvaluatedKey" not in answer:
+                return rows
+            start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+
+    async def _call(self, operation: Callable[..., Any], **arguments: Any) -> Any:
+        from botocore.exceptions import (  # noqa: PLC0415 - the simulation runs without boto3
+            BotoCoreError,
+            ClientError,
+            ParamValidationError,
+        )
+
+        def call() -> Any:
+            asked_s = time.time()
+            answer = operation(TableName=self._table, **arguments)
+            date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+            if date:
+                self._on_date(asked_s, time.time(), date)
+            return answer
+
+        try:
+            return await asyncio.to_thread(call)
+        except self._client.exceptions.ConditionalCheckFailedException:
+            raise
+        except (ParamValidationError, UnicodeError):
+            raise StateRefused("the state table has no form for this item") from None
+        except (BotoCoreError, ClientError) as error:
+            code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
+            if code in THROTTLES:
+                raise StateThrottled("the state table is throttled") from None
+            if code in REFUSALS:
+                raise StateRefused(f"the state table does not take this item ({code})") from None
+            raise StateUnavailable(f"the state table does not answer ({type(error).__name__})") from None
+
+
+def _key(pk: str, sk: str) -> dict[str, dict[str, str]]:
+    return {"pk": {"S": pk}, "sk": {"S": sk}}
+
+
+def item_of(row: Mapping[str, Any] | None) -> Item:
+    """An item out of DynamoDB's attributes."""
+    if not row:
+        return Item()
+    rev, value = row.get("rev", {"N": "0"}), row.get("value", {"S": "{}"})
+    counts = {name: int(cell["N"]) for name, cell in row.items() if "N" in cell and name not in NO_COUNT}
+    return Item(int(rev["N"]), json.loads(value["S"]), counts)
+
+
+NO_COUNT = frozenset({"rev", "expires_at"})
+"""The attributes that are numbers and no counts."""
+
+
+def _typed(value: int | str) -> dict[str, str]:
+    return {"S": value} if isinstance(value, str) else {"N": str(value)}

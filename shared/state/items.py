@@ -1,0 +1,85 @@
+"""An item of the state table, and what a worker may do with one. Pure."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from shared.errors import StateUnavailable
+
+COOL_UNTIL, COOL_FROM = "cu", "cf"
+"""The counts of a cool-down: until when, and when that was asked for (ms since the epoch)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What stands under a key: JSON values, and the revision that the next writer has to name. None yet: revision 0.
+
+    `counts` are numbers beside the value, by short names. They can be added to whoever else does, and without naming
+    a revision.
+    """
+
+    rev: int = 0
+    value: Mapping[str, Any] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+FIRST_REV = 1
+"""The revision of an item that has only counts so far."""
+
+
+class Conflict(Exception):  # no failure: somebody else was first, and `current` is what they wrote
+    """Another writer was first."""
+
+    def __init__(self, current: Item) -> None:
+        super().__init__("another writer was first")
+        self.current = current
+
+
+class Contended(StateUnavailable):
+    """Others were first too often. The table is well; `current` is what it holds."""
+
+    def __init__(self, current: Item) -> None:
+        super().__init__("others were first too often")
+        self.current = current
+
+
+NO_COUNTS: Mapping[str, int] = MappingProxyType({})
+
+
+class State(Protocol):
+    """The table as the worker uses it: DynamoDB, or a dictionary in tests. Every call may raise StateUnavailable."""
+
+    async def read(self, pk: str, sk: str) -> Item:
+        """Read one item, as it was written last."""
+
+    async def swap(
+        self,
+        pk: str,
+        sk: str,
+        item: Item,
+        value: Mapping[str, Any],
+        *,
+        expires_at: int | None,
+        counts: Mapping[str, int] = NO_COUNTS,
+        drop: Collection[str] = (),
+    ) -> Item:
+        """Replace the value of `item`, as it was read, by a new one; add to its counts and drop some of them, which may
+        have changed since. Raises Conflict with what stands there instead.
+        """
+
+    async def add(
+        self, pk: str, sk: str, counts: Mapping[str, int], *, drop: Collection[str] = (), expires_at: int | None
+    ) -> Item:
+        """Add to counts, whoever else does, and drop some others; gives the item as it is then."""
+
+    async def raise_to(
+        self, pk: str, sk: str, until_ms: int, *, since_ms: int, counts: Mapping[str, int], expires_at: int | None
+    ) -> Item:
+        """Make a cool-down last until then, and add to counts. Raises Conflict where a longer one stands."""
+
+    async def delete(self, pk: str, sk: str) -> None:
+        """Remove an item; one that is not there is removed already."""
+
+    async def listed(self, pk: str) -> dict[str, Item]:
+        """Read all items under a key, by their `sk`."""
