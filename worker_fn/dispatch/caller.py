@@ -7,7 +7,6 @@ next), and the partner's rate, cool-down and breaker.
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from partners import Partner
 from shared.errors import raised_at
@@ -171,8 +170,7 @@ class Caller:
         elif probe:
             self.feedback.end_probe(said=f"{answer.fault} on our side")
         _note_number(next(self._numbers), items, outcome, is_ours=is_ours)
-        if (failed := _failed_in(items, outcome, took_ms)) is not None:
-            self.tell(failed.pop("of"), **failed)
+        self._tell_failed(items, outcome, took_ms)
         credential = credential_of(items[0], account_id)
         if credential is not None and outcome.verdict is Verdict.UNAUTHORIZED:
             self.auth_failures.note_refused(credential, [item.key for item in items], now_ms=self.now_ms())
@@ -183,26 +181,24 @@ class Caller:
             await account_limiter.report()
         return outcome
 
-
-def _failed_in(items: Sequence[Dispatch], outcome: Outcome, took_ms: int) -> dict[str, Any] | None:
-    """What is told of a call that failed, or of those of its items that it failed for; None where all arrived."""
-    failed = [
-        item
-        for item, judged in zip(items, outcome.of_each(len(items)), strict=True)
-        if judged is None or judged.verdict is not Verdict.DELIVERED
-    ]
-    if not failed:
-        return None
-    return {
-        "of": (item.of for item in failed),
-        "status": outcome.status,
-        "error": outcome.error,
-        "retry_after_s": outcome.retry_after_s,
-        "ms": took_ms,
-        "attempt": max(item.attempts for item in failed) or None,
-        "items": len(failed),
-        "keys": [str(item.key) for item in failed[:MOST_KEYS]],
-    }
+    def _tell_failed(self, items: Sequence[Dispatch], outcome: Outcome, took_ms: int) -> None:
+        """Tell of a call that failed, or of those of its items that it failed for."""
+        failed = [
+            item
+            for item, judged in zip(items, outcome.of_each(len(items)), strict=True)
+            if judged is None or judged.verdict is not Verdict.DELIVERED
+        ]
+        if failed:
+            self.tell(
+                (item.of for item in failed),
+                status=outcome.status,
+                error=outcome.error,
+                retry_after_s=outcome.retry_after_s,
+                ms=took_ms,
+                attempt=max(item.attempts for item in failed) or None,
+                items=len(failed),
+                keys=[str(item.key) for item in failed[:MOST_KEYS]],
+            )
 
 
 def _note_number(number: int, items: Sequence[Dispatch], outcome: Outcome, *, is_ours: bool) -> None:
