@@ -1,7 +1,6 @@
 """The only module of ingest that calls a partner: for audience subscriptions, which are answered in line."""
 
 import time
-from collections.abc import Callable
 
 from partners import Delivery
 from partners.in_line import Answer
@@ -12,31 +11,23 @@ from shared.partner_http import call, is_for_later, request_of
 
 
 class PartnerCall:
-    """Makes a partner's calls for one request, all of them before `give_up_at` (on `clock`). See partners.in_line.Call.
+    """Makes a partner's calls for one request, all of them before `give_up_at` (on time.monotonic's clock). It is a
+    partners.in_line.Call.
 
     `about` describes the request: the calls' keys are made of it, the same whenever mParticle repeats the request.
     """
 
-    def __init__(
-        self,
-        about: tuple[str, ...],
-        give_up_at: float,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-        wall_clock: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, about: tuple[str, ...], give_up_at: float) -> None:
         self._about = about
         self._give_up_at = give_up_at
-        self._clock = clock
-        self._wall_clock = wall_clock
         self._places = Places()
 
     def __call__(self, delivery: Delivery) -> Answer:
         """Raises SubscriptionFailed, and ValueError or TypeError for a call that HTTP cannot carry."""
         key = key_of(*self._about, *self._places.next(delivery.method, delivery.url, delivery.item))
-        headers = headers_of(delivery, idempotency_key=key, now_s=self._wall_clock())
+        headers = headers_of(delivery, idempotency_key=key, now_s=time.time())
         request = request_of(delivery.method, delivery.url, headers, body_of(delivery))
-        left_s = self._give_up_at - self._clock()
+        left_s = self._give_up_at - time.monotonic()
         answer = call(request, timeout_s=left_s) if left_s > 0 else None
         if answer is None or answer.fault == "timeout":
             raise SubscriptionFailed("the partner did not answer in time")

@@ -12,6 +12,9 @@ T = TypeVar("T")
 ANSWER_WITHIN_S = 1.0
 """DynamoDB answers in milliseconds: what takes longer is not worth a batch's time."""
 
+LONGEST_PAUSE_MS = 5_000
+"""How long a table that did not answer is left alone at most."""
+
 
 class Patient:
     """A state table that is left alone for a while after it did not answer: its callers' time is worth more than a try.
@@ -19,13 +22,10 @@ class Patient:
     One call that fails costs a batch its time-out; without this, fifty messages would cost it fifty.
     """
 
-    def __init__(
-        self, state: State, *, now_ms: Callable[[], int], first_pause_ms: int = 500, longest_pause_ms: int = 5_000
-    ) -> None:
+    def __init__(self, state: State, *, now_ms: Callable[[], int], first_pause_ms: int = 500) -> None:
         self._state = state
         self._now_ms = now_ms
         self._first_pause_ms = first_pause_ms
-        self._longest_pause_ms = longest_pause_ms
         self._failures = 0
         self._silent_until_ms = 0
         self._is_throttled = False
@@ -74,7 +74,7 @@ class Patient:
             self._failures = 0
             raise
         except (StateUnavailable, TimeoutError) as error:  # no Contended comes from a single call
-            pause_ms = min(self._longest_pause_ms, self._first_pause_ms * 2 ** min(self._failures, 10))
+            pause_ms = min(LONGEST_PAUSE_MS, self._first_pause_ms * 2 ** min(self._failures, 10))
             self._failures += 1
             self._silent_until_ms = self._now_ms() + pause_ms
             self._is_throttled = isinstance(error, StateThrottled)

@@ -195,8 +195,8 @@ def load(path: Path) -> Scenario:
     )
 
 
-def load_all(folder: Path = FOLDER) -> list[Scenario]:
-    return [load(path) for path in sorted(folder.glob("*.toml"))]
+def load_all() -> list[Scenario]:
+    return [load(path) for path in sorted(FOLDER.glob("*.toml"))]
 
 
 def _made(kind: type[T], row: dict[str, Any]) -> T:
