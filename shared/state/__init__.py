@@ -1,4 +1,6 @@
-"""The only package that talks to DynamoDB: what the fleet remembers together.
+"""The state table, what the fleet remembers together: how worker and tools talk to DynamoDB.
+
+Ingest does that without boto3, for two kinds of item (ingest_fn/suspended.py, ingest_fn/receipts.py).
 
 One table, keys `pk` and `sk`; every item is small, and all but the partner's own expire by TTL (`expires_at`, seconds):
 

@@ -1,8 +1,8 @@
 """The only module of the worker that opens partner sockets: libcurl on the worker's event loop.
 
-Connections are kept for the life of the Lambda environment. Nothing is retried here (`retry.py` decides that), with one
-exception, which is nobody's fault: if a kept connection turns out to be dead before a byte of an answer came, the call
-is made again at once, on a new one.
+Connections are kept for the life of the Lambda environment. Nothing is retried here (`dispatch/retry.py` decides that),
+with one exception, which is nobody's fault: if a kept connection turns out to be dead before a byte of an answer came,
+the call is made again at once, on a new one.
 """
 
 import asyncio
@@ -61,7 +61,7 @@ class HttpClient:
     async def send(self, delivery: Delivery, key: str, timeout_s: float) -> Answer:
         """Make the call, with its idempotency key; `timeout_s` bounds it as a whole, even if an answer drips in.
 
-        Raises ValueError or TypeError for a delivery that HTTP cannot carry, and nothing for the network.
+        Raises UNSENDABLE for a delivery that HTTP cannot carry, and nothing for the network.
         """
         headers = headers_of(delivery, idempotency_key=key, now_s=self._wall_clock())
         request = request_of(delivery.method, delivery.url, headers, body_of(delivery))

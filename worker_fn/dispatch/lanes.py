@@ -44,7 +44,9 @@ class Dispatch:
 
 @dataclass(slots=True)
 class Lane:
-    """Deliveries of one message in order. A lane stops at the first that must wait."""
+    """Deliveries of one account that go one after the other: a message's, or several messages' where those have an
+    order. A lane stops at the first that must wait.
+    """
 
     account_id: str | None
     items: list[Dispatch]
