@@ -49,7 +49,7 @@ def make_worker(
         settle_reserve_s=settle_reserve_s,
         call_timeout_s=call_timeout_s,
         in_groups=in_groups,
-        clock=lambda: now_ms() / 1_000,
+        now_ms=now_ms,
         rng=rng,
         **more,
     )

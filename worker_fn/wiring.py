@@ -56,20 +56,19 @@ def build(settings: Settings, stored: Iterable[tuple[str, str]] = ()) -> Worker:
     clock = FleetClock(lambda: int(time.time() * 1_000))
     dynamodb = boto3.client("dynamodb", config=STATE_CONFIG)
     state = Patient(DynamoState(dynamodb, settings.state_table, on_date=partial(observe, clock)), now_ms=clock.local_ms)
-    now_ms = clock.now_ms
+    limits, now_ms = partner.limits, clock.now_ms
     limiters = Registry(
         state,
-        partner.limits,
+        limits,
         share=1 / settings.max_concurrency,
         call_timeout_s=settings.call_timeout_s,
         now_ms=now_ms,
         rng=rng,
     )
-    rate_headers = partner.limits.rate_headers
     client = HttpClient(
         max_in_flight=settings.max_in_flight,
         connect_timeout_s=settings.connect_timeout_s,
-        keep_headers=rate_headers.names if rate_headers else frozenset(),
+        keep_headers=limits.rate_headers.names if limits.rate_headers else frozenset(),
     )
     queue = WorkerQueue(
         sqs,
@@ -78,13 +77,11 @@ def build(settings: Settings, stored: Iterable[tuple[str, str]] = ()) -> Worker:
         parking_url=settings.parking_url,
         log=_log,
     )
-    queues = ThreadedQueue(queue, visibility_s=int(settings.visibility_s))
-    limits = partner.limits
     limited = any((limits.rate, limits.account_rate, *(bulk.rate for bulk in limits.bulk.values())))
     return Worker(
         partner=partner,
         send=client.send,
-        queue=queues,
+        queue=ThreadedQueue(queue, visibility_s=int(settings.visibility_s)),
         state=state,
         limiters=limiters,
         suspensions=Suspensions(state, now_ms=now_ms, on_trouble=limiters.trouble, rng=rng, in_groups=settings.fifo),
@@ -99,7 +96,7 @@ def build(settings: Settings, stored: Iterable[tuple[str, str]] = ()) -> Worker:
         fingerprint=partial(fingerprint, key=settings.fingerprint_key),
         in_groups=settings.fifo,
         room=Room.of_function(settings.memory_mib),
-        clock=lambda: clock.now_ms() / 1_000,
+        now_ms=now_ms,
         rng=rng,
         log=_log,
         facts=settings.facts,

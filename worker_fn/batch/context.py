@@ -62,13 +62,10 @@ class Worker:
     """How much memory a batch may use."""
     stopwatch: Callable[[], float] = time.perf_counter
     """Seconds by which the mapping is measured."""
-    clock: Callable[[], float] = time.time
+    now_ms: Callable[[], int] = lambda: int(time.time() * 1_000)
     rng: random.Random = field(default_factory=random.Random)
     log: Callable[..., None] = lambda *_, **__: None
     facts: Callable[..., None] = lambda *_, **__: None
     """Where facts go: a kind, and what is on the allow-list."""
     fleet_seen: FleetSeen = field(default_factory=FleetSeen)
     """What of the fleet was told last."""
-
-    def now_ms(self) -> int:
-        return int(self.clock() * 1_000)
