@@ -25,11 +25,16 @@ Line = tuple[Fact, dict[str, Any]]
 
 def tell_ends(jobs: Sequence[Job], ends: Sequence[Settled], report: Report, worker: Worker) -> None:
     """Write what became of each message, count it in the report, and tell what is new of the fleet."""
-    stays = frozenset(report.failures)
+    stays, now_ms = frozenset(report.failures), worker.now_ms()
     for kind, fields in lines(jobs, ends, stays):
         worker.facts(kind, **fields)
     for job, one in zip(jobs, ends, strict=True):
-        _count(job, one, report, worker.now_ms())
+        _count(job, one, report, stays, now_ms)
+    tell_fleet(worker)
+
+
+def tell_fleet(worker: Worker) -> None:
+    """Write what is new of the fleet."""
     for kind, fields in worker.fleet_seen.changes(worker.limiters.partner.flow, now_ms=worker.now_ms()):
         worker.facts(kind, **fields)
 
@@ -92,14 +97,14 @@ def ids(job: Job) -> dict[str, Any]:
 CAUSES = frozenset(map(str, Because)) | {"account rate", "suspended", "refused", "of a later release"}
 
 
-def _count(job: Job, one: Settled, report: Report, now_ms: int) -> None:
+def _count(job: Job, one: Settled, report: Report, stays: frozenset[str], now_ms: int) -> None:
     age_ms = now_ms - job.message.received_at_ms
     match one.end:
         case Delivered():
             report.delivered_after_ms.append(max(0, age_ms))
         case Waiting(why=why):
             report.waits[why if why in CAUSES else "a failed call"] += 1
-        case DeadLetter(reason=reason) if job.message_id not in report.failures:
+        case DeadLetter(reason=reason) if job.message_id not in stays:
             report.letters[reason] += 1
     if isinstance(one.end, Waiting | Parked) and job.message is not UNREAD:
         report.oldest_waiting_s = max(report.oldest_waiting_s, age_ms / 1_000)

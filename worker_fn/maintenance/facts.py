@@ -2,6 +2,7 @@
 
 from shared.telemetry import Fact
 from worker_fn.batch.context import Worker
+from worker_fn.batch.facts import tell_fleet
 from worker_fn.maintenance.tick import TickReport
 
 
@@ -13,5 +14,4 @@ def tell_tick(report: TickReport, worker: Worker) -> None:
         worker.facts(Fact.INTAKE, concurrency=report.concurrency)
     if report.unparked:
         worker.facts(Fact.UNPARKED, items=report.unparked)
-    for kind, fields in worker.fleet_seen.changes(worker.limiters.partner.flow, now_ms=worker.now_ms()):
-        worker.facts(kind, **fields)
+    tell_fleet(worker)
