@@ -12,7 +12,7 @@ T = TypeVar("T")
 ANSWER_WITHIN_S = 1.0
 """DynamoDB answers in milliseconds: what takes longer is not worth a batch's time."""
 
-LONGEST_PAUSE_MS = 5_000
+LONGEST_SILENT_MS = 5_000
 """How long a table that did not answer is left alone at most."""
 
 
@@ -74,7 +74,7 @@ class Patient:
             self._failures = 0
             raise
         except (StateUnavailable, TimeoutError) as error:  # no Contended comes from a single call
-            pause_ms = min(LONGEST_PAUSE_MS, self._first_pause_ms * 2 ** min(self._failures, 10))
+            pause_ms = min(LONGEST_SILENT_MS, self._first_pause_ms * 2 ** min(self._failures, 10))
             self._failures += 1
             self._silent_until_ms = self._now_ms() + pause_ms
             self._is_throttled = isinstance(error, StateThrottled)
