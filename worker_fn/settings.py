@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
+from partners.settings import one_of
 from shared.errors import InvalidSettings
 from shared.telemetry import facts_for
 
@@ -86,12 +87,12 @@ class Settings:
             max_age_s=_number(env, "MAX_AGE_S", 72 * 3_600, 60, LONGEST_AGE_S),
             erasure_max_age_s=_number(env, "ERASURE_MAX_AGE_S", 13 * 86_400, 60, LONGEST_AGE_S),
             max_failed_attempts=int(_number(env, "MAX_STRIKES", 50, 1, 10_000)),
-            fifo=_one_of(env, "QUEUE_TYPE", ("standard", "fifo")) == "fifo",
+            fifo=one_of(env, "QUEUE_TYPE", ("standard", "fifo")) == "fifo",
             memory_mib=int(_number(env, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", 512, 1, 1_000_000)),
             fingerprint_key=(env.get("STACK_ID") or _url(env, "QUEUE_URL")).encode(),
             worker_timeout_s=_number(env, "WORKER_TIMEOUT_S", 60, 1, 900),
             visibility_s=_number(env, "VISIBILITY_S", 365, 1, 43_200),
-            facts=facts_for(_one_of(env, "LOG_EVENTS", ("on", "off"))),
+            facts=facts_for(one_of(env, "LOG_EVENTS", ("on", "off"))),
             env=env,
         )
         settings._check_times()
@@ -126,13 +127,6 @@ def _text(env: Mapping[str, str], name: str) -> str:
     value = env.get(name, "")
     if not value:
         raise InvalidSettings(f"{name} is missing")
-    return value
-
-
-def _one_of(env: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> str:
-    value = env.get(name) or allowed[0]
-    if value not in allowed:
-        raise InvalidSettings(f"{name} must be one of {', '.join(allowed)}")
     return value
 
 

@@ -61,7 +61,7 @@ def entry(job: Job) -> str:
     """A delivered message in a batch's line: request, part if there are several, SQS's id, events, and of them how many
     were left out.
     """
-    part = "" if job.message.part in {"1/1", ""} else f" {job.message.part}"
+    part = f" {part}" if (part := _part(job)) else ""
     left_out = f"-{job.left_out_events}" if job.left_out_events else ""
     return f"{job.message.id}{part} {job.message_id[:SHORT_ID]} {job.events}{left_out}"
 
@@ -83,15 +83,19 @@ def _runs(entries: Iterable[str]) -> Iterator[list[str]]:
 def ids(job: Job) -> dict[str, Any]:
     """What every line of one message begins with; of what nobody could read, only what SQS says."""
     known = {} if job.message is UNREAD else {"request_id": job.message.id, "account_id": job.message.account_id}
-    part = {} if job.message.part in {"1/1", ""} else {"part": job.message.part}
     return {
         **known,
-        **part,
+        "part": _part(job),
         "message_id": job.message_id,
         "type": SHORT_TYPES.get(job.message.type),
         "events": job.events or None,
         "receive_count": job.receives,
     }
+
+
+def _part(job: Job) -> str | None:
+    """The part that a message is, of a request that has several."""
+    return None if job.message.part in {"1/1", ""} else job.message.part
 
 
 CAUSES = frozenset(map(str, Because)) | {"account rate", "suspended", "refused", "of a later release"}

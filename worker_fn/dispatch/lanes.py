@@ -61,10 +61,10 @@ class Lane:
         first = self.items[self.next]
         run = [first]
         if first.delivery.merge is not None and not first.alone:
-            most = bulk[first.delivery.merge].items
+            most, alike = bulk[first.delivery.merge].items, together(first.delivery)
             for index in range(self.next + 1, len(self.items)):
                 item = self.items[index]
-                if len(run) >= most or item.waits or item.alone or together(item.delivery) != together(first.delivery):
+                if len(run) >= most or item.waits or item.alone or together(item.delivery) != alike:
                     break
                 if item.outcome is None:
                     run.append(item)
