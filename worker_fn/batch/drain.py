@@ -11,7 +11,7 @@ from typing import Any
 from worker_fn.batch.alone import each, side_by_side
 from worker_fn.batch.conclude import conclude, settled
 from worker_fn.batch.context import Worker
-from worker_fn.batch.erasure_receipts import ErasureReceipts
+from worker_fn.batch.erasure_receipts import write_receipts
 from worker_fn.batch.facts import tell_ends
 from worker_fn.batch.job import Job
 from worker_fn.batch.left_out import note_left_out
@@ -61,7 +61,7 @@ async def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Call
     # The ends, carried out: each message leaves the queue, waits, is parked or dead-lettered.
     ends = [settled(job, worker) for job in jobs]
     ends = await in_time(reserve_return_times(ends, worker), budget.for_return_times_s(), ends)
-    ends = await ErasureReceipts.of(worker).write(ends, budget)
+    ends = await write_receipts(ends, worker, budget)
     report.state_trouble = worker.limiters.take_trouble()
     await settle(ends, worker.queue, report, budget)
     report.call_ms = dispatcher.caller.call_ms

@@ -6,9 +6,8 @@ reach, the receipt is lost, never the erasure.
 """
 
 import asyncio
-import random
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -28,76 +27,67 @@ MOST_WAITS = 20
 """After so many receives a message no longer waits for its receipt: with its back-off that takes some hours."""
 
 
-@dataclass(frozen=True, slots=True)
-class ErasureReceipts:
-    """Writes receipts into the state table."""
+async def write_receipts(settled: Sequence[Settled], worker: Worker, budget: TimeBudget) -> list[Settled]:
+    """Write down the ends of all erasures. If that fails, an end that is final becomes a wait."""
+    time_s = max(0.0, budget.for_receipts_s())
+    written = (or_else(_write(one, worker, time_s), partial(_failed, one, worker)) for one in settled)
+    return list(await asyncio.gather(*written))
 
-    state: State
-    now_ms: Callable[[], int]
-    rng: random.Random
-    log: Callable[..., None]
-    on_trouble: Callable[[], None]
 
-    @classmethod
-    def of(cls, worker: Worker) -> "ErasureReceipts":
-        """The writer of receipts for a worker's batches."""
-        return cls(worker.state, worker.now_ms, worker.rng, worker.log, worker.limiters.trouble)
-
-    async def write(self, settled: Sequence[Settled], budget: TimeBudget) -> list[Settled]:
-        """Write down the ends of all erasures. If that fails, an end that is final becomes a wait."""
-        time_s = max(0.0, budget.for_receipts_s())
-        written = (or_else(self._write(one, time_s), partial(self._failed, one)) for one in settled)
-        return list(await asyncio.gather(*written))
-
-    async def _write(self, one: Settled, time_s: float) -> Settled:
-        if one.attributes.get("type") != ERASURE:
-            return one
-        message = decode(one.record["body"])
-        subject_request_id = subject_of(message.payload, message.id)
-        now_ms = self.now_ms()
-        try:
-            async with asyncio.timeout(time_s):
-                key = receipt_key(subject_request_id)
-                await change(
-                    self.state,
-                    key,
-                    await self._name(key, message),
-                    lambda value: (after(_receipt(message, value), one, now_ms=now_ms).value(), None),
-                    rng=self.rng,
-                    expires_at=now_ms // 1_000 + RECEIPT_KEPT_S,
-                )
-        except StateRefused:  # now, and whenever it comes again
-            return self._without(one, message.id, subject_request_id, may_wait=False)
-        except (StateUnavailable, TimeoutError):
-            self.on_trouble()
-            return self._without(one, message.id, subject_request_id)
+async def _write(one: Settled, worker: Worker, time_s: float) -> Settled:
+    if one.attributes.get("type") != ERASURE:
         return one
+    message = decode(one.record["body"])
+    subject_request_id = subject_of(message.payload, message.id)
+    now_ms = worker.now_ms()
+    try:
+        async with asyncio.timeout(time_s):
+            key = receipt_key(subject_request_id)
+            await change(
+                worker.state,
+                key,
+                await _name(worker.state, key, message),
+                lambda value: (after(_receipt(message, value), one, now_ms=now_ms).value(), None),
+                rng=worker.rng,
+                expires_at=now_ms // 1_000 + RECEIPT_KEPT_S,
+            )
+    except StateRefused:  # now, and whenever it comes again
+        return _without(one, worker, message.id, subject_request_id, may_wait=False)
+    except (StateUnavailable, TimeoutError):
+        worker.limiters.trouble()
+        return _without(one, worker, message.id, subject_request_id)
+    return one
 
-    async def _name(self, key: str, message: Message) -> str:
-        """The key of the message's receipt: the present one, unless the release before began the receipt."""
-        name = receipt_name(message.account_id, message.id)
-        if (await self.state.read(key, name)).rev:
-            return name
-        former = (await self.state.read(key, message.id)).value
-        return message.id if former and former.get("account_id") == message.account_id else name
 
-    def _failed(self, one: Settled, error: Exception) -> Settled:
-        """Our own code raised, and would raise each time: the end stands, without a receipt."""
-        where = f"{type(error).__name__} in {raised_at(error)}"
-        self.log("an erasure ends without a receipt", where=where, message_id=one.record.get("messageId"))
-        return one
+async def _name(state: State, key: str, message: Message) -> str:
+    """The key of the message's receipt: the present one, unless the release before began the receipt."""
+    name = receipt_name(message.account_id, message.id)
+    if (await state.read(key, name)).rev:
+        return name
+    former = (await state.read(key, message.id)).value
+    return message.id if former and former.get("account_id") == message.account_id else name
 
-    def _without(self, one: Settled, request_id: str, subject_request_id: str, *, may_wait: bool = True) -> Settled:
-        if not isinstance(one.end, Delivered | DeadLetter):
-            return one  # the next receive writes it
-        receives = Job(one.record).receives
-        if may_wait and receives < MOST_WAITS:
-            wait_s = back_off_s(receives, retry_after_s=None, rng=self.rng)
-            return replace(one, end=Waiting(wait_s, "its receipt could not be written"))
-        became = "delivered" if isinstance(one.end, Delivered) else f"dead-lettered, {one.end.reason}"
-        ids = {"request_id": request_id, "subject_request_id": subject_request_id}
-        self.log("an erasure ends without a receipt", reason=became, **ids)
-        return one
+
+def _failed(one: Settled, worker: Worker, error: Exception) -> Settled:
+    """Our own code raised, and would raise each time: the end stands, without a receipt."""
+    where = f"{type(error).__name__} in {raised_at(error)}"
+    worker.log("an erasure ends without a receipt", where=where, message_id=one.record.get("messageId"))
+    return one
+
+
+def _without(
+    one: Settled, worker: Worker, request_id: str, subject_request_id: str, *, may_wait: bool = True
+) -> Settled:
+    if not isinstance(one.end, Delivered | DeadLetter):
+        return one  # the next receive writes it
+    receives = Job(one.record).receives
+    if may_wait and receives < MOST_WAITS:
+        wait_s = back_off_s(receives, retry_after_s=None, rng=worker.rng)
+        return replace(one, end=Waiting(wait_s, "its receipt could not be written"))
+    became = "delivered" if isinstance(one.end, Delivered) else f"dead-lettered, {one.end.reason}"
+    ids = {"request_id": request_id, "subject_request_id": subject_request_id}
+    worker.log("an erasure ends without a receipt", reason=became, **ids)
+    return one
 
 
 def after(receipt: Receipt, settled: Settled, *, now_ms: int) -> Receipt:
