@@ -67,7 +67,7 @@ class LambdaMapping:
         self._mapping_id = mapping_id
 
     async def status(self) -> Status:
-        found = await self._call("get_event_source_mapping")
+        found = await self._found()
         state = str(found["State"])
         concurrency = (found.get("ScalingConfig") or {}).get("MaximumConcurrency")
         # Every change passes through `Updating`, whether the mapping is enabled or disabled.
@@ -75,26 +75,30 @@ class LambdaMapping:
         return Status(is_enabled, is_settled, concurrency, found.get("BatchSize"))
 
     async def pause(self) -> None:
-        await self._call("update_event_source_mapping", Enabled=False)
+        await self._update(Enabled=False)
 
     async def resume(self) -> None:
-        await self._call("update_event_source_mapping", Enabled=True)
+        await self._update(Enabled=True)
 
     async def set_concurrency(self, concurrency: int) -> None:
-        await self._call("update_event_source_mapping", ScalingConfig={"MaximumConcurrency": concurrency})
+        await self._update(ScalingConfig={"MaximumConcurrency": concurrency})
 
     async def is_marked(self) -> bool:
-        found = await self._call("get_event_source_mapping")
-        tags = await self._call("list_tags", Resource=found["EventSourceMappingArn"])
+        tags = await self._call("list_tags", Resource=(await self._found())["EventSourceMappingArn"])
         return MARK in tags.get("Tags", {})
+
+    async def _found(self) -> dict[str, Any]:
+        return await self._call("get_event_source_mapping", UUID=self._mapping_id)
+
+    async def _update(self, **changes: Any) -> None:
+        await self._call("update_event_source_mapping", UUID=self._mapping_id, **changes)
 
     async def _call(self, operation: str, **arguments: Any) -> dict[str, Any]:
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - the simulation runs without boto3
 
         function = getattr(self._client, operation)
-        named = {} if "Resource" in arguments else {"UUID": self._mapping_id}
         try:
-            answer: dict[str, Any] = await asyncio.to_thread(lambda: function(**named, **arguments))
+            answer: dict[str, Any] = await asyncio.to_thread(function, **arguments)
         except (BotoCoreError, ClientError) as error:
             raise MappingUnavailable(f"{operation} failed ({type(error).__name__})") from None
         return answer
