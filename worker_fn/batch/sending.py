@@ -55,7 +55,6 @@ def dispatcher_for(worker: Worker, remaining_s: Callable[[], float]) -> Dispatch
     )
     return Dispatcher(
         caller,
-        attempts=worker.attempts,
         jitter=lambda bound: worker.rng.uniform(0, bound),
         in_order=worker.partner.in_order or worker.in_groups,
     )

@@ -46,7 +46,9 @@ class Caller:
     """What this batch's answers said about credentials: no further call is made with refused ones."""
     max_in_flight: int
     attempts: int
-    """How often an item may be sent again because of another item of its call."""
+    """Tries of one call within this invocation, the first included; and how often an item may be sent again because of
+    another item of its call.
+    """
     call_timeout_s: float
     remaining_s: Callable[[], float]
     now_ms: Callable[[], int]

@@ -25,8 +25,6 @@ class Dispatcher:
     """One batch's sending."""
 
     caller: Caller
-    attempts: int
-    """Tries of one call within this invocation, the first included."""
     jitter: Callable[[float], float]
     in_order: bool
     """Whether lanes have several items, whose order must hold."""
@@ -78,7 +76,7 @@ class Dispatcher:
     async def _attempts(self, items: Sequence[Dispatch], account_id: str | None) -> Outcome:
         return await send_with_retries(
             partial(self.caller.call, items, account_id),
-            attempts=self.attempts,
+            attempts=self.caller.attempts,
             remaining_s=self.caller.left_s,
             jitter=self.jitter,
             sleep=asyncio.sleep,
