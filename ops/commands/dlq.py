@@ -1,7 +1,10 @@
 """`spillway dlq`: look at dead letters, and send them again."""
 
+from collections.abc import Callable
+from functools import wraps
+from inspect import Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -37,8 +40,7 @@ File = Annotated[Path, typer.Argument(metavar="FILE.ndjson.gz", help="What `dlq 
 Target = Annotated[str, typer.Option("--to", help="dlq, or queue: then they are delivered.")]
 
 
-@dlq.command()
-def summary(  # noqa: PLR0917 - each is an option of the command line
+def chosen_by(  # noqa: PLR0917 - each is an option of the command line
     reason: Reasons = None,
     status: Statuses = None,
     account: Accounts = None,
@@ -47,41 +49,63 @@ def summary(  # noqa: PLR0917 - each is an option of the command line
     since: Since = "",
     until: Until = "",
     where: Where = "",
-    by: By = None,
-    as_json: AsJson = False,
-    stage: Stage = "dev",
-) -> None:
+) -> "Filter":
+    """The letters that are meant, by the options that say it. Raises InvalidSettings."""
+    import time  # noqa: PLC0415
+
+    from ops.console.moments import since_ms  # noqa: PLC0415 - ops/commands/__init__.py says why
+    from ops.operate.dlq.filters import Filter  # noqa: PLC0415
+
+    now_ms = int(time.time() * 1_000)
+    return Filter(
+        ids=frozenset(letter_id or ()),
+        reasons=frozenset(reason or ()),
+        statuses=frozenset(status or ()),
+        accounts=frozenset(account or ()),
+        types=frozenset(kind or ()),
+        since_ms=since_ms(since, now_ms=now_ms) if since else None,
+        until_ms=since_ms(until, now_ms=now_ms) if until else None,
+        where=where,
+    )
+
+
+def filtered(verb: Callable[..., None]) -> Callable[..., None]:
+    """Give a verb the options of `chosen_by` where its parameter `chosen` stands, and hand it the Filter they make."""
+    options, own = signature(chosen_by).parameters, signature(verb).parameters
+
+    @wraps(verb)
+    def command(**given: Any) -> None:
+        with one_line_errors():
+            chosen = chosen_by(**{name: given.pop(name) for name in options})
+        verb(chosen=chosen, **given)
+
+    shown = [one for name in own for one in (options.values() if name == "chosen" else (own[name],))]
+    command.__signature__ = Signature(shown)  # type: ignore[attr-defined]  # typer reads both
+    command.__annotations__ = {one.name: one.annotation for one in shown}
+    return command
+
+
+@dlq.command()
+@filtered
+def summary(chosen: "Filter", by: By = None, as_json: AsJson = False, stage: Stage = "dev") -> None:
     """Say what lies there, in groups with one letter of each; nothing is taken out."""
-    from ops.operate.dlq import groups, run  # noqa: PLC0415 - ops/commands/__init__.py says why
+    from ops.operate.dlq import groups, run  # noqa: PLC0415
 
     for name in by or ():
         if name not in groups.KEYS:
             raise typer.BadParameter(f"--by is one of {', '.join(groups.KEYS)}")
     with one_line_errors():
-        chosen = _filter(reason, status, account, kind, letter_id, since, until, where)
         code = run.summary(_desk(stage), chosen, tuple(by or groups.USUAL), as_json=as_json)
     raise typer.Exit(code)
 
 
 @dlq.command(name="list")
-def list_(  # noqa: PLR0917
-    reason: Reasons = None,
-    status: Statuses = None,
-    account: Accounts = None,
-    kind: Types = None,
-    letter_id: Ids = None,
-    since: Since = "",
-    until: Until = "",
-    where: Where = "",
-    most: Most = 100,
-    as_json: AsJson = False,
-    stage: Stage = "dev",
-) -> None:
+@filtered
+def list_(chosen: "Filter", most: Most = 100, as_json: AsJson = False, stage: Stage = "dev") -> None:
     """List letters, a line each; nothing is taken out."""
     from ops.operate.dlq import run  # noqa: PLC0415
 
     with one_line_errors():
-        chosen = _filter(reason, status, account, kind, letter_id, since, until, where)
         code = run.listed(_desk(stage), chosen, most=most, as_json=as_json)
     raise typer.Exit(code)
 
@@ -97,15 +121,9 @@ def show(letter_id: LetterId, reveal: Reveal = False, stage: Stage = "dev") -> N
 
 
 @dlq.command()
+@filtered
 def redrive(  # noqa: PLR0917
-    reason: Reasons = None,
-    status: Statuses = None,
-    account: Accounts = None,
-    kind: Types = None,
-    letter_id: Ids = None,
-    since: Since = "",
-    until: Until = "",
-    where: Where = "",
+    chosen: "Filter",
     yes: Yes = False,
     sendable: Sendable = False,
     rate: Rate = None,
@@ -118,30 +136,18 @@ def redrive(  # noqa: PLR0917
     from ops.operate.dlq import run  # noqa: PLC0415
 
     with one_line_errors():
-        chosen = _filter(reason, status, account, kind, letter_id, since, until, where)
         order = run.Order(chosen, yes, sendable, rate, most, export_to, why)
         code = run.redrive(_desk(stage), order)
     raise typer.Exit(code)
 
 
 @dlq.command()
-def export(  # noqa: PLR0917
-    file: NewFile,
-    reason: Reasons = None,
-    status: Statuses = None,
-    account: Accounts = None,
-    kind: Types = None,
-    letter_id: Ids = None,
-    since: Since = "",
-    until: Until = "",
-    where: Where = "",
-    stage: Stage = "dev",
-) -> None:
+@filtered
+def export(file: NewFile, chosen: "Filter", stage: Stage = "dev") -> None:
     """Write letters into a file, body and attributes; they stay where they are."""
     from ops.operate.dlq import run  # noqa: PLC0415
 
     with one_line_errors():
-        chosen = _filter(reason, status, account, kind, letter_id, since, until, where)
         code = run.export(_desk(stage), chosen, file)
     raise typer.Exit(code)
 
@@ -166,24 +172,12 @@ def import_(  # noqa: PLR0917
 
 
 @dlq.command()
-def purge(  # noqa: PLR0917
-    reason: Reasons = None,
-    status: Statuses = None,
-    account: Accounts = None,
-    kind: Types = None,
-    letter_id: Ids = None,
-    since: Since = "",
-    until: Until = "",
-    where: Where = "",
-    yes: Yes = False,
-    why: Why = "",
-    stage: Stage = "dev",
-) -> None:
+@filtered
+def purge(chosen: "Filter", yes: Yes = False, why: Why = "", stage: Stage = "dev") -> None:
     """Say what would be deleted for good; with --yes delete it, once its number is typed."""
     from ops.operate.dlq import run  # noqa: PLC0415
 
     with one_line_errors():
-        chosen = _filter(reason, status, account, kind, letter_id, since, until, where)
         code = run.purge(_desk(stage), chosen, is_yes=yes, ask=_typed, why=why)
     raise typer.Exit(code)
 
@@ -199,31 +193,3 @@ def _desk(stage: str) -> "Desk":
     from ops.releases.destination import destination  # noqa: PLC0415
 
     return Desk(find_stack(stage), Screen(), named=lambda env: str(destination(env)))
-
-
-def _filter(  # noqa: PLR0917
-    reasons: list[str] | None,
-    statuses: list[str] | None,
-    accounts: list[str] | None,
-    types: list[str] | None,
-    ids: list[str] | None,
-    since: str,
-    until: str,
-    where: str,
-) -> "Filter":
-    import time  # noqa: PLC0415
-
-    from ops.console.moments import since_ms  # noqa: PLC0415
-    from ops.operate.dlq.filters import Filter  # noqa: PLC0415
-
-    now_ms = int(time.time() * 1_000)
-    return Filter(
-        ids=frozenset(ids or ()),
-        reasons=frozenset(reasons or ()),
-        statuses=frozenset(statuses or ()),
-        accounts=frozenset(accounts or ()),
-        types=frozenset(types or ()),
-        since_ms=since_ms(since, now_ms=now_ms) if since else None,
-        until_ms=since_ms(until, now_ms=now_ms) if until else None,
-        where=where,
-    )
