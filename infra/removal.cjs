@@ -47,7 +47,7 @@ module.exports = class Removal {
     const data = Object.values(Resources).filter(({ Type }) => Type in DATA);
     const names = (kept) => data.filter((one) => (one.DeletionPolicy === 'Retain') === kept).map(({ Type, Properties }) => Properties[DATA[Type]]);
     const [keeps, deletes] = [names(true), names(false)];
-    this.log.notice(`Deletes: the functions of ${this.stackName} with all their versions, its logs, alarms and zips.`);
+    this.log.notice(`Deletes: the functions of ${this.stackName} with all their versions, its logs, alarms, dashboard and zips.`);
     if (deletes.length) this.log.notice(`Deletes with all that is in them: ${deletes.join(', ')}.`);
     if (keeps.length) this.log.notice(`Keeps, for you to delete by hand: ${keeps.join(', ')}.`);
     if (deletes.length && this.serverless.service.custom.data !== 'delete') {
