@@ -24,6 +24,7 @@ def pause(why: Why = "", show: Show = False, stage: Stage = "dev") -> None:
     with one_line_errors():
         stack = find_stack(stage)
         if not show:
+            why = verb.checked_why(why)
             with trail.act(stack, "pause", why=why):
                 at_once = verb.pause(stack, why)
             if not at_once:

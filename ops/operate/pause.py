@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ops.console.moments import ago, ahead, as_utc
-from ops.operate import worker_tick
+from ops.operate import trail, worker_tick
 from ops.operate.stack import Stack, refusal_as
 from shared.errors import InvalidSettings
 from shared.state import FLOW, PARTNER
 from worker_fn.clients.mapping import HOLD, MARK, hold
 from worker_fn.limits.agreement import Flow
-
-LONGEST_WHY = 200
 
 NOT_CHANGED = "Lambda did not change the mapping ({}): the same command may be given again"
 
@@ -66,19 +64,22 @@ def current(stack: Stack) -> Pause | None:
     return Pause(str(value["why"]), int(value["since_ms"])) if value else None
 
 
+def checked_why(why: str) -> str:
+    """The reason that a pause must have. Raises InvalidSettings."""
+    if not why.strip():
+        raise InvalidSettings(
+            'say why, for those who find it paused: spillway pause --why "the partner moves its data"'
+        )
+    return trail.one_line(why)
+
+
 def pause(stack: Stack, why: str) -> bool:
     """Pause the intake until `resume`; False where the mapping has to be paused by the next tick, within a minute.
 
     Raises InvalidSettings, StackUnavailable, StateUnavailable.
     """
-    if not why.strip():
-        raise InvalidSettings(
-            'say why, for those who find it paused: spillway pause --why "the partner moves its data"'
-        )
-    if len(why) > LONGEST_WHY or not why.isprintable():
-        raise InvalidSettings(f"--why must be one line of at most {LONGEST_WHY} characters")
-    now_ms = int(time.time() * 1_000)
-    asyncio.run(hold(stack.state(), why=why.strip(), now_ms=now_ms, rng=random.Random()))  # noqa: S311 - jitter
+    why, now_ms = checked_why(why), int(time.time() * 1_000)
+    asyncio.run(hold(stack.state(), why=why, now_ms=now_ms, rng=random.Random()))  # noqa: S311 - jitter
     client, mapping_id = stack.client("lambda"), stack.output("WorkerMappingId")
     with refusal_as(NOT_CHANGED):
         client.tag_resource(Resource=_arn(client, mapping_id), Tags={MARK: str(now_ms)})

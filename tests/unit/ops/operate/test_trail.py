@@ -71,6 +71,18 @@ def test_a_verb_that_changes_something_says_so_in_the_trail(
     assert acts == [(what, "mended")]
 
 
+def test_a_pause_that_says_no_reason_is_no_act(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing was done; one line says what to give."""
+    acts: list[str] = []
+    monkeypatch.setattr(trail, "act", lambda _, done, **__: acts.append(done))
+    monkeypatch.setattr(stack, "find_stack", lambda _: None)
+    for why in ("", " ", "two\nlines", "x" * 201):
+        done = CliRunner().invoke(app, ["pause", "--why", why])
+        assert (done.exit_code, done.output.count("\n")) == (2, 1)
+        assert "why" in done.output
+    assert acts == []
+
+
 def test_every_verb_of_dead_letters_that_acts_is_noted() -> None:
     """By its code: what is planned or looked at is none."""
     code = importlib.import_module("inspect").getsource(importlib.import_module("ops.operate.dlq.run"))
