@@ -11,8 +11,8 @@ import typer
 from ops.commands.options import AsJson, Stage, Why, finite, one_line_errors
 
 if TYPE_CHECKING:
+    from ops.operate.dlq.desk import Desk
     from ops.operate.dlq.filters import Filter
-    from ops.operate.dlq.run import Desk
 
 dlq = typer.Typer(name="dlq", help="Look at dead letters, plan, and send them again.", no_args_is_help=True)
 
@@ -89,13 +89,13 @@ def filtered(verb: Callable[..., None]) -> Callable[..., None]:
 @filtered
 def summary(chosen: "Filter", by: By = None, as_json: AsJson = False, stage: Stage = "dev") -> None:
     """Say what lies there, in groups with one letter of each; nothing is taken out."""
-    from ops.operate.dlq import groups, run  # noqa: PLC0415
+    from ops.operate.dlq import browse, groups  # noqa: PLC0415
 
     for name in by or ():
         if name not in groups.KEYS:
             raise typer.BadParameter(f"--by is one of {', '.join(groups.KEYS)}")
     with one_line_errors():
-        code = run.summary(_desk(stage), chosen, tuple(by or groups.USUAL), as_json=as_json)
+        code = browse.summary(_desk(stage), chosen, tuple(by or groups.USUAL), as_json=as_json)
     raise typer.Exit(code)
 
 
@@ -103,20 +103,20 @@ def summary(chosen: "Filter", by: By = None, as_json: AsJson = False, stage: Sta
 @filtered
 def list_(chosen: "Filter", most: Most = 100, as_json: AsJson = False, stage: Stage = "dev") -> None:
     """List letters, a line each; nothing is taken out."""
-    from ops.operate.dlq import run  # noqa: PLC0415
+    from ops.operate.dlq import browse  # noqa: PLC0415
 
     with one_line_errors():
-        code = run.listed(_desk(stage), chosen, most=most, as_json=as_json)
+        code = browse.listed(_desk(stage), chosen, most=most, as_json=as_json)
     raise typer.Exit(code)
 
 
 @dlq.command()
 def show(letter_id: LetterId, reveal: Reveal = False, stage: Stage = "dev") -> None:
     """Show one letter and its payload, masked; ends with 1 if there is none with this id."""
-    from ops.operate.dlq import run  # noqa: PLC0415
+    from ops.operate.dlq import browse  # noqa: PLC0415
 
     with one_line_errors():
-        code = run.show(_desk(stage), letter_id, reveal=reveal)
+        code = browse.show(_desk(stage), letter_id, reveal=reveal)
     raise typer.Exit(code)
 
 
@@ -133,11 +133,11 @@ def redrive(  # noqa: PLR0917
     stage: Stage = "dev",
 ) -> None:
     """Say what would become of the letters; with --yes export them, then send them again."""
-    from ops.operate.dlq import run  # noqa: PLC0415
+    from ops.operate.dlq import order  # noqa: PLC0415
 
     with one_line_errors():
-        order = run.Order(chosen, yes, sendable, rate, most, export_to, why)
-        code = run.redrive(_desk(stage), order)
+        asked = order.Order(chosen, yes, sendable, rate, most, export_to, why)
+        code = order.redrive(_desk(stage), asked)
     raise typer.Exit(code)
 
 
@@ -145,10 +145,10 @@ def redrive(  # noqa: PLR0917
 @filtered
 def export(file: NewFile, chosen: "Filter", stage: Stage = "dev") -> None:
     """Write letters into a file, body and attributes; they stay where they are."""
-    from ops.operate.dlq import run  # noqa: PLC0415
+    from ops.operate.dlq import browse  # noqa: PLC0415
 
     with one_line_errors():
-        code = run.export(_desk(stage), chosen, file)
+        code = browse.export(_desk(stage), chosen, file)
     raise typer.Exit(code)
 
 
@@ -162,12 +162,12 @@ def import_(  # noqa: PLR0917
     stage: Stage = "dev",
 ) -> None:
     """Put an export's letters back: with --yes into the dead-letter queue, or into the main one."""
-    from ops.operate.dlq import run  # noqa: PLC0415
+    from ops.operate.dlq import imports  # noqa: PLC0415
 
     if to not in {"dlq", "queue"}:
         raise typer.BadParameter("--to is dlq or queue")
     with one_line_errors():
-        code = run.import_(_desk(stage), file, to, is_yes=yes, per_s=rate, why=why)
+        code = imports.import_(_desk(stage), file, to, is_yes=yes, per_s=rate, why=why)
     raise typer.Exit(code)
 
 
@@ -175,10 +175,10 @@ def import_(  # noqa: PLR0917
 @filtered
 def purge(chosen: "Filter", yes: Yes = False, why: Why = "", stage: Stage = "dev") -> None:
     """Say what would be deleted for good; with --yes delete it, once its number is typed."""
-    from ops.operate.dlq import run  # noqa: PLC0415
+    from ops.operate.dlq import purge as verb  # noqa: PLC0415
 
     with one_line_errors():
-        code = run.purge(_desk(stage), chosen, is_yes=yes, ask=_typed, why=why)
+        code = verb.purge(_desk(stage), chosen, is_yes=yes, ask=_typed, why=why)
     raise typer.Exit(code)
 
 
@@ -188,7 +188,7 @@ def _typed(question: str) -> str:
 
 def _desk(stage: str) -> "Desk":
     from ops.console.screen import Screen  # noqa: PLC0415
-    from ops.operate.dlq.run import Desk  # noqa: PLC0415
+    from ops.operate.dlq.desk import Desk  # noqa: PLC0415
     from ops.operate.stack import find_stack  # noqa: PLC0415
     from ops.releases.destination import destination  # noqa: PLC0415
 

@@ -1,1 +1,1 @@
-"""Printing: colours, widths, moments, findings."""
+"""Printing: colours, widths, moments, findings; and Ctrl-C."""

@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ops.console import interrupts
 from ops.demo import report, report_page
 from ops.demo.live_view import View
 from ops.demo.report import DIRECT, SPILLWAY, Letter, Remains, Sample
 from ops.demo.scenarios import HEALTHY, SEEDS_APART, DemoScenario, calm, parcel
 from ops.demo.settings import DemoSettings
 from ops.demo.side import DemoFailed, Queues, Traffic, run_side
-from ops.local import interrupts
 from ops.local.aws import LocalAws, local_aws
 from ops.local.mparticle import MParticle, Parcel
 from ops.local.partner_api import LoopbackPartner, serve

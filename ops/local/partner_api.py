@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from ops.local.interrupts import held_back
+from ops.console.interrupts import held_back
 
 REASONS = {
     200: "OK",

@@ -62,9 +62,9 @@ class Stack:
         """Return a boto3 client for the stack's account and region."""
         return self.session.client(service, config=CLIENT_CONFIG.merge(Config(**config)))
 
-    def state(self) -> DynamoState:
+    def state(self, **config: Any) -> DynamoState:
         """Return the stack's state table. Raises StackUnavailable as `output` does."""
-        return DynamoState(self.client("dynamodb"), self.output("StateTableName"))
+        return DynamoState(self.client("dynamodb", **config), self.output("StateTableName"))
 
     def output(self, key: str) -> str:
         """Return one output. Raises StackUnavailable if the stack was deployed by a version that had none."""

@@ -24,7 +24,7 @@ from ops.operate.pause import Pause
 from ops.operate.stack import Stack
 from ops.operate.suspensions import Suspended, summed_up
 from shared.ledger import read_entry
-from shared.state import FLOW, PARTNER, SUSPENDED, DynamoState, account_key
+from shared.state import FLOW, PARTNER, SUSPENDED, account_key
 from shared.telemetry import Fact
 from worker_fn.accounts.suspension import by_account
 from worker_fn.clients.mapping import HOLD
@@ -247,7 +247,7 @@ def _depth(sqs: Any, url: str) -> Depth:
 
 def _of_state(stack: Stack, now_ms: int) -> dict[str, Any]:
     """What the fleet agreed on with the partner, the operator's pause, and whose credentials are refused."""
-    state = DynamoState(stack.client("dynamodb"), stack.output("StateTableName"))
+    state = stack.state()
 
     async def read() -> dict[str, Any]:
         hold = (await state.read(PARTNER, HOLD)).value

@@ -26,7 +26,6 @@ from ops.operate.stack import Stack
 from shared.ledger import WHOLE, Ledger, Place, read_entry
 from shared.message import to_json
 from shared.receipts import Receipt, receipt_key
-from shared.state import DynamoState
 from shared.telemetry import Fact
 
 LETTERS_S = 20.0
@@ -77,7 +76,7 @@ def trace(stack: Stack, asked: str, *, since_ms: int) -> Story:
 
 def _erasures(stack: Stack, asked: str) -> list[str]:
     """Our ids of the erasures that mParticle calls so: their receipts have both."""
-    state = DynamoState(stack.client("dynamodb"), stack.output("StateTableName"))
+    state = stack.state()
     key = receipt_key(asked)
     found = asyncio.run(state.listed(key))
     return [Receipt.from_value(key, sk, item.value).request_id for sk, item in found.items()]

@@ -24,7 +24,7 @@ from ops.console.screen import BAD, DIM
 from ops.console.terminal import safe, say
 from ops.operate.stack import Stack
 from shared.errors import InvalidSettings, SpillwayError
-from shared.state import TRAIL, Conflict, DynamoState, Item
+from shared.state import TRAIL, Conflict, Item
 
 ACT_KEPT_S = 400 * 86_400
 LONGEST_WHY = 200
@@ -87,7 +87,7 @@ def one_line(why: str) -> str:
 
 def listing(stack: Stack, *, most: int) -> list[Act]:
     """The last acts, the oldest first. Raises StackUnavailable, StateUnavailable."""
-    found = asyncio.run(DynamoState(stack.client("dynamodb"), stack.output("StateTableName")).listed(TRAIL))
+    found = asyncio.run(stack.state().listed(TRAIL))
     return [Act.from_value(found[sk].value) for sk in sorted(found)][-most:]
 
 
@@ -119,7 +119,7 @@ class _Line:
         if self._item is None:
             return
         try:
-            state = DynamoState(self._stack.client("dynamodb", **QUICK), self._stack.output("StateTableName"))
+            state = self._stack.state(**QUICK)
             value = {name: text for name, text in asdict(noted).items() if text}
             self._item = asyncio.run(state.swap(TRAIL, self._sk, self._item, value, expires_at=self._expires_at))
         except (SpillwayError, Conflict) as error:

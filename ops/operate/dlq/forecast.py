@@ -19,7 +19,7 @@ from partners import DEFAULT_PARTNER, Delivery, Partner, PartnerBroken, load_par
 from shared.errors import InvalidSettings, StateUnavailable
 from shared.firehose import parse_request
 from shared.message import Message
-from shared.state import SUSPENDED, DynamoState, State, progress_key
+from shared.state import SUSPENDED, State, progress_key
 from shared.stored import references, without_stored
 from testkit.harness import Harness
 from testkit.partner_api import PartnerApi
@@ -188,4 +188,4 @@ async def _no() -> bool:
 def forecaster(stack: Stack, named: Named) -> tuple[Deployed, Forecaster]:
     """The forecaster of a stage, and the partner that it tries letters with."""
     deployed = deployed_partner(stack, named)
-    return deployed, Forecaster(deployed, DynamoState(stack.client("dynamodb"), stack.output("StateTableName")))
+    return deployed, Forecaster(deployed, stack.state())

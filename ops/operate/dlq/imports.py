@@ -1,4 +1,4 @@
-"""Letters of an export on their way back into a queue; what is there already is not sent again.
+"""`spillway dlq import`: letters of an export on their way back into a queue; what is there already is not sent again.
 
 What is in the dead-letter queue is seen: a letter whose body lies there is left out. Into the main queue nobody sees:
 what was sent is noted in a file beside the export, after each batch, so that the same command goes on.
@@ -11,7 +11,12 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from ops.console.interrupts import stopping
+from ops.console.screen import WARN
+from ops.operate import trail
+from ops.operate.dlq import progress_bar
 from ops.operate.dlq.archive import BadLine, letters_in
+from ops.operate.dlq.desk import Desk
 from ops.operate.dlq.letters import Letter
 from ops.operate.dlq.look import look
 from ops.operate.dlq.notebook import Notebook
@@ -31,6 +36,30 @@ class Imported:
     sent: int = 0
     there: int = 0
     refused: int = 0
+
+
+def import_(desk: Desk, path: Path, to: str, *, is_yes: bool, per_s: float | None, why: str) -> int:
+    """Put the letters of a file back; returns 0 if all of them are there."""
+    trail.checked_why(why)
+    target = desk.main if to == "queue" else desk.dead
+    bad, whole = counted(path)
+    for one in bad:
+        desk.say(f"line {one.number}: {one.why}", WARN)
+    name = "the main queue" if to == "queue" else "the dead-letter queue"
+    if not is_yes:
+        desk.say(f"{whole:,} letters would go into {name}, without those that are there: --yes sends them.")
+        return 0
+    pacer = Pacer(per_s or PER_S, clock=desk.clock, sleep=desk.sleep)
+    with trail.act(desk.stack, f"dlq import into {name}, {whole:,} letters", why=why) as noted:
+        with stopping() as is_stopping, progress_bar.shown(desk.console, whole, "letters sent") as on_progress:
+            job = Import(path, target, pacer, desk.now_ms, is_stopping, lambda done: on_progress(done, ""))
+            done = job.into_queue() if to == "queue" else job.into_dead_letters(desk.clock)
+        noted.result = f"{done.sent:,} sent, {done.there:,} there already, {done.refused:,} refused by SQS"
+    desk.say(noted.result + ".")
+    left = whole - done.sent - done.there
+    if left:
+        desk.say(f"{left:,} were not sent: the same command goes on.", WARN)
+    return 0 if not (left or bad) else 1
 
 
 def counted(path: Path) -> tuple[list[BadLine], int]:

@@ -33,9 +33,11 @@ def show_notes(looked: Looked, console: Console, *, is_fifo: bool) -> None:
         console.print(Text(f"{looked.not_given_back:,} letters come back into sight by themselves.", style=DIM))
 
 
-def nothing(console: Console, *, matched: bool, said: str) -> None:
-    """Say that there is no letter, or none that matches."""
-    if matched:
+def nothing(looked: Looked, console: Console, *, said: str) -> None:
+    """Say that there is no letter, or none that matches. Of those that are out of sight the notes tell."""
+    if not looked.letters and looked.hidden:
+        return
+    if looked.letters:
         console.print(Text(f"No letter matches ({said}): spillway dlq summary shows what lies there."))
     else:
         console.print(Text.assemble(("✓ ", GOOD), "The dead-letter queue is empty."))

@@ -291,17 +291,18 @@ def test_a_why_of_two_lines_is_refused_before_anything_is_done(spillway: Callabl
 REDRIVE = """
 import sys, boto3
 from ops.console.screen import Screen
-from ops.operate.dlq import forecast, look, queues, run
+from ops.operate.dlq import forecast, look, order, queues
+from ops.operate.dlq.desk import Desk
 from ops.operate.dlq.filters import Filter
 from ops.operate.stack import Stack
-queues.POLL_S, look.HIDDEN_S, run.HIDDEN_S = 0, 2, 2
+queues.POLL_S, look.HIDDEN_S, order.HIDDEN_S = 0, 2, 2
 env = {"PARTNER": "partners.webhook", "WEBHOOK_URL": "http://127.0.0.1:9/h"}
 forecast.deployed_partner = lambda *_: forecast.partner_of(env)
 outputs = dict(zip(("QueueUrl", "DlqUrl", "StateTableName"), sys.argv[1:4]))
 stack = Stack("test", "us-east-1", outputs, boto3.session.Session(region_name="us-east-1"))
-order = run.Order(Filter(reasons={"rejected"}), is_yes=True, per_s=float(sys.argv[4]))
+asked = order.Order(Filter(reasons={"rejected"}), is_yes=True, per_s=float(sys.argv[4]))
 print("begins", flush=True)
-sys.exit(run.redrive(run.Desk(stack, Screen()), order))
+sys.exit(order.redrive(Desk(stack, Screen()), asked))
 """
 
 

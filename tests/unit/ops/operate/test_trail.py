@@ -1,6 +1,6 @@
 """What is done by hand is written down: each verb's act, and what becomes of it where that cannot be written."""
 
-import importlib
+import inspect
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,8 +12,10 @@ from typer.testing import CliRunner
 
 from ops.cli import app
 from ops.operate import cooldowns, pause, stack, suspensions, trail, worker_tick
+from ops.operate.dlq import imports, order, purge
 from ops.releases import functions, moves
 from shared.errors import SpillwayError
+from shared.state import DynamoState
 
 REPORT = {"probed": False, "resumed": True, "running": True, "trouble": 0}
 write_down = trail.act  # before the folder's fixture takes its place
@@ -85,8 +87,8 @@ def test_a_pause_that_says_no_reason_is_no_act(monkeypatch: pytest.MonkeyPatch) 
 
 def test_every_verb_of_dead_letters_that_acts_is_noted() -> None:
     """By its code: what is planned or looked at is none."""
-    code = importlib.import_module("inspect").getsource(importlib.import_module("ops.operate.dlq.run"))
-    for what in ("dlq redrive", "dlq purge", "dlq import"):
+    for what, module in (("dlq redrive", order), ("dlq purge", purge), ("dlq import", imports)):
+        code = inspect.getsource(module)
         assert f'trail.act(desk.stack, f"{what}' in code
 
 
@@ -104,8 +106,8 @@ class Table:
         assert config["read_timeout"] <= 2  # nobody's rollback waits for the trail
         return self
 
-    def output(self, _: str) -> str:
-        return "state"
+    def state(self, **config: Any) -> DynamoState:
+        return DynamoState(self.client("dynamodb", **config), "state")
 
     def get_caller_identity(self) -> dict[str, str]:
         if self.error:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ops.local import interrupts
+from ops.console import interrupts
 
 
 class Stopped(Exception):

@@ -1,0 +1,220 @@
+"""`spillway dlq redrive`: what is asked for, planned, exported, sent at its pace, and written down."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from infra.build import commit
+from infra.stage import ROOT
+from ops.console.interrupts import stopping
+from ops.console.screen import DIM, GOOD, WARN
+from ops.console.terminal import safe
+from ops.operate import pause, trail
+from ops.operate.dlq import pace, progress_bar, screens
+from ops.operate.dlq.archive import Archive
+from ops.operate.dlq.desk import Desk
+from ops.operate.dlq.filters import Filter
+from ops.operate.dlq.forecast import COMES_BACK, PLANNED_AT_ONCE, Forecaster, forecaster
+from ops.operate.dlq.letters import Letter
+from ops.operate.dlq.look import HIDDEN_S, MOST_LETTERS, look
+from ops.operate.dlq.notebook import Notebook
+from ops.operate.dlq.pace import Allowance, Pacer
+from ops.operate.dlq.plan import Plan
+from ops.operate.dlq.queues import LettersUnavailable
+from ops.operate.dlq.redrive import Moved, Redrive
+from partners import Limits
+from shared.errors import StateUnavailable
+
+WAITING = 100
+"""So many messages may wait in the queue whatever the rate is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a redrive is asked for."""
+
+    chosen: Filter
+    is_yes: bool = False
+    sendable_only: bool = False
+    per_s: float | None = None
+    most: int | None = None
+    export: Path | None = None
+    why: str = ""
+
+
+def redrive(desk: Desk, order: Order) -> int:
+    """Plan, and with `is_yes` send; returns 0, and 1 where letters are left that should have moved."""
+    trail.checked_why(order.why)
+    deployed, foresees = forecaster(desk.stack, desk.named)
+    path = order.export or desk.exports / f"{safe(desk.stack.stage)}-{_stamp(desk)}.ndjson.gz"
+    written = Archive.at(path) if order.is_yes else Archive.passing()
+    notebook = Notebook()
+    try:
+        chosen = order.chosen
+        looked = look(desk.dead, lambda one: written.write(one) if chosen.matches(one) else None, clock=desk.clock)
+        with progress_bar.shown(desk.console, written.letters, "letters tried", clock=desk.clock) as line:
+            plan, planned = _planned(
+                written, foresees, notebook, lambda done: line(done, ""), sendable_only=order.sendable_only
+            )
+        if not plan.letters:
+            screens.nothing(looked, desk.console, said=chosen.said())
+            desk.say_notes(looked)
+            return 0
+        screens.show_plan(plan, deployed, commit(ROOT), desk.console, said=chosen.said())
+        if foresees.is_blind:
+            desk.say("The state table does not answer: what is suspended or half delivered is not known.", WARN)
+        _say_what_holds(desk)
+        desk.say_notes(looked)
+        limits = deployed.partner.limits if deployed.partner else Limits()
+        allowance = _allowance(desk, limits, plan, order.per_s)
+        most = planned if order.most is None else min(order.most, planned)
+        _say_pace(desk, allowance, most)
+        if not order.is_yes:
+            desk.say(_offer(plan, planned, most))
+            return 0
+        if not planned:
+            desk.say("Nothing was sent: all of them would come back.")
+            return 1
+        if allowance.per_s <= 0:
+            raise LettersUnavailable(
+                "nothing is left over for letters beside live traffic: wait, or give --rate to send all the same"
+            )
+        desk.say(f"Exported to {safe(path)}: delete it when it is not needed.", DIM)
+        newest_ms = plan.newest_ms
+        with trail.act(desk.stack, f"dlq redrive ({chosen.said()}), {most:,} letters", why=order.why) as noted:
+            moved = _send(
+                desk, notebook, written, order, allowance, most, lambda one: _is_meant(one, order, newest_ms, foresees)
+            )
+            noted.result = _result(moved)
+        desk.say(noted.result, GOOD if not moved.left else WARN)
+        if moved.left:
+            desk.say(
+                f"{moved.left:,} are left: the same command goes on. What is out of sight is back in {HIDDEN_S} s.",
+            )
+        return 0 if not (moved.left or moved.refused) else 1
+    finally:
+        written.close()
+        notebook.close()
+        if order.is_yes and not written.letters:
+            path.unlink(missing_ok=True)
+
+
+def _planned(
+    written: Archive,
+    foresees: Forecaster,
+    notebook: Notebook,
+    on_progress: Callable[[int], None],
+    *,
+    sendable_only: bool,
+) -> tuple[Plan, int]:
+    """The plan of what was exported, and how many letters of it are to be sent: they are noted."""
+    plan, planned, waiting = Plan(), 0, list[Letter]()
+
+    def tell() -> int:
+        meant = 0
+        for letter, forecast in zip(waiting, foresees.of(waiting), strict=True):
+            plan.add(letter, forecast)
+            if not (sendable_only and forecast.verdict in COMES_BACK):
+                notebook.plan(letter.id, forecast.verdict)
+                meant += 1
+        waiting.clear()
+        return meant
+
+    for letter in written.read():
+        waiting.append(letter)
+        if len(waiting) == PLANNED_AT_ONCE:
+            planned += tell()
+            on_progress(plan.letters)
+    if waiting:
+        planned += tell()
+    return plan, planned
+
+
+def _is_meant(letter: Letter, order: Order, newest_ms: int, foresees: Forecaster) -> bool:
+    """Whether a letter of a FIFO queue that was behind others is sent: as old as those of the plan, and like them."""
+    if letter.sent_ms > newest_ms or not order.chosen.matches(letter):
+        return False
+    return not order.sendable_only or foresees.of([letter])[0].verdict not in COMES_BACK
+
+
+def _send(  # noqa: PLR0917 - all of one order
+    desk: Desk,
+    notebook: Notebook,
+    written: Archive,
+    order: Order,
+    allowance: Allowance,
+    most: int,
+    is_meant: Callable[[Letter], bool],
+) -> Moved:
+    main = desk.main
+    waiting = max(WAITING, pace.WAITING_S * allowance.per_s)
+    with stopping() as is_stopping, progress_bar.shown(desk.console, most, "letters sent", clock=desk.clock) as line:
+        return Redrive(
+            dead=desk.dead,
+            main=main,
+            notebook=notebook,
+            pacer=Pacer(allowance.per_s, clock=desk.clock, sleep=desk.sleep),
+            now_ms=desk.now_ms,
+            is_meant=is_meant,
+            archive=written,
+            is_stopping=is_stopping,
+            is_busy=lambda: order.per_s is None and main.counts().visible > waiting,
+            on_progress=lambda moved: line(moved.sent, moved.held_up),
+            hidden_s=HIDDEN_S,
+        ).run(most, most=order.most or (MOST_LETTERS if main.is_fifo else most))
+
+
+def _allowance(desk: Desk, limits: Limits, plan: Plan, per_s: float | None) -> Allowance:
+    if per_s is not None:
+        return Allowance(per_s, "as --rate says, whatever live traffic needs")
+    cloudwatch = desk.stack.client("cloudwatch")
+    return pace.left_over(
+        limits,
+        learnt=asyncio.run(pace.learnt_limit(desk.stack.state())),
+        live_per_s=pace.live_per_s(cloudwatch, desk.main.url, now_s=desk.now_ms() / 1_000),
+        calls_per_letter=plan.calls_per_letter,
+        accounts=len(plan.accounts),
+    )
+
+
+def _say_pace(desk: Desk, allowance: Allowance, most: int) -> None:
+    if allowance.per_s <= 0:
+        desk.say(f"Rate: nothing is left over ({allowance.why}).", WARN)
+        return
+    takes_s = most / allowance.per_s
+    takes = f"{takes_s:,.0f} s" if takes_s < 180 else f"{takes_s / 60:,.0f} min"
+    desk.say(f"Rate: {allowance.per_s:,.3g} letters/s, {takes} in all ({allowance.why}).", DIM)
+
+
+def _offer(plan: Plan, planned: int, most: int) -> str:
+    if not planned:
+        return "Nothing was sent: all of them would come back. Mend the cause first."
+    what = "all of them" if most == plan.letters else f"{most:,} of them"
+    rest = "; --sendable leaves those that would come back" if plan.coming_back and planned == plan.letters else ""
+    return f"Nothing was sent: the same command with --yes exports them and sends {what}{rest}."
+
+
+def _say_what_holds(desk: Desk) -> None:
+    try:
+        held = pause.current(desk.stack)
+    except StateUnavailable:
+        return
+    if held is not None:
+        desk.say(f"The intake is {held.said(desk.now_ms())}: what is sent waits in the queue.", WARN)
+
+
+def _result(moved: Moved) -> str:
+    parts = [f"{moved.sent:,} of {max(moved.sent, moved.planned):,} sent"]
+    if moved.refused:
+        parts.append(f"{moved.refused:,} refused by SQS as they are, and left")
+    if moved.gave_way:
+        parts.append("live traffic left nothing for ten minutes")
+    if moved.is_stopped:
+        parts.append("stopped by hand")
+    return ", ".join(parts)
+
+
+def _stamp(desk: Desk) -> str:
+    return f"{datetime.fromtimestamp(desk.now_ms() / 1_000, UTC):%Y%m%dT%H%M%S%fZ}"
