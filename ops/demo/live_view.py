@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ops.console.screen import BAD, BLUE, DIM, GOOD, TEAL, VIOLET, WARN
-from ops.demo.report import Sample
+from ops.demo.figures import Sample
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
 HISTORY = 40

@@ -10,21 +10,8 @@ from string import Template
 from typing import Any
 
 from ops.demo import charts
-from ops.demo.report import (
-    BAD_WHEN_ANY,
-    DIRECT,
-    SPILLWAY,
-    Side,
-    Summary,
-    busy_text,
-    cells,
-    customer_cells,
-    problems,
-    summarise,
-    timeline,
-    waits_s,
-    was_too_busy,
-)
+from ops.demo.figures import Side, Summary, summarise, timeline, waits_s
+from ops.demo.report import BAD_WHEN_ANY, DIRECT, SPILLWAY, busy_text, cells, customer_cells, problems, was_too_busy
 from ops.demo.scenarios import HEALTHY, DemoScenario
 from ops.demo.settings import DemoSettings
 from ops.local.mparticle import Outcome

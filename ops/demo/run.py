@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from ops.console import interrupts
-from ops.demo import report, report_page
+from ops.demo import figures, report, report_page
+from ops.demo.figures import Letter, Remains, Sample
 from ops.demo.live_view import View
-from ops.demo.report import DIRECT, SPILLWAY, Letter, Remains, Sample
+from ops.demo.report import DIRECT, SPILLWAY
 from ops.demo.scenarios import HEALTHY, SEEDS_APART, DemoScenario, calm, parcel
 from ops.demo.settings import DemoSettings
 from ops.demo.side import DemoFailed, Queues, Traffic, run_side
@@ -46,13 +47,13 @@ COMPARED = (
 ALONE = "All of it ran on this machine, on an embedded AWS. The numbers are those of this one run."
 
 
-def run(scenario: DemoScenario, settings: DemoSettings, *, view: View, folder: Path) -> dict[str, report.Side]:
+def run(scenario: DemoScenario, settings: DemoSettings, *, view: View, folder: Path) -> dict[str, figures.Side]:
     """Run the scenario and write the report into `folder`; gives what was measured, by the sides' names."""
     usual = calm(settings)
     # Where trouble is to come, the warm-up must not tell the fleet about it.
     api = LoopbackPartner(usual if scenario.compares else replace(usual, rate_per_s=None, failure_rate=0))
     view.say("Starting an embedded AWS on a free port of 127.0.0.1")
-    sides: dict[str, report.Side] = {}
+    sides: dict[str, figures.Side] = {}
     with serve(api) as partner_url, local_aws(account_concurrency=settings.limit + ROOM) as aws:
         if scenario.compares:
             sides[DIRECT] = _run_direct(aws, api, partner_url, scenario=scenario, settings=settings, view=view)
@@ -64,7 +65,7 @@ def run(scenario: DemoScenario, settings: DemoSettings, *, view: View, folder: P
 
 def _run_direct(
     aws: LocalAws, api: LoopbackPartner, partner_url: str, *, scenario: DemoScenario, settings: DemoSettings, view: View
-) -> report.Side:
+) -> figures.Side:
     view.say("Deploying the direct design")
     env = {"WEBHOOK_URL": partner_url, "DIRECT_RESERVED_CONCURRENCY": str(settings.limit)}
     outputs = aws.deploy(STAGE, env=env, cwd=STACK)
@@ -83,7 +84,7 @@ def _run_direct(
 
 def _run_spillway(
     aws: LocalAws, api: LoopbackPartner, partner_url: str, *, scenario: DemoScenario, settings: DemoSettings, view: View
-) -> report.Side:
+) -> figures.Side:
     view.say("Deploying Spillway")
     env = {
         "PARTNER": "partners.webhook",
@@ -215,7 +216,7 @@ def _traffic(scenario: DemoScenario, settings: DemoSettings, *, at_once: int) ->
     )
 
 
-def _write(folder: Path, scenario: DemoScenario, sides: Mapping[str, report.Side], settings: DemoSettings) -> None:
+def _write(folder: Path, scenario: DemoScenario, sides: Mapping[str, figures.Side], settings: DemoSettings) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     shown = settings.as_json(scenario.shows)
     notes: Sequence[str] = (COMPARED if scenario.compares else ALONE, *scenario.notes, *NOTES)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ops.demo.report import Expected
+from ops.demo.figures import Expected
 from ops.demo.settings import DemoSettings
 from ops.local.mparticle import Parcel, arrivals
 from ops.local.partner_api import Behaviour

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 import orjson
 
+from ops.demo.figures import Expected, Remains, Sample, Side
 from ops.demo.live_view import Progress, View
 from ops.demo.machine import Neighbours
-from ops.demo.report import Expected, Remains, Sample, Side
 from ops.demo.settings import DemoSettings
 from ops.local.mparticle import Invocation, MParticle, Outcome, Parcel
 from ops.local.partner_api import Behaviour, LoopbackPartner

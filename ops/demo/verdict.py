@@ -10,7 +10,7 @@ from rich.text import Text
 
 from ops.console.screen import BAD, GOOD, Screen
 from ops.console.terminal import COULD_NOT_RUN, INTERRUPTED, safe
-from ops.demo import report
+from ops.demo import figures, report
 from ops.demo import run as demo_run
 from ops.demo.live_view import view
 from ops.demo.scenarios import DemoScenario
@@ -33,7 +33,7 @@ def run(scenario: DemoScenario, settings: DemoSettings, folder: Path) -> int:
     except KeyboardInterrupt:
         errors.print("spillway demo: stopped")
         return INTERRUPTED
-    summaries = {name: report.summarise(side) for name, side in sides.items()}
+    summaries = {name: figures.summarise(side) for name, side in sides.items()}
     spillway = summaries[report.SPILLWAY]
     console.print(report.table(summaries))
     if scenario.compares and not summaries[report.DIRECT].throttled:

@@ -23,8 +23,8 @@ from ops.console import findings, screen
 from ops.console.findings import Finding, Severity
 from ops.console.screen import PIPE_WIDTH, Screen
 from ops.console.terminal import line_breaks, say
+from ops.demo.figures import Sample
 from ops.demo.live_view import Progress, view
-from ops.demo.report import Sample
 from ops.operate import erasures, suspensions
 from ops.operate.suspensions import Suspended
 from shared.receipts import Receipt

@@ -4,8 +4,8 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
+from ops.demo.figures import Sample
 from ops.demo.live_view import LiveView, PlainView, Progress, sparkline, view
-from ops.demo.report import Sample
 
 PROGRESS = Progress(
     side="Spillway", elapsed_s=1.0, requests=100, invoked=40, under_way=2, accepted=38, throttled=0, failed=0,

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ops.demo import charts, report_page
-from ops.demo.report import Letter, Remains, Sample, Side
+from ops.demo.figures import Letter, Remains, Sample, Side
 from ops.demo.scenarios import SCENARIOS
 from ops.local.mparticle import Invocation, Outcome, Parcel
 from ops.local.partner_api import PartnerLedger
