@@ -19,6 +19,7 @@ from ops.local.aws import LocalAws, local_aws
 from ops.local.mparticle import MParticle, Parcel
 from ops.local.partner_api import LoopbackPartner, serve
 from ops.operate import ledger
+from ops.operate.depth import Depth, depth
 from ops.operate.facts import Logs, names_in
 from shared.ledger import Depths
 from shared.message import decode, to_json
@@ -117,7 +118,7 @@ def _run_spillway(
 def _accounted(aws: LocalAws, outputs: Mapping[str, str], since_ms: int) -> str:
     """The ledger of the run, its warm-up included, as `spillway ledger` counts it."""
     sqs = aws.client("sqs")
-    depths = Depths(*(ledger.depth(sqs, outputs[one]) for one in ("QueueUrl", "ParkingQueueUrl")))
+    depths = Depths(*(depth(sqs, outputs[one]).all for one in ("QueueUrl", "ParkingQueueUrl")))
     until_ms = int(time.time() * 1_000) + 1
     logs = Logs(aws.client("logs"), names_in(outputs))
     counted = ledger.count(logs, depths, since_ms=since_ms, until_ms=until_ms, account_id=None, by_account=False)
@@ -147,23 +148,23 @@ def _mparticle(aws: LocalAws, arn: str, settings: DemoSettings) -> MParticle:
 
 def _queues(aws: LocalAws, outputs: Mapping[str, str], *, settle_s: float) -> Queues:
     sqs, dynamodb, lambdas = aws.client("sqs"), aws.client("dynamodb"), aws.client("lambda")
-    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
     flow_key = {"pk": {"S": "partner"}, "sk": {"S": "flow"}}
 
-    def depth(output: str) -> tuple[int, int]:
-        attributes = sqs.get_queue_attributes(QueueUrl=outputs[output], AttributeNames=names)["Attributes"]
-        return int(attributes[names[0]]), int(attributes[names[1]])
+    def held(output: str) -> Depth:
+        return depth(sqs, outputs[output])
 
     def look(at_s: float, oldest_s: float) -> Sample:
         row = dynamodb.get_item(TableName=outputs["StateTableName"], Key=flow_key).get("Item")
         flow = Flow.of(item_of(row))
         mapping = lambdas.get_event_source_mapping(UUID=outputs["WorkerMappingId"])
+        queue = held("QueueUrl")
         return Sample(
             at_s,
-            *depth("QueueUrl"),
+            queue.visible,
+            queue.hidden,
             oldest_s,
-            parked=sum(depth("ParkingQueueUrl")),
-            dead=sum(depth("DlqUrl")),
+            parked=held("ParkingQueueUrl").all,
+            dead=held("DlqUrl").all,
             limit_per_s=flow.limit.per_second,
             breaker_open=flow.breaker.is_open,
             cooling=flow.cool_until_ms > time.time() * 1_000,
@@ -176,7 +177,7 @@ def _queues(aws: LocalAws, outputs: Mapping[str, str], *, settle_s: float) -> Qu
             for message in _all_messages(sqs, outputs["DlqUrl"])
         ]
         parked = [_event_ids(message["Body"]) for message in _all_messages(sqs, outputs["ParkingQueueUrl"])]
-        return Remains(letters, frozenset(event_id for ids in parked for event_id in ids), sum(depth("QueueUrl")))
+        return Remains(letters, frozenset(event_id for ids in parked for event_id in ids), held("QueueUrl").all)
 
     return Queues(look, remains, settle_s)
 

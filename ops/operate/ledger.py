@@ -6,9 +6,7 @@ Requests that were accepted in the range are followed to their ends, also those 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -17,8 +15,9 @@ from ops.console.moments import as_utc
 from ops.console.screen import BAD, DIM, GOOD
 from ops.console.terminal import safe
 from ops.operate import facts
+from ops.operate.depth import depth
 from ops.operate.facts import Logs, Reading
-from ops.operate.stack import Stack, StackUnavailable
+from ops.operate.stack import Stack, refusal_as
 from shared.ledger import Depths, Ledger, Sums
 from shared.telemetry import Fact
 
@@ -55,17 +54,8 @@ def count(
 def depths_of(stack: Stack) -> Depths:
     """How many messages there are, as SQS counts: roughly. Raises StackUnavailable."""
     client = stack.client("sqs")
-    return Depths(*(depth(client, stack.output(one)) for one in ("QueueUrl", "ParkingQueueUrl")))
-
-
-def depth(sqs: Any, url: str) -> int:
-    """Messages of a queue: visible, hidden and delayed."""
-    names = [f"ApproximateNumberOfMessages{of}" for of in ("", "NotVisible", "Delayed")]
-    try:
-        found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
-    except (BotoCoreError, ClientError) as error:
-        raise StackUnavailable(f"SQS does not say how much is in a queue ({type(error).__name__})") from None
-    return sum(int(found.get(name, 0)) for name in names)
+    with refusal_as("SQS does not say how much is in a queue ({}): the same command may be given again"):
+        return Depths(*(depth(client, stack.output(one)).all for one in ("QueueUrl", "ParkingQueueUrl")))
 
 
 def as_json(counted: Counted) -> str:

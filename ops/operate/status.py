@@ -19,6 +19,7 @@ from ops.console.moments import ago, ahead, as_utc
 from ops.console.screen import BAD, DIM, GOOD, WARN
 from ops.console.terminal import safe
 from ops.operate import facts
+from ops.operate.depth import Depth, depth
 from ops.operate.facts import Logs, Reading
 from ops.operate.pause import Pause
 from ops.operate.stack import Stack
@@ -36,16 +37,6 @@ MANY_LINES = 5
 """Accounts that are named; the others are counted."""
 FAILS_OFTEN = 3
 """Messages of an account that wait for failed calls, from which on it is named."""
-
-
-@dataclass(frozen=True, slots=True)
-class Depth:
-    visible: int = 0
-    hidden: int = 0
-
-    @property
-    def all(self) -> int:
-        return self.visible + self.hidden
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +84,7 @@ def look(stack: Stack, *, now_ms: int) -> Status:
     found: dict[str, Any] = {}
     sqs = stack.client("sqs")
     for name, output in (("queue", "QueueUrl"), ("parking", "ParkingQueueUrl"), ("dead", "DlqUrl")):
-        found[name] = _or_note(
-            unread, "sqs:GetQueueAttributes", lambda output=output: _depth(sqs, stack.output(output))
-        )
+        found[name] = _or_note(unread, "sqs:GetQueueAttributes", lambda output=output: depth(sqs, stack.output(output)))
     found |= _or_note(unread, "dynamodb:Query", lambda: _of_state(stack, now_ms)) or {}
     found["mapping"] = _or_note(unread, "lambda:GetEventSourceMapping", lambda: _mapping(stack))
     found["serves"] = _or_note(unread, "lambda:GetAlias", lambda: _aliases(stack))
@@ -236,13 +225,6 @@ def _lately(stack: Stack, now_ms: int) -> Lately:
     reading = Reading()
     told = list(facts.read(Logs.of(stack), since_ms=now_ms - LATELY_MS, reading=reading))
     return lately_of(told, minutes=LATELY_MS / 60_000, bounded_by=reading.bounded_by)
-
-
-def _depth(sqs: Any, url: str) -> Depth:
-    names = [f"ApproximateNumberOfMessages{of}" for of in ("", "NotVisible", "Delayed")]
-    found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
-    visible, hidden, delayed = (int(found.get(name, 0)) for name in names)
-    return Depth(visible, hidden + delayed)
 
 
 def _of_state(stack: Stack, now_ms: int) -> dict[str, Any]:

@@ -9,7 +9,6 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -18,6 +17,7 @@ from rich.text import Text
 from ops.console.moments import ago, ahead, as_utc
 from ops.console.terminal import safe
 from ops.operate import worker_tick
+from ops.operate.depth import depth
 from ops.operate.stack import Stack, refusal_as
 from shared.errors import SpillwayError
 from shared.state import SUSPENDED
@@ -180,9 +180,5 @@ def old_keys(one: Suspended, now_ms: int) -> str:
 
 
 def _parked_about(stack: Stack) -> int:
-    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
     with refusal_as("SQS does not say how much is parked ({})"):
-        found: dict[str, Any] = stack.client("sqs").get_queue_attributes(
-            QueueUrl=stack.output("ParkingQueueUrl"), AttributeNames=names
-        )
-    return sum(int(found["Attributes"].get(name, "0")) for name in names)
+        return depth(stack.client("sqs"), stack.output("ParkingQueueUrl")).all

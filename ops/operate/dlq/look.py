@@ -66,12 +66,12 @@ def look(
 
     Raises LettersUnavailable.
     """
-    counts = queue.counts()
-    looked, ends_s = Looked(there=counts.visible, hidden=counts.hidden), clock() + within_s
+    depth = queue.depth()
+    looked, ends_s = Looked(there=depth.visible, hidden=depth.hidden), clock() + within_s
     notebook, empty = Notebook(), 0
     hidden_s = max(1, min(HIDDEN_S, round(within_s + 30)))
     try:
-        while empty < EMPTY_TWICE and not (empty and looked.letters >= counts.visible):
+        while empty < EMPTY_TWICE and not (empty and looked.letters >= depth.visible):
             if clock() >= ends_s:
                 looked.bounded_by = f"{within_s:.0f} s were over"
                 return looked

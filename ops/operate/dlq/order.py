@@ -160,7 +160,7 @@ def _send(  # noqa: PLR0917 - all of one order
             is_meant=is_meant,
             archive=written,
             is_stopping=is_stopping,
-            is_busy=lambda: order.per_s is None and main.counts().visible > waiting,
+            is_busy=lambda: order.per_s is None and main.depth().visible > waiting,
             on_progress=lambda moved: line(moved.sent, moved.held_up),
             hidden_s=HIDDEN_S,
         ).run(most, most=order.most or (MOST_LETTERS if main.is_fifo else most))

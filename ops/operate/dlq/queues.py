@@ -12,6 +12,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from ops.operate.depth import Depth, depth
 from ops.operate.dlq.letters import KNOWN, Letter
 from shared.errors import SpillwayError
 from shared.queue import ENTRIES
@@ -31,19 +32,6 @@ class LettersUnavailable(SpillwayError):
     """SQS does not do it; the text says what to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """Messages as SQS counts them: roughly. `hidden` are with somebody, or wait."""
-
-    visible: int
-    hidden: int
-    delayed: int = 0
-
-    @property
-    def all(self) -> int:
-        return self.visible + self.hidden + self.delayed
-
-
 @dataclass(slots=True)
 class Sent:
     """Ids of the letters that a queue took, and of those that it takes at no time."""
@@ -60,11 +48,9 @@ class LetterQueue:
         self.url = url
         self.is_fifo = url.endswith(".fifo")
 
-    def counts(self) -> Counts:
-        names = [f"ApproximateNumberOfMessages{of}" for of in ("", "NotVisible", "Delayed")]
+    def depth(self) -> Depth:
         with _unavailable("say how much lies there", "sqs:GetQueueAttributes"):
-            found = self._sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=names)["Attributes"]
-        return Counts(*(int(found.get(name, 0)) for name in names))
+            return depth(self._sqs, self.url)
 
     def receive(self, visibility_s: int, *, most: int = ENTRIES) -> list[Letter]:
         """Receive up to `most` letters, hidden from others for so long: with several hands where that is more than ten.

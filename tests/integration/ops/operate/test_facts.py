@@ -13,6 +13,7 @@ from moto import mock_aws
 
 from ops.console.screen import Screen
 from ops.operate import facts, ledger, status, tail, trace
+from ops.operate.depth import depth
 from ops.operate.facts import Logs, Reading
 from ops.operate.stack import Stack, StackUnavailable
 from shared.ledger import Depths
@@ -183,7 +184,7 @@ def test_an_event_is_found_in_the_dead_letters(stack: Stack) -> None:
     [body] = encode(Head(f"{R}2", "event_processing_request", "7", NOW_MS), to_json(request))
     stack.client("sqs").send_message(QueueUrl=stack.output("DlqUrl"), MessageBody=body)
     assert trace.trace(stack, "event-77", since_ms=NOW_MS - 5_000).steps[-1].kind == "dead_letter"
-    assert ledger.depth(stack.client("sqs"), stack.output("DlqUrl")) == 1
+    assert depth(stack.client("sqs"), stack.output("DlqUrl")).all == 1
 
 
 def test_tail_shows_what_is_asked_for_once(stack: Stack) -> None:

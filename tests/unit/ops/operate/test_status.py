@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from ops.console.screen import Screen
+from ops.operate.depth import Depth
 from ops.operate.facts import Told
 from ops.operate.pause import Pause
-from ops.operate.status import Depth, Lately, Status, drain_s, lately_of, sentence, show
+from ops.operate.status import Lately, Status, drain_s, lately_of, sentence, show
 from ops.operate.suspensions import Suspended
 from shared.telemetry import Fact
 from worker_fn.limits.adaptive import Limit
