@@ -13,9 +13,9 @@ from ops.operate import suspensions as operator
 from ops.operate import worker_tick
 from ops.operate.stack import Stack
 from ops.operate.suspensions import Cleared
+from tests.fakes.mapping import FakeMapping
 from worker_fn import handler as worker_entry
 from worker_fn.accounts import known_suspensions, suspensions
-from worker_fn.clients.mapping import Status
 from worker_fn.maintenance import unpark
 
 
@@ -37,16 +37,6 @@ def audience(account_id: int) -> dict[str, Any]:
         "account": {"account_id": account_id},
         "user_profiles": [{"mpid": "1"}],
     }
-
-
-class FakeMapping:
-    """A mapping that is enabled."""
-
-    async def is_marked(self) -> bool:
-        return False
-
-    async def status(self) -> Status:
-        return Status(is_enabled=True, is_settled=True, concurrency=10)
 
 
 class Story:

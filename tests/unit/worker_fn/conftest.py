@@ -46,8 +46,3 @@ def make_fleet(monkeypatch: pytest.MonkeyPatch) -> Any:
 def fleet(make_fleet: Any) -> Fleet:
     fleet: Fleet = make_fleet()
     return fleet
-
-
-@pytest.fixture
-def fleet_of_fakes(fleet: Fleet) -> Fleet:
-    return fleet

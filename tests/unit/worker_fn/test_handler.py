@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from testkit.records import record
+from tests.fakes.mapping import FakeMapping
+from tests.unit.worker_fn.intake import FakeParking
 from worker_fn import handler as entry
-from worker_fn.clients.mapping import Status
 
 CONTEXT = SimpleNamespace(
     function_name="worker",
@@ -21,16 +22,6 @@ CONTEXT = SimpleNamespace(
 )
 
 
-class NothingParked:
-    async def parked(self, sight_s: int) -> list[dict[str, Any]]:
-        return []
-
-
-class RunningMapping:
-    async def status(self) -> Status:
-        return Status(is_enabled=True, is_settled=True, concurrency=10)
-
-
 @pytest.fixture
 def worker(fleet: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The entry with a worker of fakes in place of the deployed one."""
@@ -39,7 +30,7 @@ def worker(fleet: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setattr(entry, "_stored", lambda: SimpleNamespace(texts=lambda: ()))
     monkeypatch.setattr(entry, "_worker", lambda _: fleet.worker)
     monkeypatch.setattr(entry, "_loop", lambda: loop)
-    monkeypatch.setattr(entry, "event_source_mapping", lambda _: RunningMapping())
+    monkeypatch.setattr(entry, "event_source_mapping", lambda _: FakeMapping())
     yield fleet
     loop.close()
 
@@ -52,7 +43,7 @@ def test_what_must_come_back_is_named_to_lambda(worker: Any) -> None:
 
 def test_a_tick_says_what_it_did_and_leaves_the_mappings_id(worker: Any) -> None:
     """Workers that were never ticked themselves find the id in the state table."""
-    worker.worker = replace(worker.worker, queue=NothingParked())
+    worker.worker = replace(worker.worker, queue=FakeParking())
     answer = entry.handler({"tick": {"mapping_id": "uuid"}}, CONTEXT)  # type: ignore[arg-type]
     assert (answer["running"], answer["trouble"]) == (True, 0)
     assert worker.state.items["partner", "mapping"].value == {"id": "uuid"}

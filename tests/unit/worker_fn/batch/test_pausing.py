@@ -4,33 +4,9 @@ from typing import Any
 
 import pytest
 
-from worker_fn.clients.mapping import (
-    KNOWN_FOR_MS,
-    LONGEST_PAUSED_WAIT_S,
-    PAUSED_WAIT_S,
-    MappingUnavailable,
-    Status,
-    paused_wait_s,
-)
-
-
-class FakeMapping:
-    """The mapping that a worker reaches; `broken` makes every call fail."""
-
-    def __init__(self, *, broken: bool = False) -> None:
-        self.enabled, self.broken = True, broken
-
-    async def status(self) -> Status:
-        if self.broken:
-            raise MappingUnavailable("down")
-        return Status(self.enabled, is_settled=True, concurrency=10)
-
-    async def pause(self) -> None:
-        self.enabled = False
-
-
-def hold(fleet: Any) -> None:
-    fleet.set_item("partner", "hold", {"why": "maintenance", "since_ms": 1})
+from tests.fakes.mapping import FakeMapping
+from tests.unit.worker_fn.intake import hold, mapped_fleet
+from worker_fn.clients.mapping import KNOWN_FOR_MS, LONGEST_PAUSED_WAIT_S, PAUSED_WAIT_S, paused_wait_s
 
 
 def end_hold(fleet: Any) -> None:
@@ -45,12 +21,7 @@ def mapping() -> FakeMapping:
 
 @pytest.fixture
 def fleet(make_fleet: Any, mapping: FakeMapping) -> Any:
-    async def feed() -> FakeMapping:
-        return mapping
-
-    made = make_fleet(mapping=feed, max_in_flight=1)
-    made.api.call_s = 1.0
-    return made
+    return mapped_fleet(make_fleet, mapping)
 
 
 def test_worker_sends_nothing_while_an_operator_s_pause_stands(fleet: Any, mapping: FakeMapping) -> None:

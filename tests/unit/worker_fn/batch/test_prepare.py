@@ -1,6 +1,5 @@
 """A record's way to deliveries: decoded, mapped, each with its idempotency key."""
 
-import asyncio
 import json
 from collections.abc import Iterable
 from typing import Any
@@ -12,13 +11,9 @@ from shared.firehose import EventProcessingRequest, Registration, Request
 from shared.message import Head, encode, to_json
 from testkit.records import raw_record, record
 from tests.unit.worker_fn.acme import Acme, scripted
-from tests.unit.worker_fn.keyed import (
-    later,
-    request,
-)
+from tests.unit.worker_fn.intake import swept
+from tests.unit.worker_fn.keyed import later, request
 from worker_fn.batch.prepare import FIRST
-from worker_fn.batch.time_budget import TimeBudget
-from worker_fn.maintenance.unpark import sweep
 
 
 class LateKey(Partner):
@@ -37,25 +32,6 @@ class LateKey(Partner):
             is_last = place in {len(request.events) - 1, FIRST}
             secrets = {"X-Key": Secret("old")} if is_last else {}
             yield Delivery("https://partner.example/e", to_json(event.raw), event.id or "", secret_headers=secrets)
-
-
-class Parking:
-    def __init__(self, waiting: list[dict[str, Any]]) -> None:
-        self.waiting, self.back = waiting, list[str]()
-
-    async def parked(self, sight_s: int) -> list[dict[str, Any]]:
-        batch, self.waiting = self.waiting[:10], self.waiting[10:]
-        return batch
-
-    async def unpark(self, records: Any) -> set[str]:
-        self.back += [one["messageId"] for one in records]
-        return set()
-
-
-def swept(fleet: Any, *parked: dict[str, Any]) -> list[str]:
-    queue = Parking(list(parked))
-    asyncio.run(sweep(fleet.another(), queue, TimeBudget(lambda: 55.0, 5.0)))
-    return queue.back
 
 
 def test_credentials_are_told_by_the_first_deliveries(make_fleet: Any) -> None:

@@ -4,29 +4,8 @@ from typing import Any
 
 import pytest
 
-from worker_fn.clients.mapping import (
-    MappingUnavailable,
-    Status,
-)
-
-
-class FakeMapping:
-    """The mapping that a worker reaches; `broken` makes every call fail."""
-
-    def __init__(self, *, broken: bool = False) -> None:
-        self.enabled, self.broken = True, broken
-
-    async def status(self) -> Status:
-        if self.broken:
-            raise MappingUnavailable("down")
-        return Status(self.enabled, is_settled=True, concurrency=10)
-
-    async def pause(self) -> None:
-        self.enabled = False
-
-
-def hold(fleet: Any) -> None:
-    fleet.set_item("partner", "hold", {"why": "maintenance", "since_ms": 1})
+from tests.fakes.mapping import FakeMapping
+from tests.unit.worker_fn.intake import hold, mapped_fleet
 
 
 @pytest.fixture
@@ -36,12 +15,7 @@ def mapping() -> FakeMapping:
 
 @pytest.fixture
 def fleet(make_fleet: Any, mapping: FakeMapping) -> Any:
-    async def feed() -> FakeMapping:
-        return mapping
-
-    made = make_fleet(mapping=feed, max_in_flight=1)
-    made.api.call_s = 1.0
-    return made
+    return mapped_fleet(make_fleet, mapping)
 
 
 def test_known_pause_stands_while_the_state_table_is_out_of_reach(fleet: Any) -> None:

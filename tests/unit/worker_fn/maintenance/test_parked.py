@@ -1,6 +1,5 @@
 """Which parked messages move back: told apart by the credentials that they carry."""
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -8,6 +7,7 @@ import pytest
 from shared.message import ERASURE, EVENTS
 from shared.state import Item
 from testkit.records import RECEIVED_MS
+from tests.unit.worker_fn.intake import FakeParking, look, swept
 from tests.unit.worker_fn.keyed import (
     erasure,
     keyed_fleet,
@@ -17,8 +17,6 @@ from tests.unit.worker_fn.keyed import (
     suspend_old,
 )
 from worker_fn.accounts.suspension import GIVE_UP_MS, PROBE_EVERY_MS
-from worker_fn.batch.time_budget import TimeBudget
-from worker_fn.maintenance.unpark import Swept, sweep
 
 PROBE_S = PROBE_EVERY_MS / 1_000
 
@@ -26,29 +24,6 @@ PROBE_S = PROBE_EVERY_MS / 1_000
 @pytest.fixture
 def fleet(make_fleet: Any) -> Any:
     return keyed_fleet(make_fleet)
-
-
-class Parking:
-    def __init__(self, waiting: list[dict[str, Any]]) -> None:
-        self.waiting, self.back = waiting, list[str]()
-
-    async def parked(self, sight_s: int) -> list[dict[str, Any]]:
-        batch, self.waiting = self.waiting[:10], self.waiting[10:]
-        return batch
-
-    async def unpark(self, records: Any) -> set[str]:
-        self.back += [one["messageId"] for one in records]
-        return set()
-
-
-def swept(fleet: Any, *parked: dict[str, Any]) -> list[str]:
-    queue = Parking(list(parked))
-    look(fleet, queue)
-    return queue.back
-
-
-def look(fleet: Any, queue: Parking) -> Swept:
-    return asyncio.run(sweep(fleet.another(), queue, TimeBudget(lambda: 55.0, 5.0)))
 
 
 def test_sweep_tells_parked_messages_apart_by_what_they_carry(fleet: Any) -> None:
@@ -92,5 +67,5 @@ def test_sweep_tells_how_old_the_oldest_are_that_stay(fleet: Any) -> None:
     fleet.run(*(erasure(n, "401") for n in range(20, 24)))
     parked = [request(n, "401", "old", received_at_ms=RECEIVED_MS - 1_000 * n) for n in range(3)]
     back = request(9, "200", "new", received_at_ms=RECEIVED_MS - 99_000)
-    found = look(fleet, Parking([*parked, back, erasure(30, "401")]))
+    found = look(fleet, FakeParking([*parked, back, erasure(30, "401")]))
     assert (found.moved, found.oldest_ms) == (1, {EVENTS: RECEIVED_MS - 2_000, ERASURE: RECEIVED_MS})

@@ -7,60 +7,24 @@ from typing import Any
 import pytest
 
 from partners import Bulk, Limits
+from tests.fakes.mapping import FakeMapping
+from tests.unit.worker_fn.intake import FakeParking, hold
 from worker_fn.accounts.clearing import request_sweep
-from worker_fn.clients.mapping import LambdaMapping, MappingUnavailable, Status
+from worker_fn.clients.mapping import LambdaMapping, Status
 from worker_fn.limits.adaptive import Limit
 from worker_fn.limits.agreement import Flow
 from worker_fn.limits.breaker import Breaker
 from worker_fn.maintenance.tick import PROBES, Ticker, TickReport, concurrency_for, tick
 
-# The fleet of fakes is the drain tests'; `--import-mode=importlib` gives no names to import it by.
 NOW_S = 1_700_000_000.0
 
 
-class FakeMapping:
-    """A mapping that changes at once; `broken` makes every call fail."""
-
-    def __init__(self, *, enabled: bool = True, concurrency: int | None = 10, batch_size: int | None = None) -> None:
-        self.enabled, self.concurrency, self.batch_size = enabled, concurrency, batch_size
-        self.broken = self.marked = False
-        self.settled = True
-        self.calls: list[str] = []
-
-    def _called(self, name: str) -> None:
-        if self.broken:
-            raise MappingUnavailable("down")
-        self.calls.append(name)
-
-    async def status(self) -> Status:
-        if self.broken:
-            raise MappingUnavailable("down")
-        return Status(self.enabled, self.settled, self.concurrency, self.batch_size)
-
-    async def pause(self) -> None:
-        self._called("pause")
-        self.enabled = False
-
-    async def resume(self) -> None:
-        self._called("resume")
-        self.enabled = True
-
-    async def set_concurrency(self, concurrency: int) -> None:
-        self._called(f"concurrency {concurrency}")
-        self.concurrency = concurrency
-
-    async def is_marked(self) -> bool:
-        return self.marked
-
-
-class FakeQueues:
-    """One message to take, and a parking queue; `broken` makes moving back fail."""
+class FakeQueues(FakeParking):
+    """The parking queue, and the main queue with messages that are visible."""
 
     def __init__(self, *, visible: Sequence[dict[str, Any]] = (), parked: Sequence[dict[str, Any]] = ()) -> None:
-        self.visible, self.waiting = list(visible), list(parked)
-        self.deleted: list[str] = []
-        self.back: list[str] = []
-        self.broken = False
+        super().__init__(parked)
+        self.visible, self.deleted = list(visible), list[str]()
 
     async def take(self) -> dict[str, Any] | None:
         return self.visible.pop(0) if self.visible else None
@@ -68,21 +32,11 @@ class FakeQueues:
     async def delete(self, record: Mapping[str, Any]) -> None:
         self.deleted.append(record["messageId"])
 
-    async def parked(self, sight_s: int) -> Sequence[dict[str, Any]]:
-        batch, self.waiting = self.waiting[:10], self.waiting[10:]
-        return batch
-
-    async def unpark(self, records: Sequence[Mapping[str, Any]]) -> set[str]:
-        if self.broken:
-            return {record["receiptHandle"] for record in records}
-        self.back += [record["messageId"] for record in records]
-        return set()
-
 
 @pytest.fixture
-def setting(fleet_of_fakes: Any) -> Any:
+def setting(fleet: Any) -> Any:
     """A worker whose partner answers as told, with its clock and state."""
-    return fleet_of_fakes
+    return fleet
 
 
 def run(
@@ -288,10 +242,6 @@ def test_limit_that_is_not_reached_does_not_hold_back_environments() -> None:
     """Where the limit is not what holds the fleet back, all environments may work."""
     flow = Flow(limit=Limit(per_second=1.0, why="steady"), latency_ms=50.0)
     assert concurrency_for(flow, max_in_flight=10, most=40) == 40
-
-
-def hold(setting: Any) -> None:
-    setting.set_item("partner", "hold", {"why": "maintenance", "since_ms": 1})
 
 
 def test_operators_pause_stays(setting: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from shared.errors import StateRefused, StateUnavailable
+from tests.unit.worker_fn.intake import FakeParking
 from worker_fn.accounts.clearing import clear, request_sweep
 from worker_fn.accounts.suspension import NOBODY, Suspension
 from worker_fn.batch.time_budget import TICK_ENDS_SHARE, TimeBudget
@@ -14,31 +15,10 @@ from worker_fn.limits.agreement import MOST_IN_LINE, Flow
 from worker_fn.maintenance.unpark import CLEARED_FOR_MS, HANDS, Swept, sweep
 
 
-class FakeParking:
-    """A parking queue; `failing` are messages that do not move, `slow_s` is what a receive takes."""
-
-    def __init__(self, setting: Any, rows: Sequence[dict[str, Any]] = (), *, slow_s: float = 0.0) -> None:
-        self.waiting, self.back, self.batches = list(rows), list[str](), list[int]()
-        self.failing: set[str] = set()
-        self._clock, self._slow_s = setting.clock, slow_s
-
-    async def parked(self, sight_s: int) -> Sequence[dict[str, Any]]:
-        self._clock.now_s += self._slow_s
-        batch, self.waiting = self.waiting[:10], self.waiting[10:]
-        await asyncio.sleep(0)
-        return batch
-
-    async def unpark(self, records: Sequence[Mapping[str, Any]]) -> set[str]:
-        await asyncio.sleep(0)
-        self.batches.append(len(records))
-        self.back += [one["messageId"] for one in records if one["messageId"] not in self.failing]
-        return {one["receiptHandle"] for one in records if one["messageId"] in self.failing}
-
-
 @pytest.fixture
-def setting(fleet_of_fakes: Any) -> Any:
+def setting(fleet: Any) -> Any:
     """A worker with its clock and state."""
-    return fleet_of_fakes
+    return fleet
 
 
 def run(setting: Any, queue: FakeParking, *, time_s: float = 55.0) -> Swept:
@@ -69,7 +49,7 @@ def test_parked_messages_of_cleared_accounts_alone_move_back(setting: Any) -> No
     suspend(setting, "8")
     ask(setting)
     rows = [parked(setting, number, "7" if number % 2 else "8") for number in range(30)]
-    queues = FakeParking(setting, rows)
+    queues = FakeParking(rows)
     assert run(setting, queues).moved == 15
     assert queues.back == [f"m-{number}" for number in range(1, 30, 2)]
 
@@ -79,14 +59,14 @@ def test_parking_queue_is_looked_through_when_asked_and_now_and_then(setting: An
     suspend(setting, "8")
     looks = []
     for _ in range(20):
-        queues = FakeParking(setting, [parked(setting, 0, "8")])
+        queues = FakeParking([parked(setting, 0, "8")])
         suspend(setting, "8")
         run(setting, queues)
         looks.append(not queues.waiting)
         setting.clock.now_s += 60
     assert looks == [True] + [False] * 9 + [True] + [False] * 9
     ask(setting)
-    queues = FakeParking(setting, [parked(setting, 0, "8")])
+    queues = FakeParking([parked(setting, 0, "8")])
     run(setting, queues)
     assert not queues.waiting
 
@@ -98,13 +78,13 @@ def test_parked_message_that_was_redriven_is_as_old_as_its_redrive(setting: Any)
     now_ms = int(setting.clock.now_s * 1_000)
     old = parked(setting, 1, "7", received_at_ms=now_ms - 100 * 3_600_000)
     old["messageAttributes"] |= {"redriven_ms": {"dataType": "String", "stringValue": str(now_ms - 3_600_000)}}
-    assert run(setting, FakeParking(setting, [old])).moved == 0
+    assert run(setting, FakeParking([old])).moved == 0
 
 
 def test_account_that_lost_its_probe_gets_another(setting: Any) -> None:
     """When a suspended account's probe is gone, one of its parked messages takes its place; the others stay."""
     suspend(setting, "8", probe_seen_s=3_600)
-    queues = FakeParking(setting, [parked(setting, number, "8") for number in range(5)])
+    queues = FakeParking([parked(setting, number, "8") for number in range(5)])
     assert run(setting, queues).moved == 1
     assert queues.back == ["m-0"]
 
@@ -114,7 +94,7 @@ def test_parked_message_that_is_too_old_comes_back_to_be_dead_lettered(setting: 
     suspend(setting, "7")
     ask(setting)
     old = parked(setting, 1, "7", received_at_ms=int((setting.clock.now_s - 73 * 3_600) * 1_000))
-    queues = FakeParking(setting, [old, parked(setting, 2, "7")])
+    queues = FakeParking([old, parked(setting, 2, "7")])
     assert run(setting, queues).moved == 1
     assert queues.back == ["m-1"]
     setting.run(old)
@@ -125,10 +105,10 @@ def test_parked_message_that_is_too_old_comes_back_to_be_dead_lettered(setting: 
 def test_sweep_that_fails_half_way_is_taken_up_again(setting: Any) -> None:
     """SQS may fail in the middle: what was not moved is still parked, and the next tick moves it."""
     ask(setting)
-    queues = FakeParking(setting, [parked(setting, number, "7") for number in range(5)])
+    queues = FakeParking([parked(setting, number, "7") for number in range(5)])
     queues.failing = {"m-3"}
     assert run(setting, queues) == Swept(moved=4, is_done=False, trouble=1)
-    queues = FakeParking(setting, [parked(setting, 3, "7")])
+    queues = FakeParking([parked(setting, 3, "7")])
     assert run(setting, queues).moved == 1
 
 
@@ -137,7 +117,7 @@ def test_sweep_goes_on_until_nothing_can_be_parked_any_more(setting: Any) -> Non
     ask(setting)
     looks = []
     for _ in range(5):
-        queues = FakeParking(setting, [parked(setting, 1, "7")])
+        queues = FakeParking([parked(setting, 1, "7")])
         run(setting, queues)
         looks.append(not queues.waiting)
         setting.clock.now_s += 60
@@ -149,11 +129,17 @@ def test_sweep_that_ran_out_of_time_is_taken_up_by_the_next_tick(setting: Any) -
     rows = [parked(setting, number, "7") for number in range(1_000)]
     ask(setting)
     setting.clock.now_s += 1_000
-    queues = FakeParking(setting, rows, slow_s=1.0)
+
+    class Slow(FakeParking):
+        async def parked(self, sight_s: int) -> Sequence[dict[str, Any]]:
+            setting.clock.now_s += 1.0
+            return await super().parked(sight_s)
+
+    queues = Slow(rows)
     assert not run(setting, queues, time_s=20 / (1 - TICK_ENDS_SHARE)).is_done
     assert 0 < len(queues.back) < 1_000
     setting.clock.now_s += 60
-    queues = FakeParking(setting, [parked(setting, 1, "7")])
+    queues = FakeParking([parked(setting, 1, "7")])
     assert run(setting, queues).moved == 1
 
 
@@ -173,7 +159,7 @@ def test_many_hands_move_tens_but_one_on_a_fifo_queue(make_fleet: Any) -> None:
                 working -= 1
                 return failed
 
-        queue = Watched(setting, [parked(setting, number, "7") for number in range(1_000)])
+        queue = Watched([parked(setting, number, "7") for number in range(1_000)])
         assert run(setting, queue).moved == 1_000
         assert (most, set(queue.batches)) == (together, {10})
 
@@ -190,12 +176,12 @@ def test_account_that_is_parked_for_its_failures_comes_back_as_it_has_room(setti
     """Thousands that would all be called in vain and parked again stay: as many move as may wait."""
     ask(setting)
     rows = [parked(setting, number, "7") for number in range(MOST_IN_LINE + 500)]
-    queue = FakeParking(setting, rows)
+    queue = FakeParking(rows)
     assert not run(setting, queue).is_done
     assert len(queue.back) == MOST_IN_LINE
     booked_ms = int((setting.clock.now_s + 300) * 1_000)
     setting.set_item("line#7", "flow", Flow(booked_ms=booked_ms).to_item())
-    queue = FakeParking(setting, rows)
+    queue = FakeParking(rows)
     run(setting, queue)
     assert queue.back == []
 
@@ -204,11 +190,11 @@ def test_account_that_was_cleared_comes_back_whole(setting: Any) -> None:
     """Whoever is served again gets everything back, and a while later counts as everybody does."""
     clear_account(setting, "7")
     rows = [parked(setting, number, "7") for number in range(3 * MOST_IN_LINE)]
-    queue = FakeParking(setting, rows)
+    queue = FakeParking(rows)
     run(setting, queue)
     assert len(queue.back) == 3 * MOST_IN_LINE
     setting.clock.now_s += CLEARED_FOR_MS / 1_000
-    queue = FakeParking(setting, rows)
+    queue = FakeParking(rows)
     run(setting, queue)
     assert len(queue.back) == MOST_IN_LINE
 
@@ -217,11 +203,11 @@ def test_account_without_a_probe_gets_one_at_the_next_tick(setting: Any) -> None
     """A probe that made room is followed by one of those that are parked; where none is, nobody looks each minute."""
     suspend(setting, "8")
     setting.state.items["suspended", "8"].value["probe_id"] = NOBODY
-    queue = FakeParking(setting, [parked(setting, number, "8") for number in range(5)])
+    queue = FakeParking([parked(setting, number, "8") for number in range(5)])
     assert run(setting, queue).moved == 1
     for _ in range(5):
         setting.clock.now_s += 60
-        queue = FakeParking(setting, [parked(setting, 1, "8")])
+        queue = FakeParking([parked(setting, 1, "8")])
         run(setting, queue)
         assert queue.waiting
 
@@ -235,7 +221,7 @@ def test_with_the_state_table_lost_amid_a_sweep_nothing_more_moves(setting: Any)
             setting.state.down = True
             return await super().parked(sight_s)
 
-    queue = Breaks(setting, [parked(setting, 1, "7")])
+    queue = Breaks([parked(setting, 1, "7")])
     with pytest.raises(StateUnavailable):
         run(setting, queue)
     assert queue.back == []
@@ -247,7 +233,7 @@ def test_an_account_that_cannot_be_stops_no_sweep(setting: Any, account_id: str)
     ask(setting)
     odd = parked(setting, 99, "7")
     odd["messageAttributes"]["account_id"]["stringValue"] = account_id
-    queues = FakeParking(setting, [odd, *(parked(setting, number, "7") for number in range(29))])
+    queues = FakeParking([odd, *(parked(setting, number, "7") for number in range(29))])
     assert run(setting, queues).moved == 30
 
 
@@ -262,14 +248,14 @@ def test_a_key_that_the_table_refuses_stops_no_sweep(setting: Any, monkeypatch: 
         return await read(pk, sk)
 
     monkeypatch.setattr(setting.state, "read", refusing)
-    queues = FakeParking(setting, [parked(setting, number, "8" if number == 3 else "7") for number in range(30)])
+    queues = FakeParking([parked(setting, number, "8" if number == 3 else "7") for number in range(30)])
     assert run(setting, queues).moved == 30
 
 
 def test_a_message_that_does_not_move_leaves_the_others_alone(setting: Any) -> None:
     """It stays parked; what comes behind it moves in the same sweep."""
     ask(setting)
-    queues = FakeParking(setting, [parked(setting, number, "7") for number in range(35)])
+    queues = FakeParking([parked(setting, number, "7") for number in range(35)])
     queues.failing = {"m-3"}
     assert run(setting, queues) == Swept(moved=34, is_done=False, trouble=1)
 
@@ -279,4 +265,4 @@ def test_a_suspended_accounts_message_without_attributes_stays(setting: Any) -> 
     suspend(setting, "7")
     ask(setting)
     bare = {**parked(setting, 1, "7"), "messageAttributes": {}}
-    assert run(setting, FakeParking(setting, [bare])).moved == 0
+    assert run(setting, FakeParking([bare])).moved == 0
