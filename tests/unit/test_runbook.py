@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import click
 import pytest
 import typer.main
 from botocore.exceptions import ClientError
+from typer.core import TyperGroup
 from typer.testing import CliRunner
 
 from ops.cli import app
@@ -83,9 +83,9 @@ def test_every_command_of_the_page_is_understood(arguments: list[str], monkeypat
     monkeypatch.setenv("STAGE_FILE", "")
     monkeypatch.setattr(boto3.session, "Session", NoStacks)
     root = typer.main.get_command(app)
-    context: click.Context = root.make_context("spillway", list(arguments))
-    while isinstance(context.command, click.Group) and context.protected_args:
-        name, command, rest = context.command.resolve_command(context, [*context.protected_args, *context.args])
+    context: Any = root.make_context("spillway", list(arguments))
+    while isinstance(context.command, TyperGroup) and context._protected_args:
+        name, command, rest = context.command.resolve_command(context, [*context._protected_args, *context.args])
         assert command is not None
         context = command.make_context(name, rest, parent=context)
     for option in ("since", "until"):

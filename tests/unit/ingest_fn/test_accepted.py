@@ -8,7 +8,7 @@ import pytest
 from ingest_fn.accepted import LONGEST_MS, REQUESTS_A_LINE, Accepted, Figures
 from ingest_fn.ingest import ingest
 from ingest_fn.settings import Settings
-from shared.errors import InvalidSettings
+from shared.errors import InvalidRequest, InvalidSettings
 from shared.message import EVENTS, Head
 from tests.unit.ingest_fn.test_ingest import ENV, ListQueue, event_request
 
@@ -50,7 +50,7 @@ def test_a_probe_is_not_told(kind: str) -> None:
 def test_what_was_refused_is_not_told() -> None:
     """Only what is durably queued counts as accepted."""
     told: list[Accepted] = []
-    with pytest.raises(Exception, match="type"):
+    with pytest.raises(InvalidRequest, match="type"):
         ingest({"type": 1}, settings=Settings.from_env(ENV), queue=ListQueue(), note_accepted=told.append)
     assert told == []
 

@@ -239,7 +239,8 @@ def test_no_credentials_are_taken_from_a_file(
     partner.answer = lambda handler, call: reply(handler, 200, Set_Cookie="canary=1; Path=/")
     http = client()
     for _ in range(2):
-        send(http, partner.url)
+        assert send(http, partner.url).status == 200
+    assert len(partner.calls) == 2
     assert all(not {"authorization", "cookie"} & {name.lower() for name in call.headers} for call in partner.calls)
 
 
