@@ -9,9 +9,6 @@ import pytest
 from ops.local.aws import LocalAws, local_aws
 from ops.local.partner_api import Behaviour, LoopbackPartner, serve
 
-MPARTICLE_ACCOUNT = "338661164609"
-STRANGER_ACCOUNT = "999999999999"
-
 
 @dataclass(frozen=True)
 class Partner:

@@ -3,8 +3,7 @@
 import asyncio
 import json
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import boto3
@@ -19,6 +18,7 @@ from ops.releases.moves import NotPromoted
 from ops.releases.pair import UnknownVersion
 from shared.message import to_json
 from testkit.requests import make_request
+from tests.e2e.operated import until
 
 STAGE = "alias"
 FUNCTIONS = ("spillway-alias-ingest", "spillway-alias-worker")
@@ -85,14 +85,6 @@ async def warm(aws: LocalAws, arn: str, parcels: list[Parcel]) -> bool:
     async with MParticle(aws.endpoint_url, arn, region=aws.region, account_id=aws.account_id) as owner:
         answers = await asyncio.gather(*map(owner.invoke, parcels))
     return all(one.outcome is Outcome.ACCEPTED for one in answers)
-
-
-def until(what: Callable[[], Any], within_s: float = 60.0) -> None:
-    """Poll until `what` gives something true."""
-    deadline = time.monotonic() + within_s
-    while not what():
-        assert time.monotonic() < deadline, f"not so within {within_s:.0f} s"
-        time.sleep(0.1)
 
 
 @pytest.fixture

@@ -1,62 +1,15 @@
 """Dead letters on a deployed stack, with the operator's permissions alone: looked at, planned, sent again."""
 
-import json
 import re
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
-from ops.local.aws import LocalAws, local_aws
+from ops.local.aws import ROOT, local_aws
 from ops.local.partner_api import Behaviour, LoopbackPartner, serve
+from tests.e2e.operated import Operated, until
 
-ROOT = Path(__file__).parents[2]
-MPARTICLE_ACCOUNT = "338661164609"
 REFUSED = {f"bad{number}": 400 for number in range(7)}
-
-
-@dataclass(frozen=True)
-class Operated:
-    """A stack on an AWS that enforces IAM, and an operator's shell in a folder of its own."""
-
-    aws: LocalAws
-    api: LoopbackPartner
-    outputs: dict[str, str]
-    keys: dict[str, str]
-    folder: Path
-
-    def send(self, request_id: str, *event_ids: str) -> None:
-        request = {
-            "type": "event_processing_request",
-            "id": request_id,
-            "timestamp_ms": 1_700_000_000_000,
-            "account": {"account_id": 7, "account_settings": {"apiKey": "CANARY-key"}},
-            "user_identities": [{"type": "email", "value": "CANARY@example.com"}],
-            "events": [{"type": "custom_event", "id": one, "timestamp_ms": 1_700_000_000_000} for one in event_ids],
-        }
-        lambdas = self.aws.client("lambda", account_id=MPARTICLE_ACCOUNT)
-        answer = lambdas.invoke(FunctionName=self.outputs["IngestAliasArn"], Payload=json.dumps(request))
-        assert "FunctionError" not in answer
-
-    def spillway(self, *arguments: str, status: int = 0) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "ops.cli", *arguments],
-            cwd=self.folder,
-            env={**self.aws.env(), **self.keys, "STAGE": "local", "PYTHONPATH": str(ROOT), "COLUMNS": "80"},
-            capture_output=True, text=True, check=False, timeout=120,
-        )  # fmt: skip
-        said = done.stdout + done.stderr
-        assert done.returncode == status, said
-        assert "CANARY" not in said
-        return said
-
-    def letters(self) -> int:
-        return int(json.loads(self.spillway("dlq", "summary", "--json"))["letters"])
 
 
 @pytest.fixture(scope="module")
@@ -70,25 +23,16 @@ def operated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operated]:
         iam.put_user_policy(UserName="operator", PolicyName="operator", PolicyDocument=policy)
         key = iam.create_access_key(UserName="operator")["AccessKey"]
         keys = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
-        yield Operated(aws, api, outputs, keys, tmp_path_factory.mktemp("shell"))
-
-
-def until(get: Callable[[], Any], timeout_s: float = 90) -> Any:
-    """Poll until there is something; fails with the last thing seen."""
-    deadline = time.monotonic() + timeout_s
-    while not (found := get()):
-        assert time.monotonic() < deadline, f"not within {timeout_s:.0f} s; last: {found!r}"
-        time.sleep(0.2)
-    return found
+        yield Operated(aws, api, url, outputs, tmp_path_factory.mktemp("shell"), keys)
 
 
 def test_letters_are_seen_planned_and_sent_again_once(operated: Operated) -> None:
     """What was refused arrives when the partner takes it, and what had arrived is not sent again."""
     assert "✓ The dead-letter queue is empty." in operated.spillway("dlq", "summary")
     for number in range(6):
-        operated.send(f"r{number}", f"bad{number}")
-    operated.send("half", "good", "bad6")
-    until(lambda: operated.letters() == 7)
+        operated.send(f"bad{number}", account=7)
+    operated.send("good", "bad6", account=7, request_id="half")
+    until(lambda: operated.letters() == 7, 90)
     assert "7  rejected, HTTP 400, events, account 7" in re.sub(r"\n +", "\n ", operated.spillway("dlq", "summary"))
     (letter,) = re.findall(r"^\S{36}", operated.spillway("dlq", "list", "--id", "half"), re.MULTILINE)
     assert "HTTP 400 for 1 of 2 deliveries" in operated.spillway("dlq", "show", letter)
@@ -98,12 +42,12 @@ def test_letters_are_seen_planned_and_sent_again_once(operated: Operated) -> Non
     assert "Tried with partners.webhook" in plan
     still = operated.spillway("dlq", "redrive", "--id", letter, "--yes", "--rate", "100", "--why", "a try")
     assert "1 of 1 sent" in still
-    until(lambda: operated.letters() == 7)
+    until(lambda: operated.letters() == 7, 90)
     assert "once; before that rejected 400" in operated.spillway("dlq", "show", "half")
     operated.api.begin(Behaviour())
     done = operated.spillway("dlq", "redrive", "--reason", "rejected", "--yes", "--rate", "100", "--why", "mended")
     assert "7 of 7 sent" in done
-    until(lambda: set(operated.api.ledger.arrivals) == set(REFUSED))
+    until(lambda: operated.arrived() == set(REFUSED), 90)
     assert all(len(times) == 1 for times in operated.api.ledger.arrivals.values())
     assert operated.letters() == 0
     assert len(list((operated.folder / "dlq-exports").glob("local-*.ndjson.gz"))) == 2

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from ops.local.aws import LocalAws, LocalAwsError
+from tests.e2e.operated import MPARTICLE_ACCOUNT
 from tests.integration.infra.deploy_tool import copied, equipped
 
 STAGE = "forced"
-MPARTICLE_ACCOUNT = "338661164609"
 MODULE = """\
 from partners import Partner
 from shared.firehose import *

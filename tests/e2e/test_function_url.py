@@ -5,10 +5,9 @@ import os
 import re
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,8 +20,8 @@ from ops.certify.targets import target_of
 from ops.local.aws import ROOT, LocalAws, local_aws
 from ops.local.partner_api import Behaviour, LoopbackPartner, serve
 from testkit.requests import make_request
+from tests.e2e.operated import MPARTICLE_ACCOUNT, until
 
-MPARTICLE_ACCOUNT = "338661164609"
 STRANGER_ACCOUNT = "999999999999"
 OLD, NEW = "old-token-0123456789abcdef", "new-token-0123456789abcdef"
 EVENTS = "event_processing_request"
@@ -71,15 +70,6 @@ def deployed() -> Iterator[Deployed]:
         aws.client("ssm").put_parameter(Name="/spillway/token", Value=OLD, Type="SecureString")
         env = {"WEBHOOK_URL": url, "TOKEN_SOURCE": "ssm:/spillway/token"}
         yield Deployed(aws, api, aws.deploy(env=env))
-
-
-def until(what: Callable[[], Any], *, within_s: float = 60.0) -> Any:
-    """Poll until `what` gives something true, and return it; fail with its last value."""
-    deadline = time.monotonic() + within_s
-    while not (found := what()):
-        assert time.monotonic() < deadline, f"not so within {within_s:.0f} s; last: {found!r}"
-        time.sleep(0.1)
-    return found
 
 
 def test_events_that_come_by_the_url_arrive_at_the_partner(deployed: Deployed) -> None:

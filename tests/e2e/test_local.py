@@ -15,9 +15,9 @@ import boto3
 import pytest
 
 from ops.local.aws import free_port, one_at_a_time
+from tests.e2e.operated import MPARTICLE_ACCOUNT
 
 ROOT = Path(__file__).parents[2]
-MPARTICLE_ACCOUNT = "338661164609"
 EVENT = {"type": "custom_event", "id": "0a1b2c3d-e4f5", "timestamp_ms": 1700000000000}
 REQUEST = {
     "type": "event_processing_request",

@@ -17,8 +17,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from ops.local.aws import LocalAws, local_aws
+from tests.e2e.operated import MPARTICLE_ACCOUNT
 
-MPARTICLE_ACCOUNT = "338661164609"
 STRANGER_ACCOUNT = "999999999999"
 ROOT = Path(__file__).parents[2]
 SHIMS = (

@@ -16,8 +16,8 @@ import pytest
 
 from ops.local import aws as local
 from ops.local.aws import LocalAws, LocalAwsError, local_aws
+from tests.e2e.operated import MPARTICLE_ACCOUNT
 
-MPARTICLE_ACCOUNT = "338661164609"
 ROOT = Path(__file__).parents[2]
 
 

@@ -12,8 +12,8 @@ import pytest
 from ops.local.aws import LocalAws, local_aws
 from ops.local.partner_api import LoopbackPartner
 from testkit.requests import make_request
+from tests.e2e.operated import MPARTICLE_ACCOUNT
 
-MPARTICLE_ACCOUNT = "338661164609"
 EVENTS = "event_processing_request"
 QUEUES = ("QueueUrl", "ParkingQueueUrl", "DlqUrl")
 # The rule fires every minute, and the embedded AWS looks at its rules every 10 s.

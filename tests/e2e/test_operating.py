@@ -1,73 +1,35 @@
 """What an operator does to a deployed stack: the suspended accounts' clear, and a pause of the intake."""
 
 import json
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from ops.local.aws import LocalAws, local_aws
+from ops.local.aws import local_aws
 from ops.local.partner_api import Behaviour, LoopbackPartner, serve
-
-ROOT = Path(__file__).parents[2]
-MPARTICLE_ACCOUNT = "338661164609"
+from tests.e2e.operated import Operated, until
 
 
-@dataclass(frozen=True)
-class Operated:
-    """A stack on an AWS that enforces IAM, so that the worker's role is shown to suffice; the partner knows one key."""
+def mapping_state(operated: Operated) -> str:
+    found = operated.aws.client("lambda").get_event_source_mapping(UUID=operated.outputs["WorkerMappingId"])
+    return str(found["State"])
 
-    aws: LocalAws
-    api: LoopbackPartner
-    outputs: dict[str, str]
-    url: str
-    """The partner's."""
 
-    def send(self, event_id: str, account_id: int, key: str) -> None:
-        request = {
-            "type": "event_processing_request",
-            "id": f"request-{event_id}",
-            "timestamp_ms": 1700000000000,
-            "account": {"account_id": account_id, "account_settings": {"apiKey": key}},
-            "events": [{"type": "custom_event", "id": event_id, "timestamp_ms": 1700000000000}],
-        }
-        lambdas = self.aws.client("lambda", account_id=MPARTICLE_ACCOUNT)
-        answer = lambdas.invoke(FunctionName=self.outputs["IngestAliasArn"], Payload=json.dumps(request))
-        assert "FunctionError" not in answer
-
-    def spillway(self, *arguments: str, status: int = 0) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "ops.cli", *arguments],
-            cwd=ROOT, env={**self.aws.env(), "STAGE": "local"},
-            capture_output=True, text=True, check=False, timeout=120,
-        )  # fmt: skip
-        assert done.returncode == status, done.stderr
-        return done.stdout + done.stderr
-
-    def arrived(self) -> set[str]:
-        return set(self.api.ledger.arrivals)
-
-    def mapping_state(self) -> str:
-        found = self.aws.client("lambda").get_event_source_mapping(UUID=self.outputs["WorkerMappingId"])
-        return str(found["State"])
-
-    def tick(self) -> dict[str, Any]:
-        payload = json.dumps({"tick": {"mapping_id": self.outputs["WorkerMappingId"]}})
-        answer = self.aws.client("lambda").invoke(FunctionName=self.outputs["WorkerAliasArn"], Payload=payload)
-        report: dict[str, Any] = json.loads(answer["Payload"].read())
-        return report
+def tick(operated: Operated) -> dict[str, Any]:
+    payload = json.dumps({"tick": {"mapping_id": operated.outputs["WorkerMappingId"]}})
+    answer = operated.aws.client("lambda").invoke(FunctionName=operated.outputs["WorkerAliasArn"], Payload=payload)
+    report: dict[str, Any] = json.loads(answer["Payload"].read())
+    return report
 
 
 @pytest.fixture(scope="module")
-def deployed() -> Iterator[Operated]:
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operated]:
+    """On an AWS that enforces IAM, so that the worker's role is shown to suffice."""
     api = LoopbackPartner(Behaviour())
     with serve(api) as url, local_aws(enforce_iam=True) as aws:
-        yield Operated(aws, api, aws.deploy(env={"WEBHOOK_URL": url}), url)
+        outputs = aws.deploy(env={"WEBHOOK_URL": url})
+        yield Operated(aws, api, url, outputs, tmp_path_factory.mktemp("shell"))
 
 
 @pytest.fixture
@@ -77,15 +39,6 @@ def operated(deployed: Operated) -> Operated:
     return deployed
 
 
-def until(get: Callable[[], Any], timeout_s: float = 60) -> Any:
-    """Poll until there is something; fails with the last thing seen."""
-    deadline = time.monotonic() + timeout_s
-    while not (found := get()):
-        assert time.monotonic() < deadline, f"not within {timeout_s:.0f} s; last: {found!r}"
-        time.sleep(0.1)
-    return found
-
-
 def test_operator_lists_and_clears_a_suspended_account(operated: Operated) -> None:
     """An account whose key is refused is listed, its messages are parked; the clear brings them back and delivers them,
     and what is still hidden, its probe say, holds up nothing.
@@ -93,8 +46,8 @@ def test_operator_lists_and_clears_a_suspended_account(operated: Operated) -> No
     operated.api.begin(Behaviour(token="good"))
     assert "No account is suspended." in operated.spillway("suspensions")
     for number in range(12):
-        operated.send(f"5-{number}", 5, "old")
-    operated.send("6-0", 6, "good")
+        operated.send(f"5-{number}", account=5, key="old")
+    operated.send("6-0", account=6, key="good")
     until(lambda: "6-0" in operated.arrived())
 
     def listing() -> Any:
@@ -114,7 +67,7 @@ def test_operator_lists_and_clears_a_suspended_account(operated: Operated) -> No
     until(lambda: len(operated.arrived()) >= 10, 100)  # the two that had a turn are hidden for three minutes
     assert "No account is suspended." in operated.spillway("suspensions")
     operated.api.begin()
-    operated.send("5-new", 5, "old")
+    operated.send("5-new", account=5, key="old")
     until(lambda: "5-new" in operated.arrived())
 
 
@@ -125,11 +78,11 @@ def test_operators_pause_outlasts_the_tick_and_ends_at_a_word(operated: Operated
     said = operated.spillway("pause", "--why", "the partner moves its data centre")
     assert said.startswith("paused since ")
     assert "the partner moves its data centre" in said
-    until(lambda: operated.mapping_state() == "Disabled")
-    operated.send("7-0", 7, "good")
-    report = operated.tick()
+    until(lambda: mapping_state(operated) == "Disabled")
+    operated.send("7-0", account=7, key="good")
+    report = tick(operated)
     assert (report["held"], report["resumed"], report["trouble"]) == (True, False, 0)
-    assert operated.mapping_state() == "Disabled"
+    assert mapping_state(operated) == "Disabled"
     assert "7-0" not in operated.arrived()
     assert "data centre" in operated.spillway("pause", "--show")
     assert "resumed" in operated.spillway("resume")
@@ -140,14 +93,14 @@ def test_operators_pause_outlasts_the_tick_and_ends_at_a_word(operated: Operated
 def test_operators_pause_outlasts_a_deploy(operated: Operated) -> None:
     """The mapping stays as it is though the deploy changes it; enabled by hand, the worker sends nothing."""
     operated.spillway("pause", "--why", "the partner moves its data centre")
-    until(lambda: operated.mapping_state() == "Disabled")
-    operated.send("8-0", 8, "good")
+    until(lambda: mapping_state(operated) == "Disabled")
+    operated.send("8-0", account=8, key="good")
     operated.aws.deploy(env={"WEBHOOK_URL": operated.url, "MAX_CONCURRENCY": "7"})
-    assert operated.mapping_state() == "Disabled"
+    assert mapping_state(operated) == "Disabled"
     lambdas, mapping_id = operated.aws.client("lambda"), operated.outputs["WorkerMappingId"]
     assert lambdas.get_event_source_mapping(UUID=mapping_id)["ScalingConfig"]["MaximumConcurrency"] == 7
     lambdas.update_event_source_mapping(UUID=mapping_id, Enabled=True)
-    until(lambda: operated.mapping_state() == "Disabled")  # the worker, or its tick
+    until(lambda: mapping_state(operated) == "Disabled")  # the worker, or its tick
     assert "8-0" not in operated.arrived()
     assert "data centre" in operated.spillway("pause", "--show")
     operated.spillway("resume")
@@ -160,14 +113,14 @@ def test_operators_pause_holds_while_the_state_table_is_out_of_reach(operated: O
     (role,) = [one["RoleName"] for one in iam.list_roles()["Roles"] if "WorkerRole" in one["RoleName"]]
     policy = iam.get_role_policy(RoleName=role, PolicyName="state")["PolicyDocument"]
     operated.spillway("pause", "--why", "maintenance")
-    until(lambda: operated.mapping_state() == "Disabled")
+    until(lambda: mapping_state(operated) == "Disabled")
     iam.delete_role_policy(RoleName=role, PolicyName="state")
     try:
-        report = operated.tick()
+        report = tick(operated)
         assert (report["held"], report["resumed"]) == (True, False)
         assert report["trouble"]
         operated.spillway("resume")
-        until(lambda: operated.mapping_state() == "Enabled")
+        until(lambda: mapping_state(operated) == "Enabled")
     finally:
         iam.put_role_policy(RoleName=role, PolicyName="state", PolicyDocument=json.dumps(policy))
 
@@ -176,13 +129,17 @@ def test_operator_sees_what_became_of_each_request(operated: Operated) -> None:
     """A delivered one and one whose key is refused: traced to where they are, followed, counted without a gap, and on
     the screen the first line says whose credentials are refused.
     """
+
+    def traced(request_id: str) -> str:
+        return operated.spillway("trace", request_id, status=None)
+
     operated.api.begin(Behaviour(token="good"))
-    operated.send("31-0", 31, "good")
+    operated.send("31-0", account=31, key="good")
     for number in range(3):
-        operated.send(f"32-{number}", 32, "old")
+        operated.send(f"32-{number}", account=32, key="old")
     until(lambda: "31-0" in operated.arrived())
-    until(lambda: "parked" in _traced(operated, "request-32-1") or "parked" in _traced(operated, "request-32-2"))
-    assert "now: request-31-0 delivered" in _traced(operated, "request-31-0")
+    until(lambda: "parked" in traced("request-32-1") + traced("request-32-2"))
+    assert "now: request-31-0 delivered" in traced("request-31-0")
     said = operated.spillway("ledger", "--json", status=0)
     sums = json.loads(said)["sums"]
     assert (sums["gap"], sums["accepted"] >= 4, sums["parked"] >= 1) == (0, True, True)
@@ -194,13 +151,3 @@ def test_operator_sees_what_became_of_each_request(operated: Operated) -> None:
     assert "good" not in screen + said
     operated.api.begin(Behaviour())
     operated.spillway("suspensions", "clear", "32", "--wait")
-
-
-def _traced(operated: Operated, request_id: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "ops.cli", "trace", request_id],
-        cwd=ROOT, env={**operated.aws.env(), "STAGE": "local"},
-        capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
-    assert done.returncode in {0, 1}, done.stderr
-    return done.stdout

@@ -1,7 +1,6 @@
 """The product on a real deploy: mParticle's account invokes the alias, events arrive at the partner."""
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,21 +10,13 @@ from botocore.exceptions import ClientError
 
 from ops.local.aws import LocalAws
 from testkit.requests import make_request
+from tests.e2e.operated import until
 
 MPARTICLE_ACCOUNTS = ("338661164609", "457804467337")
 STRANGER_ACCOUNT = "999999999999"
 EVENTS = "event_processing_request"
 
 Invoke = Callable[..., dict[str, Any]]
-
-
-def until(what: Callable[[], Any], *, within_s: float = 60.0) -> Any:
-    """Poll until `what` gives something true, and return it; fail with its last value."""
-    deadline = time.monotonic() + within_s
-    while not (found := what()):
-        assert time.monotonic() < deadline, f"not so within {within_s:.0f} s; last: {found!r}"
-        time.sleep(0.1)
-    return found
 
 
 @pytest.fixture

@@ -1,8 +1,7 @@
 """The functions' roles, enforced: they allow all that the code does, and what they do not allow is refused."""
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +9,8 @@ import pytest
 
 from ops.local.aws import LocalAws, local_aws
 from ops.local.partner_api import Behaviour, LoopbackPartner, serve
+from tests.e2e.operated import MPARTICLE_ACCOUNT, until
 
-MPARTICLE_ACCOUNT = "338661164609"
 ATTEMPTS = 3
 """Of one invocation, as nothing else is said at the deploy."""
 
@@ -53,14 +52,6 @@ def enforced() -> Iterator[Enforced]:
         yield Enforced(aws, api, aws.deploy(env={"WEBHOOK_URL": url}))
 
 
-def until(get: Callable[[], Any], timeout_s: float = 60) -> Any:
-    """Poll until there is something; gives the last thing seen."""
-    deadline = time.monotonic() + timeout_s
-    while not (found := get()) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return found
-
-
 def test_the_roles_allow_all_that_the_functions_do(enforced: Enforced) -> None:
     """Enqueue, receive, hide until a partner is back, deliver, delete, dead-letter: nothing is denied."""
     # An outage until the message has come back, as it fails oftener than one invocation tries. Were the worker not
@@ -68,9 +59,9 @@ def test_the_roles_allow_all_that_the_functions_do(enforced: Enforced) -> None:
     enforced.api.behaviour = Behaviour(outages=((0, 3_600),))
     enforced.api.begin()
     assert enforced.invoke("e1")["type"] == "event_processing_response"
-    assert until(lambda: len(enforced.api.ledger.failed_s) > ATTEMPTS)
+    until(lambda: len(enforced.api.ledger.failed_s) > ATTEMPTS)
     enforced.api.behaviour = Behaviour()
-    assert until(lambda: "e1" in enforced.api.ledger.arrivals)
+    until(lambda: "e1" in enforced.api.ledger.arrivals)
 
     enforced.aws.client("sqs").send_message(QueueUrl=enforced.outputs["QueueUrl"], MessageBody="not ours")
     (letter,) = until(enforced.dead_letters)

@@ -5,53 +5,28 @@ import re
 import shlex
 import signal
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from ops.local.aws import LocalAws, local_aws
+from ops.local.aws import ROOT, local_aws
 from ops.local.partner_api import Behaviour, LoopbackPartner, serve
+from tests.e2e.operated import Operated, until
 
-ROOT = Path(__file__).parents[2]
 RUNBOOK = (ROOT / "docs/runbook.md").read_text()
-MPARTICLE_ACCOUNT = "338661164609"
 REQUEST, ERASURE = "8f3f2a0e-5a54-4a54-9d0c-6a9a2f6c3a11", "3c5a1d2e-0000-4000-8000-000000000001"
 """The ids of the page's examples, and account 7 is its account."""
 ONCE = {"doctor", "versions", "rollback"}
 """What is the same in many sections, and takes its time; a second rollback would go further back."""
 
 
-@dataclass
-class NightShift:
+@dataclass(frozen=True)
+class NightShift(Operated):
     """Somebody on call, in a folder of their own, with the page before them."""
 
-    aws: LocalAws
-    api: LoopbackPartner
-    outputs: dict[str, str]
-    folder: Path
     seen: set[str] = field(default_factory=set)
-
-    def invoke(self, request: dict[str, Any]) -> bool:
-        """Send as mParticle does; whether it was accepted."""
-        lambdas = self.aws.client("lambda", account_id=MPARTICLE_ACCOUNT)
-        answer = lambdas.invoke(FunctionName=self.outputs["IngestAliasArn"], Payload=json.dumps(request))
-        return "FunctionError" not in answer
-
-    def send(self, event_id: str, *, account: int, request_id: str = "", key: str = "old") -> None:
-        assert self.invoke(
-            {
-                "type": "event_processing_request",
-                "id": request_id or f"request-{event_id}",
-                "timestamp_ms": 1_700_000_000_000,
-                "account": {"account_id": account, "account_settings": {"apiKey": key}},
-                "events": [{"type": "custom_event", "id": event_id, "timestamp_ms": 1_700_000_000_000}],
-            }
-        )
 
     def read(self, section: str, part: str = "") -> Iterator[list[str]]:
         """The commands of a section, or of one part of it."""
@@ -59,7 +34,9 @@ class NightShift:
         text, _, _ = text.partition("\n## ")
         if part:
             text = text.partition(f"**{part}.**")[2].partition("\n**")[0]
-        for line in re.findall(r"^    spillway (.+)$", text, re.MULTILINE):
+        lines = re.findall(r"^    spillway (.+)$", text, re.MULTILINE)
+        assert lines, f"the page has no commands in {section} {part}"
+        for line in lines:
             arguments = shlex.split(line, comments=True)
             if arguments[0] in ONCE & self.seen:
                 continue
@@ -72,27 +49,16 @@ class NightShift:
 
     def type(self, *arguments: str) -> str:
         """Type a command; none may say that it could not be done. One without an end is followed, then Ctrl-C."""
-        endless = arguments[0] == "tail" or "--watch" in arguments
-        with subprocess.Popen(
-            [sys.executable, "-m", "ops.cli", *arguments],
-            cwd=self.folder, env={**self.aws.env(), "STAGE": "local", "PYTHONPATH": str(ROOT), "COLUMNS": "80"},
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        ) as done:  # fmt: skip
-            try:
-                said, _ = done.communicate(timeout=5 if endless else 240)
-            except subprocess.TimeoutExpired:
-                assert endless, arguments
-                done.send_signal(signal.SIGINT)
-                said, _ = done.communicate(timeout=20)
+        if arguments[0] != "tail" and "--watch" not in arguments:
+            return self.spillway(*arguments, status=None)
+        with subprocess.Popen(**self.shell(*arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as followed:
+            with suppress(subprocess.TimeoutExpired):
+                followed.communicate(timeout=5)
+                raise AssertionError(f"{arguments} has an end: {followed.returncode}")
+            followed.send_signal(signal.SIGINT)
+            said, _ = followed.communicate(timeout=20)
         assert "Traceback" not in said, said
-        assert endless or done.returncode in {0, 1}, (arguments, said)
-        return said
-
-    def letters(self) -> int:
-        return int(json.loads(self.type("dlq", "summary", "--json"))["letters"])
-
-    def arrived(self) -> set[str]:
-        return set(self.api.ledger.arrivals)
+        return str(said)
 
 
 @pytest.fixture(scope="module")
@@ -102,16 +68,7 @@ def shift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NightShift]:
     with serve(api) as url, local_aws() as aws:
         aws.deploy(env={"WEBHOOK_URL": url, "WEBHOOK_RATE": "200"})
         outputs = aws.deploy(env={"WEBHOOK_URL": url, "WEBHOOK_RATE": "200", "MAX_IN_FLIGHT": "9"})
-        yield NightShift(aws, api, outputs, tmp_path_factory.mktemp("shell"))
-
-
-def until(get: Callable[[], Any], timeout_s: float = 120) -> Any:
-    """Poll until there is something; fails with the last thing seen."""
-    deadline = time.monotonic() + timeout_s
-    while not (found := get()):
-        assert time.monotonic() < deadline, f"not within {timeout_s:.0f} s; last: {found!r}"
-        time.sleep(0.3)
-    return found
+        yield NightShift(aws, api, url, outputs, tmp_path_factory.mktemp("shell"))
 
 
 def test_the_dashboard_is_there(shift: NightShift) -> None:

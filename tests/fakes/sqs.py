@@ -8,25 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.fakes.clock import Clock
+
 
 class Killed(BaseException):
     """The process is gone: nothing more is called, not even at its end."""
-
-
-@dataclass
-class Clock:
-    """Seconds since the epoch, as the test says."""
-
-    now_s: float = 1_790_000_000.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-    def sleep(self, seconds: float) -> None:
-        self.now_s += seconds
-
-    def now_ms(self) -> int:
-        return int(self.now_s * 1_000)
 
 
 @dataclass

@@ -5,6 +5,7 @@ import pytest
 from ingest_fn.tokens import ASK_AGAIN_S, FAILED_S, FRESH_S, STALE_S, Tokens
 from shared.errors import TokensUnavailable
 from shared.stored import Reference
+from tests.fakes.clock import Clock
 
 OLD, NEW, WRONG = "old-token-0123456789", "new-token-0123456789", "canary-token-0123456789"
 
@@ -30,14 +31,6 @@ class FakeStore:
         if target == "AmazonSSM.GetParameter":
             return 200, json.dumps({"Parameter": {"Value": self.value}}).encode()
         return 200, json.dumps({"SecretString": self.value}).encode()
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now_s = 50_000.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 def make(store: FakeStore, service: str = "ssm", name: str = "/spillway/token") -> tuple[Tokens, Clock]:

@@ -1,14 +1,7 @@
 import pytest
 
 from ops.local.partner_api import Behaviour, LoopbackPartner, Reply
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now_s = 100.0
-
-    def __call__(self) -> float:
-        return self.now_s
+from tests.fakes.clock import Clock
 
 
 @pytest.fixture
@@ -124,12 +117,12 @@ def test_a_call_without_the_token_is_turned_away(clock: Clock) -> None:
 
 def test_the_ledger_tells_deliveries_from_duplicates(clock: Clock) -> None:
     """Each event counts once as delivered, however often it arrives, and each time it arrives again as a duplicate."""
-    api = LoopbackPartner(Behaviour(), clock=clock)
+    api, start_s = LoopbackPartner(Behaviour(), clock=clock), clock.now_s
     for event_id in ("a", "b", "a", "a", None):
         clock.now_s += 1
         api.accept(event_id)
     assert (api.ledger.delivered, api.ledger.duplicates, api.ledger.others) == (2, 2, 1)
-    assert api.ledger.arrivals == {"a": [101.0, 103.0, 104.0], "b": [102.0]}
+    assert api.ledger.arrivals == {"a": [start_s + 1, start_s + 3, start_s + 4], "b": [start_s + 2]}
 
 
 def test_a_new_beginning_forgets_the_old_one(clock: Clock) -> None:

@@ -30,7 +30,7 @@ def test_account_that_arrives_begins_anew() -> None:
 
 
 def test_calls_without_an_account_are_the_partners() -> None:
-    """There is nobody else to outliers."""
+    """There is nobody else to blame."""
     outliers = Outliers()
     assert not any(fail(outliers, None, 20))
     outliers.delivered(None, now_ms=2_000)

@@ -2,16 +2,9 @@
 
 import pytest
 
+from tests.fakes.clock import Clock
 from worker_fn.clients import kept_connections
 from worker_fn.clients.kept_connections import IDLE_S, Kept
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now_s = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 @pytest.fixture

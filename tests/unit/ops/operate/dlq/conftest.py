@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from shared.message import EVENTS, Head, encode, to_json
-from tests.fakes.sqs import Clock, MemorySqs
+from tests.fakes.clock import Clock
+from tests.fakes.sqs import MemorySqs
 
 PARTNER = {"PARTNER": "partners.webhook", "WEBHOOK_URL": "http://127.0.0.1:9/hook", "QUEUE_URL": "main"}
 

@@ -15,7 +15,8 @@ from ops.operate.dlq.letters import Letter
 from ops.operate.dlq.pace import Pacer
 from ops.operate.dlq.queues import LetterQueue
 from shared.errors import InvalidSettings
-from tests.fakes.sqs import Clock, Killed, MemorySqs
+from tests.fakes.clock import Clock
+from tests.fakes.sqs import Killed, MemorySqs
 
 LETTER = Letter(
     "i",

@@ -5,7 +5,8 @@ import pytest
 from ops.operate.dlq.letters import Letter
 from ops.operate.dlq.look import HIDDEN_S, look
 from ops.operate.dlq.queues import LetterQueue
-from tests.fakes.sqs import Clock, Killed, MemorySqs
+from tests.fakes.clock import Clock
+from tests.fakes.sqs import Killed, MemorySqs
 
 DEAD = "dlq"
 

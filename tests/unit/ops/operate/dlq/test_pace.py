@@ -8,7 +8,7 @@ from ops.operate.dlq.pace import Pacer, learnt_limit, left_over, live_per_s
 from partners import Limits, Rate
 from shared.state import FLOW, PARTNER, Item
 from testkit.state import MemoryState
-from tests.fakes.sqs import Clock
+from tests.fakes.clock import Clock
 
 FIFTY = Limits(rate=Rate(50))
 

@@ -5,7 +5,8 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 from ops.operate.dlq.letters import Letter
 from ops.operate.dlq.queues import LetterQueue, LettersUnavailable
-from tests.fakes.sqs import Clock, MemorySqs
+from tests.fakes.clock import Clock
+from tests.fakes.sqs import MemorySqs
 
 
 class Refusing:

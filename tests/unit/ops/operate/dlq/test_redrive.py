@@ -11,7 +11,8 @@ from ops.operate.dlq.notebook import Notebook
 from ops.operate.dlq.pace import Pacer
 from ops.operate.dlq.queues import LetterQueue
 from ops.operate.dlq.redrive import Moved, Redrive, history_after, redriven
-from tests.fakes.sqs import Clock, Killed, MemorySqs
+from tests.fakes.clock import Clock
+from tests.fakes.sqs import Killed, MemorySqs
 
 DEAD, MAIN = "dlq", "main"
 

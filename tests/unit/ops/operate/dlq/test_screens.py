@@ -10,7 +10,7 @@ from ops.operate.dlq.letters import Letter
 from ops.operate.dlq.plan import Plan
 from ops.operate.trail import Act, checked_why, show
 from shared.errors import InvalidSettings
-from tests.fakes.sqs import Clock
+from tests.fakes.clock import Clock
 
 NOW_MS = 1_790_000_000_000
 HOSTILE = "\x1b[31mCANARY\u202e\n\x00\x9b"

@@ -1,0 +1,78 @@
+"""A deployed stack as mParticle and an operator reach it."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ops.local.aws import ROOT, LocalAws
+from ops.local.partner_api import LoopbackPartner
+
+MPARTICLE_ACCOUNT = "338661164609"
+T_MS = 1_700_000_000_000
+
+
+@dataclass(frozen=True)
+class Operated:
+    """A stack and its partner, and an operator's shell in a folder of its own. Nothing that is sent may be shown."""
+
+    aws: LocalAws
+    api: LoopbackPartner
+    url: str
+    """The partner's."""
+    outputs: dict[str, str]
+    folder: Path
+    keys: Mapping[str, str] = field(default_factory=dict)
+    """The operator's, where the AWS enforces IAM for them; else those of whoever deployed."""
+
+    def invoke(self, request: dict[str, Any]) -> bool:
+        """Send as mParticle does; whether it was accepted."""
+        lambdas = self.aws.client("lambda", account_id=MPARTICLE_ACCOUNT)
+        answer = lambdas.invoke(FunctionName=self.outputs["IngestAliasArn"], Payload=json.dumps(request))
+        return "FunctionError" not in answer
+
+    def send(self, *event_ids: str, account: int, key: str = "old", request_id: str = "") -> None:
+        """Send a request of a customer, with the key that it has."""
+        request = {
+            "type": "event_processing_request",
+            "id": request_id or f"request-{event_ids[0]}",
+            "timestamp_ms": T_MS,
+            "account": {"account_id": account, "account_settings": {"apiKey": key, "other": "CANARY-setting"}},
+            "user_identities": [{"type": "email", "value": "CANARY@example.com"}],
+            "events": [{"type": "custom_event", "id": one, "timestamp_ms": T_MS} for one in event_ids],
+        }
+        assert self.invoke(request)
+
+    def shell(self, *arguments: str) -> dict[str, Any]:
+        """What subprocess needs to type `spillway` with these."""
+        env = {**self.aws.env(), **self.keys, "STAGE": "local", "PYTHONPATH": str(ROOT), "COLUMNS": "80"}
+        command = [sys.executable, "-m", "ops.cli", *arguments]
+        return {"args": command, "cwd": self.folder, "env": env, "stdin": subprocess.DEVNULL, "text": True}
+
+    def spillway(self, *arguments: str, status: int | None = 0) -> str:
+        """Type a command; gives all that it said. It ends with `status`; None: it was done, whatever it found."""
+        done = subprocess.run(**self.shell(*arguments), capture_output=True, check=False, timeout=240)
+        said = f"{done.stdout}{done.stderr}"
+        assert done.returncode in ({0, 1} if status is None else {status}), (arguments, said)
+        assert "CANARY" not in said
+        assert "Traceback" not in said
+        return said
+
+    def letters(self) -> int:
+        return int(json.loads(self.spillway("dlq", "summary", "--json"))["letters"])
+
+    def arrived(self) -> set[str]:
+        return set(self.api.ledger.arrivals)
+
+
+def until(get: Callable[[], Any], timeout_s: float = 60) -> Any:
+    """Poll until there is something, and give it; fails with the last thing seen."""
+    deadline = time.monotonic() + timeout_s
+    while not (found := get()):
+        assert time.monotonic() < deadline, f"not within {timeout_s:.0f} s; last: {found!r}"
+        time.sleep(0.1)
+    return found
