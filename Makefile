@@ -106,7 +106,7 @@ check: .venv node_modules build-aws ## Format, lint, types, imports, workflows, 
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy
 	@$(PY) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
-	@$(PY) -m bandit --quiet --configfile pyproject.toml --severity-level medium --recursive ingest_fn worker_fn shared partners testkit ops infra
+	@$(PY) -m bandit --quiet --configfile pyproject.toml --severity-level medium --recursive ingest_fn worker_fn shared partners testkit ops infra bench
 	@.venv/bin/zizmor --offline --no-progress --quiet --persona pedantic .github
 	@for queues in standard fifo; do \
 		echo "cfn-lint: the template with $$queues queues"; \
@@ -146,18 +146,22 @@ remove: node_modules ## Remove a stack, and say before what of it is kept (STAGE
 	@$(SERVERLESS) remove --stage "$(STAGE)" $(ARGS)
 
 .PHONY: bench
-bench: ## Measurements against named peers and limits (comes with a later release)
-	@echo "make bench comes with a later release; what it will measure is not built yet."
+bench: .venv .venv-bench build-local ## CPU, speed and price against named peers and limits, ten minutes (docs/performance.md)
+	@$(PY) -m bench $(ARGS)
+
+.PHONY: bench-quick
+bench-quick: .venv .venv-bench build-local ## The same in a minute, with wider spread (ARGS="--only worker")
+	@$(PY) -m bench --quick $(ARGS)
 
 .PHONY: lock
 lock: .venv ## Lock requirements/*.in anew, with hashes
-	@cd requirements && for name in ingest worker local-aws dev; do \
+	@cd requirements && for name in ingest worker local-aws bench dev; do \
 		../$(PY) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
 			--output-file "$$name.txt" "$$name.in"; done
 
 .PHONY: clean
 clean: ## Remove what make created: environments, node_modules, zips, caches
-	@rm -rf .venv .venv-aws node_modules build .serverless ops/demo/direct_stack/.serverless \
+	@rm -rf .venv .venv-aws .venv-bench node_modules build .serverless ops/demo/direct_stack/.serverless \
 		.mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 # --- what they stand on ---------------------------------------------------------------------------------------------
@@ -172,11 +176,13 @@ build-local: .venv
 VENV_STAMP := .venv/.stamp-$(PYTHON_VERSION)
 PROJECT_STAMP := .venv/.stamp-project
 VENV_AWS_STAMP := .venv-aws/.stamp-$(PYTHON_VERSION)
+VENV_BENCH_STAMP := .venv-bench/.stamp-$(PYTHON_VERSION)
 NODE_STAMP := node_modules/.stamp
 
-.PHONY: .venv .venv-aws node_modules
+.PHONY: .venv .venv-aws .venv-bench node_modules
 .venv: $(PROJECT_STAMP)
 .venv-aws: $(VENV_AWS_STAMP)
+.venv-bench: $(VENV_BENCH_STAMP)
 node_modules: $(NODE_STAMP)
 
 define NEED_PYTHON
@@ -204,6 +210,13 @@ $(VENV_AWS_STAMP): requirements/local-aws.txt
 	@echo "Creating .venv-aws (the embedded AWS)"
 	@"$(PYTHON)" -m venv --clear .venv-aws
 	@$(PY_AWS) $(PIP_INSTALL) --require-hashes -r requirements/local-aws.txt
+	@touch $@
+
+$(VENV_BENCH_STAMP): requirements/bench.txt
+	$(NEED_PYTHON)
+	@echo "Creating .venv-bench (Lambda's runtime client, and the peers of the bench)"
+	@"$(PYTHON)" -m venv --clear .venv-bench
+	@.venv-bench/bin/python $(PIP_INSTALL) --require-hashes -r requirements/bench.txt
 	@touch $@
 
 # What osls runs on; package.json says it to npm.

@@ -4,7 +4,7 @@ from graphlib import CycleError, TopologicalSorter
 
 import grimp
 
-PACKAGES = ("ingest_fn", "worker_fn", "shared", "partners", "testkit", "ops", "infra")
+PACKAGES = ("ingest_fn", "worker_fn", "shared", "partners", "testkit", "ops", "infra", "bench")
 
 
 def test_no_import_goes_in_a_circle() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("ingest_fn", "shared", "worker_fn", "partners", "infra", "ops", "testkit")
+PACKAGES = ("ingest_fn", "shared", "worker_fn", "partners", "infra", "ops", "testkit", "bench")
 
 _NAME = re.compile(r"[A-Z][A-Z0-9_]+")
 _NUMBERS = re.compile(r"[-+*/() 0-9._e,]+")

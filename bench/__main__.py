@@ -1,0 +1,95 @@
+"""`make bench`: every row, ours and the peers in turn, into build/bench; docs/performance.md says how to read it.
+
+make bench ARGS="--only worker"     groups whose name holds this
+make bench ARGS=--write-docs        also renews the table and the plot in docs
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from bench import plot, report
+from bench.measure import CannotMeasure, MeasuresNothing, Row
+from bench.rows import ingest, worker
+from bench.stand.stand import FULL, QUICK, Stand, stand
+from infra.build import commit
+from infra.stage import ROOT
+from ops.console.terminal import say
+from ops.demo.machine import Neighbours
+
+GROUPS: dict[str, Callable[[Stand], Iterator[Row]]] = {"ingest": ingest.rows, "worker": worker.rows}
+OUTPUT = ROOT / "build/bench"
+PAGE, PLOT = ROOT / "docs/performance.md", ROOT / "docs/performance.svg"
+BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+Quick = Annotated[bool, typer.Option(help="A minute in place of ten: fewer and shorter runs.")]
+Only = Annotated[str, typer.Option(help="Groups whose name holds this.")]
+WriteDocs = Annotated[bool, typer.Option(help="Renew docs/performance.md and its plot.")]
+
+
+@app.command()
+def bench(quick: Quick = False, only: Only = "", write_docs: WriteDocs = False) -> None:
+    """Measure; the exit code says whether every row measured something, not whether its goal is met."""
+    chosen = {name: rows for name, rows in GROUPS.items() if only in name}
+    if not chosen or (write_docs and (only or quick)):
+        raise typer.BadParameter("no such group, or --write-docs with less than everything")
+    effort, began_s, neighbours = QUICK if quick else FULL, time.monotonic(), Neighbours()
+    done, failed = list[Row](), list[str]()
+    with stand(effort) as at:
+        for name, rows in chosen.items():
+            try:
+                for row in rows(at):
+                    done.append(row)
+                    tell(row)
+            except (CannotMeasure, MeasuresNothing) as error:
+                failed.append(f"{name}: {error}")
+    now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    took_s, others = time.monotonic() - began_s, neighbours.share()
+    write(report.Run(commit(ROOT), now, report.machine(), effort.name, took_s, others), done, docs=write_docs)
+    for problem in failed:
+        say(f"measured nothing: {problem}")
+    met = [row.met for row in done if row.met is not None]
+    say(f"{sum(met)} of {len(met)} goals met, other work took {others:.0%} of the machine; {OUTPUT}")
+    if failed or not done:
+        raise typer.Exit(1)
+
+
+def tell(row: Row) -> None:
+    met = {True: "met", False: "NOT met", None: ""}[row.met]
+    peer = f", {report.shown(row.peer.median)} {row.peer_name}" if row.peer else ""
+    limit = f", {report.shown(row.limit.median)} limit" if row.limit else ""
+    ratio = f" = {row.ratio_to_peer:.2f} × peer" if row.ratio_to_peer is not None else ""
+    goal = f"; {row.goal}: {met}" if row.goal else ""
+    say(f"{row.name}: {report.shown(row.ours.median)} {row.unit}{peer}{limit}{ratio}{goal}")
+
+
+def write(run: report.Run, rows: list[Row], *, docs: bool) -> None:
+    """Everything into build/bench, and what a reader of the documentation sees into docs."""
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    table, picture = f"{run.said()}\n\n{report.markdown(rows)}", plot.drawn(rows)
+    (OUTPUT / "report.json").write_text(json.dumps(report.reported(rows), indent=2) + "\n", encoding="utf-8")
+    (OUTPUT / "details.json").write_text(json.dumps(report.detailed(run, rows), indent=2) + "\n", encoding="utf-8")
+    (OUTPUT / "report.md").write_text(f"{table}\n", encoding="utf-8")
+    (OUTPUT / "report.svg").write_text(picture, encoding="utf-8")
+    if docs:
+        PAGE.write_text(with_table(PAGE.read_text(encoding="utf-8"), table), encoding="utf-8")
+        PLOT.write_text(picture, encoding="utf-8")
+
+
+def with_table(page: str, table: str) -> str:
+    """The page with another table between its markers."""
+    before, found, rest = page.partition(BEGIN)
+    _, ends, after = rest.partition(END)
+    if not (found and ends):
+        raise typer.BadParameter(f"{PAGE.name} has no markers for the table")
+    return f"{before}{BEGIN}\n{table}\n{END}{after}"
+
+
+if __name__ == "__main__":
+    app()

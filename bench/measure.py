@@ -1,0 +1,141 @@
+"""Runs that alternate, what they took, and what a figure is held against. The arithmetic is pure."""
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+
+class CannotMeasure(Exception):
+    """Something that a benchmark stands on is missing or failed; the text says what."""
+
+
+class MeasuresNothing(Exception):
+    """A run did less than it claims, or took less than the clock can tell: its figure would mean nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What one run took; `units` are the calls, events or messages that it is a figure of."""
+
+    cpu_s: float
+    wall_s: float
+    units: int = 1
+
+    @property
+    def cpu_ms_a_unit(self) -> float:
+        return self.cpu_s * 1_000 / self.units
+
+    @property
+    def wall_ms_a_unit(self) -> float:
+        return self.wall_s * 1_000 / self.units
+
+    @property
+    def units_a_second(self) -> float:
+        return self.units / self.wall_s
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """The median of several runs, and the quartiles around it."""
+
+    median: float
+    low: float
+    high: float
+    runs: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Self:
+        if not values:
+            raise MeasuresNothing("no run")
+        if len(values) == 1:
+            return cls.exact(values[0])
+        low, median, high = statistics.quantiles(values, n=4, method="inclusive")
+        return cls(median, low, high, len(values))
+
+    @classmethod
+    def exact(cls, value: float) -> Self:
+        """A figure that is counted or calculated: it has no spread."""
+        return cls(value, value, value, 1)
+
+    def less(self, other: Self) -> Self:
+        """Net of another figure, as a cold start is of the bare runtime client's."""
+        return type(self)(self.median - other.median, self.low - other.median, self.high - other.median, self.runs)
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """A bound: on the figure itself, or on its ratio to the peer's or to the limit's."""
+
+    bound: float
+    at_least: bool = False
+    of: str = "figure"
+    """`figure`, `peer` or `limit`."""
+
+    def text(self, unit: str) -> str:
+        what = unit if self.of == "figure" else f"× {self.of}"
+        return f"{'≥' if self.at_least else '≤'} {self.bound:g} {what}"
+
+    def is_met(self, row: "Row") -> bool:
+        value = {"figure": row.ours.median, "peer": row.ratio_to_peer, "limit": row.ratio_to_limit}[self.of]
+        if value is None:
+            return False
+        return value >= self.bound if self.at_least else value <= self.bound
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of the report. `beside` are further figures of the same runs, by what they are of."""
+
+    name: str
+    unit: str
+    ours: Figure
+    peer: Figure | None = None
+    peer_name: str | None = None
+    limit: Figure | None = None
+    goals: tuple[Goal, ...] = ()
+    beside: Mapping[str, Figure] | None = None
+    note: str = ""
+
+    @property
+    def ratio_to_peer(self) -> float | None:
+        return ratio(self.ours, self.peer)
+
+    @property
+    def ratio_to_limit(self) -> float | None:
+        return ratio(self.ours, self.limit)
+
+    @property
+    def goal(self) -> str | None:
+        return ", ".join(goal.text(self.unit) for goal in self.goals) or None
+
+    @property
+    def met(self) -> bool | None:
+        """None for a row without a goal."""
+        return all(goal.is_met(self) for goal in self.goals) if self.goals else None
+
+
+def ratio(ours: Figure, other: Figure | None) -> float | None:
+    """Of the medians; None if there is nothing to hold it against."""
+    return ours.median / other.median if other is not None and other.median > 0 else None
+
+
+def alternately(contenders: Mapping[str, Callable[[], Sample]], rounds: int) -> dict[str, list[Sample]]:
+    """Run each contender once a round, every round beginning with another: what disturbs the machine disturbs all."""
+    names, taken = list(contenders), {name: list[Sample]() for name in contenders}
+    for number in range(rounds):
+        turn = number % len(names)
+        for name in (*names[turn:], *names[:turn]):
+            taken[name].append(contenders[name]())
+    return taken
+
+
+def checked(sample: Sample, *, counted: int, claimed: int, clock_step_s: float) -> Sample:
+    """A run as it is, if a stub saw what it claims and the clock could measure it. Raises MeasuresNothing."""
+    if claimed < 1 or sample.units < 1:
+        raise MeasuresNothing("a run without work")
+    if counted != claimed:
+        raise MeasuresNothing(f"the stub saw {counted} of {claimed} calls")
+    if min(sample.cpu_s, sample.wall_s) < 100 * clock_step_s:
+        raise MeasuresNothing(f"{sample.cpu_s:.2g} s of CPU in {sample.wall_s:.2g} s: too little for the clock")
+    return sample

@@ -1,0 +1,109 @@
+"""Ingest: the CPU of a cold start to the first accepted message, and of a call on a warm environment."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
+
+from bench.measure import Figure, Goal, Row, Sample, alternately, checked
+from bench.payloads import request_of
+from bench.stand.cpu import CLOCK_STEP_S
+from bench.stand.function import Function
+from bench.stand.stand import Stand
+
+SIZES = {"2 KB": 2_000, "32 KB": 32_000, "254 KB": 254_000, "1 MB": 1_000_000, "5.3 MB": 5_300_000}
+CALLS = {"2 KB": 200, "32 KB": 120, "254 KB": 40, "1 MB": 12, "5.3 MB": 4}
+"""In each run: a tenth of a second of CPU and more, so that a run tells more of the code than of the machine."""
+MOST_OF_PEER = dict.fromkeys(SIZES, 0.25) | {"5.3 MB": 0.35}
+BARE_CALLS = 100
+PEER, LIMIT = "ingest_json_boto3", "ingest_raw"
+
+
+def rows(stand: Stand) -> Iterator[Row]:
+    yield cold(stand)
+    for size in SIZES:
+        yield warm(stand, size)
+    yield split(stand)
+
+
+def cold(stand: Stand) -> Row:
+    """A new process for each run, until its first answer; the bare runtime client's CPU is taken off."""
+    request = request_of(SIZES["2 KB"])
+
+    def start(name: str, messages: int) -> Callable[[], Sample]:
+        def run() -> Sample:
+            before = sent(stand)
+            with Function(stand.code(name), stand.env()) as function:
+                sample = function.first(request).sample
+            return checked(sample, counted=sent(stand) - before + 1, claimed=messages + 1, clock_step_s=CLOCK_STEP_S)
+
+        return run
+
+    runs = {"ingest": 1, "ingest_boto3": 1, LIMIT: 1, "bare": 0}
+    taken = alternately({name: start(name, messages) for name, messages in runs.items()}, stand.effort.cold_rounds)
+    cpu = {name: Figure.of([one.cpu_s * 1_000 for one in samples]) for name, samples in taken.items()}
+    wall = {name: Figure.of([one.wall_s * 1_000 for one in samples]) for name, samples in taken.items()}
+    ours, peer, limit = (cpu[name].less(cpu["bare"]) for name in ("ingest", "ingest_boto3", LIMIT))
+    return Row(
+        "ingest, cold, first message accepted",
+        "ms CPU, net",
+        ours,
+        peer,
+        "boto3 + Powertools Logger",
+        limit,
+        (Goal(0.35, of="peer"),),
+        {
+            "wall ms, ours": wall["ingest"],
+            "wall ms, peer": wall["ingest_boto3"],
+            "CPU ms of the bare runtime client": cpu["bare"],
+        },
+    )
+
+
+def warm(stand: Stand, size: str) -> Row:
+    """Calls one after another on an environment that has had some, net of what the bare runtime client takes for a call
+    without content: reading the request's JSON is everybody's own.
+    """
+    request = request_of(SIZES[size])
+    goals = (Goal(MOST_OF_PEER[size], of="peer"),)
+    return warm_row(stand, f"ingest, warm, {size}", request, stand.effort.of(CALLS[size]), goals)
+
+
+def split(stand: Stand) -> Row:
+    """A request that stays over SQS's limit when it is compressed."""
+    name = "ingest, warm, 5.3 MB that hardly compress, split"
+    return warm_row(stand, name, request_of(SIZES["5.3 MB"], random=True), 2, ())
+
+
+def warm_row(stand: Stand, title: str, request: bytes, calls: int, goals: tuple[Goal, ...]) -> Row:
+    with ExitStack() as ends:
+        functions = {}
+        for name in ("ingest", PEER, LIMIT, "bare"):
+            functions[name] = ends.enter_context(Function(stand.code(name), stand.env()))
+            for _ in range(3):
+                functions[name].next(request)
+
+        def run(name: str, content: bytes, calls: int, *, is_sent: bool) -> Sample:
+            before = sent(stand)
+            samples = [functions[name].next(content).sample for _ in range(calls)]
+            whole = Sample(sum(one.cpu_s for one in samples), sum(one.wall_s for one in samples), calls)
+            counted = sent(stand) - before
+            claimed = calls * max(1, counted // calls)  # a large request takes several messages
+            return checked(whole, counted=counted if is_sent else calls, claimed=claimed, clock_step_s=CLOCK_STEP_S)
+
+        senders = {name: partial(run, name, request, calls, is_sent=True) for name in ("ingest", PEER, LIMIT)}
+        bare = {"bare": partial(run, "bare", b"{}", BARE_CALLS, is_sent=False)}
+        taken = alternately(senders | bare, stand.effort.rounds)
+    cpu = {name: Figure.of([one.cpu_ms_a_unit for one in samples]) for name, samples in taken.items()}
+    wall = {name: Figure.of([one.wall_ms_a_unit for one in samples]) for name, samples in taken.items()}
+    beside = {
+        "wall ms, ours": wall["ingest"],
+        "wall ms, peer": wall[PEER],
+        "CPU ms of the bare runtime client": cpu["bare"],
+    }
+    ours, peer, limit = (cpu[name].less(cpu["bare"]) for name in ("ingest", PEER, LIMIT))
+    return Row(title, "ms CPU a call, net", ours, peer, "json + boto3", limit, goals, beside)
+
+
+def sent(stand: Stand) -> int:
+    """Messages that SQS has taken."""
+    return stand.aws.counts().get("SendMessage", 0)

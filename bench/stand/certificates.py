@@ -1,0 +1,63 @@
+"""TLS as a function meets it: the system's bundle of roots, one more root in it, and a stub that shows this one."""
+
+import os
+import shutil
+import ssl
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.measure import CannotMeasure
+
+SYSTEM_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
+
+
+@dataclass(frozen=True, slots=True)
+class Certificates:
+    """`bundle` and `folder` hold the system's roots and ours: one file, and a file for each named by its hash."""
+
+    cert: Path
+    key: Path
+    bundle: Path
+    folder: Path
+    roots: int
+
+    def trusted(self) -> Mapping[str, str]:
+        """The variables with which Python's ssl, libcurl in Spillway, botocore and requests trust the same bundle."""
+        files = dict.fromkeys(("SSL_CERT_FILE", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"), str(self.bundle))
+        return {**files, "SSL_CERT_DIR": str(self.folder)}
+
+
+def make_certificates(folder: Path) -> Certificates:
+    """Write them into an empty folder. Raises CannotMeasure where a machine has no bundle or no openssl."""
+    system = next((path for path in (ssl.get_default_verify_paths().cafile, *SYSTEM_BUNDLES) if _is_file(path)), None)
+    if system is None or shutil.which("openssl") is None:
+        raise CannotMeasure("the bench needs openssl, and a bundle of the system's roots")
+    cert, key, bundle, hashed = (folder / name for name in ("cert.pem", "key.pem", "bundle.pem", "hashed"))
+    _openssl(
+        "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+        "-keyout", str(key), "-out", str(cert), "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1",
+    )  # fmt: skip
+    roots = [*_roots(Path(system).read_text(encoding="utf-8")), cert.read_text()]
+    bundle.write_text("".join(roots), encoding="utf-8")
+    hashed.mkdir()
+    for number, root in enumerate(roots):
+        (hashed / f"{number}.pem").write_text(root, encoding="utf-8")
+    _openssl("rehash", str(hashed))
+    return Certificates(cert, key, bundle, hashed, len(roots))
+
+
+def _roots(bundle: str) -> list[str]:
+    begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----\n"
+    return [begin + one.partition(end)[0] + end for one in bundle.split(begin)[1:]]
+
+
+def _is_file(path: str | None) -> bool:
+    return path is not None and os.path.isfile(path)  # noqa: PTH113 - None is no path
+
+
+def _openssl(*arguments: str) -> None:
+    done = subprocess.run(["openssl", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise CannotMeasure(f"openssl {arguments[0]} failed: {done.stderr.strip()[-200:]}")
