@@ -56,6 +56,8 @@ class Work:
 
 IDEAL = 0.90
 CPU_MS, CPU_OF_PEER = 0.35, 0.30
+WARM_UPS, MANY = 3, 320
+"""Of a small batch several; in one of so many messages each connection is used already."""
 FIRST_MS = int(time.time() * 1_000)
 """When the messages were queued: a worker gives up old ones."""
 CALLS_A_RUN = {10: 200, 64: 640}
@@ -107,14 +109,15 @@ def cpu(title: str, unit: str, taken: Mapping[str, Sequence[Sample]]) -> Iterato
 
 
 def measured(stand: Stand, work: Work, names: Sequence[str]) -> dict[str, list[Sample]]:
-    """Batches, in turn to each function; all of them have had one before."""
+    """Batches, in turn to each function; all of them have had some before, so that their connections are open."""
     batches = {"worker": our_batch(work.batch)} | dict.fromkeys(names[1:], their_batch(work.batch))
     times = stand.effort.of(max(1, CALLS_A_RUN[work.in_flight] // (work.batch * work.calls)))
     with ExitStack() as ends:
         functions = {}
         for name in names:
             functions[name] = ends.enter_context(Function(stand.code(name), stand.env(**work.settings())))
-            functions[name].next(batches[name])
+            for _ in range(WARM_UPS if work.batch < MANY else 1):
+                functions[name].next(batches[name])
 
         def run(name: str) -> Sample:
             calls = times * work.batch * (1 if name == LIMIT else work.calls)
