@@ -9,7 +9,19 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TOPS = ("bench", "docs", "infra", "ingest_fn", "ops", "partners", "requirements", "shared", "testkit", "tests", "worker_fn")
+TOPS = (
+    "bench",
+    "docs",
+    "infra",
+    "ingest_fn",
+    "ops",
+    "partners",
+    "requirements",
+    "shared",
+    "testkit",
+    "tests",
+    "worker_fn",
+)
 PAGES = ("README.md", "CONTRIBUTING.md", "docs")
 
 _PATH = re.compile(rf"(?<![\w./-])(?:{'|'.join(TOPS)})(?:/[\w.*-]+)*/?")
