@@ -6,8 +6,8 @@ from html import escape
 from bench.measure import Row
 from bench.report import shown
 
-PICTURE_WIDTH, LABEL, BAR, GAP, TITLE = 900, 260, 13, 16, 18
-ROOM = PICTURE_WIDTH - LABEL - 90
+ACROSS, LABEL, BAR, GAP, TITLE = 900, 260, 13, 16, 18
+ROOM = ACROSS - LABEL - 90
 COLOURS = {"ours": "#2563eb", "peer": "#d97706", "limit": "#9ca3af"}
 
 
@@ -32,8 +32,8 @@ def drawn(rows: Sequence[Row]) -> str:
         y += GAP
     style = "text{font:12px sans-serif;fill:#374151}.title{font-weight:bold}"
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {PICTURE_WIDTH} {y}" width="{PICTURE_WIDTH}" height="{y}" role="img">'
-        f'<title>Spillway, its peers and the limits</title><style>{style}</style><rect width="{PICTURE_WIDTH}" height="{y}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {ACROSS} {y}" width="{ACROSS}" height="{y}" role="img">'
+        f'<title>Spillway, its peers and the limits</title><style>{style}</style><rect width="{ACROSS}" height="{y}" '
         f'fill="#ffffff"/>{"".join(parts)}</svg>\n'
     )
 
