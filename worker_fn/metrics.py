@@ -48,7 +48,7 @@ def measure(report: Report, worker: Worker) -> None:
     flow = worker.limiters.partner.flow
     if flow.limit.per_second is not None:
         metrics.add_metric(Metric.LIMIT, MetricUnit.CountPerSecond, flow.limit.per_second)
-        metrics.add_metadata("limit_moved", flow.limit.why)
+        metrics.add_metadata("limit_moved", flow.why)
     metrics.add_metric(Metric.BREAKER_OPEN, MetricUnit.Count, int(flow.breaker.is_open))
     metrics.flush_metrics()
     _by_name(Metric.WAITS, "cause", report.waits)

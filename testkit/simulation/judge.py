@@ -242,7 +242,7 @@ def calls_in_cool_down(ledger: Ledger) -> list[Call]:
 
 
 def over_admitted(ledger: Ledger, scenario: Scenario) -> int:
-    """Calls beyond what the declared limit allows in a second, all workers together."""
+    """Calls beyond what the declared limit or an operator allows in a second, all workers together."""
     partner = scenario.partner
     count = 0
     if partner.rate_per_s is not None and partner.declared:
@@ -252,6 +252,16 @@ def over_admitted(ledger: Ledger, scenario: Scenario) -> int:
     if of_account is not None:
         accounts = Counter((int(call.at_s), call.account) for call in ledger.calls)
         count += sum(max(0, calls - int(of_account)) for calls in accounts.values())
+    return count + beyond_what_an_operator_set(ledger, scenario)
+
+
+def beyond_what_an_operator_set(ledger: Ledger, scenario: Scenario) -> int:
+    """Calls beyond it, from when every worker can know of it."""
+    grace_s = FRESH_MS / 1_000 + 2 * ledger.state_s
+    count = 0
+    for one in scenario.by_hand:
+        calls = (call.at_s for call in ledger.calls if one.from_s + grace_s < call.at_s < one.until_s)
+        count += sum(max(0, n - int(one.per_second)) for n in Counter(map(int, calls)).values())
     return count
 
 

@@ -8,6 +8,7 @@ from testkit import clock
 from testkit.clock import now_s
 from testkit.simulation.fleet import Deployment
 from testkit.simulation.life import World
+from testkit.simulation.operator import operate
 from testkit.simulation.partner import Api
 from testkit.simulation.queues import Queues
 from testkit.simulation.scenario import Scenario
@@ -41,7 +42,10 @@ async def _simulate(scenario: Scenario, seed: int, dies_at_step: int | None, api
     accounts = {account for one in scenario.traffic for account in one.accounts}
     streams = Streams(scenario.traffic, world.ledger, is_fair=scenario.fleet.fair and 1 < len(accounts) <= 100)
     deployment = Deployment(world, Queues(world, streams), api(world))
-    running = {asyncio.get_running_loop().create_task(one) for one in (deployment.poll(), deployment.tick())}
+    running = {
+        asyncio.get_running_loop().create_task(one)
+        for one in (deployment.poll(), deployment.tick(), operate(deployment))
+    }
     while now_s() < scenario.ends_s and not _is_over(deployment):
         done, _ = await asyncio.wait(running, timeout=min(5.0, scenario.ends_s - now_s()))
         for one in done:

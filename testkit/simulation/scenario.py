@@ -118,6 +118,15 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
+class ByHand:
+    """What an operator sets at `from_s`, until `until_s`: so many calls a second at most; 0: the breaker open."""
+
+    from_s: float
+    until_s: float
+    per_second: float
+
+
+@dataclass(frozen=True, slots=True)
 class Bands:
     """The accepted figures. Lost, false dead letters, calls in a cool-down and over-admitted must be zero in each."""
 
@@ -160,13 +169,16 @@ class Scenario:
     partner: ApiModel = field(default_factory=ApiModel)
     fleet: Fleet = field(default_factory=Fleet)
     trouble: tuple[Trouble, ...] = ()
+    by_hand: tuple[ByHand, ...] = ()
     bands: Bands = field(default_factory=Bands)
 
     def without_trouble(self) -> "Scenario":
         """The run that it is compared with: no trouble, no flood, no poison."""
         calm = tuple(replace(one, poison_every=0) for one in self.traffic if not one.is_trouble)
         fleet = replace(self.fleet, skew_s=0.0)
-        return replace(self, traffic=calm, trouble=(), fleet=fleet, ends_s=min(self.ends_s, self.calm_ends_s))
+        return replace(
+            self, traffic=calm, trouble=(), by_hand=(), fleet=fleet, ends_s=min(self.ends_s, self.calm_ends_s)
+        )
 
     def at_share(self, share: float) -> "Scenario":
         """The same with a share of the traffic, of the fleet and of the in-flight messages that are accepted."""
@@ -190,6 +202,7 @@ def load(path: Path) -> Scenario:
         partner=_made(ApiModel, rows.pop("partner", {})),
         fleet=_made(Fleet, rows.pop("fleet", {})),
         trouble=tuple(_made(Trouble, row) for row in rows.pop("trouble", [])),
+        by_hand=tuple(_made(ByHand, row) for row in rows.pop("by_hand", [])),
         bands=_made(Bands, rows.pop("bands", {})),
         **rows,
     )

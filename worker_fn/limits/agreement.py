@@ -15,6 +15,8 @@ from shared.state import COOL_FROM, COOL_UNTIL, Item
 from worker_fn.limits import adaptive, breaker, windows
 from worker_fn.limits.adaptive import Bounds, Limit
 from worker_fn.limits.breaker import Breaker
+from worker_fn.limits.cap import BY_HAND, NO_CAP, Cap, within
+from worker_fn.limits.cap import uncapped as limit_after
 
 LONGEST_COOL_DOWN_S = 900.0
 """How long an account is left alone at most for what it was answered, or a message; then it is tried again."""
@@ -72,6 +74,8 @@ class Flow:
     generation: int = 0
     """How often the limit was lowered: a push-back is about one of them."""
     breaker: Breaker = field(default_factory=Breaker)
+    cap: Cap = NO_CAP
+    """What an operator set: `limit` keeps below it."""
     cool_until_ms: int = 0
     cool_from_ms: int = 0
     """When that was asked for, by the clock of the worker that was asked."""
@@ -108,6 +112,7 @@ class Flow:
         read, counts = _known(cls, value), dict(counts or {})
         read["limit"] = Limit(**_known(Limit, value.get("limit", {})))
         read["breaker"] = Breaker(**_known(Breaker, value.get("breaker", {})))
+        read["cap"] = Cap(**_known(Cap, value.get("cap", {})))
         if counts.get(COOL_UNTIL, 0) > value.get("cool_until_ms", 0):
             read |= {"cool_until_ms": counts[COOL_UNTIL], "cool_from_ms": counts.get(COOL_FROM, 0)}
         return cls(**{**read, "counts": counts})
@@ -124,6 +129,12 @@ class Flow:
     def pushed(self) -> str:
         """The count of push-backs about the limit as it is."""
         return f"{PUSHED}{self.generation}"
+
+    @property
+    def why(self) -> str:
+        """Why the limit is what it is."""
+        is_by_hand = self.cap.per_second is not None and self.limit.per_second == self.cap.per_second
+        return BY_HAND if is_by_hand else self.limit.why
 
     def rate(self, bounds: Bounds) -> float | None:
         """The limit that is in force: what is declared now, also where nobody wrote it yet, or learnt below it."""
@@ -272,7 +283,9 @@ def fold(flow: Flow, bounds: Bounds, *, now_ms: int, also_alive_ms: int = 0) -> 
     """Take into the value what was counted since it was written; leave a sign of life. `also_alive_ms`: when the table
     was in reach, by what another item says.
     """
-    told = flow.counts
+    if flow.cap.is_over(now_ms):
+        flow = uncapped(flow, now_ms=now_ms)
+    told, bounds = flow.counts, within(bounds, flow.cap)
     delivered, faults, pushed = told.get(DELIVERED, 0), told.get(FAULTS, 0), told.get(flow.pushed, 0)
     # Counts know no order: two seconds' good calls must not outweigh an outage.
     good = told.get(GOOD, 0) if faults else min(delivered + pushed, breaker.MEMORY_CALLS)
@@ -326,13 +339,27 @@ def probed(flow: Flow, bounds: Bounds, *, delivered: bool, said: str, now_ms: in
     after = breaker.probed(flow.breaker, delivered=delivered, now_ms=now_ms, said=said)
     if after.is_open:
         return replace(flow, breaker=after)
-    limit = adaptive.restart(flow.limit, bounds, now_ms=now_ms)
+    return closed(flow, bounds, after, now_ms=now_ms)
+
+
+def closed(flow: Flow, bounds: Bounds, after: Breaker, *, now_ms: int) -> Flow:
+    """With its breaker closed; after an outage the limit begins low."""
+    if not flow.breaker.is_open:
+        return replace(flow, breaker=after)
+    limit = adaptive.restart(flow.limit, within(bounds, flow.cap), now_ms=now_ms)
     return replace(flow, breaker=after, limit=limit, latency_ms=0.0)  # how long calls timed out says nothing now
+
+
+def uncapped(flow: Flow, *, now_ms: int) -> Flow:
+    """Without what an operator set: the limit grows to what held before."""
+    if flow.cap == NO_CAP:
+        return flow
+    return replace(flow, cap=NO_CAP, limit=limit_after(flow.limit, flow.cap, now_ms=now_ms))
 
 
 def asked_long(flow: Flow, until_ms: int, *, now_ms: int) -> Flow:
     """After an answer that asks everybody to wait for long: from `until_ms` on one probe at a time finds out."""
-    if flow.breaker.is_open:
+    if flow.breaker.is_open or breaker.is_by_hand(flow.breaker, now_ms=now_ms):
         return flow
     return replace(flow, breaker=breaker.opened(now_ms=now_ms, probe_at_ms=until_ms))
 
@@ -389,6 +416,8 @@ def stops_mapping(flow: Flow, *, now_ms: int) -> bool:
 
 def what_stops_mapping(flow: Flow, *, now_ms: int) -> str:
     """What it is, in words; empty where nothing does."""
+    if flow.breaker.is_open and breaker.is_by_hand(flow.breaker, now_ms=now_ms):
+        return "the breaker, which an operator opened"
     if flow.breaker.is_open:
         said = f", its last probe was answered with {flow.breaker.said}" if flow.breaker.said else ""
         return f"the open breaker{said}"
@@ -450,7 +479,7 @@ def _brief(value: Any) -> dict[str, Any]:
     """The fields of a dataclass that are not as at the start."""
     start = asdict(type(value)())
     told = {name: one for name, one in asdict(value).items() if one != start[name]}
-    for name in ("limit", "breaker"):
+    for name in ("limit", "breaker", "cap"):
         if name in told:
             told[name] = _brief(getattr(value, name))
     return told

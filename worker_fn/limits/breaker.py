@@ -3,6 +3,8 @@
 Closed, calls go. When half of the last calls found the partner down (5xx, time-out, no connection) it opens: nobody
 calls. After a pause one worker gets the lease of a single probe; if that is delivered the breaker closes, else the
 next pause is longer. A worker that dies with the lease loses it when it runs out.
+
+An operator may have it open or closed until a moment. Then it goes on by its own rules: an open one with a probe.
 """
 
 from dataclasses import dataclass, replace
@@ -36,6 +38,10 @@ class Breaker:
     said: str = ""
     """What the last probe was answered: `HTTP 503`, `timeout`; empty while there was none."""
 
+    by_hand_until_ms: int = 0
+    """Until when it stays as an operator put it last; 0: its own rules did. The moment itself, where they hold at once.
+    """
+
     @property
     def is_open(self) -> bool:
         return self.opened_ms is not None
@@ -49,7 +55,8 @@ def count(breaker: Breaker, *, delivered: int, faults: int, now_ms: int) -> Brea
     counted_ms = now_ms if fading < 1 or breaker.calls == 0 else breaker.counted_ms
     calls = breaker.calls * fading + delivered + faults
     failed = breaker.faults * fading + faults
-    if calls >= MIN_CALLS and failed / calls >= FAILURE_SHARE:
+    is_too_much = calls >= MIN_CALLS and failed / calls >= FAILURE_SHARE
+    if is_too_much and not is_by_hand(breaker, now_ms=now_ms):
         return opened(now_ms=now_ms, probe_at_ms=now_ms + FIRST_PAUSE_MS)
     return replace(breaker, calls=calls, faults=failed, counted_ms=counted_ms)
 
@@ -57,6 +64,21 @@ def count(breaker: Breaker, *, delivered: int, faults: int, now_ms: int) -> Brea
 def opened(*, now_ms: int, probe_at_ms: int) -> Breaker:
     """An open one, for another reason than calls that failed."""
     return Breaker(opened_ms=now_ms, probe_at_ms=probe_at_ms)
+
+
+def opened_by_hand(*, now_ms: int, until_ms: int) -> Breaker:
+    """An open one that nothing closes before then, and no probe is made."""
+    return Breaker(opened_ms=now_ms, probe_at_ms=until_ms, by_hand_until_ms=until_ms)
+
+
+def closed_by_hand(*, now_ms: int, until_ms: int) -> Breaker:
+    """A closed one that nothing opens before then."""
+    return Breaker(counted_ms=now_ms, by_hand_until_ms=until_ms)
+
+
+def is_by_hand(breaker: Breaker, *, now_ms: int) -> bool:
+    """Whether it stays as an operator put it."""
+    return now_ms < breaker.by_hand_until_ms
 
 
 def probe_is_due(breaker: Breaker, *, now_ms: int) -> bool:
@@ -81,13 +103,17 @@ def holds_probe(breaker: Breaker, *, now_ms: int, by: str) -> bool:
 
 
 def hasten(breaker: Breaker, *, now_ms: int) -> Breaker:
-    """Make a probe due now; one that is under way stays the only one."""
-    return replace(breaker, probe_at_ms=min(breaker.probe_at_ms, now_ms)) if breaker.is_open else breaker
+    """Make a probe due now; one that is under way stays the only one, and what an operator opened has none."""
+    if not breaker.is_open or is_by_hand(breaker, now_ms=now_ms):
+        return breaker
+    return replace(breaker, probe_at_ms=min(breaker.probe_at_ms, now_ms))
 
 
 def probed(breaker: Breaker, *, delivered: bool, now_ms: int, said: str = "") -> Breaker:
-    """Close after a probe that arrived; else wait longer for the next one."""
-    if not breaker.is_open:
+    """Close after a probe that arrived; else wait longer for the next one. What was under way when an operator opened
+    it changes nothing.
+    """
+    if not breaker.is_open or is_by_hand(breaker, now_ms=now_ms):
         return breaker
     if delivered:
         return Breaker(counted_ms=now_ms)
@@ -97,5 +123,6 @@ def probed(breaker: Breaker, *, delivered: bool, now_ms: int, said: str = "") ->
 
 
 def next_try_ms(breaker: Breaker, *, now_ms: int) -> int:
-    """When it makes sense to ask again."""
-    return max(now_ms, breaker.probe_at_ms, breaker.probe_until_ms)
+    """When it makes sense to ask again: an operator may close it before the time that was named."""
+    next_ms = max(now_ms, breaker.probe_at_ms, breaker.probe_until_ms)
+    return min(next_ms, now_ms + LONGEST_PAUSE_MS) if is_by_hand(breaker, now_ms=now_ms) else next_ms

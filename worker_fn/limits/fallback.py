@@ -7,6 +7,7 @@ from dataclasses import replace
 from worker_fn.limits import agreement, breaker, windows
 from worker_fn.limits.adaptive import Bounds, Limit
 from worker_fn.limits.agreement import Ask, AtRate, Because, Flow, ProbeIsDue, Ruling, Tally, Wait
+from worker_fn.limits.cap import NO_CAP, within
 from worker_fn.limits.known_item import LONGEST_SILENT_MS, KnownItem
 from worker_fn.limits.lease import Lease
 from worker_fn.limits.windows import WINDOW_MS
@@ -49,13 +50,15 @@ class Fallback:
         """
         known = fleet.flow.limit.per_second if self._declared.highest is None else self._declared.highest
         known = known if limit is None else limit
+        if not fleet.flow.cap.is_over(ask.now_ms):
+            known = within(Bounds(known), fleet.flow.cap).highest
         if known is not None and fleet.lost_ms and ask.now_ms < fleet.lost_ms + LOST_MS:
             # Until the table is asked again: one call to it may fail amid others that do not.
             again_ms = max(fleet.silent_until_ms, ask.now_ms + 1)
             return Wait(min(again_ms, fleet.lost_ms + LOST_MS), Because.RATE)
         share = self._share * ALONE_SHARE
         self._bounds = Bounds(None if known is None else known * share, self._declared.lowest * share)
-        begun = replace(fleet.flow, counts=self._given, limit=Limit(), alive_ms=0, share_until_ms=0)
+        begun = replace(fleet.flow, counts=self._given, limit=Limit(), cap=NO_CAP, alive_ms=0, share_until_ms=0)
         self.flow = agreement.fold(self.flow or begun, self._bounds, now_ms=ask.now_ms)
         ruled = agreement.ruling(self.flow, self._bounds, now_ms=ask.now_ms)
         if isinstance(ruled, ProbeIsDue):

@@ -164,7 +164,8 @@ class KnownItem:
         return item
 
     def _expires_at(self) -> int | None:
-        return None if self._ttl_s is None else self._now_ms() // 1_000 + self._ttl_s
+        kept_from_ms = max(self._now_ms(), self.flow.cap.until_ms)
+        return None if self._ttl_s is None else kept_from_ms // 1_000 + self._ttl_s
 
     def _lose(self, now_ms: int, error: StateUnavailable) -> None:
         """The state table took no call, and says itself for how long it is left alone.

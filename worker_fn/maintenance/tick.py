@@ -188,6 +188,7 @@ def _why_none(flow: Flow, report: TickReport, worker: Worker, budget: TimeBudget
     reasons = (
         (report.held, "an operator paused the intake"),
         (not fleet.is_open, "the breaker is closed"),
+        (breaker.is_by_hand(fleet, now_ms=now_ms), "an operator opened the breaker"),
         (flow.cool_until_ms > now_ms, f"the partner asked for a pause of {_seconds(flow.cool_until_ms - now_ms)} more"),
         (fleet.probe_until_ms > now_ms, f"one is under way, for {_seconds(fleet.probe_until_ms - now_ms)} at most"),
         (fleet.probe_at_ms > now_ms, f"the next one is due in {_seconds(fleet.probe_at_ms - now_ms)}"),
@@ -255,7 +256,7 @@ def concurrency_for(flow: Flow, *, max_in_flight: int, most: int, calls_a_batch:
         limit = max(
             limit, flow.limit.held or 0.0
         )  # the limit recovers within seconds, a change of the mapping takes longer
-    if limit is None or not flow.latency_ms or flow.limit.why in {"start", "steady"}:
+    if limit is None or not flow.latency_ms or flow.why in {"start", "steady"}:
         return most  # the limit is not what holds the fleet back
     by_connections = limit * flow.latency_ms / 1_000 / max_in_flight
     by_batches = limit / calls_a_batch if calls_a_batch else 0.0

@@ -14,9 +14,10 @@ from shared.telemetry import SAFE_FIELDS, Fact, fact
 from testkit.records import raw_record, record
 from worker_fn.batch.facts import tell_attempt
 from worker_fn.clients.http import Answer
-from worker_fn.limits.adaptive import Limit
+from worker_fn.limits.adaptive import Bounds, Limit
 from worker_fn.limits.agreement import Flow
 from worker_fn.limits.breaker import opened
+from worker_fn.limits.by_hand import clear_limit, close_breaker, open_breaker, set_limit
 from worker_fn.limits.fleet_seen import FleetSeen
 
 
@@ -247,3 +248,29 @@ def test_a_limit_is_told_when_it_moved_far_or_for_another_reason() -> None:
         (Fact.LIMIT, {"from_s": 100.0, "to_s": 79.0, "why": "pushed back"})
     ]
     assert [told["why"] for _, told in changes(seen, Flow(limit=Limit(80.0, why="recovering")))] == ["recovering"]
+
+
+def test_what_an_operator_set_is_told_as_that_with_its_end() -> None:
+    """A limit by hand stays so, however often it is confirmed; what comes after it is told as ever."""
+    seen, before = FleetSeen(), Flow(limit=Limit(100.0, held=100.0, since_ms=1))
+    list(seen.changes(before, now_ms=1_000))
+    flow = set_limit(before, Bounds(100.0), 30, until_ms=9_000, now_ms=1_000)
+    told = {"from_s": 100.0, "to_s": 30.0, "why": "by hand", "until_ms": 9_000}
+    assert changes(seen, flow) == [(Fact.LIMIT, told)]
+    assert changes(seen, replace(flow, limit=replace(flow.limit, why="steady"))) == []
+    longer = set_limit(flow, Bounds(100.0), 30, until_ms=99_000, now_ms=2_000)
+    assert [one["until_ms"] for _, one in changes(seen, longer)] == [99_000]
+    over = clear_limit(longer, Bounds(100.0), now_ms=3_000)
+    assert changes(seen, over) == [(Fact.LIMIT, {"from_s": 30.0, "to_s": 30.0, "why": "recovering"})]
+
+
+def test_a_breaker_that_an_operator_turned_is_told_as_that() -> None:
+    """Also where it was open already, or is closed only to try."""
+    seen, down = FleetSeen(), Flow(breaker=opened(now_ms=900, probe_at_ms=6_000))
+    list(seen.changes(down, now_ms=1_000))
+    by_an_operator = open_breaker(down, until_ms=9_000, now_ms=1_000)
+    assert changes(seen, by_an_operator) == [(Fact.BREAKER, {"is_open": True, "why": "by hand", "until_ms": 9_000})]
+    closed = close_breaker(by_an_operator, Bounds(), until_ms=1_000, now_ms=1_000)
+    told = {"is_open": False, "why": "by hand", "until_ms": None}
+    assert changes(seen, closed)[0] == (Fact.BREAKER, told)
+    assert [one["why"] for _, one in changes(seen, down)] == [None]

@@ -2,9 +2,12 @@ import random
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from worker_fn.limits.adaptive import Bounds
 from worker_fn.limits.agreement import Ask, AtRate, Flow, ProbeIsDue, Tally, Wait
 from worker_fn.limits.breaker import Breaker
+from worker_fn.limits.by_hand import set_limit
 from worker_fn.limits.fallback import ALONE_SHARE, LOST_MS, Fallback
 from worker_fn.limits.windows import WINDOW_MS, quota
 
@@ -72,3 +75,14 @@ def test_faults_open_its_own_breaker() -> None:
     for _ in range(10):
         own.note(Tally(faults=1), now_ms=NOW)
     assert isinstance(own.ask(ask(), fleet), Wait)
+
+
+@pytest.mark.parametrize("highest", [LIMIT, None])
+def test_an_operators_limit_holds_for_who_is_alone_until_its_time_is_over(highest: float | None) -> None:
+    """Its share of that, by its own clock."""
+    flow = set_limit(Flow(), Bounds(highest), 20, until_ms=NOW + LOST_MS + 60_000, now_ms=NOW)
+    own, lost = alone(highest=highest), SimpleNamespace(flow=flow, lost_ms=NOW, silent_until_ms=0)
+    assert own.ask(ask(NOW + LOST_MS), lost) == AtRate(pytest.approx(20 * 0.5 * ALONE_SHARE))
+    if highest:
+        over = alone(highest=highest).ask(ask(NOW + LOST_MS + 60_000), lost)
+        assert over == AtRate(pytest.approx(LIMIT * 0.5 * ALONE_SHARE))

@@ -12,6 +12,7 @@ from shared.state import FLOW, PARTNER, Patient
 from worker_fn.limits.adaptive import Bounds, Limit
 from worker_fn.limits.agreement import Flow, Tally, Wait, alive
 from worker_fn.limits.breaker import Breaker
+from worker_fn.limits.by_hand import set_limit
 from worker_fn.limits.fallback import ALONE_SHARE, LOST_MS
 from worker_fn.limits.known_item import FRESH_MS
 from worker_fn.limits.limiter import Limiter
@@ -43,8 +44,10 @@ async def write(fleet: Any, flow: Flow) -> None:
     fleet.state.items[PARTNER, FLOW] = replace(flow.written_to(item), rev=item.rev + 1)
 
 
-async def starts_until(limiter: Limiter, fleet: Any, end_s: float) -> list[int]:
-    """Ask for one call after the other, with a batch for a quarter of a minute behind it; gives when each may start."""
+async def starts_until(limiter: Limiter, fleet: Any, end_s: float, *, delivers: bool = False) -> list[int]:
+    """Ask for one call after the other, with a batch for a quarter of a minute behind it; gives when each may start.
+    `delivers`: the fleet hears that it arrived.
+    """
     starts_ms: list[int] = []
     session = Session(limiter)
     while fleet.clock.now_s < end_s:
@@ -53,6 +56,9 @@ async def starts_until(limiter: Limiter, fleet: Any, end_s: float) -> list[int]:
             fleet.clock.now_s += 0.1
         else:
             starts_ms.append(int(fleet.clock.now_s * 1_000))
+            if delivers:
+                session.note(Tally(delivered=1, took_ms=50))
+                await session.report()
         assert len(starts_ms) < 20_000, "calls go freely"
     return starts_ms
 
@@ -85,6 +91,26 @@ def test_a_limit_that_went_down_holds_for_what_was_leased_before(limiter: Limite
     del later[starts_ms[-1] // WINDOW_MS]  # which has only begun
     assert len(later) == 5
     assert set(later.values()) <= set(range(QUOTA // 2 - 3, QUOTA // 2 + 2))
+
+
+def test_an_operators_limit_holds_for_what_was_leased_before_and_ends_by_the_clock(
+    limiter: Limiter, fleet: Any
+) -> None:
+    """Within the second in which a worker looks again; afterwards the limit grows to the declared one by itself."""
+
+    async def half_way() -> list[int]:
+        began_s = fleet.clock.now_s
+        await starts_until(limiter, fleet, began_s + 2)
+        now_ms = int(fleet.clock.now_s * 1_000)
+        flow = set_limit(await known(fleet), Bounds(LIMIT), LIMIT / 4, until_ms=now_ms + 6_000, now_ms=now_ms)
+        await write(fleet, flow)
+        return await starts_until(limiter, fleet, began_s + 20, delivers=True)
+
+    starts_ms = asyncio.run(half_way())
+    seconds = Counter((start_ms - starts_ms[0]) // WINDOW_MS for start_ms in starts_ms)
+    assert all(QUOTA // 4 - 3 <= seconds[second] <= QUOTA // 4 + 1 for second in range(2, 6))
+    assert seconds[14] >= QUOTA - 3
+    assert most_in_a_second(starts_ms) <= QUOTA + 2
 
 
 def test_what_a_cool_down_took_is_not_made_up_for(limiter: Limiter, fleet: Any) -> None:

@@ -11,9 +11,10 @@ from tests.fakes.mapping import FakeMapping
 from tests.unit.worker_fn.intake import FakeParking, hold
 from worker_fn.accounts.clearing import request_sweep
 from worker_fn.clients.mapping import LambdaMapping, Status
-from worker_fn.limits.adaptive import Limit
+from worker_fn.limits.adaptive import Bounds, Limit
 from worker_fn.limits.agreement import Flow
 from worker_fn.limits.breaker import Breaker
+from worker_fn.limits.by_hand import open_breaker, set_limit
 from worker_fn.maintenance.tick import PROBES, Ticker, TickReport, concurrency_for, tick
 
 NOW_S = 1_700_000_000.0
@@ -341,3 +342,28 @@ def test_tick_says_how_old_the_oldest_parked_message_is(setting: Any) -> None:
     setting.clock.now_s = NOW_S
     report = run(setting, FakeMapping(), FakeQueues(parked=[parked]))
     assert (report.oldest_parked_s, report.oldest_parked_erasure_s) == (90, 0)
+
+
+@pytest.mark.parametrize("probe_now", [False, True])
+def test_a_breaker_that_an_operator_opened_pauses_the_mapping_and_has_no_probe(setting: Any, probe_now: bool) -> None:
+    """Not even one that is asked for; when its time is over the tick probes as after an outage."""
+    now_ms = int(NOW_S * 1_000)
+    set_flow(setting, open_breaker(Flow(), until_ms=now_ms + 3_600_000, now_ms=now_ms))
+    mapping, queues = FakeMapping(), FakeQueues(visible=[setting.record(1, ["200"])])
+    assert run(setting, mapping, queues).paused
+    report = run(setting, mapping, queues, probe_now=probe_now)
+    assert (report.probed, report.stopped_by) == (False, "the breaker, which an operator opened")
+    assert report.no_probe == "an operator opened the breaker"
+    setting.clock.now_s += 3_601
+    report = run(setting, mapping, queues)
+    assert report.probed
+    assert report.resumed
+
+
+def test_environments_are_those_that_an_operators_limit_can_use() -> None:
+    """More would only wait."""
+    flow = Flow(limit=Limit(per_second=200.0, held=200.0, since_ms=1), latency_ms=100.0)
+    limited = set_limit(flow, Bounds(200.0), 20, until_ms=9_000, now_ms=1_000)
+    limited = replace(limited, limit=replace(limited.limit, why="steady"))
+    assert concurrency_for(flow, max_in_flight=1, most=100) == 100
+    assert concurrency_for(limited, max_in_flight=1, most=100) == 5

@@ -1,0 +1,250 @@
+from dataclasses import replace
+
+import pytest
+
+from shared.state import Item
+from worker_fn.limits import agreement as agreed
+from worker_fn.limits import breaker as breakers
+from worker_fn.limits import by_hand
+from worker_fn.limits.adaptive import BELIEVED_MS, DOUBTED_MS, PUSHED_BACK, RECOVERING, RESTART, STEP_MS, Bounds, Limit
+from worker_fn.limits.agreement import AtRate, Because, Flow, ProbeIsDue, Tally, Unlimited, Wait
+from worker_fn.limits.breaker import LONGEST_PAUSE_MS, MIN_CALLS, Breaker
+from worker_fn.limits.cap import BY_HAND, NO_CAP
+
+NOW = 1_790_000_000_000
+HOUR = 3_600_000
+DECLARED = Bounds(highest=100.0)
+AT_100 = Flow(limit=Limit(per_second=100.0, held=100.0, since_ms=NOW - STEP_MS))
+
+
+def told(flow: Flow, tally: Tally) -> Flow:
+    return agreed.added(flow, tally.counts(flow))
+
+
+def limited(flow: Flow = AT_100, bounds: Bounds = DECLARED, *, to: float = 30.0) -> Flow:
+    return by_hand.set_limit(flow, bounds, to, until_ms=NOW + HOUR, now_ms=NOW)
+
+
+def busy(flow: Flow, bounds: Bounds, *, from_ms: int, until_ms: int, tally: Tally | None = None) -> list[Flow]:
+    """The agreement after each step of a fleet that uses all it gets."""
+    steps = []
+    for now_ms in range(from_ms, until_ms, 1_000):
+        rate = flow.rate(bounds)
+        flow = told(flow, tally or Tally(delivered=round(rate or 80)))
+        flow = agreed.fold(replace(flow, limit=replace(flow.limit, reached=True)), bounds, now_ms=now_ms)
+        steps.append(flow)
+    return steps
+
+
+def rates(steps: list[Flow], bounds: Bounds) -> list[float | None]:
+    return [flow.rate(bounds) for flow in steps]
+
+
+@pytest.mark.parametrize("before", [AT_100, Flow(), Flow(limit=Limit(per_second=60.0, held=70.0, since_ms=NOW))])
+def test_a_limit_holds_at_once_and_nothing_raises_it(before: Flow) -> None:
+    """Whatever the item said before, or if there was none, and however content the partner is."""
+    flow = limited(before)
+    assert agreed.ruling(flow, DECLARED, now_ms=NOW) == AtRate(30.0)
+    assert flow.why == BY_HAND
+    steps = busy(flow, DECLARED, from_ms=NOW + 1_000, until_ms=NOW + 60_000)
+    assert set(rates(steps, DECLARED)) == {30.0}
+    assert steps[-1].why == BY_HAND
+
+
+def test_a_limit_that_is_not_reached_changes_nothing() -> None:
+    """One that trouble taught is lower: it moves by its own rules, up to the operator's."""
+    learnt = Flow(limit=Limit(per_second=20.0, held=22.0, since_ms=NOW, pushed_ms=NOW, why=PUSHED_BACK))
+    flow = limited(learnt)
+    assert (flow.rate(DECLARED), flow.generation) == (20.0, 0)
+    assert flow.why != BY_HAND
+    seen = rates(busy(flow, DECLARED, from_ms=NOW + 1_000, until_ms=NOW + 120_000), DECLARED)
+    assert max(one or 0.0 for one in seen) == 30.0
+
+
+def test_push_backs_lower_it_further() -> None:
+    """An operator's limit may be too high, too; and what that taught is believed when it is over."""
+    flow = told(limited(), Tally(delivered=40, refused=9))
+    flow = agreed.fold(flow, DECLARED, now_ms=NOW + STEP_MS)
+    assert (flow.limit.per_second, flow.limit.held) == (pytest.approx(27.0), pytest.approx(27.0))
+    after = by_hand.clear_limit(flow, DECLARED, now_ms=NOW + 9_000)
+    assert (after.cap, after.limit.held) == (NO_CAP, pytest.approx(27.0))
+
+
+def test_what_is_pushed_back_about_the_limit_before_drops_out() -> None:
+    """Calls that began before the operator's limit say nothing of it."""
+    flow = limited()
+    assert flow.generation == AT_100.generation + 1
+    late = agreed.added(flow, {AT_100.pushed: 30})
+    assert agreed.fold(told(late, Tally(delivered=50)), DECLARED, now_ms=NOW + STEP_MS).limit.per_second == 30.0
+
+
+def test_when_its_time_is_over_the_limit_grows_step_by_step_to_what_held() -> None:
+    """Nobody has to do anything, and there is no burst: each second half as much again."""
+    flow = limited()
+    first, *later = busy(flow, DECLARED, from_ms=NOW + HOUR, until_ms=NOW + HOUR + 8_000)
+    assert (first.cap, first.limit.why, first.rate(DECLARED)) == (NO_CAP, RECOVERING, 30.0)
+    assert rates(later[:4], DECLARED) == [45.0, 67.5, 100.0, 100.0]
+    assert not [one for one in later if one.why == BY_HAND]
+
+
+def test_a_limit_that_was_learnt_before_is_what_it_grows_to() -> None:
+    """Not the declared rate, which the partner refused."""
+    learnt = Flow(limit=Limit(per_second=55.0, held=60.0, since_ms=NOW, pushed_ms=NOW))
+    flow = by_hand.set_limit(learnt, DECLARED, 30, until_ms=NOW + 60_000, now_ms=NOW)
+    steps = busy(flow, DECLARED, from_ms=NOW + 60_000, until_ms=NOW + 63_000)
+    assert rates(steps, DECLARED) == [30.0, 45.0, 60.0]
+    assert steps[-1].limit.held == 60.0
+
+
+def test_an_idle_fleet_has_no_burst_either() -> None:
+    """Hours after its end calls begin at the operator's limit, and grow."""
+    flow = limited()
+    late_ms = NOW + 5 * HOUR
+    assert flow.rate(DECLARED) == 30.0
+    steps = busy(flow, DECLARED, from_ms=late_ms, until_ms=late_ms + 4_000)
+    assert rates(steps, DECLARED) == [30.0, 45.0, 67.5, 100.0]
+
+
+def test_where_no_rate_is_known_the_operators_is_one_and_is_forgotten_afterwards() -> None:
+    """It grows, and after a quiet minute nothing is left of it."""
+    flow = limited(Flow(), Bounds())
+    assert agreed.ruling(flow, Bounds(), now_ms=NOW) == AtRate(30.0)
+    assert set(rates(busy(flow, Bounds(), from_ms=NOW + 1_000, until_ms=NOW + 30_000), Bounds())) == {30.0}
+    steps = busy(flow, Bounds(), from_ms=NOW + HOUR, until_ms=NOW + HOUR + 3_000, tally=Tally(delivered=80))
+    assert rates(steps, Bounds()) == [30.0, 45.0, 67.5]
+    over = agreed.fold(steps[-1], Bounds(), now_ms=NOW + HOUR + DOUBTED_MS)
+    assert agreed.ruling(over, Bounds(), now_ms=NOW + HOUR + DOUBTED_MS) == Unlimited()
+
+
+def test_another_limit_takes_the_place_of_the_one_before() -> None:
+    """Up it grows, down it holds at once; what held before both is remembered."""
+    higher = limited(limited(), to=60.0)
+    assert (higher.rate(DECLARED), higher.limit.held, higher.cap.held) == (30.0, 60.0, 100.0)
+    assert max(rates(busy(higher, DECLARED, from_ms=NOW + 1_000, until_ms=NOW + 9_000), DECLARED)) == 60.0
+    lower = limited(higher, to=5.0)
+    assert (lower.rate(DECLARED), lower.cap.held) == (5.0, 100.0)
+    assert by_hand.clear_limit(lower, DECLARED, now_ms=NOW).limit.held == 100.0
+
+
+def test_a_declared_rate_that_was_lowered_meanwhile_holds() -> None:
+    """A deploy may bring one, below the operator's limit or not."""
+    for declared in (Bounds(20.0), Bounds(40.0)):
+        steps = busy(limited(), declared, from_ms=NOW + HOUR, until_ms=NOW + HOUR + 30_000)
+        assert max(one or 0.0 for one in rates(steps, declared)) == declared.highest
+
+
+def test_a_limit_that_holds_long_enough_is_believed_no_longer_than_others() -> None:
+    """What was learnt below the operator's limit fades up to it, and beyond when it is over."""
+    flow = told(limited(), Tally(delivered=40, refused=9))
+    flow = agreed.fold(flow, DECLARED, now_ms=NOW + STEP_MS)
+    (*_, faded) = busy(flow, DECLARED, from_ms=NOW + BELIEVED_MS + STEP_MS, until_ms=NOW + BELIEVED_MS + 9_000)
+    assert (faded.rate(DECLARED), faded.limit.held) == (30.0, 30.0)
+    assert agreed.fold(faded, DECLARED, now_ms=NOW + HOUR).limit.held == 100.0
+
+
+def test_it_stands_in_the_item_and_other_releases_read_past_it() -> None:
+    """Without the field, and with one that nobody knows."""
+    flow = limited()
+    item = flow.written_to(Item())
+    assert Flow.of(item) == flow
+    assert "cap" not in AT_100.to_item()
+    before = {name: one for name, one in item.value.items() if name != "cap"}
+    assert Flow.from_item(before).rate(DECLARED) == 30.0
+    later = {**item.value, "cap": {**item.value["cap"], "new": 1}}
+    assert Flow.from_item(later).cap == flow.cap
+
+
+OPENED = by_hand.open_breaker(AT_100, until_ms=NOW + HOUR, now_ms=NOW)
+
+
+def test_nobody_calls_or_probes_while_an_operator_has_the_breaker_open() -> None:
+    """Whatever is counted or asked for: no probe is due, none can be leased, and what comes late closes nothing."""
+    for now_ms in (NOW, NOW + HOUR // 2, NOW + HOUR - 1):
+        ruled = agreed.ruling(OPENED, DECLARED, now_ms=now_ms)
+        assert isinstance(ruled, Wait)
+        assert ruled.because is Because.BREAKER
+        assert breakers.lease_probe(OPENED.breaker, now_ms=now_ms, by="a") == OPENED.breaker
+    under_way = agreed.probed(OPENED, DECLARED, delivered=True, said="", now_ms=NOW + 1_000)
+    assert under_way.breaker == OPENED.breaker
+    assert agreed.end_cool_down(OPENED, now_ms=NOW + 1_000).breaker == OPENED.breaker
+    assert agreed.fold(told(OPENED, Tally(delivered=50)), DECLARED, now_ms=NOW + 1_000).breaker == OPENED.breaker
+    assert agreed.what_stops_mapping(OPENED, now_ms=NOW) == "the breaker, which an operator opened"
+
+
+def test_it_takes_the_place_of_one_that_opened_by_itself() -> None:
+    """The probe that somebody holds meanwhile is nobody's any more."""
+    by_itself = Flow(breaker=Breaker(opened_ms=NOW - 9_000, failed_probes=3, probe_until_ms=NOW + 9_000, probe_by="a"))
+    flow = by_hand.open_breaker(by_itself, until_ms=NOW + HOUR, now_ms=NOW)
+    assert flow.breaker == OPENED.breaker
+    assert not breakers.holds_probe(flow.breaker, now_ms=NOW, by="a")
+
+
+def test_who_waits_meanwhile_looks_again_within_a_minute() -> None:
+    """An operator may close it before the time that was named, and messages should not be hidden until then."""
+    assert agreed.block(OPENED, now_ms=NOW) == Wait(NOW + LONGEST_PAUSE_MS, Because.BREAKER)
+    assert agreed.block(OPENED, now_ms=NOW + HOUR - 9) == Wait(NOW + HOUR, Because.BREAKER)
+
+
+def test_when_its_time_is_over_a_probe_finds_out() -> None:
+    """As after an outage: one call, and calls begin low."""
+    over_ms = NOW + HOUR
+    assert agreed.ruling(OPENED, DECLARED, now_ms=over_ms) == ProbeIsDue()
+    after = agreed.probed(OPENED, DECLARED, delivered=True, said="", now_ms=over_ms)
+    assert not after.breaker.is_open
+    assert after.rate(DECLARED) == pytest.approx(RESTART * 100)
+    failed = agreed.probed(OPENED, DECLARED, delivered=False, said="HTTP 503", now_ms=over_ms)
+    assert failed.breaker.is_open
+    assert failed.breaker.said == "HTTP 503"
+    assert agreed.ruling(failed, DECLARED, now_ms=over_ms + LONGEST_PAUSE_MS) == ProbeIsDue()
+
+
+@pytest.mark.parametrize("is_by_hand", [False, True])
+def test_closing_is_as_a_probe_that_arrived(is_by_hand: bool) -> None:
+    """Whoever opened it: the next calls go, at the low limit, and what the partner asked to wait for is over."""
+    is_open = OPENED if is_by_hand else replace(AT_100, breaker=Breaker(opened_ms=NOW, probe_at_ms=NOW + 9_000))
+    is_open = replace(is_open, cool_until_ms=NOW + 30_000)
+    flow = by_hand.close_breaker(is_open, DECLARED, until_ms=NOW, now_ms=NOW)
+    assert agreed.ruling(flow, DECLARED, now_ms=NOW) == AtRate(pytest.approx(RESTART * 100))
+    assert (flow.limit.why, flow.limit.held, flow.cool_ends) == (RECOVERING, 100.0, 1)
+
+
+def test_a_breaker_that_was_closed_by_hand_opens_by_its_own_rules() -> None:
+    """It was a try: where faults go on, ten calls are enough."""
+    flow = by_hand.close_breaker(OPENED, DECLARED, until_ms=NOW, now_ms=NOW)
+    flow = agreed.fold(told(flow, Tally(faults=MIN_CALLS)), DECLARED, now_ms=NOW + 1_000)
+    assert flow.breaker.is_open
+    assert agreed.ruling(flow, DECLARED, now_ms=NOW + 9_000) == ProbeIsDue()
+
+
+def test_a_breaker_that_is_to_stay_closed_does_until_then() -> None:
+    """Whatever calls come to, or ask all to wait for; afterwards the next faults open it."""
+    flow = by_hand.close_breaker(OPENED, DECLARED, until_ms=NOW + HOUR, now_ms=NOW)
+    for second in range(1, 30):
+        flow = agreed.fold(told(flow, Tally(faults=MIN_CALLS)), DECLARED, now_ms=NOW + 1_000 * second)
+        flow = agreed.asked_long(flow, NOW + 60_000, now_ms=NOW + 1_000 * second)
+        assert not flow.breaker.is_open
+    after = agreed.fold(told(flow, Tally(faults=MIN_CALLS)), DECLARED, now_ms=NOW + HOUR)
+    assert after.breaker.is_open
+
+
+def test_a_closed_breaker_may_be_kept_closed_at_the_limit_as_it_is() -> None:
+    """There was no outage: nothing begins low."""
+    flow = by_hand.close_breaker(AT_100, DECLARED, until_ms=NOW + HOUR, now_ms=NOW)
+    assert flow.rate(DECLARED) == 100.0
+
+
+def test_after_an_outage_the_limit_stays_below_the_operators() -> None:
+    """Both at once: it restarts low, grows to the operator's limit, and after that to the declared rate."""
+    flow = limited(by_hand.open_breaker(AT_100, until_ms=NOW + 60_000, now_ms=NOW))
+    flow = agreed.probed(flow, DECLARED, delivered=True, said="", now_ms=NOW + 60_000)
+    assert flow.rate(DECLARED) == pytest.approx(RESTART * 30)
+    seen = rates(busy(flow, DECLARED, from_ms=NOW + 61_000, until_ms=NOW + 90_000), DECLARED)
+    assert max(one or 0.0 for one in seen) == 30.0
+    assert agreed.fold(flow, DECLARED, now_ms=NOW + HOUR).limit.held == 100.0
+
+
+def test_the_breaker_of_another_release_is_still_open() -> None:
+    """One that does not know of operators reads when the next probe is due, and waits for it."""
+    value = OPENED.to_item()
+    del value["breaker"]["by_hand_until_ms"]
+    assert agreed.ruling(Flow.from_item(value), DECLARED, now_ms=NOW + HOUR - 1) == Wait(NOW + HOUR, Because.BREAKER)
