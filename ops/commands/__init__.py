@@ -2,6 +2,7 @@
 folder, imported when the verb runs, so that help is quick.
 """
 
+from ops.commands.breaker import breaker
 from ops.commands.certify import certify
 from ops.commands.cooldown import cooldown
 from ops.commands.demo import demo
@@ -9,6 +10,7 @@ from ops.commands.dlq import dlq
 from ops.commands.doctor import doctor
 from ops.commands.dsr import dsr
 from ops.commands.ledger import ledger
+from ops.commands.limit import limit
 from ops.commands.local import local
 from ops.commands.logo import logo
 from ops.commands.partner import partner
@@ -44,6 +46,8 @@ COMMANDS = (
     suspensions,
     pause,
     resume,
+    limit,
+    breaker,
     probe,
     cooldown,
     dlq,

@@ -25,8 +25,8 @@ def pause(why: Why = "", show: Show = False, stage: Stage = "dev") -> None:
         stack = find_stack(stage)
         if not show:
             why = verb.checked_why(why)
-            with trail.act(stack, "pause", why=why):
-                at_once = verb.pause(stack, why)
+            with trail.act(stack, "pause", why=why) as noted:
+                at_once = verb.pause(stack, why, who=noted.who)
             if not at_once:
                 say("the mapping is being changed by somebody else: the worker's tick pauses it within a minute")
         said = verb.standing(stack, int(time.time() * 1_000))

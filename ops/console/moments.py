@@ -32,6 +32,13 @@ def since_ms(text: str, *, now_ms: int) -> int:
         raise InvalidSettings(f"{text!r} is no time: give {WHEN}") from None
 
 
+def length_s(text: str) -> int:
+    """How long is meant, in seconds: `90min`, `3h`. Raises InvalidSettings."""
+    if (length := _LENGTH.fullmatch(text.strip())) is not None:
+        return int(length[1]) * _UNITS_S[length[2]]
+    raise InvalidSettings(f"{text!r} is no length of time: give 45s, 90min, 3h or 2d")
+
+
 def as_utc(moment_ms: int) -> str:
     moment = moment_of(moment_ms)
     return "no time" if moment is None else f"{moment:%Y-%m-%d %H:%M}"

@@ -14,6 +14,7 @@ from ops.operate.pause import held_by
 from ops.operate.suspensions import Suspended
 from worker_fn.limits.adaptive import PUSHED_BACK
 from worker_fn.limits.agreement import Flow
+from worker_fn.limits.breaker import is_by_hand
 from worker_fn.maintenance.unpark import SWEEP_EVERY_MS
 
 TICKS_MISSED_MS = SWEEP_EVERY_MS + 300_000
@@ -44,7 +45,7 @@ def paused(now: Now | None, *, stage: str, is_enabled: bool) -> Iterable[Finding
         runs = " Its mapping is enabled: the worker sends nothing all the same." if is_enabled else ""
         yield _warning(
             "mapping.paused",
-            f"The intake is {pause.said(now.now_ms)} (an operator).{runs} Messages wait in the queue.",
+            f"The intake is {pause.said(now.now_ms)} ({pause.by}).{runs} Messages wait in the queue.",
             f"spillway resume --stage {stage}, once the reason is gone",
         )
     elif not is_enabled and now is not None:
@@ -94,7 +95,22 @@ def _partner(now: Now, stage: str) -> Iterable[Finding]:
     flow = now.flow
     if flow is None:
         return
-    if flow.breaker.opened_ms is not None:
+    whose = f"Nothing: spillway status --stage {stage} says who set it and why; spillway"
+    if flow.cap.per_second is not None and not flow.cap.is_over(now.now_ms):
+        yield _warning(
+            "partner.limited-by-hand",
+            f"An operator limits all calls to {flow.cap.per_second:g} a second; it ends"
+            f" {ahead(flow.cap.until_ms, now.now_ms)}.",
+            f"{whose} limit clear --stage {stage} ends it now",
+        )
+    if flow.breaker.is_open and is_by_hand(flow.breaker, now_ms=now.now_ms):
+        yield _warning(
+            "partner.stopped-by-hand",
+            "An operator opened the breaker: nobody calls the partner; it ends"
+            f" {ahead(flow.breaker.by_hand_until_ms, now.now_ms)}, with a probe.",
+            f"{whose} breaker close --stage {stage} ends it now",
+        )
+    elif flow.breaker.opened_ms is not None:
         failed = f", {flow.breaker.failed_probes} probes failed since" if flow.breaker.failed_probes else ""
         yield _warning(
             "partner.down",

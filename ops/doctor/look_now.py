@@ -61,10 +61,9 @@ def look_now(found: Stack, names: Mapping[str, str], noted: Noted) -> Now:
     rows, suspended = noted("dynamodb:Query", lambda: _rows(found), ({}, {}))
     accounts = noted("dynamodb:Scan", lambda: _account_flows(found), {})
     figures = _figures(found, names, noted)
-    hold = rows[HOLD].value if HOLD in rows else None
     return Now(
         now_ms=now_ms,
-        pause=Pause(str(hold["why"]), int(hold["since_ms"])) if hold else None,
+        pause=Pause.from_value(rows.get(HOLD, Item()).value),
         flow=Flow.of(rows[FLOW]) if FLOW in rows else None,
         account_flows=accounts,
         suspended=sorted(

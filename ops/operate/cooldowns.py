@@ -19,6 +19,7 @@ from shared.errors import SpillwayError
 from shared.state import FLOW, PARTNER, DynamoState, account_key
 from worker_fn.limits import agreement as flows
 from worker_fn.limits.agreement import Flow
+from worker_fn.limits.breaker import is_by_hand
 from worker_fn.limits.known_item import change_flow
 
 ACCOUNTS = account_key("")
@@ -107,11 +108,12 @@ async def _found(state: DynamoState, now_ms: int) -> list[CoolDown]:
         if kind != FLOW:
             continue
         flow = Flow.of(item)
-        if flow.cool_until_ms <= now_ms and not flow.breaker.is_open:
+        is_probed = flow.breaker.is_open and not is_by_hand(flow.breaker, now_ms=now_ms)  # that one is no answer's
+        if flow.cool_until_ms <= now_ms and not is_probed:
             continue
         account_id, _, endpoint = key.removeprefix(ACCOUNTS).partition("#")
-        until_ms = max(flow.cool_until_ms, flow.breaker.probe_at_ms if flow.breaker.is_open else 0)
-        since_ms = flow.breaker.opened_ms or flow.cool_from_ms
+        until_ms = max(flow.cool_until_ms, flow.breaker.probe_at_ms if is_probed else 0)
+        since_ms = (flow.breaker.opened_ms if is_probed else None) or flow.cool_from_ms
         account, at = (None, None) if key == PARTNER else (unquote(account_id), endpoint or None)
-        found.append(CoolDown(account, at, since_ms, until_ms, flow.breaker.is_open))
+        found.append(CoolDown(account, at, since_ms, until_ms, is_probed))
     return sorted(found, key=lambda one: (one.account_id is not None, one.account_id or "", one.endpoint or ""))

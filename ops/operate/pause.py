@@ -7,8 +7,9 @@ table. Accepted messages stay in the queue meanwhile, up to 14 days.
 import asyncio
 import random
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from ops.console.moments import ago, ahead, as_utc
 from ops.operate import trail, worker_tick
@@ -17,6 +18,7 @@ from shared.errors import InvalidSettings
 from shared.state import FLOW, PARTNER
 from worker_fn.clients.mapping import HOLD, MARK, hold
 from worker_fn.limits.agreement import Flow
+from worker_fn.limits.breaker import is_by_hand
 
 NOT_CHANGED = "Lambda did not change the mapping ({}): the same command may be given again"
 
@@ -27,6 +29,17 @@ class Pause:
 
     why: str
     since_ms: int
+    who: str = ""
+    """As AWS knows them; empty where nobody could say."""
+
+    @classmethod
+    def from_value(cls, value: Mapping[str, Any]) -> Self | None:
+        """Read an item, of the release before too; None where none stands."""
+        return cls(str(value["why"]), int(value["since_ms"]), str(value.get("who", ""))) if value else None
+
+    @property
+    def by(self) -> str:
+        return self.who or "an operator"
 
     def said(self, now_ms: int) -> str:
         return f"paused since {as_utc(self.since_ms)} UTC ({ago(self.since_ms, now_ms)}): {self.why}"
@@ -39,7 +52,7 @@ def standing(stack: Stack, now_ms: int) -> str:
     is_on = state in {"Enabled", "Enabling"}
     if found is not None:
         runs = "; the mapping is enabled, the worker sends nothing all the same" if is_on else ""
-        return f"{found.said(now_ms)} (an operator){runs}"
+        return f"{found.said(now_ms)} ({found.by}){runs}"
     if is_on:
         return "not paused"
     why, what = held_by(Flow.of(asyncio.run(stack.state().read(PARTNER, FLOW))), now_ms)
@@ -48,6 +61,10 @@ def standing(stack: Stack, now_ms: int) -> str:
 
 def held_by(flow: Flow | None, now_ms: int) -> tuple[str, str]:
     """Why the intake is paused when no operator says so, and what to do about it."""
+    if flow is not None and flow.breaker.is_open and is_by_hand(flow.breaker, now_ms=now_ms):
+        until_ms = flow.breaker.by_hand_until_ms
+        opened = f"an operator opened the breaker, until {as_utc(until_ms)} UTC"
+        return opened, f"It ends {ahead(until_ms, now_ms)}, with a probe; `spillway breaker close` ends it now"
     if flow is not None and flow.breaker.opened_ms is not None:
         opened_ms = flow.breaker.opened_ms
         down = f"the partner is taken for down since {as_utc(opened_ms)} UTC ({ago(opened_ms, now_ms)})"
@@ -60,8 +77,7 @@ def held_by(flow: Flow | None, now_ms: int) -> tuple[str, str]:
 
 def current(stack: Stack) -> Pause | None:
     """Return the pause that lasts, if one does. Raises StackUnavailable, StateUnavailable."""
-    value = asyncio.run(stack.state().read(PARTNER, HOLD)).value
-    return Pause(str(value["why"]), int(value["since_ms"])) if value else None
+    return Pause.from_value(asyncio.run(stack.state().read(PARTNER, HOLD)).value)
 
 
 def checked_why(why: str) -> str:
@@ -73,13 +89,13 @@ def checked_why(why: str) -> str:
     return trail.one_line(why)
 
 
-def pause(stack: Stack, why: str) -> bool:
+def pause(stack: Stack, why: str, *, who: str = "") -> bool:
     """Pause the intake until `resume`; False where the mapping has to be paused by the next tick, within a minute.
 
     Raises InvalidSettings, StackUnavailable, StateUnavailable.
     """
     why, now_ms = checked_why(why), int(time.time() * 1_000)
-    asyncio.run(hold(stack.state(), why=why, now_ms=now_ms, rng=random.Random()))  # noqa: S311 - jitter
+    asyncio.run(hold(stack.state(), why=why, who=who, now_ms=now_ms, rng=random.Random()))  # noqa: S311 - jitter
     client, mapping_id = stack.client("lambda"), stack.output("WorkerMappingId")
     with refusal_as(NOT_CHANGED):
         client.tag_resource(Resource=_arn(client, mapping_id), Tags={MARK: str(now_ms)})

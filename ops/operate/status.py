@@ -18,18 +18,21 @@ from rich.text import Text
 from ops.console.moments import ago, ahead, as_utc
 from ops.console.screen import BAD, DIM, GOOD, WARN
 from ops.console.terminal import safe
-from ops.operate import facts
+from ops.operate import by_hand, facts
+from ops.operate.by_hand import Turned
 from ops.operate.depth import Depth, depth
 from ops.operate.facts import Logs, Reading
 from ops.operate.pause import Pause
 from ops.operate.stack import Stack
 from ops.operate.suspensions import Suspended, summed_up
 from shared.ledger import read_entry
-from shared.state import FLOW, PARTNER, SUSPENDED, account_key
+from shared.state import BY_HAND, FLOW, PARTNER, SUSPENDED, Item, account_key
 from shared.telemetry import Fact
 from worker_fn.accounts.suspension import by_account
 from worker_fn.clients.mapping import HOLD
+from worker_fn.limits import agreement
 from worker_fn.limits.agreement import Flow
+from worker_fn.limits.breaker import is_by_hand
 
 LATELY_MS = 300_000
 """Rates and reasons are of so long."""
@@ -68,6 +71,8 @@ class Status:
     flow: Flow = field(default_factory=Flow)
     allowed_per_s: float | None = None
     pause: Pause | None = None
+    turned: Sequence[Turned] = ()
+    """What operators set beside a pause, the partner's first."""
     mapping: str = ""
     """AWS's word: Enabled, Disabled, ..."""
     suspended: Sequence[Suspended] = ()
@@ -104,22 +109,36 @@ def sentence(status: Status) -> tuple[str, str]:
 
 
 def _wrongs(status: Status) -> Iterator[tuple[str, str]]:
+    yield from _stops(status)
+    yield from _troubles(status)
+
+
+def _stops(status: Status) -> Iterator[tuple[str, str]]:
+    """Why nothing is delivered at all."""
     now_ms, fleet = status.now_ms, status.flow.breaker
     if status.pause is not None:
         yield WARN, f"Nothing is delivered: an operator {status.pause.said(now_ms)}."
-    if fleet.is_open and fleet.opened_ms is not None:
+    if stopped := _of_everybody(status, by_hand.OPEN):
+        yield WARN, f"Nothing is delivered: an operator opened the breaker{_until(stopped, now_ms)}."
+    elif fleet.is_open and fleet.opened_ms is not None:
         said = f", its last answer was {fleet.said}" if fleet.said else ""
         yield BAD, f"The partner is down: the breaker is open for {_since(fleet.opened_ms, now_ms)}{said}."
     if status.flow.cool_until_ms > now_ms:
         yield WARN, f"The partner asked for a pause: calls go on {ahead(status.flow.cool_until_ms, now_ms)}."
     if status.mapping.startswith("Disabl"):
         yield BAD, "Nothing is fetched from the queue: the mapping is off, and no pause of an operator stands."
+
+
+def _troubles(status: Status) -> Iterator[tuple[str, str]]:
+    """What is not delivered as it should be."""
     if total := sum(status.lately.dead.values()):
         yield BAD, f"{_messages(total)} dead-lettered in the last minutes: {_named(status.lately.dead)}."
     if status.suspended:
         yield WARN, f"The credentials of {_accounts(len(status.suspended))} are refused; their messages are parked."
     if status.lately.failing:
         yield WARN, f"Calls fail for {_accounts(len(status.lately.failing))}: {_of_accounts(status.lately.failing)}."
+    if limited := _of_everybody(status, by_hand.LIMIT):
+        yield WARN, f"An operator limits all calls to {limited.per_second:g} a second{_until(limited, status.now_ms)}."
     drain = drain_s(status)
     if status.queue.all and not status.lately.delivered:
         yield WARN, f"{_messages(status.queue.all)} in the queue, and none was delivered in the last minutes."
@@ -167,11 +186,18 @@ def rows(status: Status) -> Iterator[tuple[str, str]]:
     reasons = f"; lately {_named(lately.dead)}" if lately.dead else ""
     yield "dead letters", f"about {status.dead.all:,}{reasons}"
     yield "allowed", _allowed(status)
+    yield from _of_operators(status, by_hand.LIMIT)
     yield "breaker", _breaker(flow, now_ms)
+    yield from _of_operators(status, by_hand.OPEN, by_hand.CLOSED)
     if flow.cool_until_ms > now_ms:
         yield "cool-down", f"until {as_utc(flow.cool_until_ms)} UTC, {ahead(flow.cool_until_ms, now_ms)}"
     intake = status.mapping or "not known"
-    yield "intake", status.pause.said(now_ms) if status.pause else f"{intake.lower()}; nobody paused it"
+    if status.pause:
+        since_ms = status.pause.since_ms
+        yield "intake", f"paused since {as_utc(since_ms)} UTC, {ago(since_ms, now_ms)}"
+        yield "", f"by {status.pause.by}: {status.pause.why}"
+    else:
+        yield "intake", f"{intake.lower()}; nobody paused it"
     if lately.waits:
         yield "waits", _named(lately.waits)
     for one in status.suspended[:MANY_LINES]:
@@ -232,12 +258,21 @@ def _of_state(stack: Stack, now_ms: int) -> dict[str, Any]:
     state = stack.state()
 
     async def read() -> dict[str, Any]:
-        hold = (await state.read(PARTNER, HOLD)).value
-        known = Flow.of(await state.read(PARTNER, FLOW))
+        rows = {(PARTNER, name): item for name, item in (await state.listed(PARTNER)).items()}
+        known = Flow.of(rows.get((PARTNER, FLOW), Item()))
+        if known.cap.is_over(now_ms):
+            known = agreement.uncapped(known, now_ms=now_ms)  # as the next worker does that writes
         suspended = by_account(await state.listed(SUSPENDED))
         under = await state.under(account_key(""))
+        rows |= under
         return {
-            "pause": Pause(str(hold["why"]), int(hold["since_ms"])) if hold else None,
+            "pause": Pause.from_value(rows.get((PARTNER, HOLD), Item()).value),
+            "turned": [
+                one
+                for (pk, sk), item in rows.items()
+                if sk == FLOW
+                for one in by_hand.turned(pk, Flow.of(item), rows.get((pk, BY_HAND), Item()).value, now_ms=now_ms)
+            ],
             "flow": known,
             "allowed_per_s": known.limit.per_second,
             "suspended": sorted(map(summed_up, suspended.values()), key=lambda one: (one.since_ms, one.account_id)),
@@ -283,16 +318,43 @@ def _allowed(status: Status) -> str:
     if status.allowed_per_s is None:
         return f"no limit has been learnt; {per_s:,.1f} messages a second are delivered"
     share = min(1.0, per_s / status.allowed_per_s) if status.allowed_per_s else 0
-    return f"{status.allowed_per_s:,.1f} calls a second ({status.flow.limit.why}); about {share:.1%} of it is used"
+    return f"{status.allowed_per_s:,.1f} calls a second ({status.flow.why}); about {share:.1%} of it is used"
 
 
 def _breaker(flow: Flow, now_ms: int) -> str:
     fleet = flow.breaker
     if not fleet.is_open or fleet.opened_ms is None:
         return "closed"
-    probe = f"next probe {ahead(fleet.probe_at_ms, now_ms)}"
+    by_itself = not is_by_hand(fleet, now_ms=now_ms)
+    probe = f"{'next' if by_itself else 'first'} probe {ahead(fleet.probe_at_ms, now_ms)}"
     said = f", last answer {fleet.said}" if fleet.said else ""
     return f"open since {as_utc(fleet.opened_ms)} UTC; {probe}{said}"
+
+
+def _of_everybody(status: Status, kind: str) -> Turned | None:
+    return next((one for one in status.turned if one.kind == kind and one.scope == by_hand.EVERYBODY), None)
+
+
+def _of_operators(status: Status, *kinds: str) -> Iterator[tuple[str, str]]:
+    """What operators set of a kind, each with its end, who and why."""
+    chosen = [one for one in status.turned if one.kind in kinds]
+    for one in chosen[:MANY_LINES]:
+        whose = "" if one.scope == by_hand.EVERYBODY else f"{one.scope.name}: "
+        what = {
+            by_hand.LIMIT: f"at most {one.per_second or 0:g} calls a second",
+            by_hand.OPEN: "opened by an operator",
+            by_hand.CLOSED: "kept closed",
+        }[one.kind]
+        yield "by hand", f"{whose}{what} until {as_utc(one.until_ms)} UTC, {ahead(one.until_ms, status.now_ms)}"
+        if one.since_ms is not None:
+            yield "", f"set {ago(one.since_ms, status.now_ms)} by {one.who or 'an operator'}: {one.why}"
+    if len(chosen) > MANY_LINES:
+        yield "", f"and {len(chosen) - MANY_LINES:,} more: spillway status --json"
+
+
+def _until(one: Turned, now_ms: int) -> str:
+    """Until when an operator's word holds, and why, as the end of a sentence."""
+    return f" until {as_utc(one.until_ms)} UTC ({ahead(one.until_ms, now_ms)})" + (f": {one.why}" if one.why else "")
 
 
 def _named(counts: Mapping[str, int]) -> str:

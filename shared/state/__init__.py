@@ -7,6 +7,7 @@ One table, keys `pk` and `sk`; every item is small, and all but the partner's ow
     partner       flow        rate, limit, cool-down, breaker of the partner        worker_fn/limits/agreement.py
     account#7     flow        the same for one account, where the partner limits accounts
     account#7#events/bulk flow  and for its calls of one bulk endpoint, where that has a rate of its own
+    partner, account#7 by_hand  who set a limit or the breaker, and why        ops/operate/by_hand.py
     suspended     7#<fingerprint> credentials of an account that the partner refuses worker_fn/accounts/suspensions.py
     cleared       7#<fingerprint> when they were cleared last, and whether by a message that arrived
     progress#7 <id> <part>    which deliveries of a message are done                worker_fn/batch/progress.py
@@ -28,6 +29,7 @@ from shared.state.changes import change, change_item
 from shared.state.dynamo import DynamoState, item_of
 from shared.state.items import COOL_FROM, COOL_UNTIL, FIRST_REV, NO_COUNTS, Conflict, Contended, Item, State
 from shared.state.keys import (
+    BY_HAND,
     CLEARED,
     FLOW,
     PARTNER,
@@ -41,6 +43,7 @@ from shared.state.patient import ANSWER_WITHIN_S, Patient
 
 __all__ = [
     "ANSWER_WITHIN_S",
+    "BY_HAND",
     "CLEARED",
     "COOL_FROM",
     "COOL_UNTIL",

@@ -7,6 +7,7 @@ PARTNER = "partner"
 SUSPENDED = "suspended"
 CLEARED = "cleared"
 TRAIL = "trail"
+BY_HAND = "by_hand"
 
 
 def account_key(account_id: str, endpoint: str | None = None) -> str:

@@ -1,6 +1,7 @@
 """What an operator does to a deployed stack: the suspended accounts' clear, and a pause of the intake."""
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -151,3 +152,50 @@ def test_operator_sees_what_became_of_each_request(operated: Operated) -> None:
     assert "good" not in screen + said
     operated.api.begin(Behaviour())
     operated.spillway("suspensions", "clear", "32", "--wait")
+
+
+def test_operator_turns_limit_and_breaker_by_hand(operated: Operated) -> None:
+    """A limit holds and is cleared; with the breaker open nothing is sent, no probe either, until its time is over or
+    somebody closes it. The screen and the trail say who and why.
+    """
+    clock = time.monotonic
+
+    def deliver(account: int, *event_ids: str) -> float:
+        began_s = clock()
+        for one in event_ids:
+            operated.send(one, account=account, key="good")
+        until(lambda: set(event_ids) <= operated.arrived(), 100)
+        return clock() - began_s
+
+    assert "a limit is 0.01 to" in operated.spillway("limit", "set", "0", "--for", "1h", "--why", "w", status=2)
+    assert "no rate for all calls of an account" in operated.spillway(
+        "limit", "set", "2", "--for", "1h", "--why", "w", "--account", "7", status=2
+    )
+    assert "there was no limit by hand" in operated.spillway("limit", "clear", status=1)
+    said = operated.spillway("limit", "set", "2", "--for", "1h", "--why", "they asked for less")
+    assert "at most 2 calls a second until" in said
+    assert deliver(41, *(f"41-{number}" for number in range(12))) > 4
+    screen = operated.spillway("status")
+    assert "An operator limits all calls to 2 a second" in screen.splitlines()[0]
+    assert "they asked for less" in screen
+    operated.spillway("limit", "clear", "--why", "they take all again")
+    assert "An operator limits" not in operated.spillway("status")
+
+    said = operated.spillway("breaker", "open", "--for", "1h", "--why", "a restore")
+    assert "the intake stays stopped by the breaker, which an operator opened" in said
+    until(lambda: mapping_state(operated) == "Disabled")
+    operated.send("42-0", account=42, key="good")
+    assert "no probe was made: an operator opened the breaker" in operated.spillway("probe", status=1)
+    screen = operated.spillway("status")
+    assert "an operator opened the breaker until" in screen.splitlines()[0]
+    assert "42-0" not in operated.arrived()
+    assert "resumed" in operated.spillway("breaker", "close", "--why", "restored early")
+    until(lambda: "42-0" in operated.arrived())
+    assert "closed already" in operated.spillway("breaker", "close", status=1)
+
+    operated.spillway("breaker", "open", "--for", "5s", "--why", "a short one")
+    operated.send("43-0", account=43, key="good")
+    until(lambda: "43-0" in operated.arrived(), 100)  # the tick, within a minute, makes the probe
+    told = operated.spillway("trail")
+    for act in ("limit set 2 for 1h of everybody", "breaker open for 1h", "a restore", "restored early"):
+        assert act in told

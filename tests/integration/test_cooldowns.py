@@ -15,6 +15,7 @@ from ops.operate.stack import Stack
 from shared.state import FLOW, PARTNER, DynamoState, account_key, change
 from worker_fn.limits.agreement import Flow
 from worker_fn.limits.breaker import Breaker
+from worker_fn.limits.by_hand import open_breaker
 
 KEYS = ("pk", "HASH"), ("sk", "RANGE")
 
@@ -110,3 +111,12 @@ def test_nothing_raw_reaches_the_terminal(stack: Stack, now_ms: int) -> None:
     shown: Any = console.export_text()
     assert "\x1b" not in shown
     assert "[bold]" in shown
+
+
+def test_a_breaker_that_an_operator_opened_is_no_cool_down(stack: Stack) -> None:
+    """Nobody asked for it, and its end is another verb's; when its time is over it is as any."""
+    now_ms = int(time.time() * 1_000)
+    put(stack, PARTNER, open_breaker(Flow(), until_ms=now_ms + 60_000, now_ms=now_ms))
+    assert cooldowns.listing(stack, now_ms=now_ms) == []
+    assert cooldowns.end(stack, []) == []
+    assert names(cooldowns.listing(stack, now_ms=now_ms + 60_000)) == ["everybody"]

@@ -36,11 +36,11 @@ def test_never_above_what_an_operator_set_and_no_burst_after_it(
                 flow = by_hand.set_limit(flow, bounds, number, until_ms=ends_ms, now_ms=now_ms)
                 set_to, until_ms = number, ends_ms
             case "clear":
-                flow, until_ms = by_hand.clear_limit(flow, bounds, now_ms=now_ms), 0
+                flow, until_ms = by_hand.clear_limit(flow, now_ms=now_ms), 0
             case "open":
                 flow = by_hand.open_breaker(flow, until_ms=ends_ms, now_ms=now_ms)
             case "close":
-                flow = by_hand.close_breaker(flow, bounds, until_ms=ends_ms, now_ms=now_ms)
+                flow = by_hand.close_breaker(flow, until_ms=ends_ms, now_ms=now_ms)
         if kind in {"set", "clear"} and before is not None:
             assert (flow.rate(bounds) or 0.0) <= before
         for _ in range(seconds if kind == "calls" else 1):

@@ -104,11 +104,11 @@ class LambdaMapping:
         return answer
 
 
-async def hold(state: State, *, why: str, now_ms: int, rng: random.Random) -> None:
+async def hold(state: State, *, why: str, who: str, now_ms: int, rng: random.Random) -> None:
     """Note an operator's pause; one that lasts already keeps its beginning. Raises StateUnavailable."""
 
     def noted(value: Mapping[str, Any]) -> tuple[Mapping[str, Any], None]:
-        return {"why": why, "since_ms": value.get("since_ms", now_ms)}, None
+        return {"why": why, "who": who, "since_ms": value.get("since_ms", now_ms)}, None
 
     await change(state, PARTNER, HOLD, noted, rng=rng)
 

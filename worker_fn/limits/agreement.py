@@ -312,7 +312,7 @@ def fold(flow: Flow, bounds: Bounds, *, now_ms: int, also_alive_ms: int = 0) -> 
         breaker=breaker.count(flow.breaker, delivered=good, faults=faults, now_ms=now_ms),
         delivered_ms=now_ms if delivered else flow.delivered_ms,
         latency_ms=_smoothed(flow.latency_ms, told.get(TOOK_MS, 0), delivered + faults + pushed),
-        counts={name: count for name, count in told.items() if name[0] not in {"t", PUSHED}},
+        counts=uncounted(flow).counts,
     )
 
 
@@ -324,6 +324,11 @@ def is_due(flow: Flow, bounds: Bounds, *, now_ms: int) -> bool:
     if not has_news(flow):
         return flow.limit.per_second is not None and after.limit.per_second != flow.limit.per_second
     return after.breaker.is_open != flow.breaker.is_open or after.limit.since_ms != flow.limit.since_ms
+
+
+def uncounted(flow: Flow) -> Flow:
+    """Without what calls came to: what of each second was asked for stays."""
+    return replace(flow, counts={name: n for name, n in flow.counts.items() if name[0] not in {"t", PUSHED}})
 
 
 def has_news(flow: Flow) -> bool:

@@ -13,16 +13,16 @@ from worker_fn.limits.cap import Cap, capped
 
 def set_limit(flow: Flow, bounds: Bounds, per_second: float, *, until_ms: int, now_ms: int) -> Flow:
     """At most so many calls a second until then, in place of what an operator set before."""
-    flow = clear_limit(flow, bounds, now_ms=now_ms)
+    flow = clear_limit(agreement.fold(flow, bounds, now_ms=now_ms), now_ms=now_ms)
     cap = Cap(per_second, until_ms, held=flow.limit.held)
     limit = capped(flow.limit, cap, now_ms=now_ms)
     # What is pushed back from now on of calls that began before is about another limit.
     return replace(flow, cap=cap, limit=limit, generation=flow.generation + (limit.per_second != flow.limit.per_second))
 
 
-def clear_limit(flow: Flow, bounds: Bounds, *, now_ms: int) -> Flow:
+def clear_limit(flow: Flow, *, now_ms: int) -> Flow:
     """End what an operator set, before its time: the limit grows to what held before."""
-    return agreement.uncapped(agreement.fold(flow, bounds, now_ms=now_ms), now_ms=now_ms)
+    return agreement.uncapped(flow, now_ms=now_ms)
 
 
 def open_breaker(flow: Flow, *, until_ms: int, now_ms: int) -> Flow:
@@ -30,9 +30,9 @@ def open_breaker(flow: Flow, *, until_ms: int, now_ms: int) -> Flow:
     return replace(flow, breaker=breaker.opened_by_hand(now_ms=now_ms, until_ms=until_ms))
 
 
-def close_breaker(flow: Flow, bounds: Bounds, *, until_ms: int, now_ms: int) -> Flow:
+def close_breaker(flow: Flow, *, until_ms: int, now_ms: int) -> Flow:
     """Calls go on now, low after an outage, whatever the partner asked to wait for; until then the breaker stays
     closed, whatever they come to.
     """
-    flow = agreement.fold(agreement.end_cool_down(flow, now_ms=now_ms), bounds, now_ms=now_ms)
-    return agreement.closed(flow, bounds, breaker.closed_by_hand(now_ms=now_ms, until_ms=until_ms), now_ms=now_ms)
+    flow = agreement.uncounted(agreement.end_cool_down(flow, now_ms=now_ms))
+    return agreement.closed(flow, Bounds(), breaker.closed_by_hand(now_ms=now_ms, until_ms=until_ms), now_ms=now_ms)

@@ -53,7 +53,7 @@ class Registry:
         self._lines: OrderedDict[str, Limiter] = OrderedDict()
         self._delivered_ms: OrderedDict[str, int] = OrderedDict()
         self._trouble = 0
-        bounds = _bounds(limits.rate.per_second if limits.rate else None)
+        bounds = bounds_of(limits.rate.per_second if limits.rate else None)
         self.partner = self._limiter(PARTNER, bounds, ttl_s=None)
 
     def sessions(self) -> "Sessions":
@@ -74,7 +74,7 @@ class Registry:
             return None
         limiter = self._accounts.get(key)
         if limiter is None:
-            bounds = _bounds(rate.per_second)
+            bounds = bounds_of(rate.per_second)
             limiter = self._limiter(key, bounds, ttl_s=ACCOUNT_TTL_S, patience_ms=ACCOUNT_PATIENCE_MS)
             self._accounts[key] = limiter
             if len(self._accounts) > MOST_ACCOUNTS:
@@ -157,5 +157,6 @@ def line_key(account_id: str) -> str:
     return f"line#{account_id}"
 
 
-def _bounds(per_second: float | None) -> Bounds:
+def bounds_of(per_second: float | None) -> Bounds:
+    """The bounds of a limit, by the rate that a partner declares; None: none."""
     return Bounds(highest=per_second, lowest=min(1.0, per_second or 1.0))

@@ -12,10 +12,12 @@ from ops.operate.pause import Pause
 from ops.operate.suspensions import Suspended
 from worker_fn.limits.adaptive import PUSHED_BACK, Limit
 from worker_fn.limits.agreement import Flow
-from worker_fn.limits.breaker import Breaker
+from worker_fn.limits.breaker import Breaker, opened_by_hand
+from worker_fn.limits.cap import Cap
 
 NOW_MS = 1_700_000_000_000
 HOUR_MS = 3_600_000
+BY_HAND = opened_by_hand(now_ms=NOW_MS, until_ms=NOW_MS + HOUR_MS)
 WELL = Now(
     now_ms=NOW_MS,
     flow=Flow(limit=Limit(per_second=50.0, since_ms=NOW_MS - 1_000, why="steady", delivered=90)),
@@ -55,6 +57,9 @@ def test_nothing_hurts_where_all_is_well() -> None:
         (replace(WELL, errors={"ingest": 1}), "ingest.failing", Severity.WARNING),
         (replace(WELL, url_errors=1), "url.failing", Severity.WARNING),
         (flow(breaker=Breaker(opened_ms=NOW_MS - HOUR_MS)), "partner.down", Severity.WARNING),
+        (flow(breaker=BY_HAND), "partner.stopped-by-hand", Severity.WARNING),
+        (flow(breaker=replace(BY_HAND, by_hand_until_ms=NOW_MS)), "partner.down", Severity.WARNING),
+        (flow(cap=Cap(30.0, NOW_MS + 1)), "partner.limited-by-hand", Severity.WARNING),
         (flow(cool_until_ms=NOW_MS + 5_000), "partner.cool-down", Severity.WARNING),
         (limited(why=PUSHED_BACK), "partner.pushes-back", Severity.WARNING),
         (limited(pushed_back=4), "partner.pushes-back", Severity.WARNING),
@@ -127,8 +132,10 @@ def test_a_suspension_tells_the_verb_and_no_credential() -> None:
     ("now", "is_enabled", "said"),
     [
         (replace(WELL, pause=Pause("moving", NOW_MS - HOUR_MS)), False, "moving (an operator)"),
+        (replace(WELL, pause=Pause("moving", NOW_MS - HOUR_MS, "user/alice")), False, "moving (user/alice)"),
         (replace(WELL, pause=Pause("moving", NOW_MS - HOUR_MS)), True, "the worker sends nothing all the same"),
         (flow(breaker=Breaker(opened_ms=NOW_MS - HOUR_MS)), False, "the partner is taken for down since"),
+        (flow(breaker=BY_HAND), False, "an operator opened the breaker, until 2023-11-14 23:13 UTC"),
         (flow(cool_until_ms=NOW_MS + HOUR_MS), False, "the partner asked for a pause that ends in 60 min"),
         (WELL, False, "nothing asks for it any more"),
         (None, False, "why is not known here"),

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from ops.console.screen import Screen
+from ops.operate import by_hand
+from ops.operate.by_hand import Scope, Turned
 from ops.operate.depth import Depth
 from ops.operate.facts import Told
 from ops.operate.pause import Pause
@@ -21,6 +23,9 @@ NOW_MS = 1_800_000_000_000
 CALM = Status("dev", NOW_MS, mapping="Enabled", lately=Lately(5, 500, 500), serves=("ingest: version 3",))
 OPEN = Flow(breaker=replace(opened(now_ms=NOW_MS - 600_000, probe_at_ms=NOW_MS + 20_000), said="HTTP 503"))
 SUSPENDED = Suspended("7", 401, NOW_MS - 60_000, None)
+WHO = "assumed-role/SpillwayOperator/night.shift"
+OPENED = Turned(by_hand.OPEN, Scope(), NOW_MS + 1_800_000, None, WHO, "a restore", NOW_MS - 60_000)
+LIMITED = Turned(by_hand.LIMIT, Scope(), NOW_MS + 7_200_000, 30.0, WHO, "less", NOW_MS - 900_000)
 
 
 def screen(status: Status, **options: Any) -> str:
@@ -35,6 +40,16 @@ def screen(status: Status, **options: Any) -> str:
         ({}, "All is well"),
         ({"pause": Pause("partner asked", NOW_MS - 1)}, "an operator paused"),
         ({"flow": OPEN}, "The partner is down: the breaker is open for 10 min, its last answer was HTTP 503."),
+        (
+            {"turned": [OPENED]},
+            "Nothing is delivered: an operator opened the breaker until 2027-01-15 08:30 UTC (in 30 min)",
+        ),
+        ({"turned": [OPENED], "flow": OPEN}, "(in 30 min): a restore."),
+        (
+            {"turned": [LIMITED]},
+            "An operator limits all calls to 30 a second until 2027-01-15 10:00 UTC (in 2 h): less.",
+        ),
+        ({"turned": [replace(LIMITED, scope=Scope("7"))]}, "All is well"),
         ({"flow": Flow(cool_until_ms=NOW_MS + 90_000)}, "asked for a pause: calls go on in 90 s"),
         ({"mapping": "Disabled"}, "the mapping is off"),
         (
@@ -69,7 +84,8 @@ def test_the_screen_fits_into_80_columns() -> None:
         dead=Depth(99, 1),
         flow=flow,
         allowed_per_s=120.0,
-        pause=Pause("the partner maintains its database", NOW_MS - 3_600_000),
+        pause=Pause("the partner maintains its database", NOW_MS - 3_600_000, WHO),
+        turned=[LIMITED, OPENED, replace(LIMITED, scope=Scope("7", "users/bulk"))],
         suspended=[replace(SUSPENDED, account_id=str(n)) for n in range(9)],
         account_cool_downs={"12": NOW_MS + 60_000},
         lately=Lately(5, 999, 99, {"rejected": 2, "too_old": 1}, {"breaker": 70}, {"7": 5}, NOW_MS - 7_200_000, "60 s"),
@@ -77,10 +93,16 @@ def test_the_screen_fits_into_80_columns() -> None:
     )
     lines = screen(full).splitlines()
     assert max(map(len, lines)) <= 80
-    assert len(lines) <= 30
+    assert len(lines) <= 40
     for text in (
         "the partner maintains",
         "next probe in 20 s",
+        f"by {WHO}: the partner",
+        "at most 30 calls a second until 2027-01-15 10:00 UTC, in 2 h",
+        f"set 15 min ago by {WHO}: less",
+        "opened by an operator until 2027-01-15 08:30 UTC, in 30 min",
+        f"set 60 s ago by {WHO}: a",
+        "account 7 at users/bulk: at most 30 calls a second",
         "123,456 visible",
         "2 rejected",
         "account 3: HTTP 401",

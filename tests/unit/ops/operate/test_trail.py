@@ -11,11 +11,12 @@ from botocore.exceptions import ClientError
 from typer.testing import CliRunner
 
 from ops.cli import app
-from ops.operate import cooldowns, pause, stack, suspensions, trail, worker_tick
+from ops.operate import by_hand, cooldowns, pause, stack, suspensions, trail, worker_tick
 from ops.operate.dlq import imports, order, purge
 from ops.releases import functions, moves
 from shared.errors import SpillwayError
 from shared.state import DynamoState
+from worker_fn.limits.agreement import Flow
 
 REPORT = {"probed": False, "resumed": True, "running": True, "trouble": 0}
 write_down = trail.act  # before the folder's fixture takes its place
@@ -32,6 +33,12 @@ write_down = trail.act  # before the folder's fixture takes its place
         (["cooldown", "end"], "cooldown end of everybody"),
         (["cooldown", "end", "--account", "7"], "cooldown end 7"),
         (["cooldown", "end", "--all"], "cooldown end --all"),
+        (["limit", "set", "30", "--for", "2h"], "limit set 30 for 2h of everybody"),
+        (["limit", "set", "2.5", "--for", "2h", "--account", "7"], "limit set 2.5 for 2h of account 7"),
+        (["limit", "clear", "--account", "7", "--endpoint", "bulk"], "limit clear of account 7 at bulk"),
+        (["breaker", "open", "--for", "30min"], "breaker open for 30min"),
+        (["breaker", "close"], "breaker close"),
+        (["breaker", "close", "--for", "30min"], "breaker close for 30min"),
         (["promote", "--stage", "x"], "promote"),
         (["promote", "--stage", "x", "--to", "7"], "promote --to 7"),
         (["rollback", "--stage", "x"], "rollback"),
@@ -65,6 +72,10 @@ def test_a_verb_that_changes_something_says_so_in_the_trail(
     monkeypatch.setattr(suspensions, "clear_accounts", must_be_noted(suspensions.Cleared(["7"])))
     monkeypatch.setattr(suspensions, "move_back", lambda _, cleared, **__: cleared)
     monkeypatch.setattr(cooldowns, "end", must_be_noted([cooldowns.CoolDown("7", None, 1, 2)]))
+    monkeypatch.setattr(by_hand, "checked_rate", lambda *_: 50.0)
+    for verb_by_hand, answer in (("set_limit", Flow()), ("clear_limit", True), ("open_breaker", None)):
+        monkeypatch.setattr(by_hand, verb_by_hand, must_be_noted(answer))
+    monkeypatch.setattr(by_hand, "close_breaker", must_be_noted(True))
     monkeypatch.setattr(functions, "DeployedFunctions", lambda _: None)
     monkeypatch.setattr(moves, "promote", must_be_noted(["moved"]))
     monkeypatch.setattr(moves, "rollback", must_be_noted(["moved"]))

@@ -260,7 +260,7 @@ def test_what_an_operator_set_is_told_as_that_with_its_end() -> None:
     assert changes(seen, replace(flow, limit=replace(flow.limit, why="steady"))) == []
     longer = set_limit(flow, Bounds(100.0), 30, until_ms=99_000, now_ms=2_000)
     assert [one["until_ms"] for _, one in changes(seen, longer)] == [99_000]
-    over = clear_limit(longer, Bounds(100.0), now_ms=3_000)
+    over = clear_limit(longer, now_ms=3_000)
     assert changes(seen, over) == [(Fact.LIMIT, {"from_s": 30.0, "to_s": 30.0, "why": "recovering"})]
 
 
@@ -270,7 +270,7 @@ def test_a_breaker_that_an_operator_turned_is_told_as_that() -> None:
     list(seen.changes(down, now_ms=1_000))
     by_an_operator = open_breaker(down, until_ms=9_000, now_ms=1_000)
     assert changes(seen, by_an_operator) == [(Fact.BREAKER, {"is_open": True, "why": "by hand", "until_ms": 9_000})]
-    closed = close_breaker(by_an_operator, Bounds(), until_ms=1_000, now_ms=1_000)
+    closed = close_breaker(by_an_operator, until_ms=1_000, now_ms=1_000)
     told = {"is_open": False, "why": "by hand", "until_ms": None}
     assert changes(seen, closed)[0] == (Fact.BREAKER, told)
     assert [one["why"] for _, one in changes(seen, down)] == [None]

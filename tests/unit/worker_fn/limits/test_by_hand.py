@@ -66,7 +66,7 @@ def test_push_backs_lower_it_further() -> None:
     flow = told(limited(), Tally(delivered=40, refused=9))
     flow = agreed.fold(flow, DECLARED, now_ms=NOW + STEP_MS)
     assert (flow.limit.per_second, flow.limit.held) == (pytest.approx(27.0), pytest.approx(27.0))
-    after = by_hand.clear_limit(flow, DECLARED, now_ms=NOW + 9_000)
+    after = by_hand.clear_limit(flow, now_ms=NOW + 9_000)
     assert (after.cap, after.limit.held) == (NO_CAP, pytest.approx(27.0))
 
 
@@ -123,7 +123,7 @@ def test_another_limit_takes_the_place_of_the_one_before() -> None:
     assert max(rates(busy(higher, DECLARED, from_ms=NOW + 1_000, until_ms=NOW + 9_000), DECLARED)) == 60.0
     lower = limited(higher, to=5.0)
     assert (lower.rate(DECLARED), lower.cap.held) == (5.0, 100.0)
-    assert by_hand.clear_limit(lower, DECLARED, now_ms=NOW).limit.held == 100.0
+    assert by_hand.clear_limit(lower, now_ms=NOW).limit.held == 100.0
 
 
 def test_a_declared_rate_that_was_lowered_meanwhile_holds() -> None:
@@ -203,14 +203,16 @@ def test_closing_is_as_a_probe_that_arrived(is_by_hand: bool) -> None:
     """Whoever opened it: the next calls go, at the low limit, and what the partner asked to wait for is over."""
     is_open = OPENED if is_by_hand else replace(AT_100, breaker=Breaker(opened_ms=NOW, probe_at_ms=NOW + 9_000))
     is_open = replace(is_open, cool_until_ms=NOW + 30_000)
-    flow = by_hand.close_breaker(is_open, DECLARED, until_ms=NOW, now_ms=NOW)
+    flow = by_hand.close_breaker(is_open, until_ms=NOW, now_ms=NOW)
     assert agreed.ruling(flow, DECLARED, now_ms=NOW) == AtRate(pytest.approx(RESTART * 100))
     assert (flow.limit.why, flow.limit.held, flow.cool_ends) == (RECOVERING, 100.0, 1)
 
 
 def test_a_breaker_that_was_closed_by_hand_opens_by_its_own_rules() -> None:
     """It was a try: where faults go on, ten calls are enough."""
-    flow = by_hand.close_breaker(OPENED, DECLARED, until_ms=NOW, now_ms=NOW)
+    failing = told(OPENED, Tally(faults=MIN_CALLS))  # calls that were under way when it was opened
+    flow = by_hand.close_breaker(failing, until_ms=NOW, now_ms=NOW)
+    assert not agreed.fold(flow, DECLARED, now_ms=NOW).breaker.is_open
     flow = agreed.fold(told(flow, Tally(faults=MIN_CALLS)), DECLARED, now_ms=NOW + 1_000)
     assert flow.breaker.is_open
     assert agreed.ruling(flow, DECLARED, now_ms=NOW + 9_000) == ProbeIsDue()
@@ -218,7 +220,7 @@ def test_a_breaker_that_was_closed_by_hand_opens_by_its_own_rules() -> None:
 
 def test_a_breaker_that_is_to_stay_closed_does_until_then() -> None:
     """Whatever calls come to, or ask all to wait for; afterwards the next faults open it."""
-    flow = by_hand.close_breaker(OPENED, DECLARED, until_ms=NOW + HOUR, now_ms=NOW)
+    flow = by_hand.close_breaker(OPENED, until_ms=NOW + HOUR, now_ms=NOW)
     for second in range(1, 30):
         flow = agreed.fold(told(flow, Tally(faults=MIN_CALLS)), DECLARED, now_ms=NOW + 1_000 * second)
         flow = agreed.asked_long(flow, NOW + 60_000, now_ms=NOW + 1_000 * second)
@@ -229,7 +231,7 @@ def test_a_breaker_that_is_to_stay_closed_does_until_then() -> None:
 
 def test_a_closed_breaker_may_be_kept_closed_at_the_limit_as_it_is() -> None:
     """There was no outage: nothing begins low."""
-    flow = by_hand.close_breaker(AT_100, DECLARED, until_ms=NOW + HOUR, now_ms=NOW)
+    flow = by_hand.close_breaker(AT_100, until_ms=NOW + HOUR, now_ms=NOW)
     assert flow.rate(DECLARED) == 100.0
 
 

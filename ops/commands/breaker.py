@@ -1,0 +1,73 @@
+"""`spillway breaker`: no calls for a while, or calls again now, at an operator's word."""
+
+import time
+from typing import Annotated
+
+import typer
+
+from ops.commands.options import For, Stage, Why, one_line_errors
+from ops.console.terminal import say
+
+breaker = typer.Typer(name="breaker", help="Open or close by hand what stops all calls while the partner is down.")
+
+WhyOpen = Annotated[str, typer.Option("--why", help="For those who find it so; nothing of a customer's data.")]
+ForClosed = Annotated[
+    str, typer.Option("--for", metavar="LENGTH", help="Keep it closed for so long, whatever calls come to: 30min, 2h.")
+]
+
+
+@breaker.command("open")
+def open_(length: For = "", why: WhyOpen = "", stage: Stage = "dev") -> None:
+    """Call nobody, and make no probe, until the time is over or `spillway breaker close`; then one probe finds out."""
+    from ops.console.moments import ahead, as_utc  # noqa: PLC0415 - ops/commands/__init__.py says why
+    from ops.operate import by_hand as verb  # noqa: PLC0415
+    from ops.operate import trail, worker_tick  # noqa: PLC0415
+    from ops.operate.stack import find_stack  # noqa: PLC0415
+
+    with one_line_errors():
+        length_s = verb.checked_length_s(length)
+        why = verb.checked_why(why, 'spillway breaker open --for 2h --why "the partner moves its data"')
+        stack = find_stack(stage)
+        with trail.act(stack, f"breaker open for {length}", why=why) as noted:
+            until_ms = int(time.time() * 1_000) + 1_000 * length_s
+            verb.open_breaker(stack, until_ms=until_ms, by=noted)
+            noted.result = f"until {as_utc(until_ms)} UTC"
+        left = ahead(until_ms, int(time.time() * 1_000))
+        say(f"open until {as_utc(until_ms)} UTC, {left}: nobody calls the partner, and no probe is made")
+        for line in worker_tick.said(worker_tick.run(stack), of_probe=False):
+            say(line)
+
+
+@breaker.command()
+def close(length: ForClosed = "", why: Why = "", stage: Stage = "dev") -> None:
+    """Try again now: calls begin low, as after a probe that arrived; if they fail, it opens by its own rules.
+
+    With --for nothing opens it before. Ends with status 1 where something else keeps the intake stopped.
+    """
+    from ops.console.moments import ahead, as_utc  # noqa: PLC0415 - ops/commands/__init__.py says why
+    from ops.operate import by_hand as verb  # noqa: PLC0415
+    from ops.operate import trail, worker_tick  # noqa: PLC0415
+    from ops.operate.stack import find_stack  # noqa: PLC0415
+
+    with one_line_errors():
+        length_s = verb.checked_length_s(length) if length else None
+        if length_s is not None:
+            why = verb.checked_why(why, 'spillway breaker close --for 1h --why "one customer\'s calls open it"')
+        stack = find_stack(stage)
+        with trail.act(stack, f"breaker close{f' for {length}' if length else ''}", why=why) as noted:
+            until_ms = None if length_s is None else int(time.time() * 1_000) + 1_000 * length_s
+            is_closed = verb.close_breaker(stack, until_ms=until_ms, by=noted)
+            noted.result = "closed" if is_closed else "it was closed"
+        if not is_closed:
+            say("it was closed already: `spillway status` says why nothing moves", err=True)
+            raise typer.Exit(1)
+        if until_ms is None:
+            say("closed: calls begin low and grow; if they fail, it opens by its own rules")
+        else:
+            left = ahead(until_ms, int(time.time() * 1_000))
+            say(f"closed, whatever calls come to, until {as_utc(until_ms)} UTC, {left}")
+        report = worker_tick.run(stack)
+    for line in worker_tick.said(report, of_probe=False):
+        say(line)
+    if not worker_tick.is_running(report):
+        raise typer.Exit(1)

@@ -1,0 +1,247 @@
+"""`spillway limit`, `spillway breaker`: the shared rate and the breaker at an operator's word, each until a moment.
+
+What workers obey stands in the item that they look at anyway, and ends by their clocks (worker_fn/limits/by_hand.py).
+Who set it and why stands beside it, for `spillway status`.
+"""
+
+import asyncio
+import math
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+from ops.console.moments import length_s
+from ops.console.terminal import safe
+from ops.operate import trail
+from ops.operate.stack import Stack, StackUnavailable
+from ops.operate.trail import Act
+from partners import Limits
+from shared.errors import InvalidSettings
+from shared.state import BY_HAND, FLOW, PARTNER, account_key, change
+from worker_fn.limits import breaker, by_hand
+from worker_fn.limits.agreement import Flow
+from worker_fn.limits.known_item import change_flow
+from worker_fn.limits.registry import ACCOUNT_TTL_S, bounds_of
+
+LONGEST_BY_HAND_S = 7 * 86_400
+"""What is to hold for longer is declared by the partner's code, which is reviewed and deployed."""
+LEAST, MOST = 0.01, 100_000.0
+"""Calls a second that a limit may be."""
+LIMIT, OPEN, CLOSED = "limit", "open", "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose calls a limit is about: everybody's, or an account's, there at one bulk endpoint with a rate of its own."""
+
+    account_id: str | None = None
+    endpoint: str | None = None
+
+    @property
+    def key(self) -> str:
+        return PARTNER if self.account_id is None else account_key(self.account_id, self.endpoint)
+
+    @property
+    def name(self) -> str:
+        if self.account_id is None:
+            return "everybody"
+        return f"account {safe(self.account_id)}" + (f" at {safe(self.endpoint)}" if self.endpoint else "")
+
+    @classmethod
+    def of_key(cls, key: str) -> "Scope":
+        account_id, _, endpoint = key.removeprefix(account_key("")).partition("#")
+        return cls() if key == PARTNER else cls(unquote(account_id), endpoint or None)
+
+
+EVERYBODY = Scope()
+
+
+@dataclass(frozen=True, slots=True)
+class Turned:
+    """What an operator set and is in force: a limit, or the breaker open or closed."""
+
+    kind: str
+    scope: Scope
+    until_ms: int
+    per_second: float | None = None
+    who: str = ""
+    why: str = ""
+    since_ms: int | None = None
+    """When it was set; None, and nothing of who and why, where that could not be written."""
+
+
+def turned(key: str, flow: Flow, note: Mapping[str, Any], *, now_ms: int) -> Iterator[Turned]:
+    """What is in force of an agreement; `note` is what its item says of who and why."""
+    found: list[tuple[str, int, float | None]] = []
+    if flow.cap.per_second is not None and not flow.cap.is_over(now_ms):
+        found.append((LIMIT, flow.cap.until_ms, flow.cap.per_second))
+    if breaker.is_by_hand(flow.breaker, now_ms=now_ms):
+        found.append((OPEN if flow.breaker.is_open else CLOSED, flow.breaker.by_hand_until_ms, None))
+    for kind, until_ms, per_second in found:
+        told = note.get(kind, {})
+        if told.get("until_ms") != until_ms:
+            told = {}
+        yield Turned(
+            kind,
+            Scope.of_key(key),
+            until_ms,
+            per_second,
+            who=str(told.get("who", "")),
+            why=str(told.get("why", "")),
+            since_ms=told.get("since_ms"),
+        )
+
+
+def per_second_of(text: str) -> float:
+    """Read a limit, in calls a second. Raises InvalidSettings."""
+    try:
+        per_second = float(text)
+    except ValueError:
+        per_second = math.nan
+    if math.isfinite(per_second) and LEAST <= per_second <= MOST:
+        return per_second
+    raise InvalidSettings(
+        f"a limit is {LEAST:g} to {MOST:,.0f} calls a second, not {safe(text)}; `spillway breaker open` stops all calls"
+    )
+
+
+def checked_length_s(text: str) -> int:
+    """Read how long something is to hold, in seconds. Raises InvalidSettings."""
+    if not text.strip():
+        raise InvalidSettings("say for how long, it ends by itself then: --for 2h")
+    if 0 < (seconds := length_s(text)) <= LONGEST_BY_HAND_S:
+        return seconds
+    raise InvalidSettings(f"--for is longer than no time, and at most {LONGEST_BY_HAND_S // 86_400}d: not {text}")
+
+
+def checked_why(why: str, example: str) -> str:
+    """The reason that whatever stays must have. Raises InvalidSettings."""
+    if not why.strip():
+        raise InvalidSettings(f"say why, for those who find it so: {example}")
+    return trail.checked_why(why)
+
+
+def checked_scope(account_id: str | None, endpoint: str | None) -> Scope:
+    """Raises InvalidSettings for what names nobody."""
+    if account_id == "" or (endpoint is not None and account_id is None):
+        raise InvalidSettings("--account takes an account's id, and --endpoint is one of its bulk endpoints'")
+    return Scope(account_id, endpoint)
+
+
+def declared(stack: Stack, scope: Scope) -> float | None:
+    """The rate that the deployed partner declares for these calls; None: none. Raises InvalidSettings where it limits
+    no such calls, StackUnavailable where nobody can tell.
+    """
+    from ops.operate.dlq.forecast import deployed_partner  # noqa: PLC0415 - it brings the whole worker
+
+    found = deployed_partner(stack)
+    if found.partner is None:
+        raise StackUnavailable(f"what rate {found.name} declares is not known: {found.problem}")
+    return declared_by(found.partner.limits, scope)
+
+
+def declared_by(limits: Limits, scope: Scope) -> float | None:
+    """The rate that a partner declares. Raises InvalidSettings where it limits no such calls."""
+    if scope.account_id is None:
+        return None if limits.rate is None else limits.rate.per_second
+    of_endpoints = {name: bulk.rate.per_second for name, bulk in limits.bulk.items() if bulk.rate is not None}
+    if scope.endpoint in of_endpoints:
+        return of_endpoints[scope.endpoint]
+    named = f": --endpoint {' or '.join(of_endpoints)}" if of_endpoints else ""
+    if scope.endpoint is not None:
+        raise InvalidSettings(f"no rate of an account is declared for {safe(scope.endpoint)}{named}")
+    if limits.account_rate is None:
+        raise InvalidSettings(
+            f"the partner declares no rate for all calls of an account{named or ': leave --account out'}"
+        )
+    return limits.account_rate.per_second
+
+
+def checked_rate(stack: Stack, scope: Scope, per_second: float) -> float | None:
+    """The declared rate, if a limit is below it. Raises InvalidSettings if it is not, and as `declared` does."""
+    most = declared(stack, scope)
+    if most is not None and per_second > most:
+        raise InvalidSettings(
+            f"the declared rate of {scope.name} is {most:g} calls a second, and a limit by hand is never above it;"
+            f" {per_second:g} is"
+        )
+    return most
+
+
+def set_limit(
+    stack: Stack, scope: Scope, per_second: float, *, declared_per_s: float | None, until_ms: int, by: Act
+) -> Flow:
+    """Have all workers make at most so many calls a second until then. Raises StackUnavailable, StateUnavailable."""
+    bounds = bounds_of(declared_per_s)
+    return _turn(
+        stack,
+        scope,
+        lambda flow, now_ms: by_hand.set_limit(flow, bounds, per_second, until_ms=until_ms, now_ms=now_ms),
+        {LIMIT: _note(by, until_ms)},
+    )
+
+
+def clear_limit(stack: Stack, scope: Scope) -> bool:
+    """End an operator's limit; False where none is in force. Raises StackUnavailable, StateUnavailable."""
+    before = Flow.of(asyncio.run(stack.state().read(scope.key, FLOW)))
+    _turn(stack, scope, lambda flow, now_ms: by_hand.clear_limit(flow, now_ms=now_ms), {LIMIT: None})
+    return before.cap.per_second is not None and not before.cap.is_over(_now_ms())
+
+
+def open_breaker(stack: Stack, *, until_ms: int, by: Act) -> None:
+    """Have nobody call until then. Raises StackUnavailable, StateUnavailable."""
+    _turn(
+        stack,
+        EVERYBODY,
+        lambda flow, now_ms: by_hand.open_breaker(flow, until_ms=until_ms, now_ms=now_ms),
+        {OPEN: _note(by, until_ms), CLOSED: None},
+    )
+
+
+def close_breaker(stack: Stack, *, until_ms: int | None, by: Act) -> bool:
+    """Have calls go on now, and the breaker closed until then; None: by its own rules at once, and False where it was
+    closed and stays as it is. Raises StackUnavailable, StateUnavailable.
+    """
+    was_open = Flow.of(asyncio.run(stack.state().read(PARTNER, FLOW))).breaker.is_open
+    if until_ms is None and not was_open:
+        return False
+    _turn(
+        stack,
+        EVERYBODY,
+        lambda flow, now_ms: by_hand.close_breaker(flow, until_ms=until_ms or now_ms, now_ms=now_ms),
+        {OPEN: None, CLOSED: None if until_ms is None else _note(by, until_ms)},
+    )
+    return True
+
+
+Note = Mapping[str, Any] | None
+
+
+def _turn(stack: Stack, scope: Scope, change_to: Callable[[Flow, int], Flow], notes: Mapping[str, Note]) -> Flow:
+    """Change what workers look at, and before that what is noted beside it: a note alone is shown to nobody."""
+    state, rng = stack.state(), random.Random()  # noqa: S311 - jitter
+    ends_ms = max((note["until_ms"] for note in notes.values() if note), default=_now_ms())
+    expires_at = None if scope.account_id is None else ends_ms // 1_000 + ACCOUNT_TTL_S
+
+    def noted(value: Mapping[str, Any]) -> tuple[Mapping[str, Any], None]:
+        return {kind: note for kind, note in {**value, **notes}.items() if note}, None
+
+    async def turn() -> Flow:
+        await change(state, scope.key, BY_HAND, noted, rng=rng, expires_at=expires_at)
+        item, _ = await change_flow(
+            state, scope.key, lambda flow: (change_to(flow, _now_ms()), None), rng=rng, expires_at=expires_at
+        )
+        return Flow.of(item)
+
+    return asyncio.run(turn())
+
+
+def _note(by: Act, until_ms: int) -> dict[str, Any]:
+    return {"who": by.who, "why": by.why, "since_ms": by.at_ms, "until_ms": until_ms}
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1_000)
