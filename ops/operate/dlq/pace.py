@@ -49,7 +49,9 @@ def left_over(
         takes, why = WITHOUT_LIMIT, f"no limit of the partner's is known, so {WITHOUT_LIMIT:g} calls/s"
     else:
         takes = min(known)
-        why = f"the partner takes {takes:,.4g} calls/s" + (" (learnt)" if takes != declared else " (declared)")
+        why = f"the partner takes {takes:,.4g} calls/s" + (
+            " (learnt, or set by hand)" if takes != declared else " (declared)"
+        )
     if live_per_s is None:
         calls, why = takes * SHARE_UNKNOWN, f"{why}; live traffic is not known: half of it"
     else:

@@ -8,7 +8,9 @@ import pytest
 from shared.errors import StateUnavailable
 from shared.state import FLOW, PARTNER, Patient
 from worker_fn.limits import agreement
+from worker_fn.limits.adaptive import Bounds
 from worker_fn.limits.agreement import Flow
+from worker_fn.limits.by_hand import set_limit
 from worker_fn.limits.known_item import FRESH_MS, KnownItem, change_flow
 from worker_fn.limits.windows import name_of
 
@@ -98,3 +100,20 @@ def test_a_change_takes_what_was_counted_and_leaves_what_came_since(item: KnownI
     asyncio.run(item.change(lambda flow: (replace(flow, delivered_ms=7, counts={"td": 0}), None)))
     assert Flow.of(fleet.state.items[PARTNER, FLOW]).counts == {"td": 2}
     assert item.flow.delivered_ms == 7
+
+
+def test_an_operators_limit_outlives_an_idle_account(item: KnownItem, fleet: Any) -> None:
+    """The item of an account is kept for its time after the last write; while an operator's limit lasts, after that."""
+    now_s, expiries, add = int(fleet.clock.now_s), list[int](), fleet.state.add
+
+    async def noting(*arguments: Any, expires_at: int, **named: Any) -> Any:
+        expiries.append(expires_at)
+        return await add(*arguments, expires_at=expires_at, **named)
+
+    fleet.state.add = noting
+    asyncio.run(item.add({"td": 1}))
+    flow = set_limit(item.flow, Bounds(50.0), 5, until_ms=(now_s + 600) * 1_000, now_ms=now_s * 1_000)
+    fleet.state.items[PARTNER, FLOW] = flow.written_to(fleet.state.items[PARTNER, FLOW])
+    asyncio.run(item.read())
+    asyncio.run(item.add({"td": 1}))
+    assert expiries == [now_s + 60, now_s + 660]
