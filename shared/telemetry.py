@@ -70,7 +70,10 @@ class Metric(StrEnum):
     ENQUEUED_BYTES = "EnqueuedBytes"
     """Of the requests as they came."""
     ATTEMPTS = "Attempts"
-    """Calls to the partner that were answered or failed; over time and by LIMIT: tokens used of those allowed."""
+    """Calls to the partner that were answered or failed."""
+    ALLOWANCE_USED = "AllowanceUsed"
+    """Tokens used of those allowed: of the calls that the rate allowed in nine seconds before a tick, what was taken.
+    """
     ACCEPTED_TO_DELIVERED = "AcceptedToDelivered"
     PARTNER_LATENCY = "PartnerLatency"
     """Of single calls, failed ones included."""
@@ -82,6 +85,8 @@ class Metric(StrEnum):
     """Since mParticle's request was accepted, whatever its message went through; of those that wait or are parked."""
     OLDEST_ERASURE = "OldestErasure"
     """The same, of erasures alone."""
+    LEDGER_GAP = "LedgerGap"
+    """Messages that left the queues in a day without an end that a worker told of, as far as counts can prove it."""
 
     INVALID_REQUEST = "InvalidRequest"
     QUEUE_UNAVAILABLE = "QueueUnavailable"
@@ -110,6 +115,7 @@ UNITS: Mapping[Metric, str] = {
     Metric.ENQUEUED_BYTES: "Bytes",
     Metric.ACCEPTED_TO_DELIVERED: "Milliseconds",
     Metric.PARTNER_LATENCY: "Milliseconds",
+    Metric.ALLOWANCE_USED: "Percent",
     Metric.OLDEST_WAITING: "Seconds",
     Metric.OLDEST_ERASURE: "Seconds",
     Metric.LIMIT: "Count/Second",

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, cast
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -14,14 +14,16 @@ from shared.errors import StateUnavailable
 from shared.stored import Stored
 from worker_fn.batch.context import Worker
 from worker_fn.batch.drain import drain
+from worker_fn.clients.counts import CountsUnavailable
 from worker_fn.clients.logs import logger
 from worker_fn.clients.mapping import remember_mapping
 from worker_fn.clients.threaded_queue import ThreadedQueue
+from worker_fn.maintenance import gap
 from worker_fn.maintenance.facts import tell_tick
 from worker_fn.maintenance.tick import Ticker, TickReport, tick
 from worker_fn.metrics import measure, measure_tick, name_stage
 from worker_fn.settings import Settings
-from worker_fn.wiring import THREADS, build, event_source_mapping, stored
+from worker_fn.wiring import COUNTS_NEED_S, THREADS, build, counts, event_source_mapping, stored
 
 
 @lru_cache(maxsize=1)
@@ -70,7 +72,19 @@ async def _tick(worker: Worker, asked: Mapping[str, Any], remaining_s: Callable[
         await remember_mapping(worker.state, mapping_id)
     queues = cast(ThreadedQueue, worker.queue)  # as worker_fn.wiring made it
     most, probe_now = _settings().max_concurrency, bool(asked.get("probe"))
-    report = await tick(Ticker(worker, queues, event_source_mapping(mapping_id), most, probe_now), remaining_s)
+    mapping, measured = event_source_mapping(mapping_id), partial(measure, worker=worker)
+    report = await tick(Ticker(worker, queues, mapping, most, probe_now, measured), remaining_s)
     tell_tick(report, worker)
-    measure_tick(report)
+    measure_tick(report, await _gap(worker, remaining_s))
     return report
+
+
+async def _gap(worker: Worker, remaining_s: Callable[[], float]) -> int | None:
+    """The ledger's gap, once an hour; None in all other minutes, or where it cannot be known."""
+    if not gap.is_due(worker.now_ms()) or remaining_s() < COUNTS_NEED_S:
+        return None
+    try:
+        return gap.missing(await counts(_settings()).of_a_day(worker.now_ms()))
+    except CountsUnavailable as error:
+        worker.log("the ledger's gap could not be counted", error=str(error))
+        return None

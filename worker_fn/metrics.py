@@ -55,10 +55,16 @@ def measure(report: Report, worker: Worker) -> None:
     _by_name(Metric.DEAD_LETTERS, "reason", report.letters)
 
 
-def measure_tick(report: TickReport) -> None:
-    """Write how old the oldest are that the tick saw parked; a tick that saw none writes nothing."""
+def measure_tick(report: TickReport, gap: int | None = None) -> None:
+    """Write how old the oldest are that the tick saw parked, how much of the rate is used, and the ledger's gap where
+    it was counted; of what a tick does not know it writes nothing.
+    """
     _ages(report.oldest_parked_s, report.oldest_parked_erasure_s)
-    if report.oldest_parked_s:
+    if report.allowance_used is not None:
+        metrics.add_metric(Metric.ALLOWANCE_USED, MetricUnit.Percent, round(100 * report.allowance_used, 1))
+    if gap is not None:
+        metrics.add_metric(Metric.LEDGER_GAP, MetricUnit.Count, gap)
+    if report.oldest_parked_s or report.allowance_used is not None or gap is not None:
         metrics.flush_metrics()
 
 

@@ -20,6 +20,7 @@ from worker_fn.accounts.suspensions import Suspensions
 from worker_fn.batch.context import Worker, no_need
 from worker_fn.batch.disposition import Budgets
 from worker_fn.batch.memory import Room
+from worker_fn.clients.counts import Counts
 from worker_fn.clients.http import HttpClient
 from worker_fn.clients.logs import logger
 from worker_fn.clients.mapping import EventSourceMapping, Held, LambdaMapping, known_mapping
@@ -44,6 +45,8 @@ STATE_CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 2},
 )
 """Shorter, as the worker can do without the state table's answers."""
+COUNTS_NEED_S = 10.0
+"""What reading the counts may take: a page, and its repetition."""
 
 
 def build(settings: Settings, stored: Iterable[tuple[str, str]] = ()) -> Worker:
@@ -144,6 +147,13 @@ class Feed:
 
 def event_source_mapping(mapping_id: str) -> LambdaMapping:
     return LambdaMapping(boto3.client("lambda", config=CONFIG), mapping_id)
+
+
+def counts(settings: Settings) -> Counts:
+    """CloudWatch's counts of the queues and of the ends."""
+    queue, parking = (url.rpartition("/")[2] for url in (settings.queue_url, settings.parking_url))
+    client = boto3.client("cloudwatch", config=CONFIG)
+    return Counts(client, queue=queue, parking=parking, stage=settings.stage)
 
 
 def _log(message: str, **fields: Any) -> None:

@@ -15,6 +15,7 @@ from shared.ledger import Ledger as Facts
 from shared.state import Patient
 from shared.telemetry import Fact
 from testkit.clock import EPOCH_S, now_s
+from testkit.simulation.counts import Counted
 from testkit.simulation.life import Life, World
 from testkit.simulation.mapping import EnvironmentIntake, Mapping
 from testkit.simulation.partner import Api, Line, SimulatedPartner
@@ -59,6 +60,10 @@ class Deployment:
     reports: list[Report] = field(default_factory=list)
     facts: Facts = field(default_factory=Facts)
     """The facts that the workers logged about their messages."""
+    counted: Counted = field(default_factory=Counted)
+    """What CloudWatch counts meanwhile."""
+    ended: int = 0
+    """Messages that the workers measured as gone from the main queue."""
     _idle: list[Environment] = field(default_factory=list)
     ticks: list[TickReport] = field(default_factory=list)
     _running: set[asyncio.Task[None]] = field(default_factory=set)
@@ -74,6 +79,15 @@ class Deployment:
     @property
     def is_idle(self) -> bool:
         return not self._running and not self._ticking
+
+    def count(self) -> None:
+        """Look at the queues, and at what the workers measured."""
+        came = self.queues.streams.arrived(now_s()) + self.queues.came_again
+        self.counted.note(now_s(), came=came, ended=self.ended, depth=self.queues.depth)
+
+    def _measure(self, report: Report) -> None:
+        self.reports.append(report)
+        self.ended += report.delivered + report.dead_lettered + report.parked
 
     async def poll(self) -> None:
         """Gather batches and invoke the worker with them, for ever."""
@@ -116,7 +130,7 @@ class Deployment:
                 await remember_mapping(environment.worker.state, "mapping")
             mapping = EnvironmentIntake(self.mapping, self.world, environment.life)
             most = self.world.scenario.fleet.max_concurrency
-            ticker = Ticker(environment.worker, environment.queue, mapping, most=most)
+            ticker = Ticker(environment.worker, environment.queue, mapping, most=most, measure=self._measure)
             self.ticks.append(await tick(ticker, remaining_s))
 
         await self._invoke(work)
@@ -158,7 +172,7 @@ class Deployment:
 
     def _leave(self, records: list[dict[str, Any]], report: Report) -> None:
         """ReportBatchItemFailures: what is not reported is deleted; an unknown id brings the whole batch back."""
-        self.reports.append(report)
+        self._measure(report)
         ids = {record["messageId"] for record in records}
         if not set(report.failures) <= ids or not all(report.failures):
             return

@@ -13,6 +13,7 @@ from testkit.simulation.run import Run
 from testkit.simulation.scenario import Scenario
 from worker_fn.limits.known_item import FRESH_MS
 from worker_fn.limits.windows import HEADROOM
+from worker_fn.maintenance import gap
 
 REPORTED = (
     "scenario",
@@ -45,6 +46,8 @@ class Figures:
     out_of_order: int = 0
     misplaced: int = 0
     """Messages that the facts, as the workers wrote them, have in another place than they truly are in."""
+    gap: int = 0
+    """Messages that the ledger's alarm would call missing."""
     waiting: int = 0
     parked: int = 0
     dead: Counter[str] = field(default_factory=Counter)
@@ -109,6 +112,7 @@ def judge(run: Run, scenario: Scenario, seed: int, calm: Run | None) -> Figures:
         ),
         out_of_order=out_of_order(ledger) if scenario.fleet.fifo else 0,
         misplaced=misplaced(run, waiting, parked, dead),
+        gap=gap.missing(run.deployment.counted.steps()) or 0,
         waiting=len(waiting) + unreceived,
         parked=len(parked),
         dead=Counter(letter.attributes["reason"] for letter in queues.dead),
@@ -164,6 +168,7 @@ def broken_bands(figures: Figures, scenario: Scenario) -> Iterable[str]:
         ("invocations that ran out of time", figures.timeouts, 0),
         ("duplicates without a cause", unexplained, 0),
         ("messages that the ledger misplaces", figures.misplaced, 0),
+        ("messages that the ledger's alarm misses", figures.gap, 0),
         ("events before their turn", figures.out_of_order, 0),
         ("duplicates", figures.duplicates, bands.duplicate_share * figures.events),
         ("healthy_p99_ratio", figures.healthy_p99_ratio or 0, bands.healthy_p99_ratio),

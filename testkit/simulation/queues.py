@@ -66,6 +66,8 @@ class Queues:
     dead: list[Letter] = field(default_factory=list)
     in_flight: dict[str, Held] = field(default_factory=dict)
     """By receipt handle: received, and neither deleted nor visible again."""
+    came_again: int = 0
+    """What workers sent to the main and the parking queue, without what left the parking queue."""
     _visible: dict[str, deque[Held]] = field(default_factory=dict)
     _hidden: list[tuple[float, int, Held]] = field(default_factory=list)
     _parked: list[tuple[float, int, Held]] = field(default_factory=list)
@@ -113,6 +115,12 @@ class Queues:
         return iter(seen.values())
 
     @property
+    def depth(self) -> int:
+        """Messages of the main and the parking queue, as SQS counts."""
+        lying = len(self.in_flight) + sum(map(len, self._visible.values())) + self.streams.unreceived(now_s())
+        return lying + len(self.parked)
+
+    @property
     def is_empty(self) -> bool:
         return self.streams.is_over and not self.in_flight and not bool(self._visible)
 
@@ -130,6 +138,7 @@ class Queues:
     def put(self, body: str, attributes: Mapping[str, str]) -> Held:
         """A message that the worker sends to the main queue."""
         self._number += 1
+        self.came_again += 1
         held = Held(f"m-{self._number}", self.sent_in(body), body, attributes, now_s())
         self._visible.setdefault(self._line_of(held), deque()).append(held)
         self._changed.set()
@@ -137,9 +146,14 @@ class Queues:
 
     def park(self, body: str, attributes: Mapping[str, str]) -> None:
         self._number += 1
+        self.came_again += 1
         held = Held(f"p-{self._number}", self.sent_in(body), body, attributes, now_s(), handle=f"p-{self._number}")
         self.parked[held.handle] = held
         heapq.heappush(self._parked, (0.0, self._number, held))
+
+    def forget_parked(self, handle: str) -> None:
+        """Delete it from the parking queue."""
+        self.came_again -= self.parked.pop(handle, None) is not None
 
     def receive_parked(self, most: int, sight_s: int) -> list[dict[str, Any]]:
         records: list[dict[str, Any]] = []
@@ -329,7 +343,7 @@ class EnvironmentQueue:
                 if self._world.happens("settle_fails"):
                     self._world.ledger.unsure.update(self._queues.sent_in(record["body"]).items)
                 else:
-                    self._queues.parked.pop(record["receiptHandle"], None)
+                    self._queues.forget_parked(record["receiptHandle"])
                     failed.discard(record["receiptHandle"])
             await self._back()
         except Killed:

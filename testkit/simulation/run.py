@@ -50,6 +50,7 @@ async def _simulate(scenario: Scenario, seed: int, dies_at_step: int | None, api
         done, _ = await asyncio.wait(running, timeout=min(5.0, scenario.ends_s - now_s()))
         for one in done:
             one.result()
+        deployment.count()
     ended_s = now_s()
     return Run(deployment, ended_s)
 

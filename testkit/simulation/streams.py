@@ -1,6 +1,7 @@
 """The traffic: mParticle's requests, as ingest puts them on the queue. A request is made when it is received."""
 
 from dataclasses import dataclass, field
+from functools import partial
 
 from shared.message import EVENTS, Head, encode, to_json
 from testkit.clock import EPOCH_S
@@ -42,11 +43,12 @@ class Streams:
 
     def unreceived(self, now_s: float) -> int:
         """Requests on the queue that were not received yet."""
-        count = 0
-        for index, one in enumerate(self.traffic):
-            arrived = min(one.messages, int((now_s - one.from_s) * one.rate_per_s) + 1) if now_s >= one.from_s else 0
-            count += max(0, arrived - self._next[index])
-        return count
+        arrived = map(partial(_arrived, now_s), self.traffic)
+        return sum(max(0, count - received) for count, received in zip(arrived, self._next, strict=True))
+
+    def arrived(self, now_s: float) -> int:
+        """Requests that ingest accepted until now."""
+        return self.unreceived(now_s) + sum(self._next)
 
     def _first(self) -> int | None:
         open_ = [index for index in range(len(self.traffic)) if self._next[index] < self.traffic[index].messages]
@@ -55,6 +57,10 @@ class Streams:
     def _at_s(self, stream: int) -> float:
         one = self.traffic[stream]
         return one.from_s + self._next[stream] / one.rate_per_s
+
+
+def _arrived(now_s: float, one: Traffic) -> int:
+    return min(one.messages, int((now_s - one.from_s) * one.rate_per_s) + 1) if now_s >= one.from_s else 0
 
 
 def _sent(stream: int, number: int, traffic: Traffic) -> Sent:

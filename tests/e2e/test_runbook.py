@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -42,6 +43,10 @@ class NightShift(Operated):
                 continue
             self.seen.add(arguments[0])
             yield ["local" if one == "production" else one for one in arguments]
+
+    def mapping_state(self) -> str:
+        found = self.aws.client("lambda").get_event_source_mapping(UUID=self.outputs["WorkerMappingId"])
+        return str(found["State"])
 
     def follow(self, section: str, part: str = "") -> str:
         """Type each command; gives all that was said."""
@@ -119,6 +124,31 @@ def test_a_backlog(shift: NightShift) -> None:
     assert "forgotten" in shift.follow("backlog", "Look")
     shift.follow("backlog", "Do")
     until(lambda: "backlog" in shift.arrived())
+
+
+def test_a_ledger_gap(shift: NightShift) -> None:
+    """SQS moved a message to the dead letters by itself: the ledger names it, and the redrive closes the gap."""
+    shift.api.begin(Behaviour())
+    sqs, queue = shift.aws.client("sqs"), shift.outputs["QueueUrl"]
+    shift.type("pause", "--why", "so that a message stays in the queue")
+    until(lambda: shift.mapping_state() == "Disabled")
+    shift.send("moved", account=7)
+    [moved] = until(lambda: sqs.receive_message(QueueUrl=queue, MessageAttributeNames=["All"]).get("Messages"))
+    attributes = moved.get("MessageAttributes", {})
+    sqs.send_message(QueueUrl=shift.outputs["DlqUrl"], MessageBody=moved["Body"], MessageAttributes=attributes)
+    sqs.delete_message(QueueUrl=queue, ReceiptHandle=moved["ReceiptHandle"])
+    shift.type("resume", "--why", "done")
+
+    def gap() -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(shift.type("ledger", "--since", "1d", "--json"))["sums"]
+        return found
+
+    until(lambda: gap()["gap"])
+    assert [one["request_id"] for one in gap()["gap_of"]] == ["request-moved"]
+    assert "request request-moved, account 7, unseen since" in shift.follow("ledger-gap", "Look")
+    shift.follow("ledger-gap", "Do")
+    until(lambda: "moved" in shift.arrived())
+    until(lambda: gap()["gap"] == 0)
 
 
 def test_what_waits_for_a_customers_key(shift: NightShift) -> None:

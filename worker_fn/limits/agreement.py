@@ -404,6 +404,12 @@ def reserve(flow: Flow, bounds: Bounds, *, count: int, per_call: int, now_ms: in
     return (replace(flow, booked_ms=times_ms[-1]) if times_ms else flow), times_ms
 
 
+def share_used(flow: Flow, bounds: Bounds, *, now_ms: int) -> float | None:
+    """The share of the calls that the rate allowed in the last seconds which was taken; None where no rate is known."""
+    limit = flow.rate(bounds)
+    return None if not limit else windows.share_taken(flow.counts, limit=limit, now_ms=now_ms)
+
+
 def obeyed_until_ms(flow: Flow, *, seen_ms: int) -> int:
     """Until when a worker that first saw a cool-down at `seen_ms` obeys it, by its own clock.
 

@@ -112,6 +112,15 @@ def first_free_ms(given: Mapping[str, int], *, limit: float, now_ms: int, longes
     return now_ms + longest_ms
 
 
+def share_taken(given: Mapping[str, int], *, limit: float, now_ms: int) -> float:
+    """The share of the last whole windows' numbers that was asked for: of those whose counters are still kept."""
+    now = now_ms // WINDOW_MS
+    kept = range(now - SKEW_MS // WINDOW_MS + 1, now)
+    allowed = {window: quota(window, limit) for window in kept}
+    taken = sum(min(given.get(name_of(window), 0), most) for window, most in allowed.items())
+    return taken / sum(allowed.values()) if any(allowed.values()) else 0.0
+
+
 def over(given: Mapping[str, int], now_ms: int) -> list[str]:
     """The counters of windows that are over for everybody, however late their clocks are."""
     oldest = name_of((now_ms - SKEW_MS) // WINDOW_MS)

@@ -16,6 +16,7 @@ from shared.message import ERASURE
 from shared.state import FLOW, PARTNER, Contended, State
 from worker_fn.batch.context import Worker
 from worker_fn.batch.drain import drain
+from worker_fn.batch.settle import Report
 from worker_fn.batch.time_budget import TimeBudget
 from worker_fn.clients.mapping import EventSourceMapping, MappingUnavailable, is_held
 from worker_fn.limits import agreement, breaker
@@ -71,12 +72,15 @@ class TickReport:
     oldest_parked_s: float = 0.0
     """The true age of the oldest message that was seen parked with suspended credentials, and of the oldest erasure."""
     oldest_parked_erasure_s: float = 0.0
+    allowance_used: float | None = None
+    """The share of the calls that the rate allowed in the last seconds which was taken; None: no rate is known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ticker:
     """What a tick needs beside the worker. `most` is the deployment's MaximumConcurrency: the tick stays within it.
-    `probe_now`: an operator asks for a probe, whether it is time for one or not.
+    `probe_now`: an operator asks for a probe, whether it is time for one or not. `measure` takes in what became of a
+    probe's message, before that leaves the queue.
     """
 
     worker: Worker
@@ -84,6 +88,7 @@ class Ticker:
     mapping: EventSourceMapping
     most: int
     probe_now: bool = False
+    measure: Callable[[Report], None] = lambda _: None
 
 
 async def tick(ticker: Ticker, remaining_s: Callable[[], float]) -> TickReport:
@@ -92,6 +97,8 @@ async def tick(ticker: Ticker, remaining_s: Callable[[], float]) -> TickReport:
     try:
         report.held = await is_held(ticker.worker.state)
         flow = await _alive(ticker.worker)
+        now_ms, bounds = ticker.worker.now_ms(), ticker.worker.limiters.partner.bounds
+        report.allowance_used = agreement.share_used(flow, bounds, now_ms=now_ms)
         with _counted(report):
             flow = await _probe(ticker, flow, report, budget)
         with _counted(report):
@@ -171,6 +178,7 @@ async def _probe(ticker: Ticker, flow: Flow, report: TickReport, budget: TimeBud
                 report.resumed = True
             return flow
         drained = await drain([record], worker, budget.remaining_s)
+        ticker.measure(drained)
         if not drained.failures:
             await ticker.queues.delete(record)
         before, flow = flow, await _flow(worker.state)

@@ -111,6 +111,7 @@ def test_alarms_of_our_metrics_watch_what_is_measured(any_stage: Template) -> No
         Metric.BREAKER_OPEN: worker,
         Metric.OLDEST_WAITING: worker,
         Metric.OLDEST_ERASURE: worker,
+        Metric.LEDGER_GAP: worker,
         Metric.ANSWER_TIME: ingest,
     }
 

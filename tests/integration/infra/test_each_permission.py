@@ -21,6 +21,7 @@ from shared.queue import Outgoing, Sender, WorkerQueue
 from shared.state import DynamoState, change
 from tests.integration.infra.templates import Template
 from tests.integration.infra.test_template_rights import as_list, statements
+from worker_fn.clients.counts import Counts
 from worker_fn.clients.mapping import LambdaMapping
 
 ROOT = Path(__file__).parents[3]
@@ -66,7 +67,8 @@ class Client:
         action = operation.title().replace("_", "").removesuffix("Batch")
 
         def call(**given: Any) -> Any:
-            on = given.get("QueueUrl") or given.get("TableName") or "Mapping"
+            otherwise = "Metrics" if self.service == "cloudwatch" else "Mapping"
+            on = given.get("QueueUrl") or given.get("TableName") or otherwise
             try:
                 self.aws.ask(f"{self.service}:{action}", on)
             except Denied:
@@ -82,6 +84,7 @@ ANSWERS: dict[str, Any] = {
     "delete_message_batch": {"Successful": [{"Id": "0"}]},
     "receive_message": {"Messages": []},
     "query": {"Items": []},
+    "get_metric_data": {"MetricDataResults": []},
     "get_event_source_mapping": {"State": "Enabled", "EventSourceMappingArn": "arn"},
 }
 
@@ -190,6 +193,11 @@ def see_an_operators_pause(aws: Aws) -> None:
     asyncio.run(mapping(aws).is_marked())
 
 
+def count_what_came_and_ended(aws: Aws) -> None:
+    counted = Counts(aws.client("cloudwatch"), queue="q", parking="p", stage="dev").of_a_day(1_700_000_000_000)
+    is_true(asyncio.run(counted))
+
+
 NEEDED: dict[tuple[str, str, str], Callable[[Aws], None]] = {
     ("IngestRole", "sqs:SendMessage", "Queue"): enqueue,
     ("IngestRole", "dynamodb:Query", "StateTable"): ask_who_is_suspended,
@@ -209,6 +217,7 @@ NEEDED: dict[tuple[str, str, str], Callable[[Aws], None]] = {
     ("WorkerRole", "lambda:GetEventSourceMapping", "Mapping"): look_at_the_mapping,
     ("WorkerRole", "lambda:UpdateEventSourceMapping", "Mapping"): pause_the_mapping,
     ("WorkerRole", "lambda:ListTags", "Mapping"): see_an_operators_pause,
+    ("WorkerRole", "cloudwatch:GetMetricData", "Metrics"): count_what_came_and_ended,
 }
 QUIET = {note_an_erasure}
 """What does without, and says so in the log: the worker writes the receipt then."""
@@ -230,7 +239,9 @@ def granted(template: Template) -> set[tuple[str, str, str]]:
     def named(resource: Any) -> str:
         text = json.dumps(resource)
         found = re.search(r'"Fn::GetAtt": \["(\w+)"', text)
-        return found[1] if found else "Mapping" if "event-source-mapping" in text else "Logs"
+        if found:
+            return found[1]
+        return "Metrics" if resource == "*" else "Mapping" if "event-source-mapping" in text else "Logs"
 
     return {
         (role, action, named(resource))

@@ -1,6 +1,7 @@
 """The Lambda entry: a batch or a tick in, what Lambda needs out."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ from testkit.records import record
 from tests.fakes.mapping import FakeMapping
 from tests.unit.worker_fn.intake import FakeParking
 from worker_fn import handler as entry
+from worker_fn.clients.counts import CountsUnavailable, Step
 
 CONTEXT = SimpleNamespace(
     function_name="worker",
@@ -47,3 +49,38 @@ def test_a_tick_says_what_it_did_and_leaves_the_mappings_id(worker: Any) -> None
     answer = entry.handler({"tick": {"mapping_id": "uuid"}}, CONTEXT)  # type: ignore[arg-type]
     assert (answer["running"], answer["trouble"]) == (True, 0)
     assert worker.state.items["partner", "mapping"].value == {"id": "uuid"}
+
+
+class Day:
+    """CloudWatch's counts of a day in which one message vanished."""
+
+    async def of_a_day(self, now_ms: int) -> list[Step]:
+        return [Step(0, 0, depth, depth) for depth in [1] * 40 + [0] * 40]
+
+
+class NoDay:
+    """CloudWatch, out of reach."""
+
+    async def of_a_day(self, now_ms: int) -> list[Step]:
+        raise CountsUnavailable("AccessDenied")
+
+
+@pytest.mark.parametrize(("counts", "minute", "gap"), [(Day(), 7, [1]), (Day(), 8, None), (NoDay(), 7, None)])
+def test_the_hours_tick_counts_the_ledgers_gap(
+    worker: Any, counts: Any, minute: int, gap: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Once an hour; what cannot be counted is no gap, and no trouble of the tick."""
+    told: list[Any] = []
+    worker.worker = replace(
+        worker.worker,
+        queue=FakeParking(),
+        now_ms=lambda: minute * 60_000,
+        log=lambda message, **fields: told.append((message, fields)),
+    )
+    monkeypatch.setattr(entry, "counts", lambda _: counts)
+    answer = entry.handler({"tick": {"mapping_id": "uuid"}}, CONTEXT)  # type: ignore[arg-type]
+    assert answer["trouble"] == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["LedgerGap"] for line in lines if "LedgerGap" in line] == ([gap] if gap else [])
+    known = [("the ledger's gap could not be counted", {"error": "AccessDenied"})]
+    assert told == (known if isinstance(counts, NoDay) else [])

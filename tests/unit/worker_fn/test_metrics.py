@@ -59,3 +59,13 @@ def test_a_tick_tells_of_what_is_parked_and_no_batch_sees(capsys: pytest.Capture
     measure_tick(TickReport(oldest_parked_s=900, oldest_parked_erasure_s=60))
     said = json.loads(capsys.readouterr().out)
     assert (said["OldestWaiting"], said["OldestErasure"], said["service"]) == ([900], [60], "worker")
+
+
+def test_a_tick_tells_how_much_of_the_rate_is_used_and_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each where it is known, zero too: an alarm needs a value."""
+    measure_tick(TickReport(allowance_used=0.25), 0)
+    said = json.loads(capsys.readouterr().out)
+    assert (said["AllowanceUsed"], said["LedgerGap"]) == ([25.0], [0])
+    measure_tick(TickReport(), 3)
+    said = json.loads(capsys.readouterr().out)
+    assert (said["LedgerGap"], "AllowanceUsed" in said) == ([3], False)

@@ -16,6 +16,7 @@ from worker_fn.limits.windows import (
     over,
     plan,
     quota,
+    share_taken,
 )
 
 NOW = 1_700_000_000_000
@@ -128,3 +129,22 @@ def test_names_are_short_and_distinct() -> None:
     names = Counter(map(name_of, seconds))
     assert set(names.values()) == {1}
     assert sum(map(len, names)) <= 7 * len(seconds)
+
+
+def test_the_share_that_was_taken_is_of_the_last_whole_seconds() -> None:
+    """Nine of them: those before are forgotten, the present one is not over; asked in vain is not taken."""
+    limit = 50.0
+    lately = range(WINDOW - 9, WINDOW)
+    whole = {name_of(window): quota(window, limit) for window in lately}
+    assert share_taken(whole, limit=limit, now_ms=NOW + 500) == 1
+    assert share_taken({name: count * 3 for name, count in whole.items()}, limit=limit, now_ms=NOW) == 1
+    half = {name_of(window): quota(window, limit) // 2 for window in lately}
+    assert share_taken(half, limit=limit, now_ms=NOW) == pytest.approx(0.5, abs=0.02)
+    around = {name_of(window): 40 for window in (WINDOW - 10, WINDOW, WINDOW + 1)}
+    assert share_taken(around, limit=limit, now_ms=NOW) == 0
+    assert share_taken({}, limit=limit, now_ms=NOW) == 0
+
+
+def test_a_rate_below_one_call_in_nine_seconds_has_no_share() -> None:
+    """Where nothing was allowed, nothing is used."""
+    assert share_taken({}, limit=0.001, now_ms=NOW) == 0

@@ -98,6 +98,30 @@ def test_probe_that_arrives_resumes_the_mapping(setting: Any) -> None:
     assert len(setting.api.calls) == 1
 
 
+def test_a_probes_message_is_measured_before_it_leaves_the_queue(setting: Any) -> None:
+    """As a batch's are: what left the queue is counted, or the counts would miss it."""
+    set_flow(setting, open_since(60))
+    measured: list[tuple[int, list[str]]] = []
+    queues = FakeQueues(visible=[setting.record(1, ["200"])])
+    ticker = Ticker(
+        setting.worker,
+        queues,
+        FakeMapping(enabled=False),
+        10,
+        measure=lambda report: measured.append((report.delivered, list(queues.deleted))),
+    )
+    asyncio.run(tick(ticker, lambda: 25.0))
+    assert (measured, queues.deleted) == ([(1, [])], ["m-1"])
+
+
+def test_a_tick_tells_how_much_of_the_rate_was_used_lately(setting: Any) -> None:
+    """The fleet's, as the item has it; nothing where no rate is known."""
+    set_flow(setting, Flow())
+    assert run(setting, FakeMapping(), FakeQueues()).allowance_used is None
+    set_flow(setting, Flow(limit=Limit(per_second=50)))
+    assert run(setting, FakeMapping(), FakeQueues()).allowance_used == 0
+
+
 def test_probe_that_fails_keeps_the_mapping_paused(setting: Any) -> None:
     """A partner that is still down sees one call a minute, and the message stays in the queue."""
     set_flow(setting, open_since(60))

@@ -1,0 +1,52 @@
+"""Whether messages left the queues without an end that a worker told of, by a day of counts. Pure.
+
+    what lies in the queues = what lay there before + what came - what ended        in messages
+
+All of these are rough at any one moment: SQS counts late, in whole minutes and not exactly, and while much is on its
+way a message is counted at one end of it and not yet at the other. So no moment is believed. What is missing is missing
+in every moment of the day's last hour, as compared with every moment of its first, and beyond what comes in a minute.
+While traffic is heavy that hides a few messages; the quiet hour that comes after shows them. docs/adr/0049 says why.
+"""
+
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+
+from worker_fn.clients.counts import STEP_S, Step
+
+EDGE = 12
+"""Steps of the first hour, and of the last."""
+LAG_S = 60
+"""What comes in so long SQS may count on the other side of a moment."""
+MINUTE = 7
+"""Of the hour: when it is counted, by the tick that falls into it."""
+
+
+def is_due(now_ms: int) -> bool:
+    """Whether this minute's tick counts: CloudWatch's answers are paid."""
+    return now_ms // 60_000 % 60 == MINUTE
+
+
+def missing(steps: Sequence[Step]) -> int | None:
+    """How many messages are surely missing; None where too little is known. One that was delivered twice hides one that
+    is missing.
+    """
+    known = [number for number, step in enumerate(steps) if step.most is not None]
+    steps = steps[known[0] : known[-1] + 1] if known else ()
+    if len(steps) <= 2 * EDGE:
+        return None
+    sums = accumulate(step.came - step.ended for step in steps)
+    moments = [_between(total, one, after) for total, (one, after) in zip(sums, pairwise(steps), strict=False)]
+    first = [one for one in moments[:EDGE] if one is not None]
+    last = [one for one in moments[-EDGE:] if one is not None]
+    if not first or not last:
+        return None
+    rates = [step.came / STEP_S for step in (*steps[: EDGE + 1], *steps[-EDGE - 1 :])]
+    surely = min(least for least, _ in last) - max(most for _, most in first)
+    return max(0, round(surely - LAG_S * (max(rates) - min(rates))))
+
+
+def _between(total: float, one: Step, after: Step) -> tuple[float, float] | None:
+    """What is unaccounted for where two steps meet, at least and at most."""
+    if one.least is None or one.most is None or after.least is None or after.most is None:
+        return None
+    return total - max(one.most, after.most), total - min(one.least, after.least)
