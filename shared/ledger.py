@@ -19,6 +19,10 @@ from typing import Any
 from shared.telemetry import Fact
 
 WHOLE = "1/1"
+NO_ACCOUNT = "-"
+"""In place of an account's id, of a request that has none."""
+SHORT_ID = 8
+"""Characters of SQS's id that tell the copies of a request apart; all of it would double what a delivery costs."""
 _PART = re.compile(r" ([0-9]{1,4}/[0-9]{1,4})\Z")
 
 
@@ -42,6 +46,8 @@ class Copy:
     events: int = 0
     left_out: int = 0
     reason: str = ""
+    account_id: str | None = None
+    """None: the line named none, as one of delivered messages does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +56,7 @@ class Open:
 
     request_id: str
     part: str
-    account_id: str | None
+    account_id: str
     place: Place
     since_ms: int
     """When it was told last; when it was accepted, if no worker told anything."""
@@ -96,10 +102,14 @@ class Sums:
 
 @dataclass(slots=True)
 class _Request:
+    """What one account's requests of one id came to."""
+
     at_ms: int
-    account_id: str | None
+    account_id: str
     events: int
     parts: int
+    short_ids: list[str]
+    """The begins of SQS's ids of its messages."""
     copies: int = 1
 
 
@@ -107,7 +117,7 @@ class Ledger:
     """Takes in facts in any order, and sums them up."""
 
     def __init__(self) -> None:
-        self._requests: dict[str, _Request] = {}
+        self._requests: dict[str, list[_Request]] = {}
         self._told: dict[tuple[str, str], dict[str, Copy]] = {}
 
     def add(self, kind: str, fields: Mapping[str, Any], at_ms: int) -> None:
@@ -122,15 +132,18 @@ class Ledger:
         elif (place := _PLACES.get(kind)) is not None and fields.get("request_id"):
             key = (str(fields["request_id"]), str(fields.get("part") or WHOLE))
             events, reason = int(fields.get("events") or 0), str(fields.get("reason") or "")
-            self._tell(key, str(fields.get("message_id") or "")[:8], Copy(place, at_ms, events, 0, reason))
+            account_id = fields.get("account_id")
+            copy = Copy(place, at_ms, events, 0, reason, str(account_id) if account_id else None)
+            self._tell(key, str(fields.get("message_id") or "")[:SHORT_ID], copy)
 
     def sums(self, depths: Depths | None = None, *, account_id: str | None = None) -> Sums:
         """Sum up; with the queues' depths also the gap, which is known for all accounts together alone."""
         sums = Sums()
         still: list[Open] = []
-        for request_id, request in self._requests.items():
-            if account_id is None or request.account_id == account_id:
-                still += self._of_request(request_id, request, sums)
+        for request_id, of_id in self._requests.items():
+            for request in of_id:
+                if account_id is None or request.account_id == account_id:
+                    still += self._of_request(request_id, request, sums)
         parked = [one for one in still if one.place is Place.PARKED]
         waiting = [one for one in still if one.place is not Place.PARKED]
         if depths is not None and account_id is None:
@@ -147,20 +160,31 @@ class Ledger:
 
     def place_of(self, request_id: str, part: str = WHOLE) -> Place:
         """Where a message is by what was told of it."""
-        return self._ends((request_id, part), 1)[0].place
+        return _ends(self._told.get((request_id, part), {}).values(), 1)[0].place
+
+    def places_of(self, request_id: str, part: str = WHOLE) -> list[tuple[str, Place]]:
+        """Where each copy of a message is that was accepted, with its account."""
+        key = (request_id, part)
+        return [
+            (request.account_id, end.place)
+            for request in self._requests.get(request_id, ())
+            for end in _ends(self._told_of(key, request), request.copies)
+        ]
 
     def accounts(self) -> list[str]:
-        return sorted({one.account_id for one in self._requests.values() if one.account_id is not None})
+        return sorted({one.account_id for of_id in self._requests.values() for one in of_id})
 
     def _accept(self, fields: Mapping[str, Any], at_ms: int) -> None:
-        request_id = str(fields.get("request_id") or "")
-        known = self._requests.get(request_id)
+        account_id = str(fields.get("account_id") or NO_ACCOUNT)
+        short_ids = [str(one)[:SHORT_ID] for one in fields.get("messages", ())]
+        of_id = self._requests.setdefault(str(fields.get("request_id") or ""), [])
+        known = next((one for one in of_id if one.account_id == account_id), None)
         if known is not None:
             known.copies += 1
+            known.short_ids += short_ids
             return
-        parts, account_id = int(fields.get("parts") or 1), fields.get("account_id")
-        events = int(fields.get("events") or 0)
-        self._requests[request_id] = _Request(at_ms, str(account_id) if account_id else None, events, parts)
+        parts, events = int(fields.get("parts") or 1), int(fields.get("events") or 0)
+        of_id.append(_Request(at_ms, account_id, events, parts, short_ids))
 
     def _tell(self, key: tuple[str, str], short_id: str, copy: Copy) -> None:
         copies = self._told.setdefault(key, {})
@@ -170,7 +194,8 @@ class Ledger:
 
     def _of_request(self, request_id: str, request: _Request, sums: Sums) -> Iterable[Open]:
         keys = [(request_id, f"{number}/{request.parts}") for number in range(1, request.parts + 1)]
-        known = {key: self._events(key) for key in keys}
+        told = {key: self._told_of(key, request) for key in keys}
+        known = {key: max((one.events for one in told[key]), default=0) for key in keys}
         rest = request.events - sum(known.values())
         for key in keys:
             if not known[key]:
@@ -178,9 +203,9 @@ class Ledger:
         sums.requests += request.copies
         sums.accepted += request.copies * sum(known.values())
         for key in keys:
-            ends = self._ends(key, request.copies)
-            sums.more_copies += max(0, self._delivered(key) - request.copies)
-            for end in ends:
+            delivered = sum(one.place is Place.DELIVERED for one in told[key])
+            sums.more_copies += max(0, delivered - request.copies)
+            for end in _ends(told[key], request.copies):
                 events = known[key]
                 if end.place is Place.DELIVERED:
                     left_out = min(events, end.left_out)
@@ -193,17 +218,48 @@ class Ledger:
                     since_ms = end.at_ms or request.at_ms
                     yield Open(request_id, key[1], request.account_id, end.place, since_ms, events)
 
-    def _ends(self, key: tuple[str, str], count: int) -> list[Copy]:
-        """Where `count` copies of a message are: first those that were delivered, then what was told last."""
-        told = self._told.get(key, {}).values()
-        newest = sorted(told, key=_rank, reverse=True)
-        return [*newest[:count], *[Copy(Place.UNSEEN, 0)] * (count - len(newest))]
+    def _told_of(self, key: tuple[str, str], request: _Request) -> list[Copy]:
+        """What was told of a message of one request: all that was told of its id, unless another account has a request
+        with the same id.
+        """
+        told, of_id = self._told.get(key, {}), self._requests.get(key[0], ())
+        if len(of_id) <= 1:
+            return [one for one in told.values() if (one.account_id or request.account_id) == request.account_id]
+        return next(copies for one, copies in _by_request(told, of_id) if one is request)
 
-    def _delivered(self, key: tuple[str, str]) -> int:
-        return sum(one.place is Place.DELIVERED for one in self._told.get(key, {}).values())
 
-    def _events(self, key: tuple[str, str]) -> int:
-        return max((one.events for one in self._told.get(key, {}).values()), default=0)
+def _by_request(told: Mapping[str, Copy], requests: Sequence[_Request]) -> list[tuple[_Request, list[Copy]]]:
+    """Whose each message is: of the account that its line names, or that was accepted with SQS's id. One that was moved
+    has another id, and a line of delivered ones names no account: it is that of a request whose message was moved, or
+    of one of which nothing else was told.
+    """
+    owned: list[tuple[_Request, list[Copy]]] = [(one, []) for one in requests]
+    ownerless: list[Copy] = []
+    for short_id, copy in told.items():
+        mine = [
+            copies
+            for one, copies in owned
+            if (copy.account_id or one.account_id) == one.account_id
+            and (copy.account_id is not None or short_id in one.short_ids)
+        ]
+        (mine[0] if mine else ownerless).append(copy)
+    for copy in sorted(ownerless, key=_rank):
+        _, copies = min(owned, key=_has_its_end)
+        copies.append(copy)
+    return owned
+
+
+def _has_its_end(owned: tuple[_Request, list[Copy]]) -> tuple[bool, bool]:
+    """Orders requests by how likely a message of unknown owner is theirs."""
+    request, copies = owned
+    done = sum(one.place is Place.DELIVERED for one in copies) >= request.copies
+    return done, not any(one.place in {Place.PARKED, Place.DEAD} for one in copies)
+
+
+def _ends(told: Iterable[Copy], count: int) -> list[Copy]:
+    """Where `count` copies of a message are: first those that were delivered, then what was told last."""
+    newest = sorted(told, key=_rank, reverse=True)[:count]
+    return [*newest, *[Copy(Place.UNSEEN, 0)] * (count - len(newest))]
 
 
 def _rank(copy: Copy) -> tuple[bool, int]:
@@ -217,6 +273,11 @@ _PLACES: Mapping[str, Place] = {
     Fact.PARKED: Place.PARKED,
     Fact.DEAD_LETTER: Place.DEAD,
 }
+
+
+def has_part(request_id: str) -> bool:
+    """Whether an id ends as if a part followed it: then the part is written, also where there is but one."""
+    return _PART.search(request_id) is not None
 
 
 def read_entry(entry: str) -> tuple[tuple[str, str], str, int, int] | None:

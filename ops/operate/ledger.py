@@ -23,7 +23,6 @@ from shared.telemetry import Fact
 
 NAMED = 20
 """Messages of a gap that are printed; `--json` has all."""
-NO_ACCOUNT = "-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +89,7 @@ def show(counted: Counted, console: Console) -> None:
     for one in sums.gap_of[:NAMED]:
         part = "" if one.part == "1/1" else f" part {one.part}"
         since = f"{one.place} since {as_utc(one.since_ms)}"
-        console.print(f"  request {safe(one.request_id)}{part}, account {safe(one.account_id or NO_ACCOUNT)}, {since}")
+        console.print(f"  request {safe(one.request_id)}{part}, account {safe(one.account_id)}, {since}")
     if len(sums.gap_of) > NAMED:
         console.print(f"  and {len(sums.gap_of) - NAMED:,} more: --json names them")
     if sums.gap_of:

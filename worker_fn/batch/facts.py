@@ -7,6 +7,7 @@ new id each time it is sent. Written before the function answers: what leaves th
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from shared.ledger import SHORT_ID, WHOLE, has_part
 from shared.message import ERASURE, SHORT_TYPES
 from shared.telemetry import Fact
 from worker_fn.batch.context import Worker
@@ -15,8 +16,6 @@ from worker_fn.batch.job import UNREAD, Job
 from worker_fn.batch.settle import Report, Settled
 from worker_fn.limits.agreement import Because
 
-SHORT_ID = 8
-"""Characters of SQS's id that tell the copies of a request apart; all of it would double what a delivery costs."""
 MOST_MESSAGES_A_LINE, MOST_CHARS_A_LINE = 200, 20_000
 """Messages in one line, and characters of them: JSON writes one in up to twelve bytes, and CloudWatch takes 256 KB."""
 
@@ -61,9 +60,10 @@ def entry(job: Job) -> str:
     """A delivered message in a batch's line: request, part if there are several, SQS's id, events, and of them how many
     were left out.
     """
-    part = f" {part}" if (part := _part(job)) else ""
+    part = _part(job) or (WHOLE if has_part(job.message.id) else None)
     left_out = f"-{job.left_out_events}" if job.left_out_events else ""
-    return f"{job.message.id}{part} {job.message_id[:SHORT_ID]} {job.events}{left_out}"
+    named = f"{job.message.id} {part}" if part else job.message.id
+    return f"{named} {job.message_id[:SHORT_ID]} {job.events}{left_out}"
 
 
 def _runs(entries: Iterable[str]) -> Iterator[list[str]]:

@@ -120,6 +120,50 @@ def test_an_account_is_counted_by_itself() -> None:
     assert [made.sums(account_id=one).accepted for one in made.accounts()] == [1, 3]
 
 
+def of(account: str, *message_ids: str, events: int = 2) -> tuple[Fact, dict[str, Any]]:
+    """A request `r` of an account, accepted as SQS's messages."""
+    kind, fields = accepted(events=events, account=account)
+    return kind, {**fields, "messages": list(message_ids)}
+
+
+def by_account(made: Ledger) -> dict[str, tuple[int, int, int, int]]:
+    each = {one: made.sums(account_id=one) for one in made.accounts()}
+    return {one: (sums.accepted, sums.delivered, sums.waiting, sums.all_dead) for one, sums in each.items()}
+
+
+def test_two_accounts_may_have_requests_with_one_id() -> None:
+    """Each has its own events and its own end, by SQS's id of its message."""
+    made = ledger(of("1", "m1", events=3), of("2", "m2", events=5), delivered("r m2 5"))
+    assert by_account(made) == {"1": (3, 0, 3, 0), "2": (5, 5, 0, 0)}
+    sums = made.sums(EMPTY)
+    assert (sums.accepted, sums.delivered, sums.gap, sums.balance) == (8, 5, 3, 0)
+    assert [(one.request_id, one.account_id) for one in sums.gap_of] == [("r", "1")]
+    assert made.places_of("r") == [("1", Place.UNSEEN), ("2", Place.DELIVERED)]
+
+
+def test_what_a_line_names_belongs_to_its_account_whatever_sqs_calls_it() -> None:
+    """A dead letter of one is none of the other, and one that was moved and delivered is that of whose was moved."""
+    dead = told(Fact.DEAD_LETTER, "m9", reason="rejected", account_id="1")
+    made = ledger(of("1", "m1"), of("2", "m2"), dead)
+    assert by_account(made) == {"1": (2, 0, 0, 2), "2": (2, 0, 2, 0)}
+    parked = told(Fact.PARKED, "m2", account_id="2")
+    made = ledger(of("1", "m1"), of("2", "m2"), parked, delivered("r m7 2"))
+    assert by_account(made) == {"1": (2, 0, 2, 0), "2": (2, 2, 0, 0)}
+
+
+def test_another_accounts_end_is_not_taken_for_ones_own() -> None:
+    """The other one's request was accepted before the range: only its dead letter is in it."""
+    dead = told(Fact.DEAD_LETTER, "m9", reason="rejected", account_id="2")
+    assert by_account(ledger(of("1", "m1"), dead)) == {"1": (2, 0, 2, 0)}
+
+
+def test_a_request_without_an_account_is_counted_under_a_name_of_its_own() -> None:
+    """The accounts' sums are those of all, whoever sent none."""
+    kind, fields = accepted(events=4)
+    made = ledger((kind, {**fields, "account_id": None}), accepted("a"), delivered("r m1 4"))
+    assert by_account(made) == {"-": (4, 4, 0, 0), "7": (2, 0, 2, 0)}
+
+
 def test_what_was_accepted_before_the_range_is_not_counted() -> None:
     """Its end alone was read."""
     assert ledger(delivered("old m1 5")).sums(EMPTY).delivered == 0
@@ -131,6 +175,7 @@ def test_what_was_accepted_before_the_range_is_not_counted() -> None:
         ("r m1 2", (("r", "1/1"), "m1", 2, 0)),
         ("r 2/3 m1 2-1", (("r", "2/3"), "m1", 2, 1)),
         ("an id with spaces m1 2", (("an id with spaces", "1/1"), "m1", 2, 0)),
+        ("an id like 2/3 1/1 m1 2", (("an id like 2/3", "1/1"), "m1", 2, 0)),
         ("r", None),
         ("r m1 x", None),
         ("r m1 2-x", None),
@@ -151,7 +196,12 @@ def test_the_equation_holds_whatever_was_told() -> None:
             request_id, message_id = f"r{dice.randrange(8)}", f"m{dice.randrange(4)}"
             kind, fields = dice.choice(
                 [
-                    accepted(request_id, dice.randrange(1, 5), parts=1 + int(request_id[1]) % 3),
+                    accepted(
+                        request_id,
+                        dice.randrange(1, 5),
+                        account=str(dice.randrange(2)),
+                        parts=1 + int(request_id[1]) % 3,
+                    ),
                     delivered(f"{request_id} {message_id} {dice.randrange(4)}-{dice.randrange(2)}"),
                     told(dice.choice(kinds), message_id, request_id, reason="rejected"),
                 ]
@@ -159,3 +209,5 @@ def test_the_equation_holds_whatever_was_told() -> None:
             made.add(kind, fields, at_ms)
         assert made.sums(Depths(dice.randrange(5), dice.randrange(3))).balance == 0
         assert made.sums().balance == 0
+        each = [made.sums(account_id=one) for one in made.accounts()]
+        assert [sum(one.accepted for one in each), sum(one.balance for one in each)] == [made.sums().accepted, 0]
