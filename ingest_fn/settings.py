@@ -1,7 +1,7 @@
 """Ingest's settings: read from the environment once, at the first invocation."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from shared.errors import InvalidSettings
 from shared.sigv4 import Credentials
 from shared.stored import FORM, Reference, reference_of
-from shared.telemetry import facts_for
+from shared.telemetry import LOG_EVENTS, facts_for
 
 _STORES = {"ssm": "SSM", "secretsmanager": "SECRETS_MANAGER"}
 """Services that keep texts, and their name in AWS_ENDPOINT_URL_..."""
@@ -67,18 +67,21 @@ class Settings:
             fifo=queue_type == "fifo",
             stage=env.get("STAGE") or "none",
             token_store=_token_store(env),
-            facts=facts_for(_switch(env, "LOG_EVENTS", "on")),
-            trace=(lambda: env.get("_X_AMZN_TRACE_ID")) if _switch(env, "TRACING", "off") == "on" else (lambda: None),
+            facts=facts_for(_one_of(env, "LOG_EVENTS", LOG_EVENTS)),
+            trace=(lambda: env.get("_X_AMZN_TRACE_ID"))
+            if _one_of(env, "TRACING", ("off", "on")) == "on"
+            else (lambda: None),
             store_endpoints={service: _endpoint(service, env, region, domain) for service in _STORES},
             credentials=_credentials(env),
             env=env,
         )
 
 
-def _switch(env: Mapping[str, str], name: str, default: str) -> str:
-    value = env.get(name) or default
-    if value not in {"on", "off"}:
-        raise InvalidSettings(f"{name} must be on or off")
+def _one_of(env: Mapping[str, str], name: str, known: Sequence[str]) -> str:
+    """One of the known values; the first one, if nothing is said."""
+    value = env.get(name) or known[0]
+    if value not in known:
+        raise InvalidSettings(f"{name} must be {', '.join(known[:-1])} or {known[-1]}")
     return value
 
 

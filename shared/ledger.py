@@ -160,16 +160,27 @@ class Ledger:
 
     def place_of(self, request_id: str, part: str = WHOLE) -> Place:
         """Where a message is by what was told of it."""
-        return _ends(self._told.get((request_id, part), {}).values(), 1)[0].place
+        return self.end_of(request_id, part).place
 
-    def places_of(self, request_id: str, part: str = WHOLE) -> list[tuple[str, Place]]:
-        """Where each copy of a message is that was accepted, with its account."""
+    def end_of(self, request_id: str, part: str = WHOLE) -> Copy:
+        """What was told last of a message, whoever accepted it."""
+        return _ends(self._told.get((request_id, part), {}).values(), 1)[0]
+
+    def copies_of(self, request_id: str, part: str = WHOLE) -> list[tuple[str, Copy]]:
+        """The end of each copy of a message that was accepted, with its account."""
         key = (request_id, part)
         return [
-            (request.account_id, end.place)
+            (request.account_id, end)
             for request in self._requests.get(request_id, ())
             for end in _ends(self._told_of(key, request), request.copies)
         ]
+
+    def parts_of(self, request_id: str) -> list[str]:
+        """The parts of a request: as many as were accepted, or those that were told of."""
+        accepted = max((one.parts for one in self._requests.get(request_id, ())), default=1)
+        if accepted > 1:
+            return [f"{number}/{accepted}" for number in range(1, accepted + 1)]
+        return [part for one, part in self._told if one == request_id] or [WHOLE]
 
     def accounts(self) -> list[str]:
         return sorted({one.account_id for of_id in self._requests.values() for one in of_id})

@@ -29,7 +29,7 @@ SAFE_FIELDS = frozenset(
         "delivered", "waiting", "dead_lettered", "refused", "records", "exception_name",
         # facts: what became of a message, and how the fleet stands
         "fact", "messages", "parts", "events", "bytes", "ms", "attempt", "items", "why", "until_ms", "from_s", "to_s",
-        "is_open", "is_paused", "concurrency", "keys",
+        "is_open", "is_paused", "concurrency", "keys", "event_ids",
     }
 )  # fmt: skip
 
@@ -46,7 +46,9 @@ class Fact(StrEnum):
     UNSETTLED = "unsettled"
     """A message whose end could not be carried out: it comes back as it was."""
     ATTEMPT = "attempt"
-    """A call that did not deliver all that was in it."""
+    """A call that did not deliver all that was in it; LOG_EVENTS=ids: every call."""
+    CONTENT = "content"
+    """The ids of a message's events; LOG_EVENTS=ids alone."""
     SUSPENDED = "suspended"
     CLEARED = "cleared"
     UNPARKED = "unparked"
@@ -56,6 +58,8 @@ class Fact(StrEnum):
     INTAKE = "intake"
 
 
+LOG_EVENTS = ("on", "off", WITH_IDS := "ids")
+"""How much is told: as it is meant, trouble alone, or also what the requests hold."""
 OF_EACH_REQUEST = frozenset({Fact.ACCEPTED, Fact.DELIVERED})
 """What is written while all is well: LOG_EVENTS=off leaves it out."""
 

@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 
 from partners.settings import one_of
 from shared.errors import InvalidSettings
-from shared.telemetry import facts_for
+from shared.telemetry import LOG_EVENTS, WITH_IDS, facts_for
 
 _NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
 
@@ -55,6 +55,8 @@ class Settings:
     """The function's time-out: the time of an invocation."""
     facts: Callable[..., None]
     """Writes facts to the log; LOG_EVENTS=off leaves out those of delivered messages."""
+    tells_ids: bool
+    """LOG_EVENTS=ids: also the ids of events, and every call."""
     visibility_s: float
     """The main queue's visibility timeout: how soon a message that nobody settled comes back."""
     env: Mapping[str, str] = field(repr=False)
@@ -92,7 +94,8 @@ class Settings:
             fingerprint_key=(env.get("STACK_ID") or _url(env, "QUEUE_URL")).encode(),
             worker_timeout_s=_number(env, "WORKER_TIMEOUT_S", 60, 1, 900),
             visibility_s=_number(env, "VISIBILITY_S", 365, 1, 43_200),
-            facts=facts_for(one_of(env, "LOG_EVENTS", ("on", "off"))),
+            facts=facts_for(one_of(env, "LOG_EVENTS", LOG_EVENTS)),
+            tells_ids=env.get("LOG_EVENTS") == WITH_IDS,
             env=env,
         )
         settings._check_times()

@@ -103,6 +103,7 @@ def build(settings: Settings, stored: Iterable[tuple[str, str]] = ()) -> Worker:
         rng=rng,
         log=_log,
         facts=settings.facts,
+        tells_ids=settings.tells_ids,
     )
 
 

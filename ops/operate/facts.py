@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,10 +21,13 @@ MOST_PAGES, LONGEST_S = 1_000, 60.0
 """A look reads so much of each function's log at most, and for so long."""
 MOST_PARTS = 9_999
 """Of a request; ingest makes a few hundred at most."""
-LISTS, NUMBERS = ("messages", "keys"), ("parts", "events", "bytes", "retry_after_s")
+LISTS, NUMBERS = ("messages", "keys", "event_ids"), ("parts", "events", "bytes", "retry_after_s")
 """The fields of a fact that are no mere text to who reads it."""
 MOST_CHARS = 1_000
 """Of an id: a filter pattern takes 1,024."""
+
+
+_PLAIN = re.compile(r"[ !#-\[\]-~]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +51,13 @@ class Reading:
 
 
 def phrase(text: str) -> str:
-    """The filter pattern for lines that hold a text. Raises StackUnavailable for what no id can be."""
-    if not 0 < len(text) <= MOST_CHARS or not text.isprintable() or '"' in text or "\\" in text:
-        raise StackUnavailable("an id is a text without quotes, of at most 1,000 characters")
-    return f'"{text}"'
+    """A filter pattern that finds all lines which hold a text: its longest run of what JSON and patterns leave alone.
+    Raises StackUnavailable for what no id can be.
+    """
+    if not 0 < len(text) <= MOST_CHARS or not text.isprintable():
+        raise StackUnavailable("an id is a text of at most 1,000 printable characters")
+    run = max(_PLAIN.findall(text), key=len, default="")
+    return f'"{run}"' if run.strip() else ALL
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,13 @@
 """`spillway trace ID`: the life of a request, message, erasure, event or idempotency key, as both functions wrote it.
 
-An id is looked for as text in every fact. Facts of a message carry its request's id, so whatever id was given, the
-story is that of the requests which it was found in. An event's own id and an Idempotency-Key stand only in lines of
-trouble: what was delivered at once is traced by its request.
+An id is looked for in every fact. Facts of a message carry its request's id, so whatever id was given, the story is
+that of the requests which it was found in. An event's own id and the Idempotency-Key of a call that arrived stand in
+the log with LOG_EVENTS=ids alone; without, such events are found while they lie in the dead-letter queue.
 """
 
 import asyncio
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -23,13 +24,17 @@ from ops.operate.dlq.look import look
 from ops.operate.dlq.queues import LetterQueue
 from ops.operate.facts import Logs, Reading, Told
 from ops.operate.stack import Stack
-from shared.ledger import WHOLE, Ledger, Place, read_entry
+from shared.ledger import SHORT_ID, WHOLE, Copy, Ledger, Place, read_entry
 from shared.message import to_json
 from shared.receipts import Receipt, receipt_key
 from shared.telemetry import Fact
 
 LETTERS_S = 20.0
 """How long dead letters are looked through for an id that no line has."""
+NAMED = 3
+"""Events of a line that are named; what was looked for is known."""
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""SQS's ids of messages."""
 MOST_REQUESTS = 20
 """Requests whose story is told at once: an account's id, say, is found in more."""
 
@@ -62,10 +67,10 @@ def trace(stack: Stack, asked: str, *, since_ms: int) -> Story:
     reading, logs = Reading(), Logs.of(stack)
     found = list(facts.read(logs, since_ms=since_ms, pattern=facts.phrase(asked), reading=reading))
     ids = requests_of(found, asked)
-    if not ids and "-" in asked:  # of a delivered message only the begin of SQS's id is told
-        short = asked[:8]
+    if not ids and _UUID.fullmatch(asked):  # of a delivered message only the begin of SQS's id is told
+        short = asked[:SHORT_ID]
         found = list(facts.read(logs, since_ms=since_ms, pattern=facts.phrase(short), reading=reading))
-        ids = requests_of(found, short)
+        ids = [one for one in requests_of(found, short) if _was_delivered_as(found, one, short)]
     ids = ids or _erasures(stack, asked) or _letters(stack, asked)
     told = list(found)
     for request_id in ids[:MOST_REQUESTS]:
@@ -95,28 +100,40 @@ def _letters(stack: Stack, asked: str) -> list[str]:
 
 
 def requests_of(found: Iterable[Told], asked: str) -> list[str]:
-    """The requests of the lines that an id stands in, each once, in their order."""
-    ids: dict[str, None] = {}
+    """The requests that an id stands for, each once, in their order: those that are called so; else those with a
+    message, a call or an event that is; else those in whose lines it stands as a part of something.
+    """
+    named, having, mentioning = dict[str, None](), dict[str, None](), dict[str, None]()
     for told in found:
         for request_id, texts in _mentions(told):
-            if any(asked in text for text in texts):
-                ids[request_id] = None
-    return list(ids)
+            if request_id == asked:
+                named[request_id] = None
+            elif asked in texts:
+                having[request_id] = None
+            elif any(asked in text for text in texts):
+                mentioning[request_id] = None
+    return list(named or having or mentioning)
+
+
+def _was_delivered_as(found: Iterable[Told], request_id: str, short_id: str) -> bool:
+    entries = (entry for told in found if told.kind == Fact.DELIVERED for entry in told.fields.get("messages", ()))
+    read = filter(None, map(read_entry, map(str, entries)))
+    return any((key[0], short) == (request_id, short_id) for key, short, _, _ in read)
 
 
 def story(asked: str, found: Iterable[Told], ids: Sequence[str], *, bounded_by: str = "", more: int = 0) -> Story:
     """Tell what happened to some requests, in order; a line that was read twice is told once."""
     ledger, steps = Ledger(), dict[Step, None]()
-    for told in found:
+    once = {(told.at_ms, told.function, told.kind, repr(told.fields)): told for told in found}.values()
+    for told in once:
         ledger.add(told.kind, told.fields, told.at_ms)
-        for request_id, part, about in _said(told):
+    parts = _parts_by_message(once)
+    for told in once:
+        for request_id, part, about in _said(told, parts):
             if request_id in ids:
                 steps[Step(told.at_ms, request_id, part, told.kind, about)] = None
     ordered = sorted(steps, key=lambda one: (one.request_id, one.at_ms))
-    places = {
-        request_id: {part: _where(ledger, request_id, part, ordered) for part in _parts(ordered, request_id)}
-        for request_id in ids
-    }
+    places = {request_id: _places(ledger, request_id, is_whole=not bounded_by) for request_id in ids}
     return Story(asked, ordered, places, bounded_by, more)
 
 
@@ -128,7 +145,7 @@ def show(story: Story, console: Console, *, since: str) -> None:
     """Print the story, a line a step, and at last where each message is."""
     if not story.steps:
         console.print(f"Nothing was written of {safe(story.id)} since {since}.")
-        console.print("A request that was delivered at once is found by its own id, not by an event's: give --since.")
+        console.print("What was delivered is found by its request's id, by an event's or a call's with LOG_EVENTS=ids.")
     last = ""
     for step in story.steps:
         if step.request_id != last:
@@ -144,12 +161,17 @@ def show(story: Story, console: Console, *, since: str) -> None:
         )
     for request_id, places in story.places.items():
         for part, place in places.items():
-            named = safe(request_id) if part == WHOLE else f"{safe(request_id)} part {part}"
+            named = f"{safe(request_id)} {_named(part)}".rstrip()
             console.print(Text.assemble(("now: ", DIM), f"{named} ", (safe(place), "bold")))
     if story.more:
         console.print(f"It stands in lines of {story.more:,} requests more, which are not told.")
     if story.bounded_by:
         console.print(f"Not everything was read: {story.bounded_by} were over. A later --since reads less.")
+
+
+def _named(part: str) -> str:
+    """A part, for who reads it: nothing where there is one alone."""
+    return safe(part.removeprefix(WHOLE).removeprefix(", ").strip() if part.startswith(WHOLE) else f"part {part}")
 
 
 _STYLES: Mapping[str, str] = {
@@ -163,21 +185,35 @@ _STYLES: Mapping[str, str] = {
 
 def _mentions(told: Told) -> Iterable[tuple[str, list[str]]]:
     """The requests that a line is about, each with the texts that stand in it for that one."""
-    whole = told.fields.get("request_id")
+    whole, messages = told.fields.get("request_id"), [str(one) for one in told.fields.get("messages", ())]
     if whole:
-        yield str(whole), [_flat(value) for value in told.fields.values()]
+        yield str(whole), [text for value in told.fields.values() for text in _texts(value)]
     elif told.kind == Fact.DELIVERED:
-        for entry in map(str, told.fields.get("messages", ())):
+        for entry in messages:
             if (read := read_entry(entry)) is not None:
-                yield read[0][0], [entry]
+                (request_id, _), short_id, _, _ = read
+                yield request_id, [request_id, short_id]
     else:
         keys = [str(key) for key in told.fields.get("keys", ())]
-        for entry in map(str, told.fields.get("messages", ())):
-            yield entry.rpartition(" ")[0], [entry, *keys]
+        for entry in messages:
+            request_id, _, short_id = entry.rpartition(" ")
+            yield request_id, [request_id, short_id, *keys]
 
 
-def _said(told: Told) -> Iterable[tuple[str, str, str]]:
-    """What a line says of each request in it: its id, the part, a sentence."""
+def _parts_by_message(found: Iterable[Told]) -> dict[tuple[str, str], str]:
+    """Which part of a request SQS took as which message: by the request's id, and the begin of SQS's."""
+    return {
+        (str(told.fields.get("request_id")), str(message_id)[:SHORT_ID]): f"{number}/{len(told.fields['messages'])}"
+        for told in found
+        if told.kind == Fact.ACCEPTED
+        for number, message_id in enumerate(told.fields.get("messages", ()), start=1)
+    }
+
+
+def _said(told: Told, parts: Mapping[tuple[str, str], str]) -> Iterable[tuple[str, str, str]]:
+    """What a line says of each request in it: its id, the part, a sentence. Lines of a call name no part, but the
+    message.
+    """
     fields = told.fields
     if told.kind == Fact.DELIVERED:
         for entry in map(str, fields.get("messages", ())):
@@ -188,9 +224,11 @@ def _said(told: Told) -> Iterable[tuple[str, str, str]]:
         return
     if not fields.get("request_id"):
         for entry in map(str, fields.get("messages", ())):
-            yield entry.rpartition(" ")[0], WHOLE, _sentence(told)
+            request_id, _, short_id = entry.rpartition(" ")
+            yield request_id, parts.get((request_id, short_id), WHOLE), _sentence(told)
         return
-    yield str(fields["request_id"]), str(fields.get("part") or WHOLE), _sentence(told)
+    request_id, short_id = str(fields["request_id"]), str(fields.get("message_id") or "")[:SHORT_ID]
+    yield request_id, str(fields.get("part") or parts.get((request_id, short_id), WHOLE)), _sentence(told)
 
 
 def _sentence(told: Told) -> str:
@@ -202,13 +240,15 @@ def _sentence(told: Told) -> str:
             f" {', '.join(map(str, of.get('messages', ())))}"
         ),
         Fact.ATTEMPT: lambda: (
-            f"attempt {of.get('attempt', '-')}: {of.get('error') or of.get('status')} after {of.get('ms')} ms"
+            f"attempt {of.get('attempt', '-')}: {of.get('error') or 'HTTP ' + str(of.get('status'))}"
+            f" after {of.get('ms')} ms"
             + (f", asks to wait {of['retry_after_s']:g} s" if of.get("retry_after_s") else "")
         ),
         Fact.WAIT: lambda: (
             f"{of.get('why', '')}, comes back in {of.get('wait_s')} s, receive {of.get('receive_count')}"
         ),
         Fact.DEAD_LETTER: lambda: f"{of.get('reason')}: {of.get('error')}, after {of.get('attempts')} attempts",
+        Fact.CONTENT: lambda: _listed(of.get("event_ids", ())),
         Fact.PARKED: lambda: f"receive {of.get('receive_count')}",
         Fact.UNSETTLED: lambda: "its queue did not take it: it comes back as it was",
         Fact.SUSPENDED: lambda: f"its credentials are refused with HTTP {of.get('status')}: the account's wait",
@@ -222,23 +262,37 @@ def _events(count: object) -> str:
     return f"{count} event" if count == 1 else f"{count} events"
 
 
-def _parts(steps: Iterable[Step], request_id: str) -> list[str]:
-    parts = {one.part: None for one in steps if one.request_id == request_id and one.kind != Fact.ACCEPTED}
-    return list(parts) or [WHOLE]
+def _listed(ids: Sequence[object]) -> str:
+    named = ", ".join(map(str, ids[:NAMED]))
+    return f"events {named}" + (f" and {len(ids) - NAMED:,} more" if len(ids) > NAMED else "")
 
 
-def _where(ledger: Ledger, request_id: str, part: str, steps: Sequence[Step]) -> str:
-    place = ledger.place_of(request_id, part)
-    if place is Place.DEAD:
-        last = [one for one in steps if one.request_id == request_id and one.kind == Fact.DEAD_LETTER][-1]
-        return f"in the dead-letter queue ({last.about.partition(':')[0]}), unless it was redriven since"
+def _places(ledger: Ledger, request_id: str, *, is_whole: bool) -> dict[str, str]:
+    """Where each message of a request is: by its part, by its account where several have a request of this id, and by
+    its copy where one was accepted more than once.
+    """
+    places: dict[str, str] = {}
+    for part in ledger.parts_of(request_id):
+        copies = ledger.copies_of(request_id, part) or [("", ledger.end_of(request_id, part))]
+        for account_id, copy in copies:
+            name = part if len({one for one, _ in copies}) == 1 else f"{part} of account {account_id}"
+            number = sum(one == name or one.startswith(f"{name}, copy") for one in places) + 1
+            places[name if number == 1 else f"{name}, copy {number}"] = _where(copy, is_whole=is_whole)
+    return places
+
+
+def _where(copy: Copy, *, is_whole: bool) -> str:
+    if copy.place is Place.DEAD:
+        return f"in the dead-letter queue ({copy.reason}), unless it was redriven since"
+    if copy.place is Place.UNSEEN and not is_whole:
+        return "not known: not everything was read"
     return {
         Place.DELIVERED: "delivered",
         Place.WAITING: "in the queue, waiting",
         Place.PARKED: "parked, or on its way back into the queue",
         Place.UNSEEN: "in the queue: no worker has told of it yet",
-    }[place]
+    }[copy.place]
 
 
-def _flat(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+def _texts(value: Any) -> list[str]:
+    return [str(one) for one in value] if isinstance(value, list) else [str(value)]

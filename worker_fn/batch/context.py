@@ -67,5 +67,7 @@ class Worker:
     log: Callable[..., None] = lambda *_, **__: None
     facts: Callable[..., None] = lambda *_, **__: None
     """Where facts go: a kind, and what is on the allow-list."""
+    tells_ids: bool = False
+    """Whether facts also hold the ids of events, and every call with its keys: LOG_EVENTS=ids."""
     fleet_seen: FleetSeen = field(default_factory=FleetSeen)
     """What of the fleet was told last."""

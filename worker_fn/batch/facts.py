@@ -44,6 +44,10 @@ def lines(jobs: Sequence[Job], ends: Sequence[Settled], stays: frozenset[str]) -
     for messages in _runs(delivered):
         yield Fact.DELIVERED, {"messages": messages}
     for job, one in zip(jobs, ends, strict=True):
+        if job.receives <= 1 or not isinstance(one.end, Waiting):
+            for named in _runs(job.event_ids):
+                yield Fact.CONTENT, {**ids(job), "events": None, "receive_count": None, "event_ids": named}
+    for job, one in zip(jobs, ends, strict=True):
         match one.end:
             case Waiting() as wait:
                 yield Fact.WAIT, {**ids(job), "why": wait.why or None, "wait_s": wait.wait_s}

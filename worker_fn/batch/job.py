@@ -65,6 +65,8 @@ class Job:
     """Whether its credentials were looked up among the suspensions. They are known once it is mapped."""
     malformed: tuple[Malformed, ...] = ()
     """The parts of the request that could not be read."""
+    event_ids: tuple[str, ...] = ()
+    """The ids of its events, where the log is to hold them."""
     events: int = 0
     """How much it carries, as ingest counts it (shared/message.py)."""
     called: int = 0

@@ -16,6 +16,7 @@ from shared.idempotency import Places, key_of
 from shared.message import ERASURE, Message, decode, events_in, text_of
 from worker_fn.batch.context import Worker
 from worker_fn.batch.disposition import Waiting
+from worker_fn.batch.event_ids import event_ids
 from worker_fn.batch.job import Job
 from worker_fn.batch.memory import MIB, Room, exact_weight_of, odd_weight_of, weight_of
 from worker_fn.batch.progress import Key
@@ -72,6 +73,8 @@ def begin(job: Job, worker: Worker) -> None:
     if not job.holds:
         job.message = decode(job.record["body"])
     request = parse_request(job.message.payload)
+    if worker.tells_ids:
+        job.event_ids = event_ids(job.message.type, job.message.payload)
     job.message = replace(job.message, payload={})
     job.holds = True
     job.malformed = request.malformed

@@ -52,6 +52,7 @@ def dispatcher_for(worker: Worker, remaining_s: Callable[[], float]) -> Dispatch
         now_ms=worker.now_ms,
         log=worker.log,
         tell=partial(tell_attempt, worker),
+        tells_all=worker.tells_ids,
     )
     return Dispatcher(
         caller,

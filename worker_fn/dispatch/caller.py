@@ -23,8 +23,10 @@ from worker_fn.limits.agreement import Because, Wait
 from worker_fn.limits.registry import Sessions
 from worker_fn.limits.session import Go, Session
 
-MOST_KEYS = 10
-"""Idempotency-Keys that are told of a call: digests, which say nothing of what they are made of."""
+MOST_KEYS, MOST_OF_ALL = 10, 1_000
+"""Idempotency-Keys that are told of a call, its own first; and where all calls are told. They are digests, which say
+nothing of what they are made of.
+"""
 
 SHORTEST_CALL_S = 0.5
 """A call that would have less time than this is not begun."""
@@ -55,6 +57,8 @@ class Caller:
     log: Callable[..., None]
     tell: Callable[..., None] = lambda *_, **__: None
     """Where a call is told that did not deliver all that was in it."""
+    tells_all: bool = False
+    """Every call is told, with all of its keys."""
     call_ms: list[int] = field(default_factory=list)
     """How long each call took."""
     calls_left: CallsLeft = field(init=False)
@@ -152,7 +156,8 @@ class Caller:
         started_ms, time_s = self.now_ms(), min(self.call_timeout_s, self.remaining_s())
         try:
             self._under_way += 1
-            answer = await self.send(*merged(self.partner, items), time_s)
+            delivery, key = merged(self.partner, items)
+            answer = await self.send(delivery, key, time_s)
         except UNSENDABLE as error:  # a header with a line break, a merge that raises: it never left
             if probe:
                 self.feedback.end_probe()
@@ -172,7 +177,7 @@ class Caller:
         elif probe:
             self.feedback.end_probe(said=f"{answer.fault} on our side")
         _note_number(next(self._numbers), items, outcome, is_ours=is_ours)
-        self._tell_failed(items, outcome, took_ms)
+        self._tell(items, outcome, took_ms, key)
         credential = credential_of(items[0], account_id)
         if credential is not None and outcome.verdict is Verdict.UNAUTHORIZED:
             self.auth_failures.note_refused(credential, [item.key for item in items], now_ms=self.now_ms())
@@ -183,23 +188,25 @@ class Caller:
             await account_limiter.report()
         return outcome
 
-    def _tell_failed(self, items: Sequence[Dispatch], outcome: Outcome, took_ms: int) -> None:
+    def _tell(self, items: Sequence[Dispatch], outcome: Outcome, took_ms: int, key: str) -> None:
         """Tell of a call that failed, or of those of its items that it failed for."""
         failed = [
             item
             for item, judged in zip(items, outcome.of_each(len(items)), strict=True)
             if judged is None or judged.verdict is not Verdict.DELIVERED
         ]
-        if failed:
+        told = failed or (items if self.tells_all else ())
+        if told:
+            keys = dict.fromkeys(str(one) for one in (key, *(item.key for item in told)))
             self.tell(
-                (item.of for item in failed),
+                (item.of for item in told),
                 status=outcome.status,
-                error=outcome.error,
+                error=outcome.error if failed else None,
                 retry_after_s=outcome.retry_after_s,
                 ms=took_ms,
-                attempt=max(item.attempts for item in failed) or None,
-                items=len(failed),
-                keys=[str(item.key) for item in failed[:MOST_KEYS]],
+                attempt=max(item.attempts for item in told) or None,
+                items=len(told),
+                keys=list(keys)[: MOST_OF_ALL if self.tells_all else MOST_KEYS],
             )
 
 

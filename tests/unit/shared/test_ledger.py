@@ -138,7 +138,7 @@ def test_two_accounts_may_have_requests_with_one_id() -> None:
     sums = made.sums(EMPTY)
     assert (sums.accepted, sums.delivered, sums.gap, sums.balance) == (8, 5, 3, 0)
     assert [(one.request_id, one.account_id) for one in sums.gap_of] == [("r", "1")]
-    assert made.places_of("r") == [("1", Place.UNSEEN), ("2", Place.DELIVERED)]
+    assert [(one, end.place) for one, end in made.copies_of("r")] == [("1", Place.UNSEEN), ("2", Place.DELIVERED)]
 
 
 def test_what_a_line_names_belongs_to_its_account_whatever_sqs_calls_it() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from ops.console.screen import Screen
 from ops.operate import trace
-from ops.operate.facts import Told, facts_in, phrase
+from ops.operate.facts import ALL, Told, facts_in, phrase
 from ops.operate.stack import StackUnavailable
 from ops.operate.tail import line_of
 from shared.ledger import Ledger
@@ -76,15 +76,96 @@ def test_parts_are_told_apart() -> None:
     assert places == {"1/2": "delivered", "2/2": "parked, or on its way back into the queue"}
 
 
+def accepted(request_id: str = R, *message_ids: str, account: str = "7", at_ms: int = 1_000) -> Told:
+    parts = {"parts": len(message_ids)} if len(message_ids) > 1 else {}
+    ids = {"request_id": request_id, "account_id": account, "messages": list(message_ids)}
+    return Told(at_ms, "ingest", Fact.ACCEPTED, {**ids, **parts, "type": "events", "events": 3, "bytes": 9, "ms": 8})
+
+
+def test_an_id_is_its_own_and_not_that_which_it_begins() -> None:
+    """`r-1` is a request; that `r-10` begins so, and that an account is called 1, are found where nothing else is."""
+    lines = [accepted("r-10", "m10"), accepted("r-1", "m1"), accepted("x", "r-1")]
+    assert trace.requests_of(lines, "r-1") == ["r-1"]
+    assert trace.requests_of(lines, "m1") == ["r-1"]
+    assert trace.requests_of(lines, "r-") == ["r-10", "r-1", "x"]
+
+
+@pytest.mark.parametrize("odd", ["a b", "a 1/2", "Zoë", 'with "quotes"', "back\\slash", "-1", "1", "*"])
+def test_an_odd_id_is_found_in_every_line(odd: str) -> None:
+    """Whatever a customer calls its requests."""
+    part = " 1/1" if odd == "a 1/2" else ""
+    lines = [
+        accepted(odd, "61bd120d-5c4e"),
+        Told(2, "worker", Fact.ATTEMPT, {"messages": [f"{odd} 61bd120d", "other m9"], "status": 500, "keys": ["k"]}),
+        Told(3, "worker", Fact.DELIVERED, {"messages": [f"{odd}{part} 61bd120d 3"]}),
+    ]
+    assert all(trace.requests_of([line], odd) == [odd] for line in lines)
+    story = trace.story(odd, lines, [odd])
+    assert (len(story.steps), story.places) == (3, {odd: {"1/1": "delivered"}})
+
+
+def test_a_call_of_a_part_is_no_part_of_its_own() -> None:
+    """Lines of calls name the message: whose part it is the accepted request tells."""
+    lines = [
+        accepted(R, "aaaaaaaa-1", "bbbbbbbb-2", at_ms=1),
+        Told(2, "worker", Fact.ATTEMPT, {"request_id": R, "message_id": "bbbbbbbb-2", "status": 500, "ms": 3}),
+        Told(3, "worker", Fact.WAIT, {**FIELDS, "message_id": "bbbbbbbb-2", "part": "2/2", "wait_s": 3}),
+    ]
+    story = trace.story(R, lines, [R])
+    assert [step.part for step in story.steps] == ["1/1", "2/2", "2/2"]
+    assert story.places[R] == {"1/2": "in the queue: no worker has told of it yet", "2/2": "in the queue, waiting"}
+    assert f"now: {R} part 2/2 in the queue, waiting" in " ".join(shown(story).split())
+
+
+def test_each_copy_and_each_accounts_request_has_its_place() -> None:
+    """mParticle sent one twice; two accounts have requests with the same id."""
+    dead = Told(
+        3, "worker", Fact.DEAD_LETTER, {**FIELDS, "message_id": "m2", "reason": "rejected", "error": "HTTP 400"}
+    )
+    twice = [
+        accepted(R, "m1"),
+        accepted(R, "m2", at_ms=2),
+        Told(3, "worker", Fact.DELIVERED, {"messages": [f"{R} m1 3"]}),
+    ]
+    lies = "in the dead-letter queue (rejected), unless it was redriven since"
+    assert trace.story(R, [*twice, dead], [R]).places[R] == {"1/1": "delivered", "1/1, copy 2": lies}
+    two = [accepted(R, "m1", account="8"), accepted(R, "m2", at_ms=2), twice[2], dead]
+    story = trace.story(R, two, [R])
+    assert story.places[R] == {"1/1 of account 8": "delivered", "1/1 of account 7": lies}
+    assert f"now: {R} of account 8 delivered" in " ".join(shown(story).split())
+
+
+def test_what_was_not_read_to_its_end_is_not_said_to_wait() -> None:
+    """The worker's log may hold its end."""
+    assert trace.story(R, [accepted(R, "m1")], [R], bounded_by="60 s").places[R]["1/1"].startswith("not known")
+
+
+def test_with_ids_an_event_and_a_call_that_arrived_are_found() -> None:
+    """LOG_EVENTS=ids: the line of a message's content, and those of all calls."""
+    content = Told(3, "worker", Fact.CONTENT, {**FIELDS, "event_ids": ["e-1", "e-2", "e-3", "e-4"]})
+    call = Told(3, "worker", Fact.ATTEMPT, {**FIELDS, "status": 200, "ms": 3, "attempt": 1, "keys": ["k9"]})
+    lines = [*LIFE, content, call]
+    assert [trace.requests_of(lines, one) for one in ("e-4", "k9", "e-5")] == [[R], [R], []]
+    said = " ".join(shown(trace.story("e-4", lines, [R])).split())
+    assert "content events e-1, e-2, e-3 and 1 more" in said
+    assert "attempt 1: HTTP 200 after 3 ms" in said
+
+
 def test_what_nobody_told_of_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """No line: it says so, and what can be asked instead."""
     assert "Nothing was written" in shown(trace.story("e-1", [], []))
 
 
 def test_an_id_cannot_change_what_is_asked() -> None:
-    """A quote in an id would end the phrase of the filter."""
+    """A quote in an id would end the phrase of the filter: what has a form of its own in JSON or in a pattern is not
+    asked for, and looked for in what is found.
+    """
     assert phrase("a-1") == '"a-1"'
-    for bad in ('a" "b', "", "a\nb", "x" * 1_001, "a\\"):
+    assert phrase('a" "longer') == '"longer"'
+    assert phrase("back\\slash") == '"slash"'
+    assert phrase("Zoë-1234") == '"-1234"'
+    assert phrase('"ë"') == ALL
+    for bad in ("", "a\nb", "x" * 1_001):
         with pytest.raises(StackUnavailable):
             phrase(bad)
 

@@ -125,6 +125,69 @@ def test_a_failed_bulk_call_is_one_line_for_its_messages(watched: Any) -> None:
     assert (attempt["messages"], attempt["items"]) == (["r-1 m-1", "r-3 m-3"], 2)
 
 
+def test_a_bulk_call_is_told_with_its_own_key_first(watched: Any) -> None:
+    """That is the key which the partner saw; the items' are those that it was made of."""
+    fleet, facts = watched("merging")
+    fleet.run(record(1, ["retry"]), record(2, ["retry"]))
+    [attempt] = facts.of(Fact.ATTEMPT)
+    assert len(set(attempt["keys"])) == len(attempt["keys"]) == 3
+
+
+def event(event_id: Any, name: str = "200") -> dict[str, Any]:
+    return {"type": "custom_event", "id": event_id, "name": name}
+
+
+def request_of(number: int, *events: Any, **more: Any) -> Any:
+    request = {"type": EVENTS, "id": f"r-{number}", "events": list(events), **more}
+    [body] = encode(Head(f"r-{number}", EVENTS, "7", 1_790_000_000_000), to_json(request))
+    return raw_record(number, body)
+
+
+def test_with_ids_events_and_calls_that_arrived_are_told(watched: Any) -> None:
+    """Which events a message holds, and each call with its key."""
+    fleet, facts = watched()
+    fleet.worker = replace(fleet.worker, tells_ids=True)
+    fleet.run(request_of(1, event("e-1"), event(-77), event("e-3"), system_notifications=[{"id": "n-1"}]))
+    [content] = facts.of(Fact.CONTENT)
+    assert (content["request_id"], content["event_ids"]) == ("r-1", ["e-1", "-77", "e-3", "n-1"])
+    attempts = facts.of(Fact.ATTEMPT)
+    assert {(one["status"], len(one["keys"]), "error" in one) for one in attempts} == {(200, 1, False)}
+
+
+def test_without_ids_nothing_of_them_is_told(watched: Any) -> None:
+    """The default: a line a batch."""
+    fleet, facts = watched()
+    fleet.run(request_of(1, event("e-1")))
+    assert [kind for kind, _ in facts.lines] == [Fact.DELIVERED]
+
+
+def test_what_is_no_id_is_not_told(watched: Any) -> None:
+    """An event's id is foreign text: an address, a sentence, an object in its place stays out of the log."""
+    fleet, facts = watched()
+    fleet.worker = replace(fleet.worker, tells_ids=True)
+    odd = ["canary@example.com", "canary sentence", {"canary": 1}, ["canary"], None, True, "", "canary" * 40, "e-1"]
+    fleet.run(request_of(1, *map(event, odd)))
+    [content] = facts.of(Fact.CONTENT)
+    assert content["event_ids"] == ["e-1"]
+    assert "canary" not in json.dumps(facts.lines)
+
+
+def test_events_of_what_waits_are_told_once(watched: Any) -> None:
+    """At its first receive and at its end, not at each receive between."""
+    fleet, facts = watched(attempts=1)
+    fleet.worker = replace(fleet.worker, tells_ids=True)
+    for receives in (1, 2, 3):
+        fleet.run(record(1, ["503|503|200"], receives=receives))
+        fleet.clock.now_s += 600
+    assert [kind for kind, _ in facts.lines if kind in {Fact.CONTENT, Fact.WAIT, Fact.DELIVERED}] == [
+        Fact.CONTENT,
+        Fact.WAIT,
+        Fact.WAIT,
+        Fact.DELIVERED,
+        Fact.CONTENT,
+    ]
+
+
 def test_no_line_is_longer_than_cloudwatch_takes(watched: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """An id has up to 128 characters, of twelve bytes each; a line that was cut would be no fact."""
     fleet, _ = watched("merging")
