@@ -164,8 +164,10 @@ def spread(values: Sequence[int], most: int) -> list[int]:
     return [ordered[index * (len(ordered) - 1) // (most - 1)] for index in range(most)]
 
 
-def measured(values: Mapping[Metric, Any], *, service: str, stage: str, now_ms: int) -> str:
-    """Several metrics in one line of the embedded metric format; a list holds up to 100 values of one."""
+def measured(values: Mapping[Metric, Any], *, service: str, stage: str, now_ms: int, **more: str) -> str:
+    """Several metrics in one line of the embedded metric format; a list holds up to 100 values of one. `more` are
+    dimensions beside stage and service.
+    """
     return json.dumps(
         {
             "_aws": {
@@ -173,13 +175,14 @@ def measured(values: Mapping[Metric, Any], *, service: str, stage: str, now_ms: 
                 "CloudWatchMetrics": [
                     {
                         "Namespace": NAMESPACE,
-                        "Dimensions": [["stage", "service"]],
+                        "Dimensions": [["stage", "service", *more]],
                         "Metrics": [{"Name": one, "Unit": UNITS.get(one, "Count")} for one in values],
                     }
                 ],
             },
             "stage": stage,
             "service": service,
+            **more,
             **values,
         },
         separators=(",", ":"),

@@ -6,11 +6,13 @@ from functools import lru_cache
 from aws_lambda_powertools import Metrics, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 
-from shared.telemetry import NAMESPACE, Metric, spread
+from shared.telemetry import NAMESPACE, Metric, measured, spread
 from worker_fn.batch.context import Worker
 from worker_fn.batch.settle import Report
 from worker_fn.maintenance.tick import TickReport
 
+OF_AN_ACCOUNT = (Metric.DELIVERED, Metric.WAITING, Metric.PARKED, Metric.DEAD_LETTERED, Metric.SETTLE_FAILED)
+"""Counted apart for the accounts that METRICS_ACCOUNTS names."""
 TIMES_A_BATCH = 16
 """Of a batch's times; more would cost as much as the lines of its messages."""
 
@@ -53,6 +55,11 @@ def measure(report: Report, worker: Worker) -> None:
     metrics.flush_metrics()
     _by_name(Metric.WAITS, "cause", report.waits)
     _by_name(Metric.DEAD_LETTERS, "reason", report.letters)
+    for account_id, ends in report.by_account.items():
+        counted = {metric: ends[metric] for metric in OF_AN_ACCOUNT}
+        print(  # noqa: T201 - Lambda's log is standard output
+            measured(counted, service="worker", stage=_stage(), now_ms=worker.now_ms(), account=account_id)
+        )
 
 
 def measure_tick(report: TickReport, gap: int | None = None) -> None:

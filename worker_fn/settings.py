@@ -10,8 +10,11 @@ from partners.settings import one_of
 from shared.errors import InvalidSettings
 from shared.telemetry import LOG_EVENTS, WITH_IDS, facts_for
 
+_ACCOUNT = re.compile(r"[0-9A-Za-z._-]{1,64}")
 _NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
 
+MOST_MEASURED = 20
+"""Accounts with metrics of their own: CloudWatch takes $0.30 a month for each metric of each."""
 VISIBILITY_MARGIN_S = 43_200
 """A message that is hidden when its age ends comes back within SQS's longest visibility timeout, 12 hours."""
 LONGEST_AGE_S = 1_209_600 - VISIBILITY_MARGIN_S
@@ -57,6 +60,8 @@ class Settings:
     """Writes facts to the log; LOG_EVENTS=off leaves out those of delivered messages."""
     tells_ids: bool
     """LOG_EVENTS=ids: also the ids of events, and every call."""
+    measured_accounts: frozenset[str]
+    """METRICS_ACCOUNTS: whose ends are metrics of their own, too."""
     visibility_s: float
     """The main queue's visibility timeout: how soon a message that nobody settled comes back."""
     env: Mapping[str, str] = field(repr=False)
@@ -96,6 +101,7 @@ class Settings:
             visibility_s=_number(env, "VISIBILITY_S", 365, 1, 43_200),
             facts=facts_for(one_of(env, "LOG_EVENTS", LOG_EVENTS)),
             tells_ids=env.get("LOG_EVENTS") == WITH_IDS,
+            measured_accounts=_accounts(env, "METRICS_ACCOUNTS"),
             env=env,
         )
         settings._check_times()
@@ -131,6 +137,16 @@ def _text(env: Mapping[str, str], name: str) -> str:
     if not value:
         raise InvalidSettings(f"{name} is missing")
     return value
+
+
+def _accounts(env: Mapping[str, str], name: str) -> frozenset[str]:
+    """Ids of accounts, separated by commas. Raises InvalidSettings for what is none, and for too many."""
+    ids = frozenset(one.strip() for one in env.get(name, "").split(",") if one.strip())
+    if not all(map(_ACCOUNT.fullmatch, ids)):
+        raise InvalidSettings(f"{name} must be ids of accounts, separated by commas")
+    if len(ids) > MOST_MEASURED:
+        raise InvalidSettings(f"{name} names {len(ids)} accounts, and {MOST_MEASURED} may be measured by themselves")
+    return ids
 
 
 def _number(env: Mapping[str, str], name: str, default: float, lowest: float, highest: float) -> float:

@@ -104,6 +104,7 @@ def build(settings: Settings, stored: Iterable[tuple[str, str]] = ()) -> Worker:
         log=_log,
         facts=settings.facts,
         tells_ids=settings.tells_ids,
+        measured_accounts=settings.measured_accounts,
     )
 
 

@@ -69,5 +69,7 @@ class Worker:
     """Where facts go: a kind, and what is on the allow-list."""
     tells_ids: bool = False
     """Whether facts also hold the ids of events, and every call with its keys: LOG_EVENTS=ids."""
+    measured_accounts: frozenset[str] = frozenset()
+    """Accounts whose ends are metrics of their own."""
     fleet_seen: FleetSeen = field(default_factory=FleetSeen)
     """What of the fleet was told last."""

@@ -4,12 +4,13 @@ A message is known by its request's id and its part, which stay the same through
 new id each time it is sent. Written before the function answers: what leaves the queue has its line.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from shared.ledger import SHORT_ID, WHOLE, has_part
 from shared.message import ERASURE, SHORT_TYPES
-from shared.telemetry import Fact
+from shared.telemetry import Fact, Metric
 from worker_fn.batch.context import Worker
 from worker_fn.batch.disposition import DeadLetter, Delivered, Parked, Waiting
 from worker_fn.batch.job import UNREAD, Job
@@ -29,6 +30,7 @@ def tell_ends(jobs: Sequence[Job], ends: Sequence[Settled], report: Report, work
         worker.facts(kind, **fields)
     for job, one in zip(jobs, ends, strict=True):
         _count(job, one, report, stays, now_ms)
+        _count_for_account(job, one, report, stays, worker.measured_accounts)
     tell_fleet(worker)
 
 
@@ -118,6 +120,24 @@ def _count(job: Job, one: Settled, report: Report, stays: frozenset[str], now_ms
         report.oldest_waiting_s = max(report.oldest_waiting_s, age_ms / 1_000)
         if job.message.type == ERASURE:
             report.oldest_erasure_s = max(report.oldest_erasure_s, age_ms / 1_000)
+
+
+def _count_for_account(job: Job, one: Settled, report: Report, stays: frozenset[str], measured: frozenset[str]) -> None:
+    account_id = job.message.account_id
+    if account_id is None or account_id not in measured:
+        return
+    ends = report.by_account.setdefault(account_id, Counter())
+    match one.end:
+        case Delivered():
+            ends[Metric.DELIVERED] += 1
+        case Waiting():
+            ends[Metric.WAITING] += 1
+        case _ if job.message_id in stays:
+            ends[Metric.SETTLE_FAILED] += 1
+        case Parked():
+            ends[Metric.PARKED] += 1
+        case DeadLetter():
+            ends[Metric.DEAD_LETTERED] += 1
 
 
 def tell_attempt(worker: Worker, messages: Iterable[tuple[str, str]], **fields: Any) -> None:

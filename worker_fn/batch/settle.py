@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from shared.telemetry import Metric
 from worker_fn.batch.dead_letter import letter_attributes
 from worker_fn.batch.disposition import DeadLetter, Delivered, End, Parked, Waiting
 from worker_fn.batch.time_budget import TimeBudget
@@ -61,6 +62,8 @@ class Report:
     """By cause."""
     letters: Counter[str] = field(default_factory=Counter)
     """By reason."""
+    by_account: dict[str, Counter[Metric]] = field(default_factory=dict)
+    """How messages of the accounts ended that are measured by themselves."""
     oldest_waiting_s: float = 0.0
     oldest_erasure_s: float = 0.0
     """Of those that wait or are parked."""

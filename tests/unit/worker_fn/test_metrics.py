@@ -2,10 +2,12 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from testkit.records import record
 from worker_fn.batch.settle import Report
 from worker_fn.maintenance.tick import TickReport
 from worker_fn.metrics import measure, measure_tick, name_stage
@@ -69,3 +71,21 @@ def test_a_tick_tells_how_much_of_the_rate_is_used_and_what_is_missing(capsys: p
     measure_tick(TickReport(), 3)
     said = json.loads(capsys.readouterr().out)
     assert (said["LedgerGap"], "AllowanceUsed" in said) == ([3], False)
+
+
+def test_the_accounts_that_are_named_are_measured_by_themselves(
+    make_fleet: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A line each, with all ends, also those that are zero; of other accounts there is none."""
+    fleet = make_fleet("echo")
+    fleet.worker = replace(fleet.worker, measured_accounts=frozenset({"7", "9"}))
+    batch = [record(1, ["200"], account=7), record(2, ["503"], account=7), record(3, ["200"], account=8)]
+    measure(fleet.run(*batch), fleet.worker)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    [of_account] = [line for line in lines if "account" in line]
+    assert (of_account["account"], of_account["stage"]) == ("7", "test")
+    assert [of_account[name] for name in ("Delivered", "Waiting", "DeadLettered", "Parked")] == [1, 1, 0, 0]
+    [directive] = of_account["_aws"]["CloudWatchMetrics"]
+    assert directive["Dimensions"] == [["stage", "service", "account"]]
+    measure(Report(), fleet.worker)
+    assert "account" not in capsys.readouterr().out

@@ -112,3 +112,24 @@ def test_fingerprints_are_made_with_the_stack_s_id() -> None:
     assert Settings.from_env({**ENV, "STACK_ID": "arn:of:a/stack"}).fingerprint_key == b"arn:of:a/stack"
     assert Settings.from_env(ENV).fingerprint_key == ENV["QUEUE_URL"].encode()
     assert "arn:of" not in repr(Settings.from_env({**ENV, "STACK_ID": "arn:of:a/stack"}))
+
+
+@pytest.mark.parametrize(("said", "tells"), [("", False), ("on", False), ("off", False), ("ids", True)])
+def test_ids_are_told_where_they_are_asked_for(said: str, tells: bool) -> None:
+    """LOG_EVENTS has three values; another one is refused."""
+    assert Settings.from_env({**ENV, "LOG_EVENTS": said}).tells_ids is tells
+    with pytest.raises(InvalidSettings, match="LOG_EVENTS"):
+        Settings.from_env({**ENV, "LOG_EVENTS": "IDS"})
+
+
+def test_no_account_is_measured_by_itself_unless_it_is_named() -> None:
+    """Off by default; ids between commas, each once, blanks around them or not."""
+    assert not Settings.from_env(ENV).measured_accounts
+    assert Settings.from_env({**ENV, "METRICS_ACCOUNTS": " 7, 12345 ,7,"}).measured_accounts == {"7", "12345"}
+
+
+@pytest.mark.parametrize("bad", ["7;8", "7 8", ",".join(map(str, range(21))), "caf\u00e9", "7\n8", "x" * 65])
+def test_accounts_that_cannot_be_measured_are_refused(bad: str) -> None:
+    """By name, before anything is deployed: what is no id would be measured never, more would cost without end."""
+    with pytest.raises(InvalidSettings, match="METRICS_ACCOUNTS"):
+        Settings.from_env({**ENV, "METRICS_ACCOUNTS": bad})
