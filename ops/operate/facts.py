@@ -21,7 +21,7 @@ MOST_PAGES, LONGEST_S = 1_000, 60.0
 """A look reads so much of each function's log at most, and for so long."""
 MOST_PARTS = 9_999
 """Of a request; ingest makes a few hundred at most."""
-LISTS, NUMBERS = ("messages", "keys", "event_ids"), ("parts", "events", "bytes", "retry_after_s")
+LISTS, NUMBERS = ("messages", "keys", "event_ids"), ("parts", "events", "bytes", "retry_after_s", "age_s")
 """The fields of a fact that are no mere text to who reads it."""
 MOST_CHARS = 1_000
 """Of an id: a filter pattern takes 1,024."""

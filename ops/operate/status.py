@@ -7,7 +7,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -18,19 +18,20 @@ from rich.text import Text
 from ops.console.moments import ago, ahead, as_utc
 from ops.console.screen import BAD, DIM, GOOD, WARN
 from ops.console.terminal import safe
-from ops.operate import by_hand, facts
+from ops.operate import by_hand, facts, oldest
 from ops.operate.by_hand import Turned
 from ops.operate.depth import Depth, depth
 from ops.operate.facts import Logs, Reading
 from ops.operate.pause import Pause
 from ops.operate.stack import Stack
 from ops.operate.suspensions import Suspended, summed_up
-from shared.ledger import read_entry
+from shared.ledger import WHOLE, read_entry
 from shared.state import BY_HAND, FLOW, PARTNER, SUSPENDED, Item, account_key
 from shared.telemetry import Fact
 from worker_fn.accounts.suspension import by_account
 from worker_fn.clients.mapping import HOLD
 from worker_fn.limits import agreement
+from worker_fn.limits.adaptive import Bounds
 from worker_fn.limits.agreement import Flow
 from worker_fn.limits.breaker import is_by_hand
 
@@ -55,7 +56,7 @@ class Lately:
     failing: Mapping[str, int] = field(default_factory=dict)
     """Messages that wait for failed calls, by account."""
     oldest_ms: int | None = None
-    """When the oldest of those that wait was accepted or told of first, as far back as was read."""
+    """When the oldest of those that wait was accepted, of what workers or CloudWatch told of lately."""
     bounded_by: str = ""
 
 
@@ -70,6 +71,8 @@ class Status:
     dead: Depth = field(default_factory=Depth)
     flow: Flow = field(default_factory=Flow)
     allowed_per_s: float | None = None
+    used: float | None = None
+    """The share of these calls that was taken in the last seconds."""
     pause: Pause | None = None
     turned: Sequence[Turned] = ()
     """What operators set beside a pause, the partner's first."""
@@ -94,6 +97,9 @@ def look(stack: Stack, *, now_ms: int) -> Status:
     found["mapping"] = _or_note(unread, "lambda:GetEventSourceMapping", lambda: _mapping(stack))
     found["serves"] = _or_note(unread, "lambda:GetAlias", lambda: _aliases(stack))
     lately = _lately(stack, now_ms)
+    told_ms = _or_note(unread, "cloudwatch:GetMetricData", lambda: oldest.accepted_ms(stack, now_ms))
+    if told_ms is not None and any(one and one.all for one in (found["queue"], found["parking"])):
+        lately = replace(lately, oldest_ms=min(told_ms, lately.oldest_ms or told_ms))
     return Status(
         stack.stage, now_ms, lately=lately, unread=unread, **{k: v for k, v in found.items() if v is not None}
     )
@@ -181,7 +187,7 @@ def rows(status: Status) -> Iterator[tuple[str, str]]:
     yield "queue", f"about {status.queue.visible:,} visible, {status.queue.hidden:,} in flight or waiting"
     yield "", _drains(status)
     if lately.oldest_ms is not None:
-        yield "oldest", f"{_since(lately.oldest_ms, now_ms)}, of what workers told of lately and still waits"
+        yield "oldest", f"{_since(lately.oldest_ms, now_ms)} since its request was accepted, of what waits or is parked"
     yield "parked", f"about {status.parking.all:,}"
     reasons = f"; lately {_named(lately.dead)}" if lately.dead else ""
     yield "dead letters", f"about {status.dead.all:,}{reasons}"
@@ -222,9 +228,10 @@ def lately_of(told: Sequence[facts.Told], *, minutes: float, bounded_by: str = "
     dead, waits = Counter[str](), Counter[str]()
     failing: dict[str, set[str]] = {}
     first_ms: dict[str, int] = {}
-    waiting: dict[str, int] = {}
+    waiting: dict[tuple[str, str], int] = {}
     for one in sorted(told, key=lambda one: one.at_ms):
         request_id = str(one.fields.get("request_id") or "")
+        message = (request_id, str(one.fields.get("part") or WHOLE))
         if one.kind == Fact.ACCEPTED:
             accepted += int(one.fields.get("parts") or 1)
             first_ms.setdefault(request_id, one.at_ms)
@@ -232,12 +239,13 @@ def lately_of(told: Sequence[facts.Told], *, minutes: float, bounded_by: str = "
             for entry in one.fields.get("messages", ()):
                 delivered += 1
                 if (read := read_entry(str(entry))) is not None:
-                    waiting.pop(read[0][0], None)
+                    waiting.pop(read[0], None)
         elif one.kind == Fact.DEAD_LETTER:
             dead[str(one.fields.get("reason"))] += 1
-            waiting.pop(request_id, None)
+            waiting.pop(message, None)
         elif one.kind in {Fact.WAIT, Fact.PARKED}:
-            waiting[request_id] = first_ms.setdefault(request_id, one.at_ms)
+            told_ms = one.at_ms - round(1_000 * float(one.fields.get("age_s") or 0))
+            waiting[message] = first_ms[request_id] = min(told_ms, first_ms.get(request_id, told_ms))
             why = str(one.fields.get("why") or "parked")
             waits[why] += 1
             if why.startswith("HTTP ") or why in {"timeout", "connection"}:
@@ -275,6 +283,7 @@ def _of_state(stack: Stack, now_ms: int) -> dict[str, Any]:
             ],
             "flow": known,
             "allowed_per_s": known.limit.per_second,
+            "used": agreement.share_used(known, Bounds(), now_ms=now_ms),
             "suspended": sorted(map(summed_up, suspended.values()), key=lambda one: (one.since_ms, one.account_id)),
             "account_cool_downs": {
                 pk.removeprefix(account_key("")): Flow.of(item).cool_until_ms
@@ -317,8 +326,8 @@ def _allowed(status: Status) -> str:
     per_s = status.lately.delivered / (60 * status.lately.minutes)
     if status.allowed_per_s is None:
         return f"no limit has been learnt; {per_s:,.1f} messages a second are delivered"
-    share = min(1.0, per_s / status.allowed_per_s) if status.allowed_per_s else 0
-    return f"{status.allowed_per_s:,.1f} calls a second ({status.flow.why}); about {share:.1%} of it is used"
+    used = "not known" if status.used is None else f"{status.used:.1%}"
+    return f"{status.allowed_per_s:,.1f} calls a second ({status.flow.why}); of it is used: {used}"
 
 
 def _breaker(flow: Flow, now_ms: int) -> str:

@@ -26,7 +26,7 @@ Line = tuple[Fact, dict[str, Any]]
 def tell_ends(jobs: Sequence[Job], ends: Sequence[Settled], report: Report, worker: Worker) -> None:
     """Write what became of each message, count it in the report, and tell what is new of the fleet."""
     stays, now_ms = frozenset(report.failures), worker.now_ms()
-    for kind, fields in lines(jobs, ends, stays):
+    for kind, fields in lines(jobs, ends, stays, now_ms):
         worker.facts(kind, **fields)
     for job, one in zip(jobs, ends, strict=True):
         _count(job, one, report, stays, now_ms)
@@ -40,7 +40,7 @@ def tell_fleet(worker: Worker) -> None:
         worker.facts(kind, **fields)
 
 
-def lines(jobs: Sequence[Job], ends: Sequence[Settled], stays: frozenset[str]) -> Iterator[Line]:
+def lines(jobs: Sequence[Job], ends: Sequence[Settled], stays: frozenset[str], now_ms: int) -> Iterator[Line]:
     """The facts of a batch. `stays`: ids of the messages that the queue keeps."""
     delivered = (entry(job) for job, one in zip(jobs, ends, strict=True) if isinstance(one.end, Delivered))
     for messages in _runs(delivered):
@@ -52,11 +52,14 @@ def lines(jobs: Sequence[Job], ends: Sequence[Settled], stays: frozenset[str]) -
     for job, one in zip(jobs, ends, strict=True):
         match one.end:
             case Waiting() as wait:
-                yield Fact.WAIT, {**ids(job), "why": wait.why or None, "wait_s": wait.wait_s}
+                yield (
+                    Fact.WAIT,
+                    {**ids(job), "why": wait.why or None, "wait_s": wait.wait_s, "age_s": _age_s(job, now_ms)},
+                )
             case DeadLetter() | Parked() if job.message_id in stays:
                 yield Fact.UNSETTLED, ids(job)
             case Parked():
-                yield Fact.PARKED, ids(job)
+                yield Fact.PARKED, {**ids(job), "age_s": _age_s(job, now_ms)}
             case DeadLetter() as letter:
                 said = {"reason": letter.reason, "error": letter.error, "status": letter.status}
                 yield Fact.DEAD_LETTER, {**ids(job), **said, "attempts": letter.attempts}
@@ -97,6 +100,11 @@ def ids(job: Job) -> dict[str, Any]:
         "events": job.events or None,
         "receive_count": job.receives,
     }
+
+
+def _age_s(job: Job, now_ms: int) -> int | None:
+    """How long ago its request was accepted."""
+    return None if job.message is UNREAD else max(0, (now_ms - job.message.received_at_ms) // 1_000)
 
 
 def _part(job: Job) -> str | None:

@@ -5,6 +5,7 @@ import io
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -110,6 +111,22 @@ def put(stack: Stack, lines: dict[str, list[tuple[int, dict[str, Any]]]] | None 
 def count(stack: Stack, depths: Depths | None = None, **options: Any) -> ledger.Counted:
     asked = {"since_ms": NOW_MS - 5_000, "until_ms": NOW_MS + 1, "account_id": None, "by_account": True, **options}
     return ledger.count(Logs.of(stack), depths or ledger.depths_of(stack), **asked)
+
+
+@pytest.mark.parametrize("lies", [True, False], ids=["something waits", "all is empty"])
+def test_the_oldest_is_known_while_nobody_tells_of_it(stack: Stack, lies: bool) -> None:
+    """Parked for hours, say: CloudWatch has its age, which counts while something lies there."""
+    put(stack)
+    if lies:
+        stack.client("sqs").send_message(QueueUrl=stack.output("ParkingQueueUrl"), MessageBody="b")
+    for minutes, age_s in ((10, 7_200), (60, 9_999)):
+        told = {"MetricName": "OldestWaiting", "Value": age_s, "Timestamp": NOW_MS / 1_000 - 60 * minutes}
+        dimensions = [{"Name": "stage", "Value": "dev-us2"}, {"Name": "service", "Value": "worker"}]
+        stack.client("cloudwatch").put_metric_data(
+            Namespace="Spillway", MetricData=[{**told, "Dimensions": dimensions}]
+        )
+    found = status.look(replace(stack, name="spillway-us2-dev"), now_ms=NOW_MS).lately.oldest_ms
+    assert found == (pytest.approx(NOW_MS - (7_200 + 600) * 1_000, abs=60_000) if lies else None)
 
 
 def test_the_ledger_closes_over_both_logs(stack: Stack) -> None:

@@ -143,3 +143,21 @@ def test_the_facts_of_some_minutes_are_summed_up() -> None:
     assert (found.accepted, found.delivered, found.dead, found.failing) == (3, 1, {"rejected": 1}, {"7": 4})
     assert found.waits == {"HTTP 500": 4, "breaker": 1}
     assert found.oldest_ms == 2
+
+
+def test_the_oldest_is_as_old_as_its_request() -> None:
+    """A message tells its age at each wait, however long ago it was accepted; a part that arrived hides no other."""
+
+    def wait(part: str, age_s: int) -> Told:
+        return Told(9_000_000, "worker", Fact.WAIT, {"request_id": "a", "part": part, "why": "breaker", "age_s": age_s})
+
+    arrived = Told(9_000_001, "worker", Fact.DELIVERED, {"messages": ["a 1/2 m 1"]})
+    assert lately_of([wait("1/2", 7_200), wait("2/2", 7_200), arrived], minutes=5).oldest_ms == 1_800_000
+    both = Told(9_000_002, "worker", Fact.DELIVERED, {"messages": ["a 2/2 m 1"]})
+    assert lately_of([wait("1/2", 7_200), wait("2/2", 7_200), arrived, both], minutes=5).oldest_ms is None
+
+
+def test_the_share_of_the_rate_is_what_the_fleet_took() -> None:
+    """Of the calls that were allowed, as their counters stand; messages may be several calls, or share one."""
+    limited = replace(CALM, allowed_per_s=50.0, used=0.42, flow=Flow(limit=Limit(50.0, why="reached")))
+    assert "50.0 calls a second (reached); of it is used: 42.0%" in screen(limited)
