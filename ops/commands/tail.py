@@ -9,13 +9,17 @@ from ops.console.terminal import say
 
 Accounts = Annotated[list[str] | None, typer.Option("--account", metavar="ID", help="Of this account; repeatable.")]
 Ends = Annotated[list[str] | None, typer.Option("--end", help="dead_letter, wait, parked, delivered, ...; repeatable.")]
+Partner = Annotated[
+    str, typer.Option("--partner", help="See that the stage delivers to it: webhook, or partners.webhook.")
+]
 Functions = Annotated[list[str] | None, typer.Option("--function", help="ingest or worker; both if none is named.")]
 
 
-def tail(
+def tail(  # noqa: PLR0917 - each is an option of the command line
     account: Accounts = None,
     end: Ends = None,
     function: Functions = None,
+    partner: Partner = "",
     since: Since = "1min",
     stage: Stage = "dev",
 ) -> None:
@@ -36,6 +40,8 @@ def tail(
             raise typer.BadParameter(f"--function is one of {', '.join(FUNCTIONS)}")
     wanted = verb.Wanted(frozenset(account or ()), frozenset(end or ()), frozenset(function or ()))
     with one_line_errors():
-        logs = Logs.of(find_stack(stage))
-        for told in verb.follow(logs, wanted, since_ms=since_ms(since, now_ms=int(time.time() * 1_000))):
+        stack = find_stack(stage)
+        if partner:
+            verb.check_partner(stack, partner)
+        for told in verb.follow(Logs.of(stack), wanted, since_ms=since_ms(since, now_ms=int(time.time() * 1_000))):
             say(verb.line_of(told))

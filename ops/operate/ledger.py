@@ -18,6 +18,7 @@ from ops.operate import facts
 from ops.operate.depth import depth
 from ops.operate.facts import Logs, Reading
 from ops.operate.stack import Stack, refusal_as
+from shared.errors import InvalidSettings
 from shared.ledger import Depths, Ledger, Sums
 from shared.telemetry import Fact
 
@@ -40,7 +41,9 @@ class Counted:
 def count(
     logs: Logs, depths: Depths | None, *, since_ms: int, until_ms: int, account_id: str | None, by_account: bool
 ) -> Counted:
-    """Count a range. Raises StackUnavailable."""
+    """Count a range. Raises InvalidSettings for one that ends before it begins, StackUnavailable."""
+    if until_ms <= since_ms:
+        raise InvalidSettings("--until must be later than --since: 2h is earlier than 1h")
     ledger, reading = Ledger(), Reading()
     for told in facts.read(logs, since_ms=since_ms, reading=reading):
         if told.kind != Fact.ACCEPTED or told.at_ms < until_ms:
@@ -103,3 +106,5 @@ def show(counted: Counted, console: Console) -> None:
         console.print(f"Not everything was read: {counted.bounded_by} were over. Count a shorter time.")
     if not counted.lines:
         console.print("The logs hold no facts of this time: LOG_EVENTS=off, or nothing came.")
+    elif not sums.requests:
+        console.print("Nothing was accepted in this time, or LOG_EVENTS=off: then the ledger cannot be counted.")

@@ -2,33 +2,69 @@
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ops.console.moments import moment_of
 from ops.operate import facts
+from ops.operate.dlq.forecast import only_its_name
 from ops.operate.facts import Logs, Reading, Told
+from ops.operate.stack import Stack, refusal_as
+from shared.errors import InvalidSettings
+from shared.ledger import read_entry
 from shared.telemetry import Fact
 
 EVERY_S = 2.0
+MOST_REQUESTS = 100_000
+"""Of the accounts that are followed, so many are known."""
 OVERLAP_MS = 15_000
 """CloudWatch takes in a line some seconds after it was written: so far back each look begins."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is followed; empty: everything. A line of many messages has no account: it is shown where none is asked."""
+    """What is followed; empty: everything."""
 
     accounts: frozenset[str] = frozenset()
     ends: frozenset[str] = frozenset()
     functions: frozenset[str] = frozenset()
 
     def has(self, told: Told) -> bool:
-        return (
-            (not self.accounts or str(told.fields.get("account_id")) in self.accounts)
-            and (not self.ends or told.kind in self.ends)
-            and (not self.functions or told.function in self.functions)
-        )
+        """Whether a line is followed, its account aside."""
+        return (not self.ends or told.kind in self.ends) and (not self.functions or told.function in self.functions)
+
+
+@dataclass(slots=True)
+class _Accounts:
+    """Whose requests are whose, by what was told since the beginning: a line of many messages names no account."""
+
+    wanted: frozenset[str]
+    requests: dict[str, None] = field(default_factory=dict)
+    """Those of the wanted accounts, the last ones."""
+
+    def part_of(self, told: Told) -> Told | None:
+        """The line with only what is of these accounts; None where that is nothing."""
+        account_id, messages = told.fields.get("account_id"), told.fields.get("messages")
+        if not self.wanted:
+            return told
+        if told.kind == Fact.ACCEPTED or told.fields.get("request_id"):
+            if str(account_id) in self.wanted:
+                self.requests[str(told.fields.get("request_id"))] = None
+                if len(self.requests) > MOST_REQUESTS:
+                    del self.requests[next(iter(self.requests))]
+                return told
+            is_theirs = account_id is None and str(told.fields.get("request_id")) in self.requests
+            return told if is_theirs else None
+        theirs = [one for one in messages or () if _request_of(told.kind, str(one)) in self.requests]
+        return replace(told, fields={**told.fields, "messages": theirs}) if theirs else None
+
+
+def _request_of(kind: str, entry: str) -> str:
+    """The request of a message in a line of several."""
+    if kind != Fact.DELIVERED:
+        return entry.rpartition(" ")[0]
+    read = read_entry(entry)
+    return read[0][0] if read is not None else ""
 
 
 @dataclass(slots=True)
@@ -57,17 +93,29 @@ def follow(
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[Told]:
     """Yield facts as they come, for ever or for so many looks. Raises StackUnavailable."""
-    seen, from_ms = _Seen(), since_ms
+    seen, accounts, from_ms = _Seen(), _Accounts(wanted.accounts), since_ms
     while looks is None or looks > 0:
         reading = Reading()
         found = sorted(facts.read(logs, since_ms=from_ms, reading=reading), key=lambda told: told.at_ms)
-        yield from (told for told in found if seen.is_new(told) and wanted.has(told))
+        theirs = filter(None, (accounts.part_of(told) for told in found if seen.is_new(told)))
+        yield from filter(wanted.has, theirs)
         if found:
             from_ms = max(from_ms, found[-1].at_ms - OVERLAP_MS)
             seen.forget(from_ms)
         looks = None if looks is None else looks - 1
         if looks != 0:
             sleep(EVERY_S)
+
+
+def check_partner(stack: Stack, asked: str) -> None:
+    """See that a stage's partner, of which it has one, is the one that is meant. Raises InvalidSettings,
+    StackUnavailable.
+    """
+    with refusal_as("which partner the stage has is not known: the worker's settings cannot be read ({})"):
+        found = stack.client("lambda").get_function_configuration(FunctionName=stack.output("WorkerAliasArn"))
+    name = only_its_name(found.get("Environment", {}).get("Variables", {}))
+    if asked not in {name, name.rpartition(".")[2]}:
+        raise InvalidSettings(f"the stage {stack.stage} delivers to {name}: choose another --stage")
 
 
 def line_of(told: Told) -> str:

@@ -17,6 +17,7 @@ from ops.operate import facts, ledger, status, tail, trace
 from ops.operate.depth import depth
 from ops.operate.facts import Logs, Reading
 from ops.operate.stack import Stack, StackUnavailable
+from shared.errors import InvalidSettings
 from shared.ledger import Depths
 from shared.message import Head, encode, to_json
 from shared.receipts import Receipt, receipt_key
@@ -214,10 +215,63 @@ def test_tail_shows_what_is_asked_for_once(stack: Stack) -> None:
 
     [letter] = followed(tail.Wanted(ends=frozenset({"dead_letter"})))
     assert "reason=rejected" in letter
-    assert len(followed(tail.Wanted(accounts=frozenset({"7"})))) == 4
+    assert len(followed(tail.Wanted(accounts=frozenset({"7"})))) == 7
     assert followed(tail.Wanted(accounts=frozenset({"8"}))) == []
     assert len(followed(tail.Wanted(functions=frozenset({"worker"})))) == 3
     assert len(followed(tail.Wanted())) == 7
+
+
+def test_a_range_with_nothing_in_it_has_no_gap(stack: Stack) -> None:
+    """What came before and after it is none of it; a range that ends before it begins is none."""
+    put(stack)
+    counted = count(stack, since_ms=NOW_MS - 60_000, until_ms=NOW_MS - 30_000)
+    assert (counted.sums.accepted, counted.sums.gap, counted.by_account) == (0, 0, {})
+    console = Screen(file=io.StringIO(), width=80)
+    ledger.show(counted, console)
+    assert "Nothing was accepted in this time" in console.file.getvalue()  # type: ignore[attr-defined]
+    with pytest.raises(InvalidSettings, match="--until"):
+        count(stack, since_ms=NOW_MS - 30_000, until_ms=NOW_MS - 60_000)
+
+
+def test_tail_follows_an_account_through_lines_of_many(stack: Stack) -> None:
+    """What was delivered names no account: its requests are known from when they were accepted."""
+    lines = {
+        "ingest": [
+            (0, {"fact": "accepted", "request_id": request_id, "messages": ["m"], "account_id": account, "events": 1})
+            for request_id, account in (("a", "7"), ("b", "8"), ("c", "7"))
+        ],
+        "worker": [
+            (5, {"fact": "attempt", "messages": ["a m1", "b m2"], "status": 500}),
+            (6, {"fact": "delivered", "messages": ["a m1 1", "b m2 1", "c 1/1 m3 1", "d m4 1"]}),
+            (7, {"fact": "breaker", "is_open": True}),
+        ],
+    }
+    put(stack, lines)
+
+    def followed(account: str) -> list[Any]:
+        wanted = tail.Wanted(accounts=frozenset({account}), functions=frozenset({"worker"}))
+        found = tail.follow(Logs.of(stack), wanted, since_ms=NOW_MS - 5_000, looks=1)
+        return [told.fields["messages"] for told in found]
+
+    assert followed("7") == [["a m1"], ["a m1 1", "c 1/1 m3 1"]]
+    assert followed("8") == [["b m2"], ["b m2 1"]]
+    assert followed("9") == []
+
+
+def test_tail_sees_that_the_stage_has_the_partner_that_is_meant(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its short name or its module's; another one is refused, and so is what cannot be read."""
+
+    class Lambda:
+        def get_function_configuration(self, **_: str) -> dict[str, Any]:
+            return {"Environment": {"Variables": {"PARTNER": "partners.iterable"}}}
+
+    with pytest.raises(StackUnavailable, match="cannot be read"):
+        tail.check_partner(stack, "iterable")
+    monkeypatch.setattr(Stack, "client", lambda *_: Lambda())
+    tail.check_partner(stack, "iterable")
+    tail.check_partner(stack, "partners.iterable")
+    with pytest.raises(InvalidSettings, match=r"delivers to partners\.iterable"):
+        tail.check_partner(stack, "webhook")
 
 
 def test_status_reads_a_stack_and_says_what_it_may_not_read(stack: Stack) -> None:
