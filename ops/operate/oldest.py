@@ -7,7 +7,7 @@ from typing import Any
 from ops.operate.stack import Stack
 from shared.telemetry import NAMESPACE, Metric
 
-LATELY_S = 1_200
+TOLD_WITHIN_S = 1_200
 """The tick tells of what is parked every ten minutes, at least."""
 
 
@@ -19,7 +19,7 @@ def accepted_ms(stack: Stack, now_ms: int) -> int | None:
     """
     until = datetime.fromtimestamp(now_ms / 1_000, UTC)
     answer = stack.client("cloudwatch").get_metric_data(
-        MetricDataQueries=list(_asked(stack)), StartTime=until - timedelta(seconds=LATELY_S), EndTime=until
+        MetricDataQueries=list(_asked(stack)), StartTime=until - timedelta(seconds=TOLD_WITHIN_S), EndTime=until
     )
     moments = [
         round(1_000 * (moment.timestamp() - age_s))

@@ -15,7 +15,7 @@ from shared.ledger import read_entry
 from shared.telemetry import Fact
 
 EVERY_S = 2.0
-MOST_REQUESTS = 100_000
+REQUESTS_KNOWN = 100_000
 """Of the accounts that are followed, so many are known."""
 OVERLAP_MS = 15_000
 """CloudWatch takes in a line some seconds after it was written: so far back each look begins."""
@@ -50,7 +50,7 @@ class _Accounts:
         if told.kind == Fact.ACCEPTED or told.fields.get("request_id"):
             if str(account_id) in self.wanted:
                 self.requests[str(told.fields.get("request_id"))] = None
-                if len(self.requests) > MOST_REQUESTS:
+                if len(self.requests) > REQUESTS_KNOWN:
                     del self.requests[next(iter(self.requests))]
                 return told
             is_theirs = account_id is None and str(told.fields.get("request_id")) in self.requests

@@ -31,7 +31,7 @@ from shared.telemetry import Fact
 
 LETTERS_S = 20.0
 """How long dead letters are looked through for an id that no line has."""
-NAMED = 3
+EVENTS_NAMED = 3
 """Events of a line that are named; what was looked for is known."""
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """SQS's ids of messages."""
@@ -263,8 +263,8 @@ def _events(count: object) -> str:
 
 
 def _listed(ids: Sequence[object]) -> str:
-    named = ", ".join(map(str, ids[:NAMED]))
-    return f"events {named}" + (f" and {len(ids) - NAMED:,} more" if len(ids) > NAMED else "")
+    named = ", ".join(map(str, ids[:EVENTS_NAMED]))
+    return f"events {named}" + (f" and {len(ids) - EVENTS_NAMED:,} more" if len(ids) > EVENTS_NAMED else "")
 
 
 def _places(ledger: Ledger, request_id: str, *, is_whole: bool) -> dict[str, str]:

@@ -47,6 +47,9 @@ ARNS: list[Hostile] = [
 HOSTILE: dict[str, dict[str, list[Hostile]]] = {
     "ops/console/moments.py": {"([0-9]{1,6})(s|min|h|d)": [*DIGITS, ("1", "min", ""), ("123456", "s", "")]},
     "shared/ledger.py": {r" ([0-9]{1,4}/[0-9]{1,4})\Z": [*DIGITS, ("", " 1/1", "x"), (" ", "1/", "")]},
+    "ops/operate/facts.py": {r"[ !#-\[\]-~]+": [*NAMES, ("", 'a"', ""), ("", "\\", "a"), ("", " ", "\n")]},
+    "ops/operate/trace.py": {"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}": [*DIGITS, ("12345678", "-1234", "-1")]},
+    "worker_fn/batch/event_ids.py": {"-?[0-9A-Za-z][0-9A-Za-z._:-]{0,127}": [*NAMES, *DIGITS, ("-", "-", "")]},
     "ops/operate/dlq/letters.py": {
         "[0-9]{1,19}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}": [*DIGITS, ("12345678", "-1234", "-1")],
         "[0-9]{1,6}( [a-z_]{1,20}(:[0-9]{3})?)*": [
@@ -172,6 +175,7 @@ HOSTILE: dict[str, dict[str, list[Hostile]]] = {
     },
     "worker_fn/dispatch/classify.py": {r"\+?[0-9]+(\.[0-9]*)?": [*DIGITS, ("+", "1", "."), ("", "+", "1")]},
     "worker_fn/settings.py": {
+        "[0-9A-Za-z._-]{1,64}": NAMES,
         r"[0-9]{1,12}(\.[0-9]{1,12})?": DIGITS,
         "https?://[!-~]+": [
             ("https://", "a", " "),

@@ -14,10 +14,12 @@ from worker_fn.clients.mapping import MappingUnavailable, paused_wait_s
 from worker_fn.limits import agreement
 from worker_fn.limits.agreement import Because
 
+OPERATOR = "an operator"
+
 
 async def hold_back(jobs: Sequence[Job], worker: Worker, budget: TimeBudget) -> list[Settled]:
     """An operator paused delivery, but the mapping still runs: pause it, and leave the batch's messages alone."""
-    await in_time(pause_mapping(worker), budget.for_calls_s(), None)
+    await in_time(pause_mapping(worker, OPERATOR), budget.for_calls_s(), None)
     return [Settled(job.record, Waiting(paused_wait_s(job.receives), Because.PAUSED), {}) for job in jobs]
 
 
@@ -26,17 +28,17 @@ async def stop_mapping(worker: Worker) -> None:
     it.
     """
     limiter = worker.limiters.partner
-    stops = limiter.knows_now and agreement.stops_mapping(limiter.flow, now_ms=worker.now_ms())
-    if stops or await worker.held.is_on():
-        await pause_mapping(worker)
+    why = agreement.what_stops_mapping(limiter.flow, now_ms=worker.now_ms()) if limiter.knows_now else ""
+    if why or await worker.held.is_on():
+        await pause_mapping(worker, why or OPERATOR)
 
 
-async def pause_mapping(worker: Worker) -> None:
+async def pause_mapping(worker: Worker, why: str) -> None:
     """Pause the mapping if it runs."""
     try:
         mapping = await worker.mapping()
         if mapping is not None and (await mapping.status()).is_enabled:
             await mapping.pause()
-            worker.facts(Fact.INTAKE, is_paused=True)
+            worker.facts(Fact.INTAKE, is_paused=True, why=why)
     except MappingUnavailable as error:
         worker.log("the intake could not be paused", error=str(error))

@@ -12,7 +12,7 @@ STEP_S, STEPS = 300, 288
 """A day, in steps of five minutes."""
 SETTLED_S = 1_200
 """How old a step must be: a queue that wakes up is counted a quarter of an hour late."""
-MOST_PAGES = 5
+PAGES_OF_A_DAY = 5
 
 ENDS = (Metric.DELIVERED, Metric.DEAD_LETTERED, Metric.PARKED)
 """What leaves the main queue, by what the workers write."""
@@ -91,7 +91,7 @@ class Counts:
         queries = [self._query(name, *one) for name, one in asked.items()]
         found: dict[str, dict[int, float]] = {}
         more: dict[str, Any] = {}
-        for _ in range(MOST_PAGES):
+        for _ in range(PAGES_OF_A_DAY):
             try:
                 answer = self.client.get_metric_data(
                     MetricDataQueries=queries,

@@ -26,6 +26,8 @@ class FleetSeen:
     per_second: float | None = None
     why: str = ""
     capped_until_ms: int = 0
+    held: bool = False
+    """An operator's pause stood."""
 
     def changes(self, flow: Flow, *, now_ms: int) -> Iterator[tuple[Fact, dict[str, Any]]]:
         """What is new since; that is what was told then."""

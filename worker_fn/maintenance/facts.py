@@ -10,6 +10,9 @@ def tell_tick(report: TickReport, worker: Worker) -> None:
     """Write what a tick changed; one that changed nothing writes nothing."""
     if report.paused or report.resumed:
         worker.facts(Fact.INTAKE, is_paused=report.paused, why=report.stopped_by or None)
+    elif report.held and not worker.fleet_seen.held:  # the operator's own command paused the mapping
+        worker.facts(Fact.INTAKE, is_paused=True, why="an operator")
+    worker.fleet_seen.held = report.held
     if report.concurrency is not None:
         worker.facts(Fact.INTAKE, concurrency=report.concurrency)
     if report.unparked:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError
 
-from worker_fn.clients.counts import MOST_PAGES, STEP_S, STEPS, Counts, CountsUnavailable
+from worker_fn.clients.counts import PAGES_OF_A_DAY, STEP_S, STEPS, Counts, CountsUnavailable
 
 END_S = 1_700_000_100
 NOW_MS = (END_S + 1_200) * 1_000 + 12_345
@@ -106,4 +106,4 @@ def test_pages_without_end_are_not_read_for_ever() -> None:
     client = FakeCloudWatch({}, pages=1_000)
     with pytest.raises(CountsUnavailable):
         read(client)
-    assert len(client.asked) == MOST_PAGES
+    assert len(client.asked) == PAGES_OF_A_DAY
