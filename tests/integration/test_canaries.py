@@ -121,7 +121,8 @@ def stack(queues: Any, partner: Any, monkeypatch: pytest.MonkeyPatch) -> Iterato
         **arns,
     }
     found = Stack("test", "us-east-1", outputs, boto3.session.Session(region_name="us-east-1"), name="spillway-test")
-    monkeypatch.setattr("ops.operate.stack.find_stack", lambda *_: found)
+    for module in ("stack", "erasures"):
+        monkeypatch.setattr(f"ops.operate.{module}.find_stack", lambda *_: found)
     monkeypatch.setattr("ops.operate.dlq.queues.POLL_S", 0)
     logs = found.client("logs")
     yield found
