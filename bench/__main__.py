@@ -1,12 +1,14 @@
 """`make bench`: every row, ours and the peers in turn, into build/bench; docs/performance.md says how to read it.
 
-make bench ARGS="--only worker"     groups whose name holds this
+make bench ARGS="--only worker"     groups whose name holds this; `--only growth` takes as long as a million messages do
 make bench ARGS=--write-docs        also renews the table and the plot in docs
 """
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -14,14 +16,22 @@ import typer
 
 from bench import plot, report
 from bench.measure import CannotMeasure, MeasuresNothing, Row
-from bench.rows import ingest, worker
+from bench.rows import cost, growth, ingest, limited, merged, stubs, worker
 from bench.stand.stand import FULL, QUICK, Stand, stand
 from infra.build import commit
 from infra.stage import ROOT
 from ops.console.terminal import say
 from ops.demo.machine import Neighbours
 
-GROUPS: dict[str, Callable[[Stand], Iterator[Row]]] = {"ingest": ingest.rows, "worker": worker.rows}
+GROUPS: dict[str, Callable[[Stand], Iterator[Row]]] = {
+    "ingest": ingest.rows,
+    "worker": worker.rows,
+    "merged": merged.rows,
+    "limited": limited.rows,
+    "cost": cost.rows,
+    "growth": growth.rows,
+    "stubs": stubs.rows,
+}
 OUTPUT = ROOT / "build/bench"
 PAGE, PLOT = ROOT / "docs/performance.md", ROOT / "docs/performance.svg"
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
@@ -40,6 +50,8 @@ def bench(quick: Quick = False, only: Only = "", write_docs: WriteDocs = False) 
     if not chosen or (write_docs and (only or quick)):
         raise typer.BadParameter("no such group, or --write-docs with less than everything")
     effort, began_s, neighbours = QUICK if quick else FULL, time.monotonic(), Neighbours()
+    if only == "growth" and not quick:
+        effort = replace(effort, growth_s=math.inf)
     done, failed = list[Row](), list[str]()
     with stand(effort) as at:
         for name, rows in chosen.items():
@@ -61,7 +73,7 @@ def bench(quick: Quick = False, only: Only = "", write_docs: WriteDocs = False) 
 
 
 def tell(row: Row) -> None:
-    met = {True: "met", False: "NOT met", None: ""}[row.met]
+    met = {True: "met", False: "NOT met", None: ""}[row.met] + (" for its spread" if row.is_near else "")
     peer = f", {report.shown(row.peer.median)} {row.peer_name}" if row.peer else ""
     limit = f", {report.shown(row.limit.median)} limit" if row.limit else ""
     ratio = f" = {row.ratio_to_peer:.2f} × peer" if row.ratio_to_peer is not None else ""

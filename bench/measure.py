@@ -1,6 +1,7 @@
 """Runs that alternate, what they took, and what a figure is held against. The arithmetic is pure."""
 
 import statistics
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -77,10 +78,22 @@ class Goal:
         return f"{'≥' if self.at_least else '≤'} {self.bound:g} {what}"
 
     def is_met(self, row: "Row") -> bool:
-        value = {"figure": row.ours.median, "peer": row.ratio_to_peer, "limit": row.ratio_to_limit}[self.of]
-        if value is None:
+        """Whether the median meets it, and the worse quartile of both figures does too: what straddles is not met."""
+        return self._holds(row, worst=True)
+
+    def is_near(self, row: "Row") -> bool:
+        """Whether the median meets it, but the spread does not."""
+        return self._holds(row, worst=False) and not self.is_met(row)
+
+    def _holds(self, row: "Row", *, worst: bool) -> bool:
+        other = {"figure": Figure.exact(1), "peer": row.peer, "limit": row.limit}[self.of]
+        if other is None or other.median <= 0 or other.high <= 0:
             return False
-        return value >= self.bound if self.at_least else value <= self.bound
+        if self.at_least:
+            return (row.ours.low / other.high if worst else row.ours.median / other.median) >= self.bound
+        if worst and other.low <= 0:
+            return False
+        return (row.ours.high / other.low if worst else row.ours.median / other.median) <= self.bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,19 +127,37 @@ class Row:
         """None for a row without a goal."""
         return all(goal.is_met(self) for goal in self.goals) if self.goals else None
 
+    @property
+    def is_near(self) -> bool:
+        """Not met for the spread's sake alone."""
+        return not self.met and bool(self.goals) and all(one.is_met(self) or one.is_near(self) for one in self.goals)
+
 
 def ratio(ours: Figure, other: Figure | None) -> float | None:
     """Of the medians; None if there is nothing to hold it against."""
     return ours.median / other.median if other is not None and other.median > 0 else None
 
 
-def alternately(contenders: Mapping[str, Callable[[], Sample]], rounds: int) -> dict[str, list[Sample]]:
-    """Run each contender once a round, every round beginning with another: what disturbs the machine disturbs all."""
+MOST_ROUNDS = 25
+
+
+def alternately(
+    contenders: Mapping[str, Callable[[], Sample]],
+    *,
+    least: int,
+    budget_s: float,
+    clock: Callable[[], float] = time.monotonic,
+) -> dict[str, list[Sample]]:
+    """Run each contender once a round, every round beginning with another: what disturbs the machine disturbs all.
+    At least so many rounds, then more while another as long as the longest ends within the budget.
+    """
     names, taken = list(contenders), {name: list[Sample]() for name in contenders}
-    for number in range(rounds):
-        turn = number % len(names)
+    began_s, longest_s, rounds = clock(), 0.0, 0
+    while rounds < least or (rounds < MOST_ROUNDS and clock() - began_s + longest_s <= budget_s):
+        turn, round_began_s = rounds % len(names), clock()
         for name in (*names[turn:], *names[:turn]):
             taken[name].append(contenders[name]())
+        longest_s, rounds = max(longest_s, clock() - round_began_s), rounds + 1
     return taken
 
 

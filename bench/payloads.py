@@ -46,11 +46,12 @@ def _repeated() -> Iterator[dict[str, Any]]:
 
 @cache
 def single_events(many: int) -> tuple[dict[str, Any], ...]:
-    """Requests of one custom event each, of one account, each about another user."""
+    """Requests of one custom event each, of one account and with its credentials, each about another user."""
     made = [_request(seed=SEED + number, events=1) for number in range(many)]
     for number, one in enumerate(made):
         one.pop("system_notifications", None)  # each would be a call of its own
         one["events"] = [_custom(one["events"][0], number)]
+        one["account"] = made[0]["account"]
     return tuple(made)
 
 

@@ -73,7 +73,7 @@ def _cells(row: Row) -> list[str]:
     peer = f"{shown(row.peer.median)} ({row.peer_name})" if row.peer else "–"
     limit = shown(row.limit.median) if row.limit else "–"
     ratios = [f"{one:.2f}" if one is not None else "–" for one in (row.ratio_to_peer, row.ratio_to_limit)]
-    met = {True: "yes", False: "**no**", None: "–"}[row.met]
+    met = {True: "yes", False: "**no**", None: "–"}[row.met] + (": spread" if row.is_near else "")
     return [f"{row.name}, {row.unit}", shown(row.ours.median), peer, limit, *ratios, row.goal or "–", met]
 
 

@@ -1,7 +1,8 @@
 """Ingest: the CPU of a cold start to the first accepted message, and of a call on a warm environment."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 
 from bench.measure import Figure, Goal, Row, Sample, alternately, checked
@@ -15,14 +16,19 @@ CALLS = {"2 KB": 200, "32 KB": 120, "254 KB": 40, "1 MB": 12, "5.3 MB": 4}
 """In each run: a tenth of a second of CPU and more, so that a run tells more of the code than of the machine."""
 MOST_OF_PEER = dict.fromkeys(SIZES, 0.25) | {"5.3 MB": 0.35}
 BARE_CALLS = 100
+COLD_S, WARM_S = 20, 14
+"""Of a full run, for each row."""
 PEER, LIMIT = "ingest_json_boto3", "ingest_raw"
 
 
 def rows(stand: Stand) -> Iterator[Row]:
     yield cold(stand)
-    for size in SIZES:
-        yield warm(stand, size)
-    yield split(stand)
+    with ExitStack() as ends:
+        names = ("ingest", PEER, LIMIT, "bare")
+        functions = {name: ends.enter_context(Function(stand.code(name), stand.env())) for name in names}
+        for size in SIZES:
+            yield warm(stand, functions, size)
+        yield split(stand, functions)
 
 
 def cold(stand: Stand) -> Row:
@@ -39,7 +45,8 @@ def cold(stand: Stand) -> Row:
         return run
 
     runs = {"ingest": 1, "ingest_boto3": 1, LIMIT: 1, "bare": 0}
-    taken = alternately({name: start(name, messages) for name, messages in runs.items()}, stand.effort.cold_rounds)
+    starts = {name: start(name, messages) for name, messages in runs.items()}
+    taken = alternately(starts, least=stand.effort.least + 1, budget_s=stand.effort.budget_s(COLD_S))
     cpu = {name: Figure.of([one.cpu_s * 1_000 for one in samples]) for name, samples in taken.items()}
     wall = {name: Figure.of([one.wall_s * 1_000 for one in samples]) for name, samples in taken.items()}
     ours, peer, limit = (cpu[name].less(cpu["bare"]) for name in ("ingest", "ingest_boto3", LIMIT))
@@ -59,40 +66,38 @@ def cold(stand: Stand) -> Row:
     )
 
 
-def warm(stand: Stand, size: str) -> Row:
+def warm(stand: Stand, functions: Mapping[str, Function], size: str) -> Row:
     """Calls one after another on an environment that has had some, net of what the bare runtime client takes for a call
     without content: reading the request's JSON is everybody's own.
     """
     request = request_of(SIZES[size])
     goals = (Goal(MOST_OF_PEER[size], of="peer"),)
-    return warm_row(stand, f"ingest, warm, {size}", request, stand.effort.of(CALLS[size]), goals)
+    return replace(warm_row(stand, functions, f"ingest, warm, {size}", request, CALLS[size]), goals=goals)
 
 
-def split(stand: Stand) -> Row:
+def split(stand: Stand, functions: Mapping[str, Function]) -> Row:
     """A request that stays over SQS's limit when it is compressed."""
     name = "ingest, warm, 5.3 MB that hardly compress, split"
-    return warm_row(stand, name, request_of(SIZES["5.3 MB"], random=True), 2, ())
+    return warm_row(stand, functions, name, request_of(SIZES["5.3 MB"], random=True), 2)
 
 
-def warm_row(stand: Stand, title: str, request: bytes, calls: int, goals: tuple[Goal, ...]) -> Row:
-    with ExitStack() as ends:
-        functions = {}
-        for name in ("ingest", PEER, LIMIT, "bare"):
-            functions[name] = ends.enter_context(Function(stand.code(name), stand.env()))
-            for _ in range(3):
-                functions[name].next(request)
+def warm_row(stand: Stand, functions: Mapping[str, Function], title: str, request: bytes, most_calls: int) -> Row:
+    calls = stand.effort.of(most_calls)
+    for name in (PEER, LIMIT, "ingest") * 2:
+        functions[name].next(request)
+    functions["bare"].next(b"{}")
 
-        def run(name: str, content: bytes, calls: int, *, is_sent: bool) -> Sample:
-            before = sent(stand)
-            samples = [functions[name].next(content).sample for _ in range(calls)]
-            whole = Sample(sum(one.cpu_s for one in samples), sum(one.wall_s for one in samples), calls)
-            counted = sent(stand) - before
-            claimed = calls * max(1, counted // calls)  # a large request takes several messages
-            return checked(whole, counted=counted if is_sent else calls, claimed=claimed, clock_step_s=CLOCK_STEP_S)
+    def run(name: str, content: bytes, calls: int, *, is_sent: bool) -> Sample:
+        before = sent(stand)
+        samples = [functions[name].next(content).sample for _ in range(calls)]
+        whole = Sample(sum(one.cpu_s for one in samples), sum(one.wall_s for one in samples), calls)
+        counted = sent(stand) - before
+        claimed = calls * max(1, counted // calls)  # a large request takes several messages
+        return checked(whole, counted=counted if is_sent else calls, claimed=claimed, clock_step_s=CLOCK_STEP_S)
 
-        senders = {name: partial(run, name, request, calls, is_sent=True) for name in ("ingest", PEER, LIMIT)}
-        bare = {"bare": partial(run, "bare", b"{}", BARE_CALLS, is_sent=False)}
-        taken = alternately(senders | bare, stand.effort.rounds)
+    senders = {name: partial(run, name, request, calls, is_sent=True) for name in ("ingest", PEER, LIMIT)}
+    bare = {"bare": partial(run, "bare", b"{}", BARE_CALLS, is_sent=False)}
+    taken = alternately(senders | bare, least=stand.effort.least + 1, budget_s=stand.effort.budget_s(WARM_S))
     cpu = {name: Figure.of([one.cpu_ms_a_unit for one in samples]) for name, samples in taken.items()}
     wall = {name: Figure.of([one.wall_ms_a_unit for one in samples]) for name, samples in taken.items()}
     beside = {
@@ -101,7 +106,7 @@ def warm_row(stand: Stand, title: str, request: bytes, calls: int, goals: tuple[
         "CPU ms of the bare runtime client": cpu["bare"],
     }
     ours, peer, limit = (cpu[name].less(cpu["bare"]) for name in ("ingest", PEER, LIMIT))
-    return Row(title, "ms CPU a call, net", ours, peer, "json + boto3", limit, goals, beside)
+    return Row(title, "ms CPU a call, net", ours, peer, "json + boto3", limit, beside=beside)
 
 
 def sent(stand: Stand) -> int:

@@ -19,6 +19,7 @@ from testkit.records import sqs_record
 LATENCY_S = 0.05
 """The partner's; loopback adds nothing to speak of."""
 PEER, ASYNC_PEER, LEAN_PEER, LIMIT = "worker_requests", "worker_httpx", "worker_urllib3", "worker_curl"
+COLD_PEER = "worker_powertools"
 NAMES = {
     PEER: "threads + requests.Session",
     ASYNC_PEER: "AsyncBatchProcessor + httpx",
@@ -40,41 +41,79 @@ SIZES = (Size(10, 50, (ASYNC_PEER, LEAN_PEER)), Size(10, 640), Size(64, 50), Siz
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """Batches for a function: messages of one event, that make so many calls each; `env` is the function's."""
+class Load:
+    """What a function is given in each run: an invocation `times` over, which makes so many calls of `units`."""
 
-    partner: Running
-    in_flight: int
-    batch: int
+    event: bytes
+    units: int
+    """Messages or calls that the figure is of, in an invocation."""
     calls: int
-    env: Mapping[str, str]
-
-    def settings(self) -> Mapping[str, str]:
-        """The function's variables."""
-        return {"MAX_IN_FLIGHT": str(self.in_flight), "BENCH_LIMIT_URL": f"{self.partner.url}/limit", **self.env}
+    """Those that the partner sees of it."""
+    times: int
+    warm_up: bytes
+    """An invocation that opens the connections before anything is measured."""
 
 
 IDEAL = 0.90
 CPU_MS, CPU_OF_PEER = 0.35, 0.30
-WARM_UPS, MANY = 3, 320
-"""Of a small batch several; in one of so many messages each connection is used already."""
 FIRST_MS = int(time.time() * 1_000)
 """When the messages were queued: a worker gives up old ones."""
 CALLS_A_RUN = {10: 200, 64: 640}
 """By what is in flight: some seconds of the partner's time, in several batches if they are small."""
+SIZE_S, ITERABLE_S, COLD_S = 30, 20, 20
+"""Of a full run, for each row."""
+COLD_OF_PEER = 0.6
 
 
 def rows(stand: Stand) -> Iterator[Row]:
     with stub("partner", stand.certificates, latency_s=LATENCY_S) as partner:
+        yield cold(stand, partner)
         for size in SIZES:
             yield from webhook(stand, partner, size)
         yield from iterable(stand, partner)
 
 
+def cold(stand: Stand, partner: Running) -> Row:
+    """A new process for each run, until the answer to its first batch, of one message; CPU of the whole process."""
+    names, env = {"worker": 1, COLD_PEER: 1, LIMIT: 1, "bare": 0}, settings(partner, 10, webhook_env(partner))
+    events = {"worker": our_batch(1)} | dict.fromkeys((COLD_PEER, LIMIT, "bare"), their_batch(1))
+
+    def run(name: str) -> Sample:
+        before = calls_of(partner)
+        with Function(stand.code(name), stand.env(**env)) as function:
+            first = function.first(events[name])
+        if name != "bare" and json.loads(first.body) != {"batchItemFailures": []}:
+            raise MeasuresNothing(f"{name} did not deliver the message")
+        counted = calls_of(partner) - before
+        return checked(first.sample, counted=counted + 1, claimed=names[name] + 1, clock_step_s=CLOCK_STEP_S)
+
+    starts = {name: partial(run, name) for name in names}
+    taken = alternately(starts, least=stand.effort.least + 1, budget_s=stand.effort.budget_s(COLD_S))
+    used = {name: Figure.of([one.cpu_s * 1_000 for one in samples]) for name, samples in taken.items()}
+    passed = {name: Figure.of([one.wall_s * 1_000 for one in samples]) for name, samples in taken.items()}
+    return Row(
+        "worker, cold, first delivery",
+        "ms CPU",
+        used["worker"],
+        used[COLD_PEER],
+        "boto3 + Powertools batch + requests",
+        used[LIMIT],
+        (Goal(COLD_OF_PEER, of="peer"),),
+        {
+            "wall ms, ours": passed["worker"],
+            "wall ms, peer": passed[COLD_PEER],
+            "CPU ms of the bare runtime client": used["bare"],
+        },
+    )
+
+
 def webhook(stand: Stand, partner: Running, size: Size) -> Iterator[Row]:
     """One event a message, one call an event."""
-    work = Work(partner, size.in_flight, size.batch, 1, {"WEBHOOK_URL": f"{partner.url}/events"})
-    taken = measured(stand, work, ("worker", PEER, *size.others, LIMIT))
+    names = ("worker", PEER, *(size.others if stand.effort.is_full else ()), LIMIT)
+    times = stand.effort.of(max(1, CALLS_A_RUN[size.in_flight] // size.batch))
+    loads = dict.fromkeys(names, load(size, 1, times, ours=False)) | {"worker": load(size, 1, times)}
+    env = settings(partner, size.in_flight, webhook_env(partner))
+    taken = measured(stand, partner, env, loads, stand.effort.budget_s(SIZE_S))
     what = f"webhook, {size.in_flight} in flight, batch {size.batch}"
     yield throughput(what, taken, min(size.in_flight, size.batch))
     yield from cpu(f"worker, CPU an event, {what}", "ms CPU an event", taken)
@@ -82,9 +121,28 @@ def webhook(stand: Stand, partner: Running, size: Size) -> Iterator[Row]:
 
 def iterable(stand: Stand, partner: Running) -> Iterator[Row]:
     """The same through a partner that makes another API's calls: the user's profile and the event, so two a message."""
-    env = {"PARTNER": "iterable_here", "BENCH_ITERABLE_URL": partner.url}
-    taken = measured(stand, Work(partner, 64, 320, 2, env), ("worker", PEER, LIMIT))
+    size = Size(64, 320)
+    env = settings(partner, size.in_flight, {"PARTNER": "iterable_here", "BENCH_ITERABLE_URL": partner.url})
+    loads = {"worker": load(size, 2, 1), PEER: load(size, 2, 1, ours=False), LIMIT: load(size, 1, 1, ours=False)}
+    taken = measured(stand, partner, env, loads, stand.effort.budget_s(ITERABLE_S))
     yield from cpu("worker, CPU a call, Iterable single, 64 in flight, batch 320", "ms CPU a call", taken)
+
+
+def settings(partner: Running, in_flight: int, env: Mapping[str, str]) -> Mapping[str, str]:
+    """A function's variables, ours, a peer's or the limit's."""
+    return {"MAX_IN_FLIGHT": str(in_flight), "BENCH_LIMIT_URL": f"{partner.url}/limit", **env}
+
+
+def webhook_env(partner: Running) -> Mapping[str, str]:
+    return {"WEBHOOK_URL": f"{partner.url}/events"}
+
+
+def load(size: Size, calls: int, times: int, *, ours: bool = True) -> Load:
+    """Messages of one event, that make so many calls each; `ours`: as our ingest queues them. Two for each connection
+    open it.
+    """
+    batch, made = our_batch if ours else their_batch, size.batch * calls
+    return Load(batch(size.batch), made, made, times, batch(min(size.batch, 2 * size.in_flight)))
 
 
 def throughput(what: str, taken: Mapping[str, Sequence[Sample]], at_once: int) -> Row:
@@ -108,28 +166,31 @@ def cpu(title: str, unit: str, taken: Mapping[str, Sequence[Sample]]) -> Iterato
             yield Row(named, unit, used["worker"], used[name], NAMES[name], used[LIMIT], goals, beside)
 
 
-def measured(stand: Stand, work: Work, names: Sequence[str]) -> dict[str, list[Sample]]:
-    """Batches, in turn to each function; all of them have had some before, so that their connections are open."""
-    batches = {"worker": our_batch(work.batch)} | dict.fromkeys(names[1:], their_batch(work.batch))
-    times = stand.effort.of(max(1, CALLS_A_RUN[work.in_flight] // (work.batch * work.calls)))
+def measured(
+    stand: Stand, partner: Running, env: Mapping[str, str], loads: Mapping[str, Load], budget_s: float
+) -> dict[str, list[Sample]]:
+    """Each function's load, in turn; all of them have had some before, so that their connections are open."""
     with ExitStack() as ends:
-        functions = {}
-        for name in names:
-            functions[name] = ends.enter_context(Function(stand.code(name), stand.env(**work.settings())))
-            for _ in range(WARM_UPS if work.batch < MANY else 1):
-                functions[name].next(batches[name])
+        functions = {name: ends.enter_context(Function(stand.code(name), stand.env(**env))) for name in loads}
+        for name, one in loads.items():
+            functions[name].next(one.warm_up)
 
         def run(name: str) -> Sample:
-            calls = times * work.batch * (1 if name == LIMIT else work.calls)
-            before = work.partner.counts().get("calls", 0)
-            done = [functions[name].next(batches[name]) for _ in range(times)]
-            if any(json.loads(one.body) != {"batchItemFailures": []} for one in done):
+            one, before = loads[name], calls_of(partner)
+            done = [functions[name].next(one.event) for _ in range(one.times)]
+            if any(json.loads(each.body) != {"batchItemFailures": []} for each in done):
                 raise MeasuresNothing(f"{name} did not deliver all of a batch")
-            sample = Sample(sum(one.sample.cpu_s for one in done), sum(one.sample.wall_s for one in done), calls)
-            counted = work.partner.counts().get("calls", 0) - before
-            return checked(sample, counted=counted, claimed=calls, clock_step_s=CLOCK_STEP_S)
+            taken = [each.sample for each in done]
+            whole = Sample(sum(each.cpu_s for each in taken), sum(each.wall_s for each in taken), one.units * one.times)
+            counted = calls_of(partner) - before
+            return checked(whole, counted=counted, claimed=one.calls * one.times, clock_step_s=CLOCK_STEP_S)
 
-        return alternately({name: partial(run, name) for name in names}, stand.effort.rounds)
+        return alternately({name: partial(run, name) for name in loads}, least=stand.effort.least, budget_s=budget_s)
+
+
+def calls_of(partner: Running) -> int:
+    """Calls that the partner has answered."""
+    return partner.counts().get("calls", 0)
 
 
 @cache
@@ -141,16 +202,16 @@ def our_batch(messages: int) -> bytes:
         bodies += encode(head, text_of(request))
     if len(bodies) != messages:
         raise CannotMeasure("a message was split")
-    return _event(bodies)
+    return event_of(bodies)
 
 
 @cache
 def their_batch(messages: int) -> bytes:
     """The same requests as the peers' ingest queues them."""
-    return _event([text_of(request).decode() for request in single_events(messages)])
+    return event_of([text_of(request).decode() for request in single_events(messages)])
 
 
-def _event(bodies: Sequence[str]) -> bytes:
+def event_of(bodies: Sequence[str]) -> bytes:
     records = [
         sqs_record(f"m-{number}", f"h-{number}", body, receives=1, first_ms=FIRST_MS, sent_ms=FIRST_MS)
         for number, body in enumerate(bodies)

@@ -24,9 +24,10 @@ class Refused(Exception):
 
 
 class AwsAnswers:
-    """One table for all its life."""
+    """One table for all its life; each answer comes after so long."""
 
-    def __init__(self) -> None:
+    def __init__(self, latency_s: float = 0) -> None:
+        self._latency_s = latency_s
         self._rows: dict[tuple[str, str], Row] = {}
         self._sent = 0
         self._operations: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
@@ -46,10 +47,10 @@ class AwsAnswers:
         if known is None:
             return f"unknown {operation}", 400, b'{"__type":"UnknownOperation"}', 0
         try:
-            return operation, 200, orjson.dumps(known(orjson.loads(body))), 0
+            return operation, 200, orjson.dumps(known(orjson.loads(body))), self._latency_s
         except Refused as refused:
             said = {"__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException", "Item": refused.row}
-            return operation, 400, orjson.dumps(said), 0
+            return operation, 400, orjson.dumps(said), self._latency_s
 
     def _send(self, asked: dict[str, Any]) -> dict[str, Any]:
         self._sent += 1

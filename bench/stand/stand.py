@@ -19,19 +19,32 @@ HERE = ROOT / "bench/here"
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """`rounds` of cold starts and of warm runs, and the part of a full run's work in each."""
+    """How long to measure: the part of a full run's work in a round, the rounds of a row at least, and the part of the
+    seconds that a full run gives each row. `messages`: how far the growth row goes, if `growth_s` seconds are enough.
+    """
 
     name: str
-    cold_rounds: int
-    rounds: int
     part: float
+    least: int
+    time_part: float
+    messages: int
+    growth_s: float
+
+    @property
+    def is_full(self) -> bool:
+        return self.part >= 1
 
     def of(self, count: int) -> int:
         """So many of a full run's calls."""
         return max(1, round(count * self.part))
 
+    def budget_s(self, full_s: float) -> float:
+        """What a row may take that takes so long in a full run."""
+        return full_s * self.time_part
 
-FULL, QUICK = Effort("full", 11, 5, 1.0), Effort("quick", 3, 2, 0.2)
+
+FULL = Effort("full", 1.0, 3, 1.0, 1_000_000, 100)
+QUICK = Effort("quick", 0.2, 1, 0.1, 10_000, 8)
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,7 +107,7 @@ async def serve(stub: Stub, cert: str, key: str) -> None:
 
 
 def main(kind: str, cert: str, key: str, latency_s: str = "0") -> None:
-    answer = AwsAnswers().answer if kind == "aws" else PartnerAnswers(float(latency_s)).answer
+    answer = (AwsAnswers if kind == "aws" else PartnerAnswers)(float(latency_s)).answer
     asyncio.run(serve(Stub(answer), cert, key))
 
 

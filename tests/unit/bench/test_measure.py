@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.measure import Figure, Goal, MeasuresNothing, Row, Sample, alternately, checked, ratio
+from bench.measure import MOST_ROUNDS, Figure, Goal, MeasuresNothing, Row, Sample, alternately, checked, ratio
 
 
 def test_a_figure_is_the_median_with_the_quartiles_around_it() -> None:
@@ -73,9 +73,62 @@ def test_contenders_take_turns() -> None:
         order.append(name)
         return Sample(1, 1)
 
-    taken = alternately({name: lambda name=name: contender(name) for name in "abc"}, 3)
+    taken = alternately({name: lambda name=name: contender(name) for name in "abc"}, least=3, budget_s=0)
     assert "".join(order) == "abcbcacab"
     assert {name: len(samples) for name, samples in taken.items()} == {"a": 3, "b": 3, "c": 3}
+
+
+@pytest.mark.parametrize(("took_s", "rounds"), [(1.0, 10), (3.0, 3), (4.0, 2), (100.0, 2), (0.01, MOST_ROUNDS)])
+def test_a_row_ends_within_its_budget_or_with_its_least_rounds(took_s: float, rounds: int) -> None:
+    """Another round is begun only if one as long as the longest would end in time; two are run whatever they take."""
+    clock = Moments()
+
+    def contender() -> Sample:
+        clock.now_s += took_s
+        return Sample(1, 1)
+
+    assert len(alternately({"a": contender}, least=2, budget_s=10, clock=clock)["a"]) == rounds
+
+
+class Moments:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now_s = 5.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.mark.parametrize(
+    ("ours", "peer", "met", "near"),
+    [
+        (Figure(10, 9, 12, 5), Figure(50, 48, 52, 5), True, False),
+        (Figure(10, 9, 13, 5), Figure(50, 48, 52, 5), False, True),
+        (Figure(10, 9, 12, 5), Figure(50, 47, 52, 5), False, True),
+        (Figure(13, 9, 14, 5), Figure(50, 48, 52, 5), False, False),
+    ],
+)
+def test_a_goal_is_met_by_the_worse_quartiles_too(ours: Figure, peer: Figure, met: bool, near: bool) -> None:
+    """At most a quarter: ours at its upper quartile, the peer at its lower. What straddles is told apart."""
+    row = Row("a row", "ms", ours, peer, "a peer", goals=(Goal(0.25, of="peer"),))
+    assert (row.met, row.is_near) == (met, near)
+
+
+def test_a_goal_from_below_is_met_by_the_lower_quartile() -> None:
+    """At least 30 times the peer's, and 0.95 of everything."""
+    of_peer, alone = (Goal(30, at_least=True, of="peer"),), (Goal(0.95, at_least=True),)
+    assert Row("a row", "/s", Figure(310, 300, 320, 3), Figure(10, 9, 10, 3), "a peer", goals=of_peer).met
+    assert not Row("a row", "/s", Figure(310, 299, 320, 3), Figure(10, 9, 10, 3), "a peer", goals=of_peer).met
+    assert not Row("a row", "/s", Figure(310, 300, 320, 3), Figure(10, 9, 11, 3), "a peer", goals=of_peer).met
+    assert Row("a row", "share", Figure(0.97, 0.95, 0.98, 3), goals=alone).met
+    assert not Row("a row", "share", Figure(0.97, 0.94, 0.98, 3), goals=alone).met
+
+
+def test_a_row_without_a_goal_is_near_nothing() -> None:
+    """Nor is one that is met."""
+    assert not Row("a row", "ms", Figure.exact(10)).is_near
+    assert not Row("a row", "ms", Figure.exact(10), goals=(Goal(10),)).is_near
 
 
 ENOUGH = Sample(cpu_s=0.1, wall_s=0.2, units=10)

@@ -59,6 +59,12 @@ def test_a_condition_that_does_not_hold_is_refused_with_the_row() -> None:
     assert swap("attribute_not_exists(#rev) OR #rev < :rev", rev="3") == 400
 
 
+def test_answers_come_after_the_latency_that_is_asked_for() -> None:
+    """As AWS is across a network, for what is billed by time."""
+    asked = {b"x-amz-target": b"AmazonSQS.SendMessage"}
+    assert AwsAnswers(0.01).answer("/", asked, b'{"MessageBody": "hello"}')[3] == 0.01
+
+
 def test_an_operation_that_the_stub_has_not_is_counted_as_that() -> None:
     """A benchmark that calls something new finds out."""
     kind, status, *_ = AwsAnswers().answer("/", {b"x-amz-target": b"X.Scan"}, b"{}")

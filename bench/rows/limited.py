@@ -1,0 +1,120 @@
+"""A partner that takes so many calls a second: what share of them is used, and how many are refused.
+
+On simulated time, which is said in each row's name: the worker's own code, AWS and the partner as in `make scenarios`.
+"""
+
+import multiprocessing
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+
+from bench.measure import Figure, Goal, MeasuresNothing, Row
+from bench.stand.stand import Stand
+from bench.throttled import Outcome, Throttled, throttled
+from testkit.simulation.run import simulate
+from testkit.simulation.scenario import ApiModel, Fleet, Scenario, Traffic
+
+RATE_PER_S, LATENCY_S, IN_FLIGHT = 100.0, 0.05, 64
+SIZES = ((1, 1_000), (4, 1_000), (16, 1_000), (1, 50))
+"""Environments and batch: ten seconds' worth of the partner's rate; and what the default makes of one environment."""
+BEGINS_S, FOR_S = 5.0, 40.0
+"""What is counted: so many seconds, from five after the first call, when ours knows of the limit and has its share."""
+FULL_SEEDS = 3
+BACKLOG = int(2 * RATE_PER_S * (BEGINS_S + FOR_S))
+"""Twice what the partner takes meanwhile."""
+SHARE, REFUSED = 0.95, 0.01
+SIMULATED = "simulated time"
+PEER = "429 → batch failure → redelivery"
+
+
+def rows(stand: Stand) -> Iterator[Row]:
+    """All runs at once, a process for each core: on simulated time they disturb nothing."""
+    seeds = range(1, 1 + (FULL_SEEDS if stand.effort.is_full else 1))
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=multiprocessing.get_context("spawn")) as pool:
+        runs = [
+            (
+                environments,
+                batch,
+                [[pool.submit(run, environments, batch, seed) for seed in seeds] for run in CONTENDERS],
+            )
+            for environments, batch in SIZES
+        ]
+        for environments, batch, submitted in runs:
+            ours, peer, lean = ([one.result() for one in each] for each in submitted)
+            yield from pair(environments, batch, ours, peer, lean)
+
+
+def pair(environments: int, batch: int, ours: list[Outcome], peer: list[Outcome], lean: list[Outcome]) -> Iterator[Row]:
+    many = f"{environments} environment{'s' if environments > 1 else ''}, batch {batch}, {SIMULATED}"
+    jittered = "jittered exponential back-off"
+    yield Row(
+        f"rate-limited partner, {many}",
+        "of the allowance",
+        _share(ours),
+        _share(peer),
+        PEER,
+        Figure.exact(1),
+        (Goal(SHARE, at_least=True),),
+        {jittered: _share(lean)},
+    )
+    yield Row(
+        f"rate-limited partner, refused, {many}",
+        "calls a success",
+        _refused(ours),
+        _refused(peer),
+        PEER,
+        Figure.exact(0),
+        (Goal(REFUSED),),
+        {jittered: _refused(lean)},
+    )
+
+
+def _share(outcomes: list[Outcome]) -> Figure:
+    return Figure.of([one.taken / (RATE_PER_S * FOR_S) for one in outcomes])
+
+
+def _refused(outcomes: list[Outcome]) -> Figure:
+    return Figure.of([one.refused / max(1, one.taken) for one in outcomes])
+
+
+def _redelivered(environments: int, _batch: int, seed: int) -> Outcome:
+    return throttled(_given(environments, backs_off=False), seed)
+
+
+def _jittered(environments: int, _batch: int, seed: int) -> Outcome:
+    return throttled(_given(environments, backs_off=True), seed)
+
+
+def _given(environments: int, *, backs_off: bool) -> Throttled:
+    return Throttled(
+        environments=environments,
+        in_flight=IN_FLIGHT,
+        rate_per_s=RATE_PER_S,
+        latency_s=LATENCY_S,
+        messages=BACKLOG,
+        from_s=BEGINS_S,
+        until_s=BEGINS_S + FOR_S,
+        backs_off=backs_off,
+    )
+
+
+def _ours(environments: int, batch: int, seed: int) -> Outcome:
+    """A fleet that was not there before starts, with the backlog on its queue within a second."""
+    latency_ms = LATENCY_S * 1_000
+    scenario = Scenario(
+        name="bench",
+        title=SIMULATED,
+        ends_s=BEGINS_S + FOR_S + 5,
+        traffic=(Traffic(accounts=(1, 2, 3), rate_per_s=BACKLOG, until_s=1.0),),
+        partner=ApiModel(latency_ms=(latency_ms, latency_ms), rate_per_s=RATE_PER_S, style="sliding_window"),
+        fleet=Fleet(max_concurrency=environments, max_in_flight=IN_FLIGHT, batch_size=batch, at_once=True),
+    )
+    calls = simulate(scenario, seed).world.ledger.calls
+    from_s = min((call.at_s for call in calls), default=0.0) + BEGINS_S
+    within = [call.ended for call in calls if from_s <= call.at_s < from_s + FOR_S]
+    if "accepted" not in within:
+        raise MeasuresNothing("the simulated partner took no call")
+    return Outcome(within.count("accepted"), within.count("refused"))
+
+
+CONTENDERS = (_ours, _redelivered, _jittered)
