@@ -43,7 +43,7 @@ def row(stand: Stand, partner: Running, name: str, env: Mapping[str, str], *, ca
         "events/s",
         speed["worker"],
         speed[PEER],
-        "one by one: Powertools BatchProcessor + requests.Session",
+        "one by one: Powertools batch + requests",
         Figure.exact(MESSAGES / (calls * LATENCY_S)),
         (Goal(GOAL, at_least=True, of="peer"),),
         {"CPU ms an event, ours": used["worker"], "CPU ms an event, peer": used[PEER]},

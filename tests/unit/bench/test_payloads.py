@@ -18,7 +18,7 @@ def test_a_request_is_as_large_as_asked_for(size_bytes: int, random: bool) -> No
 
 
 def test_single_events_are_one_event_of_another_user_each() -> None:
-    """Nothing else in a request becomes a call of its own, and all have one account's credentials: they can be merged."""
+    """Nothing else in a request becomes a call of its own, and all are one account's, so they can be merged."""
     made = single_events(20)
     assert {len(one["events"]) for one in made} == {1}
     assert not any("system_notifications" in one for one in made)

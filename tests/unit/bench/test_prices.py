@@ -10,7 +10,7 @@ from bench.prices import Used, billed_s, logged, queued
     [(0.6, 0.0, 512, 0.6), (0.0101, 0.0, 1_769, 0.011), (0.02, 0.01, 1_769, 0.02), (0.02, 0.01, 885, 0.030)],
 )
 def test_cpu_takes_longer_on_a_part_of_a_processor(wall_s: float, cpu_s: float, memory_mb: int, billed: float) -> None:
-    """A function of half of 1,769 MB needs twice the time for its CPU; waiting is as long for all; milliseconds are whole."""
+    """Half of 1,769 MB needs twice the time for its CPU; waiting is as long for all; milliseconds are whole."""
     assert billed_s(wall_s, cpu_s, memory_mb) == pytest.approx(billed)
 
 

@@ -1,5 +1,7 @@
 """What the bench writes."""
 
+from xml.etree import ElementTree
+
 from bench import plot
 from bench.measure import Figure, Goal, Row
 from bench.report import Run, detailed, markdown, reported, shown
@@ -65,9 +67,31 @@ def test_numbers_are_shown_with_three_digits() -> None:
 
 
 def test_plot_has_a_bar_for_each_contender() -> None:
-    """In the row's own unit, the longest as long as there is room; a row without a peer or a limit has none."""
-    picture = plot.drawn(ROWS)
-    assert picture.count("<rect") == 1 + 3
+    """In the row's own unit, the longest as long as there is room; a row without a peer or a limit has none, nor has
+    one against a further peer.
+    """
+    further = Row("ingest, against httpx", "ms CPU", Figure.exact(1), Figure.exact(2), "httpx")
+    picture = plot.drawn([*ROWS, further])
+    paper, legend = 1, 3
+    assert picture.count("<rect") == paper + legend + 3
     assert "counted" not in picture
     assert f'width="{plot.ROOM:.1f}"' in picture
     assert f'width="{plot.ROOM / 4:.1f}"' in picture
+
+
+def test_plot_has_text_in_fonts_of_every_system_and_colours_for_both_themes() -> None:
+    """It is shown as an image: nothing is loaded, and who prefers dark sees light text on dark paper."""
+    picture = plot.drawn(ROWS)
+    ElementTree.fromstring(picture)
+    assert "ingest, cold, ms CPU" in picture
+    assert "boto3: 200" in picture
+    assert "sans-serif" in picture
+    light, _, dark = picture.partition("@media(prefers-color-scheme:dark)")
+    assert f".text{{fill:{plot.TEXT[0]}}}" in light
+    assert f".text{{fill:{plot.TEXT[1]}}}" in dark
+
+
+def test_a_goal_that_only_the_median_meets_is_shown_as_that() -> None:
+    """Not met, and the spread is why."""
+    row = Row("near", "ms", Figure(10, 9, 14, 5), Figure(50, 48, 52, 5), "a peer", goals=(Goal(0.25, of="peer"),))
+    assert markdown([row]).splitlines()[2].endswith("| **no**: spread |")
