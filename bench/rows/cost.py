@@ -91,7 +91,8 @@ def functions(stand: Stand, partner: Running) -> Mapping[str, Invocations]:
         running = {name: ends.enter_context(Function(stand.code(name), env)) for name in times}
         for one in list(running.values()) * 2:
             one.next(request)
-        before, said = dict(stand.aws.counts()), {name: one.said() for name, one in running.items()}
+        before, calls = dict(stand.aws.counts()), calls_of(partner)
+        said = {name: one.said() for name, one in running.items()}
 
         def run(name: str) -> Sample:
             done = [running[name].next(request).sample for _ in range(times[name])]
@@ -104,22 +105,16 @@ def functions(stand: Stand, partner: Running) -> Mapping[str, Invocations]:
         many = {name: sum(one.units for one in samples) for name, samples in taken.items()}
         if counted.get("SendMessage", 0) != many["ingest"] + many[INGEST_PEER]:
             raise MeasuresNothing(f"SQS took {counted} messages of {many} requests")
+        if calls_of(partner) - calls != many[DIRECT]:
+            raise MeasuresNothing(f"the partner saw {calls_of(partner) - calls} of {many[DIRECT]} calls")
         logs = {name: _logged(one.said()[len(said[name]) :], many[name]) for name, one in running.items()}
-    asked = {"ingest": (READS, WRITES)}  # the peer's ingest asks the table nothing
-    return {
-        name: Invocations(
-            samples, memory[name], _ingest_used(counted, many[name], logs[name], *asked.get(name, ((), ()))), 1
-        )
-        for name, samples in taken.items()
-    }
 
+    def used(name: str) -> Used:
+        asked = counted if name == "ingest" else {}  # the others ask the table nothing
+        reads, writes = (_of(asked, operations) / many[name] for operations in (READS, WRITES))
+        return Used(table_reads=reads, table_writes=writes, log_bytes=logs[name] / many[name])
 
-def _ingest_used(
-    counted: Mapping[str, int], many: int, log_bytes: int, reads: Sequence[str], writes: Sequence[str]
-) -> Used:
-    return Used(
-        table_reads=_of(counted, reads) / many, table_writes=_of(counted, writes) / many, log_bytes=log_bytes / many
-    )
+    return {name: Invocations(samples, memory[name], used(name), 1) for name, samples in taken.items()}
 
 
 def capacity(taken: Mapping[str, Invocations]) -> Row:

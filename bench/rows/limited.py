@@ -5,8 +5,8 @@ On simulated time, which is said in each row's name: the worker's own code, AWS 
 
 import multiprocessing
 import os
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
 
 from bench.measure import Figure, Goal, MeasuresNothing, Row
 from bench.stand.stand import Stand
@@ -31,16 +31,13 @@ def rows(stand: Stand) -> Iterator[Row]:
     """All runs at once, a process for each core: on simulated time they disturb nothing."""
     seeds = range(1, 1 + (FULL_SEEDS if stand.effort.is_full else 1))
     with ProcessPoolExecutor(os.cpu_count(), mp_context=multiprocessing.get_context("spawn")) as pool:
-        runs = [
-            (
-                environments,
-                batch,
-                [[pool.submit(run, environments, batch, seed) for seed in seeds] for run in CONTENDERS],
-            )
-            for environments, batch in SIZES
-        ]
-        for environments, batch, submitted in runs:
-            ours, peer, lean = ([one.result() for one in each] for each in submitted)
+
+        def submitted(contender: Callable[[int, int, int], Outcome], sizes: tuple[int, int]) -> list[Future[Outcome]]:
+            return [pool.submit(contender, *sizes, seed) for seed in seeds]
+
+        runs = [(sizes, [submitted(one, sizes) for one in CONTENDERS]) for sizes in SIZES]
+        for (environments, batch), contenders in runs:
+            ours, peer, lean = ([one.result() for one in futures] for futures in contenders)
             yield from pair(environments, batch, ours, peer, lean)
 
 
