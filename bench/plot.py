@@ -10,9 +10,9 @@ from html import escape
 from bench.measure import Row
 from bench.report import shown
 
-ACROSS, LABEL, ROOM = 940, 344, 290
+ACROSS, LABEL, NAME_ROOM = 940, 344, 290
 """Of the picture, of the names on the left, and of the longest bar; what is left is for its text."""
-BAR, LINE, GAP, TOP = 12, 15, 14, 46
+BAR, LINE, GAP, PLOT_TOP = 12, 15, 14, 46
 NAME_LETTERS = 54
 FONTS = "-apple-system,'Segoe UI',Helvetica,Arial,'Liberation Sans','DejaVu Sans',sans-serif"
 COLOURS = {"ours": ("#2563eb", "#60a5fa"), "peer": ("#d97706", "#fbbf24"), "limit": ("#9ca3af", "#6b7280")}
@@ -22,7 +22,7 @@ TEXT, PAPER = ("#1f2937", "#e5e7eb"), ("#ffffff", "#0d1117")
 
 def drawn(rows: Sequence[Row]) -> str:
     """Rows with nothing to hold them against are left out, those of a further peer, and those about the stubs."""
-    parts, y = [_legend()], TOP
+    parts, y = [_legend()], PLOT_TOP
     for row in rows:
         if (row.peer or row.limit) and ", against " not in row.name and not row.name.startswith("stub "):
             drawing, height = _row(row, y)
@@ -67,7 +67,7 @@ def _row(row: Row, y: int) -> tuple[str, int]:
     ]
     longest = max(value for _, _, value in bars)
     for number, (kind, label, value) in enumerate(bars):
-        width, top = max(1.0, ROOM * max(0.0, value) / longest) if longest > 0 else 1.0, y + LINE * number
+        width, top = max(1.0, NAME_ROOM * max(0.0, value) / longest) if longest > 0 else 1.0, y + LINE * number
         lines.append(
             f'<rect class="{kind}" x="{LABEL}" y="{top}" width="{width:.1f}" height="{BAR}" rx="2"/>'
             f'<text class="text" x="{LABEL + width + 6:.1f}" y="{top + 11}">{escape(label)}: {shown(value)}</text>'

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from testkit.clock import now_s, run
 from testkit.simulation.partner import Limiter
 
-BATCH, VISIBILITY_S = 10, 30.0
+RECEIVED, HIDDEN_FOR_S = 10, 30.0
 """SQS's defaults for a function: messages of a batch, and how soon a failed one comes back."""
-TRIES, FIRST_WAIT_S, LONGEST_WAIT_S = 5, 0.5, 20.0
+RECEIVES, FIRST_WAIT_S, LONGEST_WAIT_S = 5, 0.5, 20.0
 """Of the jittered exponential back-off within an invocation."""
 
 
@@ -54,7 +54,7 @@ class _Fleet:
         """Take batches until the end: messages that came back first, as they are the oldest."""
         room = asyncio.Semaphore(self.given.in_flight)
         while True:
-            batch = [self._receive() for _ in range(BATCH)]
+            batch = [self._receive() for _ in range(RECEIVED)]
             if not any(batch):
                 await asyncio.sleep(0.1)
             await asyncio.gather(*(self._message(room) for received in batch if received))
@@ -68,17 +68,17 @@ class _Fleet:
 
     async def _message(self, room: asyncio.Semaphore) -> None:
         async with room:
-            for number in range(TRIES if self.given.backs_off else 1):
+            for number in range(RECEIVES if self.given.backs_off else 1):
                 is_taken, counts = self.limiter.takes(now_s()), now_s() >= self.given.from_s
                 await asyncio.sleep(self.given.latency_s)
                 if is_taken:
                     self.outcome.taken += counts
                     return
                 self.outcome.refused += counts
-                if self.given.backs_off and number < TRIES - 1:
+                if self.given.backs_off and number < RECEIVES - 1:
                     longest_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2**number)
                     await asyncio.sleep(self.rng.uniform(0, longest_s))
-            heapq.heappush(self.back_s, now_s() + VISIBILITY_S)
+            heapq.heappush(self.back_s, now_s() + HIDDEN_FOR_S)
 
 
 def throttled(given: Throttled, seed: int) -> Outcome:

@@ -22,7 +22,7 @@ from infra.stage import ROOT
 from shared.message import Head, encode
 
 REQUEST_BYTES = 10_000
-LATENCY_S = 0.6
+SLOW_PARTNER_S = 0.6
 """The partner's."""
 AWS_S = 0.01
 """Of each call to SQS and DynamoDB: an assumption, as no AWS is here. Everything else in this module is counted."""
@@ -50,7 +50,7 @@ def default(name: str) -> int:
 def rows(stand: Stand) -> Iterator[Row]:
     with ExitStack() as ends:
         aws = ends.enter_context(stub("aws", stand.certificates, latency_s=AWS_S))
-        partner = ends.enter_context(stub("partner", stand.certificates, latency_s=LATENCY_S))
+        partner = ends.enter_context(stub("partner", stand.certificates, latency_s=SLOW_PARTNER_S))
         quick = ends.enter_context(stub("partner", stand.certificates, latency_s=0.05))
         slow = replace(stand, aws=aws)
         taken = functions(slow, partner)
@@ -124,7 +124,7 @@ def capacity(taken: Mapping[str, Invocations]) -> Row:
     workers = default("maxConcurrency")
     ours, direct = taken["ingest"].billed_s(), taken[DIRECT].billed_s()
     return Row(
-        f"capacity in {EXECUTIONS} executions, {LATENCY_S * 1_000:.0f} ms partner, from the time of one",
+        f"capacity in {EXECUTIONS} executions, {SLOW_PARTNER_S * 1_000:.0f} ms partner, from the time of one",
         "requests/s",
         _per_second(EXECUTIONS - workers, ours),
         _per_second(EXECUTIONS, direct),

@@ -16,7 +16,7 @@ CALLS = {"2 KB": 200, "32 KB": 120, "254 KB": 40, "1 MB": 12, "5.3 MB": 4}
 """In each run: a tenth of a second of CPU and more, so that a run tells more of the code than of the machine."""
 MOST_OF_PEER = dict.fromkeys(SIZES, 0.25) | {"5.3 MB": 0.35}
 BARE_CALLS = 100
-COLD_S, WARM_S = 20, 14
+COLD_ROW_S, WARM_S = 20, 14
 """Of a full run, for each row."""
 PEER, LIMIT = "ingest_json_boto3", "ingest_raw"
 
@@ -46,7 +46,7 @@ def cold(stand: Stand) -> Row:
 
     runs = {"ingest": 1, "ingest_boto3": 1, LIMIT: 1, "bare": 0}
     starts = {name: start(name, messages) for name, messages in runs.items()}
-    taken = alternately(starts, least=stand.effort.least + 1, budget_s=stand.effort.budget_s(COLD_S))
+    taken = alternately(starts, least=stand.effort.least + 1, budget_s=stand.effort.budget_s(COLD_ROW_S))
     cpu = {name: Figure.of([one.cpu_s * 1_000 for one in samples]) for name, samples in taken.items()}
     wall = {name: Figure.of([one.wall_s * 1_000 for one in samples]) for name, samples in taken.items()}
     ours, peer, limit = (cpu[name].less(cpu["bare"]) for name in ("ingest", "ingest_boto3", LIMIT))

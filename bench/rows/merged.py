@@ -14,7 +14,7 @@ MESSAGES, ONE_BY_ONE = 1_000, 20
 peer fewer, as it needs a tenth of a second for each.
 """
 GOAL = 100
-ROW_S = 16
+MERGED_ROW_S = 16
 
 
 def rows(stand: Stand) -> Iterator[Row]:
@@ -34,7 +34,7 @@ def row(stand: Stand, partner: Running, name: str, env: Mapping[str, str], *, ca
         "worker": Load(our_batch(MESSAGES), MESSAGES, calls, 1, our_batch(1)),
         PEER: replace(load(Size(1, few), 2, 1, ours=False), units=few, warm_up=their_batch(1)),
     }
-    taken = measured(stand, partner, settings(partner, 10, env), loads, stand.effort.budget_s(ROW_S))
+    taken = measured(stand, partner, settings(partner, 10, env), loads, stand.effort.budget_s(MERGED_ROW_S))
     speed = {one: Figure.of([sample.units_a_second for sample in samples]) for one, samples in taken.items()}
     used = {one: Figure.of([sample.cpu_ms_a_unit for sample in samples]) for one, samples in taken.items()}
     # A call for users and one for events, one after the other, are all that the partner's time allows.

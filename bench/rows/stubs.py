@@ -13,10 +13,10 @@ from bench.stand.stand import Stand
 from bench.stand.stubs import Running, stub
 
 CONNECTIONS, CALLS = 8, 1_500
-ROW_S = 8
+STUBS_ROW_S = 8
 MOST_ASKED = 64 / 0.05
 """Calls a second: 64 in flight at 50 ms, which no row exceeds, as its limit is that."""
-ROOM = 1.5
+STUB_ROOM = 1.5
 BODY = b'{"QueueUrl":"q","MessageBody":"' + b"x" * 3_000 + b'"}'
 HEADERS = {"X-Amz-Target": "AmazonSQS.SendMessage", "Content-Type": "application/json"}
 
@@ -42,13 +42,13 @@ def row(stand: Stand, running: Running, what: str, operation: str) -> Row:
         counted = running.counts().get(operation, 0) - before
         return checked(sample, counted=counted, claimed=done, clock_step_s=CLOCK_STEP_S)
 
-    taken = alternately({what: run}, least=3, budget_s=stand.effort.budget_s(ROW_S))[what]
+    taken = alternately({what: run}, least=3, budget_s=stand.effort.budget_s(STUBS_ROW_S))[what]
     return Row(
         f"stub {what}, what it could answer with a core of its own",
         "calls/s",
         Figure.of([one.units / one.cpu_s for one in taken]),
         limit=Figure.exact(MOST_ASKED),
-        goals=(Goal(ROOM, at_least=True, of="limit"),),
+        goals=(Goal(STUB_ROOM, at_least=True, of="limit"),),
         beside={"CPU ms a call": Figure.of([one.cpu_ms_a_unit for one in taken])},
         note="The limit is the most that a row can ask for.",
     )

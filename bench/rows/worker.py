@@ -60,7 +60,7 @@ FIRST_MS = int(time.time() * 1_000)
 """When the messages were queued: a worker gives up old ones."""
 CALLS_A_RUN = {10: 200, 64: 640}
 """By what is in flight: some seconds of the partner's time, in several batches if they are small."""
-SIZE_S, ITERABLE_S, COLD_S = 30, 20, 20
+SIZE_S, ITERABLE_S, COLD_ROW_S = 30, 20, 20
 """Of a full run, for each row."""
 COLD_OF_PEER = 0.6
 
@@ -88,7 +88,7 @@ def cold(stand: Stand, partner: Running) -> Row:
         return checked(first.sample, counted=counted + 1, claimed=names[name] + 1, clock_step_s=CLOCK_STEP_S)
 
     starts = {name: partial(run, name) for name in names}
-    taken = alternately(starts, least=stand.effort.least + 1, budget_s=stand.effort.budget_s(COLD_S))
+    taken = alternately(starts, least=stand.effort.least + 1, budget_s=stand.effort.budget_s(COLD_ROW_S))
     used = {name: Figure.of([one.cpu_s * 1_000 for one in samples]) for name, samples in taken.items()}
     passed = {name: Figure.of([one.wall_s * 1_000 for one in samples]) for name, samples in taken.items()}
     return Row(

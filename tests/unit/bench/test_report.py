@@ -75,8 +75,8 @@ def test_plot_has_a_bar_for_each_contender() -> None:
     paper, legend = 1, 3
     assert picture.count("<rect") == paper + legend + 3
     assert "counted" not in picture
-    assert f'width="{plot.ROOM:.1f}"' in picture
-    assert f'width="{plot.ROOM / 4:.1f}"' in picture
+    assert f'width="{plot.NAME_ROOM:.1f}"' in picture
+    assert f'width="{plot.NAME_ROOM / 4:.1f}"' in picture
 
 
 def test_plot_has_text_in_fonts_of_every_system_and_colours_for_both_themes() -> None:
