@@ -4,28 +4,16 @@ Exponential with full jitter: each pause is drawn evenly from zero to a bound th
 """
 
 from collections.abc import Awaitable, Callable
-from typing import cast
-
-from tenacity import AsyncRetrying, RetryCallState, retry_if_result, stop_after_attempt
-from tenacity.wait import wait_base
+from typing import TYPE_CHECKING, cast
 
 from worker_fn.dispatch.classify import Outcome, Verdict
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
 
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 5.0
 """Waits up to here are spent inside the invocation; the Lambda is paid for meanwhile, so longer ones are not."""
-
-
-class _Pause(wait_base):
-    """The time that the partner asked for, and the jittered back-off on top."""
-
-    def __init__(self, jitter: Callable[[float], float]) -> None:
-        self._jitter = jitter
-
-    def __call__(self, retry_state: RetryCallState) -> float:
-        outcome: Outcome = retry_state.outcome.result() if retry_state.outcome else Outcome(Verdict.RETRY)
-        bound = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (retry_state.attempt_number - 1))
-        return (outcome.retry_after_s or 0.0) + self._jitter(bound)
 
 
 async def send_with_retries(
@@ -42,18 +30,36 @@ async def send_with_retries(
     than the time that remains, when no call was allowed, and when an answer told its items apart: longer waits are
     spent on the queue.
     """
+    first = await attempt()
+    if not _may_help(first):
+        return first
+    from tenacity import AsyncRetrying, retry_if_result, stop_after_attempt  # noqa: PLC0415 - nearly no call is retried
+
+    known = [first]
+
+    async def next_outcome() -> Outcome:
+        return known.pop() if known else await attempt()
+
+    def wait_s(state: "RetryCallState") -> float:
+        """The time that the partner asked for, and the jittered back-off on top."""
+        bound = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (state.attempt_number - 1))
+        return (_outcome(state).retry_after_s or 0.0) + jitter(bound)
+
     stop_at_count = stop_after_attempt(attempts)
 
-    def stop(state: RetryCallState) -> bool:
+    def stop(state: "RetryCallState") -> bool:
         return stop_at_count(state) or state.upcoming_sleep > min(LONGEST_PAUSE_S, remaining_s())
 
     retrying = AsyncRetrying(
-        retry=retry_if_result(
-            lambda result: result.verdict is Verdict.RETRY and result.because is None and result.items is None
-        ),
-        stop=stop,
-        wait=_Pause(jitter),
-        sleep=sleep,
-        retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
+        retry=retry_if_result(_may_help), stop=stop, wait=wait_s, sleep=sleep, retry_error_callback=_outcome
     )
-    return cast(Outcome, await retrying(attempt))
+    return cast(Outcome, await retrying(next_outcome))
+
+
+def _may_help(outcome: Outcome) -> bool:
+    """Whether another try may have another outcome."""
+    return outcome.verdict is Verdict.RETRY and outcome.because is None and outcome.items is None
+
+
+def _outcome(state: "RetryCallState") -> Outcome:
+    return cast(Outcome, state.outcome.result() if state.outcome else None)
