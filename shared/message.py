@@ -212,10 +212,18 @@ def text_of(body: str) -> str | bytes:
 def to_json(value: Any) -> bytes:
     """Write parsed JSON back as text; ints of any size and Decimals are written exactly."""
     try:
-        return orjson.dumps(value)
-    except TypeError:  # a Decimal, an int over 64 bit or a lone surrogate
+        return orjson.dumps(value, default=_as_spelled)
+    except TypeError:  # an int over 64 bit or a lone surrogate
         text: bytes = _json_text().dumps(value)
         return text
+
+
+def _as_spelled(value: object) -> orjson.Fragment:
+    from decimal import Decimal  # noqa: PLC0415 - as below
+
+    if isinstance(value, Decimal):
+        return orjson.Fragment(str(value))
+    raise TypeError
 
 
 def _json_text() -> ModuleType:
