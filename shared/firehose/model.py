@@ -45,7 +45,7 @@ class Wire(BaseModel):
     Its `repr` shows an `id` at most: models end up in logs, where identities and credentials must never be.
     """
 
-    model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True, protected_namespaces=())
+    model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True, protected_namespaces=(), defer_build=True)
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         return ()
