@@ -3,7 +3,7 @@
 from worker_fn.accounts.suspensions import Place
 from worker_fn.batch.context import Worker
 from worker_fn.batch.dead_letter import message_attributes
-from worker_fn.batch.disposition import Story, Waiting, end_of
+from worker_fn.batch.disposition import Delivered, Story, Waiting, end_of
 from worker_fn.batch.failed_attempts import give_up_failing
 from worker_fn.batch.job import UNREAD, Job
 from worker_fn.batch.progress import Progress, short
@@ -21,6 +21,8 @@ async def conclude(job: Job, worker: Worker) -> None:
         job.end = Waiting(1, Because.TIME)
     elif job.place is not Place.SEND:
         job.end = held_up(job, worker)
+    elif job.arrived_at_once:
+        job.end = await end_by_credentials(job, Delivered(), job.progress, worker)
     else:
         give_up_failing(job, worker)
         progress = progress_after(job, worker)

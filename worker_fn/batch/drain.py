@@ -11,6 +11,7 @@ from typing import Any
 from worker_fn.batch.alone import each, side_by_side
 from worker_fn.batch.conclude import conclude, settled
 from worker_fn.batch.context import Worker
+from worker_fn.batch.disposition import DeadLetter
 from worker_fn.batch.erasure_receipts import write_receipts
 from worker_fn.batch.facts import tell_ends
 from worker_fn.batch.job import Job
@@ -44,7 +45,7 @@ async def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Call
     await worker.agree_on_time()
     await place(jobs, worker)
     tried = [job for job in jobs if not job.is_over]
-    await side_by_side(tried, partial(resume, worker=worker))
+    await side_by_side(tried, partial(resume, worker=worker), waits=lambda job: job.was_seen_before)
     rounds.let_go()
 
     # Each delivery is sent, as far as the partner and the time allow.
@@ -56,7 +57,7 @@ async def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Call
     await each(tried, partial(note_left_out, report=report, worker=worker))
     await each(jobs, partial(note_taken, auth_failures=auth_failures, worker=worker))
     await each(jobs, partial(suspend_refused, auth_failures=auth_failures, worker=worker))
-    await side_by_side(jobs, partial(conclude, worker=worker))
+    await side_by_side(jobs, partial(conclude, worker=worker), waits=lambda job: not job.arrived_at_once)
 
     # The ends, carried out: each message leaves the queue, waits, is parked or dead-lettered.
     ends = [settled(job, worker) for job in jobs]
@@ -68,7 +69,8 @@ async def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Call
     tell_ends(jobs, ends, report, worker)
 
     # Progress is written for the next receive, or for a redrive.
-    remembered = side_by_side(jobs, partial(remember_letter, report=report, worker=worker))
+    remember = partial(remember_letter, report=report, worker=worker)
+    remembered = side_by_side(jobs, remember, waits=lambda job: isinstance(job.end, DeadLetter))
     await in_time(asyncio.gather(remembered, stop_mapping(worker)), budget.for_last_writes_s(), None)
     log_failures(jobs, worker)
     return report

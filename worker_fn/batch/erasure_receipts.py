@@ -30,13 +30,17 @@ MOST_WAITS = 20
 async def write_receipts(settled: Sequence[Settled], worker: Worker, budget: TimeBudget) -> list[Settled]:
     """Write down the ends of all erasures. If that fails, an end that is final becomes a wait."""
     time_s = max(0.0, budget.for_receipts_s())
-    written = (or_else(_write(one, worker, time_s), partial(_failed, one, worker)) for one in settled)
-    return list(await asyncio.gather(*written))
+    ends = list(settled)
+    erasures = [index for index, one in enumerate(ends) if one.attributes.get("type") == ERASURE]
+    written = (
+        or_else(_write(ends[index], worker, time_s), partial(_failed, ends[index], worker)) for index in erasures
+    )
+    for index, end in zip(erasures, await asyncio.gather(*written), strict=True):
+        ends[index] = end
+    return ends
 
 
 async def _write(one: Settled, worker: Worker, time_s: float) -> Settled:
-    if one.attributes.get("type") != ERASURE:
-        return one
     message = decode(one.record["body"])
     subject_request_id = subject_of(message.payload, message.id)
     now_ms = worker.now_ms()

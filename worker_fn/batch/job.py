@@ -11,7 +11,7 @@ from shared.message import QUEUED_TYPES, Message
 from worker_fn.accounts.suspensions import Carried, Place
 from worker_fn.batch.disposition import DeadLetter, Delivered, End, Reason
 from worker_fn.batch.progress import NO_PROGRESS, Progress
-from worker_fn.dispatch.classify import Outcome
+from worker_fn.dispatch.classify import Outcome, Verdict
 from worker_fn.dispatch.lanes import Dispatch
 
 MOVED_MS = 5_000
@@ -187,6 +187,12 @@ class Job:
     def calls(self) -> int:
         """Calls of this batch that carried a delivery of the message, push-backs left out."""
         return len({number for item in self.items for number in (*item.calls, *item.again)})
+
+    @property
+    def arrived_at_once(self) -> bool:
+        """Whether all of it arrived, and nothing was known of it before: there is nothing to remember or to forget."""
+        is_sent = self.is_mapped and self.place is Place.SEND and self.end is None and self.progress is NO_PROGRESS
+        return is_sent and all(item.outcome and item.outcome.verdict is Verdict.DELIVERED for item in self.items)
 
     @property
     def outcomes(self) -> list[Outcome]:

@@ -128,10 +128,6 @@ class Rounds:
             if job.weight > self._left and not self._is_alone():
                 return
             self._left = max(self._left - job.weight, 0) or self._least
-        if job.source is None:
-            self._in_time(job, partial(begin, job, self.worker))
-        if job.is_stopped or not self._may_go(job):
-            return  # behind another one in its lane, which is known only now
         if self._in_time(job, partial(self._pull, job, most)):
             self._left += job.weight
             self._close(job)
@@ -139,10 +135,15 @@ class Rounds:
 
     def _pull(self, job: Job, most: int) -> bool:
         """Ask for deliveries: at least for one if the whole batch has none. Returns whether there are no more."""
+        if job.source is None:
+            begin(job, self.worker)
+        if not self._may_go(job):
+            return False  # behind another one in its lane, which is known only now
         used = 0
         while (used < most and self._left > 0) or not self._has_any():
             item = next(job.source, None) if job.source is not None else None
             if item is None:
+                job.let_go = None  # it has ended by itself
                 return True
             job.total += 1
             if not job.progress.settles(item.key):
@@ -192,6 +193,8 @@ class Rounds:
         self._close(job)
 
     def _close(self, job: Job) -> None:
-        if job.holds or job.source is not None:
+        if job.let_go is not None:
             with ends_alone(job), at_most(CLOSING_S):
                 close(job)
+        elif job.holds:
+            close(job)

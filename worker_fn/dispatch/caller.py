@@ -82,8 +82,9 @@ class Caller:
         endpoint = items[0].delivery.merge
         account_limiter = self.limiters.of(account_id, endpoint)
         while True:
-            wanted = self.calls_left.count(account_id, endpoint)
-            turn = Go() if account_limiter is None else await self._acquire(account_limiter, wanted)
+            turn: Go | Wait = Go()
+            if account_limiter is not None:
+                turn = await self._acquire(account_limiter, self.calls_left.count_of(account_id, endpoint))
             if isinstance(turn, Wait):
                 is_of_account = turn.because is not Because.TIME
                 return replace(_not_now(turn), is_of_account=is_of_account, endpoint=endpoint)

@@ -28,6 +28,10 @@ class FairSemaphore:
             self._hand_out()
 
     async def _acquire(self, account_id: str | None) -> None:
+        if self._free and not self._waiting:
+            self._free -= 1
+            self._held[account_id] += 1
+            return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(account_id, deque()).append(future)
         self._hand_out()
@@ -41,11 +45,8 @@ class FairSemaphore:
             raise
 
     def _hand_out(self) -> None:
-        while self._free:
-            waiting = [account for account, futures in self._waiting.items() if futures]
-            if not waiting:
-                return
-            account = min(waiting, key=self._held.__getitem__)
+        while self._free and self._waiting:
+            account = min(self._waiting, key=self._held.__getitem__)
             future = self._waiting[account].popleft()
             if not self._waiting[account]:
                 del self._waiting[account]

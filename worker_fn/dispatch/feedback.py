@@ -60,11 +60,12 @@ class Feedback:
         if account_limiter is not None:  # the partner's limits are by account, so it asks only this account to wait
             until_ms = self._until_ms(asked_s, spent_s, longest_s=agreement.LONGEST_COOL_DOWN_S)
             reached = Tally(delivered=1, took_ms=took_ms)
-            account_limiter.note(replace(tally if throttled else reached, cool_until_ms=until_ms))
+            said = tally if throttled else reached
+            account_limiter.note(replace(said, cool_until_ms=until_ms) if until_ms else said)
             tally = reached if throttled else tally
         elif not (for_all and own):
             until_ms = self._until_ms(asked_s, spent_s, longest_s=agreement.LONGEST_FOR_ALL_S)
-            tally = replace(tally, cool_until_ms=until_ms, asks_long=for_all)
+            tally = replace(tally, cool_until_ms=until_ms, asks_long=for_all) if until_ms or for_all else tally
         if probe:
             tally += Tally(probe=not tally.faults and not tally.refused, said=outcome.error or f"HTTP {outcome.status}")
         self.limiter.note(tally)

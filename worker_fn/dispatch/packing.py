@@ -1,6 +1,6 @@
 """Which deliveries travel in one bulk call, and how many calls are still to be made."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -75,25 +75,35 @@ class CallsLeft:
 
     def __init__(self, bulk: Mapping[str, Bulk]) -> None:
         self._bulk = bulk
-        self._unsent: Counter[tuple[str | None, str | None, str]] = Counter()
-        """Items by account, the bulk endpoint that takes them, and their kind there."""
+        self._of_all: defaultdict[str | None, Counter[str]] = defaultdict(Counter)
+        """Items by the bulk endpoint that takes them, and by their kind there."""
+        self._of_account: defaultdict[tuple[str | None, str | None], Counter[str]] = defaultdict(Counter)
+        """The same of each account."""
 
     def expect(self, items: Iterable[tuple[str | None, Dispatch]]) -> None:
         """Begin a round with these items of these accounts."""
-        self._unsent = Counter(_counted_as(account_id, item) for account_id, item in items)
+        self._of_all.clear()
+        self._of_account.clear()
+        for account_id, item in items:
+            self._add(account_id, item, 1)
 
     def done(self, account_id: str | None, items: Iterable[Dispatch]) -> None:
         """Items that need no call any more."""
-        self._unsent.subtract(_counted_as(account_id, item) for item in items)
+        for item in items:
+            self._add(account_id, item, -1)
 
-    def count(self, *of_account: str | None) -> int:
-        """Of all, or of an account at an endpoint."""
-        left: dict[str | None, Counter[str]] = {}
-        for (account_id, name, kind), count in self._unsent.items():
-            if not of_account or of_account == (account_id, name):
-                left.setdefault(name, Counter())[kind] += count
-        return sum(kinds.total() if name is None else self._bulk[name].calls_for(kinds) for name, kinds in left.items())
+    def count(self) -> int:
+        """Calls to all endpoints, of all accounts."""
+        return sum(self._calls(name, kinds) for name, kinds in self._of_all.items())
 
+    def count_of(self, account_id: str | None, name: str | None) -> int:
+        """Calls of an account to a bulk endpoint; None: to any other."""
+        return self._calls(name, self._of_account[account_id, name])
 
-def _counted_as(account_id: str | None, item: Dispatch) -> tuple[str | None, str | None, str]:
-    return account_id, item.delivery.merge, item.delivery.merge_kind
+    def _add(self, account_id: str | None, item: Dispatch, count: int) -> None:
+        name, kind = item.delivery.merge, item.delivery.merge_kind
+        self._of_all[name][kind] += count
+        self._of_account[account_id, name][kind] += count
+
+    def _calls(self, name: str | None, kinds: Counter[str]) -> int:
+        return kinds.total() if name is None else self._bulk[name].calls_for(kinds)
