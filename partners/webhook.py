@@ -51,6 +51,7 @@ from shared.firehose import (
     TextSetting,
     UserIdentityPermission,
     UserIdentityType,
+    id_of,
 )
 from shared.message import to_json
 
@@ -60,11 +61,13 @@ _JSON = {"Content-Type": "application/json"}
 _OF_THE_BODY = ("Content-Encoding",)
 """Headers that would describe the body wrongly."""
 
-_PARTS_OF: Mapping[type[Request], Collection[str]] = {
-    EventProcessingRequest: {"events", "system_notifications"},
-    AudienceMembershipChangeRequest: {"user_profiles"},
+_PARTS_OF: Mapping[type[Request], Mapping[str, str]] = {
+    EventProcessingRequest: {"system_notifications": "system_notification", "events": "event"},
+    AudienceMembershipChangeRequest: {"user_profiles": "user_profile"},
 }
-"""The fields of a request whose elements become a call each, and are left out of the other calls."""
+"""The fields of a request whose elements become a call each, in this order, and are left out of the other calls; and
+what an element is called.
+"""
 
 Part = tuple[str, object]
 """The name of the part that a call carries, and the part as it came."""
@@ -84,6 +87,7 @@ class Webhook(Partner):
     limits: Limits = field(default_factory=Limits)
 
     name = "webhook"
+    reads = frozenset({"account"})
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Self:
@@ -147,13 +151,13 @@ class Webhook(Partner):
         elif isinstance(request, DsrProcessingRequest):
             body = _Around.of({"id": raw.get("id")}).body("erasure", raw)
             yield self._delivery(self.url, "erasure", body, request)
-        elif isinstance(request, EventProcessingRequest | AudienceMembershipChangeRequest):
-            around = _Around.of(raw, without=_PARTS_OF[type(request)])
+        elif (parts := _PARTS_OF.get(type(request))) is not None:
+            around = _Around.of(raw, without=parts)
 
             def call_of(item: str, part: Part) -> Iterator[Delivery]:
                 yield self._delivery(self.url, item, around.body(*part), request)
 
-            yield from one_by_one(_parts(request), call_of)
+            yield from one_by_one(_parts(raw, parts), call_of)
 
     def subscribe(self, request: AudienceSubscriptionRequest, call: Call) -> Mapping[str, str]:
         """Tell the endpoint; an audience is subscribed only if it accepts. The settings stay as they came."""
@@ -189,16 +193,11 @@ class Webhook(Partner):
         return found, signing_secret(settings, "signingSecret") if self.signs else None
 
 
-def _parts(request: EventProcessingRequest | AudienceMembershipChangeRequest) -> Iterator[tuple[str, Part]]:
+def _parts(raw: Mapping[str, Any], parts: Mapping[str, str]) -> Iterator[tuple[str, Part]]:
     """The parts of a request that become a call each, with their items' names."""
-    if isinstance(request, AudienceMembershipChangeRequest):
-        for index, profile in enumerate(request.user_profiles):
-            yield f"user_profiles[{index}]", ("user_profile", profile.raw)
-        return
-    for index, notification in enumerate(request.system_notifications):
-        yield f"system_notifications[{index}]", ("system_notification", notification.raw)
-    for index, event in enumerate(request.events):
-        yield event.id or f"events[{index}]", ("event", event.raw)
+    for field_, name in parts.items():
+        for index, part in enumerate(raw.get(field_) or ()):
+            yield (name == "event" and id_of(part)) or f"{field_}[{index}]", (name, part)
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,7 @@ from shared.firehose.events import (
     UnknownEvent,
     UserAttributeChangeEvent,
     UserIdentityChangeEvent,
+    id_of,
 )
 from shared.firehose.identities import (
     DeviceIdentity,
@@ -236,6 +237,7 @@ __all__ = [
     "UserIdentityType",
     "UserProfile",
     "XboxEnvironment",
+    "id_of",
     "parse_request",
     "registration_response",
     "rules_unenforced",

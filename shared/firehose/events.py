@@ -21,6 +21,7 @@ from shared.firehose.values import (
     Unknown,
     Whole,
     one_of,
+    text,
     unknown,
 )
 
@@ -306,6 +307,14 @@ def read_event(value: Any) -> Event:
     known = _BY_TYPE.get(tag) if isinstance(tag, str) else None
     event = (known or UnknownEvent).model_validate(value)
     return as_malformed(event, MalformedEvent) if event.malformed else event
+
+
+def id_of(value: Any) -> str | None:
+    """The id of an event as its model has it, without reading the rest; never raises."""
+    try:
+        return text(value.get("id")) if isinstance(value, dict) else None
+    except ValueError:
+        return None
 
 
 def read_events(value: Any) -> list[Event]:

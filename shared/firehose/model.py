@@ -45,7 +45,9 @@ class Wire(BaseModel):
     Its `repr` shows an `id` at most: models end up in logs, where identities and credentials must never be.
     """
 
-    model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True, protected_namespaces=(), defer_build=True)
+    model_config = ConfigDict(
+        extra="allow", frozen=True, hide_input_in_errors=True, protected_namespaces=(), defer_build=True
+    )
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         return ()
@@ -82,6 +84,11 @@ class Part(Wire):
     def malformed(self) -> tuple[Malformed, ...]:
         """What of `raw` could not be read, outermost first."""
         return self._aside.malformed
+
+    def with_raw(self, raw: Any) -> Self:
+        """The same object, and `raw` is that of which only a part was read."""
+        self._aside.raw = raw
+        return self
 
     @model_validator(mode="wrap")
     @classmethod

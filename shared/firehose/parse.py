@@ -1,5 +1,6 @@
 """mParticle's JSON in, a typed request out."""
 
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from shared.errors import InvalidRequest
@@ -22,9 +23,15 @@ _BY_TYPE: dict[str, type[Request]] = {
 }
 
 
-def parse_request(payload: dict[str, Any] | bytes | str) -> Request:
+_LISTS = frozenset({"events", "system_notifications", "user_profiles"})
+
+
+def parse_request(payload: dict[str, Any] | bytes | str, *, only: Collection[str] | None = None) -> Request:
     """Read one request: JSON text, or the object that Lambda's runtime made of it (whose floats are taken by their
     shortest spelling). The request's `raw` is that object.
+
+    `only`: the fields whose objects and lists are read; of all others there is what `raw` has, and the fields are as
+    if they had come empty. What is no request is refused all the same.
 
     Raises InvalidRequest for what is no request at all: not JSON, not an object, no `type` or one that is no request's,
     or the container of what it carries (`events`, `system_notifications`, `user_profiles`, `subject_identities`) not
@@ -43,6 +50,20 @@ def parse_request(payload: dict[str, Any] | bytes | str) -> Request:
     if model is None:
         raise InvalidRequest("expected the type of a request", "type")
     try:
-        return model.model_validate(content)
+        if only is None:
+            return model.model_validate(content)
+        request = model.model_validate(dict(_without_content(content, only)))
     except RecursionError:
         raise InvalidRequest("nested too deeply") from None
+    return request.with_raw(content)
+
+
+def _without_content(content: Mapping[str, Any], only: Collection[str]) -> Iterator[tuple[str, Any]]:
+    """The fields of a request, empty where they are not to be read."""
+    for name, value in content.items():
+        if name in only or not isinstance(value, dict | list):
+            yield name, value
+        elif isinstance(value, list):
+            yield name, []
+        elif name in _LISTS:
+            yield name, {}

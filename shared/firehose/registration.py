@@ -33,7 +33,9 @@ NotEmpty = Annotated[str, Field(min_length=1)]
 class _Declaration(BaseModel):
     """Fields stand in the order in which they are written."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, protected_namespaces=(), defer_build=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, hide_input_in_errors=True, protected_namespaces=(), defer_build=True
+    )
 
 
 class _Setting(_Declaration):

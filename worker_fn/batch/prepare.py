@@ -72,7 +72,7 @@ def begin(job: Job, worker: Worker) -> None:
     partner = worker.partner
     if not job.holds:
         job.message = decode(job.record["body"])
-    request = parse_request(job.message.payload)
+    request = parse_request(job.message.payload, only=partner.reads)
     if worker.tells_ids:
         job.event_ids = event_ids(job.message.type, job.message.payload)
     job.message = replace(job.message, payload={})
