@@ -3,10 +3,11 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Self
 from urllib.parse import urlsplit
 
 from shared.errors import InvalidSettings
+from shared.role import credentials_of
 from shared.sigv4 import Credentials
 from shared.stored import FORM, Reference, reference_of
 from shared.telemetry import LOG_EVENTS, facts_for
@@ -72,7 +73,7 @@ class Settings:
             if _one_of(env, "TRACING", ("off", "on")) == "on"
             else (lambda: None),
             store_endpoints={service: _endpoint(service, env, region, domain) for service in _STORES},
-            credentials=_credentials(env),
+            credentials=credentials_of(env),
             env=env,
         )
 
@@ -98,29 +99,3 @@ def _token_store(env: Mapping[str, str]) -> Reference | None:
 def _endpoint(service: str, env: Mapping[str, str], region: str, domain: str) -> str:
     own = env.get(f"AWS_ENDPOINT_URL_{_STORES[service]}")
     return own or env.get("AWS_ENDPOINT_URL") or f"https://{service}.{region}.{domain}"
-
-
-def _credentials(env: Mapping[str, str]) -> Callable[[], Credentials]:
-    """The function's role: in the environment of a plain Lambda, behind botocore's chain anywhere else (SnapStart)."""
-    access_key, secret_key = env.get("AWS_ACCESS_KEY_ID"), env.get("AWS_SECRET_ACCESS_KEY")
-    if access_key and secret_key:
-        fixed = Credentials(access_key, secret_key, env.get("AWS_SESSION_TOKEN") or None)
-        return lambda: fixed
-    return _Chain()
-
-
-class _Chain:
-    """Credentials that botocore finds and renews; imported only where there are none in the environment."""
-
-    def __init__(self) -> None:
-        self._found: Any = None
-
-    def __call__(self) -> Credentials:
-        if self._found is None:
-            import botocore.session  # noqa: PLC0415 - see the class's docstring
-
-            self._found = botocore.session.get_session().get_credentials()
-        if self._found is None:
-            raise InvalidSettings("no AWS credentials: neither in the environment nor in botocore's chain")
-        frozen = self._found.get_frozen_credentials()
-        return Credentials(frozen.access_key, frozen.secret_key, frozen.token)

@@ -1,6 +1,7 @@
 """Lambda entry of stage 3: a batch of SQS records in, the records that must come back out; and a tick each minute."""
 
 import asyncio
+import gc
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -23,7 +24,7 @@ from worker_fn.maintenance.facts import tell_tick
 from worker_fn.maintenance.tick import Ticker, TickReport, tick
 from worker_fn.metrics import measure, measure_tick, name_stage
 from worker_fn.settings import Settings
-from worker_fn.wiring import COUNTS_NEED_S, THREADS, build, counts, event_source_mapping, stored
+from worker_fn.wiring import CALLS_TO_AWS, COUNTS_NEED_S, build, counts, event_source_mapping, stored
 
 
 @lru_cache(maxsize=1)
@@ -39,14 +40,16 @@ def _stored() -> Stored:
 @lru_cache(maxsize=1)
 def _worker(stored_texts: tuple[tuple[str, str], ...]) -> Worker:
     """Made anew when a setting in SSM or Secrets Manager has changed, which happens a few times a year."""
-    return build(_settings(), stored_texts)
+    worker = build(_settings(), stored_texts)
+    gc.freeze()  # all that was imported stays: the collector need not look through it at each batch
+    return worker
 
 
 @lru_cache(maxsize=1)
 def _loop() -> asyncio.AbstractEventLoop:
     """One loop for the life of the environment: connections and locks belong to their loop."""
     loop = asyncio.new_event_loop()
-    loop.set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="aws"))
+    loop.set_default_executor(ThreadPoolExecutor(CALLS_TO_AWS, thread_name_prefix="aws"))
     return loop
 
 

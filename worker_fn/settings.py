@@ -5,9 +5,12 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Self
+from urllib.parse import urlsplit
 
 from partners.settings import one_of
 from shared.errors import InvalidSettings
+from shared.role import credentials_of
+from shared.sigv4 import Credentials
 from shared.telemetry import LOG_EVENTS, WITH_IDS, facts_for
 
 _ACCOUNT = re.compile(r"[0-9A-Za-z._-]{1,64}")
@@ -62,6 +65,9 @@ class Settings:
     """LOG_EVENTS=ids: also the ids of events, and every call."""
     measured_accounts: frozenset[str]
     """METRICS_ACCOUNTS: whose ends are metrics of their own, too."""
+    dynamodb_endpoint: str
+    region: str
+    credentials: Callable[[], Credentials] = field(repr=False)
     visibility_s: float
     """The main queue's visibility timeout: how soon a message that nobody settled comes back."""
     env: Mapping[str, str] = field(repr=False)
@@ -102,6 +108,9 @@ class Settings:
             facts=facts_for(one_of(env, "LOG_EVENTS", LOG_EVENTS)),
             tells_ids=env.get("LOG_EVENTS") == WITH_IDS,
             measured_accounts=_accounts(env, "METRICS_ACCOUNTS"),
+            dynamodb_endpoint=_dynamodb_endpoint(env),
+            region=_region(env),
+            credentials=credentials_of(env),
             env=env,
         )
         settings._check_times()
@@ -123,6 +132,19 @@ class Settings:
                 f"VISIBILITY_S is {self.visibility_s:g} and must be at least WORKER_TIMEOUT_S, "
                 f"{self.worker_timeout_s:g}: a message would come back while it is still being worked on"
             )
+
+
+def _region(env: Mapping[str, str]) -> str:
+    """Lambda sets it."""
+    return env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or "none"
+
+
+def _dynamodb_endpoint(env: Mapping[str, str]) -> str:
+    """As the AWS SDKs are told it; else the region's, in the domain of the queue's URL (amazonaws.com.cn, say)."""
+    region = _region(env)
+    domain = (urlsplit(_url(env, "QUEUE_URL")).hostname or "").partition(f"{region}.")[2] or "amazonaws.com"
+    own = env.get("AWS_ENDPOINT_URL_DYNAMODB") or env.get("AWS_ENDPOINT_URL")
+    return own or f"https://dynamodb.{region}.{domain}"
 
 
 def _url(env: Mapping[str, str], name: str) -> str:

@@ -1,19 +1,16 @@
 """A worker from its settings: everything real, made once for a Lambda environment."""
 
 import random
+import threading
 import time
 from collections.abc import Iterable
 from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-
 from partners import load_partner
 from shared.queue import WorkerQueue
-from shared.state import DynamoState, Patient, State
+from shared.state import Patient, State
 from shared.stored import Reference, Stored, Unreadable, references
 from worker_fn.accounts.fingerprint import fingerprint
 from worker_fn.accounts.suspensions import Suspensions
@@ -24,42 +21,63 @@ from worker_fn.clients.counts import Counts
 from worker_fn.clients.http import HttpClient
 from worker_fn.clients.logs import logger
 from worker_fn.clients.mapping import EventSourceMapping, Held, LambdaMapping, known_mapping
+from worker_fn.clients.signed_state import SignedState
 from worker_fn.clients.threaded_queue import ThreadedQueue
 from worker_fn.limits.clock import FleetClock, Once, agree
 from worker_fn.limits.registry import Registry
 from worker_fn.settings import Settings
 
-THREADS = 32
+CALLS_TO_AWS = 32
 """Calls to AWS at once: the progress of a batch's messages is read side by side."""
 
-CONFIG = Config(
-    connect_timeout=1,
-    read_timeout=2,
-    max_pool_connections=THREADS,
-    retries={"mode": "standard", "total_max_attempts": 2},
-)
-STATE_CONFIG = Config(
-    connect_timeout=0.5,
-    read_timeout=1,
-    max_pool_connections=THREADS,
-    retries={"mode": "standard", "total_max_attempts": 2},
-)
-"""Shorter, as the worker can do without the state table's answers."""
 COUNTS_NEED_S = 10.0
 """What reading the counts may take: a page, and its repetition."""
+
+class Boto3Client:
+    """A boto3 client that is made when its first call is: most batches need none, and importing boto3 takes longer than
+    all the rest of a cold start.
+    """
+
+    _making = threading.Lock()
+
+    def __init__(self, service: str) -> None:
+        self._service = service
+        self._made: Any = None
+
+    def __getattr__(self, operation: str) -> Any:
+        with self._making:
+            if self._made is None:
+                import boto3  # noqa: PLC0415 - see the class's docstring
+                from botocore.config import Config  # noqa: PLC0415
+
+                retries = {"mode": "standard", "total_max_attempts": 2}
+                config = Config(connect_timeout=1, read_timeout=2, max_pool_connections=CALLS_TO_AWS, retries=retries)
+                self._made = boto3.client(self._service, config=config)
+        return getattr(self._made, operation)
 
 
 def build(settings: Settings, stored: Iterable[tuple[str, str]] = ()) -> Worker:
     """Make the worker, without any call; `stored` are the partner's settings from SSM or Secrets Manager. Raises
     InvalidSettings.
     """
-    sqs = boto3.client("sqs", config=CONFIG)
     partner = load_partner({**settings.env, **dict(stored)})
     rng = random.Random()  # noqa: S311 - jitter, not a secret
     clock = FleetClock(lambda: int(time.time() * 1_000))
-    dynamodb = boto3.client("dynamodb", config=STATE_CONFIG)
-    state = Patient(DynamoState(dynamodb, settings.state_table, on_date=partial(observe, clock)), now_ms=clock.local_ms)
     limits, now_ms = partner.limits, clock.now_ms
+    client = HttpClient(
+        max_in_flight=settings.max_in_flight + CALLS_TO_AWS,
+        connect_timeout_s=settings.connect_timeout_s,
+        keep_headers=limits.rate_headers.names if limits.rate_headers else frozenset(),
+    )
+    table = SignedState(
+        client.make,
+        settings.state_table,
+        endpoint=settings.dynamodb_endpoint,
+        region=settings.region,
+        credentials=settings.credentials,
+        on_date=partial(observe, clock),
+    )
+    state = Patient(table, now_ms=clock.local_ms)
     limiters = Registry(
         state,
         limits,
@@ -68,13 +86,8 @@ def build(settings: Settings, stored: Iterable[tuple[str, str]] = ()) -> Worker:
         now_ms=now_ms,
         rng=rng,
     )
-    client = HttpClient(
-        max_in_flight=settings.max_in_flight,
-        connect_timeout_s=settings.connect_timeout_s,
-        keep_headers=limits.rate_headers.names if limits.rate_headers else frozenset(),
-    )
     queue = WorkerQueue(
-        sqs,
+        Boto3Client("sqs"),
         queue_url=settings.queue_url,
         dead_letter_url=settings.dead_letter_url,
         parking_url=settings.parking_url,
@@ -119,7 +132,9 @@ def stored(settings: Settings) -> Stored:
 
 def read_stored(reference: Reference) -> str:
     """Read one text. Raises Unreadable."""
-    client = boto3.client(reference.service, config=CONFIG)
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - few deployments have such settings
+
+    client = Boto3Client(reference.service)
     try:
         if reference.service == "ssm":
             value = client.get_parameter(Name=reference.name, WithDecryption=True)["Parameter"]["Value"]
@@ -148,13 +163,13 @@ class Feed:
 
 
 def event_source_mapping(mapping_id: str) -> LambdaMapping:
-    return LambdaMapping(boto3.client("lambda", config=CONFIG), mapping_id)
+    return LambdaMapping(Boto3Client("lambda"), mapping_id)
 
 
 def counts(settings: Settings) -> Counts:
     """CloudWatch's counts of the queues and of the ends."""
     queue, parking = (url.rpartition("/")[2] for url in (settings.queue_url, settings.parking_url))
-    client = boto3.client("cloudwatch", config=CONFIG)
+    client = Boto3Client("cloudwatch")
     return Counts(client, queue=queue, parking=parking, stage=settings.stage)
 
 

@@ -26,7 +26,7 @@ that does not answer, and `changes` writes what others write too.
 
 from shared.message import of_account
 from shared.state.changes import change, change_item
-from shared.state.dynamo import DynamoState, item_of
+from shared.state.dynamo import DynamoState, NotAsExpected, OnDate, StateTable, failure_of, item_of
 from shared.state.items import COOL_FROM, COOL_UNTIL, FIRST_REV, NO_COUNTS, Conflict, Contended, Item, State
 from shared.state.keys import (
     BY_HAND,
@@ -57,11 +57,15 @@ __all__ = [
     "Contended",
     "DynamoState",
     "Item",
+    "NotAsExpected",
+    "OnDate",
     "Patient",
     "State",
+    "StateTable",
     "account_key",
     "change",
     "change_item",
+    "failure_of",
     "former_progress_key",
     "item_of",
     "of_account",

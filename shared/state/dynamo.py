@@ -4,6 +4,7 @@ import asyncio
 import json
 import secrets
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -28,6 +29,11 @@ A table that is not there, or not ours to use (ResourceNotFound, AccessDenied), 
 ends when somebody mends the deployment.
 """
 
+PAGE = 500
+"""Items in an answer: a page of DynamoDB's own, 1 MB before it is written as JSON, would be more than the worker reads
+of an answer.
+"""
+
 Sets = Mapping[str, int | str | None]
 """What an update sets, by attribute; None: nothing."""
 
@@ -39,16 +45,19 @@ OnDate = Callable[[float, float, str], None]
 """
 
 
-class DynamoState:
-    """State in DynamoDB. `client` is a boto3 client; each call runs in a thread, so that others go on meanwhile."""
+class NotAsExpected(Exception):
+    """A condition did not hold; `row` is what stands there."""
 
-    def __init__(self, client: Any, table: str, *, on_date: OnDate = lambda *_: None) -> None:
-        self._client = client
-        self._table = table
-        self._on_date = on_date
+    def __init__(self, row: Mapping[str, Any] | None) -> None:
+        super().__init__()
+        self.row = row
+
+
+class StateTable(ABC):
+    """State in DynamoDB, by whatever makes the calls."""
 
     async def read(self, pk: str, sk: str) -> Item:
-        answer = await self._call(self._client.get_item, Key=_key(pk, sk), ConsistentRead=True)
+        answer = await self._call("get_item", Key=_key(pk, sk), ConsistentRead=True)
         return item_of(answer.get("Item"))
 
     async def swap(
@@ -68,8 +77,8 @@ class DynamoState:
         condition = "#rev = :known" if item.rev else "attribute_not_exists(#rev)"
         try:
             return item_of(await self._update(_key(pk, sk), sets, counts, drop, condition=condition, expected=expected))
-        except self._client.exceptions.ConditionalCheckFailedException as error:
-            found = error.response.get("Item")
+        except NotAsExpected as error:
+            found = error.row
             if found and found.get("by") == {"S": by}:  # made, its answer lost, and boto3 has tried again
                 return item_of(found)
             raise Conflict(item_of(found) if found else await self.read(pk, sk)) from None
@@ -86,8 +95,8 @@ class DynamoState:
         condition = f"attribute_not_exists(#{COOL_UNTIL}) OR #{COOL_UNTIL} < :{COOL_UNTIL}"
         try:
             return item_of(await self._update(_key(pk, sk), sets, counts, (), first=FIRST, condition=condition))
-        except self._client.exceptions.ConditionalCheckFailedException as error:
-            found = error.response.get("Item")
+        except NotAsExpected as error:
+            found = error.row
             raise Conflict(item_of(found) if found else await self.read(pk, sk)) from None
 
     async def _update(
@@ -118,7 +127,7 @@ class DynamoState:
         if condition:
             arguments |= {"ConditionExpression": condition, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
         answer = await self._call(
-            self._client.update_item,
+            "update_item",
             Key=key,
             UpdateExpression=" ".join(f"{verb} {', '.join(parts)}" for verb, parts in clauses.items() if parts),
             ExpressionAttributeNames={f"#{name}": name for name in (*given, *first, *counts, *drop)},
@@ -129,11 +138,12 @@ class DynamoState:
         return row
 
     async def delete(self, pk: str, sk: str) -> None:
-        await self._call(self._client.delete_item, Key=_key(pk, sk))
+        await self._call("delete_item", Key=_key(pk, sk))
 
     async def listed(self, pk: str) -> dict[str, Item]:
         rows = await self._all(
-            self._client.query,
+            "query",
+            Limit=PAGE,
             KeyConditionExpression="pk = :pk",
             ExpressionAttributeValues={":pk": {"S": pk}},
         )
@@ -144,13 +154,13 @@ class DynamoState:
         return {
             (row["pk"]["S"], row["sk"]["S"]): item_of(row)
             for row in await self._all(
-                self._client.scan,
+                "scan",
                 FilterExpression="begins_with(pk, :prefix)",
                 ExpressionAttributeValues={":prefix": {"S": prefix}},
             )
         }
 
-    async def _all(self, operation: Callable[..., Any], **arguments: Any) -> list[Mapping[str, Any]]:
+    async def _all(self, operation: str, **arguments: Any) -> list[Mapping[str, Any]]:
         """The rows of all pages, as they were written last."""
         rows: list[Mapping[str, Any]] = []
         start: dict[str, Any] = {}
@@ -161,16 +171,31 @@ class DynamoState:
                 return rows
             start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
 
-    async def _call(self, operation: Callable[..., Any], **arguments: Any) -> Any:
+    @abstractmethod
+    async def _call(self, operation: str, **arguments: Any) -> Mapping[str, Any]:
+        """Make a call of boto3's name, and give its answer. Raises NotAsExpected and StateUnavailable."""
+
+
+class DynamoState(StateTable):
+    """By boto3: `client` is its client; each call runs in a thread, so that others go on meanwhile."""
+
+    def __init__(self, client: Any, table: str, *, on_date: OnDate = lambda *_: None) -> None:
+        self._client = client
+        self._table = table
+        self._on_date = on_date
+
+    async def _call(self, operation: str, **arguments: Any) -> Mapping[str, Any]:
         from botocore.exceptions import (  # noqa: PLC0415 - the simulation runs without boto3
             BotoCoreError,
             ClientError,
             ParamValidationError,
         )
 
-        def call() -> Any:
+        function = getattr(self._client, operation)
+
+        def call() -> Mapping[str, Any]:
             asked_s = time.time()
-            answer = operation(TableName=self._table, **arguments)
+            answer: Mapping[str, Any] = function(TableName=self._table, **arguments)
             date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
             if date:
                 self._on_date(asked_s, time.time(), date)
@@ -178,17 +203,22 @@ class DynamoState:
 
         try:
             return await asyncio.to_thread(call)
-        except self._client.exceptions.ConditionalCheckFailedException:
-            raise
+        except self._client.exceptions.ConditionalCheckFailedException as error:
+            raise NotAsExpected(error.response.get("Item")) from None
         except (ParamValidationError, UnicodeError):
             raise StateRefused("the state table has no form for this item") from None
         except (BotoCoreError, ClientError) as error:
             code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
-            if code in THROTTLES:
-                raise StateThrottled("the state table is throttled") from None
-            if code in REFUSALS:
-                raise StateRefused(f"the state table does not take this item ({code})") from None
-            raise StateUnavailable(f"the state table does not answer ({type(error).__name__})") from None
+            raise failure_of(code, type(error).__name__) from None
+
+
+def failure_of(code: str, otherwise: str) -> StateUnavailable:
+    """What an error of DynamoDB's means; `otherwise` says what it was where that has no code of ours."""
+    if code in THROTTLES:
+        return StateThrottled("the state table is throttled")
+    if code in REFUSALS:
+        return StateRefused(f"the state table does not take this item ({code})")
+    return StateUnavailable(f"the state table does not answer ({otherwise})")
 
 
 def _key(pk: str, sk: str) -> dict[str, dict[str, str]]:

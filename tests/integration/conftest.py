@@ -14,14 +14,13 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.config import Config
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
 from ingest_fn import handler as ingest_entry
 from shared import state
 from shared.queue import sender
 from worker_fn import handler as worker_entry
-from worker_fn import wiring
+from worker_fn.clients import signed_state
 
 QUEUE = {"VisibilityTimeout": "120", "MessageRetentionPeriod": "1209600"}
 
@@ -268,7 +267,7 @@ def queues(moto_url: str, partner: PartnerServer, monkeypatch: pytest.MonkeyPatc
     # A busy machine is no late AWS; test_late_sqs.py and the unit tests have that.
     monkeypatch.setattr(sender, "SEND_BUDGET_S", 30.0)
     monkeypatch.setattr(state, "ANSWER_WITHIN_S", 30.0)
-    monkeypatch.setattr(wiring, "STATE_CONFIG", wiring.CONFIG.merge(Config(read_timeout=30)))
+    monkeypatch.setattr(signed_state, "CALL_TIMEOUT_S", 30.0)
     sqs = boto3.client("sqs", region_name="us-east-1")
     name = f"q{abs(hash(request.node.nodeid))}"
     dead = sqs.create_queue(QueueName=f"{name}-dlq")["QueueUrl"]

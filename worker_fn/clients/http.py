@@ -64,7 +64,10 @@ class HttpClient:
         Raises UNSENDABLE for a delivery that HTTP cannot carry, and nothing for the network.
         """
         headers = headers_of(delivery, idempotency_key=key, now_s=self._wall_clock())
-        request = request_of(delivery.method, delivery.url, headers, body_of(delivery))
+        return await self.make(request_of(delivery.method, delivery.url, headers, body_of(delivery)), timeout_s)
+
+    async def make(self, request: Request, timeout_s: float) -> Answer:
+        """Make a call that HTTP can carry. Raises ValueError for a URL that libcurl cannot read."""
         give_up_at = self._clock() + timeout_s
         self._begin()
         freezes = self._freezes.count

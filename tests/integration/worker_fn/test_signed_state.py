@@ -1,0 +1,108 @@
+"""The worker's own calls to the state table, on DynamoDB (moto): it is the same table as boto3's."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import boto3
+import pytest
+
+from shared.errors import StateUnavailable
+from shared.sigv4 import Credentials
+from shared.state import COOL_UNTIL, Conflict, DynamoState, Item, State, change
+from worker_fn.clients.http import HttpClient
+from worker_fn.clients.signed_state import SignedState
+
+KEYS = [("pk", "HASH"), ("sk", "RANGE")]
+
+Story = Callable[[State], Awaitable[Any]]
+
+
+@pytest.fixture
+def by_boto3(moto_url: str) -> Iterator[DynamoState]:
+    dynamo = boto3.client("dynamodb", endpoint_url=moto_url, region_name="us-east-1")
+    dynamo.create_table(
+        TableName="signed",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name, _ in KEYS],
+        KeySchema=[{"AttributeName": name, "KeyType": kind} for name, kind in KEYS],
+    )
+    yield DynamoState(dynamo, "signed")
+    dynamo.delete_table(TableName="signed")
+    dynamo.close()
+
+
+@pytest.fixture
+def play(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Play a story with a signed state."""
+    monkeypatch.setattr("worker_fn.clients.signed_state.CALL_TIMEOUT_S", 30.0)
+
+    def played(story: Story, table: str = "signed") -> Any:
+        async def with_client() -> Any:
+            async with HttpClient(max_in_flight=4, connect_timeout_s=30) as client:
+                keys = Credentials("key", "secret")
+                return await story(
+                    SignedState(client.make, table, endpoint=moto_url, region="us-east-1", credentials=lambda: keys)
+                )
+
+        return asyncio.run(with_client())
+
+    return played
+
+
+def test_both_read_what_the_other_wrote(by_boto3: DynamoState, play: Callable[..., Any]) -> None:
+    """Values, revisions and counts, whatever text is in them."""
+    value = {"a": [1, 2.5, "Zoë \u2028 \U0001f600"], "b": {"c": None}}
+
+    async def story(state: State) -> tuple[Item, Item]:
+        written = await state.swap("a", "b#é", Item(), value, expires_at=1_900_000_000, counts={"n": 2})
+        return written, await state.add("a", "b#é", {"n": 3}, expires_at=None)
+
+    written, added = play(story)
+    assert (written, added) == (Item(1, value, {"n": 2}), Item(1, value, {"n": 5}))
+    assert asyncio.run(by_boto3.read("a", "b#é")) == added
+
+
+def test_second_writer_gets_what_the_first_wrote(by_boto3: DynamoState, play: Callable[..., Any]) -> None:
+    """Of two writers that read the same, one wins; the other learns at once what stands there."""
+
+    async def story(state: State) -> tuple[Item, Item, Item]:
+        await state.swap("a", "b", Item(), {"by": "first"}, expires_at=None)
+        with pytest.raises(Conflict) as swapped:
+            await state.swap("a", "b", Item(), {"by": "second"}, expires_at=None)
+        await state.raise_to("a", "b", 2_000, since_ms=1, counts={}, expires_at=None)
+        with pytest.raises(Conflict) as raised:
+            await state.raise_to("a", "b", 1_000, since_ms=1, counts={}, expires_at=None)
+        after, _ = await change(
+            state, "a", "b", lambda found: ({**found, "more": 1}, None), rng=random.Random(1), expires_at=None
+        )
+        return swapped.value.current, raised.value.current, after
+
+    swapped, raised, _ = play(story)
+    assert swapped == Item(1, {"by": "first"})
+    assert raised.counts[COOL_UNTIL] == 2_000
+
+
+def test_a_list_of_several_pages_is_whole(by_boto3: DynamoState, play: Callable[..., Any]) -> None:
+    """And what was deleted is not in it."""
+
+    async def story(state: State) -> dict[str, Item]:
+        await asyncio.gather(*(state.swap("many", f"{n:02}", Item(), {"n": n}, expires_at=None) for n in range(7)))
+        await state.delete("many", "03")
+        return await state.listed("many")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("shared.state.dynamo.PAGE", 2)
+        found = play(story)
+    assert [item.value["n"] for _, item in sorted(found.items())] == [0, 1, 2, 4, 5, 6]
+
+
+def test_a_table_that_is_not_there_is_out_of_reach(by_boto3: DynamoState, play: Callable[..., Any]) -> None:
+    """As with boto3."""
+
+    async def story(state: State) -> None:
+        await state.read("a", "b")
+
+    with pytest.raises(StateUnavailable):
+        play(story, "no-such-table")

@@ -1,0 +1,89 @@
+"""The state table without boto3: signed calls over the worker's own HTTP client.
+
+boto3 would be half of a cold start, and each of its calls, in a thread, several times as dear (docs/adr/0053).
+"""
+
+import json
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from shared.partner_http import Answer, Request, request_of
+from shared.sigv4 import Credentials, signed_headers
+from shared.state import NotAsExpected, OnDate, StateTable, failure_of
+
+TRIES = 2
+"""A call that nobody answered, or that failed on DynamoDB's side, is made once more."""
+
+CALL_TIMEOUT_S = 1.0
+
+Make = Callable[[Request, float], Awaitable[Answer]]
+"""Makes one call within so many seconds; worker_fn.clients.http has it."""
+
+
+class SignedState(StateTable):
+    """The table at an `endpoint`, as the role of `credentials`."""
+
+    def __init__(
+        self,
+        make: Make,
+        table: str,
+        *,
+        endpoint: str,
+        region: str,
+        credentials: Callable[[], Credentials],
+        on_date: OnDate = lambda *_: None,
+    ) -> None:
+        self._make = make
+        self._table = table
+        self._endpoint = endpoint
+        self._region = region
+        self._credentials = credentials
+        self._on_date = on_date
+
+    async def _call(self, operation: str, **arguments: Any) -> Mapping[str, Any]:
+        target = f"DynamoDB_20120810.{operation.title().replace('_', '')}"
+        body = json.dumps({"TableName": self._table, **arguments}).encode()
+        for _ in range(TRIES):
+            answer = await self._ask(target, body)
+            if answer.status is not None and answer.status < 500:
+                break
+        said = _read(answer)
+        if answer.status == 200 and said is not None:
+            return said
+        code = str((said or {}).get("__type", "")).rpartition("#")[2]
+        if code == "ConditionalCheckFailedException":
+            raise NotAsExpected((said or {}).get("Item"))
+        raise failure_of(code, answer.fault or f"HTTP {answer.status}")
+
+    async def _ask(self, target: str, body: bytes) -> Answer:
+        try:
+            credentials = self._credentials()
+        except Exception as error:  # whatever botocore's chain raises where it is behind them
+            raise failure_of("", type(error).__name__) from None
+        headers = signed_headers(
+            credentials,
+            host=urlsplit(self._endpoint).netloc,
+            region=self._region,
+            service="dynamodb",
+            target=target,
+            body=body,
+            now=datetime.now(UTC),
+        )
+        del headers["host"]  # the client writes it
+        asked_s = time.time()
+        answer = await self._make(request_of("POST", self._endpoint, headers, body), CALL_TIMEOUT_S)
+        if "date" in answer.headers:
+            self._on_date(asked_s, time.time(), answer.headers["date"])
+        return answer
+
+
+def _read(answer: Answer) -> Mapping[str, Any] | None:
+    """The JSON object in an answer; None where there is none to its end."""
+    try:
+        said = json.loads(answer.body) if answer.is_whole else None
+    except ValueError:
+        return None
+    return said if isinstance(said, Mapping) else None
