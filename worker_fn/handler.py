@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
 from functools import lru_cache, partial
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
@@ -20,11 +20,12 @@ from worker_fn.clients.logs import logger
 from worker_fn.clients.mapping import remember_mapping
 from worker_fn.clients.threaded_queue import ThreadedQueue
 from worker_fn.maintenance import gap
-from worker_fn.maintenance.facts import tell_tick
-from worker_fn.maintenance.tick import Ticker, TickReport, tick
 from worker_fn.metrics import measure, measure_tick, name_stage
 from worker_fn.settings import Settings
 from worker_fn.wiring import CALLS_TO_AWS, COUNTS_NEED_S, build, counts, event_source_mapping, stored
+
+if TYPE_CHECKING:
+    from worker_fn.maintenance.tick import TickReport
 
 
 @lru_cache(maxsize=1)
@@ -69,7 +70,10 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in report.failures]}
 
 
-async def _tick(worker: Worker, asked: Mapping[str, Any], remaining_s: Callable[[], float]) -> TickReport:
+async def _tick(worker: Worker, asked: Mapping[str, Any], remaining_s: Callable[[], float]) -> "TickReport":
+    from worker_fn.maintenance.facts import tell_tick  # noqa: PLC0415 - a batch needs none of it
+    from worker_fn.maintenance.tick import Ticker, tick  # noqa: PLC0415
+
     mapping_id = str(asked["mapping_id"])
     with suppress(StateUnavailable):
         await remember_mapping(worker.state, mapping_id)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from aws_lambda_powertools import Metrics, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
@@ -9,7 +10,9 @@ from aws_lambda_powertools.metrics import MetricUnit
 from shared.telemetry import NAMESPACE, Metric, measured, spread
 from worker_fn.batch.context import Worker
 from worker_fn.batch.settle import Report
-from worker_fn.maintenance.tick import TickReport
+
+if TYPE_CHECKING:
+    from worker_fn.maintenance.tick import TickReport
 
 OF_AN_ACCOUNT = (Metric.DELIVERED, Metric.WAITING, Metric.PARKED, Metric.DEAD_LETTERED, Metric.SETTLE_FAILED)
 """Counted apart for the accounts that METRICS_ACCOUNTS names."""
@@ -62,7 +65,7 @@ def measure(report: Report, worker: Worker) -> None:
         )
 
 
-def measure_tick(report: TickReport, gap: int | None = None) -> None:
+def measure_tick(report: "TickReport", gap: int | None = None) -> None:
     """Write how old the oldest are that the tick saw parked, how much of the rate is used, and the ledger's gap where
     it was counted; of what a tick does not know it writes nothing.
     """

@@ -33,6 +33,7 @@ CALLS_TO_AWS = 32
 COUNTS_NEED_S = 10.0
 """What reading the counts may take: a page, and its repetition."""
 
+
 class Boto3Client:
     """A boto3 client that is made when its first call is: most batches need none, and importing boto3 takes longer than
     all the rest of a cold start.
