@@ -40,6 +40,22 @@ ABORT = -1
 _QUICK_EXIT = 322
 """CURLOPT_QUICK_EXIT, which pycurl has no name for: nobody waits for a name server that does not answer."""
 
+_OF_EVERY_CALL = {
+    pycurl.PROTOCOLS: pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS,
+    pycurl.HTTP_VERSION: pycurl.CURL_HTTP_VERSION_1_1,
+    pycurl.HTTP09_ALLOWED: 0,
+    pycurl.PATH_AS_IS: 1,
+    pycurl.FOLLOWLOCATION: 0,
+    pycurl.PROXY: "",  # not even that of the environment
+    pycurl.NETRC: pycurl.NETRC_IGNORED,
+    pycurl.ACCEPT_ENCODING: "identity",  # what is packed all the same is unpacked, up to the bound
+    pycurl.SSL_VERIFYPEER: 1,
+    pycurl.SSL_VERIFYHOST: 2,
+    pycurl.SSLVERSION: pycurl.SSLVERSION_TLSv1_2,
+    pycurl.NOSIGNAL: 1,
+    _QUICK_EXIT: 1,
+}
+
 _KEPT_ALWAYS = frozenset({"date", "retry-after"})
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -178,21 +194,9 @@ class Exchange:
         curl.reset()
         self._unheard_ms = max(1, int(1_000 * connect_timeout_s))
         options = {
+            **_OF_EVERY_CALL,
             pycurl.URL: request.url,
             pycurl.HTTPHEADER: request.headers,
-            pycurl.PROTOCOLS: pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS,
-            pycurl.HTTP_VERSION: pycurl.CURL_HTTP_VERSION_1_1,
-            pycurl.HTTP09_ALLOWED: 0,
-            pycurl.PATH_AS_IS: 1,
-            pycurl.FOLLOWLOCATION: 0,
-            pycurl.PROXY: "",  # not even that of the environment
-            pycurl.NETRC: pycurl.NETRC_IGNORED,
-            pycurl.ACCEPT_ENCODING: "identity",  # what is packed all the same is unpacked, up to the bound
-            pycurl.SSL_VERIFYPEER: 1,
-            pycurl.SSL_VERIFYHOST: 2,
-            pycurl.SSLVERSION: pycurl.SSLVERSION_TLSv1_2,
-            pycurl.NOSIGNAL: 1,
-            _QUICK_EXIT: 1,
             pycurl.TIMEOUT_MS: max(1, int(1_000 * timeout_s)),
             pycurl.CONNECTTIMEOUT_MS: max(1, int(1_000 * min(connect_timeout_s, timeout_s))),
             pycurl.SOCKOPTFUNCTION: self._open,

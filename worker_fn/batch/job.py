@@ -142,7 +142,7 @@ class Job:
     def was_seen_before(self) -> bool:
         """Whether a worker may have worked on it: received before, or sent again from another queue."""
         sent_ms = self.number("SentTimestamp", self.message.received_at_ms)
-        return self.receives > 1 or self.carried.was_dead or sent_ms - self.message.received_at_ms > MOVED_MS
+        return self.receives > 1 or self.was_dead or sent_ms - self.message.received_at_ms > MOVED_MS
 
     @property
     def first_received_ms(self) -> str:
@@ -166,15 +166,20 @@ class Job:
     @property
     def carried(self) -> Carried:
         """The part of the message that decides whether a suspension holds it up."""
-        said = self.record.get("messageAttributes")
         return Carried(
             account_id=self.message.account_id,
             fingerprints=self.fingerprints,
             message_id=self.message_id,
             kind=self.message.type,
             received_at_ms=self.message.received_at_ms,
-            was_dead=isinstance(said, Mapping) and "reason" in said,
+            was_dead=self.was_dead,
         )
+
+    @property
+    def was_dead(self) -> bool:
+        """Whether an operator redrove it: a dead letter keeps its reason."""
+        said = self.record.get("messageAttributes")
+        return isinstance(said, Mapping) and "reason" in said
 
     def _said(self, name: str) -> str:
         """A message attribute, where it is a text."""

@@ -20,7 +20,7 @@ from worker_fn.batch.memory import cost_of
 from worker_fn.batch.ordering import LaneKey, Ordering
 from worker_fn.batch.prepare import begin, close, read, weigh
 from worker_fn.batch.time_budget import TimeBudget
-from worker_fn.batch.time_limit import OutOfTime, at_most
+from worker_fn.batch.time_limit import OutOfTime, at_most, bell
 from worker_fn.dispatch.lanes import Lane, holds_up
 
 T = TypeVar("T")
@@ -60,23 +60,25 @@ class Rounds:
         when it is their turn.
         """
         keeps = self.worker.room.batch // 2
-        for job in self.jobs:
-            with ends_alone(job):
-                self._in_time(job, partial(self._read, job, keeps))
-            keeps -= job.weight if job.holds else 0
+        with bell():
+            for job in self.jobs:
+                with ends_alone(job):
+                    self._in_time(job, partial(self._read, job, keeps))
+                keeps -= job.weight if job.holds else 0
 
     def map(self) -> None:
         """Map as far as there is room: first some of each message, then the rest in turn."""
         self._left = max(self.worker.room.batch - sum(job.weight for job in self.jobs if job.holds), self._least)
         jobs = self._ordering.in_turn()
         share = self._left // max(1, len(jobs))
-        for most in (share, self.worker.room.batch):
-            for job in jobs:
-                if job.end is None and not job.is_mapped and not job.is_stopped and self._may_go(job):
-                    with ends_alone(job):
-                        self._map(job, most)
-                    if job.is_over:
-                        self._drop(job)
+        with bell():
+            for most in (share, self.worker.room.batch):
+                for job in jobs:
+                    if job.end is None and not job.is_mapped and not job.is_stopped and self._may_go(job):
+                        with ends_alone(job):
+                            self._map(job, most)
+                        if job.is_over:
+                            self._drop(job)
 
     def let_go(self) -> None:
         """Forget messages that are not sent in this invocation: they have an end, or suspended credentials."""

@@ -26,29 +26,52 @@ class _Interrupted(BaseException):
     """No Exception: a partner's `except Exception` around one event must not take it for that event's fault."""
 
 
+class _Bell:
+    """What the signal does: it interrupts, while it is `on`; `hangs` if its handler is installed."""
+
+    hangs = False
+    on = False
+
+    @classmethod
+    def ring(cls, _signal: int, _frame: FrameType | None) -> None:
+        if cls.on:
+            raise _Interrupted
+
+
+@contextmanager
+def bell() -> Iterator[None]:
+    """Install the handler once for every `at_most` inside: that costs more than many a mapping."""
+    if _Bell.hangs or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.signal(signal.SIGALRM, _Bell.ring)
+    _Bell.hangs = True
+    try:
+        yield
+    finally:
+        _Bell.hangs = False
+        signal.signal(signal.SIGALRM, handler)
+
+
 @contextmanager
 def at_most(seconds: float) -> Iterator[None]:
     """Interrupt the code inside after `seconds`. Raises OutOfTime."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    began_s, is_over = time.monotonic(), False
-
-    def ring(_signal: int, _frame: FrameType | None) -> None:
-        if not is_over:
-            raise _Interrupted
-
-    handler = signal.signal(signal.SIGALRM, ring)
-    left_s, every_s = signal.setitimer(signal.ITIMER_REAL, max(0.001, seconds), AGAIN_S)
-    try:
-        try:
+    with bell():
+        if not _Bell.hangs or threading.current_thread() is not threading.main_thread():
             yield
+            return
+        began_s, was_on = time.monotonic(), _Bell.on
+        _Bell.on = True
+        left_s, every_s = signal.setitimer(signal.ITIMER_REAL, max(0.001, seconds), AGAIN_S)
+        try:
+            try:
+                yield
+            finally:
+                _Bell.on = False
+        except _Interrupted:
+            raise OutOfTime from None
         finally:
-            is_over = True
-    except _Interrupted:
-        raise OutOfTime from None
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, handler)
-        if left_s:  # a timer that was set before gets the rest of its time
-            signal.setitimer(signal.ITIMER_REAL, max(0.001, left_s - (time.monotonic() - began_s)), every_s)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            _Bell.on = was_on
+            if left_s:  # a timer that was set before gets the rest of its time
+                signal.setitimer(signal.ITIMER_REAL, max(0.001, left_s - (time.monotonic() - began_s)), every_s)

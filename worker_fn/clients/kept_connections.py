@@ -18,7 +18,7 @@ class Kept:
     def __init__(self, wall_clock: Callable[[], float]) -> None:
         self._wall_clock = wall_clock
         self._used: dict[int, tuple[int, float]] = {}
-        """Descriptor -> local port, and when. A descriptor is used anew by the next connection, so it stays small."""
+        """Local port -> descriptor, and when. What the next connection uses anew is dropped, so it stays small."""
 
     def may_be_used(self, local_port: int, opened: Sequence[int]) -> bool:
         """Whether a call may go over the connection of this port: one of those that were `opened` for it, or one that
@@ -26,17 +26,18 @@ class Kept:
         """
         for descriptor in opened:
             if _port_of(descriptor) == local_port:
-                self._used[descriptor] = (local_port, self._wall_clock())
+                self._used = {port: used for port, used in self._used.items() if used[0] != descriptor}
+                self._used[local_port] = (descriptor, self._wall_clock())
                 return True
-        for descriptor, (port, used_s) in self._used.items():
-            if port == local_port and _port_of(descriptor) == port:
-                return 0 <= self._wall_clock() - used_s <= IDLE_S and not _has_something_to_say(descriptor)
-        return False
+        descriptor, used_s = self._used.get(local_port, (-1, 0.0))
+        if descriptor == -1 or _port_of(descriptor) != local_port:
+            return False
+        return 0 <= self._wall_clock() - used_s <= IDLE_S and not _has_something_to_say(descriptor)
 
     def used(self, local_port: int) -> None:
         """Note the end of a call."""
-        now_s = self._wall_clock()
-        self._used |= {one: (port, now_s) for one, (port, _) in self._used.items() if port == local_port}
+        if local_port in self._used:
+            self._used[local_port] = (self._used[local_port][0], self._wall_clock())
 
 
 def _port_of(descriptor: int) -> int | None:

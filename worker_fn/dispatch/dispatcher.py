@@ -9,9 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from worker_fn.clients.or_else import or_else
 from worker_fn.dispatch.caller import Caller
-from worker_fn.dispatch.classify import Outcome, Verdict
+from worker_fn.dispatch.classify import Verdict
 from worker_fn.dispatch.lanes import Dispatch, Lane
 from worker_fn.dispatch.packing import packed
 from worker_fn.dispatch.retry import send_with_retries
@@ -61,7 +60,16 @@ class Dispatcher:
 
         If the answer tells its items apart, those that are to be sent again go with the next round.
         """
-        outcome = await or_else(self._attempts(items, account_id), partial(self.caller.failed, items))
+        try:
+            outcome = await send_with_retries(
+                partial(self.caller.call, items, account_id),
+                attempts=self.caller.attempts,
+                remaining_s=self.caller.left_s,
+                jitter=self.jitter,
+                sleep=asyncio.sleep,
+            )
+        except Exception as error:  # our own code's
+            outcome = self.caller.failed(items, error)
         if len(items) > 1 and outcome.items is None and outcome.verdict in HALVED:
             first, second = items[: len(items) // 2], items[len(items) // 2 :]
             await self._send(first, account_id)
@@ -72,12 +80,3 @@ class Dispatcher:
         for item, judged in zip(items, outcome.of_each(len(items)), strict=True):
             item.outcome = judged
         self.caller.calls_left.done(account_id, (item for item in items if item.outcome is not None))
-
-    async def _attempts(self, items: Sequence[Dispatch], account_id: str | None) -> Outcome:
-        return await send_with_retries(
-            partial(self.caller.call, items, account_id),
-            attempts=self.caller.attempts,
-            remaining_s=self.caller.left_s,
-            jitter=self.jitter,
-            sleep=asyncio.sleep,
-        )
