@@ -25,6 +25,10 @@ from worker_fn.batch.rounds import Rounds
 from worker_fn.batch.sending import dispatcher_for, send
 from worker_fn.batch.settle import Report, settle
 from worker_fn.batch.time_budget import TimeBudget, in_time
+from worker_fn.dispatch.dispatcher import Dispatcher
+
+TURNS = 5
+"""Of the event loop, in which the calls of a part leave before the next part is decoded."""
 
 
 async def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Callable[[], float]) -> Report:
@@ -38,19 +42,17 @@ async def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Call
         tell_ends(jobs, ends, report, worker)
         return report
 
-    # The records are decoded, mapped as far as there is room, and their credentials are looked up.
-    rounds = Rounds(jobs, worker, budget)
-    rounds.read()
-    rounds.map()
-    await worker.agree_on_time()
-    await place(jobs, worker)
-    tried = [job for job in jobs if not job.is_over]
-    await side_by_side(tried, partial(resume, worker=worker), waits=lambda job: job.was_seen_before)
-    rounds.let_go()
-
-    # Each delivery is sent, as far as the partner and the time allow.
+    # Part after part is decoded, mapped and sent, while the calls of those before are under way.
     dispatcher = dispatcher_for(worker, budget.for_calls_s)
-    await send(rounds, dispatcher, worker)
+    tried: list[Job] = []
+    await worker.agree_on_time()
+    *parts, last = Rounds.of_batch(jobs, worker, budget)
+    async with asyncio.TaskGroup() as tasks:
+        for rounds in parts:
+            tasks.create_task(_work(rounds, tried, dispatcher, worker))
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
+        await _work(last, tried, dispatcher, worker)
 
     # The answers are judged: for the batch first, then for each message.
     auth_failures = dispatcher.caller.auth_failures
@@ -74,6 +76,21 @@ async def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Call
     await in_time(asyncio.gather(remembered, stop_mapping(worker)), budget.for_last_writes_s(), None)
     log_failures(jobs, worker)
     return report
+
+
+async def _work(rounds: Rounds, tried: list[Job], dispatcher: Dispatcher, worker: Worker) -> None:
+    """Work one part of a batch, up to its answers; what may be sent is added to `tried`."""
+    # The records are decoded, mapped as far as there is room, and their credentials are looked up.
+    rounds.read()
+    rounds.map()
+    await place(rounds.jobs, worker)
+    new = [job for job in rounds.jobs if not job.is_over]
+    tried += new
+    await side_by_side(new, partial(resume, worker=worker), waits=lambda job: job.was_seen_before)
+    rounds.let_go()
+
+    # Each delivery is sent, as far as the partner and the time allow.
+    await send(rounds, dispatcher, worker)
 
 
 def log_failures(jobs: Iterable[Job], worker: Worker) -> None:

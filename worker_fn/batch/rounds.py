@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
-from partners import Delivery
+from partners import Delivery, Partner
 from worker_fn.accounts.suspensions import Place
 from worker_fn.batch.alone import ends_alone
 from worker_fn.batch.context import Worker
@@ -42,6 +42,9 @@ class Rounds:
     jobs: Sequence[Job]
     worker: Worker
     budget: TimeBudget
+    parts: int = 1
+    """Of so many parts of a batch this is one: each has its share of the room."""
+    _room: int = field(init=False)
     _time: MappingTime = field(init=False)
     _ordering: Ordering = field(init=False)
     _left: int = field(init=False, default=0)
@@ -50,29 +53,48 @@ class Rounds:
     """Bytes that a round has for bodies, however much the requests take that are being mapped."""
 
     def __post_init__(self) -> None:
-        self._least = int(BODIES_SHARE * self.worker.room.batch)
+        self._room = self.worker.room.batch // self.parts
+        self._least = int(BODIES_SHARE * self._room)
         self._time = MappingTime(self.budget, self.worker.stopwatch)
         partner, in_groups = self.worker.partner, self.worker.in_groups
         self._ordering = Ordering(self.jobs, in_groups=in_groups, in_lanes=partner.in_order)
+
+    @classmethod
+    def of_batch(cls, jobs: Sequence[Job], worker: Worker, budget: TimeBudget) -> "list[Rounds]":
+        """The batch in parts, so that the first calls leave before the rest is decoded; as a whole where messages have
+        an order or travel together, and where they are heavy.
+        """
+        for job in jobs:
+            with ends_alone(job):
+                weigh(job, worker.room)
+        partner, most = worker.partner, worker.max_in_flight
+        has_lanes = worker.in_groups or type(partner).lane_of is not Partner.lane_of
+        is_heavy = sum(job.weight for job in jobs) > worker.room.batch // 2
+        if has_lanes or partner.limits.bulk or is_heavy or len(jobs) <= most:
+            return [cls(jobs, worker, budget)]
+        parts = [jobs[start : start + most] for start in range(0, len(jobs), most)]
+        return [cls(part, worker, budget, len(parts)) for part in parts]
 
     def read(self) -> None:
         """Decode all records. Payloads are kept as long as they take half of the room; the others are decoded again
         when it is their turn.
         """
-        keeps = self.worker.room.batch // 2
+        keeps = self._room // 2
         with bell():
             for job in self.jobs:
+                if job.is_over:  # nobody can read it
+                    continue
                 with ends_alone(job):
                     self._in_time(job, partial(self._read, job, keeps))
                 keeps -= job.weight if job.holds else 0
 
     def map(self) -> None:
         """Map as far as there is room: first some of each message, then the rest in turn."""
-        self._left = max(self.worker.room.batch - sum(job.weight for job in self.jobs if job.holds), self._least)
+        self._left = max(self._room - sum(job.weight for job in self.jobs if job.holds), self._least)
         jobs = self._ordering.in_turn()
         share = self._left // max(1, len(jobs))
         with bell():
-            for most in (share, self.worker.room.batch):
+            for most in (share, self._room):
                 for job in jobs:
                     if job.end is None and not job.is_mapped and not job.is_stopped and self._may_go(job):
                         with ends_alone(job):
@@ -121,7 +143,6 @@ class Rounds:
             self._close(job)
 
     def _read(self, job: Job, keeps: int) -> None:
-        weigh(job, self.worker.room)
         read(job, self.worker.room, now_ms=self.worker.now_ms(), keeps=keeps)
 
     def _map(self, job: Job, most: int) -> None:

@@ -39,6 +39,9 @@ class Dispatcher:
         async with asyncio.TaskGroup() as tasks:
             for some in in_step.values():
                 tasks.create_task(self._run(some))
+        for account_id, item in items:
+            if item.outcome is None:  # it was not reached
+                self.caller.calls_left.done(account_id, [item])
         await self.caller.limiters.report_last()
 
     async def _run(self, lanes: Sequence[Lane]) -> None:

@@ -71,7 +71,7 @@ def merged(partner: Partner, items: Sequence[Dispatch]) -> tuple[Delivery, str]:
 
 
 class CallsLeft:
-    """How many calls a batch still has to make in this round, if every bulk call is full."""
+    """How many calls a batch still has to make in its rounds, if every bulk call is full."""
 
     def __init__(self, bulk: Mapping[str, Bulk]) -> None:
         self._bulk = bulk
@@ -81,9 +81,7 @@ class CallsLeft:
         """The same of each account."""
 
     def expect(self, items: Iterable[tuple[str | None, Dispatch]]) -> None:
-        """Begin a round with these items of these accounts."""
-        self._of_all.clear()
-        self._of_account.clear()
+        """Begin a round with these items of these accounts, beside those that are under way."""
         for account_id, item in items:
             self._add(account_id, item, 1)
 

@@ -8,6 +8,8 @@ from partners import Delivery, LeftOut, Rate
 from partners.webhook import Webhook
 from shared.errors import InvalidRequest, InvalidSettings
 from shared.firehose import parse_request, registration_response
+from shared.message import EVENTS, QUEUED_TYPES
+from testkit.requests import EVENT_TYPES, make_request
 
 URL = "https://partner.example/hook"
 SIGNING = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -278,3 +280,42 @@ def test_address_for_subscriptions_is_checked_by_its_own_name(url: str) -> None:
     with pytest.raises(InvalidSettings, match="WEBHOOK_SUBSCRIBE_URL") as raised:
         Webhook.from_env({"WEBHOOK_URL": "https://partner.example/", "WEBHOOK_SUBSCRIBE_URL": url})
     assert "canary" not in str(raised.value)
+
+
+ODD: list[Any] = [None, 0, "", "x", 1.5, True, [], {}, [None], [[]], [{}], {"a": 1}, {"\ud800": 1}, [0, {"id": []}]]
+
+
+def calls_of(partner: Webhook, request: Any, **reading: Any) -> Any:
+    """Each call's item, body and credentials, or why there are none."""
+    try:
+        mapped = list(partner.deliveries(parse_request(request, **reading)))
+    except InvalidRequest as error:
+        return str(error)
+    return [
+        (one.item, one.body, {name: secret.value for name, secret in one.secret_headers.items()})
+        if isinstance(one, Delivery)
+        else one
+        for one in mapped
+    ]
+
+
+@pytest.mark.parametrize("per", ["event", "request"])
+@pytest.mark.parametrize("kind", QUEUED_TYPES)
+def test_what_it_does_not_read_makes_no_difference(kind: str, per: str) -> None:
+    """Its calls, and its refusals, are those of a request that was read as a whole, whatever stands in a field."""
+    partner = webhook(PER=per)
+    for seed in range(len(EVENT_TYPES)):
+        request = make_request(kind, seed=seed, settings={"apiKey": "k"})
+        assert calls_of(partner, request, only=partner.reads) == calls_of(partner, request)
+        for field in set(request) - {"type"}:
+            odd = {**request, field: ODD[(seed + len(field)) % len(ODD)]}
+            assert calls_of(partner, odd, only=partner.reads) == calls_of(partner, odd)
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_an_event_s_id_is_the_model_s(odd: Any) -> None:
+    """A number in its spelling; none where there is no text, and for an event that is no object."""
+    partner = webhook()
+    for event in (odd, {"id": odd}, {"id": odd, "type": "custom_event", "name": []}):
+        request = {"type": EVENTS, "id": "r", "account": {"account_settings": {"apiKey": "k"}}, "events": [event]}
+        assert calls_of(partner, request, only=partner.reads) == calls_of(partner, request)

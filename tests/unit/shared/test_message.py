@@ -2,6 +2,7 @@ import base64
 import json
 import random
 import tracemalloc
+from decimal import Decimal
 
 import orjson
 import pytest
@@ -9,7 +10,7 @@ import simplejson
 import zstandard
 
 from shared.errors import InvalidRequest, RequestTooLarge, UndecodableMessage
-from shared.json_text import MAX_DEPTH, MAX_VALUES
+from shared.json_text import MAX_DEPTH, MAX_VALUES, loads
 from shared.message import (
     COMPRESS_ABOVE_BYTES,
     MAX_BODY_BYTES,
@@ -395,3 +396,11 @@ def test_depth_does_not_depend_on_who_calls() -> None:
         return bool(decode(encode(HEAD, text)[0])), True
 
     assert outcome(0) == outcome(300) == (True, True)
+
+
+def test_exact_numbers_cost_no_other_way_of_writing() -> None:
+    """A Decimal is written as spelled, wherever it stands, and the text around it in UTF-8 as ever."""
+    value = loads('{"a":[1.50,{"b":1e3}],"c":-0,"d":"Zoë \\u2028","e":1E-7}')
+    assert to_json({**value, "f": Decimal("10.00")}) == (
+        '{"a":[1.50,{"b":1e3}],"c":-0,"d":"Zoë \u2028","e":1E-7,"f":10.00}'.encode()
+    )

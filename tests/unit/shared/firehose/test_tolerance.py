@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from shared.errors import InvalidRequest
 from shared.firehose import (
     AudienceMembershipChangeRequest,
     AudienceSubscriptionRequest,
@@ -307,3 +308,25 @@ def test_strings_with_lone_surrogates_can_be_sent_on() -> None:
     assert request.raw["\ud800"] == 1
     assert request.events[0].raw is request.raw["events"][0]
     request.model_dump_json().encode()
+
+
+def test_only_what_is_asked_for_is_read() -> None:
+    """The rest is as if it had come empty, in `raw` as it came; what is no request is refused all the same."""
+    content: dict[str, Any] = {
+        "type": "event_processing_request",
+        "id": "r-1",
+        "mpid": 5,
+        "account": {"account_id": 7, "account_settings": {"apiKey": "k"}},
+        "user_attributes": {"a": "b"},
+        "events": [{"type": "custom_event", "id": "e-1"}],
+    }
+    request = parse_request(content, only={"account"})
+    assert isinstance(request, EventProcessingRequest)
+    assert request.account is not None
+    assert (request.id, request.mpid, request.account.settings) == ("r-1", "5", {"apiKey": "k"})
+    assert (request.events, request.user_attributes, request.raw) == ([], {}, content)
+    assert request.raw is content
+    for name in ("events", "system_notifications"):
+        for wrong in ({}, {"a": 1}, "text", 5, True):
+            with pytest.raises(InvalidRequest, match=name):
+                parse_request({**content, name: wrong}, only={"account"})

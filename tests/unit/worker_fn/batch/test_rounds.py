@@ -11,9 +11,12 @@ from partners import Bulk, Delivery, LeftOut, Limits, Partner
 from shared.firehose import EventProcessingRequest, Registration, Request
 from shared.state import Item, progress_key
 from testkit.records import record
-from tests.fakes.echo import Merging
+from tests.fakes.echo import Merging, Unordered
 from worker_fn.batch.context import Worker
+from worker_fn.batch.job import Job
 from worker_fn.batch.memory import MIB, Room
+from worker_fn.batch.rounds import Rounds
+from worker_fn.batch.time_budget import TimeBudget
 
 KIB = 1_024
 
@@ -316,3 +319,55 @@ def test_without_time_nothing_is_mapped_and_all_comes_back(left_s: float, make_f
     report = fleet.run(record(1, ["200"]), {**record(2, ["200"]), "body": "damaged"}, time_s=left_s)
     assert (report.failures, fleet.queue.dead, partner.asked) == (["m-1", "m-2"], [], [])
     assert set(fleet.queue.hidden.values()) == {1}
+
+
+class Noting(Unordered):
+    """Notes which of its requests was mapped when, between the calls."""
+
+    def __init__(self) -> None:
+        self.api: Any = None
+        self.calls_before: list[int] = []
+
+    def deliveries(self, request: Request) -> Iterable[Delivery]:
+        self.calls_before.append(len(self.api.calls))
+        return super().deliveries(request)
+
+
+def test_the_first_calls_leave_before_the_rest_is_decoded(make_fleet: Any) -> None:
+    """A batch begins with as many messages as there are connections, and every message arrives once."""
+    partner = Noting()
+    fleet = make_fleet(partner, max_in_flight=4)
+    partner.api = fleet.api
+    report = fleet.run(*(record(n, ["200"]) for n in range(10)))
+    assert report.delivered == 10
+    assert sorted(fleet.api.ids) == sorted(f"{n}.0" for n in range(10))
+    assert partner.calls_before[:5] == [0, 0, 0, 0, 4]
+
+
+@pytest.mark.parametrize(
+    ("partner", "options", "parts"),
+    [
+        ("unordered", {}, 3),
+        ("echo", {}, 3),
+        ("unordered", {"max_in_flight": 10}, 1),
+        ("merging", {}, 1),
+        ("unordered", {"in_groups": True}, 1),
+        ("unordered", {"room": Room(batch=10_000, message=10_000)}, 1),
+        (Fanned(), {}, 1),
+    ],
+)
+def test_a_batch_stays_whole_where_its_messages_concern_each_other(
+    partner: Any, options: dict[str, Any], parts: int, make_fleet: Any
+) -> None:
+    """An order, a bulk call, and memory are the whole batch's."""
+    fleet = make_fleet(partner, **{"max_in_flight": 4} | {k: v for k, v in options.items() if k != "room"})
+    worker = replace(fleet.worker, room=options["room"]) if "room" in options else fleet.worker
+    jobs = [Job(record(n, ["200"])) for n in range(10)]
+    made = Rounds.of_batch(jobs, worker, TimeBudget(lambda: 60.0, 5.0))
+    assert len(made) == parts
+    assert [job for rounds in made for job in rounds.jobs] == jobs
+
+
+def test_an_empty_batch_has_no_message(fleet: Any) -> None:
+    """Nothing is sent, and nothing fails."""
+    assert fleet.run().delivered == 0
