@@ -41,6 +41,10 @@ class Iterable(Partner):
     limits: Limits = field(default_factory=lambda: limits_with(None))
 
     name = "iterable"
+    reads = frozenset(
+        {"account", "user_identities", "user_attributes", "runtime_environment", "integration_attributes"}
+        | {"events", "user_profiles"}
+    )
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Self:

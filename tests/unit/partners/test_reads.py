@@ -1,0 +1,39 @@
+"""A partner that says which fields it reads makes the same calls as if it read all of them."""
+
+from typing import Any
+
+import pytest
+
+from partners import Delivery, LeftOut, Partner
+from partners.amplitude import Amplitude
+from partners.iterable import Iterable
+from partners.webhook import Webhook
+from shared.errors import InvalidRequest
+from shared.firehose import parse_request
+from shared.message import QUEUED_TYPES
+from testkit.requests import EVENT_TYPES, make_request
+
+PARTNERS = [
+    Iterable.from_env({}),
+    Iterable.from_env({"ITERABLE_MODE": "bulk"}),
+    Amplitude.from_env({}),
+    Webhook.from_env({"WEBHOOK_URL": "https://partner.example/hook"}),
+]
+
+
+def mapped(partner: Partner, content: Any, only: Any) -> list[Delivery | LeftOut | str | None]:
+    request = parse_request(content, only=only)
+    try:
+        return [partner.lane_of(request), *partner.deliveries(request)]
+    except InvalidRequest as error:
+        return [str(error)]
+
+
+@pytest.mark.parametrize("partner", PARTNERS, ids=lambda one: one.name)
+@pytest.mark.parametrize("kind", QUEUED_TYPES)
+def test_what_a_partner_does_not_read_makes_no_difference(kind: str, partner: Partner) -> None:
+    """Requests of every kind, event and environment, with the settings that turn everything on."""
+    settings = {"apiKey": "k", "coerceStringsToScalars": "true", "secretKey": "s", "gcmIntegrationName": "g"}
+    for seed in range(3 * len(EVENT_TYPES)):
+        content = make_request(kind, seed=seed, settings=settings)
+        assert mapped(partner, content, partner.reads) == mapped(partner, content, None)
