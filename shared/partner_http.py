@@ -11,7 +11,7 @@ import ssl
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from urllib.parse import quote, urlsplit
 
 import pycurl
@@ -132,6 +132,7 @@ def _line(name: str, value: str) -> bytes:
         raise ValueError("a header's value that HTTP does not allow") from None
 
 
+@lru_cache(maxsize=256)
 def _checked(url: str) -> str:
     """The URL as it is sent: characters that no URL may hold are quoted, those that could forge a host refused."""
     no_url = "no URL that could be called"
@@ -188,10 +189,9 @@ class Exchange:
         connect_timeout_s: float,
         ca_file: str | None = None,
     ) -> None:
-        """Set up the handle for the call. `timeout_s` bounds it as a whole, even if an answer drips in;
+        """Set up a handle, new or reset, for the call. `timeout_s` bounds it as a whole, even if an answer drips in;
         `connect_timeout_s` bounds reaching the partner: name, connection, certificate.
         """
-        curl.reset()
         self._unheard_ms = max(1, int(1_000 * connect_timeout_s))
         options = {
             **_OF_EVERY_CALL,
