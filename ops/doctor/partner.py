@@ -69,7 +69,7 @@ def _severity(settings: Mapping[str, str]) -> Severity:
 
 
 def _reach(partner: Partner, connect: Connect) -> Iterable[Finding]:
-    request = parse_request(make_request("event_processing_request", seed=1))
+    request = parse_request(make_request("event_processing_request", seed=1), only=partner.reads)
     try:
         url = next((one.url for one in partner.deliveries(request) if isinstance(one, Delivery)), None)
     except Exception as error:

@@ -257,7 +257,7 @@ class _Mapping:
     def calls_of(self, content: Mapping[str, Any]) -> list[Delivery]:
         """The calls of a valid request; none of one that is not mapped, which others say."""
         try:
-            request = parse_request(dict(content))
+            request = parse_request(dict(content), only=self.partner.reads)
             with self.watch.over(closely=False):
                 return [one for one in self.partner.deliveries(request) if isinstance(one, Delivery)]
         except Exception:  # a partner's code may raise anything
@@ -298,7 +298,7 @@ class _Mapping:
 
     def _said(self, content: Mapping[str, Any]) -> list[Any]:
         """What a request becomes. Raises InvalidRequest, and _Odd for what may never be."""
-        request, again = parse_request(dict(content)), parse_request(dict(content))
+        request, again = (parse_request(dict(content), only=self.partner.reads) for _ in range(2))
         if isinstance(request, AudienceSubscriptionRequest):
             return self._subscribed(request)
         try:

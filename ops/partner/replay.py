@@ -142,7 +142,7 @@ def _end(end: End, body: str, partner: Partner) -> tuple[str, str]:
 def _left_out(body: str, partner: Partner) -> list[LeftOut]:
     """What of a message the partner makes no call of; nothing of one that it can not map."""
     try:
-        mapped = list(partner.deliveries(parse_request(decode(body).payload)))
+        mapped = list(partner.deliveries(parse_request(decode(body).payload, only=partner.reads)))
     except Exception:  # the worker has met it, too: the message's end says so
         return []
     return [one for one in mapped if isinstance(one, LeftOut)]
@@ -150,7 +150,7 @@ def _left_out(body: str, partner: Partner) -> list[LeftOut]:
 
 def _says_it_can_not_be_sent(body: str, partner: Partner) -> bool:
     try:
-        list(partner.deliveries(parse_request(decode(body).payload)))
+        list(partner.deliveries(parse_request(decode(body).payload, only=partner.reads)))
     except InvalidRequest:
         return True
     except Exception:  # a partner's code may raise anything

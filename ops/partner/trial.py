@@ -100,8 +100,8 @@ def try_case(
     trial.requests += 1
     try:
         message = case.message()
-        request = parse_request(message.payload)
-        again = parse_request(case.message().payload)
+        request = parse_request(message.payload, only=partner.reads)
+        again = parse_request(case.message().payload)  # as a whole: `reads` must not change what it becomes
     except InvalidRequest as error:  # ingest or the worker refuses it before a partner sees it
         mend = "write the sample as mParticle sends it: spillway sample prints some"
         trial.note([] if case.odd else [Fault("sample.invalid", f"a sample is no request: {error}", mend)], case.label)
@@ -136,6 +136,8 @@ def try_case(
         return []  # a rule has said why
     if first != second:
         mend = "The same request must give the same deliveries: no counters, no caches that change the outcome"
+        if partner.reads is not None:
+            mend += ", and every field that is read stands in `reads`"
         trial.note([Fault("mapping.differs", "mapped twice, a request gives different deliveries", mend)], case.label)
     else:
         trial.digests[case.label] = first

@@ -82,7 +82,7 @@ def _call_faults(partner: Partner) -> Iterator[rules.Fault]:
         if case.odd:
             continue
         try:
-            request = parse_request(case.message().payload)
+            request = parse_request(case.message().payload, only=partner.reads)
             if isinstance(request, AudienceSubscriptionRequest):
                 continue
             calls = [one for one in partner.deliveries(request) if isinstance(one, Delivery)]

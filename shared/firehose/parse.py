@@ -31,7 +31,8 @@ def parse_request(payload: dict[str, Any] | bytes | str, *, only: Collection[str
     shortest spelling). The request's `raw` is that object.
 
     `only`: the fields whose objects and lists are read; of all others there is what `raw` has, and the fields are as
-    if they had come empty. What is no request is refused all the same.
+    if they had come empty. What is no request is refused all the same. An audience subscription, which ingest answers
+    and no worker maps, is always read as a whole.
 
     Raises InvalidRequest for what is no request at all: not JSON, not an object, no `type` or one that is no request's,
     or the container of what it carries (`events`, `system_notifications`, `user_profiles`, `subject_identities`) not
@@ -50,7 +51,7 @@ def parse_request(payload: dict[str, Any] | bytes | str, *, only: Collection[str
     if model is None:
         raise InvalidRequest("expected the type of a request", "type")
     try:
-        if only is None:
+        if only is None or model is AudienceSubscriptionRequest:
             return model.model_validate(content)
         request = model.model_validate(dict(_without_content(content, only)))
     except RecursionError:

@@ -147,7 +147,8 @@ class Forecaster:
         if end is not None or message is None or partner is None:
             return end or Forecast(Verdict.UNREADABLE)
         try:
-            calls = (one for one in partner.deliveries(parse_request(message.payload)) if isinstance(one, Delivery))
+            request = parse_request(message.payload, only=partner.reads)
+            calls = (one for one in partner.deliveries(request) if isinstance(one, Delivery))
             found = list(islice(calls, LOOKED_AT))
         except Exception as error:  # a partner's code may raise anything, a second time if not the first
             return Forecast(Verdict.UNMAPPABLE, error=type(error).__name__)
