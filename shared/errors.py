@@ -35,6 +35,7 @@ These errors are not in the tree: the caller catches them, and they go no furthe
     └── Unreached                  AWS was not reached and did nothing: it is asked again (shared.aws_http)
     Exception
     ├── Conflict                   another writer was first: the item is read and written again (shared.state)
+    ├── NotAsExpected              DynamoDB's word for that: Conflict (shared.state)
     ├── Unreadable                 the store gave no text: the text read before stays valid for a while (shared.stored)
     ├── MappingUnavailable         the next tick tries again
     ├── OutOfTime                  a partner's code was interrupted: Unmappable

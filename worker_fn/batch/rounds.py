@@ -25,6 +25,9 @@ from worker_fn.dispatch.lanes import Lane, holds_up
 
 T = TypeVar("T")
 
+MESSAGES_A_PART = 16
+"""So many messages are decoded and mapped in two milliseconds of a whole core: until then connections are idle."""
+
 BODIES_SHARE = 1 / 8
 """The share of a batch's room that is kept for bodies, however much the requests take that are being mapped."""
 
@@ -67,7 +70,7 @@ class Rounds:
         for job in jobs:
             with ends_alone(job):
                 weigh(job, worker.room)
-        partner, most = worker.partner, worker.max_in_flight
+        partner, most = worker.partner, MESSAGES_A_PART
         has_lanes = worker.in_groups or type(partner).lane_of is not Partner.lane_of
         is_heavy = sum(job.weight for job in jobs) > worker.room.batch // 2
         if has_lanes or partner.limits.bulk or is_heavy or len(jobs) <= most:

@@ -12,6 +12,7 @@ from shared.firehose import EventProcessingRequest, Registration, Request
 from shared.state import Item, progress_key
 from testkit.records import record
 from tests.fakes.echo import Merging, Unordered
+from worker_fn.batch import rounds
 from worker_fn.batch.context import Worker
 from worker_fn.batch.job import Job
 from worker_fn.batch.memory import MIB, Room
@@ -333,10 +334,11 @@ class Noting(Unordered):
         return super().deliveries(request)
 
 
-def test_the_first_calls_leave_before_the_rest_is_decoded(make_fleet: Any) -> None:
-    """A batch begins with as many messages as there are connections, and every message arrives once."""
+def test_the_first_calls_leave_before_the_rest_is_decoded(make_fleet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch begins with some of its messages, and every message arrives once."""
+    monkeypatch.setattr(rounds, "MESSAGES_A_PART", 4)
     partner = Noting()
-    fleet = make_fleet(partner, max_in_flight=4)
+    fleet = make_fleet(partner)
     partner.api = fleet.api
     report = fleet.run(*(record(n, ["200"]) for n in range(10)))
     assert report.delivered == 10
@@ -349,7 +351,6 @@ def test_the_first_calls_leave_before_the_rest_is_decoded(make_fleet: Any) -> No
     [
         ("unordered", {}, 3),
         ("echo", {}, 3),
-        ("unordered", {"max_in_flight": 10}, 1),
         ("merging", {}, 1),
         ("unordered", {"in_groups": True}, 1),
         ("unordered", {"room": Room(batch=10_000, message=10_000)}, 1),
@@ -357,15 +358,16 @@ def test_the_first_calls_leave_before_the_rest_is_decoded(make_fleet: Any) -> No
     ],
 )
 def test_a_batch_stays_whole_where_its_messages_concern_each_other(
-    partner: Any, options: dict[str, Any], parts: int, make_fleet: Any
+    partner: Any, options: dict[str, Any], parts: int, make_fleet: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An order, a bulk call, and memory are the whole batch's."""
-    fleet = make_fleet(partner, **{"max_in_flight": 4} | {k: v for k, v in options.items() if k != "room"})
+    monkeypatch.setattr(rounds, "MESSAGES_A_PART", 4)
+    fleet = make_fleet(partner, **{name: value for name, value in options.items() if name != "room"})
     worker = replace(fleet.worker, room=options["room"]) if "room" in options else fleet.worker
     jobs = [Job(record(n, ["200"])) for n in range(10)]
     made = Rounds.of_batch(jobs, worker, TimeBudget(lambda: 60.0, 5.0))
     assert len(made) == parts
-    assert [job for rounds in made for job in rounds.jobs] == jobs
+    assert [job for part in made for job in part.jobs] == jobs
 
 
 def test_an_empty_batch_has_no_message(fleet: Any) -> None:
