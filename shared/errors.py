@@ -38,6 +38,7 @@ These errors are not in the tree: the caller catches them, and they go no furthe
     ├── NotAsExpected              DynamoDB's word for that: Conflict (shared.state)
     ├── Unreadable                 the store gave no text: the text read before stays valid for a while (shared.stored)
     ├── MappingUnavailable         the next tick tries again
+    ├── CountsUnavailable          the gap is counted in the next hour (worker_fn.clients.counts)
     ├── OutOfTime                  a partner's code was interrupted: Unmappable
     ├── StageUnusable              no deploy begins; of a command: InvalidSettings (infra.stage)
     └── BuildError                 no zip is built (infra.build)
