@@ -71,6 +71,8 @@ def clear(  # noqa: PLR0917 - each is an option of the command line
             noted.result = f"cleared: {', '.join(cleared.accounts) or 'nobody'}"
         if not as_json:
             say(f"cleared: {', '.join(cleared.accounts) or 'nobody was suspended'}")
+        if wait and not cleared.is_done:
+            say("Waiting, about two minutes, for what is still being parked; Ctrl-C ends no more than this.", err=True)
         try:
             cleared = verb.move_back(
                 stack,

@@ -162,7 +162,7 @@ class LoopbackPartner:
         self.watch = watch
         self._clock = clock
         self._began_s = clock()
-        self._behave(behaviour)
+        self.behave(behaviour)
 
     def begin(self, behaviour: Behaviour | None = None) -> None:
         """Forget what came so far (a warm-up, say), start the outages' clock and behave otherwise from now on, if told
@@ -171,9 +171,10 @@ class LoopbackPartner:
         self.ledger = PartnerLedger()
         self._began_s = self._clock()
         if behaviour is not None:
-            self._behave(behaviour)
+            self.behave(behaviour)
 
-    def _behave(self, behaviour: Behaviour) -> None:
+    def behave(self, behaviour: Behaviour) -> None:
+        """Behave otherwise from now on, and remember what came so far."""
         self.behaviour = behaviour
         self._random = random.Random(behaviour.seed)  # noqa: S311 - draws failures, not secrets
         self._allowance = self._allowance_of(behaviour.rate_per_s, burst=behaviour.burst, strict=behaviour.strict)

@@ -126,14 +126,16 @@ def move_back(
     It is said of whom messages were refused again meanwhile: these are parked as before, and no tick moves them.
     Raises StackUnavailable when the worker cannot be invoked: its own tick does it within a minute.
     """
-    moved, is_done = 0, cleared.is_done
+    moved, told, is_done = 0, -1, cleared.is_done
     if not is_done:
         sleep(NOTICED_S)
     while not is_done:
         report = worker_tick.run(stack)
         moved += int(report["unparked"])
         is_done = bool(report["swept"])
-        on_progress(moved)
+        if moved != told:
+            on_progress(moved)
+            told = moved
         if not wait:
             break
         if not is_done:

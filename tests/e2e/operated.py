@@ -53,9 +53,13 @@ class Operated:
         command = [sys.executable, "-m", "ops.cli", *arguments]
         return {"args": command, "cwd": self.folder, "env": env, "stdin": subprocess.DEVNULL, "text": True}
 
-    def spillway(self, *arguments: str, status: int | None = 0) -> str:
-        """Type a command; gives all that it said. It ends with `status`; None: it was done, whatever it found."""
-        done = subprocess.run(**self.shell(*arguments), capture_output=True, check=False, timeout=240)
+    def spillway(self, *arguments: str, status: int | None = 0, typed: str | None = None) -> str:
+        """Type a command, and what it asks for; gives all that it said. It ends with `status`; None: it was done,
+        whatever it found.
+        """
+        asked: dict[str, Any] = {} if typed is None else {"stdin": None, "input": f"{typed}\n"}
+        shell = {**self.shell(*arguments), **asked}
+        done = subprocess.run(**shell, capture_output=True, check=False, timeout=240)
         said = f"{done.stdout}{done.stderr}"
         assert done.returncode in ({0, 1} if status is None else {status}), (arguments, said)
         assert "CANARY" not in said

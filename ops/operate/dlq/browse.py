@@ -12,7 +12,7 @@ from ops.operate.dlq.archive import Archive
 from ops.operate.dlq.desk import Desk
 from ops.operate.dlq.filters import Filter
 from ops.operate.dlq.groups import Groups
-from ops.operate.dlq.letters import Letter
+from ops.operate.dlq.letters import Letter, counted
 from ops.operate.dlq.look import look
 
 
@@ -28,6 +28,7 @@ def summary(desk: Desk, chosen: Filter, by: tuple[str, ...], *, as_json: bool) -
         return 0
     if groups.count:
         screens.summary(groups, by, desk.console, now_ms=desk.now_ms())
+        desk.say("Next: spillway dlq show ID, spillway dlq redrive --reason ...", DIM)
     else:
         screens.nothing(looked, desk.console, said=chosen.said())
     desk.say_notes(looked)
@@ -89,7 +90,11 @@ def export(desk: Desk, chosen: Filter, path: Path) -> int:
         looked = look(desk.dead, lambda one: written.write(one) if chosen.matches(one) else None, clock=desk.clock)
     finally:
         written.close()
-    desk.console.print(Text(safe(f"{written.letters:,} letters are in {path}, and in the queue as before.")))
+    desk.console.print(Text(safe(f"{_are(written.letters)} in {path}, and in the queue as before.")))
     desk.console.print(Text("It holds people's data and customers' keys: delete it when it is not needed.", style=DIM))
     desk.say_notes(looked)
     return 0
+
+
+def _are(letters: int) -> str:
+    return f"{counted(letters)} {'is' if letters == 1 else 'are'}"

@@ -14,7 +14,7 @@ from pathlib import Path
 from ops.console.interrupts import stopping
 from ops.console.screen import WARN
 from ops.operate import trail
-from ops.operate.dlq import progress_bar
+from ops.operate.dlq import letters, progress_bar
 from ops.operate.dlq.archive import BadLine, letters_in
 from ops.operate.dlq.desk import Desk
 from ops.operate.dlq.letters import Letter
@@ -47,10 +47,10 @@ def import_(desk: Desk, path: Path, to: str, *, is_yes: bool, per_s: float | Non
         desk.say(f"line {one.number}: {one.why}", WARN)
     name = "the main queue" if to == "queue" else "the dead-letter queue"
     if not is_yes:
-        desk.say(f"{whole:,} letters would go into {name}, without those that are there: --yes sends them.")
+        desk.say(f"{letters.counted(whole)} would go into {name}, without those that are there: --yes sends them.")
         return 0
     pacer = Pacer(per_s or PER_S, clock=desk.clock, sleep=desk.sleep)
-    with trail.act(desk.stack, f"dlq import into {name}, {whole:,} letters", why=why) as noted:
+    with trail.act(desk.stack, f"dlq import into {name}, {letters.counted(whole)}", why=why) as noted:
         with stopping() as is_stopping, progress_bar.shown(desk.console, whole, "letters sent") as on_progress:
             job = Import(path, target, pacer, desk.now_ms, is_stopping, lambda done: on_progress(done, ""))
             done = job.into_queue() if to == "queue" else job.into_dead_letters(desk.clock)

@@ -41,6 +41,11 @@ _ACCOUNT = re.compile(r"[0-9]{1,19}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-
 _HISTORY = re.compile(r"[0-9]{1,6}( [a-z_]{1,20}(:[0-9]{3})?)*")
 
 
+def counted(letters: int) -> str:
+    """How many letters, in words."""
+    return "1 letter" if letters == 1 else f"{letters:,} letters"
+
+
 @dataclass(frozen=True)
 class Letter:
     """A message of the dead-letter queue, as it was received. `attributes` are as SendMessage takes them."""

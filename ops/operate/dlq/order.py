@@ -1,6 +1,7 @@
 """`spillway dlq redrive`: what is asked for, planned, exported, sent at its pace, and written down."""
 
 import asyncio
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ from pathlib import Path
 from infra.build import commit
 from infra.stage import ROOT
 from ops.console.interrupts import stopping
+from ops.console.moments import ahead
 from ops.console.screen import DIM, GOOD, WARN
 from ops.console.terminal import safe
 from ops.operate import pause, trail
@@ -17,7 +19,7 @@ from ops.operate.dlq.archive import Archive
 from ops.operate.dlq.desk import Desk
 from ops.operate.dlq.filters import Filter
 from ops.operate.dlq.forecast import COMES_BACK, PLANNED_AT_ONCE, Forecaster, forecaster
-from ops.operate.dlq.letters import Letter
+from ops.operate.dlq.letters import Letter, counted
 from ops.operate.dlq.look import HIDDEN_S, MOST_LETTERS, look
 from ops.operate.dlq.notebook import Notebook
 from ops.operate.dlq.pace import Allowance, Pacer
@@ -26,6 +28,8 @@ from ops.operate.dlq.queues import LettersUnavailable
 from ops.operate.dlq.redrive import Moved, Redrive
 from partners import Limits
 from shared.errors import StateUnavailable
+from shared.state import FLOW, PARTNER
+from worker_fn.limits.agreement import Flow
 
 WAITING = 100
 """So many messages may wait in the queue whatever the rate is."""
@@ -83,7 +87,7 @@ def redrive(desk: Desk, order: Order) -> int:
             )
         desk.say(f"Exported to {safe(path)}: delete it when it is not needed.", DIM)
         newest_ms = plan.newest_ms
-        with trail.act(desk.stack, f"dlq redrive ({chosen.said()}), {most:,} letters", why=order.why) as noted:
+        with trail.act(desk.stack, f"dlq redrive ({chosen.said()}), {counted(most)}", why=order.why) as noted:
             moved = _send(
                 desk, notebook, written, order, allowance, most, lambda one: _is_meant(one, order, newest_ms, foresees)
             )
@@ -183,7 +187,7 @@ def _say_pace(desk: Desk, allowance: Allowance, most: int) -> None:
     if allowance.per_s <= 0:
         desk.say(f"Rate: nothing is left over ({allowance.why}).", WARN)
         return
-    takes_s = most / allowance.per_s
+    takes_s = math.ceil(most / allowance.per_s)
     takes = f"{takes_s:,.0f} s" if takes_s < 180 else f"{takes_s / 60:,.0f} min"
     desk.say(f"Rate: {allowance.per_s:,.3g} letters/s, {takes} in all ({allowance.why}).", DIM)
 
@@ -197,12 +201,20 @@ def _offer(plan: Plan, planned: int, most: int) -> str:
 
 
 def _say_what_holds(desk: Desk) -> None:
+    """Why what is sent would wait."""
+    now_ms = desk.now_ms()
     try:
         held = pause.current(desk.stack)
+        flow = Flow.of(asyncio.run(desk.stack.state().read(PARTNER, FLOW)))
     except StateUnavailable:
         return
     if held is not None:
-        desk.say(f"The intake is {held.said(desk.now_ms())}: what is sent waits in the queue.", WARN)
+        desk.say(f"The intake is {held.said(now_ms)}: what is sent waits in the queue.", WARN)
+    if flow.breaker.is_open:
+        said = f", its last answer was {flow.breaker.said}" if flow.breaker.said else ""
+        desk.say(safe(f"The partner is down{said}: what is sent waits in the queue. Better wait with it."), WARN)
+    elif flow.cool_until_ms > now_ms:
+        desk.say(f"The partner asked for a pause: calls go on {ahead(flow.cool_until_ms, now_ms)}.", WARN)
 
 
 def _result(moved: Moved) -> str:

@@ -62,7 +62,7 @@ def left_over(
         of_accounts = SHARE_UNKNOWN * limits.account_rate.per_second * accounts / calls_per_letter
         if of_accounts < per_s:
             per_s, why = of_accounts, f"{why}; half of what it takes of {accounts:,} account(s)"
-    return Allowance(per_s, f"{why}; {calls_per_letter:,.3g} calls a letter")
+    return Allowance(per_s, f"{why}; {calls_per_letter:,.3g} call{'' if calls_per_letter == 1 else 's'} a letter")
 
 
 async def learnt_limit(state: State) -> float | None:

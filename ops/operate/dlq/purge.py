@@ -8,7 +8,7 @@ from ops.operate.dlq import screens
 from ops.operate.dlq.desk import Desk
 from ops.operate.dlq.filters import Filter
 from ops.operate.dlq.groups import Groups
-from ops.operate.dlq.letters import Letter
+from ops.operate.dlq.letters import Letter, counted
 from ops.operate.dlq.look import HIDDEN_S, look
 from ops.operate.dlq.notebook import Notebook
 
@@ -30,7 +30,7 @@ def purge(desk: Desk, chosen: Filter, *, is_yes: bool, ask: Callable[[str], str]
             return 0
         screens.summary(groups, groups.by, desk.console, now_ms=desk.now_ms())
         desk.say_notes(looked)
-        desk.say(f"{groups.count:,} letters would be deleted ({chosen.said()}); nobody gets them back.", WARN)
+        desk.say(f"{counted(groups.count)} would be deleted ({chosen.said()}); nobody gets them back.", WARN)
         if not is_yes:
             desk.say("Nothing was deleted: spillway dlq export keeps them, --yes asks once more and deletes.")
             return 0
@@ -38,7 +38,7 @@ def purge(desk: Desk, chosen: Filter, *, is_yes: bool, ask: Callable[[str], str]
         if ask(f"Type {words!r} to delete them") != words:
             desk.say("Nothing was deleted: that was something else.")
             return 1
-        with trail.act(desk.stack, f"dlq purge ({chosen.said()}), {groups.count:,} letters", why=why) as noted:
+        with trail.act(desk.stack, f"dlq purge ({chosen.said()}), {counted(groups.count)}", why=why) as noted:
             deleted = _delete(desk, notebook, groups.count)
             noted.result = f"{deleted:,} of {groups.count:,} deleted"
         desk.say(noted.result + ".")

@@ -45,8 +45,9 @@ def nothing(looked: Looked, console: Console, *, said: str) -> None:
 
 def summary(groups: Groups, by: Sequence[str], console: Console, *, now_ms: int) -> None:
     """Print the groups, the largest first, each with a letter to look at."""
-    kinds = "1 kind" if len(groups) == 1 else f"{len(groups):,} kinds"
-    console.print(Text(f"{groups.count:,} dead letters of {kinds}, the most first:", style="bold"))
+    one = groups.count == 1
+    kinds = "" if one else ", all of one kind" if len(groups) == 1 else f" of {len(groups):,} kinds, the most first"
+    console.print(Text(f"{groups.count:,} dead letter{'' if one else 's'}{kinds}:", style="bold"))
     shown = list(groups.largest_first())
     for group in shown[:MOST_GROUPS_SHOWN]:
         console.print(_group(group, by, now_ms))
@@ -62,8 +63,6 @@ def summary(groups: Groups, by: Sequence[str], console: Console, *, now_ms: int)
         console.print(
             Text(f"{groups.leaving:,} of them are deleted by SQS within a day: spillway dlq export.", style=BAD)
         )
-    if shown:
-        console.print(Text("Next: spillway dlq show ID, spillway dlq redrive --reason ...", style=DIM))
 
 
 def _group(group: Group, by: Sequence[str], now_ms: int) -> Text:

@@ -21,8 +21,10 @@ from ops.operate.stack import Stack
 from partners import Delivery, load_partner
 from shared.firehose import parse_request
 from shared.message import AUDIENCE, EVENTS, Head, encode, to_json
-from shared.state import SUSPENDED, progress_key
+from shared.state import FLOW, PARTNER, SUSPENDED, progress_key
 from worker_fn.accounts.fingerprint import fingerprint
+from worker_fn.limits.agreement import Flow
+from worker_fn.limits.breaker import Breaker
 
 ROOT = Path(__file__).parents[4]
 KEY = "CANARY-api-key"
@@ -209,6 +211,20 @@ def test_a_plan_says_what_would_become_of_each(
     everything = spillway("dlq", "redrive", "--yes", "--rate", "500")
     assert (everything.exit_code, "2 of 2 sent" in everything.output) == (0, True)
     assert depth(queues, queues.dead_letter_url) == (0, 0)
+
+
+def test_a_plan_says_what_would_keep_letters_waiting(spillway: Callable[..., Result], put: Callable[..., str]) -> None:
+    """A partner that is down, or asked for a pause: what is sent is in the main queue then, and arrives later."""
+    put(message("r"), **rejected())
+    down = Flow(breaker=Breaker(opened_ms=1, probe_at_ms=2, said="HTTP 500"), cool_until_ms=10**13)
+    table(PARTNER, FLOW, down.to_item())
+    plan = spillway("dlq", "redrive")
+    clean(plan)
+    assert "The partner is down, its last answer was HTTP 500: what is sent waits" in plan.output
+    table(PARTNER, FLOW, Flow(cool_until_ms=10**13).to_item())
+    plan = spillway("dlq", "redrive")
+    clean(plan)
+    assert "The partner asked for a pause: calls go on in" in plan.output
 
 
 def test_filters_choose(spillway: Callable[..., Result], put: Callable[..., str], queues: Any) -> None:

@@ -7,6 +7,7 @@ from ops.cli import app
 from ops.operate import stack, suspensions
 from ops.operate.suspensions import Cleared, Suspended
 
+WAITS = "Waiting, about two minutes, for what is still being parked; Ctrl-C ends no more than this."
 AGAIN = Suspended("7", 401, 0, None)
 
 
@@ -30,10 +31,10 @@ def test_messages_that_are_refused_again_are_said(cleared: list[Cleared]) -> Non
 
 
 def test_messages_that_are_taken_end_it_well(cleared: list[Cleared]) -> None:
-    """Nothing more is said."""
+    """Nothing more is said of them."""
     cleared.append(Cleared(["7"], 40, is_done=True))
     done = CliRunner().invoke(app, ["suspensions", "clear", "7", "--wait"])
-    assert (done.exit_code, done.output) == (0, "cleared: 7\n")
+    assert (done.exit_code, done.output) == (0, f"cleared: 7\n{WAITS}\n")
 
 
 def test_the_listing_has_a_name_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
