@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from ops.operate.dlq.filters import Filter
 from ops.operate.dlq.letters import Letter
 from ops.operate.dlq.look import HIDDEN_S, look
 from ops.operate.dlq.notebook import Notebook
@@ -96,33 +97,55 @@ def test_a_letter_that_came_after_the_plan_is_left(sqs: MemorySqs, clock: Clock)
     assert sqs.bodies(DEAD) == ["later"]
 
 
-@pytest.mark.parametrize("seed", range(25))
-def test_killed_at_any_call_and_started_again_none_is_lost(seed: int) -> None:
-    """Some are sent twice, one stride at most for each kill; with its calls done or not."""
-    clock, rng, kills = Clock(), random.Random(seed), 0
-    sqs = MemorySqs(clock, seed=seed)
-    bodies = fill(sqs, 400)
-    meant = Counter(one for one in bodies if int(one[1:]) % 2)
-    per_s = 120.0
+def through_kills(
+    sqs: MemorySqs, clock: Clock, rng: random.Random, *, per_s: float, meant: Callable[[Letter], bool], calls: int
+) -> int:
+    """Give the same command until nothing is left, killed before or after a call among so many; gives how often."""
+    kills = 0
     while True:
-        dies_at = sqs.calls + rng.randint(2, 200 if kills else 90)
+        dies_at = sqs.calls + rng.randint(2, calls)
         sqs.dies = lambda call, at=dies_at: rng.choice(("before", "after")) if call == at else ""  # type: ignore[misc]
         try:
-            moved = run(sqs, clock, per_s=per_s, meant=is_rejected)
+            moved = run(sqs, clock, per_s=per_s, meant=meant)
         except Killed:
             kills += 1
         else:
             if not moved.left and not sqs.hidden(DEAD):
-                break
+                return kills
         sqs.revive()
         clock.sleep(HIDDEN_S + 1 if rng.random() < 0.7 else 1)
         assert kills < 200
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_killed_at_any_call_and_started_again_none_is_lost(seed: int) -> None:
+    """Some are sent twice, one stride at most for each kill; with its calls done or not."""
+    clock, rng = Clock(), random.Random(seed)
+    sqs = MemorySqs(clock, seed=seed)
+    bodies = fill(sqs, 400)
+    meant = {one for one in bodies if int(one[1:]) % 2}
+    kills = through_kills(sqs, clock, rng, per_s=120.0, meant=is_rejected, calls=150)
     sent = Counter(sqs.bodies(MAIN))
     clock.sleep(HIDDEN_S + 1)
-    assert set(sent) == set(meant)
-    assert sorted(sqs.bodies(DEAD)) == sorted(bodies - set(meant))
+    assert set(sent) == meant
+    assert sorted(sqs.bodies(DEAD)) == sorted(bodies - meant)
     assert sent.total() - len(sent) <= 30 * kills
     assert kills
+
+
+def test_twenty_thousand_with_a_filter_killed_and_started_again() -> None:
+    """None is lost, what does not match stays, and a kill doubles a stride at most."""
+    clock, rng = Clock(), random.Random(7)
+    sqs = MemorySqs(clock, call_s=0.002)
+    bodies = fill(sqs, 20_000)
+    chosen = Filter(reasons={"rejected"}, accounts={"7"}, since_ms=clock.now_ms() - 1_000)
+    kills = through_kills(sqs, clock, rng, per_s=500.0, meant=chosen.matches, calls=8_000)
+    sent = Counter(sqs.bodies(MAIN))
+    clock.sleep(HIDDEN_S + 1)
+    assert set(sent) == {one for one in bodies if int(one[1:]) % 2}
+    assert sorted(sqs.bodies(DEAD)) == sorted(bodies - set(sent))
+    assert kills >= 3
+    assert sent.total() - len(sent) <= 100 * kills
 
 
 def test_ctrl_c_ends_between_strides_and_doubles_nothing(sqs: MemorySqs, clock: Clock) -> None:
