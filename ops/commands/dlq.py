@@ -1,6 +1,7 @@
 """`spillway dlq`: look at dead letters, and send them again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from inspect import Signature, signature
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ops.commands.options import AsJson, Stage, Why, finite, one_line_errors
+from ops.console.terminal import INTERRUPTED, say
 
 if TYPE_CHECKING:
     from ops.operate.dlq.desk import Desk
@@ -16,28 +18,40 @@ if TYPE_CHECKING:
 
 dlq = typer.Typer(name="dlq", help="Look at dead letters, plan, and send them again.", no_args_is_help=True)
 
-Reasons = Annotated[list[str] | None, typer.Option("--reason", help="rejected, unmappable, ..., or none; repeatable.")]
-Statuses = Annotated[list[str] | None, typer.Option("--status", help="The partner's, 422 say; repeatable.")]
+Reasons = Annotated[
+    list[str] | None, typer.Option("--reason", metavar="NAME", help="rejected, unmappable, ..., or none; repeatable.")
+]
+Statuses = Annotated[
+    list[str] | None, typer.Option("--status", metavar="CODE", help="The partner's, 422 say; repeatable.")
+]
 Accounts = Annotated[list[str] | None, typer.Option("--account", metavar="ID", help="Of this account; repeatable.")]
-Types = Annotated[list[str] | None, typer.Option("--type", help="events, audience or erasure; repeatable.")]
+Types = Annotated[
+    list[str] | None, typer.Option("--type", metavar="NAME", help="events, audience or erasure; repeatable.")
+]
 Ids = Annotated[list[str] | None, typer.Option("--id", metavar="ID", help="This letter, or request; repeatable.")]
 Since = Annotated[str, typer.Option("--since", metavar="WHEN", help="There since: 3h, 2d, 2026-11-24T10:00Z.")]
 Until = Annotated[str, typer.Option("--until", metavar="WHEN", help="There before: 3h, 2d, 2026-11-24T10:00Z.")]
 Where = Annotated[str, typer.Option("--where", metavar="JMESPATH", help="What has to hold of mParticle's request.")]
-By = Annotated[list[str] | None, typer.Option("--by", help="reason, status, error, type, account, age; repeatable.")]
-Most = Annotated[int, typer.Option("--limit", min=1, help="So many lines at most.")]
+By = Annotated[
+    list[str] | None,
+    typer.Option("--by", metavar="NAME", help="reason, status, error, type, account, age; repeatable."),
+]
+Most = Annotated[int, typer.Option("--limit", min=1, metavar="N", help="So many lines at most.")]
 LetterId = Annotated[str, typer.Argument(metavar="ID", help="The letter's id, or its request's.")]
 Reveal = Annotated[bool, typer.Option("--reveal", help="With all that it says of customers and people.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do it, to everything that matches.")]
 Sendable = Annotated[bool, typer.Option("--sendable", help="Leave what would come back at once.")]
 Rate = Annotated[
-    float | None, typer.Option("--rate", min=0.01, callback=finite, help="Letters a second; else what is left over.")
+    float | None,
+    typer.Option("--rate", min=0.01, metavar="N", callback=finite, help="Letters a second; else what is left over."),
 ]
-MostSent = Annotated[int | None, typer.Option("--limit", min=1, help="Send so many at most.")]
-Export = Annotated[Path | None, typer.Option("--export", help="Where what is sent is exported to before.")]
+MostSent = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Send so many at most.")]
+Export = Annotated[
+    Path | None, typer.Option("--export", metavar="FILE", help="Where what is sent is exported to before.")
+]
 NewFile = Annotated[Path, typer.Argument(metavar="FILE.ndjson.gz", help="A file that is not there yet.")]
 File = Annotated[Path, typer.Argument(metavar="FILE.ndjson.gz", help="What `dlq export` or `redrive` wrote.")]
-Target = Annotated[str, typer.Option("--to", help="dlq, or queue: then they are delivered.")]
+Target = Annotated[str, typer.Option("--to", metavar="QUEUE", help="dlq, or queue: then they are delivered.")]
 
 
 def chosen_by(  # noqa: PLR0917 - each is an option of the command line
@@ -85,6 +99,17 @@ def filtered(verb: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+@contextmanager
+def stopped_well() -> Iterator[None]:
+    """End in one line, with Ctrl-C too: what a look held is given back by then."""
+    with one_line_errors():
+        try:
+            yield
+        except KeyboardInterrupt:
+            say("spillway: stopped; no letter is lost, and the same command may be given again", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+
+
 @dlq.command()
 @filtered
 def summary(chosen: "Filter", by: By = None, as_json: AsJson = False, stage: Stage = "dev") -> None:
@@ -94,7 +119,7 @@ def summary(chosen: "Filter", by: By = None, as_json: AsJson = False, stage: Sta
     for name in by or ():
         if name not in groups.KEYS:
             raise typer.BadParameter(f"--by is one of {', '.join(groups.KEYS)}")
-    with one_line_errors():
+    with stopped_well():
         code = browse.summary(_desk(stage), chosen, tuple(by or groups.USUAL), as_json=as_json)
     raise typer.Exit(code)
 
@@ -105,7 +130,7 @@ def list_(chosen: "Filter", most: Most = 100, as_json: AsJson = False, stage: St
     """List letters, a line each; nothing is taken out."""
     from ops.operate.dlq import browse  # noqa: PLC0415
 
-    with one_line_errors():
+    with stopped_well():
         code = browse.listed(_desk(stage), chosen, most=most, as_json=as_json)
     raise typer.Exit(code)
 
@@ -115,7 +140,7 @@ def show(letter_id: LetterId, reveal: Reveal = False, stage: Stage = "dev") -> N
     """Show one letter and its payload, masked; ends with 1 if there is none with this id."""
     from ops.operate.dlq import browse  # noqa: PLC0415
 
-    with one_line_errors():
+    with stopped_well():
         code = browse.show(_desk(stage), letter_id, reveal=reveal)
     raise typer.Exit(code)
 
@@ -135,7 +160,7 @@ def redrive(  # noqa: PLR0917
     """Say what would become of the letters; with --yes export them, then send them again."""
     from ops.operate.dlq import order  # noqa: PLC0415
 
-    with one_line_errors():
+    with stopped_well():
         asked = order.Order(chosen, yes, sendable, rate, most, export_to, why)
         code = order.redrive(_desk(stage), asked)
     raise typer.Exit(code)
@@ -147,7 +172,7 @@ def export(file: NewFile, chosen: "Filter", stage: Stage = "dev") -> None:
     """Write letters into a file, body and attributes; they stay where they are."""
     from ops.operate.dlq import browse  # noqa: PLC0415
 
-    with one_line_errors():
+    with stopped_well():
         code = browse.export(_desk(stage), chosen, file)
     raise typer.Exit(code)
 
@@ -166,7 +191,7 @@ def import_(  # noqa: PLR0917
 
     if to not in {"dlq", "queue"}:
         raise typer.BadParameter("--to is dlq or queue")
-    with one_line_errors():
+    with stopped_well():
         code = imports.import_(_desk(stage), file, to, is_yes=yes, per_s=rate, why=why)
     raise typer.Exit(code)
 
@@ -177,7 +202,7 @@ def purge(chosen: "Filter", yes: Yes = False, why: Why = "", stage: Stage = "dev
     """Say what would be deleted for good; with --yes delete it, once its number is typed."""
     from ops.operate.dlq import purge as verb  # noqa: PLC0415
 
-    with one_line_errors():
+    with stopped_well():
         code = verb.purge(_desk(stage), chosen, is_yes=yes, ask=_typed, why=why)
     raise typer.Exit(code)
 

@@ -13,7 +13,9 @@ from shared.errors import InvalidSettings, SpillwayError
 Stage = Annotated[str, typer.Option("--stage", envvar="STAGE", help="The deployed stage.")]
 Since = Annotated[str, typer.Option("--since", metavar="WHEN", help="30min, 3h, 2d ago, or 2026-11-24T10:00Z.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for tools.")]
-Why = Annotated[str, typer.Option("--why", help="For the trail, in a line; nothing of a customer's data.")]
+Why = Annotated[
+    str, typer.Option("--why", metavar="TEXT", help="For the trail, in a line; nothing of a customer's data.")
+]
 For = Annotated[str, typer.Option("--for", metavar="LENGTH", help="45s, 30min, 2h, 1d; at most 7d.")]
 Account = Annotated[str | None, typer.Option("--account", metavar="ID", help="Of this account of mParticle's alone.")]
 Endpoint = Annotated[

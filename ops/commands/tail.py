@@ -5,7 +5,6 @@ from typing import Annotated
 import typer
 
 from ops.commands.options import Since, Stage, one_line_errors
-from ops.console.terminal import say
 
 Accounts = Annotated[list[str] | None, typer.Option("--account", metavar="ID", help="Of this account; repeatable.")]
 Ends = Annotated[list[str] | None, typer.Option("--end", help="dead_letter, wait, parked, delivered, ...; repeatable.")]
@@ -27,6 +26,7 @@ def tail(  # noqa: PLR0917 - each is an option of the command line
     import time  # noqa: PLC0415
 
     from ops.console.moments import since_ms  # noqa: PLC0415 - ops/commands/__init__.py says why
+    from ops.console.screen import Screen  # noqa: PLC0415
     from ops.operate import tail as verb  # noqa: PLC0415
     from ops.operate.facts import FUNCTIONS, Logs  # noqa: PLC0415
     from ops.operate.stack import find_stack  # noqa: PLC0415
@@ -39,9 +39,10 @@ def tail(  # noqa: PLR0917 - each is an option of the command line
         if name not in FUNCTIONS:
             raise typer.BadParameter(f"--function is one of {', '.join(FUNCTIONS)}")
     wanted = verb.Wanted(frozenset(account or ()), frozenset(end or ()), frozenset(function or ()))
+    screen = Screen()
     with one_line_errors():
         stack = find_stack(stage)
         if partner:
             verb.check_partner(stack, partner)
         for told in verb.follow(Logs.of(stack), wanted, since_ms=since_ms(since, now_ms=int(time.time() * 1_000))):
-            say(verb.line_of(told))
+            screen.print(verb.line_of(told))

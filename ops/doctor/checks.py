@@ -296,9 +296,8 @@ def _queues(facts: Facts, deploy: str) -> Iterable[Finding]:
             yield Finding(
                 "dlq.not-empty",
                 f"{count:,} messages are in the dead-letter queue.",
-                f"aws sqs receive-message --queue-url {facts.urls.get('dlq', 'DLQ_URL')} --visibility-timeout 0 "
-                "--max-number-of-messages 10 --message-attribute-names All --query Messages[].MessageAttributes shows "
-                "their reasons; docs/flow.md, section 7, says what each asks for",
+                f"spillway dlq summary --stage {facts.stage} shows why and whose; docs/runbook.md, dead-letters, says "
+                "what to do",
                 Severity.WARNING,
             )
 

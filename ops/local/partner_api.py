@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from math import ceil
 from typing import Any, NamedTuple
 
@@ -22,15 +23,6 @@ import orjson
 
 from ops.console.interrupts import held_back
 
-REASONS = {
-    200: "OK",
-    400: "Bad Request",
-    401: "Unauthorized",
-    411: "Length Required",
-    429: "Too Many Requests",
-    500: "Internal Server Error",
-    503: "Service Unavailable",
-}
 BACKLOG = 1024
 ACCEPT_TURNS = 10
 """Turns of the event loop from accepting a connection to telling the protocol, and from aborting one to closing it."""
@@ -319,7 +311,7 @@ class _Connection(asyncio.Protocol):
         retry_after = f"Retry-After: {reply.retry_after_s}\r\n" if reply.retry_after_s is not None else ""
         connection = "keep-alive" if keep_alive else "close"
         head = (
-            f"HTTP/1.1 {reply.status} {REASONS[reply.status]}\r\n"
+            f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}\r\n"
             "Content-Type: application/json\r\n"
             f"Content-Length: {len(body)}\r\n{retry_after}Connection: {connection}\r\n\r\n"
         )

@@ -5,7 +5,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from rich.text import Text
+
 from ops.console.moments import moment_of
+from ops.console.screen import BAD, DIM, WARN
+from ops.console.terminal import safe
 from ops.operate import facts
 from ops.operate.dlq.forecast import only_its_name
 from ops.operate.facts import Logs, Reading, Told
@@ -118,11 +122,24 @@ def check_partner(stack: Stack, asked: str) -> None:
         raise InvalidSettings(f"the stage {stack.stage} delivers to {name}: choose another --stage")
 
 
-def line_of(told: Told) -> str:
-    """A fact in one line: the time, who, what, and its fields as they were written."""
+def line_of(told: Told) -> Text:
+    """A fact in one line: the time, who, what, and its fields as they were written, whose first and its ids last."""
     moment = moment_of(told.at_ms)
     clock = f"{moment:%H:%M:%S}" if moment else "no time"
-    return f"{clock} {told.function:<6} {told.kind:<11} {_fields(told.kind, told.fields)}"
+    kind = (safe(f"{told.kind:<11}"), _STYLES.get(told.kind, ""))
+    return Text.assemble((clock, DIM), f" {told.function:<6} ", kind, " ", safe(_fields(told.kind, told.fields)))
+
+
+_STYLES: Mapping[str, str] = {
+    Fact.DEAD_LETTER: BAD,
+    Fact.UNSETTLED: BAD,
+    Fact.WAIT: WARN,
+    Fact.PARKED: WARN,
+    Fact.ATTEMPT: WARN,
+    Fact.SUSPENDED: WARN,
+    Fact.BREAKER: WARN,
+}
+_IDS = frozenset({"request_id", "message_id", "messages", "keys"})
 
 
 def _fields(kind: str, fields: Mapping[str, Any]) -> str:
@@ -130,7 +147,8 @@ def _fields(kind: str, fields: Mapping[str, Any]) -> str:
         messages: Collection[Any] = fields.get("messages", ())
         first = next(iter(messages), "")
         return f"{len(messages)} messages, {first} first" if len(messages) > 1 else str(first)
-    return " ".join(f"{name}={_value(value)}" for name, value in fields.items())
+    ordered = sorted(fields, key=lambda name: (name != "account_id", name in _IDS))
+    return " ".join(f"{name}={_value(fields[name])}" for name in ordered)
 
 
 def _value(value: Any) -> str:

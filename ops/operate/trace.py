@@ -10,9 +10,11 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from ops.console.moments import moment_of
@@ -146,19 +148,9 @@ def show(story: Story, console: Console, *, since: str) -> None:
     if not story.steps:
         console.print(f"Nothing was written of {safe(story.id)} since {since}.")
         console.print("What was delivered is found by its request's id, by an event's or a call's with LOG_EVENTS=ids.")
-    last = ""
-    for step in story.steps:
-        if step.request_id != last:
-            console.print(Text.assemble(("request ", DIM), (safe(step.request_id), "bold")))
-            last = step.request_id
-        part = "" if step.part == WHOLE else f" part {step.part}"
-        moment = moment_of(step.at_ms)
-        clock = f"{moment:%m-%d %H:%M:%S}" if moment else "no time"
-        console.print(
-            Text.assemble(
-                (f"  {clock}  ", DIM), (safe(step.kind), _STYLES.get(step.kind, "")), safe(part), "  ", safe(step.about)
-            )
-        )
+    for request_id, steps in groupby(story.steps, lambda step: step.request_id):
+        console.print(Text.assemble(("request ", DIM), (safe(request_id), "bold")))
+        console.print(_lines(steps))
     for request_id, places in story.places.items():
         for part, place in places.items():
             named = f"{safe(request_id)} {_named(part)}".rstrip()
@@ -172,6 +164,24 @@ def show(story: Story, console: Console, *, since: str) -> None:
 def _named(part: str) -> str:
     """A part, for who reads it: nothing where there is one alone."""
     return safe(part.removeprefix(WHOLE).removeprefix(", ").strip() if part.startswith(WHOLE) else f"part {part}")
+
+
+def _lines(steps: Iterable[Step]) -> Table:
+    """A step a line: when, what, and the sentence of it."""
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    for _ in range(2):
+        table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for step in steps:
+        moment = moment_of(step.at_ms)
+        clock = f"  {moment:%m-%d %H:%M:%S}" if moment else "  no time"
+        part = _named(step.part)
+        table.add_row(
+            Text(clock, style=DIM),
+            Text(safe(step.kind), style=_STYLES.get(step.kind, "")),
+            Text(safe(f"{part} {step.about}".lstrip())),
+        )
+    return table
 
 
 _STYLES: Mapping[str, str] = {

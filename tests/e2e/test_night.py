@@ -24,7 +24,7 @@ from ops.operate.dlq.letters import Letter
 from tests.e2e.operated import Operated, until
 
 RUNBOOK = re.findall(r"^ {4}spillway (.+)$", (ROOT / "docs/runbook.md").read_text(), re.MULTILINE)
-GROUPS = {"cooldown", "dlq", "dsr", "suspensions"}
+GROUPS = {"breaker", "cooldown", "dlq", "dsr", "limit", "suspensions"}
 """Verbs that have verbs."""
 
 MALFORMED = {f"malformed-{number}": 400 for number in range(3)}

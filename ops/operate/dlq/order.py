@@ -30,6 +30,7 @@ from partners import Limits
 from shared.errors import StateUnavailable
 from shared.state import FLOW, PARTNER
 from worker_fn.limits.agreement import Flow
+from worker_fn.limits.breaker import is_by_hand
 
 WAITING = 100
 """So many messages may wait in the queue whatever the rate is."""
@@ -94,9 +95,8 @@ def redrive(desk: Desk, order: Order) -> int:
             noted.result = _result(moved)
         desk.say(noted.result, GOOD if not moved.left else WARN)
         if moved.left:
-            desk.say(
-                f"{moved.left:,} are left: the same command goes on. What is out of sight is back in {HIDDEN_S} s.",
-            )
+            hidden = "" if moved.is_stopped else f" What is out of sight is back in {HIDDEN_S} s."
+            desk.say(f"{_are_left(moved.left)}: the same command goes on.{hidden}")
         return 0 if not (moved.left or moved.refused) else 1
     finally:
         written.close()
@@ -210,11 +210,17 @@ def _say_what_holds(desk: Desk) -> None:
         return
     if held is not None:
         desk.say(f"The intake is {held.said(now_ms)}: what is sent waits in the queue.", WARN)
-    if flow.breaker.is_open:
+    if flow.breaker.is_open and is_by_hand(flow.breaker, now_ms=now_ms):
+        desk.say("An operator opened the breaker: what is sent waits in the queue.", WARN)
+    elif flow.breaker.is_open:
         said = f", its last answer was {flow.breaker.said}" if flow.breaker.said else ""
         desk.say(safe(f"The partner is down{said}: what is sent waits in the queue. Better wait with it."), WARN)
     elif flow.cool_until_ms > now_ms:
         desk.say(f"The partner asked for a pause: calls go on {ahead(flow.cool_until_ms, now_ms)}.", WARN)
+
+
+def _are_left(count: int) -> str:
+    return "1 is left" if count == 1 else f"{count:,} are left"
 
 
 def _result(moved: Moved) -> str:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import boto3
 import pytest
@@ -295,6 +296,19 @@ def test_the_trail_tells_of_everything_that_is_done_by_hand(spillway: Callable[.
     acts = json.loads(spillway("trail", "--json").output)["acts"]
     assert [one["what"] for one in acts] == ["cooldown end of everybody", "suspensions clear 77"]
     assert acts[0]["who"] not in {"", "somebody unknown"}
+
+
+def test_ctrl_c_in_a_look_is_said_and_gives_everything_back(
+    spillway: Callable[..., Result], put: Callable[..., str], queues: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        put(message(f"r{number}"), **rejected())
+    monkeypatch.setattr("ops.operate.dlq.filters.Filter.matches", Mock(side_effect=KeyboardInterrupt))
+    done = spillway("dlq", "redrive", "--yes", "--account", "7")
+    assert (done.exit_code, done.output.count("\n")) == (130, 1)
+    assert "stopped; no letter is lost, and the same command may be given again" in done.output
+    assert depth(queues, queues.dead_letter_url) == (3, 0)
+    assert not list(Path().glob("dlq-exports/*.gz"))
 
 
 def test_a_why_of_two_lines_is_refused_before_anything_is_done(spillway: Callable[..., Result]) -> None:

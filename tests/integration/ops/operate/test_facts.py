@@ -211,7 +211,7 @@ def test_tail_shows_what_is_asked_for_once(stack: Stack) -> None:
 
     def followed(wanted: tail.Wanted) -> list[str]:
         looks = tail.follow(Logs.of(stack), wanted, since_ms=NOW_MS - 5_000, looks=3, sleep=lambda _: None)
-        return list(map(tail.line_of, looks))
+        return [tail.line_of(told).plain for told in looks]
 
     [letter] = followed(tail.Wanted(ends=frozenset({"dead_letter"})))
     assert "reason=rejected" in letter

@@ -200,3 +200,21 @@ def test_what_others_wrote_cannot_move_the_cursor() -> None:
     """A request's id is foreign text."""
     evil = Told(1, "worker", Fact.WAIT, {**FIELDS, "request_id": "\x1b[2Jx", "why": "\x1b]0;x", "wait_s": 1})
     assert "\x1b" not in shown(trace.story("x", [evil], ["\x1b[2Jx"]))
+
+
+def test_a_line_of_the_tail_says_whose_it_is_first_and_its_ids_last() -> None:
+    """What is read at a glance stands before what is copied; control characters are spelled out."""
+    fields = {"request_id": "\x1b[2Jx", "message_id": "m", "type": "events", "account_id": "7", "reason": "rejected"}
+    line = line_of(Told(1_000, "worker", Fact.DEAD_LETTER, fields)).plain
+    assert line == (
+        "00:00:01 worker dead_letter account_id=7 type=events reason=rejected request_id=\\x1b[2Jx message_id=m"
+    )
+
+
+def test_a_steps_sentence_goes_on_below_itself() -> None:
+    """At 80 columns a long one is no new step."""
+    fields = {**FIELDS, "messages": ["61bd120d-5c4e-4000-8000-000000000001"], "type": "events", "bytes": 9, "ms": 8}
+    first, second, third = shown(trace.story(R, [Told(1_000, "ingest", Fact.ACCEPTED, fields)], [R])).splitlines()[:3]
+    assert first == f"request {R}"
+    assert second.startswith("  01-01 00:00:01  accepted  events, 3 events")
+    assert third.startswith(" " * 28)
