@@ -120,6 +120,8 @@ def show(letter: Letter, console: Console, *, now_ms: int, reveal: bool) -> None
     """Print a letter: what is told of it, then its payload."""
     message = letter.message
     facts = Table.grid(padding=(0, 2))
+    facts.add_column(no_wrap=True)
+    facts.add_column(overflow="fold")
     for name, value in _facts(letter, now_ms):
         facts.add_row(Text(name, style=DIM), Text(safe(value)))
     if message is not None:

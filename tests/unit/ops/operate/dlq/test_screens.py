@@ -1,6 +1,9 @@
 import io
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
+from rich.cells import cell_len
 
 from ops.console.screen import Screen
 from ops.operate.dlq import progress_bar, screens
@@ -57,6 +60,15 @@ def test_what_is_revealed_is_spelled_out() -> None:
     text = file.getvalue()
     assert text.count("\\x1b[31mCANARY") == 2
     assert text.replace("\n", "").isprintable()
+
+
+def test_a_long_id_is_shown_whole(body: Callable[..., str]) -> None:
+    """Whoever copies it gets all of it: nothing ends in dots."""
+    console, file = screen()
+    screens.show(replace(letter(reason="failed"), body=body("日" * 90)), console, now_ms=NOW_MS, reveal=True)
+    shown = file.getvalue().partition("{")[0]
+    assert shown.count("日") == 90
+    assert all(cell_len(line) <= 80 for line in shown.splitlines())
 
 
 def test_a_row_has_eighty_columns_whatever_is_longest() -> None:
