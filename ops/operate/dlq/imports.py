@@ -98,10 +98,11 @@ class Import:
         noted = self.path.with_name(self.path.name + ".sent")
         there = Notebook()
         try:
-            for line in noted.read_text().splitlines() if noted.exists() else ():
-                there.mark_sent(line)
-            with noted.open("a") as file:
+            with noted.open("a+") as file:
                 noted.chmod(0o600)
+                file.seek(0)
+                for line in file:
+                    there.mark_sent(line.rstrip())
 
                 def note(ids: Iterable[str]) -> None:
                     file.writelines(f"{one}\n" for one in ids)
