@@ -29,7 +29,7 @@ A table that is not there, or not ours to use (ResourceNotFound, AccessDenied), 
 ends when somebody mends the deployment.
 """
 
-PAGE = 500
+ITEMS_A_PAGE = 500
 """Items in an answer: a page of DynamoDB's own, 1 MB before it is written as JSON, would be more than the worker reads
 of an answer.
 """
@@ -143,7 +143,7 @@ class StateTable(ABC):
     async def listed(self, pk: str) -> dict[str, Item]:
         rows = await self._all(
             "query",
-            Limit=PAGE,
+            Limit=ITEMS_A_PAGE,
             KeyConditionExpression="pk = :pk",
             ExpressionAttributeValues={":pk": {"S": pk}},
         )

@@ -14,10 +14,10 @@ from shared.partner_http import Answer, Request, request_of
 from shared.sigv4 import Credentials, signed_headers
 from shared.state import NotAsExpected, OnDate, StateTable, failure_of
 
-TRIES = 2
+TIMES_TRIED = 2
 """A call that nobody answered, or that failed on DynamoDB's side, is made once more."""
 
-CALL_TIMEOUT_S = 1.0
+STATE_TIMEOUT_S = 1.0
 
 Make = Callable[[Request, float], Awaitable[Answer]]
 """Makes one call within so many seconds; worker_fn.clients.http has it."""
@@ -46,7 +46,7 @@ class SignedState(StateTable):
     async def _call(self, operation: str, **arguments: Any) -> Mapping[str, Any]:
         target = f"DynamoDB_20120810.{operation.title().replace('_', '')}"
         body = json.dumps({"TableName": self._table, **arguments}).encode()
-        for _ in range(TRIES):
+        for _ in range(TIMES_TRIED):
             answer = await self._ask(target, body)
             if answer.status is not None and answer.status < 500:
                 break
@@ -74,7 +74,7 @@ class SignedState(StateTable):
         )
         del headers["host"]  # the client writes it
         asked_s = time.time()
-        answer = await self._make(request_of("POST", self._endpoint, headers, body), CALL_TIMEOUT_S)
+        answer = await self._make(request_of("POST", self._endpoint, headers, body), STATE_TIMEOUT_S)
         if "date" in answer.headers:
             self._on_date(asked_s, time.time(), answer.headers["date"])
         return answer

@@ -36,7 +36,7 @@ def by_boto3(moto_url: str) -> Iterator[DynamoState]:
 @pytest.fixture
 def play(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Play a story with a signed state."""
-    monkeypatch.setattr("worker_fn.clients.signed_state.CALL_TIMEOUT_S", 30.0)
+    monkeypatch.setattr("worker_fn.clients.signed_state.STATE_TIMEOUT_S", 30.0)
 
     def played(story: Story, table: str = "signed") -> Any:
         async def with_client() -> Any:
@@ -93,7 +93,7 @@ def test_a_list_of_several_pages_is_whole(by_boto3: DynamoState, play: Callable[
         return await state.listed("many")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("shared.state.dynamo.PAGE", 2)
+        patch.setattr("shared.state.dynamo.ITEMS_A_PAGE", 2)
         found = play(story)
     assert [item.value["n"] for _, item in sorted(found.items())] == [0, 1, 2, 4, 5, 6]
 
