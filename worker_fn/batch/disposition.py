@@ -156,7 +156,7 @@ def _waiting(waiting: Sequence[Outcome], story: Story, budgets: Budgets, rng: ra
     if left_s <= 0:
         error = f"{last.error or last.because} after {age_s / 3_600:.0f} hours"
         return DeadLetter(Reason.TOO_OLD, error, last.status, story.attempts)
-    wait_s = max(_wait_s(waiting, called, story, age_s, rng), _least_s(story, left_s, rng))
+    wait_s = max(_wait_s(waiting, called, story, age_s, rng), least_wait_s(story.receives, left_s, rng))
     wait_s = min(wait_s, LONGEST_HIDDEN_S, max(1, int(left_s)))
     why = str(last.error or last.because)
     if called and all(one.is_about_the_call for one in called):
@@ -167,14 +167,14 @@ def _waiting(waiting: Sequence[Outcome], story: Story, budgets: Budgets, rng: ra
     return Waiting(wait_s, why)
 
 
-def _least_s(story: Story, left_s: float, rng: random.Random) -> int:
+def least_wait_s(receives: int, left_s: float, rng: random.Random) -> int:
     """The least time that a message waits if it was received often: its receives have to last for its age.
 
     SQS itself dead-letters a message after a thousand receives, without a reason.
     """
-    if story.receives < MANY_RECEIVES:
+    if receives < MANY_RECEIVES:
         return 0
-    return math.ceil(left_s / max(1, MOST_RECEIVES - story.receives) * rng.uniform(1.0, 1.5))
+    return math.ceil(left_s / max(1, MOST_RECEIVES - receives) * rng.uniform(1.0, 1.5))
 
 
 def _wait_s(

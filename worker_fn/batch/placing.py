@@ -7,8 +7,8 @@ from itertools import takewhile
 from worker_fn.accounts.suspensions import Place
 from worker_fn.batch.alone import each
 from worker_fn.batch.context import Worker
-from worker_fn.batch.disposition import Waiting
 from worker_fn.batch.job import Job
+from worker_fn.batch.refusals import wait_for_probe
 
 
 async def place(jobs: Sequence[Job], worker: Worker) -> bool:
@@ -37,4 +37,4 @@ async def _wait_behind_probe(job: Job, jobs: Sequence[Job], worker: Worker) -> N
     for other in takewhile(lambda other: other is not job, jobs):
         if other.group == job.group and other.place is Place.PROBE_LATER:
             suspension = worker.suspensions.of(other.message.account_id, other.fingerprints)
-            job.end = Waiting(worker.suspensions.probe_wait_s(suspension), "suspended")
+            job.end = wait_for_probe(job, suspension, worker)

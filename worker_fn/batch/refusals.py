@@ -9,7 +9,7 @@ from worker_fn.accounts.suspension import EVERY, Suspension
 from worker_fn.accounts.suspensions import Place
 from worker_fn.batch.back_off import back_off_s
 from worker_fn.batch.context import Worker
-from worker_fn.batch.disposition import DeadLetter, End, Parked, Reason, Waiting, Whose
+from worker_fn.batch.disposition import LONGEST_HIDDEN_S, DeadLetter, End, Parked, Reason, Waiting, Whose, least_wait_s
 from worker_fn.batch.facts import ids
 from worker_fn.batch.job import Job
 from worker_fn.batch.progress import Progress
@@ -69,12 +69,16 @@ def held_up(job: Job, worker: Worker) -> End:
     suspension = worker.suspensions.of(job.message.account_id, job.carried.fingerprints)
     if job.place is Place.GIVE_UP and suspension is not None:
         return _given_up(suspension, job.progress)
-    age_s = (worker.now_ms() - job.begun_ms) / 1_000
-    if age_s > worker.budgets.age_s(job.message.type):
-        return DeadLetter(Reason.TOO_OLD, f"its credentials are refused; {age_s / 3_600:.0f} hours old")
-    if job.place is Place.PROBE_LATER:
-        return Waiting(worker.suspensions.probe_wait_s(suspension), "suspended")
-    return Parked()
+    return _held(job, suspension, worker, is_probe=job.place is Place.PROBE_LATER)
+
+
+def wait_for_probe(job: Job, suspension: Suspension | None, worker: Worker) -> Waiting:
+    """Wait until the suspension's probe may be tried; longer where the message was received often, which a probe of a
+    FIFO queue is: it stays the probe for as long as the suspension lasts.
+    """
+    left_s = max(1.0, worker.budgets.age_s(job.message.type) - (worker.now_ms() - job.begun_ms) / 1_000)
+    least_s = min(least_wait_s(job.receives, left_s, worker.rng), int(left_s), LONGEST_HIDDEN_S)
+    return Waiting(max(worker.suspensions.probe_wait_s(suspension), least_s), "suspended")
 
 
 async def end_by_credentials(job: Job, end: End, progress: Progress, worker: Worker) -> End:
@@ -94,14 +98,21 @@ async def end_by_credentials(job: Job, end: End, progress: Progress, worker: Wor
             return _refused_alone(job, refused, progress, worker)
         if suspension.is_given_up(now_ms=worker.now_ms()) and not carried.was_dead:
             return _given_up(suspension, progress)
-        is_probe = suspension.probe_id == carried.message_id
-        return Waiting(worker.suspensions.probe_wait_s(suspension), "suspended") if is_probe else Parked()
+        return _held(job, suspension, worker, is_probe=suspension.probe_id == carried.message_id)
     taken = [item.fingerprint for item in job.items if item.outcome and item.outcome.verdict is Verdict.DELIVERED]
     suspension = worker.suspensions.of(carried.account_id, taken)
     if suspension is not None and suspension.probe_id == carried.message_id:
         await worker.suspensions.clear(suspension)
         worker.facts(Fact.CLEARED, **ids(job))
     return end
+
+
+def _held(job: Job, suspension: Suspension | None, worker: Worker, *, is_probe: bool) -> End:
+    """The end of a message whose credentials are suspended: a probe waits for its turn, what is no probe is parked."""
+    age_s = (worker.now_ms() - job.begun_ms) / 1_000
+    if age_s > worker.budgets.age_s(job.message.type):
+        return DeadLetter(Reason.TOO_OLD, f"its credentials are refused; {age_s / 3_600:.0f} hours old")
+    return wait_for_probe(job, suspension, worker) if is_probe else Parked()
 
 
 def _refused_alone(job: Job, refused: Outcome | None, progress: Progress, worker: Worker) -> End:

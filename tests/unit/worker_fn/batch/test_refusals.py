@@ -160,6 +160,20 @@ def test_fifo_queue_lets_no_message_take_the_turn_of_those_before_it(make_fleet:
     assert suspended(fleet)["7"]["probe_id"] == "m-1"
 
 
+def test_fifo_probe_is_received_less_often_than_sqs_allows(make_fleet: Any) -> None:
+    """It is the probe until it is too old, tried ever less often: SQS dead-letters what it gave a thousand times."""
+    fleet = make_fleet(in_groups=True)
+    start_ms, receives = round(fleet.clock.now_s * 1_000), 0
+    while not fleet.letters():
+        receives += 1
+        assert receives < 1_000
+        one = fleet.record(1, ["401"], group="g", receives=receives, received_at_ms=start_ms, first_ms=start_ms)
+        fleet.run(one, worker=fleet.another())
+        fleet.clock.now_s += fleet.queue.hidden.pop("h-1", 0)
+    assert [reason for reason, _ in fleet.letters()] == ["too_old"]
+    assert fleet.clock.now_s * 1_000 - start_ms > 72 * 3_600_000
+
+
 def test_refused_delivery_stops_those_behind_it(fleet: Any) -> None:
     """A message's deliveries stay in order: what is behind a refused one waits until the credentials are mended."""
     fleet.run(fleet.record(1, ["200", "403", "200"]))
