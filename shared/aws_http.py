@@ -12,6 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
+from shared.aws_roots import all_roots, amazons_roots
 from shared.sigv4 import Credentials, signed_headers
 
 CONNECT_TIMEOUT_S = 0.3
@@ -41,7 +42,7 @@ class AwsHttp:
         self._endpoint = urlsplit(endpoint)
         self._region = region
         self._credentials = credentials
-        self._tls = ssl.create_default_context() if self._endpoint.scheme == "https" else None
+        self._roots = amazons_roots
         self._connection: http.client.HTTPConnection | None = None
         self._clock = clock
 
@@ -86,19 +87,37 @@ class AwsHttp:
 
     def _connect(self, timeout_s: float) -> http.client.HTTPConnection:
         if self._connection is None:
-            host, port = self._endpoint.hostname or "", self._endpoint.port
-            connect_s = min(timeout_s, CONNECT_TIMEOUT_S)
-            if self._tls is not None:
-                self._connection = http.client.HTTPSConnection(host, port, timeout=connect_s, context=self._tls)
-            else:
-                self._connection = http.client.HTTPConnection(host, port, timeout=connect_s)
             try:
-                self._connection.connect()
+                self._connection = self._open(min(timeout_s, CONNECT_TIMEOUT_S))
             except OSError as error:
                 raise Unreached(type(error).__name__) from error
         if self._connection.sock is not None:
             self._connection.sock.settimeout(timeout_s)
         return self._connection
+
+    def _open(self, timeout_s: float) -> http.client.HTTPConnection:
+        """A new connection; with all roots, from then on, where Amazon's do not vouch for the endpoint."""
+        try:
+            return self._open_once(timeout_s)
+        except ssl.SSLCertVerificationError:
+            if self._roots is all_roots:
+                raise
+        self._roots = all_roots
+        return self._open_once(timeout_s)
+
+    def _open_once(self, timeout_s: float) -> http.client.HTTPConnection:
+        host, port = self._endpoint.hostname or "", self._endpoint.port
+        connection: http.client.HTTPConnection
+        if self._endpoint.scheme == "https":
+            connection = http.client.HTTPSConnection(host, port, timeout=timeout_s, context=self._roots())
+        else:
+            connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
+        try:
+            connection.connect()
+        except OSError:
+            connection.close()
+            raise
+        return connection
 
     def close(self) -> None:
         """Close the connection; the next call opens another."""
