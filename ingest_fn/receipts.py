@@ -4,7 +4,6 @@ It costs one more call, but only for erasures, which are rare. So an erasure can
 waits in a paused queue. If the table does not answer, the erasure is still accepted, and the worker writes the receipt.
 """
 
-import http.client
 from collections.abc import Mapping
 from typing import Any
 
@@ -57,6 +56,6 @@ class Receipts:
         )
         try:
             status, answer = self._dynamodb.call("DynamoDB_20120810.PutItem", body, timeout_s=RECEIPT_TIMEOUT_S)
-        except (OSError, http.client.HTTPException) as error:
+        except OSError as error:
             return type(error).__name__
         return None if status == 200 else error_code(answer) or str(status)

@@ -1,7 +1,5 @@
 """Reads one text from SSM or Secrets Manager, by our own signed HTTP (docs/adr/0005)."""
 
-import http.client
-
 from shared.aws_http import AwsHttp, error_code
 from shared.stored import Reference, Unreadable, request_for, text_in
 
@@ -28,6 +26,6 @@ def _call(store: AwsHttp, target: str, body: bytes) -> tuple[int, bytes, str]:
     """Status, answer and problem; status 0 without an answer."""
     try:
         status, answer = store.call(target, body, timeout_s=READ_TIMEOUT_S)
-    except (OSError, http.client.HTTPException) as error:
+    except OSError as error:
         return 0, b"", type(error).__name__
     return status, answer, error_code(answer) or str(status)

@@ -6,7 +6,6 @@ them already. Suspensions are read at most once a minute, and only for audience 
 read, the answer is the normal one.
 """
 
-import http.client
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -52,7 +51,7 @@ class Suspended:
             if status != 200:
                 return frozenset()
             return frozenset(_accounts(orjson.loads(answer)["Items"]))
-        except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return frozenset()
 
 

@@ -4,7 +4,6 @@ It is for ingest, because importing botocore would be most of a cold start (docs
 is not for several threads at once.
 """
 
-import http.client
 import json
 import ssl
 import time
@@ -12,6 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
+from shared import http11
 from shared.aws_roots import all_roots, amazons_roots
 from shared.sigv4 import Credentials, signed_headers
 
@@ -43,12 +43,12 @@ class AwsHttp:
         self._region = region
         self._credentials = credentials
         self._roots = amazons_roots
-        self._connection: http.client.HTTPConnection | None = None
+        self._connection: http11.Connection | None = None
         self._clock = clock
 
     def call(self, target: str, body: bytes, *, timeout_s: float) -> tuple[int, bytes]:
-        """Make one call; gives status and answer. Raises OSError or HTTPException, and then closes the connection; of
-        these, Unreached where nothing was sent.
+        """Make one call; gives status and answer. Raises OSError, and then closes the connection; Unreached
+        where nothing was sent.
 
         `timeout_s` bounds each wait for the network, not their sum. If the other end closed a kept connection while it
         was idle, the service is well: another connection is opened, within the same time.
@@ -58,7 +58,7 @@ class AwsHttp:
             return self._call(target, body, timeout_s)
         except TimeoutError:
             raise
-        except (OSError, http.client.HTTPException):
+        except OSError:
             if not was_kept:
                 raise
         return self._call(target, body, max(SHORTEST_S, timeout_s - (self._clock() - began_s)))
@@ -75,27 +75,24 @@ class AwsHttp:
                 body=body,
                 now=datetime.now(UTC),
             )
-            connection.request("POST", "/", body, headers)
-            response = connection.getresponse()
-            answer = response.read()
-        except (OSError, http.client.HTTPException):
+            answer = connection.post(headers, body)
+        except OSError:
             self.close()
             raise
-        if response.will_close:
+        if not connection.is_kept:
             self.close()
-        return response.status, answer
+        return answer
 
-    def _connect(self, timeout_s: float) -> http.client.HTTPConnection:
+    def _connect(self, timeout_s: float) -> http11.Connection:
         if self._connection is None:
             try:
                 self._connection = self._open(min(timeout_s, CONNECT_TIMEOUT_S))
             except OSError as error:
                 raise Unreached(type(error).__name__) from error
-        if self._connection.sock is not None:
-            self._connection.sock.settimeout(timeout_s)
+        self._connection.settimeout(timeout_s)
         return self._connection
 
-    def _open(self, timeout_s: float) -> http.client.HTTPConnection:
+    def _open(self, timeout_s: float) -> http11.Connection:
         """A new connection; with all roots, from then on, where Amazon's do not vouch for the endpoint."""
         try:
             return self._open_once(timeout_s)
@@ -105,19 +102,9 @@ class AwsHttp:
         self._roots = all_roots
         return self._open_once(timeout_s)
 
-    def _open_once(self, timeout_s: float) -> http.client.HTTPConnection:
-        host, port = self._endpoint.hostname or "", self._endpoint.port
-        connection: http.client.HTTPConnection
-        if self._endpoint.scheme == "https":
-            connection = http.client.HTTPSConnection(host, port, timeout=timeout_s, context=self._roots())
-        else:
-            connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
-        try:
-            connection.connect()
-        except OSError:
-            connection.close()
-            raise
-        return connection
+    def _open_once(self, timeout_s: float) -> http11.Connection:
+        host, port, is_tls = self._endpoint.hostname or "", self._endpoint.port, self._endpoint.scheme == "https"
+        return http11.connect(host, port, timeout_s=timeout_s, tls=self._roots() if is_tls else None)
 
     def close(self) -> None:
         """Close the connection; the next call opens another."""

@@ -32,7 +32,8 @@
 These errors are not in the tree: the caller catches them, and they go no further:
 
     OSError
-    └── Unreached                  AWS was not reached and did nothing: it is asked again (shared.aws_http)
+    ├── Unreached                  AWS was not reached and did nothing: it is asked again (shared.aws_http)
+    └── Garbled                    no answer in HTTP: as a connection that broke (shared.http11)
     Exception
     ├── Conflict                   another writer was first: the item is read and written again (shared.state)
     ├── NotAsExpected              DynamoDB's word for that: Conflict (shared.state)

@@ -3,7 +3,6 @@ about a second.
 """
 
 import hashlib
-import http.client
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -116,7 +115,7 @@ class Sender:
             return type(error.__cause__).__name__, True
         except TimeoutError as error:
             return type(error).__name__, False
-        except (OSError, http.client.HTTPException) as error:
+        except OSError as error:
             return type(error).__name__, True
         if status != 200:
             code = error_code(answer) or str(status)

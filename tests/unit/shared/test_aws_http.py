@@ -1,9 +1,8 @@
-import http.client
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
+from shared import http11
 from shared.aws_http import SHORTEST_S, AwsHttp, Unreached
 from shared.sigv4 import Credentials
 
@@ -17,42 +16,34 @@ class Service:
         self.steps, self.step_s, self.now_s = list(steps), step_s, 0.0
         self.timeouts: list[float] = []
         self.connections = 0
-        self.is_reached = True
+        self.is_reached = self.keeps = True
 
 
 class Connection:
-    def __init__(self, service: Service, timeout_s: float) -> None:
-        self.service, self.sock = service, self
+    def __init__(self, service: Service) -> None:
+        self.service, self.is_kept = service, True
         service.connections += 1
+        if not service.is_reached:
+            raise ConnectionRefusedError
 
     def settimeout(self, timeout_s: float) -> None:
         self.service.timeouts.append(timeout_s)
 
-    def connect(self) -> None:
-        if not self.service.is_reached:
-            raise ConnectionRefusedError
-
     def close(self) -> None: ...
-    def request(self, *_: object) -> None: ...
 
-    def getresponse(self) -> Any:
+    def post(self, *_: object) -> tuple[int, bytes]:
         self.service.now_s += self.service.step_s
         step = self.service.steps.pop(0)
         if isinstance(step, Exception):
             raise step
-
-        class Response:
-            status = step
-            will_close = False
-            read = staticmethod(lambda: b"{}")
-
-        return Response()
+        self.is_kept = self.service.keeps
+        return step, b"{}"
 
 
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> Callable[[Service], AwsHttp]:
     def make(service: Service) -> AwsHttp:
-        monkeypatch.setattr(http.client, "HTTPConnection", lambda host, port, timeout: Connection(service, timeout))
+        monkeypatch.setattr(http11, "connect", lambda host, port, timeout_s, tls: Connection(service))
         return AwsHttp(
             "sqs",
             endpoint="http://localhost:4566",
@@ -64,7 +55,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Callable[[Service], AwsHttp]:
     return make
 
 
-CLOSED = [http.client.RemoteDisconnected(), ConnectionResetError(), BrokenPipeError(), http.client.BadStatusLine("")]
+CLOSED = [ConnectionResetError(), BrokenPipeError(), http11.Garbled()]
 
 
 @pytest.mark.parametrize("closed", CLOSED, ids=lambda error: type(error).__name__)
@@ -120,3 +111,12 @@ def test_a_service_that_is_gone_meanwhile_was_not_reached(aws: Callable[[Service
     service.is_reached = False
     with pytest.raises(Unreached):
         client.call("t", b"{}", timeout_s=1)
+
+
+def test_a_connection_that_the_service_closes_is_not_used_again(aws: Callable[[Service], AwsHttp]) -> None:
+    """It said so in its answer: the next call opens another, and none is tried in vain."""
+    service = Service(200, 200)
+    service.keeps = False
+    client = aws(service)
+    assert [client.call("t", b"{}", timeout_s=1) for _ in range(2)] == [(200, b"{}")] * 2
+    assert service.connections == 2

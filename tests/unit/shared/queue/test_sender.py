@@ -1,5 +1,4 @@
 import hashlib
-import http.client
 import json
 import random
 from collections.abc import Callable
@@ -7,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from shared import http11
 from shared.aws_http import CONNECT_TIMEOUT_S, AwsHttp
 from shared.errors import QueueUnavailable
 from shared.queue import SEND_ATTEMPTS, SEND_BUDGET_S, Outgoing, Sender
@@ -28,6 +28,7 @@ class Script:
         self.timeouts: list[float] = []
         self.connections = 0
         self.slept: list[float] = []
+        self.unreached: list[Exception] = []
 
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -36,41 +37,31 @@ class Script:
 
 class Connection:
     def __init__(self, script: Script, timeout_s: float) -> None:
-        self.script, self.sock = script, self
+        self.script, self.is_kept = script, True
         script.connections += 1
         self.settimeout(timeout_s)
+        if script.unreached:
+            raise script.unreached.pop(0)
 
     def settimeout(self, timeout_s: float) -> None:
         self.script.timeouts.append(timeout_s)
 
-    def connect(self) -> None: ...
     def close(self) -> None: ...
 
-    def request(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> None:
-        assert (method, path) == ("POST", "/")
+    def post(self, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
         assert headers["authorization"].startswith("AWS4-HMAC-SHA256 ")
         self.script.requests.append(json.loads(body))
-
-    def getresponse(self) -> Any:
         self.script.now += self.script.step_s
         step = self.script.steps.pop(0)
         if isinstance(step, Exception):
             raise step
-
-        class Response:
-            status = step[0]
-            will_close = False
-            read = staticmethod(lambda: step[1])
-
-        return Response()
+        return step
 
 
 @pytest.fixture
 def sender(monkeypatch: pytest.MonkeyPatch) -> Callable[[Script], Sender]:
     def make(script: Script, **options: Any) -> Sender:
-        monkeypatch.setattr(
-            http.client, "HTTPConnection", lambda host, port, timeout: Connection(script, timeout), raising=True
-        )
+        monkeypatch.setattr(http11, "connect", lambda host, port, timeout_s, tls: Connection(script, timeout_s))
         return Sender(
             "http://localhost/000000000000/q",
             AwsHttp(
@@ -153,18 +144,10 @@ def test_what_sqs_may_have_taken_is_not_sent_again(sender: Callable[[Script], Se
     assert script.timeouts == [CONNECT_TIMEOUT_S, SEND_BUDGET_S]
 
 
-def test_what_did_not_reach_sqs_is_tried_again(
-    sender: Callable[[Script], Sender], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_did_not_reach_sqs_is_tried_again(sender: Callable[[Script], Sender]) -> None:
     """No connection within a moment: nothing was sent, so nothing can be there twice."""
     script = Script([CONFIRMED])
-    failures = iter([TimeoutError(), ConnectionRefusedError()])
-
-    def connect(connection: Connection) -> None:
-        if error := next(failures, None):
-            raise error
-
-    monkeypatch.setattr(Connection, "connect", connect)
+    script.unreached = [TimeoutError(), ConnectionRefusedError()]
     sender(script).send([MESSAGE])
     assert (script.connections, len(script.requests)) == (3, 1)
 
@@ -198,7 +181,7 @@ def test_sending_stays_within_its_budget(sender: Callable[[Script], Sender]) -> 
 
 def test_idle_connection_that_was_closed_costs_no_attempt(sender: Callable[[Script], Sender]) -> None:
     """A kept connection that the other end closed is replaced at once, without a pause."""
-    script = Script([CONFIRMED, http.client.RemoteDisconnected(), CONFIRMED])
+    script = Script([CONFIRMED, ConnectionResetError(), CONFIRMED])
     queue = sender(script)
     queue.send([MESSAGE])
     queue.send([MESSAGE])

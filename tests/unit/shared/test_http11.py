@@ -1,0 +1,116 @@
+from typing import Any
+
+import pytest
+
+from shared.http11 import AWS_BODY_BYTES, AWS_HEAD_BYTES, Connection, Garbled
+
+OK = b"HTTP/1.1 200 OK\r\nX-Amzn-RequestId: 7\r\nContent-Length: 2\r\n\r\n{}"
+
+
+class Socket:
+    """Gives pieces one after the other; at their end the other side has closed."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self.pieces, self.sent = list(pieces), b""
+
+    def sendall(self, content: bytes) -> None:
+        self.sent += content
+
+    def recv(self, most: int) -> bytes:
+        assert len(self.pieces[0]) <= most if self.pieces else True
+        return self.pieces.pop(0) if self.pieces else b""
+
+
+def connection(*pieces: bytes) -> Connection:
+    made: Any = Socket(*pieces)
+    return Connection(made)
+
+
+def test_a_request_is_one_post_with_its_length() -> None:
+    """Headers as they are given, the length, an empty line, the body."""
+    wire: Any = Socket(OK)
+    assert Connection(wire).post({"host": "sqs", "x-amz-target": "t"}, b'{"a":1}') == (200, b"{}")
+    assert wire.sent == b'POST / HTTP/1.1\r\nhost: sqs\r\nx-amz-target: t\r\ncontent-length: 7\r\n\r\n{"a":1}'
+
+
+ANSWERS = {
+    "length": OK,
+    "any-case": OK.replace(b"Content-Length", b"cOnTENT-lENGTH"),
+    "no-reason": OK.replace(b"200 OK", b"200"),
+    "hints-first": b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </>; rel=preload\r\n\r\n" + OK,
+    "chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;x=y\r\n{\r\n01\r\n}\r\n0\r\nTrailer: 1\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
+def test_an_answer_is_read_however_it_is_cut(answer: bytes) -> None:
+    """At every place, and byte by byte: the network cuts where it likes. The connection takes the next call."""
+    cuts = [(answer[:at], answer[at:]) for at in range(1, len(answer))]
+    for pieces in [(answer,), *cuts, [bytes([byte]) for byte in answer]]:
+        one = connection(*pieces)
+        assert one.post({}, b"") == (200, b"{}")
+        assert one.is_kept
+
+
+def test_answers_follow_each_other_on_a_kept_connection() -> None:
+    """Each call has its own answer, whatever its size."""
+    large = b"x" * 200_000
+    pieces = [OK[:30], OK[30:], b"HTTP/1.1 500 No\r\nContent-Length: 200000\r\n\r\n"]
+    one = connection(*pieces, *(large[at : at + 65_536] for at in range(0, len(large), 65_536)), OK)
+    assert [one.post({}, b"") for _ in range(3)] == [(200, b"{}"), (500, large), (200, b"{}")]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"),
+        OK.replace(b"HTTP/1.1", b"HTTP/1.0"),
+        OK + b"HTTP/1.1 200 OK\r\n",
+    ],
+    ids=["said", "old", "more-than-the-answer"],
+)
+def test_a_connection_that_ends_is_not_kept(answer: bytes) -> None:
+    """The answer counts; what comes behind it is never taken for the answer to the next call."""
+    one = connection(answer)
+    assert one.post({}, b"") == (200, b"{}")
+    assert not one.is_kept
+
+
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
+def test_an_answer_that_is_cut_off_is_none(answer: bytes) -> None:
+    """Wherever the other end closed: half an answer confirms nothing."""
+    for at in range(len(answer)):
+        with pytest.raises(ConnectionResetError):
+            connection(answer[:at] if at else b"").post({}, b"")
+
+
+GARBLED = {
+    "no-http": b"SSH-2.0-OpenSSH_9.6\r\n\r\n",
+    "http2": b"HTTP/2 200\r\nContent-Length: 2\r\n\r\n{}",
+    "no-status": b"HTTP/1.1 OK\r\n\r\n",
+    "no-length": b"HTTP/1.1 200 OK\r\n\r\n{}",
+    "negative": OK.replace(b": 2", b": -2"),
+    "no-number": OK.replace(b": 2", b": 2, 2"),
+    "huge": OK.replace(b": 2", b": %d" % (AWS_BODY_BYTES + 1)),
+    "many-digits": OK.replace(b": 2", b": " + b"9" * 5_000),
+    "gzip": OK.replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: gzip\r\n\r\n"),
+    "long-chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{}\r\n0\r\n\r\n",
+    "odd-chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n{}\r\n0\r\n\r\n",
+    "huge-chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffff\r\n",
+}
+
+
+@pytest.mark.parametrize("answer", GARBLED.values(), ids=GARBLED)
+def test_what_is_no_answer_is_an_error(answer: bytes) -> None:
+    """It raises what a broken connection raises, and never waits for more."""
+    with pytest.raises(Garbled):
+        connection(answer).post({}, b"")
+
+
+def test_a_head_without_an_end_is_bounded() -> None:
+    """Whoever sends headers for ever is not read for ever."""
+    wire: Any = Socket(b"HTTP/1.1 200 OK\r\n", *[b"X: y\r\n" * 10_000] * 100)
+    with pytest.raises(Garbled):
+        Connection(wire).post({}, b"")
+    assert len(wire.pieces) > 90
+    assert AWS_HEAD_BYTES < 100_000
