@@ -46,7 +46,7 @@ def test_small_request_stands_readable_in_the_envelope() -> None:
 
 
 def test_large_request_is_compressed() -> None:
-    """A request over one billing unit travels compressed and comes back equal."""
+    """A request of megabytes travels compressed and comes back equal."""
     request = request_of([{"id": str(n), "name": "page"} for n in range(5_000)])
     payload = to_json(request)
     assert len(payload) > COMPRESS_ABOVE_BYTES
