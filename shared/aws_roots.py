@@ -1,7 +1,7 @@
 """The roots that AWS's endpoints are checked against: Amazon's own first, out of those that this machine trusts.
 
 Reading all roots of a machine, some 145, takes a sixth of ingest's cold start; Amazon's four take a tenth of that
-(docs/adr/0052-what-a-cold-start-loads.md). Never is one trusted that the machine does not trust.
+(docs/adr/0052-lean-ingest.md). Never is one trusted that the machine does not trust.
 """
 
 import binascii

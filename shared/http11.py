@@ -1,7 +1,7 @@
 """HTTP/1.1 over one kept connection: as much of it as a signed POST to an AWS service and its answer need.
 
 It is for ingest, half of whose CPU for a request was http.client's, which reads headers with the parser of mail
-(docs/adr/0052-what-a-cold-start-loads.md). An answer that does not keep to RFC 9112 is an error, never a guess.
+(docs/adr/0052-lean-ingest.md). An answer that does not keep to RFC 9112 is an error, never a guess.
 """
 
 import socket

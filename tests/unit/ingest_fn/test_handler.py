@@ -1,3 +1,4 @@
+import gc
 import json
 import traceback
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 from ingest_fn import handler as entry
+from ingest_fn.payload import read
 from shared.errors import InvalidRequest, InvalidSettings, QueueUnavailable
 from shared.queue import Sender
 
@@ -29,6 +31,23 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_no_garbage_is_looked_for_while_a_large_request_is_read() -> None:
+    """Twenty thousand events, each an object with a list, and not one collection."""
+    text = b'{"type":"event_processing_request","events":[%s]}' % b",".join([b'{"a":[{"b":1}]}'] * 20_000)
+    began: list[dict[str, int]] = []
+
+    def note(phase: str, details: dict[str, int]) -> None:
+        began.extend([details] if phase == "start" else [])
+
+    gc.collect()
+    gc.callbacks.append(note)
+    try:
+        request = read(text)
+    finally:
+        gc.callbacks.remove(note)
+    assert (len(request["events"]), began) == (20_000, [])
 
 
 def test_bad_request_is_logged_counted_and_raised_without_its_payload(capsys: pytest.CaptureFixture[str]) -> None:
