@@ -11,8 +11,8 @@ def examine(scenario: Scenario, seed: int, *, stride: int = 1) -> Figures:
     """Run a scenario and judge it. `stride`: let a worker die at every n-th of the possible steps."""
     if scenario.dies_at_each_step:
         return _each_step(scenario, seed, stride)
-    calm = simulate(scenario.without_trouble(), seed)
-    return judge(simulate(scenario, seed), scenario, seed, calm)
+    run, calm = simulate(scenario, seed), scenario.without_trouble()
+    return judge(run, scenario, seed, run if calm == scenario else simulate(calm, seed))
 
 
 def _each_step(scenario: Scenario, seed: int, stride: int) -> Figures:
