@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.side_by_side import (  # noqa: F401 - hooks
     pytest_collection_modifyitems,
+    pytest_report_to_serializable,
     pytest_runtest_setup,
     pytest_xdist_make_scheduler,
 )

@@ -56,6 +56,21 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, Any, Any]:
+    """Spell out what can be no UTF-8: xdist can not send it, and the whole run would end where one test failed."""
+    return encodable((yield))
+
+
+def encodable(data: Any) -> Any:
+    """Give a report with half a surrogate pair as `\\ud800`; anything else as it is."""
+    if isinstance(data, str):
+        return data.encode("utf-8", "backslashreplace").decode()
+    if isinstance(data, dict):
+        return {encodable(name): encodable(value) for name, value in data.items()}
+    return type(data)(map(encodable, data)) if type(data) in {list, tuple} else data
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None]:
     """Put long ones first, and groups together, after all was shuffled."""
     result = yield
