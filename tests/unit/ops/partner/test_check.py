@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ops.cli import app
-from ops.partner.check import Checked, check
+from ops.partner.check import TRIAL_TIMEOUT_S, Checked, check
 from shared.errors import InvalidSettings
 
 PARTNER = """
@@ -41,7 +41,7 @@ def checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Check a partner with one line more in its mapping."""
     monkeypatch.syspath_prepend(str(tmp_path))
 
-    def run(line: str = "pass", *, timeout_s: float = 60.0, text: str = PARTNER) -> Checked:
+    def run(line: str = "pass", *, timeout_s: float = TRIAL_TIMEOUT_S, text: str = PARTNER) -> Checked:
         (tmp_path / "mine_partner.py").write_text(text.format(line=line))
         return check("mine_partner", {}, count=1, seed=0, timeout_s=timeout_s)
 
