@@ -16,9 +16,9 @@ from xdist.scheduler import LoadScopeScheduling
 TIMED = "e2e/test_delivery.py"
 """What measures in real time. It begins first, so that the process that has it has done nothing else."""
 LONG = (
-    TIMED, "e2e/test_runbook.py", "scenario/test_scenarios.py", "e2e/test_demo.py", "e2e/test_alias.py",
-    "e2e/test_local_aws_queues.py", "e2e/test_operating.py", "e2e/test_writing_a_partner.py", "e2e/", "scenario/",
-    "integration/infra/", "property/",
+    TIMED, "e2e/test_runbook.py", "scenario/test_scenarios.py", "e2e/test_night.py", "e2e/test_demo.py",
+    "e2e/test_alias.py", "e2e/test_local_aws_queues.py", "e2e/test_operating.py", "e2e/test_writing_a_partner.py",
+    "e2e/", "scenario/", "integration/infra/", "property/",
 )  # fmt: skip
 """Longest first; what is not named is short and fills the end. The first two mostly wait for a clock, the scenarios
 never do: they take what those leave of the processors.
