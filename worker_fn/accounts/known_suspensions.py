@@ -1,5 +1,6 @@
 """The suspensions that one Lambda environment knows of: none while the state table is down."""
 
+import asyncio
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
@@ -25,17 +26,19 @@ class KnownSuspensions:
         self._on_trouble = on_trouble
         self._by_account: dict[str, list[Suspension]] = {}
         self._read_ms: int | None = None
+        self._reading = asyncio.Lock()
 
     async def refresh(self) -> None:
-        """Read the suspensions, if that was not done lately."""
-        now_ms = self._now_ms()
-        if self._read_ms is not None and now_ms - self._read_ms < KNOWN_FOR_MS:
-            return
-        self._read_ms = now_ms
-        try:
-            self._by_account = by_account(await self._state.listed(SUSPENDED))
-        except StateUnavailable:
-            self._on_trouble()
+        """Read the suspensions, if that was not done lately; who comes while they are read waits for them."""
+        async with self._reading:
+            now_ms = self._now_ms()
+            if self._read_ms is not None and now_ms - self._read_ms < KNOWN_FOR_MS:
+                return
+            self._read_ms = now_ms
+            try:
+                self._by_account = by_account(await self._state.listed(SUSPENDED))
+            except StateUnavailable:
+                self._on_trouble()
 
     def of(self, account_id: str | None, fingerprints: Collection[str]) -> Suspension | None:
         """The suspension that holds up a message of an account with these credentials."""

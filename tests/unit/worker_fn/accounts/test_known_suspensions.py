@@ -30,6 +30,30 @@ def test_the_table_is_read_every_few_seconds(fleet: Any) -> None:
     assert mine.of("7", [NO_SECRETS]) is not None
 
 
+def test_who_asks_while_the_table_is_read_waits_for_it(fleet: Any) -> None:
+    """Parts of a batch ask side by side, and none of them may call with suspended credentials meanwhile."""
+    fleet.set_item(SUSPENDED, "7", ONE.to_item())
+    listed, reads = fleet.state.listed, []
+
+    async def slowly(pk: str) -> Any:
+        reads.append(pk)
+        await asyncio.sleep(0.01)
+        return await listed(pk)
+
+    fleet.state.listed = slowly
+    mine = known(fleet)
+
+    async def ask() -> bool:
+        await mine.refresh()
+        return mine.of("7", [NO_SECRETS]) is not None
+
+    async def ask_twice() -> list[bool]:
+        return await asyncio.gather(ask(), ask())
+
+    assert asyncio.run(ask_twice()) == [True, True]
+    assert reads == [SUSPENDED]
+
+
 def test_what_it_writes_itself_it_knows_at_once(fleet: Any) -> None:
     """With the revision that the next write has to name."""
     mine = known(fleet)
