@@ -60,7 +60,9 @@ class EventSourceMapping(Protocol):
 
 
 class LambdaMapping:
-    """The mapping by its id. `client` is a boto3 Lambda client; its calls run in threads."""
+    """The mapping by its id. `client` is a boto3 Lambda client; all that is asked of it runs in threads, also what
+    makes it when it is asked first.
+    """
 
     def __init__(self, client: Any, mapping_id: str) -> None:
         self._client = client
@@ -94,11 +96,13 @@ class LambdaMapping:
         await self._call("update_event_source_mapping", UUID=self._mapping_id, **changes)
 
     async def _call(self, operation: str, **arguments: Any) -> dict[str, Any]:
+        return await asyncio.to_thread(self._asked, operation, arguments)
+
+    def _asked(self, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - the simulation runs without boto3
 
-        function = getattr(self._client, operation)
         try:
-            answer: dict[str, Any] = await asyncio.to_thread(function, **arguments)
+            answer: dict[str, Any] = getattr(self._client, operation)(**arguments)
         except (BotoCoreError, ClientError) as error:
             raise MappingUnavailable(f"{operation} failed ({type(error).__name__})") from None
         return answer

@@ -1,11 +1,14 @@
 """The event source mapping, and an operator's pause as one environment knows it."""
 
+import asyncio
+import threading
 from typing import Any
 
 import pytest
 
 from tests.fakes.mapping import FakeMapping
 from tests.unit.worker_fn.intake import hold, mapped_fleet
+from worker_fn.clients.mapping import LambdaMapping
 
 
 @pytest.fixture
@@ -41,3 +44,17 @@ def test_pause_costs_a_read_every_few_seconds(fleet: Any) -> None:
     fleet.api.call_s = 0.01
     fleet.run(*(fleet.record(n, ["200"]) for n in range(50)))
     assert reads.count("hold") == 1
+
+
+def test_the_loop_goes_on_while_the_first_call_makes_its_client() -> None:
+    """That imports boto3, for a second where the function is small, and a batch's last writes wait beside it."""
+    made_in: list[threading.Thread] = []
+
+    class Client:
+        def __getattr__(self, _: str) -> Any:
+            made_in.append(threading.current_thread())
+            return lambda **_: None
+
+    asyncio.run(LambdaMapping(Client(), "id").pause())
+    assert made_in
+    assert threading.main_thread() not in made_in
