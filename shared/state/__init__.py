@@ -20,8 +20,9 @@ accounts may have requests of one id.
 Everything here can be lost, or out of reach, without losing a message: callers catch StateUnavailable and go on
 without it.
 
-`keys` says where a thing stands, `items` what stands there, `dynamo` makes the calls, `patient` leaves alone a table
-that does not answer, and `changes` writes what others write too.
+`keys` says where a thing stands, `items` what stands there, `dynamo` makes the calls (by boto3; the worker's own are in
+worker_fn/clients/signed_state.py), `patient` leaves alone a table that does not answer, and `changes` writes what
+others write too.
 """
 
 from shared.message import of_account

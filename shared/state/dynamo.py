@@ -79,7 +79,7 @@ class StateTable(ABC):
             return item_of(await self._update(_key(pk, sk), sets, counts, drop, condition=condition, expected=expected))
         except NotAsExpected as error:
             found = error.row
-            if found and found.get("by") == {"S": by}:  # made, its answer lost, and boto3 has tried again
+            if found and found.get("by") == {"S": by}:  # made, its answer lost, and the call made again
                 return item_of(found)
             raise Conflict(item_of(found) if found else await self.read(pk, sk)) from None
 
