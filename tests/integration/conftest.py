@@ -19,6 +19,7 @@ from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 from ingest_fn import handler as ingest_entry
 from shared import state
 from shared.queue import sender
+from tests.integration.state_table import state_table
 from worker_fn import handler as worker_entry
 from worker_fn.clients import signed_state
 
@@ -301,14 +302,8 @@ def queues(moto_url: str, partner: PartnerServer, monkeypatch: pytest.MonkeyPatc
     for cache in caches:
         cache.cache_clear()
     dynamo = boto3.client("dynamodb", region_name="us-east-1")
-    dynamo.create_table(
-        TableName="state",
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in ("pk", "sk")],
-        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
-    )
-    yield Queues(sqs, url, dead, parking)
-    dynamo.delete_table(TableName="state")
+    with state_table(dynamo):
+        yield Queues(sqs, url, dead, parking)
     dynamo.close()
     ingest_entry._queue().close()
     for cache in caches:

@@ -13,9 +13,9 @@ from ops.operate.by_hand import EVERYBODY, Scope, Turned
 from ops.operate.stack import Stack
 from ops.operate.trail import Act
 from shared.state import BY_HAND, FLOW, PARTNER
+from tests.integration.state_table import state_table
 from worker_fn.limits.agreement import Flow
 
-KEYS = ("pk", "HASH"), ("sk", "RANGE")
 ACT = Act(at_ms=1, who="user/alice", what="limit set", why="they asked")
 HOUR = 3_600_000
 
@@ -24,15 +24,9 @@ HOUR = 3_600_000
 def stack(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
     monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
     dynamo = boto3.client("dynamodb", region_name="us-east-1")
-    dynamo.create_table(
-        TableName="state",
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name, _ in KEYS],
-        KeySchema=[{"AttributeName": name, "KeyType": kind} for name, kind in KEYS],
-    )
     session = boto3.session.Session(region_name="us-east-1")
-    yield Stack("test", "us-east-1", {"StateTableName": "state"}, session)
-    dynamo.delete_table(TableName="state")
+    with state_table(dynamo):
+        yield Stack("test", "us-east-1", {"StateTableName": "state"}, session)
     dynamo.close()
 
 

@@ -13,26 +13,19 @@ from rich.console import Console
 from ops.operate import cooldowns
 from ops.operate.stack import Stack
 from shared.state import FLOW, PARTNER, DynamoState, account_key, change
+from tests.integration.state_table import state_table
 from worker_fn.limits.agreement import Flow
 from worker_fn.limits.breaker import Breaker
 from worker_fn.limits.by_hand import open_breaker
-
-KEYS = ("pk", "HASH"), ("sk", "RANGE")
 
 
 @pytest.fixture
 def stack(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
     monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
     dynamo = boto3.client("dynamodb", region_name="us-east-1")
-    dynamo.create_table(
-        TableName="state",
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name, _ in KEYS],
-        KeySchema=[{"AttributeName": name, "KeyType": kind} for name, kind in KEYS],
-    )
     session = boto3.session.Session(region_name="us-east-1")
-    yield Stack("test", "us-east-1", {"StateTableName": "state"}, session)
-    dynamo.delete_table(TableName="state")
+    with state_table(dynamo):
+        yield Stack("test", "us-east-1", {"StateTableName": "state"}, session)
     dynamo.close()
 
 

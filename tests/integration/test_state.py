@@ -14,21 +14,14 @@ from botocore.stub import Stubber
 from shared.errors import StateThrottled, StateUnavailable
 from shared.state import Conflict, DynamoState, Item, change
 from testkit import updates
-
-KEYS = [("pk", "HASH"), ("sk", "RANGE")]
+from tests.integration.state_table import state_table
 
 
 @pytest.fixture
 def client(moto_url: str) -> Iterator[Any]:
     dynamo = boto3.client("dynamodb", endpoint_url=moto_url, region_name="us-east-1")
-    dynamo.create_table(
-        TableName="state",
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name, _ in KEYS],
-        KeySchema=[{"AttributeName": name, "KeyType": kind} for name, kind in KEYS],
-    )
-    yield dynamo
-    dynamo.delete_table(TableName="state")
+    with state_table(dynamo):
+        yield dynamo
     dynamo.close()
 
 

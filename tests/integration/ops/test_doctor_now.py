@@ -14,6 +14,7 @@ from ops.doctor.look_now import look_now
 from ops.doctor.run import _tried
 from ops.operate.stack import Stack
 from shared.state import DynamoState, Item
+from tests.integration.state_table import state_table
 from worker_fn.limits.adaptive import Limit
 from worker_fn.limits.agreement import Flow
 from worker_fn.limits.breaker import Breaker
@@ -25,16 +26,9 @@ SUSPENSION = {"status": 401, "since_ms": 5, "probe_id": "m", "probe_at_ms": 6, "
 def stack(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
     monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
     session = boto3.session.Session(region_name="us-east-1")
-    dynamo = session.client("dynamodb")
-    dynamo.create_table(
-        TableName="doctor-state",
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in ("pk", "sk")],
-        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
-    )
     outputs = {"StateTableName": "doctor-state", "QueueUrl": "http://sqs/0/spillway-doctor-messages"}
-    yield Stack("doctor", "us-east-1", outputs, session, name="spillway-doctor", changed_ms=77)
-    dynamo.delete_table(TableName="doctor-state")
+    with state_table(session.client("dynamodb"), "doctor-state"):
+        yield Stack("doctor", "us-east-1", outputs, session, name="spillway-doctor", changed_ms=77)
 
 
 @pytest.fixture

@@ -11,10 +11,9 @@ import pytest
 from shared.errors import StateUnavailable
 from shared.sigv4 import Credentials
 from shared.state import COOL_UNTIL, Conflict, DynamoState, Item, State, change
+from tests.integration.state_table import state_table
 from worker_fn.clients.http import HttpClient
 from worker_fn.clients.signed_state import SignedState
-
-KEYS = [("pk", "HASH"), ("sk", "RANGE")]
 
 Story = Callable[[State], Awaitable[Any]]
 
@@ -22,14 +21,8 @@ Story = Callable[[State], Awaitable[Any]]
 @pytest.fixture
 def by_boto3(moto_url: str) -> Iterator[DynamoState]:
     dynamo = boto3.client("dynamodb", endpoint_url=moto_url, region_name="us-east-1")
-    dynamo.create_table(
-        TableName="signed",
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name, _ in KEYS],
-        KeySchema=[{"AttributeName": name, "KeyType": kind} for name, kind in KEYS],
-    )
-    yield DynamoState(dynamo, "signed")
-    dynamo.delete_table(TableName="signed")
+    with state_table(dynamo, "signed"):
+        yield DynamoState(dynamo, "signed")
     dynamo.close()
 
 
