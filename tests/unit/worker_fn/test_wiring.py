@@ -1,5 +1,8 @@
 """A worker from its settings."""
 
+import subprocess
+import sys
+
 import pytest
 
 from worker_fn.settings import Settings
@@ -23,3 +26,17 @@ def test_a_worker_begins_without_asking_aws(monkeypatch: pytest.MonkeyPatch) -> 
     env = {**ENV, "PARTNER": "partners.webhook", "WEBHOOK_URL": "https://partner.example"}
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     assert build(Settings.from_env(env)).partner.name == "webhook"
+
+
+def test_a_worker_begins_without_what_only_trouble_needs() -> None:
+    """boto3, tenacity and the tick would be half of a cold start: a worker is made without any of them."""
+    env = {**ENV, "WEBHOOK_URL": "https://partner.example", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    code = (
+        "import sys, worker_fn.handler\n"
+        "from worker_fn.settings import Settings\n"
+        "from worker_fn.wiring import build\n"
+        f"build(Settings.from_env({env!r}))\n"
+        "print({'boto3', 'botocore.session', 'tenacity', 'worker_fn.maintenance.tick'} & sys.modules.keys())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
