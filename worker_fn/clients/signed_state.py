@@ -15,7 +15,7 @@ from shared.sigv4 import Credentials, signed_headers
 from shared.state import NotAsExpected, OnDate, StateTable, failure_of
 
 TIMES_TRIED = 2
-"""A call that nobody answered, or that failed on DynamoDB's side, is made once more."""
+"""A call that broke off, or that failed on DynamoDB's side, is made once more, while its caller waits still."""
 
 STATE_TIMEOUT_S = 1.0
 
