@@ -24,6 +24,7 @@ NO_ACCOUNT = "-"
 SHORT_ID = 8
 """Characters of SQS's id that tell the copies of a request apart; all of it would double what a delivery costs."""
 _PART = re.compile(r" ([0-9]{1,4}/[0-9]{1,4})\Z")
+_AMOUNT = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
 
 
 class Place(StrEnum):
@@ -297,9 +298,9 @@ def read_entry(entry: str) -> tuple[tuple[str, str], str, int, int] | None:
     """
     head, _, amount = entry.rpartition(" ")
     head, _, short_id = head.rpartition(" ")
-    events, _, left_out = amount.partition("-")
-    if not head or not events.isdecimal() or not (left_out or "0").isdecimal():
+    counted = _AMOUNT.fullmatch(amount)
+    if not head or counted is None:
         return None
     part = _PART.search(head)
     key = (head[: part.start()], part[1]) if part else (head, WHOLE)
-    return key, short_id, int(events), int(left_out or 0)
+    return key, short_id, int(counted[1]), int(counted[2] or 0)

@@ -1,7 +1,6 @@
 """The facts that both functions wrote, read from CloudWatch Logs; bounded in time and in pages, and it says so."""
 
 import json
-import math
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +22,8 @@ MOST_PARTS = 9_999
 """Of a request; ingest makes a few hundred at most."""
 LISTS, NUMBERS = ("messages", "keys", "event_ids"), ("parts", "events", "bytes", "retry_after_s", "age_s")
 """The fields of a fact that are no mere text to who reads it."""
+MOST_COUNTED = 10**12
+"""What one line counts at most: no bytes, events or seconds of ours are more, and sums of them stay numbers."""
 MOST_CHARS = 1_000
 """Of an id: a filter pattern takes 1,024."""
 
@@ -118,9 +119,13 @@ def _is_of_ours(fields: Mapping[str, Any]) -> bool:
     lists, numbers = ([fields[name] for name in names if name in fields] for names in (LISTS, NUMBERS))
     return (
         all(isinstance(one, list) for one in lists)
-        and all(isinstance(one, int | float) and math.isfinite(one) and one >= 0 for one in numbers)
+        and all(_counts(one) for one in numbers)
         and fields.get("parts", 1) in range(1, MOST_PARTS + 1)
     )
+
+
+def _counts(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MOST_COUNTED
 
 
 def _events(

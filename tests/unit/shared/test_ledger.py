@@ -179,6 +179,10 @@ def test_what_was_accepted_before_the_range_is_not_counted() -> None:
         ("r", None),
         ("r m1 x", None),
         ("r m1 2-x", None),
+        ("r m1 2-", None),
+        ("r m1 " + "9" * 10, None),
+        ("r m1 " + "9" * 5_000, None),
+        ("r m1 \u0662", None),
     ],
 )
 def test_an_entry_is_read_as_it_was_written(entry: str, read: object) -> None:
