@@ -6,8 +6,9 @@ Rates are those of the last minutes that the facts tell of; depths are SQS's, wh
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -25,6 +26,7 @@ from ops.operate.facts import Logs, Reading
 from ops.operate.pause import Pause
 from ops.operate.stack import Stack
 from ops.operate.suspensions import Suspended, summed_up
+from shared.errors import StateUnavailable
 from shared.ledger import WHOLE, read_entry
 from shared.state import BY_HAND, FLOW, PARTNER, SUSPENDED, Item, account_key
 from shared.telemetry import Fact
@@ -39,6 +41,7 @@ LATELY_MS = 300_000
 """Rates and reasons are of so long."""
 MANY_LINES = 5
 """Accounts that are named; the others are counted."""
+STATE, UNKNOWN = "state", "not known"
 FAILS_OFTEN = 3
 """Messages of an account that wait for failed calls, from which on it is named."""
 
@@ -84,25 +87,28 @@ class Status:
     lately: Lately = field(default_factory=Lately)
     serves: Sequence[str] = ()
     unread: Sequence[str] = ()
+    unknown: Collection[str] = ()
+    """What stands here empty because it could not be read: `queue`, `parking`, `dead`, `state`, ..."""
 
 
 def look(stack: Stack, *, now_ms: int) -> Status:
     """Read it all. What AWS refuses is named and left empty; raises StackUnavailable where the logs cannot be read."""
-    unread: list[str] = []
+    unread: dict[str, str] = {}
     found: dict[str, Any] = {}
     sqs = stack.client("sqs")
     for name, output in (("queue", "QueueUrl"), ("parking", "ParkingQueueUrl"), ("dead", "DlqUrl")):
-        found[name] = _or_note(unread, "sqs:GetQueueAttributes", lambda output=output: depth(sqs, stack.output(output)))
-    found |= _or_note(unread, "dynamodb:Query", lambda: _of_state(stack, now_ms)) or {}
-    found["mapping"] = _or_note(unread, "lambda:GetEventSourceMapping", lambda: _mapping(stack))
-    found["serves"] = _or_note(unread, "lambda:GetAlias", lambda: _aliases(stack))
+        asked = partial(depth, sqs, stack.output(output))
+        found[name] = _or_note(unread, name, "sqs:GetQueueAttributes", asked)
+    found |= _or_note(unread, STATE, "dynamodb:Query", lambda: _of_state(stack, now_ms)) or {}
+    found["mapping"] = _or_note(unread, "mapping", "lambda:GetEventSourceMapping", lambda: _mapping(stack))
+    found["serves"] = _or_note(unread, "serves", "lambda:GetAlias", lambda: _aliases(stack))
     lately = _lately(stack, now_ms)
-    told_ms = _or_note(unread, "cloudwatch:GetMetricData", lambda: oldest.accepted_ms(stack, now_ms))
+    told_ms = _or_note(unread, "oldest", "cloudwatch:GetMetricData", lambda: oldest.accepted_ms(stack, now_ms))
     if told_ms is not None and any(one and one.all for one in (found["queue"], found["parking"])):
         lately = replace(lately, oldest_ms=min(told_ms, lately.oldest_ms or told_ms))
-    return Status(
-        stack.stage, now_ms, lately=lately, unread=unread, **{k: v for k, v in found.items() if v is not None}
-    )
+    known = {name: one for name, one in found.items() if one is not None}
+    actions = list(dict.fromkeys(unread.values()))
+    return Status(stack.stage, now_ms, lately=lately, unread=actions, unknown=list(unread), **known)
 
 
 def as_json(status: Status) -> str:
@@ -110,8 +116,11 @@ def as_json(status: Status) -> str:
 
 
 def sentence(status: Status) -> tuple[str, str]:
-    """What is wrong, the worst first, and how bad that is (a style)."""
-    return next(_wrongs(status), (GOOD, "All is well: what is accepted is delivered."))
+    """What is wrong, the worst first, and how bad that is (a style). What was not read is not said to be well."""
+    well = (GOOD, "All is well: what is accepted is delivered.")
+    if status.unread:
+        well = (WARN, f"Nothing wrong is seen, but not all was read: {', '.join(status.unread)}.")
+    return next(_wrongs(status), well)
 
 
 def _wrongs(status: Status) -> Iterator[tuple[str, str]]:
@@ -184,26 +193,31 @@ def rows(status: Status) -> Iterator[tuple[str, str]]:
         "a minute",
         f"{lately.accepted / minutes:,.0f} accepted, {lately.delivered / minutes:,.0f} delivered (messages)",
     )
-    yield "queue", f"about {status.queue.visible:,} visible, {status.queue.hidden:,} in flight or waiting"
-    yield "", _drains(status)
+    if "queue" in status.unknown:
+        yield "queue", UNKNOWN
+    else:
+        yield "queue", f"about {status.queue.visible:,} visible, {status.queue.hidden:,} in flight or waiting"
+        yield "", _drains(status)
     if lately.oldest_ms is not None:
         yield "oldest", f"{_since(lately.oldest_ms, now_ms)} since its request was accepted, of what waits or is parked"
-    yield "parked", f"about {status.parking.all:,}"
+    yield "parked", UNKNOWN if "parking" in status.unknown else f"about {status.parking.all:,}"
     reasons = f"; lately {_named(lately.dead)}" if lately.dead else ""
-    yield "dead letters", f"about {status.dead.all:,}{reasons}"
-    yield "allowed", _allowed(status)
+    dead = UNKNOWN if "dead" in status.unknown else f"about {status.dead.all:,}"
+    yield "dead letters", dead + reasons
+    yield "allowed", UNKNOWN if STATE in status.unknown else _allowed(status)
     yield from _of_operators(status, by_hand.LIMIT)
-    yield "breaker", _breaker(flow, now_ms)
+    yield "breaker", UNKNOWN if STATE in status.unknown else _breaker(flow, now_ms)
     yield from _of_operators(status, by_hand.OPEN, by_hand.CLOSED)
     if flow.cool_until_ms > now_ms:
         yield "cool-down", f"until {as_utc(flow.cool_until_ms)} UTC, {ahead(flow.cool_until_ms, now_ms)}"
-    intake = status.mapping or "not known"
+    intake = status.mapping or UNKNOWN
     if status.pause:
         since_ms = status.pause.since_ms
         yield "intake", f"paused since {as_utc(since_ms)} UTC, {ago(since_ms, now_ms)}"
         yield "", f"by {status.pause.by}: {status.pause.why}"
     else:
-        yield "intake", f"{intake.lower()}; nobody paused it"
+        by = "whether somebody paused it is not known" if STATE in status.unknown else "nobody paused it"
+        yield "intake", f"{intake.lower()}; {by}"
     if lately.waits:
         yield "waits", _named(lately.waits)
     for one in status.suspended[:MANY_LINES]:
@@ -217,7 +231,7 @@ def rows(status: Status) -> Iterator[tuple[str, str]]:
     for line in status.serves:
         yield "serves", line
     for line in status.unread:
-        yield "not read", f"{line} is not allowed"
+        yield "not read", f"{line} is not allowed, or gave no answer"
     if lately.bounded_by:
         yield "not read", f"all of the log: {lately.bounded_by} were over"
 
@@ -307,11 +321,11 @@ def _aliases(stack: Stack) -> list[str]:
     return lines
 
 
-def _or_note(unread: list[str], action: str, read: Any) -> Any:
+def _or_note(unread: dict[str, str], name: str, action: str, read: Any) -> Any:
     try:
         return read()
-    except (BotoCoreError, ClientError):
-        unread.append(action)
+    except (BotoCoreError, ClientError, StateUnavailable):
+        unread[name] = action
         return None
 
 

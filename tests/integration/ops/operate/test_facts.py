@@ -285,6 +285,17 @@ def test_status_reads_a_stack_and_says_what_it_may_not_read(stack: Stack) -> Non
     assert json.loads(status.as_json(found))["says"].startswith("1 message is dead-lettered")
 
 
+def test_status_is_drawn_while_the_state_table_and_the_queues_are_out_of_reach(stack: Stack) -> None:
+    """That is when it is looked at."""
+    put(stack)
+    stack.client("dynamodb").delete_table(TableName="state")
+    stack.client("sqs").delete_queue(QueueUrl=stack.output("QueueUrl"))
+    found = status.look(stack, now_ms=NOW_MS + 1_000)
+    assert {"dynamodb:Query", "sqs:GetQueueAttributes"} <= set(found.unread)
+    assert {"state", "queue"} <= set(found.unknown)
+    assert found.lately.accepted == 4
+
+
 def test_logs_that_may_not_be_read_are_named(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     """Which permission is missing, and where it stands."""
 

@@ -62,6 +62,8 @@ def screen(status: Status, **options: Any) -> str:
         ({"queue": Depth(90_000), "lately": Lately(5, 0, 300)}, "gone in 25 h"),
         ({"queue": Depth(900), "lately": Lately(5, 500, 500)}, "A backlog of 900 messages, which does not shrink."),
         ({"dead": Depth(1)}, "1 message is in the dead-letter queue"),
+        ({"unread": ["dynamodb:Query"]}, "Nothing wrong is seen, but not all was read: dynamodb:Query."),
+        ({"unread": ["dynamodb:Query"], "dead": Depth(1)}, "1 message is in the dead-letter queue"),
     ],
 )
 def test_the_first_line_says_what_is_wrong(changes: dict[str, Any], said: str) -> None:
@@ -109,6 +111,15 @@ def test_the_screen_fits_into_80_columns() -> None:
         "120.0 calls a second",
     ):
         assert any(text in line for line in lines), text
+
+
+def test_what_could_not_be_read_is_not_shown_as_nothing() -> None:
+    """No count, no breaker and no pause is claimed of what nobody saw."""
+    unread = ["sqs:GetQueueAttributes", "dynamodb:Query"]
+    drawn = screen(replace(CALM, mapping="", unread=unread, unknown=["queue", "parking", "dead", "state", "mapping"]))
+    assert not [text for text in ("about 0", "closed", "nobody paused it", "All is well", "empty") if text in drawn]
+    assert drawn.count("not known") == 7
+    assert "dynamodb:Query is not allowed, or gave no answer" in drawn
 
 
 def test_colours_are_those_that_are_read_on_black_and_on_white() -> None:
