@@ -67,7 +67,7 @@ def chosen_by(  # noqa: PLR0917 - each is an option of the command line
     """The letters that are meant, by the options that say it. Raises InvalidSettings."""
     import time  # noqa: PLC0415
 
-    from ops.console.moments import since_ms  # noqa: PLC0415 - ops/commands/__init__.py says why
+    from ops.console.moments import past_ms, since_ms  # noqa: PLC0415 - ops/commands/__init__.py says why
     from ops.operate.dlq.filters import Filter  # noqa: PLC0415
 
     now_ms = int(time.time() * 1_000)
@@ -77,7 +77,7 @@ def chosen_by(  # noqa: PLR0917 - each is an option of the command line
         statuses=frozenset(status or ()),
         accounts=frozenset(account or ()),
         types=frozenset(kind or ()),
-        since_ms=since_ms(since, now_ms=now_ms) if since else None,
+        since_ms=past_ms(since, now_ms=now_ms) if since else None,
         until_ms=since_ms(until, now_ms=now_ms) if until else None,
         where=where,
     )

@@ -26,7 +26,7 @@ def ledger(  # noqa: PLR0917 - each is an option of the command line
     """
     import time  # noqa: PLC0415
 
-    from ops.console.moments import since_ms  # noqa: PLC0415 - ops/commands/__init__.py says why
+    from ops.console.moments import past_ms, since_ms  # noqa: PLC0415 - ops/commands/__init__.py says why
     from ops.console.screen import Screen  # noqa: PLC0415
     from ops.operate import ledger as verb  # noqa: PLC0415
     from ops.operate.facts import Logs  # noqa: PLC0415
@@ -38,7 +38,7 @@ def ledger(  # noqa: PLR0917 - each is an option of the command line
         counted = verb.count(
             Logs.of(stack),
             verb.depths_of(stack),
-            since_ms=since_ms(since, now_ms=now_ms),
+            since_ms=past_ms(since, now_ms=now_ms),
             until_ms=since_ms(until, now_ms=now_ms) if until else now_ms,
             account_id=account,
             by_account=by_account,

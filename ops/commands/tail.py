@@ -25,7 +25,7 @@ def tail(  # noqa: PLR0917 - each is an option of the command line
     """Follow both functions: a line for each thing that happens to a message or to the fleet, until Ctrl-C."""
     import time  # noqa: PLC0415
 
-    from ops.console.moments import since_ms  # noqa: PLC0415 - ops/commands/__init__.py says why
+    from ops.console.moments import past_ms  # noqa: PLC0415 - ops/commands/__init__.py says why
     from ops.console.screen import Screen  # noqa: PLC0415
     from ops.operate import tail as verb  # noqa: PLC0415
     from ops.operate.facts import FUNCTIONS, Logs  # noqa: PLC0415
@@ -44,5 +44,5 @@ def tail(  # noqa: PLR0917 - each is an option of the command line
         stack = find_stack(stage)
         if partner:
             verb.check_partner(stack, partner)
-        for told in verb.follow(Logs.of(stack), wanted, since_ms=since_ms(since, now_ms=int(time.time() * 1_000))):
+        for told in verb.follow(Logs.of(stack), wanted, since_ms=past_ms(since, now_ms=int(time.time() * 1_000))):
             screen.print(verb.line_of(told))

@@ -19,13 +19,13 @@ def trace(asked: Id, since: Since = "3d", as_json: AsJson = False, stage: Stage 
     """
     import time  # noqa: PLC0415
 
-    from ops.console.moments import since_ms  # noqa: PLC0415 - ops/commands/__init__.py says why
+    from ops.console.moments import past_ms  # noqa: PLC0415 - ops/commands/__init__.py says why
     from ops.console.screen import Screen  # noqa: PLC0415
     from ops.operate import trace as verb  # noqa: PLC0415
     from ops.operate.stack import find_stack  # noqa: PLC0415
 
     with one_line_errors():
-        story = verb.trace(find_stack(stage), asked, since_ms=since_ms(since, now_ms=int(time.time() * 1_000)))
+        story = verb.trace(find_stack(stage), asked, since_ms=past_ms(since, now_ms=int(time.time() * 1_000)))
     if as_json:
         say_json(verb.as_json(story))
     else:

@@ -32,6 +32,14 @@ def since_ms(text: str, *, now_ms: int) -> int:
         raise InvalidSettings(f"{text!r} is no time: give {WHEN}") from None
 
 
+def past_ms(text: str, *, now_ms: int) -> int:
+    """The moment since which something is looked for. Raises InvalidSettings for one that is still to come."""
+    moment_ms = since_ms(text, now_ms=now_ms)
+    if moment_ms > now_ms:
+        raise InvalidSettings(f"--since {text!r} is still to come: give {WHEN}")
+    return moment_ms
+
+
 def length_s(text: str) -> int:
     """How long is meant, in seconds: `90min`, `3h`. Raises InvalidSettings."""
     if (length := _LENGTH.fullmatch(text.strip())) is not None:

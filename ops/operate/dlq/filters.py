@@ -1,5 +1,6 @@
 """Which letters are meant: filters that act on everything that matches."""
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -9,9 +10,14 @@ import jmespath
 from jmespath.exceptions import JMESPathError
 
 from ops.console.moments import moment_of
-from ops.operate.dlq.letters import Letter
+from ops.console.terminal import safe
+from ops.operate.dlq.letters import NO_REASON, OTHER, REASONS, Letter
 from shared.errors import InvalidSettings
-from shared.message import SHORT_TYPES
+from shared.message import QUEUED_TYPES, SHORT_TYPES
+
+_STATUS = re.compile(r"[0-9]{3}")
+UNTOLD = frozenset({"-", OTHER})
+"""How a letter is shown that says nothing of its status or type, or something that we do not write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +36,14 @@ class Filter:
     """A JMESPath expression on mParticle's request. It may name a person: it is in no text that is kept."""
 
     def __post_init__(self) -> None:
+        """Raises InvalidSettings for what no letter has: a slip of the hand is not told that nothing matches."""
+        _check("--reason", self.reasons, {*REASONS, NO_REASON, OTHER})
+        _check("--type", self.types, {*SHORT_TYPES.values(), *QUEUED_TYPES, *UNTOLD})
+        for one in set(self.statuses) - UNTOLD:
+            if not _STATUS.fullmatch(one):
+                raise InvalidSettings(f"--status is the partner's, of three digits, 422 say: not {safe(one)!r}")
+        if self.since_ms is not None and self.until_ms is not None and self.until_ms < self.since_ms:
+            raise InvalidSettings("--until must be later than --since: 2h is earlier than 1h")
         if self.where:
             _compiled(self.where)
 
@@ -57,6 +71,11 @@ class Filter:
         parts += [f"until {_moment(self.until_ms)}"] if self.until_ms is not None else []
         parts += ["where …"] if self.where else []
         return ", ".join(parts) or "all letters"
+
+
+def _check(option: str, named: Collection[str], known: Collection[str]) -> None:
+    if unknown := sorted(set(named) - set(known)):
+        raise InvalidSettings(f"{option} is one of {', '.join(sorted(known))}: not {safe(unknown[0])!r}")
 
 
 def _is_type(kind: str, named: Collection[str]) -> bool:

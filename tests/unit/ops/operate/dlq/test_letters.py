@@ -1,8 +1,9 @@
 import json
+from typing import Any
 
 import pytest
 
-from ops.console.moments import since_ms
+from ops.console.moments import past_ms, since_ms
 from ops.operate.dlq.filters import Filter
 from ops.operate.dlq.groups import Groups, kind_of
 from ops.operate.dlq.letters import Letter
@@ -100,6 +101,33 @@ def test_everything_that_is_named_has_to_fit(chosen: Filter, fits: bool) -> None
     assert chosen.matches(letter(reason="rejected", status="422")) is fits
 
 
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ({"reasons": {"rejected", "reject"}}, "--reason is one of .*too_old.*: not 'reject'"),
+        ({"reasons": {""}}, "--reason is one of"),
+        ({"reasons": {"\x1b[31m"}}, r"not '\\\\x1b\[31m'"),
+        ({"types": {"event"}}, "--type is one of .*events.*: not 'event'"),
+        ({"statuses": {"4xx"}}, "--status .* not '4xx'"),
+        ({"statuses": {"4220"}}, "--status"),
+        ({"statuses": {"\uff14\uff12\uff12"}}, "--status"),
+        ({"since_ms": 2, "until_ms": 1}, "--until must be later than --since"),
+    ],
+)
+def test_what_no_letter_can_have_is_refused(named: dict[str, Any], said: str) -> None:
+    """Rather than told that nothing matches."""
+    with pytest.raises(InvalidSettings, match=said):
+        Filter(**named)
+
+
+@pytest.mark.parametrize(
+    "named", [{"reasons": {"none", "other"}}, {"statuses": {"-", "other", "599"}}, {"types": {"-", "other", "events"}}]
+)
+def test_what_a_screen_shows_of_a_letter_can_be_asked_for(named: dict[str, Any]) -> None:
+    """Also that it says nothing, or something that is not ours."""
+    Filter(**named)
+
+
 @pytest.mark.parametrize("where", ["events[", f"events[{'9' * 5_000}]", "(" * 3_000, "!" * 3_000 + "a", "[" * 3_000])
 def test_an_expression_that_is_none_is_refused_in_a_line(where: str) -> None:
     """Also one that its parser is not made for."""
@@ -117,10 +145,8 @@ def test_a_filter_in_words_says_nothing_of_where() -> None:
 
 def test_a_time_that_no_calendar_has_is_said_in_words() -> None:
     """So far back as one can write, and so far ahead."""
-    far = Filter(
-        since_ms=since_ms("9999-12-31T23:59-14:00", now_ms=NOW_MS), until_ms=since_ms("999999d", now_ms=NOW_MS)
-    )
-    assert far.said() == "since the end of time, until 1970-01-01 00:00:00Z"
+    assert Filter(until_ms=since_ms("9999-12-31T23:59-14:00", now_ms=NOW_MS)).said() == "until the end of time"
+    assert Filter(until_ms=since_ms("999999d", now_ms=NOW_MS)).said() == "until 1970-01-01 00:00:00Z"
 
 
 @pytest.mark.parametrize(
@@ -144,6 +170,13 @@ def test_a_moment_is_a_time_or_how_long_ago(text: str, moment: int) -> None:
 def test_what_is_no_moment_is_refused(text: str) -> None:
     with pytest.raises(InvalidSettings, match="is no time"):
         since_ms(text, now_ms=NOW_MS)
+
+
+def test_nothing_is_looked_for_since_a_moment_that_is_to_come() -> None:
+    """It would find nothing, whatever there is."""
+    assert past_ms("2d", now_ms=NOW_MS) == NOW_MS - 48 * HOUR_MS
+    with pytest.raises(InvalidSettings, match="'2099-01-01' is still to come"):
+        past_ms("2099-01-01", now_ms=NOW_MS)
 
 
 # --- groups ---------------------------------------------------------------------------------------------------------
