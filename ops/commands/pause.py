@@ -42,10 +42,12 @@ def resume(why: WhyResumed = "", stage: Stage = "dev") -> None:
     with one_line_errors():
         stack = find_stack(stage)
         ended = verb.current(stack)
-        with trail.act(stack, "resume", why=why):
+        with trail.act(stack, "resume", why=why) as noted:
             report = verb.resume(stack)
-    say("it was not paused by an operator" if ended is None else "the operator's pause is over")
-    for line in worker_tick.said(report, of_probe=False):
+            was = "it was not paused by an operator" if ended is None else "the operator's pause is over"
+            lines = [was, *worker_tick.said(report, of_probe=False)]
+            noted.result = "; ".join(lines)
+    for line in lines:
         say(line)
     if not worker_tick.is_running(report):
         raise typer.Exit(1)

@@ -3,7 +3,7 @@
 import inspect
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytest
@@ -82,6 +82,31 @@ def test_a_verb_that_changes_something_says_so_in_the_trail(
     done = CliRunner().invoke(app, [*verb, "--why", "mended"])
     assert done.exit_code == 0, done.output
     assert acts == [(what, "mended")]
+
+
+@pytest.mark.parametrize(
+    ("found", "report", "result"),
+    [
+        (None, REPORT, "it was not paused by an operator; resumed: batches arrive within a minute"),
+        (
+            pause.Pause("w", 1),
+            {**REPORT, "resumed": False, "running": False, "stopped_by": "the open breaker"},
+            "the operator's pause is over; the intake stays stopped by the open breaker",
+        ),
+    ],
+)
+def test_what_a_resume_came_to_is_noted(
+    found: pause.Pause | None, report: dict[str, Any], result: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not that it is done, where there was nothing to end or the intake stays stopped."""
+    noted = trail.Act(0, "", "resume")
+    monkeypatch.setattr(trail, "act", lambda *_, **__: nullcontext(noted))
+    monkeypatch.setattr(stack, "find_stack", lambda _: None)
+    monkeypatch.setattr(pause, "current", lambda _: found)
+    monkeypatch.setattr(pause, "resume", lambda _: report)
+    done = CliRunner().invoke(app, ["resume"])
+    assert done.exit_code == (0 if report["resumed"] else 1)
+    assert noted.result == result
 
 
 def test_a_pause_that_says_no_reason_is_no_act(monkeypatch: pytest.MonkeyPatch) -> None:
