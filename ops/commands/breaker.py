@@ -28,7 +28,7 @@ def open_(length: For = "", why: WhyOpen = "", stage: Stage = "dev") -> None:
         length_s = verb.checked_length_s(length)
         why = verb.checked_why(why, 'spillway breaker open --for 2h --why "the partner moves its data"')
         stack = find_stack(stage)
-        with trail.act(stack, f"breaker open for {length}", why=why) as noted:
+        with trail.act(stack, f"breaker open for {length.strip()}", why=why) as noted:
             until_ms = int(time.time() * 1_000) + 1_000 * length_s
             verb.open_breaker(stack, until_ms=until_ms, by=noted)
             noted.result = f"until {as_utc(until_ms)} UTC"
@@ -54,7 +54,7 @@ def close(length: ForClosed = "", why: Why = "", stage: Stage = "dev") -> None:
         if length_s is not None:
             why = verb.checked_why(why, 'spillway breaker close --for 1h --why "one customer\'s calls open it"')
         stack = find_stack(stage)
-        with trail.act(stack, f"breaker close{f' for {length}' if length else ''}", why=why) as noted:
+        with trail.act(stack, f"breaker close{f' for {length.strip()}' if length else ''}", why=why) as noted:
             until_ms = None if length_s is None else int(time.time() * 1_000) + 1_000 * length_s
             is_closed = verb.close_breaker(stack, until_ms=until_ms, by=noted)
             noted.result = "closed" if is_closed else "it was closed"

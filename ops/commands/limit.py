@@ -35,7 +35,7 @@ def set_(  # noqa: PLR0917 - each is an option of the command line
         why = verb.checked_why(why, 'spillway limit set 30 --for 2h --why "the partner asked for less"')
         stack = find_stack(stage)
         declared = verb.checked_rate(stack, scope, calls)
-        with trail.act(stack, f"limit set {calls:g} for {length} of {scope.name}", why=why) as noted:
+        with trail.act(stack, f"limit set {calls:g} for {length.strip()} of {scope.name}", why=why) as noted:
             until_ms = int(time.time() * 1_000) + 1_000 * length_s
             flow = verb.set_limit(stack, scope, calls, declared_per_s=declared, until_ms=until_ms, by=noted)
             noted.result = f"until {as_utc(until_ms)} UTC"

@@ -5,8 +5,8 @@ Who set it and why stands beside it, for `spillway status`.
 """
 
 import asyncio
-import math
 import random
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -30,6 +30,7 @@ LONGEST_BY_HAND_S = 7 * 86_400
 """What is to hold for longer is declared by the partner's code, which is reviewed and deployed."""
 LEAST, MOST = 0.01, 100_000.0
 """Calls a second that a limit may be."""
+_DECIMAL = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 LIMIT, OPEN, CLOSED = "limit", "open", "closed"
 
 
@@ -97,14 +98,11 @@ def turned(key: str, flow: Flow, note: Mapping[str, Any], *, now_ms: int) -> Ite
 
 def per_second_of(text: str) -> float:
     """Read a limit, in calls a second. Raises InvalidSettings."""
-    try:
-        per_second = float(text)
-    except ValueError:
-        per_second = math.nan
-    if math.isfinite(per_second) and LEAST <= per_second <= MOST:
-        return per_second
+    if _DECIMAL.fullmatch(text) and LEAST <= float(text) <= MOST:
+        return float(text)
     raise InvalidSettings(
-        f"a limit is {LEAST:g} to {MOST:,.0f} calls a second, not {safe(text)}; `spillway breaker open` stops all calls"
+        f"a limit is {LEAST:g} to {MOST:,.0f} calls a second, not {safe(text)!r}: 30, or 2.5;"
+        " `spillway breaker open` stops all calls"
     )
 
 

@@ -38,7 +38,26 @@ def with_option(arguments: list[str], name: str, value: str | None) -> list[str]
     return arguments[:at] + ([] if value is None else [name, value]) + arguments[at + 2 :]
 
 
-@pytest.mark.parametrize("calls", ["0", "-5", "nan", "inf", "-inf", "1e309", "0.001", "100001", "many", ""])
+@pytest.mark.parametrize(
+    "calls",
+    [
+        "0",
+        "-5",
+        "nan",
+        "inf",
+        "-inf",
+        "1e309",
+        "0.001",
+        "100001",
+        "many",
+        "",
+        " ",
+        "1_0",
+        "\uff11\uff10",
+        "1e2",
+        "1e400",
+    ],
+)
 def test_a_limit_is_a_number_of_calls(calls: str) -> None:
     """Nought stops all calls, which another verb does."""
     said = refused(["limit", "set", calls, *SET[3:]])
