@@ -112,10 +112,13 @@ def _partner(now: Now, stage: str) -> Iterable[Finding]:
         )
     elif flow.breaker.opened_ms is not None:
         failed = f", {flow.breaker.failed_probes} probes failed since" if flow.breaker.failed_probes else ""
+        since = f"since {as_utc(flow.breaker.opened_ms)} UTC ({ago(flow.breaker.opened_ms, now.now_ms)})"
+        why = f"The partner is taken for down {since}{failed}"
+        if flow.breaker.by_hand_until_ms:  # nobody has tried it since
+            why = f"The breaker that an operator opened is over its time; it is open {since}"
         yield _warning(
             "partner.down",
-            f"The partner is taken for down since {as_utc(flow.breaker.opened_ms)} UTC "
-            f"({ago(flow.breaker.opened_ms, now.now_ms)}){failed}. Nobody calls it, messages wait.",
+            f"{why}. Nobody calls it, messages wait.",
             "Ask the partner. One message a minute tries it; nothing has to be done here when it is back",
         )
     if flow.cool_until_ms > now.now_ms:

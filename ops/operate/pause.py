@@ -65,6 +65,9 @@ def held_by(flow: Flow | None, now_ms: int) -> tuple[str, str]:
         until_ms = flow.breaker.by_hand_until_ms
         opened = f"an operator opened the breaker, until {as_utc(until_ms)} UTC"
         return opened, f"It ends {ahead(until_ms, now_ms)}, with a probe; `spillway breaker close` ends it now"
+    if flow is not None and flow.breaker.is_open and flow.breaker.by_hand_until_ms:
+        over = "the breaker that an operator opened is over its time"
+        return over, "Nothing to do: the tick tries the partner with the next message, and resumes"
     if flow is not None and flow.breaker.opened_ms is not None:
         opened_ms = flow.breaker.opened_ms
         down = f"the partner is taken for down since {as_utc(opened_ms)} UTC ({ago(opened_ms, now_ms)})"

@@ -135,6 +135,8 @@ def _stops(status: Status) -> Iterator[tuple[str, str]]:
         yield WARN, f"Nothing is delivered: an operator {status.pause.said(now_ms)}."
     if stopped := _of_everybody(status, by_hand.OPEN):
         yield WARN, f"Nothing is delivered: an operator opened the breaker{_until(stopped, now_ms)}."
+    elif fleet.is_open and fleet.by_hand_until_ms:  # nobody has tried it since
+        yield WARN, "The breaker that an operator opened is over its time: the next message finds out, as a probe."
     elif fleet.is_open and fleet.opened_ms is not None:
         said = f", its last answer was {fleet.said}" if fleet.said else ""
         yield BAD, f"The partner is down: the breaker is open for {_since(fleet.opened_ms, now_ms)}{said}."
@@ -193,11 +195,7 @@ def rows(status: Status) -> Iterator[tuple[str, str]]:
         "a minute",
         f"{lately.accepted / minutes:,.0f} accepted, {lately.delivered / minutes:,.0f} delivered (messages)",
     )
-    if "queue" in status.unknown:
-        yield "queue", UNKNOWN
-    else:
-        yield "queue", f"about {status.queue.visible:,} visible, {status.queue.hidden:,} in flight or waiting"
-        yield "", _drains(status)
+    yield from _of_queue(status)
     if lately.oldest_ms is not None:
         yield "oldest", f"{_since(lately.oldest_ms, now_ms)} since its request was accepted, of what waits or is parked"
     yield "parked", UNKNOWN if "parking" in status.unknown else f"about {status.parking.all:,}"
@@ -234,6 +232,14 @@ def rows(status: Status) -> Iterator[tuple[str, str]]:
         yield "not read", f"{line} is not allowed, or gave no answer"
     if lately.bounded_by:
         yield "not read", f"all of the log: {lately.bounded_by} were over"
+
+
+def _of_queue(status: Status) -> Iterator[tuple[str, str]]:
+    if "queue" in status.unknown:
+        yield "queue", UNKNOWN
+    else:
+        yield "queue", f"about {status.queue.visible:,} visible, {status.queue.hidden:,} in flight or waiting"
+        yield "", _drains(status)
 
 
 def lately_of(told: Sequence[facts.Told], *, minutes: float, bounded_by: str = "") -> Lately:

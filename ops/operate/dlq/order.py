@@ -212,6 +212,8 @@ def _say_what_holds(desk: Desk) -> None:
         desk.say(f"The intake is {held.said(now_ms)}: what is sent waits in the queue.", WARN)
     if flow.breaker.is_open and is_by_hand(flow.breaker, now_ms=now_ms):
         desk.say("An operator opened the breaker: what is sent waits in the queue.", WARN)
+    elif flow.breaker.is_open and flow.breaker.by_hand_until_ms:
+        desk.say("The breaker that an operator opened is over its time: one message is tried first.", WARN)
     elif flow.breaker.is_open:
         said = f", its last answer was {flow.breaker.said}" if flow.breaker.said else ""
         desk.say(safe(f"The partner is down{said}: what is sent waits in the queue. Better wait with it."), WARN)

@@ -17,7 +17,7 @@ from ops.operate.suspensions import Suspended
 from shared.telemetry import Fact
 from worker_fn.limits.adaptive import Limit
 from worker_fn.limits.agreement import Flow
-from worker_fn.limits.breaker import opened
+from worker_fn.limits.breaker import opened, opened_by_hand
 
 NOW_MS = 1_800_000_000_000
 CALM = Status("dev", NOW_MS, mapping="Enabled", lately=Lately(5, 500, 500), serves=("ingest: version 3",))
@@ -45,6 +45,10 @@ def screen(status: Status, **options: Any) -> str:
             "Nothing is delivered: an operator opened the breaker until 2027-01-15 08:30 UTC (in 30 min)",
         ),
         ({"turned": [OPENED], "flow": OPEN}, "(in 30 min): a restore."),
+        (
+            {"flow": Flow(breaker=opened_by_hand(now_ms=NOW_MS - 600_000, until_ms=NOW_MS - 1))},
+            "The breaker that an operator opened is over its time",
+        ),
         (
             {"turned": [LIMITED]},
             "An operator limits all calls to 30 a second until 2027-01-15 10:00 UTC (in 2 h): less.",
