@@ -33,6 +33,7 @@ LEAST_CONCURRENCY = 2
 """The smallest MaximumConcurrency that Lambda takes."""
 WORTH_A_CHANGE = 0.25
 """MaximumConcurrency is not changed by less than this share of it."""
+OPENED_BY_HAND = "an operator opened the breaker"
 PROBES = 5
 """A tick takes at most so many messages until one is a probe: a message that is parked, hidden or dead-lettered without
 a call is none.
@@ -163,7 +164,8 @@ async def _probe(ticker: Ticker, flow: Flow, report: TickReport, budget: TimeBud
     if ticker.probe_now and flow.breaker.is_open:
         flow = await _hastened(worker)
     elif not report.held and (status.is_enabled or not status.is_settled):
-        report.no_probe = "the mapping runs or is being changed: the next batch brings the probe"
+        is_by_hand = flow.breaker.is_open and breaker.is_by_hand(flow.breaker, now_ms=worker.now_ms())
+        report.no_probe = OPENED_BY_HAND if is_by_hand else "the mapping runs or is being changed: a batch brings it"
         return flow
     for _ in range(PROBES):
         report.no_probe = _why_none(flow, report, worker, budget)
@@ -196,7 +198,7 @@ def _why_none(flow: Flow, report: TickReport, worker: Worker, budget: TimeBudget
     reasons = (
         (report.held, "an operator paused the intake"),
         (not fleet.is_open, "the breaker is closed"),
-        (breaker.is_by_hand(fleet, now_ms=now_ms), "an operator opened the breaker"),
+        (breaker.is_by_hand(fleet, now_ms=now_ms), OPENED_BY_HAND),
         (flow.cool_until_ms > now_ms, f"the partner asked for a pause of {_seconds(flow.cool_until_ms - now_ms)} more"),
         (fleet.probe_until_ms > now_ms, f"one is under way, for {_seconds(fleet.probe_until_ms - now_ms)} at most"),
         (fleet.probe_at_ms > now_ms, f"the next one is due in {_seconds(fleet.probe_at_ms - now_ms)}"),

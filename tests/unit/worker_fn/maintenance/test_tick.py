@@ -374,7 +374,8 @@ def test_a_breaker_that_an_operator_opened_pauses_the_mapping_and_has_no_probe(s
     now_ms = int(NOW_S * 1_000)
     set_flow(setting, open_breaker(Flow(), until_ms=now_ms + 3_600_000, now_ms=now_ms))
     mapping, queues = FakeMapping(), FakeQueues(visible=[setting.record(1, ["200"])])
-    assert run(setting, mapping, queues).paused
+    report = run(setting, mapping, queues)
+    assert (report.paused, report.no_probe) == (True, "an operator opened the breaker")
     report = run(setting, mapping, queues, probe_now=probe_now)
     assert (report.probed, report.stopped_by) == (False, "the breaker, which an operator opened")
     assert report.no_probe == "an operator opened the breaker"
