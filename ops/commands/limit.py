@@ -45,9 +45,7 @@ def set_(  # noqa: PLR0917 - each is an option of the command line
     below = "no rate is declared" if declared is None else f"the declared rate is {declared:g}"
     say(f"{below}; workers keep to it within a second, and end it by themselves")
     if flow.limit.per_second is not None and flow.limit.per_second < calls:
-        say(
-            f"it is at {flow.limit.per_second:g} now, because of what the partner answered: it may rise up to {calls:g}"
-        )
+        say(f"it is at {flow.limit.per_second:g} now, by an earlier limit or the partner's answers: it may rise")
 
 
 @limit.command()
