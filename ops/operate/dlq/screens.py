@@ -79,13 +79,13 @@ def _group(group: Group, by: Sequence[str], now_ms: int) -> Text:
         heads[0] = "no reason (SQS, after 1,000 receives)"
     oldest, newest = ago(group.oldest_ms, now_ms), ago(group.newest_ms, now_ms)
     age = newest if oldest == newest else f"{newest.removesuffix(' ago')} to {oldest}"
-    text = Text.assemble((f"{group.count:>8,}  ", "bold"), safe(", ".join(heads)), (f"  {age}", DIM))
+    text = Text.assemble((f"{group.count:>8,}  ", "bold"), safe(", ".join(heads) or "-"), (f"  {age}", DIM))
     if told.get("error"):
         text.append(f"\n          {safe(told['error'])}")
     return text.append(f"\n          e.g. {safe(group.sample)}", style=DIM)
 
 
-ROW = "{:<36} {:<12} {:<4} {:<8} {:<10} {:>5}"
+ROW = "{:<36} {:<12} {:<5} {:<8} {:<10} {:>4}"
 """80 columns."""
 
 

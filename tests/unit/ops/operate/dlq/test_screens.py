@@ -71,12 +71,14 @@ def test_a_long_id_is_shown_whole(body: Callable[..., str]) -> None:
     assert all(cell_len(line) <= 80 for line in shown.splitlines())
 
 
-def test_a_row_has_eighty_columns_whatever_is_longest() -> None:
+@pytest.mark.parametrize(("status", "shown"), [("422", "422  "), ("4220", "other")])
+def test_a_row_has_eighty_columns_whatever_is_longest(status: str, shown: str) -> None:
+    """Also where something stands there that is not ours, and two days before hours are told in days."""
     console, file = screen()
-    longest = {"reason": "unauthorized", "status": "422", "type": "audience_membership_change_request"}
-    screens.row(letter(**longest, account_id="1234567890123"), console, now_ms=NOW_MS)
+    longest = {"reason": "unauthorized", "status": status, "type": "audience_membership_change_request"}
+    screens.row(letter(**longest, account_id="1234567890123"), console, now_ms=NOW_MS + 119 * 60_000)
     (line,) = clean(file).splitlines()
-    assert line == "5f0c8a1e-0000-4000-8000-000000000001 unauthorized 422  audience 123456789…    5s"
+    assert line == f"5f0c8a1e-0000-4000-8000-000000000001 unauthorized {shown} audience 123456789… 119m"
 
 
 def test_many_kinds_are_cut_and_said() -> None:
