@@ -56,10 +56,14 @@ def import_(desk: Desk, path: Path, to: str, *, is_yes: bool, per_s: float | Non
             done = job.into_queue() if to == "queue" else job.into_dead_letters(desk.clock)
         noted.result = f"{done.sent:,} sent, {done.there:,} there already, {done.refused:,} refused by SQS"
     desk.say(noted.result + ".")
-    left = whole - done.sent - done.there
+    left = whole - done.sent - done.there - done.refused
     if left:
         desk.say(f"{left:,} were not sent: the same command goes on.", WARN)
-    return 0 if not (left or bad) else 1
+    if done.refused:
+        desk.say(
+            f"SQS takes {letters.counted(done.refused)} at no time: too large, or of a form that it has not.", WARN
+        )
+    return 0 if not (left or bad or done.refused) else 1
 
 
 def counted(path: Path) -> tuple[list[BadLine], int]:

@@ -55,7 +55,7 @@ def redrive(desk: Desk, order: Order) -> int:
     deployed, foresees = forecaster(desk.stack, desk.named)
     path = order.export or desk.exports / f"{safe(desk.stack.stage)}-{_stamp(desk)}.ndjson.gz"
     written = Archive.at(path) if order.is_yes else Archive.passing()
-    notebook = Notebook()
+    notebook, is_kept = Notebook(), False
     try:
         chosen = order.chosen
         looked = look(desk.dead, lambda one: written.write(one) if chosen.matches(one) else None, clock=desk.clock)
@@ -86,6 +86,7 @@ def redrive(desk: Desk, order: Order) -> int:
             raise LettersUnavailable(
                 "nothing is left over for letters beside live traffic: wait, or give --rate to send all the same"
             )
+        is_kept = True
         desk.say(f"Exported to {safe(path)}: delete it when it is not needed.", DIM)
         newest_ms = plan.newest_ms
         with trail.act(desk.stack, f"dlq redrive ({chosen.said()}), {counted(most)}", why=order.why) as noted:
@@ -96,12 +97,13 @@ def redrive(desk: Desk, order: Order) -> int:
         desk.say(noted.result, GOOD if not moved.left else WARN)
         if moved.left:
             hidden = "" if moved.is_stopped else f" What is out of sight is back in {HIDDEN_S} s."
-            desk.say(f"{_are_left(moved.left)}: the same command goes on.{hidden}")
+            again = "the same command goes on" + (", with another --export" if order.export else "")
+            desk.say(f"{_are_left(moved.left)}: {again}.{hidden}")
         return 0 if not (moved.left or moved.refused) else 1
     finally:
         written.close()
         notebook.close()
-        if order.is_yes and not written.letters:
+        if order.is_yes and not is_kept:  # it holds people's data, and nothing was sent
             path.unlink(missing_ok=True)
 
 

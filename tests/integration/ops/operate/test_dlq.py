@@ -1,5 +1,6 @@
 """`spillway dlq` and `spillway trail` on a queue that SQS might have."""
 
+import gzip
 import json
 import os
 import re
@@ -18,6 +19,8 @@ from typer.testing import CliRunner, Result
 
 from ops.cli import app
 from ops.operate.dlq import forecast
+from ops.operate.dlq.archive import as_line
+from ops.operate.dlq.letters import Letter
 from ops.operate.stack import Stack
 from partners import Delivery, load_partner
 from shared.firehose import parse_request
@@ -281,6 +284,18 @@ def test_letters_go_into_a_file_and_back_once(
     assert "dlq import into the main queue, 12 letters" in trail
 
 
+def test_what_sqs_never_takes_is_said_and_not_promised_for_the_next_run(
+    spillway: Callable[..., Result], queues: Any
+) -> None:
+    """An export that somebody changed, say."""
+    bad = Letter("a", "x" * 1_100_000)
+    Path("odd.ndjson.gz").write_bytes(gzip.compress(as_line(bad) + as_line(Letter("b", "y"))))
+    done = spillway("dlq", "import", "odd.ndjson.gz", "--yes")
+    assert (done.exit_code, depth(queues, queues.dead_letter_url)) == (1, (1, 0))
+    assert "SQS takes 1 letter at no time" in done.output
+    assert "goes on" not in done.output
+
+
 def test_the_trail_tells_of_everything_that_is_done_by_hand(spillway: Callable[..., Result]) -> None:
     """Also of what failed: who, what, why, and how it ended; the newest last."""
     assert spillway("trail").output == "Nothing was done by hand in the last 400 days.\n"
@@ -324,6 +339,8 @@ from ops.console.screen import Screen
 from ops.operate.dlq import forecast, look, order, queues
 from ops.operate.dlq.desk import Desk
 from ops.operate.dlq.filters import Filter
+from ops.operate.dlq.archive import as_line
+from ops.operate.dlq.letters import Letter
 from ops.operate.stack import Stack
 queues.POLL_S, look.HIDDEN_S, order.HIDDEN_S = 0, 2, 2
 env = {"PARTNER": "partners.webhook", "WEBHOOK_URL": "http://127.0.0.1:9/h"}

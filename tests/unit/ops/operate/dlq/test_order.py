@@ -18,6 +18,8 @@ from ops.operate.dlq.filters import Filter
 from ops.operate.dlq.forecast import Deployed, Forecast, Verdict
 from ops.operate.dlq.letters import Letter
 from ops.operate.dlq.order import Order
+from ops.operate.dlq.pace import Allowance
+from ops.operate.dlq.queues import LettersUnavailable
 from testkit.state import MemoryState
 from tests.fakes.clock import Clock
 from tests.fakes.sqs import MemorySqs
@@ -110,3 +112,34 @@ def test_ctrl_c_ends_well_and_the_same_command_goes_on(
     stops = iter([False] * 1_000)
     assert order.redrive(desk, asked) == 0
     assert len(sqs.bodies("main")) == len(set(sqs.bodies("main"))) == 300
+
+
+@pytest.mark.parametrize("code", ["all come back", "nothing is left over", "nothing matches"])
+def test_an_export_of_what_was_not_sent_does_not_stay(
+    code: str, clock: Clock, sqs: MemorySqs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds people's data, and nobody would know of it."""
+    fill(sqs, 4)
+    verdict = Verdict.UNMAPPABLE if code == "all come back" else Verdict.SENT
+    monkeypatch.setattr(Sendable, "of", lambda _, found: [Forecast(verdict, 1) for _ in found])
+    monkeypatch.setattr(order, "_allowance", lambda *_: Allowance(0.0, "busy"))
+    reasons = {"too_old"} if code == "nothing matches" else {"rejected"}
+    asked = Order(Filter(reasons=reasons), is_yes=True, sendable_only=True)
+    ending = pytest.raises(LettersUnavailable) if code == "nothing is left over" else nullcontext()
+    with ending:
+        order.redrive(desk_of(sqs, clock, tmp_path), asked)
+    assert not list(tmp_path.iterdir())
+    assert (len(sqs.bodies("dlq")), sqs.hidden("dlq")) == (4, 0)
+
+
+def test_with_a_file_of_its_own_the_command_that_goes_on_names_another(
+    clock: Clock, sqs: MemorySqs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one is there, and stays as it is."""
+    fill(sqs, 400)
+    stops = iter([False] * 5 + [True] * 100)
+    monkeypatch.setattr(order, "stopping", lambda: nullcontext(lambda: next(stops)))
+    desk = desk_of(sqs, clock, tmp_path)
+    asked = Order(Filter(), is_yes=True, per_s=20.0, export=tmp_path / "a.ndjson.gz")
+    assert order.redrive(desk, asked) == 1
+    assert "the same command goes on, with another --export." in said(desk)
