@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 from ops.commands.options import AsJson, Stage, one_line_errors
-from ops.console.terminal import say_json
+from ops.console.terminal import say, say_json
+from shared.errors import SpillwayError
 
 Watch = Annotated[bool, typer.Option("--watch", help="Again every five seconds, until Ctrl-C.")]
 REDRAWN_EVERY_S = 5.0
@@ -23,7 +24,14 @@ def status(watch: Watch = False, as_json: AsJson = False, stage: Stage = "dev") 
     with one_line_errors():
         stack = find_stack(stage)
         while True:
-            found = verb.look(stack, now_ms=int(time.time() * 1_000))
+            try:
+                found = verb.look(stack, now_ms=int(time.time() * 1_000))
+            except SpillwayError as error:
+                if not watch:
+                    raise
+                say(f"spillway: {error}", err=True)  # it may be over in five seconds
+                time.sleep(REDRAWN_EVERY_S)
+                continue
             if as_json:
                 say_json(verb.as_json(found))
             else:

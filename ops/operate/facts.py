@@ -18,6 +18,7 @@ PAGE = 10_000
 """CloudWatch's most for one page, or 1 MB."""
 MOST_PAGES, LONGEST_S = 1_000, 60.0
 """A look reads so much of each function's log at most, and for so long."""
+DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
 MOST_PARTS = 9_999
 """Of a request; ingest makes a few hundred at most."""
 LISTS, NUMBERS = ("messages", "keys", "event_ids"), ("parts", "events", "bytes", "retry_after_s", "age_s")
@@ -161,10 +162,9 @@ def _page(client: Any, asked: Mapping[str, Any]) -> dict[str, Any]:
         code = error.response["Error"]["Code"]
         if code == "ResourceNotFoundException":  # a function that was never called has no log yet
             return {"events": []}
-        raise StackUnavailable(
-            f"the log {asked['logGroupName']} cannot be read ({code}): logs:FilterLogEvents is needed, as"
-            " infra/operator-policy.json has it"
-        ) from None
+        what = "logs:FilterLogEvents is needed, as infra/operator-policy.json has it"
+        what = what if code in DENIED else "give the same command again"
+        raise StackUnavailable(f"the log {asked['logGroupName']} cannot be read ({code}): {what}") from None
     except BotoCoreError as error:
         raise StackUnavailable(
             f"the log {asked['logGroupName']} cannot be read ({type(error).__name__}): give the same command again"

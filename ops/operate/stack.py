@@ -140,7 +140,7 @@ def find_stack(stage: str, session: Any = None) -> Stack:
         raise StackUnavailable(
             f"AWS refuses to describe the stack {name} ({error.response['Error']['Code']})"
         ) from None
-    except BotoCoreError as error:
+    except (BotoCoreError, ValueError) as error:  # the latter for an endpoint that is no URL
         raise StackUnavailable(f"AWS cannot be asked for the stack {name} ({type(error).__name__}: {error})") from None
     (described,) = answer["Stacks"]
     outputs = {one["OutputKey"]: one["OutputValue"] for one in described.get("Outputs", [])}

@@ -10,6 +10,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from ops.console.screen import Screen
@@ -296,14 +297,16 @@ def test_status_is_drawn_while_the_state_table_and_the_queues_are_out_of_reach(s
     assert found.lately.accepted == 4
 
 
-def test_logs_that_may_not_be_read_are_named(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Which permission is missing, and where it stands."""
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [("AccessDeniedException", "logs:FilterLogEvents"), ("ThrottlingException", "give the same command again")],
+)
+def test_logs_that_cannot_be_read_are_named_with_what_to_do(code: str, said: str) -> None:
+    """Which permission is missing, and where it stands; or that it may be over in a moment."""
 
-    class Denied:
+    class Refusing:
         def filter_log_events(self, **_: Any) -> None:
-            from botocore.exceptions import ClientError
+            raise ClientError({"Error": {"Code": code, "Message": ""}}, "FilterLogEvents")
 
-            raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": ""}}, "FilterLogEvents")
-
-    with pytest.raises(StackUnavailable, match="logs:FilterLogEvents"):
-        list(facts.read(Logs(Denied(), {"ingest": "i"}), since_ms=0))
+    with pytest.raises(StackUnavailable, match=rf"{code}.*{said}"):
+        list(facts.read(Logs(Refusing(), {"ingest": "i"}), since_ms=0))

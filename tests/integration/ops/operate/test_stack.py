@@ -144,6 +144,18 @@ def test_a_region_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
         find_stack("dev")
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("AWS_ENDPOINT_URL", "bogus"), ("AWS_REGION", "no region"), ("AWS_PROFILE", "nobody")]
+)
+def test_what_the_shell_sets_wrong_is_a_line(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever kind of error boto3 makes of it."""
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv(name, value)
+    with pytest.raises(StackUnavailable, match=r"AWS cannot be asked for the stack spillway-dev \("):
+        find_stack("dev")
+
+
 def test_a_pod_has_a_stack_of_its_own(session: StubbedSession, monkeypatch: pytest.MonkeyPatch) -> None:
     """POD chooses it, as it did for the deploy; the first pod's stacks carry no pod."""
     assert stack_name("production") == stack_name("production", "us1") == "spillway-production"
