@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from ops.console.addresses import without_addresses
 from ops.console.moments import ago, ahead, as_utc
 from ops.operate import trail, worker_tick
 from ops.operate.stack import Stack, refusal_as
@@ -35,7 +36,9 @@ class Pause:
     @classmethod
     def from_value(cls, value: Mapping[str, Any]) -> Self | None:
         """Read an item, of the release before too; None where none stands."""
-        return cls(str(value["why"]), int(value["since_ms"]), str(value.get("who", ""))) if value else None
+        if not value:
+            return None
+        return cls(without_addresses(str(value["why"])), int(value["since_ms"]), str(value.get("who", "")))
 
     @property
     def by(self) -> str:
@@ -89,7 +92,7 @@ def checked_why(why: str) -> str:
         raise InvalidSettings(
             'say why, for those who find it paused: spillway pause --why "the partner moves its data"'
         )
-    return trail.one_line(why)
+    return trail.checked_why(why)
 
 
 def pause(stack: Stack, why: str, *, who: str = "") -> bool:

@@ -74,15 +74,10 @@ def act(stack: Stack, what: str, *, why: str = "") -> Iterator[Act]:
 
 
 def checked_why(why: str) -> str:
-    """The operator's reason, as it may be kept. Raises InvalidSettings."""
-    return without_addresses(one_line(why))
-
-
-def one_line(why: str) -> str:
-    """The operator's reason in their own words. Raises InvalidSettings for what is no line."""
+    """The operator's reason, as it may be kept and shown. Raises InvalidSettings for what is no line."""
     if len(why) > LONGEST_WHY or not why.isprintable():
         raise InvalidSettings(f"--why must be one line of at most {LONGEST_WHY} characters")
-    return why.strip()
+    return without_addresses(why.strip())
 
 
 def listing(stack: Stack, *, most: int) -> list[Act]:

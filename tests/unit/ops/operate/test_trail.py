@@ -84,6 +84,15 @@ def test_a_verb_that_changes_something_says_so_in_the_trail(
     assert acts == [(what, "mended")]
 
 
+def test_a_pause_keeps_and_shows_no_address_of_anybody() -> None:
+    """Also one that an earlier release wrote down."""
+    assert pause.checked_why("jane@example.com says stop") == "*** says stop"
+    written = pause.Pause.from_value({"why": "jane@example.com says stop", "since_ms": 1})
+    assert written is not None
+    assert "*** says stop" in written.said(2)
+    assert "jane" not in written.said(2)
+
+
 @pytest.mark.parametrize(
     ("found", "report", "result"),
     [
