@@ -57,7 +57,8 @@ def close(length: ForClosed = "", why: Why = "", stage: Stage = "dev") -> None:
         with trail.act(stack, f"breaker close{f' for {length.strip()}' if length else ''}", why=why) as noted:
             until_ms = None if length_s is None else int(time.time() * 1_000) + 1_000 * length_s
             is_closed = verb.close_breaker(stack, until_ms=until_ms, by=noted)
-            noted.result = "closed" if is_closed else "it was closed"
+            until = "" if until_ms is None else f" until {as_utc(until_ms)} UTC"
+            noted.result = f"closed{until}" if is_closed else "it was closed"
         if not is_closed:
             say("it was closed already: `spillway status` says why nothing moves", err=True)
             raise typer.Exit(1)

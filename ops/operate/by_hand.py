@@ -185,8 +185,10 @@ def set_limit(
 def clear_limit(stack: Stack, scope: Scope) -> bool:
     """End an operator's limit; False where none is in force. Raises StackUnavailable, StateUnavailable."""
     before = Flow.of(asyncio.run(stack.state().read(scope.key, FLOW)))
+    if before.cap.per_second is None or before.cap.is_over(_now_ms()):
+        return False
     _turn(stack, scope, lambda flow, now_ms: by_hand.clear_limit(flow, now_ms=now_ms), {LIMIT: None})
-    return before.cap.per_second is not None and not before.cap.is_over(_now_ms())
+    return True
 
 
 def open_breaker(stack: Stack, *, until_ms: int, by: Act) -> None:

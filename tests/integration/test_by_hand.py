@@ -48,6 +48,7 @@ def test_a_limit_is_set_before_anything_was_called_shown_and_cleared(stack: Stac
     """With who and why and until when; of everybody, of an account, of one of its endpoints."""
     now_ms = int(time.time() * 1_000)
     assert not by_hand.clear_limit(stack, scope)
+    assert not asyncio.run(stack.state().listed(scope.key))  # whoever was named
     limited(stack, scope, 30, now_ms + HOUR)
     assert flow_of(stack, scope).limit.per_second == 30.0
     (found,) = turned(stack, now_ms, scope)
