@@ -137,7 +137,7 @@ def test_looking_tells_what_lies_there_and_takes_nothing(
     assert "no reason (SQS, after 1,000 receives), audience, account 9" in summary.output
     listed = spillway("dlq", "list", "--reason", "rejected")
     clean(listed)
-    assert sorted(re.findall(r"^(\S{36}) rejected     422  events   7 ", listed.output, re.MULTILINE)) == sorted(ids)
+    assert sorted(re.findall(r"^(\S{36}) rejected     422   events   7 ", listed.output, re.MULTILINE)) == sorted(ids)
     for one in (ids[0], odd):
         shown = spillway("dlq", "show", one)
         clean(shown)
