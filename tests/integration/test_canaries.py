@@ -212,7 +212,7 @@ def shown(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, 
         assert done.exit_code in {0, 1}, (command, done.output)
         yield " ".join(command), done.output
     told = tail.follow(Logs.of(stack), tail.Wanted(), since_ms=0, looks=1)
-    yield "tail", "\n".join(map(tail.line_of, told))
+    yield "tail", "\n".join(tail.line_of(one).plain for one in told)
 
 
 def attributes(client: Any, url: str) -> list[Any]:
