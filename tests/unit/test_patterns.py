@@ -46,7 +46,12 @@ ARNS: list[Hostile] = [
 
 HOSTILE: dict[str, dict[str, list[Hostile]]] = {
     "ops/console/moments.py": {"([0-9]{1,6})(s|min|h|d)": [*DIGITS, ("1", "min", ""), ("123456", "s", "")]},
-    "shared/ledger.py": {r" ([0-9]{1,4}/[0-9]{1,4})\Z": [*DIGITS, ("", " 1/1", "x"), (" ", "1/", "")]},
+    "shared/ledger.py": {
+        r" ([0-9]{1,4}/[0-9]{1,4})\Z": [*DIGITS, ("", " 1/1", "x"), (" ", "1/", "")],
+        "([0-9]{1,9})(?:-([0-9]{1,9}))?": [*DIGITS, ("1", "-1", ""), ("1-", "1", "x")],
+    },
+    "ops/operate/by_hand.py": {r"[0-9]{1,9}(\.[0-9]{1,9})?": [*DIGITS, ("1", ".1", ""), ("1.", "1", "x")]},
+    "ops/operate/dlq/filters.py": {"[0-9]{3}": DIGITS},
     "ops/operate/facts.py": {r"[ !#-\[\]-~]+": [*NAMES, ("", 'a"', ""), ("", "\\", "a"), ("", " ", "\n")]},
     "ops/operate/trace.py": {"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}": [*DIGITS, ("12345678", "-1234", "-1")]},
     "worker_fn/batch/event_ids.py": {"-?[0-9A-Za-z][0-9A-Za-z._:-]{0,127}": [*NAMES, *DIGITS, ("-", "-", "")]},
