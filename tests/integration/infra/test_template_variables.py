@@ -39,6 +39,16 @@ def test_the_worker_has_time_for_a_call_and_for_settling(any_stage: Template) ->
     assert settings.connect_timeout_s + settings.read_timeout_s + settings.settle_reserve_s <= properties["Timeout"]
 
 
+def test_a_batch_of_slow_calls_ends_before_settling(package: Package) -> None:
+    """With one call a message, each as long as an answer may take, no message of a batch comes back unsent."""
+    stage = package("production")
+    (mapping,) = of_type(stage, "AWS::Lambda::EventSourceMapping").values()
+    properties = of_type(stage, "AWS::Lambda::Function")["WorkerLambdaFunction"]
+    settings = worker_fn.settings.Settings.from_env(resolved(properties["Environment"]["Variables"]))
+    rounds = mapping["BatchSize"] / settings.max_in_flight
+    assert rounds * settings.read_timeout_s <= properties["Timeout"] - settings.settle_reserve_s
+
+
 class Recorded(dict[str, str]):
     """An environment that remembers which variables were looked at."""
 
