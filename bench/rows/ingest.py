@@ -10,6 +10,7 @@ from bench.payloads import request_of
 from bench.stand.cpu import CLOCK_STEP_S
 from bench.stand.function import Function
 from bench.stand.stand import Stand
+from bench.stand.stubs import stub
 
 SIZES = {"2 KB": 2_000, "32 KB": 32_000, "254 KB": 254_000, "1 MB": 1_000_000, "5.3 MB": 5_300_000}
 CALLS = {"2 KB": 200, "32 KB": 120, "254 KB": 40, "1 MB": 12, "5.3 MB": 4}
@@ -22,7 +23,9 @@ PEER, LIMIT = "ingest_json_boto3", "ingest_raw"
 
 
 def rows(stand: Stand) -> Iterator[Row]:
-    yield cold(stand)
+    yield replace(cold(stand, "ingest, cold, first message accepted"), goals=(Goal(0.35, of="peer"),))
+    with stub("aws", stand.certificates.by_another()) as other:
+        yield cold(replace(stand, aws=other), "ingest, cold, other roots")
     with ExitStack() as ends:
         names = ("ingest", PEER, LIMIT, "bare")
         functions = {name: ends.enter_context(Function(stand.code(name), stand.env())) for name in names}
@@ -31,7 +34,7 @@ def rows(stand: Stand) -> Iterator[Row]:
         yield split(stand, functions)
 
 
-def cold(stand: Stand) -> Row:
+def cold(stand: Stand, title: str) -> Row:
     """A new process for each run, until its first answer; the bare runtime client's CPU is taken off."""
     request = request_of(SIZES["2 KB"])
 
@@ -51,14 +54,13 @@ def cold(stand: Stand) -> Row:
     wall = {name: Figure.of([one.wall_s * 1_000 for one in samples]) for name, samples in taken.items()}
     ours, peer, limit = (cpu[name].less(cpu["bare"]) for name in ("ingest", "ingest_boto3", LIMIT))
     return Row(
-        "ingest, cold, first message accepted",
+        title,
         "ms CPU, net",
         ours,
         peer,
         "boto3 + Powertools Logger",
         limit,
-        (Goal(0.35, of="peer"),),
-        {
+        beside={
             "wall ms, ours": wall["ingest"],
             "wall ms, peer": wall["ingest_boto3"],
             "CPU ms of the bare runtime client": cpu["bare"],

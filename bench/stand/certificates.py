@@ -1,11 +1,14 @@
-"""TLS as a function meets it: the system's bundle of roots, one more root in it, and a stub that shows this one."""
+"""TLS as a function meets it: the system's bundle of roots, two more in it, and a stub that shows one of these.
+
+The first bears Amazon's name, as the roots do that AWS's endpoints are signed by; the second does not.
+"""
 
 import os
 import shutil
 import ssl
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.measure import CannotMeasure
@@ -15,13 +18,21 @@ SYSTEM_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-b
 
 @dataclass(frozen=True, slots=True)
 class Certificates:
-    """`bundle` and `folder` hold the system's roots and ours: one file, and a file for each named by its hash."""
+    """What a stub shows, and what its callers trust: `bundle` and `folder` hold the system's roots and ours, one file,
+    and a file for each named by its hash. `other` is the root without Amazon's name, and its key.
+    """
 
     cert: Path
     key: Path
+    other: tuple[Path, Path]
     bundle: Path
     folder: Path
     roots: int
+
+    def by_another(self) -> "Certificates":
+        """The same trust, and a stub that no root of Amazon's vouches for."""
+        cert, key = self.other
+        return replace(self, cert=cert, key=key)
 
     def trusted(self) -> Mapping[str, str]:
         """The variables with which Python's ssl, libcurl in Spillway, botocore and requests trust the same bundle."""
@@ -34,18 +45,26 @@ def make_certificates(folder: Path) -> Certificates:
     system = next((path for path in (ssl.get_default_verify_paths().cafile, *SYSTEM_BUNDLES) if _is_file(path)), None)
     if system is None or shutil.which("openssl") is None:
         raise CannotMeasure("the bench needs openssl, and a bundle of the system's roots")
-    cert, key, bundle, hashed = (folder / name for name in ("cert.pem", "key.pem", "bundle.pem", "hashed"))
-    _openssl(
-        "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-        "-keyout", str(key), "-out", str(cert), "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1",
-    )  # fmt: skip
-    roots = [*_roots(Path(system).read_text(encoding="utf-8")), cert.read_text()]
+    bundle, hashed = folder / "bundle.pem", folder / "hashed"
+    (cert, key), other = (_root(folder, organisation) for organisation in ("Amazon", "Another"))
+    roots = [*_roots(Path(system).read_text(encoding="utf-8")), cert.read_text(), other[0].read_text()]
     bundle.write_text("".join(roots), encoding="utf-8")
     hashed.mkdir()
     for number, root in enumerate(roots):
         (hashed / f"{number}.pem").write_text(root, encoding="utf-8")
     _openssl("rehash", str(hashed))
-    return Certificates(cert, key, bundle, hashed, len(roots))
+    return Certificates(cert, key, other, bundle, hashed, len(roots))
+
+
+def _root(folder: Path, organisation: str) -> tuple[Path, Path]:
+    """A root that is its own server's certificate, and the key."""
+    cert, key = (folder / f"{organisation}.{kind}.pem" for kind in ("cert", "key"))
+    _openssl(
+        "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+        "-keyout", str(key), "-out", str(cert), "-subj", f"/O={organisation}/CN=127.0.0.1",
+        "-addext", "subjectAltName=IP:127.0.0.1",
+    )  # fmt: skip
+    return cert, key
 
 
 def _roots(bundle: str) -> list[str]:
