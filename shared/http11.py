@@ -1,19 +1,19 @@
 """HTTP/1.1 over one kept connection: as much of it as a signed POST to an AWS service and its answer need.
 
 It is for ingest, half of whose CPU for a request was http.client's, which reads headers with the parser of mail
-(docs/adr/0052-lean-ingest.md). An answer that does not keep to RFC 9112 is an error, never a guess.
+(docs/adr/0052-lean-ingest.md). llhttp reads the answers. One that does not keep to RFC 9112 is an error, never a guess.
 """
 
 import socket
 import ssl
 from collections.abc import Mapping
 
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
 READ_BYTES = 65_536
 AWS_HEAD_BYTES = 65_536
 AWS_BODY_BYTES = 16 * 1_048_576
 """DynamoDB answers with a megabyte at most, the others with less."""
-
-_HEX = b"0123456789abcdefABCDEF"
 
 
 class Garbled(OSError):
@@ -36,7 +36,7 @@ class Connection:
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        self._unread = b""
+        self._answer = _Answer()
         self.is_kept = True
 
     def settimeout(self, timeout_s: float) -> None:
@@ -50,74 +50,65 @@ class Connection:
         """Send `POST /`; gives status and body of the answer. Raises OSError: then the connection is of no more use."""
         lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
         self._sock.sendall(f"POST / HTTP/1.1\r\n{''.join(lines)}content-length: {len(body)}\r\n\r\n".encode() + body)
-        status, head = self._head()
-        while status < 200:  # it goes on, or has hints; the answer follows
-            status, head = self._head()
-        answer = self._body(head)
-        closes = b"close" in _field(head, b"connection") or head.startswith(b"http/1.0")
-        self.is_kept = not closes and not self._unread  # more than the answer came: it would be taken for the next one
-        return status, answer
+        answer = self._answer
+        answer.expect()
+        while not answer.is_whole:
+            piece = self._sock.recv(READ_BYTES)
+            if not piece:
+                raise ConnectionResetError("closed before the answer's end")
+            answer.feed(piece)
+        self.is_kept = answer.is_kept
+        return answer.status, bytes(answer.body)
 
-    def _head(self) -> tuple[int, bytes]:
-        """Status, and the head in small letters."""
-        head = self._until(b"\r\n\r\n", AWS_HEAD_BYTES)
-        version, _, rest = head.partition(b"\r\n")[0].partition(b" ")
-        status = rest.partition(b" ")[0]
-        if version not in {b"HTTP/1.1", b"HTTP/1.0"} or len(status) != 3 or not status.isdigit():
-            raise Garbled("no status line")
-        return int(status), head.lower()
 
-    def _body(self, head: bytes) -> bytes:
-        encoding, length = _field(head, b"transfer-encoding"), _field(head, b"content-length")
-        if encoding == b"chunked":
-            return self._chunks()
-        if encoding or not length.isdigit() or len(length) > 8:
-            raise Garbled("no length")
-        return self._exactly(int(length))
+class _Answer:
+    """The answer that is awaited, as llhttp tells of it; what is interim goes by.
 
-    def _chunks(self) -> bytes:
-        body = bytearray()
-        while True:
-            digits = self._until(b"\r\n", AWS_HEAD_BYTES).partition(b";")[0].strip()
-            if not digits or digits.strip(_HEX):
-                raise Garbled("no size of a chunk")
-            size = int(digits, 16)
-            if size == 0:
-                break
-            body += self._exactly(size)
-            if self._until(b"\r\n", 2) or len(body) > AWS_BODY_BYTES:
-                raise Garbled("a chunk that is longer")
-        while self._until(b"\r\n", AWS_HEAD_BYTES):
-            pass  # trailers
-        return bytes(body)
+    There is one for all answers of a connection: it and its parser know each other, so only a search for garbage, which
+    ingest hardly ever makes, would find them.
+    """
 
-    def _until(self, end: bytes, most_bytes: int) -> bytes:
-        """What comes before `end`, which is taken, too."""
-        while (at := self._unread.find(end)) < 0:
-            if len(self._unread) > most_bytes:
-                raise Garbled("a head without an end")
-            self._unread += self._received()
-        found, self._unread = self._unread[:at], self._unread[at + len(end) :]
-        return found
+    def __init__(self) -> None:
+        self._parser = HttpResponseParser(self)
+        self._parser.set_dangerous_leniencies(lenient_spaces_after_chunk_size=True)  # RFC 9112, 7.1.1: they are allowed
+        self.expect()
 
-    def _exactly(self, count: int) -> bytes:
-        if count > AWS_BODY_BYTES:
+    def expect(self) -> None:
+        self._came_bytes, self._most_bytes = 0, AWS_HEAD_BYTES
+        self.status, self.body = 0, bytearray()
+        self.is_whole = self.is_kept = False
+
+    def feed(self, piece: bytes) -> None:
+        try:
+            self._parser.feed_data(piece)
+        except (HttpParserError, HttpParserUpgrade) as error:
+            self.is_kept = False
+            if not self.is_whole:
+                raise Garbled(str(error)) from error
+        self._came_bytes += len(piece)
+        if self._came_bytes > self._most_bytes:
             raise Garbled("larger than any answer")
-        pieces, size = [self._unread], len(self._unread)
-        while size < count:
-            pieces.append(self._received())
-            size += len(pieces[-1])
-        came = b"".join(pieces)
-        self._unread = came[count:]
-        return came[:count]
 
-    def _received(self) -> bytes:
-        piece = self._sock.recv(READ_BYTES)
-        if not piece:
-            raise ConnectionResetError("closed before the answer's end")
-        return piece
+    def on_message_begin(self) -> None:
+        self._has_length = False
+        if self.is_whole:
+            raise Garbled("more than the answer")  # it would be taken for the next one
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name, value = name.lower(), value.strip().lower()
+        if name == b"content-length" and int(value) > AWS_BODY_BYTES:
+            raise Garbled("larger than any answer")
+        self._has_length |= name == b"content-length" or (name, value) == (b"transfer-encoding", b"chunked")
 
-def _field(head: bytes, name: bytes) -> bytes:
-    """A field's value, of a head in small letters; empty if it is not there."""
-    return head.partition(b"\r\n" + name + b":")[2].partition(b"\r\n")[0].strip()
+    def on_headers_complete(self) -> None:
+        self.status, self._most_bytes = self._parser.get_status_code(), AWS_HEAD_BYTES + AWS_BODY_BYTES
+        if self._parser.get_http_version() not in {"1.1", "1.0"}:
+            raise Garbled("another version")
+        if self.status >= 200 and not self._has_length:
+            raise Garbled("no length")  # only its close would show its end, as it does that of half an answer
+
+    def on_body(self, piece: bytes) -> None:
+        self.body += piece
+
+    def on_message_complete(self) -> None:
+        self.is_whole, self.is_kept = self.status >= 200, self._parser.should_keep_alive()

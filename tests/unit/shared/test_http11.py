@@ -1,7 +1,9 @@
+import gc
 from typing import Any
 
 import pytest
 
+from shared import http11
 from shared.http11 import AWS_BODY_BYTES, AWS_HEAD_BYTES, Connection, Garbled
 
 OK = b"HTTP/1.1 200 OK\r\nX-Amzn-RequestId: 7\r\nContent-Length: 2\r\n\r\n{}"
@@ -38,7 +40,9 @@ ANSWERS = {
     "any-case": OK.replace(b"Content-Length", b"cOnTENT-lENGTH"),
     "no-reason": OK.replace(b"200 OK", b"200"),
     "hints-first": b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </>; rel=preload\r\n\r\n" + OK,
+    "hints-with-length": b"HTTP/1.1 102 Processing\r\nContent-Length: 9\r\n\r\n" + OK,
     "chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;x=y\r\n{\r\n01\r\n}\r\n0\r\nTrailer: 1\r\n\r\n",
+    "spaces": b'HTTP/1.1 200 OK\r\nTransfer-Encoding:  Chunked \r\n\r\n2  \r\n{}\r\n0 ;x="y"\r\n\r\n',
 }
 
 
@@ -66,8 +70,11 @@ def test_answers_follow_each_other_on_a_kept_connection() -> None:
         OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"),
         OK.replace(b"HTTP/1.1", b"HTTP/1.0"),
         OK + b"HTTP/1.1 200 OK\r\n",
+        OK + OK,
+        OK + b"{}",
+        OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n") + OK,
     ],
-    ids=["said", "old", "more-than-the-answer"],
+    ids=["said", "old", "more-than-the-answer", "two-answers", "longer-than-said", "said-and-more"],
 )
 def test_a_connection_that_ends_is_not_kept(answer: bytes) -> None:
     """The answer counts; what comes behind it is never taken for the answer to the next call."""
@@ -87,16 +94,24 @@ def test_an_answer_that_is_cut_off_is_none(answer: bytes) -> None:
 GARBLED = {
     "no-http": b"SSH-2.0-OpenSSH_9.6\r\n\r\n",
     "http2": b"HTTP/2 200\r\nContent-Length: 2\r\n\r\n{}",
+    "http2-in-text": OK.replace(b"HTTP/1.1", b"HTTP/2.0"),
+    "http09": OK.replace(b"HTTP/1.1", b"HTTP/0.9"),
+    "no-field": OK.replace(b"X-Amzn-RequestId: 7", b"hello"),
+    "folded": OK.replace(b": 2", b": 2\r\n 3"),
+    "lines-of-unix": OK.replace(b"\r\n", b"\n"),
     "no-status": b"HTTP/1.1 OK\r\n\r\n",
     "no-length": b"HTTP/1.1 200 OK\r\n\r\n{}",
     "negative": OK.replace(b": 2", b": -2"),
     "no-number": OK.replace(b": 2", b": 2, 2"),
     "huge": OK.replace(b": 2", b": %d" % (AWS_BODY_BYTES + 1)),
     "many-digits": OK.replace(b": 2", b": " + b"9" * 5_000),
+    "length-twice": OK.replace(b"\r\n\r\n", b"\r\nContent-Length: 3\r\n\r\n"),
+    "length-and-chunks": OK.replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: chunked\r\n\r\n"),
+    "hints-alone-have-length": b"HTTP/1.1 102 Processing\r\nContent-Length: 2\r\n\r\nHTTP/1.1 200 OK\r\n\r\n{}",
+    "another-protocol": b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n" + OK,
     "gzip": OK.replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: gzip\r\n\r\n"),
     "long-chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{}\r\n0\r\n\r\n",
     "odd-chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n{}\r\n0\r\n\r\n",
-    "huge-chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffff\r\n",
 }
 
 
@@ -114,3 +129,35 @@ def test_a_head_without_an_end_is_bounded() -> None:
         Connection(wire).post({}, b"")
     assert len(wire.pieces) > 90
     assert AWS_HEAD_BYTES < 100_000
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("start", "piece"),
+    [
+        (CHUNKED + b"ffffffff\r\n", b"x" * 60_000),
+        (CHUNKED, b"1\r\nx\r\n" * 10_000),
+        (CHUNKED + b"0\r\n", b"X: y\r\n" * 10_000),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 2_400),
+    ],
+    ids=["a-chunk", "chunks", "trailers", "hints"],
+)
+def test_an_answer_without_an_end_is_bounded(start: bytes, piece: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither is whoever sends anything else of an answer for ever."""
+    monkeypatch.setattr(http11, "AWS_BODY_BYTES", 200_000)
+    wire: Any = Socket(start or piece, *[piece] * 100)
+    with pytest.raises(Garbled):
+        Connection(wire).post({}, b"")
+    assert len(wire.pieces) > 90
+
+
+def test_a_call_leaves_nothing_to_be_searched_for() -> None:
+    """Ingest hardly ever looks for garbage: what a call needs is gone when it is over."""
+    one = connection(*[OK] * 3)
+    one.post({}, b"")
+    gc.collect()
+    one.post({}, b"")
+    one.post({}, b"")
+    assert gc.collect() == 0
