@@ -11,7 +11,6 @@ from worker_fn.batch.job import Job
 from worker_fn.batch.settle import Settled
 from worker_fn.batch.time_budget import TimeBudget, in_time
 from worker_fn.clients.mapping import MappingUnavailable, paused_wait_s
-from worker_fn.limits import agreement
 from worker_fn.limits.agreement import Because
 
 OPERATOR = "an operator"
@@ -27,8 +26,7 @@ async def stop_mapping(worker: Worker) -> None:
     """Pause the mapping when nobody may be called for long, or an operator says so; if that fails, the next tick does
     it.
     """
-    limiter = worker.limiters.partner
-    why = agreement.what_stops_mapping(limiter.flow, now_ms=worker.now_ms()) if limiter.knows_now else ""
+    why = worker.limiters.partner.what_stops_mapping()
     if why or await worker.held.is_on():
         await pause_mapping(worker, why or OPERATOR)
 

@@ -1,15 +1,14 @@
 """A worker on its own, while nobody can keep count for all: its share of what was known last."""
 
-import random
-from collections.abc import Mapping
 from dataclasses import replace
 
 from worker_fn.limits import agreement, breaker, windows
 from worker_fn.limits.adaptive import Bounds, Limit
 from worker_fn.limits.agreement import Ask, AtRate, Because, Flow, ProbeIsDue, Ruling, Tally, Wait
+from worker_fn.limits.breaker import Breaker
 from worker_fn.limits.cap import NO_CAP, within
 from worker_fn.limits.known_item import LONGEST_SILENT_MS, KnownItem
-from worker_fn.limits.lease import Lease
+from worker_fn.limits.lease import Lease, Start
 from worker_fn.limits.windows import WINDOW_MS
 
 LOST_MS = agreement.SILENCE_MS + 5_000
@@ -25,93 +24,108 @@ US = "alone"
 
 
 class Fallback:
-    """`flow` is what the worker agreed on with itself; None while the fleet keeps count.
+    """What a worker agrees on with itself, of what the fleet agreed on last; none while the fleet keeps count.
 
     `share` is the part of the limit that is ours: one over MaximumConcurrency, so that all workers together stay within
     it. Our place in time is drawn: the others' should not be the same, and the fractions of their shares should not
     become whole calls in the same second.
     """
 
-    def __init__(self, bounds: Bounds, *, share: float, rng: random.Random) -> None:
-        self._declared = bounds
-        self._bounds = bounds
-        self._share = share
-        self._shift = rng.randrange(1_000)
-        self._given: Mapping[str, int] = {}
-        """What was given of each second before the fleet kept count again: of no second is a share given out twice."""
-        self.lease = Lease(phase=rng.random(), shift=self._shift)
-        self.flow: Flow | None = None
+    def __init__(self, fleet: KnownItem, *, share: float, probe_lease_ms: int) -> None:
+        self._fleet = fleet
+        self._bounds = fleet.bounds
+        self._share = share * ALONE_SHARE
+        self._probe_lease_ms = probe_lease_ms
+        self._ahead_ms = WINDOW_MS * fleet.rng.randrange(1_000)
+        """How far our numbered seconds are ahead of the others'."""
+        self._lease = Lease(phase=fleet.rng.random())
+        self._flow = Flow()
+        self._since: tuple[int, int] | None = None
+        """Of which loss of the table it is, and until when all keep to their shares."""
 
-    def ask(self, ask: Ask, fleet: KnownItem, *, limit: float | None = None) -> Ruling:
-        """What holds for a call, at our share of `limit` or of what was known last, once the table is out of reach for
-        so long that it is for everybody. What comes of it at a rate stands in `lease`.
+    @property
+    def is_open(self) -> bool:
+        """Whether we call at our share: of this loss of the table, or until its end for all."""
+        holds = bool(self._fleet.lost_ms) or self._fleet.share_until_ms > self._fleet.now_ms()
+        return holds and self._since == (self._fleet.lost_ms, self._fleet.share_until_ms)
+
+    @property
+    def breaker(self) -> Breaker:
+        """Our own, by what the fleet's was."""
+        return self._flow.breaker
+
+    def ask(self, ask: Ask) -> Ruling:
+        """What holds for a call, at our share, once the table is out of reach for so long that it is for everybody. At
+        a rate `take` gives what comes of it.
 
         A probe is ours to make like a call: nobody could be asked whether it is somebody else's.
         """
-        known = fleet.flow.limit.per_second if self._declared.highest is None else self._declared.highest
-        known = known if limit is None else limit
-        if not fleet.flow.cap.is_over(ask.now_ms):
+        now_ms, fleet = self._fleet.now_ms(), self._fleet
+        known = (fleet.lost_ms and fleet.bounds.highest) or fleet.limit
+        if not fleet.flow.cap.is_over(now_ms):
             known = within(Bounds(known), fleet.flow.cap).highest
-        if known is not None and fleet.lost_ms and ask.now_ms < fleet.lost_ms + LOST_MS:
+        lost_ms = fleet.lost_ms or (0 if fleet.share_until_ms > now_ms else now_ms)
+        if known is not None and now_ms < lost_ms + LOST_MS:
             # Until the table is asked again: one call to it may fail amid others that do not.
-            again_ms = max(fleet.silent_until_ms, ask.now_ms + 1)
-            return Wait(min(again_ms, fleet.lost_ms + LOST_MS), Because.RATE)
-        share = self._share * ALONE_SHARE
-        self._bounds = Bounds(None if known is None else known * share, self._declared.lowest * share)
-        begun = replace(fleet.flow, counts=self._given, limit=Limit(), cap=NO_CAP, alive_ms=0, share_until_ms=0)
-        self.flow = agreement.fold(self.flow or begun, self._bounds, now_ms=ask.now_ms)
-        ruled = agreement.ruling(self.flow, self._bounds, now_ms=ask.now_ms)
+            return Wait(min(max(fleet.silent_until_ms, now_ms + 1), lost_ms + LOST_MS), Because.RATE)
+        if not self.is_open:
+            self._since = (fleet.lost_ms, fleet.share_until_ms)
+            self._lease.drop()
+            counts = self._flow.counts  # of no second is a share given out twice
+            self._flow = replace(fleet.flow, counts=counts, limit=Limit(), cap=NO_CAP, alive_ms=0, share_until_ms=0)
+        self._bounds = Bounds(None if known is None else known * self._share, fleet.bounds.lowest * self._share)
+        self._flow = agreement.fold(self._flow, self._bounds, now_ms=now_ms)
+        ruled = agreement.ruling(self._flow, self._bounds, now_ms=now_ms)
         if isinstance(ruled, ProbeIsDue):
-            lease_ms = ask.probe_lease_ms
-            leased = breaker.lease_probe(self.flow.breaker, now_ms=ask.now_ms, by=US, lease_ms=lease_ms)
-            self.flow = replace(self.flow, breaker=leased)
-        if isinstance(ruled, AtRate):
-            # What is ours must be over when the others lease from common seconds again: RETURN_MS after the first of us
-            # saw the table, which all of us have tried by LONGEST_SILENT_MS after that.
-            lost_until_ms = ask.now_ms + agreement.RETURN_MS - LONGEST_SILENT_MS - 2 * WINDOW_MS
-            own_until_ms = lost_until_ms if fleet.lost_ms else max(fleet.flow.share_until_ms, ask.now_ms)
-            return self._leased(replace(ask, until_ms=min(ask.until_ms, own_until_ms)), ruled.limit)
-        return ruled
+            leased = breaker.lease_probe(self.breaker, now_ms=now_ms, by=US, lease_ms=self._probe_lease_ms)
+            self._flow = replace(self._flow, breaker=leased)
+        return self._lease_numbers(ask, ruled.limit) if isinstance(ruled, AtRate) else ruled
 
-    def _leased(self, ask: Ask, limit: float) -> AtRate | Wait:
-        flow = self.flow or Flow()
+    def _lease_numbers(self, ask: Ask, limit: float) -> AtRate | Wait:
+        # What is ours must be over when the others lease from common seconds again: RETURN_MS after the first of us saw
+        # the table, which all of us have tried by LONGEST_SILENT_MS after that.
+        now_ms = self._fleet.now_ms()
+        lost_until_ms = now_ms + agreement.RETURN_MS - LONGEST_SILENT_MS - 2 * WINDOW_MS
+        until_ms = min(ask.until_ms, lost_until_ms if self._fleet.lost_ms else self._fleet.share_until_ms)
+        own_ms, counts = now_ms + self._ahead_ms, dict(self._flow.counts)
+        for name in windows.over(counts, own_ms):
+            del counts[name]
         asked = windows.plan(
-            flow.counts,
+            counts,
             limit=limit,
-            now_ms=ask.now_ms,
-            until_ms=ask.until_ms,
+            now_ms=own_ms,
+            until_ms=until_ms + self._ahead_ms,
             wanted=ask.wanted,
             most_a_window=ask.most_a_window,
-            shift=self._shift,
         )
-        kept = {name: count for name, count in flow.counts.items() if name not in windows.over(flow.counts, ask.now_ms)}
-        flow = agreement.added(
-            replace(flow, counts=kept), {windows.name_of(window): count for window, count in asked.items()}
-        )
-        self.flow, self._given = flow, {name: count for name, count in flow.counts.items() if name[0] == "w"}
-        numbers = windows.numbers(flow.counts, asked)
-        self.lease.keep(numbers, limit=limit, now_ms=ask.now_ms)
-        if len(self.lease):
+        given = {windows.name_of(window): count for window, count in asked.items()}
+        self._flow = agreement.added(replace(self._flow, counts=counts), given)
+        self._lease.keep(windows.numbers(self._flow.counts, asked), limit=limit, now_ms=own_ms)
+        if len(self._lease):
             return AtRate(limit)
-        free_ms = windows.first_free_ms(
-            flow.counts, limit=limit, now_ms=ask.now_ms, longest_ms=300_000, shift=self._shift
-        )
-        return Wait(free_ms, Because.RATE)
+        free_ms = windows.first_free_ms(self._flow.counts, limit=limit, now_ms=own_ms)
+        return Wait(free_ms - self._ahead_ms, Because.RATE)
 
-    def note(self, tally: Tally, *, now_ms: int) -> None:
+    def take(self) -> Start | None:
+        """The next moment that is ours."""
+        start = self._lease.take(
+            now_ms=self._fleet.now_ms() + self._ahead_ms,
+            not_before_ms=self._fleet.flow.cool_until_ms + self._ahead_ms,
+            limit=self._flow.limit.per_second,
+        )
+        return start and Start(start.ms - self._ahead_ms, start.number)
+
+    def put_back(self, start: Start) -> None:
+        """Have a moment that was taken used by another call."""
+        self._lease.put_back(Start(start.ms + self._ahead_ms, start.number))
+
+    def note(self, tally: Tally) -> None:
         """Learn what a call came to, as the fleet would."""
-        if self.flow is None:
-            return
-        flow = agreement.added(self.flow, tally.counts(self.flow))
+        now_ms, flow = self._fleet.now_ms(), agreement.added(self._flow, tally.counts(self._flow))
         if tally.cool_until_ms > flow.cool_until_ms:
             flow = replace(flow, cool_until_ms=tally.cool_until_ms, cool_from_ms=now_ms)
         if tally.probe is not None:
             flow = agreement.probed(flow, self._bounds, delivered=tally.probe, said=tally.said, now_ms=now_ms)
         if tally.asks_long:
             flow = agreement.asked_long(flow, tally.cool_until_ms, now_ms=now_ms)
-        self.flow = agreement.fold(flow, self._bounds, now_ms=now_ms)
-
-    def close(self) -> None:
-        """The fleet keeps count again."""
-        self.flow = None
-        self.lease.drop()
+        self._flow = agreement.fold(flow, self._bounds, now_ms=now_ms)

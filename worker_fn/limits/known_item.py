@@ -1,15 +1,16 @@
 """What one worker knows of the item that the fleet shares, and how it changes it."""
 
 import random
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TypeVar
 
 from shared.errors import StateSilent, StateThrottled, StateUnavailable
 from shared.state import FLOW, Conflict, Contended, Item, State, change_item
 from worker_fn.limits import agreement, windows
-from worker_fn.limits.agreement import Flow
+from worker_fn.limits.adaptive import Bounds
+from worker_fn.limits.agreement import Flow, Ruling
 
 FRESH_MS = 1_000
 """How old a worker's knowledge of the shared state may be when it starts a call."""
@@ -47,27 +48,30 @@ async def change_flow(
 class KnownItem:
     """One shared item, as one Lambda environment keeps it between its invocations.
 
-    `on_there` is called when a state table that was out of reach is throttled instead, `on_trouble` when it took no
-    call.
+    `bounds` are what the partner declared for the calls that it is about. `table` is what is known of the partner's
+    item, which the tick keeps alive: it says whether the table was in reach while nobody wrote here; None: this one.
+    `on_trouble` is called when the table took no call.
     """
 
     def __init__(
         self,
         state: State,
         key: str,
+        bounds: Bounds,
         *,
         now_ms: Callable[[], int],
         rng: random.Random,
-        ttl_s: int | None,
-        on_there: Callable[[], None],
-        on_trouble: Callable[[], None],
+        ttl_s: int | None = None,
+        table: "KnownItem | None" = None,
+        on_trouble: Callable[[], None] = lambda: None,
     ) -> None:
         self._state = state
         self._key = key
-        self._now_ms = now_ms
-        self._rng = rng
+        self.bounds = bounds
+        self.now_ms = now_ms
+        self.rng = rng
         self._ttl_s = ttl_s
-        self._on_there = on_there
+        self.table = table or self
         self._on_trouble = on_trouble
         self._item: Item | None = None
         self._seen_ms = 0
@@ -82,9 +86,24 @@ class KnownItem:
         """Until when the state table is not asked again."""
 
     @property
+    def limit(self) -> float | None:
+        """What is known of the limit that is in force for all, in calls a second."""
+        return self.flow.rate(self.bounds)
+
+    @property
+    def ruling(self) -> Ruling:
+        """What holds for a call now, as far as it is known."""
+        return agreement.ruling(self.flow, self.bounds, now_ms=self.now_ms())
+
+    @property
     def is_of_now(self) -> bool:
         """Whether what it knows is of this batch, and the fleet's."""
-        return not self.lost_ms and self._now_ms() - self._seen_ms < KNOWN_MS
+        return not self.lost_ms and self.now_ms() - self._seen_ms < KNOWN_MS
+
+    @property
+    def share_until_ms(self) -> int:
+        """Until when everybody keeps to its share: the table was out of reach for all its items."""
+        return self.table.flow.share_until_ms
 
     def is_fresh(self, by_ms: int) -> bool:
         """Whether it was seen lately."""
@@ -100,71 +119,61 @@ class KnownItem:
 
     async def add(self, counts: Mapping[str, int]) -> Mapping[str, int]:
         """Add to the item's counts; gives them as they were then. Raises StateUnavailable."""
-        over = windows.over(self.flow.counts, self._now_ms())
-        item = await self._ask(self._state.add(self._key, FLOW, counts, drop=over, expires_at=self._expires_at()))
-        return item.counts
+        over = windows.over(self.flow.counts, self.now_ms())
+        with self._asked():
+            item = await self._state.add(self._key, FLOW, counts, drop=over, expires_at=self._expires_at())
+        return self._see(item).counts
 
-    async def raise_to(self, until_ms: int, counts: Mapping[str, int]) -> bool:
-        """Have a cool-down last until then, and add to the counts; False where a longer one stands. Raises
+    async def raise_to(self, until_ms: int, counts: Mapping[str, int]) -> None:
+        """Have a cool-down last until then, and add to the counts. Raises Conflict where a longer one stands,
         StateUnavailable.
         """
-        now_ms = self._now_ms()
-        rising = self._state.raise_to(
-            self._key, FLOW, until_ms, since_ms=now_ms, counts=counts, expires_at=self._expires_at()
-        )
-        try:
-            await self._ask(rising)
-        except Conflict as conflict:
-            self._see(conflict.current, self._now_ms())
-            return False
-        return True
+        since_ms, expires_at = self.now_ms(), self._expires_at()
+        with self._asked():
+            self._see(
+                await self._state.raise_to(
+                    self._key, FLOW, until_ms, since_ms=since_ms, counts=counts, expires_at=expires_at
+                )
+            )
 
     async def change(self, function: Callable[[Flow], tuple[Flow, T]]) -> T:
         """Change the item, whoever else does. Raises Contended when others were first too often, StateUnavailable when
         the table does not answer.
         """
-        known = self._item if self.is_fresh(self._now_ms()) else None
-
-        results: list[T] = []
-
-        async def changing() -> Item:
+        known = self._item if self.is_fresh(self.now_ms()) else None
+        with self._asked():
             item, result = await change_flow(
-                self._state, self._key, function, rng=self._rng, known=known, expires_at=self._expires_at()
+                self._state, self._key, function, rng=self.rng, known=known, expires_at=self._expires_at()
             )
-            results.append(result)
-            return item
-
-        await self._ask(changing())
-        return results[0]
+        self._see(item)
+        return result
 
     async def look(self, *, by_ms: int) -> None:
         """Read the item if what we know of it will be older than FRESH_MS by then."""
-        now_ms = self._now_ms()
-        if by_ms - self._seen_ms < FRESH_MS or now_ms < self.silent_until_ms:
-            return
-        with suppress(StateUnavailable):
-            await self.read()
+        if by_ms - self._seen_ms >= FRESH_MS and self.now_ms() >= self.silent_until_ms:
+            with suppress(StateUnavailable):
+                await self.read()
 
     async def read(self) -> None:
         """Know what stands there now. Raises StateUnavailable."""
-        await self._ask(self._state.read(self._key, FLOW))
+        with self._asked():
+            self._see(await self._state.read(self._key, FLOW))
 
-    async def _ask(self, asking: Awaitable[Item]) -> Item:
-        """Learn from an answer, or that there was none."""
-        now_ms = self._now_ms()
+    @contextmanager
+    def _asked(self) -> Iterator[None]:
+        """Learn from a refusal, or that there was no answer."""
+        asked_ms = self.now_ms()
         try:
-            item = await asking
-        except Contended as contended:
-            self._see(contended.current, self._now_ms())
+            yield
+        except (Conflict, Contended) as refusal:
+            self._see(refusal.current)
             raise
         except StateUnavailable as error:
-            self._lose(now_ms, error)
+            self._lose(asked_ms, error)
             raise
-        self._see(item, self._now_ms())
-        return item
 
     def _expires_at(self) -> int | None:
-        kept_from_ms = max(self._now_ms(), self.flow.cap.until_ms)
+        kept_from_ms = max(self.now_ms(), self.flow.cap.until_ms)
         return None if self._ttl_s is None else kept_from_ms // 1_000 + self._ttl_s
 
     def _lose(self, now_ms: int, error: StateUnavailable) -> None:
@@ -179,16 +188,15 @@ class KnownItem:
             self.lost_ms, self._is_there = now_ms, is_throttle
         elif is_throttle and not self._is_there:
             self.lost_ms, self._is_there = now_ms, True
-            self._on_there()
         self._on_trouble()
         wait_ms = error.wait_ms if isinstance(error, StateSilent) else AGAIN_MS
-        self.silent_until_ms = self._now_ms() + wait_ms
+        self.silent_until_ms = self.now_ms() + wait_ms
 
-    def _see(self, item: Item, now_ms: int) -> None:
+    def _see(self, item: Item) -> Item:
         told_ms = self.flow.cool_until_ms  # by an answer of our own that is not written yet, or by an earlier look
+        now_ms, seen = self.now_ms(), Flow.of(item)
         self._item, self._seen_ms = item, now_ms
         self.lost_ms = self.silent_until_ms = 0
-        seen = Flow.of(item)
         if seen.cool_ends != self.flow.cool_ends:
             told_ms = 0  # an operator ended what was asked for before
         if seen.cool_until_ms > told_ms:
@@ -196,3 +204,4 @@ class KnownItem:
         if seen.generation > self.flow.generation:
             self._lowered_ms = now_ms
         self.flow = replace(seen, cool_until_ms=max(seen.cool_until_ms, told_ms))
+        return item

@@ -28,12 +28,11 @@ class Lease:
     """Numbers that were asked for and not used yet. They outlive a batch: what is left is the next one's, in its time.
 
     Numbers beyond the limit are kept, too: each is somebody's, and is a call as soon as the limit has risen above it.
-    `phase` and `shift` are those of `windows.moment_ms`.
+    `phase` is that of `windows.moment_ms`.
     """
 
-    def __init__(self, *, phase: float = 0.5, shift: int = 0) -> None:
+    def __init__(self, *, phase: float = 0.5) -> None:
         self._phase = phase
-        self._shift = shift
         self._numbers: set[tuple[int, int]] = set()
         """Window and number."""
         self._starts: list[Start] = []
@@ -47,7 +46,7 @@ class Lease:
         return len(self._starts)
 
     def keep(self, numbers: Iterable[tuple[int, int]], *, limit: float, now_ms: int) -> None:
-        """Take up numbers that were leased under `limit`; those whose moment has passed are lost."""
+        """Take up what was asked for under `limit`, if only nothing; numbers whose moment has passed are lost."""
         self._leased_under = limit
         self._numbers.update(numbers)
         self._lay_out(limit, now_ms)
@@ -56,10 +55,6 @@ class Lease:
         """Whether the limit has risen since, and the next moment is not due yet: there may be an earlier one."""
         due = bool(self._starts) and self._starts[0].ms <= now_ms
         return limit is not None and self._leased_under is not None and limit > self._leased_under and not due
-
-    def count_as_leased_under(self, limit: float) -> None:
-        """There was none to be had beyond those that are ours."""
-        self._leased_under = limit
 
     def take(self, *, now_ms: int, not_before_ms: int, limit: float | None) -> Start | None:
         """The next moment, now at the earliest. What a cool-down took, and what is late, is lost."""
@@ -76,7 +71,7 @@ class Lease:
 
     def holds(self, start: Start, limit: float | None) -> bool:
         """Whether a number is within a limit, which may have gone down since it was leased."""
-        return limit is None or start.number < quota(start.window + self._shift, limit)
+        return limit is None or start.number < quota(start.window, limit)
 
     def put_back(self, start: Start) -> None:
         """Have a moment that was taken used by another call."""
@@ -93,9 +88,9 @@ class Lease:
         """Give each number its moment at a limit."""
         self._numbers = {one for one in self._numbers if one[0] >= now_ms // WINDOW_MS}
         starts = [
-            Start(moment_ms(window, number, limit, phase=self._phase, shift=self._shift), number)
+            Start(moment_ms(window, number, limit, phase=self._phase), number)
             for window, number in self._numbers
-            if number < quota(window + self._shift, limit)
+            if number < quota(window, limit)
         ]
         self._starts = [one for one in starts if one.ms >= now_ms] + [one for one in self._starts if one.number < 0]
         heapq.heapify(self._starts)

@@ -17,7 +17,8 @@ from worker_fn.limits.breaker import PROBE_LEASE_MS
 from worker_fn.limits.fallback import Fallback
 from worker_fn.limits.fleet_lease import FleetLease
 from worker_fn.limits.known_item import KnownItem
-from worker_fn.limits.lease import Lease, Start
+from worker_fn.limits.lease import Start
+from worker_fn.limits.reports import Reports
 
 
 class Limiter:
@@ -43,19 +44,15 @@ class Limiter:
         probe_lease_ms: int = PROBE_LEASE_MS,
         table: "Limiter | None" = None,
     ) -> None:
-        self.bounds = bounds
-        self.now_ms = now_ms
         self.patience_ms = patience_ms
         """How long a call waits inside an invocation for its turn; None: as long as there is time."""
-        self.probe_lease_ms = probe_lease_ms
-        self.table = table
-        self.item = KnownItem(
-            state, key, now_ms=now_ms, rng=rng, ttl_s=ttl_s, on_there=self._close_fallback, on_trouble=on_trouble
+        of_table: KnownItem | None = None if table is None else table.item
+        self.item: KnownItem = KnownItem(
+            state, key, bounds, now_ms=now_ms, rng=rng, ttl_s=ttl_s, table=of_table, on_trouble=on_trouble
         )
-        of_table = None if table is None else table.item
-        self._fleet = FleetLease(self.item, bounds, share=share, now_ms=now_ms, rng=rng, table=of_table)
-        self._own = Fallback(bounds, share=share, rng=rng)
-        self.reports = self._fleet.reports
+        self.reports = Reports(self.item, share=share)
+        self._fleet = FleetLease(self.item, self.reports, share=share, probe_lease_ms=probe_lease_ms)
+        self._own = Fallback(self.item, share=share, probe_lease_ms=probe_lease_ms)
 
     @property
     def flow(self) -> Flow:
@@ -63,19 +60,9 @@ class Limiter:
         return self.item.flow
 
     @property
-    def knows_now(self) -> bool:
-        """Whether what it knows is of this batch, and the fleet's."""
-        return self.item.is_of_now
-
-    @property
-    def limit(self) -> float | None:
-        """What is known of the limit that is in force for all, in calls a second."""
-        return self._fleet.limit
-
-    @property
     def is_alone(self) -> bool:
         """Whether this worker calls at its own share."""
-        return self._own.flow is not None
+        return self._own.is_open
 
     @property
     def most_leased(self) -> int:
@@ -84,76 +71,58 @@ class Limiter:
 
     async def reserve(self, count: int, per_call: int = 1) -> list[int]:
         """Times (ms) to come back for messages that wait for this rate; fewer than asked for when the line is full."""
-        now_ms = self.now_ms()
+        now_ms = self.item.now_ms()
         try:
             return await self.item.change(
-                lambda flow: agreement.reserve(flow, self.bounds, count=count, per_call=per_call, now_ms=now_ms)
+                lambda flow: agreement.reserve(flow, self.item.bounds, count=count, per_call=per_call, now_ms=now_ms)
             )
         except StateUnavailable:
             return [now_ms + 1_000 * (index // per_call + 1) for index in range(count)]
 
     def blocked(self) -> Wait | None:
-        """What forbids a call: a cool-down that we know of, and the breaker, our own while we are alone."""
+        """What forbids a call: a cool-down that we know of, and the breaker, our own while the table is lost."""
         known = self.flow
-        if self.item.lost_ms and self._own.flow is not None:
-            known = replace(known, breaker=self._own.flow.breaker)
-        return agreement.block(known, now_ms=self.now_ms())
+        if self.item.lost_ms and self.is_alone:
+            known = replace(known, breaker=self._own.breaker)
+        return agreement.block(known, now_ms=self.item.now_ms())
 
-    def stops_mapping(self) -> bool:
-        """Whether the intake has to stop: the partner's limiter's business, while it knows what the fleet knows."""
-        is_partners = self.patience_ms is None
-        return is_partners and not self.item.lost_ms and agreement.stops_mapping(self.flow, now_ms=self.now_ms())
+    def what_stops_mapping(self) -> str:
+        """Why the intake has to stop, in words: the partner's limiter's business, while it knows what the fleet knows."""
+        knows = self.patience_ms is None and self.item.is_of_now
+        return agreement.what_stops_mapping(self.flow, now_ms=self.item.now_ms()) if knows else ""
 
     def take(self) -> Start | None:
         """The next moment that is ours; None also where an earlier one may be had since the limit rose."""
-        now_ms, until_ms = self.now_ms(), self.flow.cool_until_ms
-        if self._own.flow is not None:
-            limit = self._own.flow.limit.per_second
-            return self._own.lease.take(now_ms=now_ms, not_before_ms=until_ms, limit=limit)
-        if self._fleet.share_until_ms > now_ms:
-            self._fleet.lease.drop()  # what was leased is somebody's share now
-        if self._fleet.lease.is_outgrown(self.limit, now_ms=now_ms):
-            return None
-        return self._fleet.lease.take(now_ms=now_ms, not_before_ms=until_ms, limit=self.limit)
+        return self._own.take() if self.is_alone else self._fleet.take()
 
     def put_back(self, start: Start) -> None:
         """Have a moment that was taken used by another call."""
-        self._lease.put_back(start)
+        if self.is_alone:
+            self._own.put_back(start)
+        else:
+            self._fleet.lease.put_back(start)
 
     def holds(self, start: Start) -> bool:
         """Whether a moment is still ours at the limit that is known now."""
-        return self.is_alone or self._lease.holds(start, self.limit)
-
-    @property
-    def _lease(self) -> Lease:
-        return self._own.lease if self.is_alone else self._fleet.lease
+        return self.is_alone or self._fleet.lease.holds(start, self.item.limit)
 
     async def lease(self, ask: Ask) -> Ruling:
         """Ask for calls; at a rate, `take` gives them, at least one."""
-        if ask.now_ms < self.item.silent_until_ms:
-            return self._own.ask(ask, self.item)
+        if self.item.now_ms() < self.item.silent_until_ms:
+            return self._own.ask(ask)
         try:
             ruled = await self._fleet.ask(ask)
         except Contended:
             return self._fleet.soon()
         except StateUnavailable:
-            return self._own.ask(ask, self.item)
-        now_ms = self.now_ms()
-        if isinstance(ruled, AtRate) and self._fleet.share_until_ms > now_ms:
-            return self._own.ask(replace(ask, now_ms=now_ms), self.item, limit=ruled.limit)
-        if isinstance(ruled, AtRate):
-            self._own.close()
-        return ruled
+            return self._own.ask(ask)
+        at_share = isinstance(ruled, AtRate) and self.item.share_until_ms > self.item.now_ms()
+        return self._own.ask(ask) if at_share else ruled
 
     def note(self, tally: Tally) -> None:
         """Remember what a call came to; our own next call knows it at once, the fleet with the next report."""
         self.reports.note(tally)
-        self._own.note(tally, now_ms=self.now_ms())
+        if self.is_alone:
+            self._own.note(tally)
         if tally.cool_until_ms:
             self.item.cool_down(tally.cool_until_ms)
-
-    def _close_fallback(self) -> None:
-        """The fleet keeps count: what is left of our own is not used, nor what was leased before."""
-        if self.is_alone:
-            self._own.close()
-            self._fleet.lease.drop()

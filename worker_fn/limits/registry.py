@@ -4,8 +4,8 @@ one for each bulk endpoint that has a rate of its own, one for all other calls.
 
 import asyncio
 import random
-from collections import OrderedDict
 from collections.abc import Callable
+from typing import TypeVar
 
 from partners import Limits
 from shared.state import PARTNER, State, account_key
@@ -26,6 +26,8 @@ LINE_EMPTIES_PER_S = 1_000 / 300
 ACCOUNT_PATIENCE_MS = 2_000
 """How long a call waits inside an invocation for its account's turn: one customer's flood must not hold the invocations
 that the others need."""
+
+T = TypeVar("T")
 
 
 class Registry:
@@ -49,9 +51,9 @@ class Registry:
         self._probe_lease_ms = probe_lease_ms(call_timeout_s)
         self._now_ms = now_ms
         self._rng = rng
-        self._accounts: OrderedDict[str, Limiter] = OrderedDict()
-        self._lines: OrderedDict[str, Limiter] = OrderedDict()
-        self._delivered_ms: OrderedDict[str, int] = OrderedDict()
+        self._accounts: dict[str, Limiter] = {}
+        self._lines: dict[str, Limiter] = {}
+        self._delivered_ms: dict[str, int] = {}
         self._trouble = 0
         bounds = bounds_of(limits.rate.per_second if limits.rate else None)
         self.partner = self._limiter(PARTNER, bounds, ttl_s=None)
@@ -72,34 +74,23 @@ class Registry:
             key, rate = account_key(account_id, endpoint), bulk.rate
         if rate is None:
             return None
-        limiter = self._accounts.get(key)
-        if limiter is None:
-            bounds = bounds_of(rate.per_second)
-            limiter = self._limiter(key, bounds, ttl_s=ACCOUNT_TTL_S, patience_ms=ACCOUNT_PATIENCE_MS)
-            self._accounts[key] = limiter
-            if len(self._accounts) > MOST_ACCOUNTS:
-                self._accounts.popitem(last=False)
-        self._accounts.move_to_end(key)
-        return limiter
+        limiter = self._accounts.pop(key, None) or self._limiter(
+            key, bounds_of(rate.per_second), ttl_s=ACCOUNT_TTL_S, patience_ms=ACCOUNT_PATIENCE_MS
+        )
+        return _kept(self._accounts, key, limiter)
 
     def line(self, account_id: str) -> Limiter:
         """Counts what an account has waiting for another reason than its rate; it empties as messages come back."""
-        limiter = self._lines.get(account_id)
-        if limiter is None:
-            limiter = self._limiter(line_key(account_id), Bounds(highest=LINE_EMPTIES_PER_S), ttl_s=ACCOUNT_TTL_S)
-            self._lines[account_id] = limiter
-            if len(self._lines) > MOST_ACCOUNTS:
-                self._lines.popitem(last=False)
-        self._lines.move_to_end(account_id)
-        return limiter
+        limiter = self._lines.pop(account_id, None) or self._limiter(
+            line_key(account_id), Bounds(highest=LINE_EMPTIES_PER_S), ttl_s=ACCOUNT_TTL_S
+        )
+        return _kept(self._lines, account_id, limiter)
 
     def note_delivered(self, account_id: str | None) -> None:
         """Remember that the partner took something of an account."""
         if account_id is not None:
-            self._delivered_ms[account_id] = self._now_ms()
-            self._delivered_ms.move_to_end(account_id)
-            if len(self._delivered_ms) > MOST_ACCOUNTS:
-                self._delivered_ms.popitem(last=False)
+            self._delivered_ms.pop(account_id, None)
+            _kept(self._delivered_ms, account_id, self._now_ms())
 
     def is_served(self, account_id: str | None) -> bool:
         """Whether the partner took something of an account lately, as far as this environment knows."""
@@ -160,3 +151,11 @@ def line_key(account_id: str) -> str:
 def bounds_of(per_second: float | None) -> Bounds:
     """The bounds of a limit, by the rate that a partner declares; None: none."""
     return Bounds(highest=per_second, lowest=min(1.0, per_second or 1.0))
+
+
+def _kept(cache: dict[str, T], key: str, value: T) -> T:
+    """Put a value, which is in use now, behind all that are kept; the one not used for longest goes."""
+    cache[key] = value
+    if len(cache) > MOST_ACCOUNTS:
+        del cache[next(iter(cache))]
+    return value

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from typing import TypeGuard, assert_never
 
 from shared.errors import StateUnavailable
-from worker_fn.limits.adaptive import rises
-from worker_fn.limits.agreement import Ask, AtRate, Because, Flow, ProbeIsDue, Ruling, Tally, Unlimited, Wait
+from worker_fn.limits.agreement import Ask, AtRate, Because, ProbeIsDue, Ruling, Tally, Unlimited, Wait
 from worker_fn.limits.fleet_lease import AGAIN_MS
 from worker_fn.limits.known_item import FRESH_MS
 from worker_fn.limits.lease import Start
 from worker_fn.limits.limiter import Limiter
-from worker_fn.limits.windows import LEASE_AHEAD_MS, WINDOW_MS
+from worker_fn.limits.windows import WINDOW_MS
 
 PATIENCE_MS = 5_000
 """A cool-down of up to so long is waited out inside the invocation: that holds back the intake. Longer ones on the
@@ -25,14 +24,11 @@ queue.
 """
 
 HOLD_MS = 15_000
-"""How long a batch is held when nobody may be called: the intake takes tens of seconds to stop, and every batch that is
-given back at once makes room for another."""
+"""How long a batch is held when nobody may be called, so that its Lambda does not fetch the next one before the intake
+has stopped: that takes tens of seconds, and every batch that is given back at once makes room for another."""
 
 LOOK_AHEAD_MS = 200
 """A look that is due is taken so long before a call's moment, so that the call is not late for it."""
-
-RISE_MS = 500
-"""How often a call that waits for its turn looks whether a limit that is on its way up has risen."""
 
 GUESSED_LATENCY_MS = 300.0
 """How long a call takes, until somebody knows."""
@@ -46,39 +42,20 @@ class Go:
     window: int | None = None
 
 
-class Hold:
-    """How long a batch is held, so that its Lambda does not fetch the next one before the intake has stopped: once,
-    however many of its calls wait.
-    """
-
-    def __init__(self) -> None:
-        self._until_ms = 0
-
-    def next_ms(self, wait_until_ms: int, deadline_ms: int, *, now_ms: int) -> int | None:
-        """Until when to hold it before another look; None when it was held for long enough."""
-        self._until_ms = self._until_ms or now_ms + HOLD_MS
-        end_ms = min(self._until_ms, deadline_ms)
-        return None if now_ms >= end_ms else min(end_ms, max(wait_until_ms, now_ms + AGAIN_MS), now_ms + 2 * FRESH_MS)
-
-
 class Session:
     """`table` is the session of the limiter whose item the tick keeps alive; None: this one."""
 
     def __init__(self, limiter: Limiter, *, table: "Session | None" = None) -> None:
         self._limiter = limiter
         self._table = table
-        self._now_ms = limiter.now_ms
+        self._now_ms = limiter.item.now_ms
         self._leasing, self._looking, self._telling = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
         self._near: list[int] = []
         """Moments (ms) that calls are waiting for."""
         self._probing = False
         self._probe_ended = asyncio.Event()
-        self._hold = Hold()
-
-    @property
-    def flow(self) -> Flow:
-        """What the fleet agreed on, as far as it is known here."""
-        return self._limiter.flow
+        self._held_until_ms = 0
+        """Until when the batch is held: once, however many of its calls wait."""
 
     async def acquire(self, *, until_ms: int, wanted: int, in_flight: int) -> Go | Wait:
         """Return when a call may start, or with the time to come back at, if that is not before `until_ms`."""
@@ -98,16 +75,18 @@ class Session:
                         return Go(window=start.window)
                 case Wait(because=Because.BREAKER) if self._probing:
                     await self._probe_ended.wait()  # the probe is ours: its answer decides for the batch, too
-                case Wait(until_ms=wait_until_ms) if self._limiter.stops_mapping():
-                    if (end_ms := self._hold.next_ms(wait_until_ms, until_ms, now_ms=now_ms)) is None:
+                case Wait(until_ms=wait_until_ms) if self._limiter.what_stops_mapping():
+                    self._held_until_ms = self._held_until_ms or now_ms + HOLD_MS
+                    end_ms = min(self._held_until_ms, until_ms)
+                    if now_ms >= end_ms:
                         return permit
-                    await self._sleep_until(end_ms)
+                    await self._sleep_until(min(end_ms, max(wait_until_ms, now_ms + AGAIN_MS), now_ms + 2 * FRESH_MS))
                     await self.look(self._now_ms())
                 case Wait(until_ms=wait_until_ms, because=because):
                     patient_until_ms = until_ms if because is Because.RATE else min(until_ms, now_ms + PATIENCE_MS)
                     if wait_until_ms >= patient_until_ms:
                         return permit
-                    await self._sleep_until(min(wait_until_ms, now_ms + RISE_MS) if self._rises else wait_until_ms)
+                    await self._sleep_until(wait_until_ms)
 
     async def _next(self, until_ms: int, wanted: int, in_flight: int) -> Go | Wait | Start:
         """What is possible: a call now, a call at a time that is ours, or a wait."""
@@ -121,16 +100,11 @@ class Session:
                 return blocked
         if blocked is None and len(self._near) > limiter.most_leased // 4:  # enough for now: others want some, too
             return Wait(max(min(self._near), now_ms + AGAIN_MS), Because.RATE)
-        if self._table is not None and not limiter.item.is_fresh(now_ms):
+        if self._table is not None:
             await self._table.look(now_ms)
-        ask = Ask(
-            now_ms=now_ms,
-            until_ms=min(until_ms, now_ms + LEASE_AHEAD_MS),
-            wanted=max(1, wanted),
-            # What is leased and can not be used is lost to the others.
-            most_a_window=max(1, round(in_flight * WINDOW_MS / max(self.flow.latency_ms or GUESSED_LATENCY_MS, 1.0))),
-            probe_lease_ms=limiter.probe_lease_ms,
-        )
+        # What is leased and can not be used is lost to the others.
+        usable = max(1, round(in_flight * WINDOW_MS / max(limiter.flow.latency_ms or GUESSED_LATENCY_MS, 1.0)))
+        ask = Ask(now_ms=now_ms, until_ms=until_ms, wanted=max(1, wanted), most_a_window=usable)
         return self._permit(await limiter.lease(ask))
 
     def _permit(self, ruled: Ruling) -> Go | Wait | Start:
@@ -153,12 +127,10 @@ class Session:
                 assert_never(ruled)
 
     async def _is_come(self, start: Start) -> bool:
-        """Wait for a moment; False where it may not be used any more, or an earlier one may be had."""
+        """Wait for a moment; False where it may not be used any more."""
         self._near.append(start.ms)
         try:
-            if not await self._comes_near(start):
-                self._limiter.put_back(start)
-                return False
+            await self._sleep_until(start.ms - LOOK_AHEAD_MS)
             await self.look(start.ms)
             await self._sleep_until(start.ms)
             await self.look(self._now_ms())
@@ -167,17 +139,6 @@ class Session:
         # Later than its window a number is worth nothing: the next one has its own.
         in_time = self._now_ms() // WINDOW_MS == start.window
         return in_time and self._limiter.blocked() is None and self._limiter.holds(start)
-
-    async def _comes_near(self, start: Start) -> bool:
-        """Sleep until shortly before a moment; False when the limit rose meanwhile, and an earlier one may be had."""
-        limit = self._limiter.limit
-        while self._rises and not self._limiter.is_alone and start.ms - LOOK_AHEAD_MS - self._now_ms() > RISE_MS:
-            await self._sleep_until(self._now_ms() + RISE_MS)
-            await self.look(self._now_ms())
-            if limit is not None and (self._limiter.limit or 0.0) > limit:
-                return False
-        await self._sleep_until(start.ms - LOOK_AHEAD_MS)
-        return True
 
     def is_current(self, go: Go) -> bool:
         """Whether the window of a permission is not over yet."""
@@ -204,7 +165,7 @@ class Session:
     async def report(self, *, last: bool = False) -> None:
         """Tell the fleet what it should know now. `last`: the batch is done."""
         reports = self._limiter.reports
-        if self._telling.locked() and not last and not reports.is_of_all:
+        if self._telling.locked() and not last and not reports.is_for_all:
             return  # one report at a time: what comes meanwhile goes with the next one
         async with self._telling:
             if reports.is_due(last=last):
@@ -215,11 +176,6 @@ class Session:
         """Know what the fleet agreed on, no older than FRESH_MS by then where the table answers. One look at a time."""
         async with self._looking:
             await self._limiter.item.look(by_ms=by_ms)
-
-    @property
-    def _rises(self) -> bool:
-        """Whether the limit is on its way up: what is leased now, or can be, is soon less than what there is."""
-        return rises(self.flow.limit)
 
     async def _sleep_until(self, moment_ms: int) -> None:
         while (left_ms := moment_ms - self._now_ms()) > 0:

@@ -29,6 +29,9 @@ SKEW_MS = 10_000
 LEASE_AHEAD_MS = 15_000
 """How far ahead calls are leased: two seconds ahead cost three times the writes."""
 
+LONGEST_LOOK_MS = 300_000
+"""How far ahead a window is looked for of which something is left."""
+
 LEAST_LEFT = 0.1
 """Of a window that is over but for so much nothing is asked for."""
 
@@ -53,11 +56,9 @@ def quota(window: int, limit: float) -> int:
     return math.floor((window + 1) * used) - math.floor(window * used)
 
 
-def moment_ms(window: int, number: int, limit: float, *, phase: float = 0.5, shift: int = 0) -> int:
-    """When a call may start, in ms since the epoch. `phase` moves all moments alike, within one step; `shift`: the
-    quotas are those of so many windows later.
-    """
-    places = _places(max(1, quota(window + shift, limit)))
+def moment_ms(window: int, number: int, limit: float, *, phase: float = 0.5) -> int:
+    """When a call may start, in ms since the epoch. `phase` moves all moments alike, within one step."""
+    places = _places(max(1, quota(window, limit)))
     return int(window * WINDOW_MS + (places[number % len(places)] + phase) * USABLE_MS / len(places))
 
 
@@ -69,7 +70,6 @@ def plan(
     until_ms: int,
     wanted: int,
     most_a_window: int,
-    shift: int = 0,
 ) -> dict[int, int]:
     """How many numbers to ask for of each window from now to `until_ms`, by what is known to be `given`.
 
@@ -82,7 +82,7 @@ def plan(
         if missing <= 0:
             break
         left = 1 - max(0, now_ms - window * WINDOW_MS) / WINDOW_MS
-        room = quota(window + shift, limit) - given.get(name_of(window), 0)
+        room = quota(window, limit) - given.get(name_of(window), 0)
         if room <= 0 or left < LEAST_LEFT:
             continue
         usable = most_a_window if room > 2 * most_a_window else most_a_window / 2
@@ -104,12 +104,12 @@ def windows(now_ms: int, until_ms: int) -> Iterator[int]:
     yield from range(now_ms // WINDOW_MS, max(now_ms // WINDOW_MS + 1, math.ceil(until_ms / WINDOW_MS)))
 
 
-def first_free_ms(given: Mapping[str, int], *, limit: float, now_ms: int, longest_ms: int, shift: int = 0) -> int:
-    """When the next window begins of which something is left, at most `longest_ms` from now."""
-    for window in windows(now_ms, now_ms + longest_ms):
-        if window * WINDOW_MS > now_ms and quota(window + shift, limit) > given.get(name_of(window), 0):
+def first_free_ms(given: Mapping[str, int], *, limit: float, now_ms: int) -> int:
+    """When the next window begins of which something is left, at most LONGEST_LOOK_MS from now."""
+    for window in windows(now_ms, now_ms + LONGEST_LOOK_MS):
+        if window * WINDOW_MS > now_ms and quota(window, limit) > given.get(name_of(window), 0):
             return window * WINDOW_MS
-    return now_ms + longest_ms
+    return now_ms + LONGEST_LOOK_MS
 
 
 def share_taken(given: Mapping[str, int], *, limit: float, now_ms: int) -> float:

@@ -279,7 +279,7 @@ async def _alive(worker: Worker) -> Flow:
     """
 
     def alive(flow: Flow) -> tuple[Flow, None]:
-        now_ms, bounds = worker.now_ms(), worker.limiters.partner.bounds
+        now_ms, bounds = worker.now_ms(), worker.limiters.partner.item.bounds
         flow = agreement.alive(flow, now_ms=now_ms)
         return agreement.fold(flow, bounds, now_ms=now_ms) if agreement.has_news(flow) else flow, None
 

@@ -52,7 +52,7 @@ def test_rate_of_an_endpoint_is_an_agreement_of_its_own(deliver: Any) -> None:
     keys = {key[0] for key in fleet.state.items if key[0].startswith("account#")}
     assert keys == {"account#7#a/b", "account#7#c", "account#7", "account#8#c"}
     limiters = [fleet.worker.limiters.of(*one) for one in (("7", "a/b"), ("7", "c"), ("7", None), ("8", "c"))]
-    assert [one.limit for one in limiters] == [20, 5, 9, 5]
+    assert [one.item.limit for one in limiters] == [20, 5, 9, 5]
 
 
 def test_endpoint_without_a_rate_shares_the_accounts(deliver: Any) -> None:

@@ -22,15 +22,8 @@ def item(fleet: Any) -> KnownItem:
 
 def known_item(fleet: Any) -> KnownItem:
     now_ms = lambda: int(fleet.clock.now_s * 1_000)  # noqa: E731
-    return KnownItem(
-        Patient(fleet.state, now_ms=now_ms),
-        PARTNER,
-        now_ms=now_ms,
-        rng=random.Random(1),
-        ttl_s=60,
-        on_there=lambda: None,
-        on_trouble=lambda: None,
-    )
+    state, rng = Patient(fleet.state, now_ms=now_ms), random.Random(1)
+    return KnownItem(state, PARTNER, Bounds(), now_ms=now_ms, rng=rng, ttl_s=60)
 
 
 def test_what_is_fresh_is_not_read_again(item: KnownItem, fleet: Any) -> None:

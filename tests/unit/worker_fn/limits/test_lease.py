@@ -73,5 +73,5 @@ def test_a_lease_under_a_lower_limit_is_outgrown(lease: Lease) -> None:
     """There may be earlier moments than ours, until somebody asked at the limit as it is."""
     assert lease.is_outgrown(2 * LIMIT, now_ms=NOW)
     assert not lease.is_outgrown(LIMIT, now_ms=NOW)
-    lease.count_as_leased_under(2 * LIMIT)
+    lease.keep((), limit=2 * LIMIT, now_ms=NOW)
     assert not lease.is_outgrown(2 * LIMIT, now_ms=NOW)

@@ -16,7 +16,7 @@ def test_an_account_has_a_limiter_where_the_partner_limits_it(fleet: Any) -> Non
     calls, own, shared = limits.of("7"), limits.of("7", "a"), limits.of("7", "b")
     assert calls is not None
     assert own is not None
-    assert (calls.limit, own.limit, shared) == (9, 3, calls)
+    assert (calls.item.limit, own.item.limit, shared) == (9, 3, calls)
     assert limits.of(None) is None
     assert registry_of(fleet, Limits()).of("7") is None
 

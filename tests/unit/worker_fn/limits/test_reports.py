@@ -20,17 +20,8 @@ class Worker:
 
     def __init__(self, fleet: Any, share: float = 0.5) -> None:
         now_ms = lambda: int(fleet.clock.now_s * 1_000)  # noqa: E731
-        nothing = lambda: None  # noqa: E731
-        self.item = KnownItem(
-            fleet.state,
-            PARTNER,
-            now_ms=now_ms,
-            rng=random.Random(1),
-            ttl_s=None,
-            on_there=nothing,
-            on_trouble=nothing,
-        )
-        self.reports = Reports(self.item, Bounds(LIMIT), share=share, now_ms=now_ms, also_alive_ms=lambda: 0)
+        self.item = KnownItem(fleet.state, PARTNER, Bounds(LIMIT), now_ms=now_ms, rng=random.Random(1))
+        self.reports = Reports(self.item, share=share)
 
     def tell(self, *tallies: Tally) -> None:
         for tally in tallies:

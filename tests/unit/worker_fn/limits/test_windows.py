@@ -119,8 +119,8 @@ def test_past_windows_are_forgotten() -> None:
 def test_first_free_window_is_found() -> None:
     """A full line says when the next second begins of which something is left; the present one is nearly over."""
     full = given(w0=100, w1=100)
-    assert first_free_ms(full, limit=50, now_ms=NOW, longest_ms=60_000) == (WINDOW + 2) * WINDOW_MS
-    assert first_free_ms({}, limit=50, now_ms=NOW + 600, longest_ms=60_000) == (WINDOW + 1) * WINDOW_MS
+    assert first_free_ms(full, limit=50, now_ms=NOW) == (WINDOW + 2) * WINDOW_MS
+    assert first_free_ms({}, limit=50, now_ms=NOW + 600) == (WINDOW + 1) * WINDOW_MS
 
 
 def test_names_are_short_and_distinct() -> None:
