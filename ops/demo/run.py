@@ -25,7 +25,7 @@ from shared.ledger import Depths
 from shared.message import decode, to_json
 from shared.state import item_of
 from testkit.requests import make_request
-from worker_fn.limits.agreement import Flow
+from worker_fn.limits.flow import Flow
 
 STACK = Path(__file__).with_name("direct_stack")
 STAGE = "local"

@@ -13,8 +13,8 @@ from ops.doctor.look_now import LATELY_S, Now
 from ops.operate.pause import held_by
 from ops.operate.suspensions import Suspended
 from worker_fn.limits.adaptive import PUSHED_BACK
-from worker_fn.limits.agreement import Flow
 from worker_fn.limits.breaker import is_by_hand
+from worker_fn.limits.flow import Flow
 from worker_fn.maintenance.unpark import SWEEP_EVERY_MS
 
 TICKS_MISSED_MS = SWEEP_EVERY_MS + 300_000

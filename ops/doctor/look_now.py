@@ -17,7 +17,7 @@ from shared.state import FLOW, PARTNER, SUSPENDED, Item
 from worker_fn.accounts.clearing import SWEEP
 from worker_fn.accounts.suspension import by_account
 from worker_fn.clients.mapping import HOLD, MAPPING
-from worker_fn.limits.agreement import Flow
+from worker_fn.limits.flow import Flow
 
 LATELY_S = 900
 """How far back CloudWatch is asked: its figures are a few minutes late."""

@@ -22,7 +22,7 @@ from partners import Limits
 from shared.errors import InvalidSettings
 from shared.state import BY_HAND, FLOW, PARTNER, account_key, change
 from worker_fn.limits import breaker, by_hand
-from worker_fn.limits.agreement import Flow
+from worker_fn.limits.flow import Flow
 from worker_fn.limits.known_item import change_flow
 from worker_fn.limits.registry import ACCOUNT_TTL_S, bounds_of
 

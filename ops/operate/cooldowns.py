@@ -18,8 +18,8 @@ from ops.operate.stack import Stack
 from shared.errors import SpillwayError
 from shared.state import FLOW, PARTNER, DynamoState, account_key
 from worker_fn.limits import agreement as flows
-from worker_fn.limits.agreement import Flow
 from worker_fn.limits.breaker import is_by_hand
+from worker_fn.limits.flow import Flow
 from worker_fn.limits.known_item import change_flow
 
 ACCOUNTS = account_key("")

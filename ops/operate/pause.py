@@ -18,8 +18,8 @@ from ops.operate.stack import Stack, refusal_as
 from shared.errors import InvalidSettings
 from shared.state import FLOW, PARTNER
 from worker_fn.clients.mapping import HOLD, MARK, hold
-from worker_fn.limits.agreement import Flow
 from worker_fn.limits.breaker import is_by_hand
+from worker_fn.limits.flow import Flow
 
 NOT_CHANGED = "Lambda did not change the mapping ({}): the same command may be given again"
 

@@ -34,8 +34,8 @@ from worker_fn.accounts.suspension import by_account
 from worker_fn.clients.mapping import HOLD
 from worker_fn.limits import agreement
 from worker_fn.limits.adaptive import Bounds
-from worker_fn.limits.agreement import Flow
 from worker_fn.limits.breaker import is_by_hand
+from worker_fn.limits.flow import Flow
 
 LATELY_MS = 300_000
 """Rates and reasons are of so long."""

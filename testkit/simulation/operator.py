@@ -9,7 +9,7 @@ from testkit.simulation.fleet import Deployment
 from testkit.simulation.scenario import ByHand
 from worker_fn.limits import by_hand
 from worker_fn.limits.adaptive import Bounds
-from worker_fn.limits.agreement import Flow
+from worker_fn.limits.flow import Flow
 from worker_fn.limits.known_item import change_flow
 
 

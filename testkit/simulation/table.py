@@ -17,7 +17,7 @@ from testkit.simulation.ledger import Recorded
 from testkit.simulation.life import Life, World
 from testkit.state import MemoryState
 from testkit.updates import added, copy, raised, swapped
-from worker_fn.limits.agreement import Flow
+from worker_fn.limits.flow import Flow
 
 TABLE_MS = (4.0, 25.0)
 GIVES_UP_S = 3.0

@@ -14,7 +14,7 @@ from ops.operate.stack import Stack
 from ops.operate.trail import Act
 from shared.state import BY_HAND, FLOW, PARTNER
 from tests.integration.state_table import state_table
-from worker_fn.limits.agreement import Flow
+from worker_fn.limits.flow import Flow
 
 ACT = Act(at_ms=1, who="user/alice", what="limit set", why="they asked")
 HOUR = 3_600_000

@@ -14,9 +14,9 @@ from ops.operate import cooldowns
 from ops.operate.stack import Stack
 from shared.state import FLOW, PARTNER, DynamoState, account_key, change
 from tests.integration.state_table import state_table
-from worker_fn.limits.agreement import Flow
 from worker_fn.limits.breaker import Breaker
 from worker_fn.limits.by_hand import open_breaker
+from worker_fn.limits.flow import Flow
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def put(stack: Stack, key: str, flow: Flow) -> None:
 
 def flow_at(stack: Stack, key: str) -> Flow:
     state = DynamoState(stack.client("dynamodb"), "state")
-    return Flow.from_item(asyncio.run(state.read(key, FLOW)).value)
+    return Flow.of(asyncio.run(state.read(key, FLOW)))
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from shared.state import Item
 from worker_fn.limits import agreement as agreed
 from worker_fn.limits import by_hand
 from worker_fn.limits.adaptive import UP_FAST, Bounds
-from worker_fn.limits.agreement import Flow, Tally
+from worker_fn.limits.flow import Flow
+from worker_fn.limits.tally import Tally
 
 START_MS = 1_790_000_000_000
 HIGHEST_FIRST_STEP = 1.0
@@ -48,7 +49,7 @@ def test_never_above_what_an_operator_set_and_no_burst_after_it(
             before = flow.rate(bounds)
             used = round(before if before is not None else 80)
             tally = Tally(delivered=round(used * number), refused=used - round(used * number))
-            flow = agreed.added(flow, tally.counts(flow))
+            flow = flow.added(tally.counts(flow))
             flow = replace(flow, limit=replace(flow.limit, reached=True))
             flow = Flow.of(agreed.fold(flow, bounds, now_ms=now_ms).written_to(Item()))
             rate = flow.rate(bounds)

@@ -18,8 +18,10 @@ from testkit import updates
 from worker_fn.limits import agreement as agreed
 from worker_fn.limits import breaker, windows
 from worker_fn.limits.adaptive import Bounds
-from worker_fn.limits.agreement import AtRate, Flow, ProbeIsDue, Tally, Unlimited
+from worker_fn.limits.flow import Flow
 from worker_fn.limits.lease import Lease
+from worker_fn.limits.ruling import AtRate, ProbeIsDue, Unlimited, ruling
+from worker_fn.limits.tally import Tally
 
 START_MS = 1_790_000_000_000
 WORKERS = 4
@@ -94,7 +96,7 @@ class Leases(RuleBasedStateMachine):
         """Ask for numbers by what was seen, however old that is."""
         worker = self.workers[index]
         now_ms = self.clock(worker)
-        ruled = agreed.ruling(worker.flow, self.bounds, now_ms=now_ms)
+        ruled = ruling(worker.flow, self.bounds, now_ms=now_ms)
         assert not isinstance(ruled, Unlimited), "where a rate is declared nobody calls freely"
         if not isinstance(ruled, AtRate):
             return
@@ -156,7 +158,7 @@ class Leases(RuleBasedStateMachine):
 
         def leased(flow: Flow) -> Flow:
             ours = breaker.holds_probe(flow.breaker, now_ms=now_ms, by=worker.name)
-            due = isinstance(agreed.ruling(flow, self.bounds, now_ms=now_ms), ProbeIsDue)
+            due = isinstance(ruling(flow, self.bounds, now_ms=now_ms), ProbeIsDue)
             got.append(ours or due)
             after = breaker.lease_probe(flow.breaker, now_ms=now_ms, by=worker.name) if due else flow.breaker
             return replace(flow, breaker=after)
@@ -192,9 +194,7 @@ class Leases(RuleBasedStateMachine):
     def fall(self) -> None:
         """The partner falls over: the breaker opens, and its first pause passes."""
         worker = self.workers[0]
-        self.change(
-            worker, lambda flow: agreed.fold(agreed.added(flow, {"tf": 40}), self.bounds, now_ms=self.clock(worker))
-        )
+        self.change(worker, lambda flow: agreed.fold(flow.added({"tf": 40}), self.bounds, now_ms=self.clock(worker)))
         self.now_ms += 8_000
 
     @rule(passed_ms=st.one_of(st.integers(1, 900), st.integers(900, 40_000)))

@@ -11,7 +11,7 @@ from ingest_fn.accepted import Accepted, Figures, tell
 from shared.message import Head
 from shared.telemetry import Fact, fact
 from worker_fn.batch.settle import Report
-from worker_fn.limits.agreement import Flow
+from worker_fn.limits.flow import Flow
 from worker_fn.metrics import measure, name_stage
 
 OVERHEAD = 26

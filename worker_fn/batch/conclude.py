@@ -10,7 +10,7 @@ from worker_fn.batch.progress import Progress, short
 from worker_fn.batch.refusals import end_by_credentials, held_up
 from worker_fn.batch.resume import progress_after, remember
 from worker_fn.batch.settle import Settled
-from worker_fn.limits.agreement import Because
+from worker_fn.limits.ruling import Because
 
 
 async def conclude(job: Job, worker: Worker) -> None:

@@ -15,7 +15,8 @@ from shared.message import ERASURE
 from shared.queue import MAX_VISIBILITY_S
 from worker_fn.batch.back_off import back_off_s, outage_back_off_s
 from worker_fn.dispatch.classify import Outcome, Verdict
-from worker_fn.limits.agreement import LONGEST_COOL_DOWN_S, Because
+from worker_fn.limits.agreement import LONGEST_COOL_DOWN_S
+from worker_fn.limits.ruling import Because
 
 
 class Reason(StrEnum):

@@ -15,7 +15,7 @@ from worker_fn.batch.context import Worker
 from worker_fn.batch.disposition import DeadLetter, Delivered, Parked, Waiting
 from worker_fn.batch.job import UNREAD, Job
 from worker_fn.batch.settle import Report, Settled
-from worker_fn.limits.agreement import Because
+from worker_fn.limits.ruling import Because
 
 MOST_MESSAGES_A_LINE, MOST_CHARS_A_LINE = 200, 20_000
 """Messages in one line, and characters of them: JSON writes one in up to twelve bytes, and CloudWatch takes 256 KB."""

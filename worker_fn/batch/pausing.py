@@ -11,7 +11,7 @@ from worker_fn.batch.job import Job
 from worker_fn.batch.settle import Settled
 from worker_fn.batch.time_budget import TimeBudget, in_time
 from worker_fn.clients.mapping import MappingUnavailable, paused_wait_s
-from worker_fn.limits.agreement import Because
+from worker_fn.limits.ruling import Because
 
 OPERATOR = "an operator"
 

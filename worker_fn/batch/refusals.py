@@ -15,7 +15,7 @@ from worker_fn.batch.job import Job
 from worker_fn.batch.progress import Progress
 from worker_fn.dispatch.classify import Outcome, Verdict
 from worker_fn.dispatch.lanes import credential_of
-from worker_fn.limits.agreement import Because
+from worker_fn.limits.ruling import Because
 
 FEW_FAILURES = 4
 """A message that was not sent waits as after so many failures: half a minute, so that those before it are done."""

@@ -16,7 +16,8 @@ from worker_fn.batch.settle import Settled
 from worker_fn.clients.or_else import or_else
 from worker_fn.limits import agreement
 from worker_fn.limits.adaptive import Bounds
-from worker_fn.limits.agreement import MOST_IN_LINE, Flow
+from worker_fn.limits.agreement import MOST_IN_LINE
+from worker_fn.limits.flow import Flow
 from worker_fn.limits.registry import LINE_EMPTIES_PER_S, line_key
 
 Waits = tuple[str, Whose, str | None]

@@ -19,8 +19,8 @@ from worker_fn.dispatch.feedback import Feedback
 from worker_fn.dispatch.item_results import item_results
 from worker_fn.dispatch.lanes import Dispatch, credential_of
 from worker_fn.dispatch.packing import CallsLeft, merged
-from worker_fn.limits.agreement import Because, Wait
 from worker_fn.limits.registry import Sessions
+from worker_fn.limits.ruling import Because, Wait
 from worker_fn.limits.session import Go, Session
 
 MOST_KEYS, MOST_OF_ALL = 10, 1_000

@@ -10,7 +10,7 @@ from enum import Enum
 
 from shared.partner_http import is_for_later
 from worker_fn.clients.http import FROZEN, Answer
-from worker_fn.limits.agreement import Because
+from worker_fn.limits.ruling import Because
 
 
 class Verdict(Enum):

@@ -13,8 +13,8 @@ from worker_fn.clients.http import Answer
 from worker_fn.dispatch import rate_headers
 from worker_fn.dispatch.classify import Outcome, Verdict
 from worker_fn.limits import agreement
-from worker_fn.limits.agreement import Tally
 from worker_fn.limits.session import Session
+from worker_fn.limits.tally import Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,8 @@ class Feedback:
             until_ms = self._until_ms(asked_s, spent_s, longest_s=agreement.LONGEST_FOR_ALL_S)
             tally = replace(tally, cool_until_ms=until_ms, asks_long=for_all) if until_ms or for_all else tally
         if probe:
-            tally += Tally(probe=not tally.faults and not tally.refused, said=outcome.error or f"HTTP {outcome.status}")
+            arrived = not tally.faults and not tally.refused
+            tally = replace(tally, probe=arrived, said=outcome.error or f"HTTP {outcome.status}")
         self.limiter.note(tally)
 
     def end_probe(self, *, said: str = "") -> None:
@@ -83,4 +84,4 @@ class Feedback:
     def _until_ms(self, *waits_s: float | None, longest_s: float) -> int:
         """When the longest of some waits ends; 0 without any."""
         asked = [wait_s for wait_s in waits_s if wait_s is not None]
-        return agreement.cool_until_ms(max(asked), now_ms=self.now_ms(), longest_s=longest_s) if asked else 0
+        return self.now_ms() + round(1_000 * min(max(asked), longest_s)) if asked else 0

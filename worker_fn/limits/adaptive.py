@@ -20,8 +20,6 @@ UP_FAST = 1.5
 RESTART = 0.3
 """Share of the limit to begin with after an outage."""
 FADING = 0.99
-ECHO_MS = 1_000
-"""How long after a step down push-backs still are about the limit before it."""
 PUSHED_BACK, RECOVERING = "pushed back", "recovering"
 SHOWN = 5
 """Push-backs in a window from which on a limit is learnt where none is known. One may have any cause."""
@@ -74,8 +72,6 @@ def start(bounds: Bounds, now_ms: int) -> Limit:
 
 def add(limit: Limit, *, delivered: int, pushed_back: int, timeouts: int, now_ms: int) -> Limit:
     """Count what calls came to. A window begins with its first call where no limit is known: idle time says nothing."""
-    if limit.why == PUSHED_BACK and now_ms - limit.since_ms < ECHO_MS:
-        pushed_back = timeouts = 0  # calls that left before the fleet knew of the step down
     begins = _is_idle(limit) and bool(delivered or pushed_back or timeouts)
     return replace(
         limit,

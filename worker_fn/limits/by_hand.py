@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from worker_fn.limits import agreement, breaker
 from worker_fn.limits.adaptive import Bounds
-from worker_fn.limits.agreement import Flow
 from worker_fn.limits.cap import Cap, capped
+from worker_fn.limits.flow import Flow
 
 
 def set_limit(flow: Flow, bounds: Bounds, per_second: float, *, until_ms: int, now_ms: int) -> Flow:
@@ -34,5 +34,5 @@ def close_breaker(flow: Flow, *, until_ms: int, now_ms: int) -> Flow:
     """Calls go on now, low after an outage, whatever the partner asked to wait for; until then the breaker stays
     closed, whatever they come to.
     """
-    flow = agreement.uncounted(agreement.end_cool_down(flow, now_ms=now_ms))
+    flow = agreement.end_cool_down(flow, now_ms=now_ms).uncounted()
     return agreement.closed(flow, Bounds(), breaker.closed_by_hand(now_ms=now_ms, until_ms=until_ms), now_ms=now_ms)

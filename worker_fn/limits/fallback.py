@@ -4,14 +4,17 @@ from dataclasses import replace
 
 from worker_fn.limits import agreement, breaker, windows
 from worker_fn.limits.adaptive import Bounds, Limit
-from worker_fn.limits.agreement import Ask, AtRate, Because, Flow, ProbeIsDue, Ruling, Tally, Wait
 from worker_fn.limits.breaker import Breaker
 from worker_fn.limits.cap import NO_CAP, within
+from worker_fn.limits.flow import Flow
 from worker_fn.limits.known_item import LONGEST_SILENT_MS, KnownItem
 from worker_fn.limits.lease import Lease, Start
+from worker_fn.limits.ruling import Ask, AtRate, Because, ProbeIsDue, Ruling, Wait, ruling
+from worker_fn.limits.silence import RETURN_MS, SILENCE_MS
+from worker_fn.limits.tally import Tally
 from worker_fn.limits.windows import WINDOW_MS
 
-LOST_MS = agreement.SILENCE_MS + 5_000
+LOST_MS = SILENCE_MS + 5_000
 """How long a worker waits for a state table that does not answer before it calls at its share of the limit. By then the
 others have lost it, too, and their leases have run out: all shares together are the limit, and a share beside leases
 would be more.
@@ -75,7 +78,7 @@ class Fallback:
             self._flow = replace(fleet.flow, counts=counts, limit=Limit(), cap=NO_CAP, alive_ms=0, share_until_ms=0)
         self._bounds = Bounds(None if known is None else known * self._share, fleet.bounds.lowest * self._share)
         self._flow = agreement.fold(self._flow, self._bounds, now_ms=now_ms)
-        ruled = agreement.ruling(self._flow, self._bounds, now_ms=now_ms)
+        ruled = ruling(self._flow, self._bounds, now_ms=now_ms)
         if isinstance(ruled, ProbeIsDue):
             leased = breaker.lease_probe(self.breaker, now_ms=now_ms, by=US, lease_ms=self._probe_lease_ms)
             self._flow = replace(self._flow, breaker=leased)
@@ -85,7 +88,7 @@ class Fallback:
         # What is ours must be over when the others lease from common seconds again: RETURN_MS after the first of us saw
         # the table, which all of us have tried by LONGEST_SILENT_MS after that.
         now_ms = self._fleet.now_ms()
-        lost_until_ms = now_ms + agreement.RETURN_MS - LONGEST_SILENT_MS - 2 * WINDOW_MS
+        lost_until_ms = now_ms + RETURN_MS - LONGEST_SILENT_MS - 2 * WINDOW_MS
         until_ms = min(ask.until_ms, lost_until_ms if self._fleet.lost_ms else self._fleet.share_until_ms)
         own_ms, counts = now_ms + self._ahead_ms, dict(self._flow.counts)
         for name in windows.over(counts, own_ms):
@@ -99,7 +102,7 @@ class Fallback:
             most_a_window=ask.most_a_window,
         )
         given = {windows.name_of(window): count for window, count in asked.items()}
-        self._flow = agreement.added(replace(self._flow, counts=counts), given)
+        self._flow = replace(self._flow, counts=counts).added(given)
         self._lease.keep(windows.numbers(self._flow.counts, asked), limit=limit, now_ms=own_ms)
         if len(self._lease):
             return AtRate(limit)
@@ -121,11 +124,8 @@ class Fallback:
 
     def note(self, tally: Tally) -> None:
         """Learn what a call came to, as the fleet would."""
-        now_ms, flow = self._fleet.now_ms(), agreement.added(self._flow, tally.counts(self._flow))
+        now_ms, flow = self._fleet.now_ms(), self._flow.added(tally.counts(self._flow))
         if tally.cool_until_ms > flow.cool_until_ms:
             flow = replace(flow, cool_until_ms=tally.cool_until_ms, cool_from_ms=now_ms)
-        if tally.probe is not None:
-            flow = agreement.probed(flow, self._bounds, delivered=tally.probe, said=tally.said, now_ms=now_ms)
-        if tally.asks_long:
-            flow = agreement.asked_long(flow, tally.cool_until_ms, now_ms=now_ms)
+        flow = agreement.answered(flow, tally, self._bounds, now_ms=now_ms)
         self._flow = agreement.fold(flow, self._bounds, now_ms=now_ms)

@@ -3,12 +3,14 @@
 import math
 from dataclasses import replace
 
-from worker_fn.limits import agreement, breaker, windows
+from worker_fn.limits import breaker, windows
 from worker_fn.limits.adaptive import rises
-from worker_fn.limits.agreement import Ask, AtRate, Because, Flow, ProbeIsDue, Ruling, Wait
+from worker_fn.limits.flow import Flow
 from worker_fn.limits.known_item import KnownItem
 from worker_fn.limits.lease import Lease, Start
 from worker_fn.limits.reports import Reports
+from worker_fn.limits.ruling import Ask, AtRate, Because, ProbeIsDue, Ruling, Wait, block, ruling
+from worker_fn.limits.silence import alive, is_silent
 from worker_fn.limits.windows import LEASE_AHEAD_MS, WINDOW_MS
 
 TRIES = 3
@@ -109,9 +111,9 @@ class FleetLease:
         theirs.
         """
         table, now_ms = self._item.table, self._item.now_ms()
-        if not agreement.is_silent(table.flow, now_ms=now_ms):
+        if not is_silent(table.flow, now_ms=now_ms):
             return False
-        await table.change(lambda flow: (agreement.alive(flow, now_ms=now_ms), None))
+        await table.change(lambda flow: (alive(flow, now_ms=now_ms), None))
         return True
 
     def _ease(self, following: int, limit: float) -> None:
@@ -135,11 +137,11 @@ class FleetLease:
         def leased(flow: Flow) -> tuple[Flow, bool]:
             if breaker.holds_probe(flow.breaker, now_ms=now_ms, by=self._name):  # ours, and its answer was lost
                 return flow, True
-            if not isinstance(agreement.ruling(flow, self._item.bounds, now_ms=now_ms), ProbeIsDue):
+            if not isinstance(ruling(flow, self._item.bounds, now_ms=now_ms), ProbeIsDue):
                 return flow, False
             after = breaker.lease_probe(flow.breaker, now_ms=now_ms, by=self._name, lease_ms=self._probe_lease_ms)
             return replace(flow, breaker=after), True
 
         if await self._item.change(leased):
             return ProbeIsDue()
-        return agreement.block(self._item.flow, now_ms=self._item.now_ms()) or self.soon()
+        return block(self._item.flow, now_ms=self._item.now_ms()) or self.soon()

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.telemetry import Fact
-from worker_fn.limits.agreement import Flow
 from worker_fn.limits.breaker import is_by_hand
 from worker_fn.limits.cap import BY_HAND, NO_CAP
+from worker_fn.limits.flow import Flow
 
 WORTH_A_LINE = 0.2
 """A limit that moved by less than this share is not told, unless its reason is another."""

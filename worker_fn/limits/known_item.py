@@ -10,7 +10,8 @@ from shared.errors import StateSilent, StateThrottled, StateUnavailable
 from shared.state import FLOW, Conflict, Contended, Item, State, change_item
 from worker_fn.limits import agreement, windows
 from worker_fn.limits.adaptive import Bounds
-from worker_fn.limits.agreement import Flow, Ruling
+from worker_fn.limits.flow import Flow
+from worker_fn.limits.ruling import Ruling, ruling
 
 FRESH_MS = 1_000
 """How old a worker's knowledge of the shared state may be when it starts a call."""
@@ -93,7 +94,7 @@ class KnownItem:
     @property
     def ruling(self) -> Ruling:
         """What holds for a call now, as far as it is known."""
-        return agreement.ruling(self.flow, self.bounds, now_ms=self.now_ms())
+        return ruling(self.flow, self.bounds, now_ms=self.now_ms())
 
     @property
     def is_of_now(self) -> bool:

@@ -12,13 +12,15 @@ from shared.errors import StateUnavailable
 from shared.state import Contended, State
 from worker_fn.limits import agreement
 from worker_fn.limits.adaptive import Bounds
-from worker_fn.limits.agreement import Ask, AtRate, Flow, Ruling, Tally, Wait
 from worker_fn.limits.breaker import PROBE_LEASE_MS
 from worker_fn.limits.fallback import Fallback
 from worker_fn.limits.fleet_lease import FleetLease
+from worker_fn.limits.flow import Flow
 from worker_fn.limits.known_item import KnownItem
 from worker_fn.limits.lease import Start
 from worker_fn.limits.reports import Reports
+from worker_fn.limits.ruling import Ask, AtRate, Ruling, Wait, block, what_stops_mapping
+from worker_fn.limits.tally import Tally
 
 
 class Limiter:
@@ -84,12 +86,12 @@ class Limiter:
         known = self.flow
         if self.item.lost_ms and self.is_alone:
             known = replace(known, breaker=self._own.breaker)
-        return agreement.block(known, now_ms=self.item.now_ms())
+        return block(known, now_ms=self.item.now_ms())
 
     def what_stops_mapping(self) -> str:
         """Why the intake has to stop, in words: the partner's limiter's business, while it knows what the fleet knows."""
         knows = self.patience_ms is None and self.item.is_of_now
-        return agreement.what_stops_mapping(self.flow, now_ms=self.item.now_ms()) if knows else ""
+        return what_stops_mapping(self.flow, now_ms=self.item.now_ms()) if knows else ""
 
     def take(self) -> Start | None:
         """The next moment that is ours; None also where an earlier one may be had since the limit rose."""

@@ -1,16 +1,17 @@
 """What one environment's calls came to, on its way to the fleet."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from shared.errors import StateRefused, StateSilent, StateThrottled, StateUnavailable
 from shared.state import NO_COUNTS, Conflict
 from worker_fn.limits import agreement
-from worker_fn.limits.agreement import FAULTS, NOTHING, PUSHED, Flow, Tally
 from worker_fn.limits.breaker import MIN_CALLS
+from worker_fn.limits.flow import FAULTS, PUSHED, Flow
 from worker_fn.limits.known_item import KnownItem
+from worker_fn.limits.tally import Tally
 
 URGENT_EVERY_MS = 250
 """Faults and push-backs travel so often at most: a fleet that fails must not fight over one item. Cool-downs and probes
@@ -37,14 +38,14 @@ class Reports:
         self._seldom_ms = max(REPORT_EVERY_MS, round(1_000 / REPORTS_A_SECOND / share))
         self._counts: Counter[str] = Counter()
         """What calls came to, as counts of the item. Push-backs are about the limit that was known then."""
-        self._for_all: Tally = NOTHING
-        """A cool-down or a probe's answer."""
+        self._for_all: list[Tally] = []
+        """Those with a cool-down or a probe's answer."""
         self._told_ms = 0
 
     @property
     def is_for_all(self) -> bool:
         """Whether everybody should know something at once."""
-        return self._for_all != NOTHING
+        return bool(self._for_all)
 
     def is_due(self, *, last: bool) -> bool:
         """Whether the fleet should be told now. `last`: the batch is done."""
@@ -61,20 +62,22 @@ class Reports:
         """Remember what a call came to. What pushed back a call that began before the limit was lowered is an echo."""
         if tally.refused and self._item.is_echo(self._item.now_ms() - tally.took_ms):
             tally = replace(tally, refused=0)
-        self._counts.update(tally.counts(agreement.added(self._item.flow, self._counts)))
-        self._for_all += tally.of_all
+        self._counts.update(tally.counts(self._item.flow.added(self._counts)))
+        if tally.is_for_all:
+            self._for_all.append(tally)
 
     async def tell(self) -> None:
         """Tell the fleet what calls came to. Raises StateUnavailable."""
-        told, self._for_all = self._for_all, NOTHING
+        told, self._for_all = self._for_all, []
+        until_ms = max((tally.cool_until_ms for tally in told), default=0)
         try:
-            if told.cool_until_ms:
+            if until_ms:
                 with suppress(Conflict), self._taken() as counts:
-                    await self._item.raise_to(told.cool_until_ms, counts)
-            if told.probe is not None or told.asks_long:
+                    await self._item.raise_to(until_ms, counts)
+            if any(tally.probe is not None or tally.asks_long for tally in told):
                 await self._item.change(lambda flow: (self._after(flow, told), None))
         except StateUnavailable:  # a probe that nobody heard of ends with its lease
-            self._for_all += replace(told, probe=None, said="")
+            self._for_all += [replace(tally, probe=None) for tally in told if tally.cool_until_ms]
             raise
         await self.add(NO_COUNTS)
 
@@ -99,12 +102,11 @@ class Reports:
             self._counts.update(counts)
             raise
 
-    def _after(self, flow: Flow, told: Tally) -> Flow:
-        """The agreement after a probe, or after an answer that asks everybody to wait for long."""
-        now_ms = self._item.now_ms()
-        if told.probe is not None:
-            flow = agreement.probed(flow, self._item.bounds, delivered=told.probe, said=told.said, now_ms=now_ms)
-        return agreement.asked_long(flow, told.cool_until_ms, now_ms=now_ms) if told.asks_long else flow
+    def _after(self, flow: Flow, told: Iterable[Tally]) -> Flow:
+        """The agreement after what concerns everybody."""
+        for tally in told:
+            flow = agreement.answered(flow, tally, self._item.bounds, now_ms=self._item.now_ms())
+        return flow
 
     async def _fold_if_due(self) -> None:
         """Whoever sees that a step is due takes it, or that the breaker would open."""

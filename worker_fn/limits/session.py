@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import TypeGuard, assert_never
 
 from shared.errors import StateUnavailable
-from worker_fn.limits.agreement import Ask, AtRate, Because, ProbeIsDue, Ruling, Tally, Unlimited, Wait
 from worker_fn.limits.fleet_lease import AGAIN_MS
 from worker_fn.limits.known_item import FRESH_MS
 from worker_fn.limits.lease import Start
 from worker_fn.limits.limiter import Limiter
+from worker_fn.limits.ruling import Ask, AtRate, Because, ProbeIsDue, Ruling, Unlimited, Wait
+from worker_fn.limits.tally import Tally
 from worker_fn.limits.windows import WINDOW_MS
 
 PATIENCE_MS = 5_000
@@ -104,7 +105,7 @@ class Session:
             await self._table.look(now_ms)
         # What is leased and can not be used is lost to the others.
         usable = max(1, round(in_flight * WINDOW_MS / max(limiter.flow.latency_ms or GUESSED_LATENCY_MS, 1.0)))
-        ask = Ask(now_ms=now_ms, until_ms=until_ms, wanted=max(1, wanted), most_a_window=usable)
+        ask = Ask(until_ms=until_ms, wanted=max(1, wanted), most_a_window=usable)
         return self._permit(await limiter.lease(ask))
 
     def _permit(self, ruled: Ruling) -> Go | Wait | Start:

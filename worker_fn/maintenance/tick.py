@@ -19,10 +19,11 @@ from worker_fn.batch.drain import drain
 from worker_fn.batch.settle import Report
 from worker_fn.batch.time_budget import TimeBudget
 from worker_fn.clients.mapping import EventSourceMapping, MappingUnavailable, is_held
-from worker_fn.limits import agreement, breaker
+from worker_fn.limits import agreement, breaker, silence
 from worker_fn.limits.adaptive import RECOVERING
-from worker_fn.limits.agreement import Flow
+from worker_fn.limits.flow import Flow
 from worker_fn.limits.known_item import change_flow
+from worker_fn.limits.ruling import what_stops_mapping
 from worker_fn.maintenance.unpark import Parking, sweep
 
 SPARE = 2.0
@@ -225,7 +226,7 @@ async def _switch(ticker: Ticker, flow: Flow, report: TickReport) -> None:
     """Pause or resume the mapping as the shared flow says."""
     status = await ticker.mapping.status()
     now_ms = ticker.worker.now_ms()
-    report.stopped_by = "an operator" if report.held else agreement.what_stops_mapping(flow, now_ms=now_ms)
+    report.stopped_by = "an operator" if report.held else what_stops_mapping(flow, now_ms=now_ms)
     report.running = status.is_enabled or report.resumed
     if report.stopped_by and status.is_enabled and status.is_settled and not report.resumed:
         await ticker.mapping.pause()
@@ -280,8 +281,8 @@ async def _alive(worker: Worker) -> Flow:
 
     def alive(flow: Flow) -> tuple[Flow, None]:
         now_ms, bounds = worker.now_ms(), worker.limiters.partner.item.bounds
-        flow = agreement.alive(flow, now_ms=now_ms)
-        return agreement.fold(flow, bounds, now_ms=now_ms) if agreement.has_news(flow) else flow, None
+        flow = silence.alive(flow, now_ms=now_ms)
+        return agreement.fold(flow, bounds, now_ms=now_ms) if flow.has_news else flow, None
 
     try:
         item, _ = await change_flow(worker.state, PARTNER, alive, rng=worker.rng)

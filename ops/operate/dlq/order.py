@@ -29,8 +29,8 @@ from ops.operate.dlq.redrive import Moved, Redrive
 from partners import Limits
 from shared.errors import StateUnavailable
 from shared.state import FLOW, PARTNER
-from worker_fn.limits.agreement import Flow
 from worker_fn.limits.breaker import is_by_hand
+from worker_fn.limits.flow import Flow
 
 WAITING = 100
 """So many messages may wait in the queue whatever the rate is."""

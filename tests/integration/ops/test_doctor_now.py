@@ -16,8 +16,8 @@ from ops.operate.stack import Stack
 from shared.state import DynamoState, Item
 from tests.integration.state_table import state_table
 from worker_fn.limits.adaptive import Limit
-from worker_fn.limits.agreement import Flow
 from worker_fn.limits.breaker import Breaker
+from worker_fn.limits.flow import Flow
 
 SUSPENSION = {"status": 401, "since_ms": 5, "probe_id": "m", "probe_at_ms": 6, "account_id": "7", "kind": "e"}
 

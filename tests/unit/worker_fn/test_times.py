@@ -5,6 +5,7 @@ from pathlib import Path
 
 from worker_fn.batch import disposition
 from worker_fn.limits import agreement, breaker, fallback, known_item
+from worker_fn.limits.silence import ALIVE_EVERY_MS, RETURN_MS, SILENCE_MS, TICK_MS
 from worker_fn.limits.windows import LEASE_AHEAD_MS, WINDOW_MS
 from worker_fn.maintenance import unpark
 from worker_fn.settings import Settings
@@ -15,22 +16,22 @@ INFRA = Path(__file__).parents[3] / "infra"
 def test_the_tick_comes_as_often_as_the_worker_believes() -> None:
     """What counts in ticks counts in those of infra/tick.yml."""
     assert "ScheduleExpression: rate(1 minute)" in (INFRA / "tick.yml").read_text(encoding="utf-8")
-    assert agreement.TICK_MS == 60_000
+    assert TICK_MS == 60_000
 
 
 def test_each_tick_finds_what_it_is_for() -> None:
     """A probe that is due, parked messages in sight again, and its own last sign of life, no silence."""
-    assert breaker.LONGEST_PAUSE_MS < agreement.TICK_MS
-    assert unpark.SIGHT_S * 1_000 < agreement.TICK_MS
-    assert agreement.TICK_MS + agreement.ALIVE_EVERY_MS < agreement.SILENCE_MS
-    assert agreement.LONGEST_FOR_ALL_S * 1_000 <= agreement.TICK_MS
+    assert breaker.LONGEST_PAUSE_MS < TICK_MS
+    assert unpark.SIGHT_S * 1_000 < TICK_MS
+    assert TICK_MS + ALIVE_EVERY_MS < SILENCE_MS
+    assert agreement.LONGEST_FOR_ALL_S * 1_000 <= TICK_MS
 
 
 def test_nobody_calls_at_its_share_before_the_others_can_see_the_silence() -> None:
     """Nor while a lease from before may still be used; and all have noticed the table before shares end."""
-    assert fallback.LOST_MS >= agreement.SILENCE_MS
+    assert fallback.LOST_MS >= SILENCE_MS
     assert fallback.LOST_MS > LEASE_AHEAD_MS
-    assert agreement.RETURN_MS > known_item.LONGEST_SILENT_MS + 2 * WINDOW_MS
+    assert RETURN_MS > known_item.LONGEST_SILENT_MS + 2 * WINDOW_MS
 
 
 def test_the_worker_gives_a_message_up_before_its_queue_does() -> None:

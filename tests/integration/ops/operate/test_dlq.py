@@ -27,8 +27,8 @@ from shared.firehose import parse_request
 from shared.message import AUDIENCE, EVENTS, Head, encode, to_json
 from shared.state import FLOW, PARTNER, SUSPENDED, progress_key
 from worker_fn.accounts.fingerprint import fingerprint
-from worker_fn.limits.agreement import Flow
 from worker_fn.limits.breaker import Breaker
+from worker_fn.limits.flow import Flow
 
 ROOT = Path(__file__).parents[4]
 KEY = "CANARY-api-key"

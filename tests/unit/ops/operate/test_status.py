@@ -16,8 +16,8 @@ from ops.operate.status import Lately, Status, drain_s, lately_of, sentence, sho
 from ops.operate.suspensions import Suspended
 from shared.telemetry import Fact
 from worker_fn.limits.adaptive import Limit
-from worker_fn.limits.agreement import Flow
 from worker_fn.limits.breaker import opened, opened_by_hand
+from worker_fn.limits.flow import Flow
 
 NOW_MS = 1_800_000_000_000
 CALM = Status("dev", NOW_MS, mapping="Enabled", lately=Lately(5, 500, 500), serves=("ingest: version 3",))

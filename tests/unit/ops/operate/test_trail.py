@@ -16,7 +16,7 @@ from ops.operate.dlq import imports, order, purge
 from ops.releases import functions, moves
 from shared.errors import SpillwayError
 from shared.state import DynamoState
-from worker_fn.limits.agreement import Flow
+from worker_fn.limits.flow import Flow
 
 REPORT = {"probed": False, "resumed": True, "running": True, "trouble": 0}
 write_down = trail.act  # before the folder's fixture takes its place

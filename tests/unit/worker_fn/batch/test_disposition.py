@@ -5,7 +5,7 @@ import pytest
 
 from worker_fn.batch.disposition import Budgets, DeadLetter, Delivered, Reason, Story, Waiting, end_of
 from worker_fn.dispatch.classify import Outcome, Verdict
-from worker_fn.limits.agreement import Because
+from worker_fn.limits.ruling import Because
 
 NOW = 1_700_000_000_000
 OK = Outcome(Verdict.DELIVERED, 200)

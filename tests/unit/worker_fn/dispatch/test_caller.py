@@ -10,8 +10,8 @@ from shared.state import FLOW, PARTNER, Item
 from testkit.records import record
 from tests.unit.worker_fn.acme import ONE, Acme, scripted
 from worker_fn.clients.http import FROZEN, Answer
-from worker_fn.limits.agreement import FAULTS, Flow
 from worker_fn.limits.breaker import MIN_CALLS
+from worker_fn.limits.flow import FAULTS, Flow
 
 CUT_S = 12.0
 

@@ -11,17 +11,17 @@ from worker_fn.accounts.outliers import Outliers
 from worker_fn.clients.http import Answer
 from worker_fn.dispatch.classify import classify
 from worker_fn.dispatch.feedback import Feedback
-from worker_fn.limits.agreement import NOTHING, Tally
+from worker_fn.limits.tally import Tally
 
 
 class Told:
     """A limiter that remembers what it was told."""
 
     def __init__(self) -> None:
-        self.tally = NOTHING
+        self.tally = Tally()
 
     def note(self, tally: Tally) -> None:
-        self.tally += tally
+        self.tally = tally
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ import random
 
 from worker_fn.dispatch.classify import Outcome, Verdict
 from worker_fn.dispatch.retry import LONGEST_PAUSE_S, send_with_retries
-from worker_fn.limits.agreement import Because
+from worker_fn.limits.ruling import Because
 
 RETRY = Outcome(Verdict.RETRY, 503)
 

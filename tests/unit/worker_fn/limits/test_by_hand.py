@@ -7,9 +7,11 @@ from worker_fn.limits import agreement as agreed
 from worker_fn.limits import breaker as breakers
 from worker_fn.limits import by_hand
 from worker_fn.limits.adaptive import BELIEVED_MS, DOUBTED_MS, PUSHED_BACK, RECOVERING, RESTART, STEP_MS, Bounds, Limit
-from worker_fn.limits.agreement import AtRate, Because, Flow, ProbeIsDue, Tally, Unlimited, Wait
 from worker_fn.limits.breaker import LONGEST_PAUSE_MS, MIN_CALLS, Breaker
 from worker_fn.limits.cap import BY_HAND, NO_CAP
+from worker_fn.limits.flow import Flow
+from worker_fn.limits.ruling import AtRate, Because, ProbeIsDue, Unlimited, Wait, block, ruling, what_stops_mapping
+from worker_fn.limits.tally import Tally
 
 NOW = 1_790_000_000_000
 HOUR = 3_600_000
@@ -18,7 +20,7 @@ AT_100 = Flow(limit=Limit(per_second=100.0, held=100.0, since_ms=NOW - STEP_MS))
 
 
 def told(flow: Flow, tally: Tally) -> Flow:
-    return agreed.added(flow, tally.counts(flow))
+    return flow.added(tally.counts(flow))
 
 
 def limited(flow: Flow = AT_100, bounds: Bounds = DECLARED, *, to: float = 30.0) -> Flow:
@@ -44,7 +46,7 @@ def rates(steps: list[Flow], bounds: Bounds) -> list[float | None]:
 def test_a_limit_holds_at_once_and_nothing_raises_it(before: Flow) -> None:
     """Whatever the item said before, or if there was none, and however content the partner is."""
     flow = limited(before)
-    assert agreed.ruling(flow, DECLARED, now_ms=NOW) == AtRate(30.0)
+    assert ruling(flow, DECLARED, now_ms=NOW) == AtRate(30.0)
     assert flow.why == BY_HAND
     steps = busy(flow, DECLARED, from_ms=NOW + 1_000, until_ms=NOW + 60_000)
     assert set(rates(steps, DECLARED)) == {30.0}
@@ -74,7 +76,7 @@ def test_what_is_pushed_back_about_the_limit_before_drops_out() -> None:
     """Calls that began before the operator's limit say nothing of it."""
     flow = limited()
     assert flow.generation == AT_100.generation + 1
-    late = agreed.added(flow, {AT_100.pushed: 30})
+    late = flow.added({AT_100.pushed: 30})
     assert agreed.fold(told(late, Tally(delivered=50)), DECLARED, now_ms=NOW + STEP_MS).limit.per_second == 30.0
 
 
@@ -108,12 +110,12 @@ def test_an_idle_fleet_has_no_burst_either() -> None:
 def test_where_no_rate_is_known_the_operators_is_one_and_is_forgotten_afterwards() -> None:
     """It grows, and after a quiet minute nothing is left of it."""
     flow = limited(Flow(), Bounds())
-    assert agreed.ruling(flow, Bounds(), now_ms=NOW) == AtRate(30.0)
+    assert ruling(flow, Bounds(), now_ms=NOW) == AtRate(30.0)
     assert set(rates(busy(flow, Bounds(), from_ms=NOW + 1_000, until_ms=NOW + 30_000), Bounds())) == {30.0}
     steps = busy(flow, Bounds(), from_ms=NOW + HOUR, until_ms=NOW + HOUR + 3_000, tally=Tally(delivered=80))
     assert rates(steps, Bounds()) == [30.0, 45.0, 67.5]
     over = agreed.fold(steps[-1], Bounds(), now_ms=NOW + HOUR + DOUBTED_MS)
-    assert agreed.ruling(over, Bounds(), now_ms=NOW + HOUR + DOUBTED_MS) == Unlimited()
+    assert ruling(over, Bounds(), now_ms=NOW + HOUR + DOUBTED_MS) == Unlimited()
 
 
 def test_another_limit_takes_the_place_of_the_one_before() -> None:
@@ -149,9 +151,9 @@ def test_it_stands_in_the_item_and_other_releases_read_past_it() -> None:
     assert Flow.of(item) == flow
     assert "cap" not in AT_100.to_item()
     before = {name: one for name, one in item.value.items() if name != "cap"}
-    assert Flow.from_item(before).rate(DECLARED) == 30.0
+    assert Flow.of(Item(1, before)).rate(DECLARED) == 30.0
     later = {**item.value, "cap": {**item.value["cap"], "new": 1}}
-    assert Flow.from_item(later).cap == flow.cap
+    assert Flow.of(Item(1, later)).cap == flow.cap
 
 
 OPENED = by_hand.open_breaker(AT_100, until_ms=NOW + HOUR, now_ms=NOW)
@@ -160,7 +162,7 @@ OPENED = by_hand.open_breaker(AT_100, until_ms=NOW + HOUR, now_ms=NOW)
 def test_nobody_calls_or_probes_while_an_operator_has_the_breaker_open() -> None:
     """Whatever is counted or asked for: no probe is due, none can be leased, and what comes late closes nothing."""
     for now_ms in (NOW, NOW + HOUR // 2, NOW + HOUR - 1):
-        ruled = agreed.ruling(OPENED, DECLARED, now_ms=now_ms)
+        ruled = ruling(OPENED, DECLARED, now_ms=now_ms)
         assert isinstance(ruled, Wait)
         assert ruled.because is Because.BREAKER
         assert breakers.lease_probe(OPENED.breaker, now_ms=now_ms, by="a") == OPENED.breaker
@@ -168,7 +170,7 @@ def test_nobody_calls_or_probes_while_an_operator_has_the_breaker_open() -> None
     assert under_way.breaker == OPENED.breaker
     assert agreed.end_cool_down(OPENED, now_ms=NOW + 1_000).breaker == OPENED.breaker
     assert agreed.fold(told(OPENED, Tally(delivered=50)), DECLARED, now_ms=NOW + 1_000).breaker == OPENED.breaker
-    assert agreed.what_stops_mapping(OPENED, now_ms=NOW) == "the breaker, which an operator opened"
+    assert what_stops_mapping(OPENED, now_ms=NOW) == "the breaker, which an operator opened"
 
 
 def test_it_takes_the_place_of_one_that_opened_by_itself() -> None:
@@ -181,21 +183,21 @@ def test_it_takes_the_place_of_one_that_opened_by_itself() -> None:
 
 def test_who_waits_meanwhile_looks_again_within_a_minute() -> None:
     """An operator may close it before the time that was named, and messages should not be hidden until then."""
-    assert agreed.block(OPENED, now_ms=NOW) == Wait(NOW + LONGEST_PAUSE_MS, Because.BREAKER)
-    assert agreed.block(OPENED, now_ms=NOW + HOUR - 9) == Wait(NOW + HOUR, Because.BREAKER)
+    assert block(OPENED, now_ms=NOW) == Wait(NOW + LONGEST_PAUSE_MS, Because.BREAKER)
+    assert block(OPENED, now_ms=NOW + HOUR - 9) == Wait(NOW + HOUR, Because.BREAKER)
 
 
 def test_when_its_time_is_over_a_probe_finds_out() -> None:
     """As after an outage: one call, and calls begin low."""
     over_ms = NOW + HOUR
-    assert agreed.ruling(OPENED, DECLARED, now_ms=over_ms) == ProbeIsDue()
+    assert ruling(OPENED, DECLARED, now_ms=over_ms) == ProbeIsDue()
     after = agreed.probed(OPENED, DECLARED, delivered=True, said="", now_ms=over_ms)
     assert not after.breaker.is_open
     assert after.rate(DECLARED) == pytest.approx(RESTART * 100)
     failed = agreed.probed(OPENED, DECLARED, delivered=False, said="HTTP 503", now_ms=over_ms)
     assert failed.breaker.is_open
     assert failed.breaker.said == "HTTP 503"
-    assert agreed.ruling(failed, DECLARED, now_ms=over_ms + LONGEST_PAUSE_MS) == ProbeIsDue()
+    assert ruling(failed, DECLARED, now_ms=over_ms + LONGEST_PAUSE_MS) == ProbeIsDue()
 
 
 @pytest.mark.parametrize("is_by_hand", [False, True])
@@ -204,7 +206,7 @@ def test_closing_is_as_a_probe_that_arrived(is_by_hand: bool) -> None:
     is_open = OPENED if is_by_hand else replace(AT_100, breaker=Breaker(opened_ms=NOW, probe_at_ms=NOW + 9_000))
     is_open = replace(is_open, cool_until_ms=NOW + 30_000)
     flow = by_hand.close_breaker(is_open, until_ms=NOW, now_ms=NOW)
-    assert agreed.ruling(flow, DECLARED, now_ms=NOW) == AtRate(pytest.approx(RESTART * 100))
+    assert ruling(flow, DECLARED, now_ms=NOW) == AtRate(pytest.approx(RESTART * 100))
     assert (flow.limit.why, flow.limit.held, flow.cool_ends) == (RECOVERING, 100.0, 1)
 
 
@@ -215,7 +217,7 @@ def test_a_breaker_that_was_closed_by_hand_opens_by_its_own_rules() -> None:
     assert not agreed.fold(flow, DECLARED, now_ms=NOW).breaker.is_open
     flow = agreed.fold(told(flow, Tally(faults=MIN_CALLS)), DECLARED, now_ms=NOW + 1_000)
     assert flow.breaker.is_open
-    assert agreed.ruling(flow, DECLARED, now_ms=NOW + 9_000) == ProbeIsDue()
+    assert ruling(flow, DECLARED, now_ms=NOW + 9_000) == ProbeIsDue()
 
 
 def test_a_breaker_that_is_to_stay_closed_does_until_then() -> None:
@@ -249,4 +251,4 @@ def test_the_breaker_of_another_release_is_still_open() -> None:
     """One that does not know of operators reads when the next probe is due, and waits for it."""
     value = OPENED.to_item()
     del value["breaker"]["by_hand_until_ms"]
-    assert agreed.ruling(Flow.from_item(value), DECLARED, now_ms=NOW + HOUR - 1) == Wait(NOW + HOUR, Because.BREAKER)
+    assert ruling(Flow.of(Item(1, value)), DECLARED, now_ms=NOW + HOUR - 1) == Wait(NOW + HOUR, Because.BREAKER)

@@ -10,8 +10,9 @@ from shared.state import FLOW, PARTNER, account_key
 from testkit.records import record
 from tests.fakes.echo import Echo, Merging
 from worker_fn.limits import agreement as flows
-from worker_fn.limits.agreement import LONGEST_COOL_DOWN_S, LONGEST_FOR_ALL_S, Flow
+from worker_fn.limits.agreement import LONGEST_COOL_DOWN_S, LONGEST_FOR_ALL_S
 from worker_fn.limits.breaker import Breaker
+from worker_fn.limits.flow import Flow
 
 DAYS = "600000"
 """Retry-After: a week, about."""

@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 
 from worker_fn.limits.adaptive import Bounds
-from worker_fn.limits.agreement import Ask, AtRate, Flow, ProbeIsDue, Tally, Wait
 from worker_fn.limits.breaker import Breaker
 from worker_fn.limits.by_hand import set_limit
 from worker_fn.limits.fallback import ALONE_SHARE, LOST_MS, Fallback
+from worker_fn.limits.flow import Flow
+from worker_fn.limits.ruling import Ask, AtRate, ProbeIsDue, Wait
+from worker_fn.limits.tally import Tally
 from worker_fn.limits.windows import WINDOW_MS, quota
 
 NOW = 1_700_000_000_000
@@ -33,7 +35,7 @@ def known(
 
 
 def ask(now_ms: int = NOW, wanted: int = 1_000) -> Ask:
-    return Ask(now_ms=now_ms, until_ms=now_ms + 3_000, wanted=wanted, most_a_window=1_000)
+    return Ask(until_ms=now_ms + 3_000, wanted=wanted, most_a_window=1_000)
 
 
 def alone(fleet: Any) -> Fallback:

@@ -7,10 +7,12 @@ import pytest
 
 from shared.state import FLOW, PARTNER
 from worker_fn.limits.adaptive import Bounds, Limit
-from worker_fn.limits.agreement import SILENCE_MS, Ask, AtRate, Flow, Unlimited, Wait, alive
 from worker_fn.limits.fleet_lease import AGAIN_MS, FleetLease
+from worker_fn.limits.flow import Flow
 from worker_fn.limits.known_item import KnownItem
 from worker_fn.limits.reports import Reports
+from worker_fn.limits.ruling import Ask, AtRate, Unlimited, Wait
+from worker_fn.limits.silence import SILENCE_MS, alive
 from worker_fn.limits.windows import HEADROOM, LEASE_AHEAD_MS
 
 LIMIT = 50.0
@@ -26,7 +28,7 @@ def worker(
 
 def asked(fleet: Any, lease: FleetLease, wanted: int = 1_000) -> object:
     now_ms = int(fleet.clock.now_s * 1_000)
-    ask = Ask(now_ms=now_ms, until_ms=now_ms + LEASE_AHEAD_MS, wanted=wanted, most_a_window=1_000)
+    ask = Ask(until_ms=now_ms + LEASE_AHEAD_MS, wanted=wanted, most_a_window=1_000)
     return asyncio.run(lease.ask(ask))
 
 
@@ -58,7 +60,7 @@ def test_who_takes_a_step_with_its_lease_has_its_own_numbers(fleet: Any) -> None
     async def swap_late(*arguments: Any, **named: Any) -> Any:
         fleet.state.swap = swap
         now_ms = int(fleet.clock.now_s * 1_000)
-        ask = Ask(now_ms=now_ms, until_ms=now_ms + 1_000, wanted=5, most_a_window=5)
+        ask = Ask(until_ms=now_ms + 1_000, wanted=5, most_a_window=5)
         await other.ask(ask)
         return await swap(*arguments, **named)
 
@@ -182,3 +184,15 @@ def test_who_leases_of_an_account_first_after_a_silence_ends_it_for_all(fleet: A
     assert known.share_until_ms == account._item.share_until_ms > fleet.clock.now_s * 1_000
     late_ms = int(fleet.clock.now_s * 1_000) + 60_000
     assert alive(known, now_ms=late_ms).share_until_ms == known.share_until_ms
+
+
+def test_idleness_of_an_account_is_not_silence(fleet: Any) -> None:
+    """While a tick writes to the partner's item, an account's first call after however long has its turn at once."""
+    table = worker(fleet)._item
+    account = worker(fleet, key="account#7", table=table)
+    fleet.set_item("account#7", FLOW, Flow(alive_ms=int(fleet.clock.now_s * 1_000)).to_item())
+    fleet.clock.now_s += 86_400
+    fleet.set_item(PARTNER, FLOW, Flow(alive_ms=int(fleet.clock.now_s * 1_000) - 59_000).to_item())
+    asyncio.run(table.read())
+    asked(fleet, account)
+    assert len(account.lease) > 0

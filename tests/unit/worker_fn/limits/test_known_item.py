@@ -9,8 +9,8 @@ from shared.errors import StateUnavailable
 from shared.state import FLOW, PARTNER, Patient
 from worker_fn.limits import agreement
 from worker_fn.limits.adaptive import Bounds
-from worker_fn.limits.agreement import Flow
 from worker_fn.limits.by_hand import set_limit
+from worker_fn.limits.flow import Flow
 from worker_fn.limits.known_item import FRESH_MS, KnownItem, change_flow
 from worker_fn.limits.windows import name_of
 

@@ -10,13 +10,16 @@ import pytest
 from shared.errors import StateThrottled, StateUnavailable
 from shared.state import FLOW, PARTNER, Patient
 from worker_fn.limits.adaptive import Bounds, Limit
-from worker_fn.limits.agreement import Flow, Tally, Wait, alive
 from worker_fn.limits.breaker import Breaker
 from worker_fn.limits.by_hand import set_limit
 from worker_fn.limits.fallback import ALONE_SHARE, LOST_MS
+from worker_fn.limits.flow import Flow
 from worker_fn.limits.known_item import FRESH_MS
 from worker_fn.limits.limiter import Limiter
+from worker_fn.limits.ruling import Wait
 from worker_fn.limits.session import Go, Session
+from worker_fn.limits.silence import alive
+from worker_fn.limits.tally import Tally
 from worker_fn.limits.windows import HEADROOM, WINDOW_MS, name_of
 
 LIMIT = 100.0

@@ -7,10 +7,11 @@ import pytest
 from shared.errors import StateThrottled, StateUnavailable
 from shared.state import FLOW, PARTNER
 from worker_fn.limits.adaptive import STEP_MS, Bounds
-from worker_fn.limits.agreement import FAULTS, Flow, Tally
 from worker_fn.limits.breaker import MIN_CALLS
+from worker_fn.limits.flow import FAULTS, Flow
 from worker_fn.limits.known_item import KnownItem
 from worker_fn.limits.reports import REPORT_EVERY_MS, URGENT_EVERY_MS, Reports
+from worker_fn.limits.tally import Tally
 
 LIMIT = 50.0
 

@@ -3,7 +3,8 @@
 import asyncio
 from typing import Any
 
-from worker_fn.limits.agreement import Because, Flow, Wait
+from worker_fn.limits.flow import Flow
+from worker_fn.limits.ruling import Because, Wait
 from worker_fn.limits.session import HOLD_MS, Session
 
 

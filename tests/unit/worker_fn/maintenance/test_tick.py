@@ -12,9 +12,9 @@ from tests.unit.worker_fn.intake import FakeParking, hold
 from worker_fn.accounts.clearing import request_sweep
 from worker_fn.clients.mapping import LambdaMapping, Status
 from worker_fn.limits.adaptive import Bounds, Limit
-from worker_fn.limits.agreement import Flow
 from worker_fn.limits.breaker import Breaker
 from worker_fn.limits.by_hand import open_breaker, set_limit
+from worker_fn.limits.flow import Flow
 from worker_fn.maintenance.tick import PROBES, Ticker, TickReport, concurrency_for, tick
 
 NOW_S = 1_700_000_000.0

@@ -11,7 +11,8 @@ from tests.unit.worker_fn.intake import FakeParking
 from worker_fn.accounts.clearing import clear, request_sweep
 from worker_fn.accounts.suspension import NOBODY, Suspension
 from worker_fn.batch.time_budget import TICK_ENDS_SHARE, TimeBudget
-from worker_fn.limits.agreement import MOST_IN_LINE, Flow
+from worker_fn.limits.agreement import MOST_IN_LINE
+from worker_fn.limits.flow import Flow
 from worker_fn.maintenance.unpark import CLEARED_FOR_MS, HANDS, Swept, sweep
 
 
