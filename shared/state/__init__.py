@@ -4,7 +4,7 @@ Ingest does that without boto3, for two kinds of item (ingest_fn/suspended.py, i
 
 One table, keys `pk` and `sk`; every item is small, and all but the partner's own expire by TTL (`expires_at`, seconds):
 
-    partner       flow        rate, limit, cool-down, breaker of the partner        worker_fn/limits/agreement.py
+    partner       flow        rate, limit, cool-down, breaker of the partner        worker_fn/limits/flow.py
     account#7     flow        the same for one account, where the partner limits accounts
     account#7#events/bulk flow  and for its calls of one bulk endpoint, where that has a rate of its own
     partner, account#7 by_hand  who set a limit or the breaker, and why        ops/operate/by_hand.py

@@ -106,6 +106,7 @@ class Fallback:
         self._lease.keep(windows.numbers(self._flow.counts, asked), limit=limit, now_ms=own_ms)
         if len(self._lease):
             return AtRate(limit)
+        self._flow = replace(self._flow, limit=replace(self._flow.limit, reached=True))  # we could have used more
         free_ms = windows.first_free_ms(self._flow.counts, limit=limit, now_ms=own_ms)
         return Wait(free_ms - self._ahead_ms, Because.RATE)
 

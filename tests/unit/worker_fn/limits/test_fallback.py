@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from worker_fn.limits.adaptive import Bounds
+from worker_fn.limits.adaptive import DOWN, Bounds
 from worker_fn.limits.breaker import Breaker
 from worker_fn.limits.by_hand import set_limit
 from worker_fn.limits.fallback import ALONE_SHARE, LOST_MS, Fallback
@@ -98,3 +98,19 @@ def test_an_operators_limit_holds_for_who_is_alone_until_its_time_is_over(highes
         lost.now_ms = lambda: NOW + LOST_MS + 60_000
         over = alone(lost).ask(ask(NOW + LOST_MS + 60_000))
         assert over == AtRate(pytest.approx(LIMIT * 0.5 * ALONE_SHARE))
+
+
+def test_who_is_alone_grows_back_to_its_share() -> None:
+    """After a push-back, step by step, while it could use more."""
+    fleet = known(lost_ms=NOW - LOST_MS)
+    own = alone(fleet)
+    own.ask(ask())
+    fleet.now_ms = lambda: NOW + 2_000
+    own.note(Tally(delivered=30, refused=9))
+    assert own._flow.limit.per_second == pytest.approx(LIMIT * 0.5 * ALONE_SHARE * DOWN)
+    for now_ms in range(NOW + 3_000, NOW + 120_000, 1_000):
+        fleet.now_ms = lambda now_ms=now_ms: now_ms
+        while isinstance(own.ask(ask(now_ms)), AtRate):
+            assert own.take()
+        own.note(Tally(delivered=30))
+    assert own._flow.limit.per_second == pytest.approx(LIMIT * 0.5 * ALONE_SHARE)

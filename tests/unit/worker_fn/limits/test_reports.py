@@ -91,6 +91,20 @@ def test_a_shorter_cool_down_loses_no_counts(fleet: Any) -> None:
     assert (known(fleet).cool_until_ms, pushed_back) == (until_ms, 2)
 
 
+def test_what_is_noted_while_a_cool_down_is_written_is_told_too(fleet: Any) -> None:
+    """Of calls that are pushed back at the same moment, none is forgotten with the first one's report."""
+    worker, raise_to = Worker(fleet), fleet.state.raise_to
+
+    async def raise_late(*arguments: Any, **named: Any) -> Any:
+        worker.reports.note(Tally(refused=1))
+        return await raise_to(*arguments, **named)
+
+    fleet.state.raise_to = raise_late
+    worker.tell(Tally(refused=1, cool_until_ms=int(fleet.clock.now_s * 1_000) + 9_000))
+    worker.tell()
+    assert known(fleet).limit.pushed_back + known(fleet).counts.get("p0", 0) == 2
+
+
 def test_whoever_sees_that_a_step_is_due_takes_it_once(fleet: Any) -> None:
     """Two workers' push-backs of one step lower the limit once; those that waited meanwhile are an echo."""
     first, second = Worker(fleet), Worker(fleet)
