@@ -26,6 +26,10 @@ most.
 """
 MOST_IN_LINE = 1_000
 """Messages that an account may have waiting by visibility, however large its rate: the queue has 120,000 for all."""
+CLOCKS_APART_MS = 2_500
+"""How far apart two workers' clocks may be: each answer of the state table bounds a clock's error to about a second
+(worker_fn/limits/clock.py), that by which a cool-down is seen, too.
+"""
 HEALTHY_MS = 600_000
 """A partner that took a call in the last ten minutes is not down: what it answers to another call is about that call.
 """
@@ -144,10 +148,11 @@ def obeyed_until_ms(flow: Flow, *, seen_ms: int) -> int:
     """Until when a worker that first saw a cool-down at `seen_ms` obeys it, by its own clock.
 
     A clock that is ahead of the writer's would end it early: so it is obeyed for as long as was asked for, counted from
-    when it was seen, at most a quarter of that beyond its end.
+    when it was seen, at most as long beyond its end as clocks are apart, or a quarter of what was asked for.
     """
     asked_ms = flow.cool_until_ms - flow.cool_from_ms
-    return max(flow.cool_until_ms, min(seen_ms + asked_ms, flow.cool_until_ms + min(windows.SKEW_MS, asked_ms // 4)))
+    longest_ms = flow.cool_until_ms + min(CLOCKS_APART_MS, asked_ms // 4)
+    return max(flow.cool_until_ms, min(seen_ms + asked_ms, longest_ms))
 
 
 def end_cool_down(flow: Flow, *, now_ms: int) -> Flow:

@@ -130,3 +130,21 @@ def test_good_calls_since_the_first_fault_keep_the_breaker_closed() -> None:
     assert not agreed.fold(flow, DECLARED, now_ms=NOW + 1).breaker.is_open
     others = told(told(AT_50, Tally(faults=MIN_CALLS)), Tally(delivered=3 * MIN_CALLS))
     assert not agreed.fold(others, DECLARED, now_ms=NOW + 1).breaker.is_open
+
+
+@pytest.mark.parametrize(
+    ("seen_after_ms", "obeyed_ms"),
+    [(0, 45_000), (44_000, 45_000 + agreed.CLOCKS_APART_MS), (46_000, 45_000 + agreed.CLOCKS_APART_MS)],
+)
+def test_a_cool_down_is_obeyed_for_as_long_as_clocks_are_apart(seen_after_ms: int, obeyed_ms: int) -> None:
+    """Whoever sees it late may have a clock that is ahead; but no further than that: else one who slept until its end
+    would wait as if it had just begun.
+    """
+    flow = Flow(cool_from_ms=NOW, cool_until_ms=NOW + 45_000)
+    assert agreed.obeyed_until_ms(flow, seen_ms=NOW + seen_after_ms) == NOW + obeyed_ms
+
+
+def test_a_short_cool_down_is_obeyed_a_quarter_longer_at_most() -> None:
+    """However late it is seen."""
+    flow = Flow(cool_from_ms=NOW, cool_until_ms=NOW + 2_000)
+    assert agreed.obeyed_until_ms(flow, seen_ms=NOW + 1_900) == NOW + 2_500
