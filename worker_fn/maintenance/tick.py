@@ -99,7 +99,7 @@ async def tick(ticker: Ticker, remaining_s: Callable[[], float]) -> TickReport:
     try:
         report.held = await is_held(ticker.worker.state)
         flow = await _alive(ticker.worker)
-        now_ms, bounds = ticker.worker.now_ms(), ticker.worker.limiters.partner.bounds
+        now_ms, bounds = ticker.worker.now_ms(), ticker.worker.limiters.partner.item.bounds
         report.allowance_used = agreement.share_used(flow, bounds, now_ms=now_ms)
         with _counted(report):
             flow = await _probe(ticker, flow, report, budget)
