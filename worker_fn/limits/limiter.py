@@ -89,7 +89,7 @@ class Limiter:
         return block(known, now_ms=self.item.now_ms())
 
     def what_stops_mapping(self) -> str:
-        """Why the intake has to stop, in words: the partner's limiter's business, while it knows what the fleet does."""
+        """Why the intake has to stop, in words; empty where it has not, for an account, or without fresh knowledge."""
         knows = self.patience_ms is None and self.item.is_of_now
         return what_stops_mapping(self.flow, now_ms=self.item.now_ms()) if knows else ""
 
