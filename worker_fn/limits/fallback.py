@@ -43,14 +43,16 @@ class Fallback:
         """How far our numbered seconds are ahead of the others'."""
         self._lease = Lease(phase=fleet.rng.random())
         self._flow = Flow()
-        self._since: tuple[int, int] | None = None
+        self._since = (0, 0)
         """Of which loss of the table it is, and until when all keep to their shares."""
 
     @property
     def is_open(self) -> bool:
         """Whether we call at our share: of this loss of the table, or until its end for all."""
-        holds = bool(self._fleet.lost_ms) or self._fleet.share_until_ms > self._fleet.now_ms()
-        return holds and self._since == (self._fleet.lost_ms, self._fleet.share_until_ms)
+        lost_ms, share_until_ms = self._since
+        if lost_ms:
+            return lost_ms == self._fleet.lost_ms
+        return share_until_ms == self._fleet.share_until_ms > self._fleet.now_ms()
 
     @property
     def breaker(self) -> Breaker:

@@ -114,3 +114,15 @@ def test_who_is_alone_grows_back_to_its_share() -> None:
             assert own.take()
         own.note(Tally(delivered=30))
     assert own._flow.limit.per_second == pytest.approx(LIMIT * 0.5 * ALONE_SHARE)
+
+
+def test_a_call_to_the_table_that_fails_takes_nothing_of_a_share() -> None:
+    """While all keep to theirs: what is ours stays ours, whatever becomes of the next look."""
+    fleet = known(share_until_ms=NOW + 12_000)
+    own = alone(fleet)
+    own.ask(ask())
+    fleet.lost_ms = NOW + 1
+    assert own.is_open
+    assert own.take()
+    fleet.now_ms = lambda: NOW + 12_000
+    assert not own.is_open
