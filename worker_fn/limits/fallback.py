@@ -75,8 +75,7 @@ class Fallback:
             return Wait(min(max(fleet.silent_until_ms, now_ms + 1), lost_ms + LOST_MS), Because.RATE)
         if not self.is_open:
             self._since = (fleet.lost_ms, fleet.share_until_ms)
-            self._lease.drop()
-            counts = self._flow.counts  # of no second is a share given out twice
+            counts = self._flow.counts  # of no second is a share given out twice: what was leased of it is still ours
             self._flow = replace(fleet.flow, counts=counts, limit=Limit(), cap=NO_CAP, alive_ms=0, share_until_ms=0)
         self._bounds = Bounds(None if known is None else known * self._share, fleet.bounds.lowest * self._share)
         self._flow = agreement.fold(self._flow, self._bounds, now_ms=now_ms)
