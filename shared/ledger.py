@@ -49,6 +49,8 @@ class Copy:
     reason: str = ""
     account_id: str | None = None
     """None: the line named none, as one of delivered messages does."""
+    wait_s: int = 0
+    """How long it was said to wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,8 @@ class Open:
     place: Place
     since_ms: int
     """When it was told last; when it was accepted, if no worker told anything."""
+    due_ms: int
+    """Until when nothing more is to be expected: a message that waits is told of again when its wait is over."""
     events: int
 
 
@@ -85,7 +89,7 @@ class Sums:
     """By reason."""
     gap: int | None = None
     gap_of: Sequence[Open] = ()
-    """The messages that it may consist of: of what has no end, those of which nothing was told for longest."""
+    """The messages that it may consist of: of what has no end, those that have been due for longest."""
     requests: int = 0
     more_copies: int = 0
     """Messages that were delivered beyond what was accepted: SQS took a request twice, say."""
@@ -134,7 +138,8 @@ class Ledger:
             key = (str(fields["request_id"]), str(fields.get("part") or WHOLE))
             events, reason = int(fields.get("events") or 0), str(fields.get("reason") or "")
             account_id = fields.get("account_id")
-            copy = Copy(place, at_ms, events, 0, reason, str(account_id) if account_id else None)
+            wait_s = int(fields.get("wait_s") or 0)
+            copy = Copy(place, at_ms, events, 0, reason, str(account_id) if account_id else None, wait_s)
             self._tell(key, str(fields.get("message_id") or "")[:SHORT_ID], copy)
 
     def sums(self, depths: Depths | None = None, *, account_id: str | None = None) -> Sums:
@@ -151,7 +156,7 @@ class Ledger:
             parked.sort(key=lambda one: one.since_ms, reverse=True)
             waiting += parked[depths.parking :]  # on their way back
             parked = parked[: depths.parking]
-            waiting.sort(key=lambda one: one.since_ms)
+            waiting.sort(key=lambda one: one.due_ms)
             missing = max(0, len(waiting) - depths.queue)
             sums.gap_of = waiting[:missing]
             waiting = waiting[missing:]
@@ -228,7 +233,8 @@ class Ledger:
                     sums.dead[reason] = sums.dead.get(reason, 0) + events
                 else:
                     since_ms = end.at_ms or request.at_ms
-                    yield Open(request_id, key[1], request.account_id, end.place, since_ms, events)
+                    due_ms = since_ms + 1_000 * end.wait_s
+                    yield Open(request_id, key[1], request.account_id, end.place, since_ms, due_ms, events)
 
     def _told_of(self, key: tuple[str, str], request: _Request) -> list[Copy]:
         """What was told of a message of one request: all that was told of its id, unless another account has a request

@@ -102,6 +102,13 @@ def test_a_gap_is_named_with_its_messages() -> None:
     assert (sums.gap, [one.request_id for one in sums.gap_of], sums.waiting, sums.balance) == (4, ["a", "b"], 2, 0)
 
 
+def test_a_message_that_waits_is_not_taken_for_a_missing_one() -> None:
+    """It was told of before the other was accepted, and is hidden for longer than that one has been overdue."""
+    wait = told(Fact.WAIT, request_id="hidden", wait_s=180)
+    made = ledger(accepted("hidden"), wait, accepted("moved")).sums(Depths(1, 0))
+    assert [one.request_id for one in made.gap_of] == ["moved"]
+
+
 def test_without_the_depths_no_gap_is_claimed() -> None:
     """Facts alone cannot tell what waits from what is lost."""
     sums = ledger(accepted()).sums()
