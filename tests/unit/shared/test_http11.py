@@ -158,6 +158,15 @@ def test_a_call_leaves_nothing_to_be_searched_for() -> None:
     one = connection(*[OK] * 3)
     one.post({}, b"")
     gc.collect()
-    one.post({}, b"")
-    one.post({}, b"")
-    assert gc.collect() == 0
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        one.post({}, b"")
+        one.post({}, b"")
+        gc.collect()
+        left = [
+            found for found in gc.garbage if type(found).__module__ == Connection.__module__
+        ]  # other tests leave more
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+    assert left == []
