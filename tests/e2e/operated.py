@@ -73,6 +73,16 @@ class Operated:
         return set(self.api.ledger.arrivals)
 
 
+def operator_keys(aws: LocalAws, user: str) -> dict[str, str]:
+    """Make a user with what infra/operator-policy.json allows, and no more; gives the variables of their shell."""
+    policy = (ROOT / "infra/operator-policy.json").read_text().replace("ACCOUNT_ID", aws.account_id)
+    iam = aws.client("iam")
+    iam.create_user(UserName=user)
+    iam.put_user_policy(UserName=user, PolicyName="operator", PolicyDocument=policy)
+    key = iam.create_access_key(UserName=user)["AccessKey"]
+    return {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+
+
 def until(get: Callable[[], Any], timeout_s: float = 60) -> Any:
     """Poll until there is something, and give it; fails with the last thing seen."""
     deadline = time.monotonic() + timeout_s

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from ops.local.aws import ROOT, local_aws
+from ops.local.aws import local_aws
 from ops.local.partner_api import Behaviour, LoopbackPartner, serve
-from tests.e2e.operated import Operated, until
+from tests.e2e.operated import Operated, operator_keys, until
 
 REFUSED = {f"bad{number}": 400 for number in range(7)}
 
@@ -17,13 +17,7 @@ def operated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operated]:
     api = LoopbackPartner(Behaviour(answers=REFUSED))
     with serve(api) as url, local_aws(enforce_iam=True) as aws:
         outputs = aws.deploy(env={"WEBHOOK_URL": url, "WEBHOOK_RATE": "200"})
-        iam = aws.client("iam")
-        iam.create_user(UserName="operator")
-        policy = (ROOT / "infra/operator-policy.json").read_text().replace("ACCOUNT_ID", aws.account_id)
-        iam.put_user_policy(UserName="operator", PolicyName="operator", PolicyDocument=policy)
-        key = iam.create_access_key(UserName="operator")["AccessKey"]
-        keys = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
-        yield Operated(aws, api, url, outputs, tmp_path_factory.mktemp("shell"), keys)
+        yield Operated(aws, api, url, outputs, tmp_path_factory.mktemp("shell"), operator_keys(aws, "operator"))
 
 
 def test_letters_are_seen_planned_and_sent_again_once(operated: Operated) -> None:

@@ -21,7 +21,7 @@ from ops.local.aws import ROOT, local_aws
 from ops.local.partner_api import Behaviour, LoopbackPartner, serve
 from ops.operate.dlq.archive import letters_in
 from ops.operate.dlq.letters import Letter
-from tests.e2e.operated import Operated, until
+from tests.e2e.operated import Operated, operator_keys, until
 
 RUNBOOK = re.findall(r"^ {4}spillway (.+)$", (ROOT / "docs/runbook.md").read_text(), re.MULTILINE)
 GROUPS = {"breaker", "cooldown", "dlq", "dsr", "limit", "suspensions"}
@@ -96,13 +96,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
     api = LoopbackPartner(Behaviour())
     with serve(api) as url, local_aws(enforce_iam=True) as aws:
         outputs = aws.deploy(env={"WEBHOOK_URL": url, "WEBHOOK_RATE": "200"})
-        iam = aws.client("iam")
-        iam.create_user(UserName="night")
-        policy = (ROOT / "infra/operator-policy.json").read_text().replace("ACCOUNT_ID", aws.account_id)
-        iam.put_user_policy(UserName="night", PolicyName="operator", PolicyDocument=policy)
-        key = iam.create_access_key(UserName="night")["AccessKey"]
-        keys = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
-        yield Night(aws, api, url, outputs, tmp_path_factory.mktemp("shell"), keys)
+        yield Night(aws, api, url, outputs, tmp_path_factory.mktemp("shell"), operator_keys(aws, "night"))
 
 
 def test_a_night_by_the_runbook(night: Night) -> None:
