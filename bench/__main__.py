@@ -20,6 +20,7 @@ from bench.rows import cost, growth, ingest, limited, merged, stubs, worker
 from bench.stand.stand import FULL, QUICK, Stand, stand
 from infra.build import commit
 from infra.stage import ROOT
+from ops import pages
 from ops.console.terminal import say
 from ops.demo.machine import Neighbours
 
@@ -34,7 +35,6 @@ GROUPS: dict[str, Callable[[Stand], Iterator[Row]]] = {
 }
 OUTPUT = ROOT / "build/bench"
 PAGE, PLOT = ROOT / "docs/performance.md", ROOT / "docs/performance.svg"
-BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -90,17 +90,8 @@ def write(run: report.Run, rows: list[Row], *, docs: bool) -> None:
     (OUTPUT / "report.md").write_text(f"{table}\n", encoding="utf-8")
     (OUTPUT / "report.svg").write_text(picture, encoding="utf-8")
     if docs:
-        PAGE.write_text(with_table(PAGE.read_text(encoding="utf-8"), table), encoding="utf-8")
+        pages.renew(PAGE, "bench", table)
         PLOT.write_text(picture, encoding="utf-8")
-
-
-def with_table(page: str, table: str) -> str:
-    """The page with another table between its markers."""
-    before, found, rest = page.partition(BEGIN)
-    _, ends, after = rest.partition(END)
-    if not (found and ends):
-        raise typer.BadParameter(f"{PAGE.name} has no markers for the table")
-    return f"{before}{BEGIN}\n{table}\n{END}{after}"
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from infra.stage import ROOT
+from ops import pages
 from ops.console.screen import BAD, DIM, Screen
 from ops.console.terminal import safe
 from testkit.simulation.judge import Figures
@@ -27,7 +28,8 @@ from testkit.simulation.suite import examine
 
 REPORT = ROOT / "build/scenarios/report.json"
 LIMITS_PAGE = ROOT / "docs/limits.md"
-BEGIN, END = "<!-- scenarios: begin -->", "<!-- scenarios: end -->"
+TABLE = "scenarios"
+"""Between its markers in docs/limits.md."""
 COLUMNS = ("events", "lost", "false dead letters", "calls in cool-down", "over-admitted", "duplicates", "healthy p99")
 SHORT_COLUMNS = ("events", "lost", "false\ndead", "in cool-\ndown", "over\nrate", "twice", "p99")
 """The same, for a terminal of 80 columns."""
@@ -51,7 +53,7 @@ def scenarios(seed: Seed = "1", name: Name = "", write_docs: WriteDocs = False) 
     REPORT.write_text(json.dumps([one.reported() for one in judged], indent=2) + "\n", encoding="utf-8")
     show(judged, Screen())
     if write_docs:
-        LIMITS_PAGE.write_text(with_table(LIMITS_PAGE.read_text(encoding="utf-8"), markdown(judged)), encoding="utf-8")
+        pages.renew(LIMITS_PAGE, TABLE, markdown(judged))
     if any(one.broken for one in judged):
         raise typer.Exit(1)
 
@@ -110,15 +112,6 @@ def markdown(judged: Sequence[Figures]) -> str:
     rows = [["scenario", "what happens", *COLUMNS], ["---"] * 2 + ["---:"] * len(COLUMNS)]
     rows += [[f"`{one.scenario}`", titles[one.scenario], *cells(one)] for one in judged]
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
-
-
-def with_table(document: str, table: str) -> str:
-    """The document with another table between its markers."""
-    before, found, rest = document.partition(BEGIN)
-    _, ends, after = rest.partition(END)
-    if not (found and ends):
-        raise typer.BadParameter(f"{LIMITS_PAGE.name} has no markers for the table")
-    return f"{before}{BEGIN}\n{table}\n{END}{after}"
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from ops import pages
 from ops import scenarios as verb
 from testkit.simulation.judge import REPORTED
 from testkit.simulation.scenario import load_all
@@ -15,8 +16,8 @@ ZERO_COLUMNS = ("lost", "false dead letters", "calls in cool-down", "over-admitt
 
 def rows() -> list[dict[str, str]]:
     """The table of docs/limits.md, a dictionary for each row."""
-    _, _, rest = verb.LIMITS_PAGE.read_text(encoding="utf-8").partition(verb.BEGIN)
-    lines = rest.partition(verb.END)[0].strip().splitlines()
+    _, table, _ = pages.parted(verb.LIMITS_PAGE.read_text(encoding="utf-8"), verb.TABLE)
+    lines = table.splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     return [dict(zip(cells[0], one, strict=True)) for one in cells[2:]]
 
@@ -52,9 +53,3 @@ def test_unknown_name_is_refused() -> None:
 def test_seeds_are_given_singly_or_as_ranges(text: str, seeds: list[int]) -> None:
     """SEED takes one seed, several, or a range."""
     assert verb.seeds_of(text) == seeds
-
-
-def test_table_is_written_between_its_markers() -> None:
-    """What stands around the generated table stays as it is."""
-    document = f"before\n{verb.BEGIN}\nold\n{verb.END}\nafter\n"
-    assert verb.with_table(document, "new") == f"before\n{verb.BEGIN}\nnew\n{verb.END}\nafter\n"
