@@ -18,6 +18,7 @@ def status(watch: Watch = False, as_json: AsJson = False, stage: Stage = "dev") 
 
     from ops.console.screen import Screen  # noqa: PLC0415 - ops/commands/__init__.py says why
     from ops.operate import status as verb  # noqa: PLC0415
+    from ops.operate import status_screen  # noqa: PLC0415
     from ops.operate.stack import find_stack  # noqa: PLC0415
 
     screen = Screen()
@@ -33,11 +34,11 @@ def status(watch: Watch = False, as_json: AsJson = False, stage: Stage = "dev") 
                 time.sleep(REDRAWN_EVERY_S)
                 continue
             if as_json:
-                say_json(verb.as_json(found))
+                say_json(status_screen.as_json(found))
             else:
                 if watch:
                     screen.clear()
-                verb.show(found, screen)
+                status_screen.show(found, screen)
             if not watch:
                 return
             time.sleep(REDRAWN_EVERY_S)

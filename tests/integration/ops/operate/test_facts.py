@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from ops.console.screen import Screen
-from ops.operate import facts, ledger, status, tail, trace
+from ops.operate import facts, ledger, status, status_screen, tail, trace
 from ops.operate.depth import depth
 from ops.operate.facts import Logs, Reading
 from ops.operate.stack import Stack, StackUnavailable
@@ -283,7 +283,7 @@ def test_status_reads_a_stack_and_says_what_it_may_not_read(stack: Stack) -> Non
     assert (found.dead.visible, found.lately.accepted, found.lately.delivered) == (1, 4, 2)
     assert found.lately.dead == {"rejected": 1}
     assert set(found.unread) == {"lambda:GetEventSourceMapping", "lambda:GetAlias"}
-    assert json.loads(status.as_json(found))["says"].startswith("1 message is dead-lettered")
+    assert json.loads(status_screen.as_json(found))["says"].startswith("1 message is dead-lettered")
 
 
 def test_status_is_drawn_while_the_state_table_and_the_queues_are_out_of_reach(stack: Stack) -> None:
