@@ -23,7 +23,7 @@ from shared.message import EVENTS, Head, encode, to_json
 from tests.fakes.clock import Clock
 from tests.fakes.sqs import MemorySqs
 
-ROOT = Path(__file__).parents[4]
+ROOT = Path(__file__).parents[5]
 LETTERS = 2_000
 PER_S = 500
 STRIDE = 100
