@@ -5,19 +5,18 @@ from typing import Annotated
 
 import typer
 
-from ops.commands.options import For, Stage, Why, one_line_errors
+from ops.commands.options import For, Stage, Why, WhyItStays, one_line_errors
 from ops.console.terminal import say
 
 breaker = typer.Typer(name="breaker", help="Open or close by hand what stops all calls while the partner is down.")
 
-WhyOpen = Annotated[str, typer.Option("--why", help="For those who find it so; nothing of a customer's data.")]
 ForClosed = Annotated[
     str, typer.Option("--for", metavar="LENGTH", help="Keep it closed for so long, whatever calls come to: 30min, 2h.")
 ]
 
 
 @breaker.command("open")
-def open_(length: For = "", why: WhyOpen = "", stage: Stage = "dev") -> None:
+def open_(length: For = "", why: WhyItStays = "", stage: Stage = "dev") -> None:
     """Call nobody, and make no probe, until the time is over or `spillway breaker close`; then one probe finds out."""
     from ops.console.moments import ahead, as_utc  # noqa: PLC0415 - ops/commands/__init__.py says why
     from ops.operate import by_hand as verb  # noqa: PLC0415
@@ -26,7 +25,7 @@ def open_(length: For = "", why: WhyOpen = "", stage: Stage = "dev") -> None:
 
     with one_line_errors():
         length_s = verb.checked_length_s(length)
-        why = verb.checked_why(why, 'spillway breaker open --for 2h --why "the partner moves its data"')
+        why = trail.required_why(why, 'spillway breaker open --for 2h --why "the partner moves its data"')
         stack = find_stack(stage)
         with trail.act(stack, f"breaker open for {length.strip()}", why=why) as noted:
             until_ms = int(time.time() * 1_000) + 1_000 * length_s
@@ -52,7 +51,7 @@ def close(length: ForClosed = "", why: Why = "", stage: Stage = "dev") -> None:
     with one_line_errors():
         length_s = verb.checked_length_s(length) if length else None
         if length_s is not None:
-            why = verb.checked_why(why, 'spillway breaker close --for 1h --why "one customer\'s calls open it"')
+            why = trail.required_why(why, 'spillway breaker close --for 1h --why "one customer\'s calls open it"')
         stack = find_stack(stage)
         with trail.act(stack, f"breaker close{f' for {length.strip()}' if length else ''}", why=why) as noted:
             until_ms = None if length_s is None else int(time.time() * 1_000) + 1_000 * length_s

@@ -57,7 +57,7 @@ def end(
             say_json(verb.as_json(ended))
         else:
             for one in ended:
-                say(f"ended: {one.name}")
+                say(f"ended: {one.scope.name}")
         if not ended:
             say("there was nothing to end: `spillway cooldown list` shows who is left alone", err=True)
             raise typer.Exit(1)

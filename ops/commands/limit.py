@@ -5,20 +5,19 @@ from typing import Annotated
 
 import typer
 
-from ops.commands.options import Account, Endpoint, For, Stage, Why, one_line_errors
+from ops.commands.options import Account, Endpoint, For, Stage, Why, WhyItStays, one_line_errors
 from ops.console.terminal import say
 
 limit = typer.Typer(name="limit", help="A lower rate than the declared one, by hand and for a while.")
 
 PerSecond = Annotated[str, typer.Argument(metavar="CALLS", help="Calls a second, of all workers together.")]
-WhyLimited = Annotated[str, typer.Option("--why", help="For those who find it so; nothing of a customer's data.")]
 
 
 @limit.command("set", context_settings={"ignore_unknown_options": True})  # -5 is a number, and refused as one
 def set_(  # noqa: PLR0917 - each is an option of the command line
     per_second: PerSecond,
     length: For = "",
-    why: WhyLimited = "",
+    why: WhyItStays = "",
     account: Account = None,
     endpoint: Endpoint = None,
     stage: Stage = "dev",
@@ -32,7 +31,7 @@ def set_(  # noqa: PLR0917 - each is an option of the command line
     with one_line_errors():
         calls, scope = verb.per_second_of(per_second), verb.checked_scope(account, endpoint)
         length_s = verb.checked_length_s(length)
-        why = verb.checked_why(why, 'spillway limit set 30 --for 2h --why "the partner asked for less"')
+        why = trail.required_why(why, 'spillway limit set 30 --for 2h --why "the partner asked for less"')
         stack = find_stack(stage)
         declared = verb.checked_rate(stack, scope, calls)
         with trail.act(stack, f"limit set {calls:g} for {length.strip()} of {scope.name}", why=why) as noted:

@@ -16,6 +16,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for tools.")]
 Why = Annotated[
     str, typer.Option("--why", metavar="TEXT", help="For the trail, in a line; nothing of a customer's data.")
 ]
+WhyItStays = Annotated[
+    str, typer.Option("--why", metavar="TEXT", help="For those who find it so; nothing of a customer's data.")
+]
 For = Annotated[str, typer.Option("--for", metavar="LENGTH", help="45s, 30min, 2h, 1d; at most 7d.")]
 Account = Annotated[str | None, typer.Option("--account", metavar="ID", help="Of this account of mParticle's alone.")]
 Endpoint = Annotated[

@@ -5,17 +5,15 @@ from typing import Annotated
 
 import typer
 
-from ops.commands.options import Stage, one_line_errors
-from ops.commands.options import Why as WhyResumed
+from ops.commands.options import Stage, Why, WhyItStays, one_line_errors
 from ops.console.terminal import say
 
-Why = Annotated[str, typer.Option("--why", help="For those who find it paused; nothing of a customer's data.")]
 Show = Annotated[
     bool, typer.Option("--show", help="Say whether the intake is paused, by whom and why, and change nothing.")
 ]
 
 
-def pause(why: Why = "", show: Show = False, stage: Stage = "dev") -> None:
+def pause(why: WhyItStays = "", show: Show = False, stage: Stage = "dev") -> None:
     """Stop delivering: accepted messages stay in the queue until `spillway resume`."""
     from ops.operate import pause as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
     from ops.operate import trail  # noqa: PLC0415
@@ -33,7 +31,7 @@ def pause(why: Why = "", show: Show = False, stage: Stage = "dev") -> None:
     say(said)
 
 
-def resume(why: WhyResumed = "", stage: Stage = "dev") -> None:
+def resume(why: Why = "", stage: Stage = "dev") -> None:
     """Deliver again after `spillway pause`; ends with status 1 where something else keeps the intake stopped."""
     from ops.operate import pause as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
     from ops.operate import trail, worker_tick  # noqa: PLC0415

@@ -11,16 +11,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote
 
 from ops.console.moments import length_s
 from ops.console.terminal import safe
-from ops.operate import trail
+from ops.operate.scope import EVERYBODY, Scope
 from ops.operate.stack import Stack, StackUnavailable
 from ops.operate.trail import Act
 from partners import Limits
 from shared.errors import InvalidSettings
-from shared.state import BY_HAND, FLOW, PARTNER, account_key, change
+from shared.state import BY_HAND, FLOW, PARTNER, change
 from worker_fn.limits import breaker, by_hand
 from worker_fn.limits.flow import Flow
 from worker_fn.limits.known_item import change_flow
@@ -32,32 +31,6 @@ LEAST, MOST = 0.01, 100_000.0
 """Calls a second that a limit may be."""
 _DECIMAL = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 LIMIT, OPEN, CLOSED = "limit", "open", "closed"
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """Whose calls a limit is about: everybody's, or an account's, there at one bulk endpoint with a rate of its own."""
-
-    account_id: str | None = None
-    endpoint: str | None = None
-
-    @property
-    def key(self) -> str:
-        return PARTNER if self.account_id is None else account_key(self.account_id, self.endpoint)
-
-    @property
-    def name(self) -> str:
-        if self.account_id is None:
-            return "everybody"
-        return f"account {safe(self.account_id)}" + (f" at {safe(self.endpoint)}" if self.endpoint else "")
-
-    @classmethod
-    def of_key(cls, key: str) -> "Scope":
-        account_id, _, endpoint = key.removeprefix(account_key("")).partition("#")
-        return cls() if key == PARTNER else cls(unquote(account_id), endpoint or None)
-
-
-EVERYBODY = Scope()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +86,6 @@ def checked_length_s(text: str) -> int:
     if 0 < (seconds := length_s(text)) <= LONGEST_BY_HAND_S:
         return seconds
     raise InvalidSettings(f"--for is longer than no time, and at most {LONGEST_BY_HAND_S // 86_400}d: not {text}")
-
-
-def checked_why(why: str, example: str) -> str:
-    """The reason that whatever stays must have. Raises InvalidSettings."""
-    if not why.strip():
-        raise InvalidSettings(f"say why, for those who find it so: {example}")
-    return trail.checked_why(why)
 
 
 def checked_scope(account_id: str | None, endpoint: str | None) -> Scope:

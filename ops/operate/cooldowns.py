@@ -6,7 +6,6 @@ import random
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from urllib.parse import unquote
 
 from rich.console import Console
 from rich.table import Table
@@ -14,6 +13,7 @@ from rich.text import Text
 
 from ops.console.moments import ago, ahead
 from ops.console.terminal import safe
+from ops.operate.scope import Scope
 from ops.operate.stack import Stack
 from shared.errors import SpillwayError
 from shared.state import FLOW, PARTNER, DynamoState, account_key
@@ -42,14 +42,8 @@ class CoolDown:
     """The breaker is open: one probe at a time finds out when it is over."""
 
     @property
-    def name(self) -> str:
-        if self.account_id is None:
-            return "everybody"
-        return f"account {safe(self.account_id)}" + (f" at {safe(self.endpoint)}" if self.endpoint else "")
-
-    @property
-    def key(self) -> str:
-        return PARTNER if self.account_id is None else account_key(self.account_id, self.endpoint)
+    def scope(self) -> Scope:
+        return Scope(self.account_id, self.endpoint)
 
 
 def listing(stack: Stack, *, now_ms: int) -> list[CoolDown]:
@@ -74,7 +68,7 @@ def end(stack: Stack, accounts: Sequence[str], *, everything: bool = False) -> l
             one for one in found if everything or (one.account_id in accounts if accounts else one.account_id is None)
         ]
         for one in chosen:
-            await change_flow(state, one.key, _ended, rng=random.Random())  # noqa: S311 - jitter
+            await change_flow(state, one.scope.key, _ended, rng=random.Random())  # noqa: S311 - jitter
         return chosen
 
     return asyncio.run(ended())
@@ -93,7 +87,7 @@ def show(found: Sequence[CoolDown], console: Console, *, now_ms: int) -> None:
     table = Table("who", "asked", "then", box=None, header_style="bold")
     for one in found:
         then = "a probe" if one.is_probed else "calls go on"
-        table.add_row(Text(one.name), ago(one.since_ms, now_ms), f"{then} {ahead(one.until_ms, now_ms)}")
+        table.add_row(Text(one.scope.name), ago(one.since_ms, now_ms), f"{then} {ahead(one.until_ms, now_ms)}")
     console.print(table)
 
 
@@ -111,9 +105,8 @@ async def _found(state: DynamoState, now_ms: int) -> list[CoolDown]:
         is_probed = flow.breaker.is_open and not is_by_hand(flow.breaker, now_ms=now_ms)  # that one is no answer's
         if flow.cool_until_ms <= now_ms and not is_probed:
             continue
-        account_id, _, endpoint = key.removeprefix(ACCOUNTS).partition("#")
+        scope = Scope.of_key(key)
         until_ms = max(flow.cool_until_ms, flow.breaker.probe_at_ms if is_probed else 0)
         since_ms = (flow.breaker.opened_ms if is_probed else None) or flow.cool_from_ms
-        account, at = (None, None) if key == PARTNER else (unquote(account_id), endpoint or None)
-        found.append(CoolDown(account, at, since_ms, until_ms, is_probed))
+        found.append(CoolDown(scope.account_id, scope.endpoint, since_ms, until_ms, is_probed))
     return sorted(found, key=lambda one: (one.account_id is not None, one.account_id or "", one.endpoint or ""))

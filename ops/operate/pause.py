@@ -15,7 +15,6 @@ from ops.console.addresses import without_addresses
 from ops.console.moments import ago, ahead, as_utc
 from ops.operate import trail, worker_tick
 from ops.operate.stack import Stack, refusal_as
-from shared.errors import InvalidSettings
 from shared.state import FLOW, PARTNER
 from worker_fn.clients.mapping import HOLD, MARK, hold
 from worker_fn.limits.breaker import is_by_hand
@@ -88,11 +87,7 @@ def current(stack: Stack) -> Pause | None:
 
 def checked_why(why: str) -> str:
     """The reason that a pause must have. Raises InvalidSettings."""
-    if not why.strip():
-        raise InvalidSettings(
-            'say why, for those who find it paused: spillway pause --why "the partner moves its data"'
-        )
-    return trail.checked_why(why)
+    return trail.required_why(why, 'spillway pause --why "the partner moves its data"')
 
 
 def pause(stack: Stack, why: str, *, who: str = "") -> bool:

@@ -13,6 +13,7 @@ from ops.console.screen import BAD, DIM, GOOD, WARN
 from ops.console.terminal import safe
 from ops.operate import by_hand
 from ops.operate.by_hand import Turned
+from ops.operate.scope import EVERYBODY
 from ops.operate.status import LATELY_MS, STATE, Status
 from worker_fn.limits.breaker import is_by_hand
 from worker_fn.limits.flow import Flow
@@ -179,14 +180,14 @@ def _breaker(flow: Flow, now_ms: int) -> str:
 
 
 def _of_everybody(status: Status, kind: str) -> Turned | None:
-    return next((one for one in status.turned if one.kind == kind and one.scope == by_hand.EVERYBODY), None)
+    return next((one for one in status.turned if one.kind == kind and one.scope == EVERYBODY), None)
 
 
 def _of_operators(status: Status, *kinds: str) -> Iterator[tuple[str, str]]:
     """What operators set of a kind, each with its end, who and why."""
     chosen = [one for one in status.turned if one.kind in kinds]
     for one in chosen[:MANY_LINES]:
-        whose = "" if one.scope == by_hand.EVERYBODY else f"{one.scope.name}: "
+        whose = "" if one.scope == EVERYBODY else f"{one.scope.name}: "
         what = {
             by_hand.LIMIT: f"at most {one.per_second or 0:g} calls a second",
             by_hand.OPEN: "opened by an operator",

@@ -80,6 +80,13 @@ def checked_why(why: str) -> str:
     return without_addresses(why.strip())
 
 
+def required_why(why: str, example: str) -> str:
+    """The reason that whatever stays must have. Raises InvalidSettings."""
+    if not why.strip():
+        raise InvalidSettings(f"say why, for those who find it so: {example}")
+    return checked_why(why)
+
+
 def listing(stack: Stack, *, most: int) -> list[Act]:
     """The last acts, the oldest first. Raises StackUnavailable, StateUnavailable."""
     found = asyncio.run(stack.state().listed(TRAIL))

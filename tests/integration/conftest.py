@@ -17,6 +17,7 @@ import pytest
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
 from ingest_fn import handler as ingest_entry
+from ops.operate.stack import Stack
 from shared import state
 from shared.queue import sender
 from tests.integration.state_table import state_table
@@ -259,6 +260,17 @@ class Context:
 @pytest.fixture
 def lambda_context() -> type[Context]:
     return Context
+
+
+@pytest.fixture
+def stack(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
+    """A stack as an operator finds it, of its state table alone."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
+    dynamo = boto3.client("dynamodb", region_name="us-east-1")
+    session = boto3.session.Session(region_name="us-east-1")
+    with state_table(dynamo):
+        yield Stack("test", "us-east-1", {"StateTableName": "state"}, session)
+    dynamo.close()
 
 
 @pytest.fixture

@@ -2,32 +2,20 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
 from typing import Any
 
-import boto3
 import pytest
 
 from ops.operate import by_hand
-from ops.operate.by_hand import EVERYBODY, Scope, Turned
+from ops.operate.by_hand import Turned
+from ops.operate.scope import EVERYBODY, Scope
 from ops.operate.stack import Stack
 from ops.operate.trail import Act
 from shared.state import BY_HAND, FLOW, PARTNER
-from tests.integration.state_table import state_table
 from worker_fn.limits.flow import Flow
 
 ACT = Act(at_ms=1, who="user/alice", what="limit set", why="they asked")
 HOUR = 3_600_000
-
-
-@pytest.fixture
-def stack(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
-    dynamo = boto3.client("dynamodb", region_name="us-east-1")
-    session = boto3.session.Session(region_name="us-east-1")
-    with state_table(dynamo):
-        yield Stack("test", "us-east-1", {"StateTableName": "state"}, session)
-    dynamo.close()
 
 
 def flow_of(stack: Stack, scope: Scope = EVERYBODY) -> Flow:

@@ -3,30 +3,17 @@
 import asyncio
 import random
 import time
-from collections.abc import Iterator
 from typing import Any
 
-import boto3
 import pytest
 from rich.console import Console
 
 from ops.operate import cooldowns
 from ops.operate.stack import Stack
 from shared.state import FLOW, PARTNER, DynamoState, account_key, change
-from tests.integration.state_table import state_table
 from worker_fn.limits.breaker import Breaker
 from worker_fn.limits.by_hand import open_breaker
 from worker_fn.limits.flow import Flow
-
-
-@pytest.fixture
-def stack(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
-    dynamo = boto3.client("dynamodb", region_name="us-east-1")
-    session = boto3.session.Session(region_name="us-east-1")
-    with state_table(dynamo):
-        yield Stack("test", "us-east-1", {"StateTableName": "state"}, session)
-    dynamo.close()
 
 
 def put(stack: Stack, key: str, flow: Flow) -> None:
@@ -52,7 +39,7 @@ def now_ms(stack: Stack) -> int:
 
 
 def names(found: list[cooldowns.CoolDown]) -> list[str]:
-    return [one.name for one in found]
+    return [one.scope.name for one in found]
 
 
 def test_who_is_left_alone_is_listed(stack: Stack, now_ms: int) -> None:

@@ -7,9 +7,10 @@ from typer.testing import CliRunner
 
 from ops.cli import app
 from ops.operate import by_hand, stack
-from ops.operate.by_hand import Scope, declared_by
+from ops.operate.by_hand import declared_by
 from ops.operate.dlq import forecast
 from ops.operate.dlq.forecast import Deployed
+from ops.operate.scope import Scope
 from partners import Bulk, Limits, Rate
 from shared.errors import InvalidSettings
 

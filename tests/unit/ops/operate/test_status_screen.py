@@ -8,9 +8,10 @@ import pytest
 
 from ops.console.screen import Screen
 from ops.operate import by_hand
-from ops.operate.by_hand import Scope, Turned
+from ops.operate.by_hand import Turned
 from ops.operate.depth import Depth
 from ops.operate.pause import Pause
+from ops.operate.scope import Scope
 from ops.operate.status import Lately, Status
 from ops.operate.status_screen import drain_s, sentence, show
 from ops.operate.suspensions import Suspended
