@@ -1,8 +1,6 @@
 """What the stub of a partner answers: 200 after its latency, with what Iterable says of a call or of a bulk."""
 
 DONE = b'{"code":"Success","msg":"","params":{}}'
-
-
 FAILS = "fails-every-"
 
 
