@@ -43,7 +43,7 @@ def make_worker(
         state=state,
         limiters=limiters,
         suspensions=Suspensions(state, now_ms=now_ms, on_trouble=limiters.trouble, rng=rng, in_groups=in_groups),
-        held=Held(state, now_ms=now_ms, on_trouble=limiters.trouble),
+        held=Held(patient, now_ms=now_ms, on_trouble=limiters.trouble),
         max_in_flight=max_in_flight,
         attempts=attempts,
         settle_reserve_s=settle_reserve_s,

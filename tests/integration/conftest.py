@@ -18,8 +18,8 @@ from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
 from ingest_fn import handler as ingest_entry
 from ops.operate.stack import Stack
-from shared import state
 from shared.queue import sender
+from shared.state import patient
 from tests.integration.state_table import state_table
 from worker_fn import handler as worker_entry
 from worker_fn.clients import signed_state
@@ -279,7 +279,7 @@ def queues(moto_url: str, partner: PartnerServer, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
     # A busy machine is no late AWS; test_late_sqs.py and the unit tests have that.
     monkeypatch.setattr(sender, "SEND_BUDGET_S", 30.0)
-    monkeypatch.setattr(state, "ANSWER_WITHIN_S", 30.0)
+    monkeypatch.setattr(patient, "ANSWER_WITHIN_S", 30.0)
     monkeypatch.setattr(signed_state, "STATE_TIMEOUT_S", 30.0)
     sqs = boto3.client("sqs", region_name="us-east-1")
     name = f"q{abs(hash(request.node.nodeid))}"

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from shared.errors import StateUnavailable
-from shared.state import ANSWER_WITHIN_S, PARTNER, Conflict, State, change
+from shared.state import PARTNER, Conflict, State, change
 
 MAPPING = "mapping"
 """Under the partner's key: the mapping's id. The tick gets it from its event and writes it; batches read it."""
@@ -123,7 +123,7 @@ async def is_held(state: State) -> bool:
 
 
 class Held:
-    """An operator's pause, as one Lambda environment knows it.
+    """An operator's pause, as one Lambda environment knows it. `state` bounds each call: a shared.state.Patient.
 
     While the state table is out of reach the last reading stays valid: nobody can end a pause that is noted there.
     An environment that could never read the table does not know of a pause, and delivers.
@@ -143,9 +143,8 @@ class Held:
         if self._read_ms is None or now_ms - self._read_ms >= KNOWN_FOR_MS:
             self._read_ms = now_ms
             try:
-                async with asyncio.timeout(ANSWER_WITHIN_S):
-                    self.was_on = await is_held(self._state)
-            except (StateUnavailable, TimeoutError):
+                self.was_on = await is_held(self._state)
+            except StateUnavailable:
                 self._on_trouble()
         return self.was_on
 

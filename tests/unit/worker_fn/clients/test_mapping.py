@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from shared.errors import StateSilent
+from shared.state import ANSWER_WITHIN_S, Patient
 from tests.fakes.mapping import FakeMapping
 from tests.unit.worker_fn.intake import hold, mapped_fleet
-from worker_fn.clients.mapping import LambdaMapping
+from worker_fn.clients.mapping import HOLD, Held, LambdaMapping
 
 
 @pytest.fixture
@@ -44,6 +46,30 @@ def test_pause_costs_a_read_every_few_seconds(fleet: Any) -> None:
     fleet.api.call_s = 0.01
     fleet.run(*(fleet.record(n, ["200"]) for n in range(50)))
     assert reads.count("hold") == 1
+
+
+def test_a_table_that_hangs_is_waited_for_once(make_fleet: Any) -> None:
+    """Whoever asks it next knows that it does not answer, and goes on at once."""
+    fleet = make_fleet()
+    asked: list[str] = []
+
+    async def hang(_: str, sk: str) -> Any:
+        asked.append(sk)
+        await asyncio.sleep(60)
+
+    fleet.state.read = hang
+    state = Patient(fleet.state, now_ms=fleet.clock.now_ms)
+    held = Held(state, now_ms=fleet.clock.now_ms, on_trouble=lambda: asked.append("trouble"))
+    began_s = fleet.clock.now_s
+
+    async def ask() -> None:
+        assert not await held.is_on()
+        with pytest.raises(StateSilent):
+            await state.read("a", "b")
+
+    asyncio.run(ask())
+    assert asked == [HOLD, "trouble"]
+    assert fleet.clock.now_s - began_s == pytest.approx(ANSWER_WITHIN_S)
 
 
 def test_the_loop_goes_on_while_the_first_call_makes_its_client() -> None:
