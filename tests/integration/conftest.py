@@ -280,7 +280,7 @@ def queues(moto_url: str, partner: PartnerServer, monkeypatch: pytest.MonkeyPatc
     # A busy machine is no late AWS; test_late_sqs.py and the unit tests have that.
     monkeypatch.setattr(sender, "SEND_BUDGET_S", 30.0)
     monkeypatch.setattr(patient, "ANSWER_WITHIN_S", 30.0)
-    monkeypatch.setattr(signed_state, "STATE_TIMEOUT_S", 30.0)
+    monkeypatch.setattr(signed_state, "ANSWER_WITHIN_S", 30.0)
     sqs = boto3.client("sqs", region_name="us-east-1")
     name = f"q{abs(hash(request.node.nodeid))}"
     dead = sqs.create_queue(QueueName=f"{name}-dlq")["QueueUrl"]

@@ -12,12 +12,10 @@ from urllib.parse import urlsplit
 
 from shared.partner_http import Answer, Request, request_of
 from shared.sigv4 import Credentials, signed_headers
-from shared.state import NotAsExpected, OnDate, StateTable, failure_of
+from shared.state import ANSWER_WITHIN_S, NotAsExpected, OnDate, StateTable, failure_of
 
 TIMES_TRIED = 2
 """A call that broke off, or that failed on DynamoDB's side, is made once more, while its caller waits still."""
-
-STATE_TIMEOUT_S = 1.0
 
 Make = Callable[[Request, float], Awaitable[Answer]]
 """Makes one call within so many seconds; worker_fn.clients.http has it."""
@@ -74,7 +72,7 @@ class SignedState(StateTable):
         )
         del headers["host"]  # the client writes it
         asked_s = time.time()
-        answer = await self._make(request_of("POST", self._endpoint, headers, body), STATE_TIMEOUT_S)
+        answer = await self._make(request_of("POST", self._endpoint, headers, body), ANSWER_WITHIN_S)
         if "date" in answer.headers:
             self._on_date(asked_s, time.time(), answer.headers["date"])
         return answer

@@ -29,7 +29,7 @@ def by_boto3(moto_url: str) -> Iterator[DynamoState]:
 @pytest.fixture
 def play(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Play a story with a signed state."""
-    monkeypatch.setattr("worker_fn.clients.signed_state.STATE_TIMEOUT_S", 30.0)
+    monkeypatch.setattr("worker_fn.clients.signed_state.ANSWER_WITHIN_S", 30.0)
 
     def played(story: Story, table: str = "signed") -> Any:
         async def with_client() -> Any:
