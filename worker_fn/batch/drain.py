@@ -53,6 +53,7 @@ async def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Call
             for _ in range(TURNS):
                 await asyncio.sleep(0)
         await _work(last, tried, dispatcher, worker)
+    await dispatcher.caller.limiters.report_last()
 
     # The answers are judged: for the batch first, then for each message.
     auth_failures = dispatcher.caller.auth_failures

@@ -42,7 +42,6 @@ class Dispatcher:
         for account_id, item in items:
             if item.outcome is None:  # it was not reached
                 self.caller.calls_left.done(account_id, [item])
-        await self.caller.limiters.report_last()
 
     async def _run(self, lanes: Sequence[Lane]) -> None:
         """Send the heads of an account's lanes, then those behind them, until nothing is left or everything waits."""

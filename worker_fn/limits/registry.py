@@ -139,7 +139,7 @@ class Sessions:
         return self._accounts[limiter]
 
     async def report_last(self) -> None:
-        """Tell the fleet what it should know at the end of a round of calls."""
+        """Tell the fleet what it should know at the end of a batch's calls."""
         await asyncio.gather(*(session.report(last=True) for session in (self.partner, *self._accounts.values())))
 
 

@@ -2,7 +2,11 @@
 
 from typing import Any
 
+import pytest
+
+from shared.state import PARTNER
 from testkit.records import record
+from worker_fn.batch import rounds
 
 
 def test_delivered_messages_leave_the_queue(fleet: Any) -> None:
@@ -49,6 +53,21 @@ def test_without_the_state_table_messages_are_delivered_all_the_same(fleet: Any)
     assert sorted(fleet.api.ids) == ["1.0", "2.0", "2.1", "3.0"]
     assert report.delivered == 2
     assert report.state_trouble > 0
+
+
+def test_what_a_batch_came_to_is_told_once(make_fleet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it is worked in parts, each of which ends with a fault: all of them share one item of the table."""
+    monkeypatch.setattr(rounds, "MESSAGES_A_PART", 4)
+    fleet = make_fleet("unordered", max_in_flight=20)
+    told, add = list[str](), fleet.state.add
+
+    async def noted(pk: str, *rest: Any, **more: Any) -> Any:
+        told.append(pk)
+        return await add(pk, *rest, **more)
+
+    fleet.state.add = noted
+    fleet.run(*(record(n, ["503" if n in {3, 7, 11} else "200"]) for n in range(12)))
+    assert told == [PARTNER] * 2, "the first call at once, and all others at the end"
 
 
 def test_waiting_is_no_attempt(fleet: Any) -> None:
