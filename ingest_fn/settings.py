@@ -1,19 +1,19 @@
 """Ingest's settings: read from the environment once, at the first invocation."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 from urllib.parse import urlsplit
 
+from shared.environment import credentials_of, endpoint_of, one_of
 from shared.errors import InvalidSettings
-from shared.role import credentials_of
 from shared.sigv4 import Credentials
 from shared.stored import FORM, Reference, reference_of
 from shared.telemetry import LOG_EVENTS, facts_for
 
-_STORES = {"ssm": "SSM", "secretsmanager": "SECRETS_MANAGER"}
-"""Services that keep texts, and their name in AWS_ENDPOINT_URL_..."""
+_STORES = ("ssm", "secretsmanager")
+"""Services that keep texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,41 +49,26 @@ class Settings:
         region = env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or ""
         if not region:
             raise InvalidSettings("AWS_REGION must name the queue's region; Lambda sets it")
-        everywhere = env.get("AWS_ENDPOINT_URL")
-        sqs = env.get("AWS_ENDPOINT_URL_SQS") or everywhere or f"{address.scheme}://{address.netloc}"
-        # The queue's URL contains the partition's domain: amazonaws.com, amazonaws.com.cn.
-        domain = (address.hostname or "").partition(f"{region}.")[2] or "amazonaws.com"
-        dynamodb = env.get("AWS_ENDPOINT_URL_DYNAMODB") or everywhere or f"https://dynamodb.{region}.{domain}"
+        sqs = env.get("AWS_ENDPOINT_URL_SQS") or env.get("AWS_ENDPOINT_URL") or f"{address.scheme}://{address.netloc}"
         if not env.get("STATE_TABLE"):
             raise InvalidSettings("STATE_TABLE must name the state table")
-        queue_type = env.get("QUEUE_TYPE") or "standard"
-        if queue_type not in {"standard", "fifo"}:
-            raise InvalidSettings("QUEUE_TYPE must be standard or fifo")
         return cls(
             queue_url=queue_url,
             state_table=env["STATE_TABLE"],
             sqs_endpoint=sqs,
-            dynamodb_endpoint=dynamodb,
+            dynamodb_endpoint=endpoint_of("dynamodb", env, region=region),
             region=region,
-            fifo=queue_type == "fifo",
+            fifo=one_of(env, "QUEUE_TYPE", ("standard", "fifo")) == "fifo",
             stage=env.get("STAGE") or "none",
             token_store=_token_store(env),
-            facts=facts_for(_one_of(env, "LOG_EVENTS", LOG_EVENTS)),
+            facts=facts_for(one_of(env, "LOG_EVENTS", LOG_EVENTS)),
             trace=(lambda: env.get("_X_AMZN_TRACE_ID"))
-            if _one_of(env, "TRACING", ("off", "on")) == "on"
+            if one_of(env, "TRACING", ("off", "on")) == "on"
             else (lambda: None),
-            store_endpoints={service: _endpoint(service, env, region, domain) for service in _STORES},
+            store_endpoints={service: endpoint_of(service, env, region=region) for service in _STORES},
             credentials=credentials_of(env),
             env=env,
         )
-
-
-def _one_of(env: Mapping[str, str], name: str, known: Sequence[str]) -> str:
-    """One of the known values; the first one, if nothing is said."""
-    value = env.get(name) or known[0]
-    if value not in known:
-        raise InvalidSettings(f"{name} must be {', '.join(known[:-1])} or {known[-1]}")
-    return value
 
 
 def _token_store(env: Mapping[str, str]) -> Reference | None:
@@ -94,8 +79,3 @@ def _token_store(env: Mapping[str, str]) -> Reference | None:
     if reference is None:
         raise InvalidSettings(f"TOKEN_SOURCE must say where the tokens are kept: {FORM}")
     return reference
-
-
-def _endpoint(service: str, env: Mapping[str, str], region: str, domain: str) -> str:
-    own = env.get(f"AWS_ENDPOINT_URL_{_STORES[service]}")
-    return own or env.get("AWS_ENDPOINT_URL") or f"https://{service}.{region}.{domain}"

@@ -18,7 +18,7 @@ mParticle sends every setting as text, whatever its declared type: `bool("False"
 
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from partners.address import callable_url
@@ -26,20 +26,26 @@ from partners.base import Rate, Secret
 from partners.headers import is_name, why_reserved
 from partners.signing import key_of
 from shared import stored
+from shared.environment import one_of
 from shared.errors import InvalidRequest, InvalidSettings
 from shared.firehose import Request
+
+__all__ = [
+    "credential",
+    "headers",
+    "host_of",
+    "is_on",
+    "one_of",
+    "rate",
+    "secret_headers",
+    "settings_of",
+    "signing_secret",
+    "url",
+]
 
 _RATE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(?:/([0-9]{1,9}(?:\.[0-9]{1,9})?))?")
 _SLOWEST_RATE, _FASTEST_RATE = 1 / 3_600, 1_000_000.0
 """Calls a second. One an hour: a message waits for three days at most; and more than a million nobody takes."""
-
-
-def one_of(env: Mapping[str, str], variable: str, allowed: Sequence[str]) -> str:
-    """A variable with few values; the first is the default. Raises InvalidSettings."""
-    value = env.get(variable) or allowed[0]
-    if value not in allowed:
-        raise InvalidSettings(f"{variable} must be one of {', '.join(allowed)}")
-    return value
 
 
 def url(env: Mapping[str, str], variable: str, default: str = "") -> str:

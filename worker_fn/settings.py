@@ -5,11 +5,9 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Self
-from urllib.parse import urlsplit
 
-from partners.settings import one_of
+from shared.environment import credentials_of, endpoint_of, one_of
 from shared.errors import InvalidSettings
-from shared.role import credentials_of
 from shared.sigv4 import Credentials
 from shared.telemetry import LOG_EVENTS, WITH_IDS, facts_for
 
@@ -85,6 +83,7 @@ class Settings:
     def from_env(cls, env: Mapping[str, str] | None = None) -> Self:
         """Raises InvalidSettings that names the missing or bad variable."""
         env = os.environ if env is None else env
+        region = env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or "none"  # Lambda sets it
         settings = cls(
             queue_url=_url(env, "QUEUE_URL"),
             dead_letter_url=_url(env, "DLQ_URL"),
@@ -108,8 +107,8 @@ class Settings:
             facts=facts_for(one_of(env, "LOG_EVENTS", LOG_EVENTS)),
             tells_ids=env.get("LOG_EVENTS") == WITH_IDS,
             measured_accounts=_accounts(env, "METRICS_ACCOUNTS"),
-            dynamodb_endpoint=_dynamodb_endpoint(env),
-            region=_region(env),
+            dynamodb_endpoint=endpoint_of("dynamodb", env, region=region),
+            region=region,
             credentials=credentials_of(env),
             env=env,
         )
@@ -132,19 +131,6 @@ class Settings:
                 f"VISIBILITY_S is {self.visibility_s:g} and must be at least WORKER_TIMEOUT_S, "
                 f"{self.worker_timeout_s:g}: a message would come back while it is still being worked on"
             )
-
-
-def _region(env: Mapping[str, str]) -> str:
-    """Lambda sets it."""
-    return env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or "none"
-
-
-def _dynamodb_endpoint(env: Mapping[str, str]) -> str:
-    """As the AWS SDKs are told it; else the region's, in the domain of the queue's URL (amazonaws.com.cn, say)."""
-    region = _region(env)
-    domain = (urlsplit(_url(env, "QUEUE_URL")).hostname or "").partition(f"{region}.")[2] or "amazonaws.com"
-    own = env.get("AWS_ENDPOINT_URL_DYNAMODB") or env.get("AWS_ENDPOINT_URL")
-    return own or f"https://dynamodb.{region}.{domain}"
 
 
 def _url(env: Mapping[str, str], name: str) -> str:
