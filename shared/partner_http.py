@@ -32,6 +32,9 @@ MAX_HEADER_CHARS = 256
 MAX_HEAD_BYTES = 262_144
 """The most for URL and headers of a call together: no server takes more."""
 
+MOST_KNOWN_CHARS = 1_024
+"""Longer URLs, which hold what is somebody's, are not remembered: 256 of the longest would be a function's memory."""
+
 SCHEMES = {"http": 80, "https": 443}
 
 ABORT = -1
@@ -110,7 +113,10 @@ def request_of(method: str, url: str, headers: Mapping[str, str], body: bytes) -
         raise ValueError("a header that the client writes")
     # An empty value makes libcurl leave out a header of its own.
     unset = [f"{name}:".encode() for name in ("Accept", "Content-Type", "Expect") if name.lower() not in by_name]
-    request = Request(method.upper(), _checked(url), [*by_name.values(), *unset], body)
+    if len(url) > MAX_HEAD_BYTES:
+        raise ValueError("the URL is too long")
+    checked = _known(url) if len(url) <= MOST_KNOWN_CHARS else _checked(url)
+    request = Request(method.upper(), checked, [*by_name.values(), *unset], body)
     if len(request.url) + sum(map(len, request.headers)) > MAX_HEAD_BYTES:
         raise ValueError("URL and headers are too long")
     return request
@@ -133,6 +139,11 @@ def _line(name: str, value: str) -> bytes:
 
 
 @lru_cache(maxsize=256)
+def _known(url: str) -> str:
+    """`_checked`, remembered: most calls go to few addresses."""
+    return _checked(url)
+
+
 def _checked(url: str) -> str:
     """The URL as it is sent: characters that no URL may hold are quoted, those that could forge a host refused."""
     no_url = "no URL that could be called"

@@ -21,7 +21,7 @@ from worker_fn.limits.flow import Flow
 
 TABLE_MS = (4.0, 25.0)
 GIVES_UP_S = 3.0
-"""Two tries of a half second to connect and one to read: what worker_fn/wiring.py asks of boto3."""
+"""How long a table is silent that is down: longer than anybody waits for it (shared.state.Patient)."""
 
 LOST_S = (0.5, 3.0)
 """When a caller whose answer was lost hears of it: a connection that broke, and one that stays silent, which the worker

@@ -1,7 +1,11 @@
+import tracemalloc
+from urllib.parse import urlsplit
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.partner_http import is_for_later, request_of
+from shared.partner_http import MAX_HEAD_BYTES, is_for_later, request_of
 
 LINES = ("X: y", "Host: evil", "GET / HTTP/1.1")
 
@@ -39,3 +43,22 @@ def test_names_of_headers_have_no_case() -> None:
 def test_what_may_succeed_later_is_told_from_what_never_will() -> None:
     """408, 425, 429 and every 5xx: for the worker's retries and for what ingest answers of a subscription."""
     assert [status for status in range(100, 700) if is_for_later(status)] == [408, 425, 429, *range(500, 700)]
+
+
+def test_long_urls_are_not_kept() -> None:
+    """A partner may put a user's text into them: of a hundred calls nothing is left."""
+    tracemalloc.start()
+    try:
+        for number in range(100):
+            request_of("GET", f"https://partner.example/{number}/{'x' * 100_000}", {}, b"")
+        urlsplit.cache_clear()  # type: ignore[attr-defined]
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 1_000_000
+
+
+def test_a_url_that_no_server_takes_is_refused() -> None:
+    """Before it is looked at."""
+    with pytest.raises(ValueError, match="too long"):
+        request_of("GET", "https://partner.example/" + "x" * MAX_HEAD_BYTES, {}, b"")
