@@ -109,7 +109,7 @@ def _age_s(job: Job, now_ms: int) -> int | None:
 
 def _part(job: Job) -> str | None:
     """The part that a message is, of a request that has several."""
-    return None if job.message.part in {"1/1", ""} else job.message.part
+    return None if job.message.part in {WHOLE, ""} else job.message.part
 
 
 CAUSES = frozenset(map(str, Because)) | {"account rate", "suspended", "refused", "of a later release"}
