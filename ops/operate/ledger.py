@@ -19,7 +19,7 @@ from ops.operate.depth import depth
 from ops.operate.facts import Logs, Reading
 from ops.operate.stack import Stack, refusal_as
 from shared.errors import InvalidSettings
-from shared.ledger import Depths, Ledger, Sums
+from shared.ledger import WHOLE, Depths, Ledger, Sums
 from shared.telemetry import Fact
 
 NAMED = 20
@@ -90,7 +90,7 @@ def show(counted: Counted, console: Console) -> None:
     table.add_row(Text("  gap", style=style), Text("not known" if sums.gap is None else f"{sums.gap:,}", style=style))
     console.print(table)
     for one in sums.gap_of[:NAMED]:
-        part = "" if one.part == "1/1" else f" part {one.part}"
+        part = "" if one.part == WHOLE else f" part {one.part}"
         since = f"{one.place} since {as_utc(one.since_ms)}"
         console.print(f"  request {safe(one.request_id)}{part}, account {safe(one.account_id)}, {since}")
     if len(sums.gap_of) > NAMED:

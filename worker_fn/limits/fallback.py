@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 
+from shared.state.patient import LONGEST_SILENT_MS
 from worker_fn.limits import agreement, breaker, windows
 from worker_fn.limits.adaptive import Bounds, Limit
 from worker_fn.limits.breaker import Breaker
 from worker_fn.limits.cap import NO_CAP, within
 from worker_fn.limits.flow import Flow
-from worker_fn.limits.known_item import LONGEST_SILENT_MS, KnownItem
+from worker_fn.limits.known_item import KnownItem
 from worker_fn.limits.lease import Lease, Start
 from worker_fn.limits.ruling import Ask, AtRate, Because, ProbeIsDue, Ruling, Wait, ruling
 from worker_fn.limits.silence import RETURN_MS, SILENCE_MS

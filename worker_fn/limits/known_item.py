@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from shared.errors import StateSilent, StateThrottled, StateUnavailable
 from shared.state import FLOW, Conflict, Contended, Item, State, change_item
+from shared.state.patient import LONGEST_SILENT_MS
 from worker_fn.limits import agreement, windows
 from worker_fn.limits.adaptive import Bounds
 from worker_fn.limits.flow import Flow
@@ -17,9 +18,6 @@ FRESH_MS = 1_000
 """How old a worker's knowledge of the shared state may be when it starts a call."""
 
 KNOWN_MS = 10_000
-
-LONGEST_SILENT_MS = 5_000
-"""How long a state table that did not answer is left alone at most: shared.state.Patient."""
 
 AGAIN_MS = 50
 """When it is asked again whether it is left alone."""
