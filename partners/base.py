@@ -139,9 +139,9 @@ class Partner(ABC):
     """Send a request's deliveries one after the other. False lets them run side by side."""
 
     reads: Collection[str] | None = None
-    """The fields of a request that the partner's code reads (`{"account"}`, say); None: all. Of other objects and lists
-    it finds nothing but what `request.raw` has. For a partner that passes them on: models of all that is in a request
-    would be a third of what a call costs.
+    """The fields of a request that the partner's code reads (`{"account"}`, say); None: all. Other objects and lists
+    stand in `request.raw` alone: to read one as a field dead-letters the message. For a partner that passes them on:
+    models of all that is in a request would be a third of what a call costs.
     """
 
     @classmethod

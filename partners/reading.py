@@ -31,7 +31,7 @@ from pydantic import BaseModel
 
 from partners.base import LeftOut
 from partners.writing import sha256
-from shared.errors import InvalidRequest, InvalidSettings, raised_at
+from shared.errors import InvalidRequest, InvalidSettings, Unmappable, raised_at
 from shared.firehose import (
     DeviceIdentity,
     DeviceIdentityType,
@@ -113,7 +113,7 @@ def one_by_one(
     left out, with the line that raised.
 
     InvalidRequest is passed on, because it says that the whole request can never be sent (a key is missing, say), and
-    so is InvalidSettings, which says it of all requests. A LeftOut that `calls_of` yields stays one.
+    so are InvalidSettings, which says it of all requests, and Unmappable. A LeftOut that `calls_of` yields stays one.
     """
     for one in parts:
         if isinstance(one, LeftOut):
@@ -122,7 +122,7 @@ def one_by_one(
         item, part = one
         try:
             made = list(calls_of(item, part))
-        except (InvalidRequest, InvalidSettings):
+        except (InvalidRequest, InvalidSettings, Unmappable):
             raise
         except Exception as error:  # whatever an odd field makes of a mapping's code
             yield LeftOut(item, f"can not be mapped: {type(error).__name__} in {raised_at(error)}", raised=True)

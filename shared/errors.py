@@ -125,7 +125,7 @@ class NewerMessage(UndecodableMessage):
 
 
 class Unmappable(SpillwayError):
-    """The partner's code took too long over a message, named what it does not declare, or needs more memory."""
+    """The partner's code took too long over a message, names or reads what it does not declare, or lacks memory."""
 
 
 def raised_at(error: BaseException, folder: os.PathLike[str] | None = None) -> str:

@@ -2,9 +2,9 @@
 
 import inspect
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -13,11 +13,11 @@ from ops.registration.check import rule_findings
 from ops.registration.declared import written
 from partners import Bulk, Limits, Partner, RateHeaders
 from shared.errors import SpillwayError, raised_at
-from shared.firehose import Registration, Setting, rules_unenforced
+from shared.firehose import Registration, Request, Setting, rules_unenforced
 from testkit.rules import Fault
 
-UNKNOWN = frozenset({"registration.invalid", "registration.raises", "registration.type"})
-"""Faults that leave nothing of a registration to go by."""
+UNKNOWN = frozenset({"registration.invalid", "registration.raises", "registration.type", "declaration.reads"})
+"""Faults that leave no registration to go by, or no way to read a request."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
@@ -33,6 +33,7 @@ def faults(partner: Partner) -> Iterator[Fault]:
         yield Fault(
             "declaration.in_order", "in_order is neither True nor False", "declare in_order = False, or leave it out"
         )
+    yield from _reads_faults(partner.reads)
     yield from _limit_faults(partner.limits)
     try:
         with rules_unenforced():  # one by one they say more than an error that names them all
@@ -53,6 +54,18 @@ def faults(partner: Partner) -> Iterator[Fault]:
         yield Fault("registration.type", f"registration() gives a {type(declared).__name__}", mend)
         return
     yield from _registration_faults(declared)
+
+
+def _reads_faults(reads: Any) -> Iterator[Fault]:
+    if reads is None:
+        return
+    mend = 'declare reads = frozenset({"account", "events"}), by the names of fields, or leave it out'
+    if not isinstance(reads, Collection) or isinstance(reads, str | bytes):
+        yield Fault("declaration.reads", f"reads is a {type(reads).__name__}", mend)
+        return
+    fields = {name for kind in get_args(Request) for name in kind.model_fields}
+    if unknown := ", ".join(sorted(str(one) for one in reads if one not in fields)):
+        yield Fault("declaration.reads", f"reads names what is no field of a request: {unknown}", mend)
 
 
 def _limit_faults(limits: Any) -> Iterator[Fault]:

@@ -22,7 +22,7 @@ from ops.partner.requests import Case, account_settings, canaries, cases, read_s
 from ops.partner.variables import known_variables
 from partners import Delivery, LeftOut, Partner, PartnerBroken, load_partner
 from partners.in_line import Answer
-from shared.errors import InvalidRequest, InvalidSettings, raised_at
+from shared.errors import InvalidRequest, InvalidSettings, Unmappable, raised_at
 from shared.firehose import AudienceSubscriptionRequest, parse_request, rules_unenforced
 from shared.stored import without_stored
 from testkit import rules
@@ -70,7 +70,7 @@ def run(
     trial = Trial()
     trial.note(declaration.faults(partner), "")
     if any(fault.id in declaration.UNKNOWN for fault in trial.seen):
-        return trial  # what mParticle would send is not known
+        return trial  # what mParticle would send, or what of it is read, is not known
     with rules_unenforced():
         declared = partner.registration()
     secrets = canaries(declared)
@@ -164,7 +164,9 @@ def _raised(partner: Partner, error: Exception, case: Case) -> Iterator[Fault]:
     where = raised_at(error, folder_of(partner))
     if isinstance(error, Refused):
         return  # noted where it happened
-    if not isinstance(error, InvalidRequest):
+    if isinstance(error, Unmappable):
+        yield Fault("mapping.undeclared", f"{error}, in {where}", "Add it to `reads`, or leave `reads` out")
+    elif not isinstance(error, InvalidRequest):
         yield Fault("mapping.raises", f"the mapping raises {type(error).__name__} in {where}", LEAVE_OUT_UNKNOWN)
     elif not case.odd:
         mend = "Refuse only what can never be sent. If a setting needs a certain value, give it one in a sample"

@@ -157,7 +157,7 @@ class Message(Part):
 
     def _malformed_in_parts(self) -> Iterator[Malformed]:
         for name in sorted(self.parts):
-            content = getattr(self, name)
+            content: Any = self.__dict__.get(name)  # nothing if it was not read
             several = isinstance(content, list)
             for i, part in enumerate(content if several else [content]):
                 for where, problem in part.malformed if isinstance(part, Part) else ():

@@ -6,7 +6,7 @@ the usual case, an object without fault, costs nothing extra.
 
 from collections.abc import Iterable
 from functools import cache
-from typing import Any, ClassVar, NamedTuple, Self, TypeVar, get_origin
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeVar, get_origin
 
 from pydantic import (
     BaseModel,
@@ -18,7 +18,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from shared.errors import InvalidRequest
+from shared.errors import InvalidRequest, Unmappable
 from shared.firehose.values import well_formed
 
 Path = tuple[int | str, ...]
@@ -56,12 +56,13 @@ class Wire(BaseModel):
 class _Aside:
     """Carries values beside a model without taking part in its equality."""
 
-    __slots__ = ("malformed", "raw")
+    __slots__ = ("malformed", "raw", "unread")
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, raw: Any = None, malformed: tuple[Malformed, ...] = ()) -> None:
         self.raw = raw
         self.malformed = malformed
+        self.unread: frozenset[str] = frozenset()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Aside)
@@ -85,10 +86,22 @@ class Part(Wire):
         """What of `raw` could not be read, outermost first."""
         return self._aside.malformed
 
-    def with_raw(self, raw: Any) -> Self:
-        """The same object, and `raw` is that of which only a part was read."""
-        self._aside.raw = raw
+    def read_in_part(self, raw: Any, unread: frozenset[str]) -> Self:
+        """The same object, and `raw` is that of which only a part was read: its fields `unread` have no value, and who
+        asks for one gets Unmappable. An empty one would be a value that is lost, and nobody would miss it.
+        """
+        self._aside.raw, self._aside.unread = raw, unread
+        for name in unread:
+            self.__dict__.pop(name, None)
+        self.model_fields_set.update(unread)
         return self
+
+    if not TYPE_CHECKING:  # with it, mypy would believe in any field
+
+        def __getattr__(self, name: str) -> Any:
+            if not name.startswith("_") and name in self._aside.unread:
+                raise Unmappable(f"the partner reads `{name}`, and its `reads` does not name it")
+            return super().__getattr__(name)
 
     @model_validator(mode="wrap")
     @classmethod

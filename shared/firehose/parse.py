@@ -30,8 +30,8 @@ def parse_request(payload: dict[str, Any] | bytes | str, *, only: Collection[str
     """Read one request: JSON text, or the object that Lambda's runtime made of it (whose floats are taken by their
     shortest spelling). The request's `raw` is that object.
 
-    `only`: the fields whose objects and lists are read; of all others there is what `raw` has, and the fields are as
-    if they had come empty. What is no request is refused all the same. An audience subscription, which ingest answers
+    `only`: the fields whose objects and lists are read; of all others there is what `raw` has, and who asks for such a
+    field gets Unmappable. What is no request is refused all the same. An audience subscription, which ingest answers
     and no worker maps, is always read as a whole.
 
     Raises InvalidRequest for what is no request at all: not JSON, not an object, no `type` or one that is no request's,
@@ -56,7 +56,8 @@ def parse_request(payload: dict[str, Any] | bytes | str, *, only: Collection[str
         request = model.model_validate(dict(_without_content(content, only)))
     except RecursionError:
         raise InvalidRequest("nested too deeply") from None
-    return request.with_raw(content)
+    unread = (name for name, value in content.items() if name not in only and value and isinstance(value, dict | list))
+    return request.read_in_part(content, frozenset(unread))
 
 
 def _without_content(content: Mapping[str, Any], only: Collection[str]) -> Iterator[tuple[str, Any]]:

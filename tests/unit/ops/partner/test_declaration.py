@@ -18,6 +18,11 @@ Found = Callable[..., dict[str, tuple[str, list[str]]]]
         ("declaration.name", {"name": ""}),
         ("declaration.name", {"name": "Acme Mail"}),
         ("declaration.in_order", {"in_order": "yes"}),
+        ("declaration.reads", {"reads": "account"}),
+        ("declaration.reads", {"reads": 5}),
+        ("declaration.reads", {"reads": (name for name in ("account", "events"))}),
+        ("declaration.reads", {"reads": {"account", "evnts"}}),
+        ("declaration.reads", {"reads": [5]}),
         ("limits.type", {"limits": 50}),
         ("limits.rate_headers", {"limits": Limits(rate_headers="X-Left")}),  # type: ignore[arg-type]
         ("limits.bulk", {"limits": Limits(bulk={"bulk": 5})}),
@@ -26,7 +31,7 @@ Found = Callable[..., dict[str, tuple[str, list[str]]]]
     ],
 )
 def test_a_bad_declaration_is_found(identity: str, change: dict[str, Any], good: Any, found: Found) -> None:
-    """Name, order and limits are looked at before a request is."""
+    """Name, order, fields and limits are looked at before a request is."""
     assert identity in found(type("Spoilt", (good,), change)())
 
 

@@ -125,6 +125,16 @@ def test_a_good_partner_is_found_good(good: Any, found: Found) -> None:
     assert found(good(), count=12, backwards=True) == {}
 
 
+def test_a_field_that_is_read_and_not_declared_is_named(good: Any, found: Found) -> None:
+    """By its name, with the line that reads it."""
+
+    class Forgetful(good):  # type: ignore[misc]
+        reads = frozenset({"account", "user_profiles"})
+
+    problem, _ = found(Forgetful())["mapping.undeclared"]
+    assert problem.startswith("the partner reads `events`, and its `reads` does not name it, in conftest.py:")
+
+
 def test_what_is_left_out_is_no_fault(good: Any, found: Found) -> None:
     """It is said in a constant text; a text for each part would take something of the request into the log."""
 

@@ -3,7 +3,8 @@ from typing import Any
 
 import pytest
 
-from shared.errors import InvalidRequest
+from partners.reading import given
+from shared.errors import InvalidRequest, Unmappable
 from shared.firehose import (
     AudienceMembershipChangeRequest,
     AudienceSubscriptionRequest,
@@ -311,7 +312,7 @@ def test_strings_with_lone_surrogates_can_be_sent_on() -> None:
 
 
 def test_only_what_is_asked_for_is_read() -> None:
-    """The rest is as if it had come empty, in `raw` as it came; what is no request is refused all the same."""
+    """The rest is in `raw` as it came, and as a field an error; what is no request is refused all the same."""
     content: dict[str, Any] = {
         "type": "event_processing_request",
         "id": "r-1",
@@ -319,12 +320,21 @@ def test_only_what_is_asked_for_is_read() -> None:
         "account": {"account_id": 7, "account_settings": {"apiKey": "k"}},
         "user_attributes": {"a": "b"},
         "events": [{"type": "custom_event", "id": "e-1"}],
+        "runtime_environment": {"type": "ios"},
+        "user_identities": [],
+        "newer": {"a": 1},
     }
     request = parse_request(content, only={"account"})
     assert isinstance(request, EventProcessingRequest)
     assert request.account is not None
     assert (request.id, request.mpid, request.account.settings) == ("r-1", "5", {"apiKey": "k"})
-    assert (request.events, request.user_attributes, request.raw) == ([], {}, content)
+    for name in ("events", "user_attributes", "runtime_environment", "newer"):
+        with pytest.raises(Unmappable, match=f"reads `{name}`"):
+            getattr(request, name, None)
+    with pytest.raises(Unmappable):
+        given(request, "user_attributes")
+    assert (request.user_identities, request.system_notifications, request.consent_state) == ([], [], None)
+    assert (request.malformed, request.raw) == ((), content)
     assert request.raw is content
     for name in ("events", "system_notifications"):
         for wrong in ({}, {"a": 1}, "text", 5, True):
