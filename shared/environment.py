@@ -1,5 +1,6 @@
 """What the settings of both functions read of the environment in the same way. Ingest imports it at each cold start."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -9,6 +10,8 @@ from shared.sigv4 import Credentials
 
 _SDK_NAMES = {"dynamodb": "DYNAMODB", "ssm": "SSM", "secretsmanager": "SECRETS_MANAGER"}
 """What the services are called in AWS_ENDPOINT_URL_..."""
+_ENDPOINT = re.compile(r"https?://[A-Za-z0-9._:\[\]-]+/?")
+"""A path would have to be signed."""
 
 
 def one_of(env: Mapping[str, str], variable: str, allowed: Sequence[str]) -> str:
@@ -21,9 +24,12 @@ def one_of(env: Mapping[str, str], variable: str, allowed: Sequence[str]) -> str
 
 def endpoint_of(service: str, env: Mapping[str, str], *, region: str) -> str:
     """Where a service is called: as the AWS SDKs are told it; else in the region, and in the domain of the queue's URL,
-    which is the partition's: amazonaws.com, amazonaws.com.cn.
+    which is the partition's: amazonaws.com, amazonaws.com.cn. Raises InvalidSettings for what no call could reach.
     """
-    told = env.get(f"AWS_ENDPOINT_URL_{_SDK_NAMES[service]}") or env.get("AWS_ENDPOINT_URL")
+    own = f"AWS_ENDPOINT_URL_{_SDK_NAMES[service]}"
+    told = env.get(own) or env.get("AWS_ENDPOINT_URL")
+    if told and not _ENDPOINT.fullmatch(told):
+        raise InvalidSettings(f"{own}, or AWS_ENDPOINT_URL, must be https://, a host and nothing more")
     domain = (urlsplit(env["QUEUE_URL"]).hostname or "").partition(f"{region}.")[2] or "amazonaws.com"
     return told or f"https://{service}.{region}.{domain}"
 

@@ -179,6 +179,9 @@ def _log(message: str, **fields: Any) -> None:
 
 
 def observe(clock: FleetClock, asked_s: float, heard_s: float, date: str) -> None:
-    """Let the fleet's clock learn from an HTTP date."""
-    date_ms = int(parsedate_to_datetime(date).timestamp() * 1_000)
+    """Let the fleet's clock learn from an HTTP date; one that nobody can read tells it nothing."""
+    try:
+        date_ms = int(parsedate_to_datetime(date).timestamp() * 1_000)
+    except (ValueError, OverflowError):
+        return
     clock.observe(asked_ms=int(asked_s * 1_000), heard_ms=int(heard_s * 1_000), date_ms=date_ms)

@@ -226,12 +226,15 @@ def _key(pk: str, sk: str) -> dict[str, dict[str, str]]:
 
 
 def item_of(row: Mapping[str, Any] | None) -> Item:
-    """An item out of DynamoDB's attributes."""
+    """An item out of DynamoDB's attributes. Raises StateRefused for what is none of ours."""
     if not row:
         return Item()
-    rev, value = row.get("rev", {"N": "0"}), row.get("value", {"S": "{}"})
-    counts = {name: int(cell["N"]) for name, cell in row.items() if "N" in cell and name not in NO_COUNT}
-    return Item(int(rev["N"]), json.loads(value["S"]), counts)
+    try:
+        rev, value = row.get("rev", {"N": "0"}), row.get("value", {"S": "{}"})
+        counts = {name: int(cell["N"]) for name, cell in row.items() if "N" in cell and name not in NO_COUNT}
+        return Item(int(rev["N"]), dict(json.loads(value["S"])), counts)
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
+        raise StateRefused("the state table holds what is no item of Spillway's") from None
 
 
 NO_COUNT = frozenset({"rev", "expires_at"})

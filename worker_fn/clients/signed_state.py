@@ -36,7 +36,8 @@ class SignedState(StateTable):
     ) -> None:
         self._make = make
         self._table = table
-        self._endpoint = endpoint
+        self._endpoint = request_of("POST", endpoint, {}, b"").url
+        self._host = urlsplit(self._endpoint).netloc  # as the client writes it, which names no usual port
         self._region = region
         self._credentials = credentials
         self._on_date = on_date
@@ -53,7 +54,8 @@ class SignedState(StateTable):
             return said
         code = str((said or {}).get("__type", "")).rpartition("#")[2]
         if code == "ConditionalCheckFailedException":
-            raise NotAsExpected((said or {}).get("Item"))
+            row = (said or {}).get("Item")
+            raise NotAsExpected(row if isinstance(row, Mapping) else None)
         raise failure_of(code, answer.fault or f"HTTP {answer.status}")
 
     async def _ask(self, target: str, body: bytes) -> Answer:
@@ -63,7 +65,7 @@ class SignedState(StateTable):
             raise failure_of("", type(error).__name__) from None
         headers = signed_headers(
             credentials,
-            host=urlsplit(self._endpoint).netloc,
+            host=self._host,
             region=self._region,
             service="dynamodb",
             target=target,
@@ -82,6 +84,6 @@ def _read(answer: Answer) -> Mapping[str, Any] | None:
     """The JSON object in an answer; None where there is none to its end."""
     try:
         said = json.loads(answer.body) if answer.is_whole else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return said if isinstance(said, Mapping) else None

@@ -63,6 +63,25 @@ def test_bad_number_is_named(name: str, value: str) -> None:
         Settings.from_env({**ENV, name: value})
 
 
+@pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB"])
+@pytest.mark.parametrize(
+    "endpoint",
+    ["dynamodb.eu-west-1.amazonaws.com", "https://a.example/path", "https://a.example?x=1", "https://", "https://a b"],
+)
+def test_an_endpoint_that_no_call_could_reach_is_named(variable: str, endpoint: str) -> None:
+    """Before a worker starts: it would go on without the table, and nobody would know why."""
+    with pytest.raises(InvalidSettings, match=variable):
+        Settings.from_env({**ENV, variable: endpoint})
+
+
+@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:4566", "https://a.example/", "https://vpce-1.a.example:443"])
+def test_an_endpoint_is_used_as_it_is_told(endpoint: str) -> None:
+    """The table's own variable goes first."""
+    assert Settings.from_env({**ENV, "AWS_ENDPOINT_URL": endpoint}).dynamodb_endpoint == endpoint
+    other = {**ENV, "AWS_ENDPOINT_URL": "https://other.example", "AWS_ENDPOINT_URL_DYNAMODB": endpoint}
+    assert Settings.from_env(other).dynamodb_endpoint == endpoint
+
+
 @pytest.mark.parametrize(
     ("chosen", "needed_s"),
     [

@@ -5,8 +5,9 @@ import sys
 
 import pytest
 
+from worker_fn.limits.clock import FleetClock
 from worker_fn.settings import Settings
-from worker_fn.wiring import build
+from worker_fn.wiring import build, observe
 
 ENV = {
     "QUEUE_URL": "https://sqs/1/q",
@@ -40,3 +41,11 @@ def test_a_worker_begins_without_what_only_trouble_needs() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("date", ["", "soon", "Tue, 31 Feb 2023 22:13:20 GMT", "Thu, 01 Jan 9999999 00:00:00 GMT"])
+def test_a_date_that_nobody_can_read_changes_no_clock(date: str) -> None:
+    """Whoever answers in the table's place: the batch goes on."""
+    clock = FleetClock(lambda: 1_000_000)
+    observe(clock, 1_000.0, 1_000.1, date)
+    assert clock.now_ms() == 1_000_000

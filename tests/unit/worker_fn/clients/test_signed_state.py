@@ -8,7 +8,7 @@ import pytest
 
 from shared.errors import StateRefused, StateThrottled, StateUnavailable
 from shared.partner_http import Answer, Request
-from shared.sigv4 import Credentials
+from shared.sigv4 import Credentials, signed_headers
 from shared.state import Conflict, Item
 from worker_fn.clients.signed_state import SignedState
 
@@ -27,14 +27,14 @@ def refusal(code: str, status: int = 400, **more: Any) -> Answer:
 class Table:
     """Gives scripted answers; the last one forever."""
 
-    def __init__(self, *answers: Answer) -> None:
+    def __init__(self, *answers: Answer, endpoint: str = "https://dynamodb.eu-west-1.amazonaws.com") -> None:
         self.answers = list(answers)
         self.requests: list[Request] = []
         self.dates: list[str] = []
         self.state = SignedState(
             self.make,
             "state",
-            endpoint="https://dynamodb.eu-west-1.amazonaws.com",
+            endpoint=endpoint,
             region="eu-west-1",
             credentials=lambda: Credentials("key", "canary-secret", "token"),
             on_date=lambda _asked, _heard, date: self.dates.append(date),
@@ -117,3 +117,45 @@ def test_without_credentials_the_table_is_out_of_reach() -> None:
         asyncio.run(state.read("a", "b"))
     assert "canary" not in str(raised.value)
     assert table.requests == []
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "host"),
+    [
+        ("https://dynamodb.eu-west-1.amazonaws.com:443", "dynamodb.eu-west-1.amazonaws.com"),
+        ("https://DynamoDB.eu-west-1.amazonaws.com/", "dynamodb.eu-west-1.amazonaws.com"),
+        ("http://127.0.0.1:8000", "127.0.0.1:8000"),
+    ],
+)
+def test_the_host_is_signed_as_the_client_writes_it(endpoint: str, host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It leaves out the usual port, and writes names small: signed otherwise, DynamoDB would refuse every call."""
+    signed: list[str] = []
+
+    def signing(*one: Any, host: str, **more: Any) -> dict[str, str]:
+        signed.append(host)
+        return signed_headers(*one, host=host, **more)
+
+    monkeypatch.setattr("worker_fn.clients.signed_state.signed_headers", signing)
+    table = Table(answer(200, {"Item": ROW}), endpoint=endpoint)
+    asyncio.run(table.state.read("a", "b"))
+    [request] = table.requests
+    assert signed == [host]
+    assert request.url == f"{endpoint.partition(':')[0]}://{host}/"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        Answer(200, body=b"[" * 900_000),
+        answer(200, {"Item": ["x"]}),
+        answer(200, {"Item": {"rev": None}}),
+        answer(200, {"Item": {"rev": {"N": "1.5"}}}),
+        answer(200, {"Item": {"rev": {"N": "1"}, "value": {"S": "{"}}}),
+        answer(200, {"Item": {"rev": {"N": "1"}, "value": {"S": "[1]"}}}),
+        answer(200, {"Item": {"rev": {"N": "1"}, "n": 5}}),
+    ],
+)
+def test_an_answer_that_is_no_item_is_an_item_that_cannot_be_had(said: Answer) -> None:
+    """Whoever edited the table by hand, or answers in its place: what goes on without the table goes on."""
+    with pytest.raises(StateUnavailable):
+        asyncio.run(Table(said).state.read("a", "b"))
