@@ -10,7 +10,8 @@ from functools import lru_cache
 
 _AMAZON = b"Amazon"
 """Stands as text in the names of a certificate of Amazon Trust Services, which signs for AWS's endpoints."""
-_BEGIN, _END = b"-----BEGIN CERTIFICATE-----", b"-----END CERTIFICATE-----"
+_BEGIN, _END = b"\n-----BEGIN CERTIFICATE-----", b"\n-----END CERTIFICATE-----"
+"""Each on a line of its own: one behind a `#` is no certificate to OpenSSL either."""
 
 
 @lru_cache(maxsize=1)
@@ -31,8 +32,17 @@ def all_roots() -> ssl.SSLContext:
 
 
 def _amazons(bundle: str) -> bytes:
-    """Amazon's certificates in a file of PEM blocks, as DER, one after the other."""
+    """Amazon's certificates in a file of PEM blocks, as DER, one after the other. Raises ValueError for a block that is
+    not as it should be: OpenSSL, which then trusts less, is asked.
+    """
     with open(bundle, "rb") as file:  # noqa: PTH123 - pathlib is not loaded otherwise
-        blocks = file.read().split(_BEGIN)[1:]
-    certificates = [binascii.a2b_base64(block.partition(_END)[0]) for block in blocks]
+        blocks = (b"\n" + file.read()).split(_BEGIN)[1:]
+    certificates = [_der(block) for block in blocks]
     return b"".join(one for one in certificates if _AMAZON in one)
+
+
+def _der(block: bytes) -> bytes:
+    text, ends, _ = block.partition(_END)
+    if not ends:
+        raise ValueError("a block without an end")
+    return binascii.a2b_base64(text.translate(None, b"\r\n"), strict_mode=True)

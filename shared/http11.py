@@ -48,6 +48,8 @@ class Connection:
 
     def post(self, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
         """Send `POST /`; gives status and body of the answer. Raises OSError: then the connection is of no more use."""
+        if self._answer.is_whole:
+            self._expect_silence()
         lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
         self._sock.sendall(f"POST / HTTP/1.1\r\n{''.join(lines)}content-length: {len(body)}\r\n\r\n".encode() + body)
         answer = self._answer
@@ -59,6 +61,19 @@ class Connection:
             answer.feed(piece)
         self.is_kept = answer.is_kept
         return answer.status, bytes(answer.body)
+
+    def _expect_silence(self) -> None:
+        """Between two calls nothing comes: it would be taken for the next call's answer. Raises OSError for what did,
+        and for an end, so that nothing is sent where nobody listens.
+        """
+        timeout_s = self._sock.gettimeout()
+        self._sock.setblocking(False)
+        try:
+            came = self._sock.recv(1)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            self._sock.settimeout(timeout_s)
+            return
+        raise Garbled("an answer before its call") if came else ConnectionResetError("closed between two calls")
 
 
 class _Answer:
@@ -90,9 +105,9 @@ class _Answer:
             raise Garbled("larger than any answer")
 
     def on_message_begin(self) -> None:
-        self._has_length = False
         if self.is_whole:
             raise Garbled("more than the answer")  # it would be taken for the next one
+        self._has_length, self.body = False, bytearray()  # an interim answer may have had one
 
     def on_header(self, name: bytes, value: bytes) -> None:
         name, value = name.lower(), value.strip().lower()

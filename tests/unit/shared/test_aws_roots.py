@@ -45,6 +45,35 @@ def test_a_root_that_the_machine_does_not_trust_is_none(trusting: Callable[[Path
     assert names(amazons_roots()) == {f"Amazon Root CA {number}" for number in (2, 3, 4)}
 
 
+_, _, OWN = BUNDLE.read_text().partition('Amazon Root CA 1"')
+ROOT = OWN[OWN.index("-----BEGIN") : OWN.index("-----END")] + "-----END CERTIFICATE-----\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "".join(f"# {line}\n" for line in ROOT.splitlines()),
+        f"  {ROOT}",
+        f"\0{ROOT}",
+        ROOT.replace("\n-----END CERTIFICATE-----", "-----END CERTIFICATE-----"),
+        ROOT.partition("-----END")[0],
+        f"-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----\n{ROOT}",
+    ],
+    ids=["commented-out", "indented", "behind-a-byte", "no-line", "no-end", "behind-what-is-broken"],
+)
+def test_a_root_that_openssl_does_not_read_is_not_trusted(
+    trusting: Callable[[Path], None], tmp_path: Path, content: str
+) -> None:
+    """The file is read as OpenSSL reads it, or left to it."""
+    file = tmp_path / "bundle.pem"
+    file.write_text(content)
+    trusting(file)
+    assert names(amazons_roots()) == names(ssl.create_default_context()) == set()
+    file.write_text(ROOT.replace("\n", "\r\n"), newline="")
+    trusting(file)
+    assert names(amazons_roots()) == {"Amazon Root CA 1"}
+
+
 @pytest.mark.parametrize(
     "content",
     [

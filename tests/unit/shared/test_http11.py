@@ -14,11 +14,26 @@ class Socket:
 
     def __init__(self, *pieces: bytes) -> None:
         self.pieces, self.sent = list(pieces), b""
+        self.early: list[bytes] = []  # what is there before it is waited for
+        self.timeout_s: float | None = 1.0
 
     def sendall(self, content: bytes) -> None:
         self.sent += content
 
+    def gettimeout(self) -> float | None:
+        return self.timeout_s
+
+    def settimeout(self, timeout_s: float | None) -> None:
+        self.timeout_s = timeout_s
+
+    def setblocking(self, blocking: bool) -> None:
+        self.timeout_s = None if blocking else 0.0
+
     def recv(self, most: int) -> bytes:
+        if self.timeout_s == 0:
+            if not self.early:
+                raise BlockingIOError
+            return self.early.pop(0)
         assert len(self.pieces[0]) <= most if self.pieces else True
         return self.pieces.pop(0) if self.pieces else b""
 
@@ -40,6 +55,7 @@ ANSWERS = {
     "any-case": OK.replace(b"Content-Length", b"cOnTENT-lENGTH"),
     "no-reason": OK.replace(b"200 OK", b"200"),
     "hints-first": b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </>; rel=preload\r\n\r\n" + OK,
+    "hints-with-body": b"HTTP/1.1 199 More\r\nContent-Length: 4\r\n\r\nabcd" + OK,
     "hints-with-length": b"HTTP/1.1 102 Processing\r\nContent-Length: 9\r\n\r\n" + OK,
     "chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;x=y\r\n{\r\n01\r\n}\r\n0\r\nTrailer: 1\r\n\r\n",
     "spaces": b'HTTP/1.1 200 OK\r\nTransfer-Encoding:  Chunked \r\n\r\n2  \r\n{}\r\n0 ;x="y"\r\n\r\n',
@@ -62,6 +78,26 @@ def test_answers_follow_each_other_on_a_kept_connection() -> None:
     pieces = [OK[:30], OK[30:], b"HTTP/1.1 500 No\r\nContent-Length: 200000\r\n\r\n"]
     one = connection(*pieces, *(large[at : at + 65_536] for at in range(0, len(large), 65_536)), OK)
     assert [one.post({}, b"") for _ in range(3)] == [(200, b"{}"), (500, large), (200, b"{}")]
+
+
+@pytest.mark.parametrize("came", [b"H", b""], ids=["an-answer", "an-end"])
+def test_what_came_between_two_calls_answers_none(came: bytes) -> None:
+    """A second answer to the first call, or a server's farewell: nothing is sent, and another connection is opened."""
+    wire: Any = Socket(OK, OK)
+    one = Connection(wire)
+    one.post({}, b"first")
+    wire.early = [came]
+    with pytest.raises(OSError, match="before its call" if came else "closed between"):
+        one.post({}, b"second")
+    assert b"second" not in wire.sent
+
+
+def test_a_wait_is_bounded_after_a_look_at_a_kept_connection() -> None:
+    """The time-out of the call stands as it was set."""
+    wire: Any = Socket(OK, OK)
+    one = Connection(wire)
+    assert [one.post({}, b"") for _ in range(2)] == [(200, b"{}")] * 2
+    assert wire.timeout_s == 1.0
 
 
 @pytest.mark.parametrize(
