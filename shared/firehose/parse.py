@@ -1,7 +1,10 @@
 """mParticle's JSON in, a typed request out."""
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from functools import cache
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel
 
 from shared.errors import InvalidRequest
 from shared.firehose.json_text import decode
@@ -53,17 +56,32 @@ def parse_request(payload: dict[str, Any] | bytes | str, *, only: Collection[str
     try:
         if only is None or model is AudienceSubscriptionRequest:
             return model.model_validate(content)
-        request = model.model_validate(dict(_without_content(content, only)))
+        read = _plain_fields(model).union(only)
+        request = model.model_validate(dict(_without_content(content, read)))
     except RecursionError:
         raise InvalidRequest("nested too deeply") from None
-    unread = (name for name, value in content.items() if name not in only and value and isinstance(value, dict | list))
+    unread = (name for name, value in content.items() if name not in read and value and isinstance(value, dict | list))
     return request.read_in_part(content, frozenset(unread))
 
 
-def _without_content(content: Mapping[str, Any], only: Collection[str]) -> Iterator[tuple[str, Any]]:
+@cache
+def _plain_fields(model: type[BaseModel]) -> frozenset[str]:
+    """Fields that hold no object or list: with one they are malformed, like any other wrong value."""
+
+    def holds(kind: Any) -> bool:
+        return (
+            get_origin(kind) in {list, dict}
+            or (isinstance(kind, type) and issubclass(kind, BaseModel))
+            or any(map(holds, get_args(kind)))
+        )
+
+    return frozenset(name for name, field in model.model_fields.items() if not holds(field.annotation))
+
+
+def _without_content(content: Mapping[str, Any], read: Collection[str]) -> Iterator[tuple[str, Any]]:
     """The fields of a request, empty where they are not to be read."""
     for name, value in content.items():
-        if name in only or not isinstance(value, dict | list):
+        if name in read or not isinstance(value, dict | list):
             yield name, value
         elif isinstance(value, list):
             yield name, []

@@ -336,6 +336,9 @@ def test_only_what_is_asked_for_is_read() -> None:
     assert (request.user_identities, request.system_notifications, request.consent_state) == ([], [], None)
     assert (request.malformed, request.raw) == ((), content)
     assert request.raw is content
+    for wrong in ({"a": 1}, [1]):
+        odd = parse_request({**content, "mpid": wrong, "id": wrong}, only={"account"})
+        assert (odd.mpid, odd.id, len(odd.malformed)) == (None, None, 2)
     for name in ("events", "system_notifications"):
         for wrong in ({}, {"a": 1}, "text", 5, True):
             with pytest.raises(InvalidRequest, match=name):
