@@ -90,7 +90,8 @@ def _figures() -> Figures:
 
 def _ingest(request: object, context: object) -> dict[str, Any]:
     left_ms = getattr(context, "get_remaining_time_in_millis", lambda: 5_000)
-    began_s, accepted = time.perf_counter(), list[Accepted]()
+    began_s = time.perf_counter()
+    accepted: list[Accepted] = []
     answer = ingest(
         request,
         remaining_s=left_ms() / 1_000,

@@ -45,7 +45,7 @@ def ingest(
     for the one request that calls the partner. Raises InvalidRequest (naming the field) for a request that can never
     succeed, QueueUnavailable when nothing was accepted, SubscriptionFailed.
     """
-    if not isinstance(request, Mapping):
+    if not isinstance(request, dict):
         raise InvalidRequest("the request must be a JSON object")
     now_ms = int(clock() * 1000)
     text = text_of(request)

@@ -4,9 +4,10 @@ It is for ingest, half of whose CPU for a request was http.client's, which reads
 (docs/adr/0052-lean-ingest.md). llhttp reads the answers. One that does not keep to RFC 9112 is an error, never a guess.
 """
 
+import select
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
@@ -25,17 +26,19 @@ def connect(host: str, port: int | None, *, timeout_s: float, tls: ssl.SSLContex
     sock = socket.create_connection((host, port or (443 if tls else 80)), timeout_s)
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return Connection(tls.wrap_socket(sock, server_hostname=host) if tls else sock)
+        waiting = select.poll()
+        waiting.register(sock, select.POLLIN)
+        return Connection(tls.wrap_socket(sock, server_hostname=host) if tls else sock, lambda: waiting.poll(0))
     except OSError:
         sock.close()
         raise
 
 
 class Connection:
-    """A connection; `is_kept` tells whether it can take another call."""
+    """A connection; `is_kept` tells whether it can take another call, `has_come` whether there is something to read."""
 
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
+    def __init__(self, sock: socket.socket, has_come: Callable[[], object]) -> None:
+        self._sock, self._has_come = sock, has_come
         self._answer = _Answer()
         self.is_kept = True
 
@@ -48,10 +51,13 @@ class Connection:
 
     def post(self, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
         """Send `POST /`; gives status and body of the answer. Raises OSError: then the connection is of no more use."""
-        if self._answer.is_whole:
+        if self._answer.is_whole and self._has_come():
             self._expect_silence()
         lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
-        self._sock.sendall(f"POST / HTTP/1.1\r\n{''.join(lines)}content-length: {len(body)}\r\n\r\n".encode() + body)
+        request = f"POST / HTTP/1.1\r\n{''.join(lines)}content-length: {len(body)}\r\n\r\n".encode() + body
+        sent = self._sock.send(request)  # TLS's `sendall` is Python
+        if sent < len(request):
+            self._sock.sendall(memoryview(request)[sent:])
         answer = self._answer
         answer.expect()
         while not answer.is_whole:
@@ -110,10 +116,13 @@ class _Answer:
         self._has_length, self.body = False, bytearray()  # an interim answer may have had one
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        name, value = name.lower(), value.strip().lower()
-        if name == b"content-length" and int(value) > AWS_BODY_BYTES:
-            raise Garbled("larger than any answer")
-        self._has_length |= name == b"content-length" or (name, value) == (b"transfer-encoding", b"chunked")
+        name = name.lower()
+        if name == b"content-length":
+            if int(value) > AWS_BODY_BYTES:
+                raise Garbled("larger than any answer")
+            self._has_length = True
+        elif name == b"transfer-encoding" and value.strip().lower() == b"chunked":
+            self._has_length = True
 
     def on_headers_complete(self) -> None:
         self.status, self._most_bytes = self._parser.get_status_code(), AWS_HEAD_BYTES + AWS_BODY_BYTES

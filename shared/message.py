@@ -59,6 +59,9 @@ these nearly fill a message, 6 MB would become a gigabyte."""
 MAX_TEXT = 128
 """SQS quota for a MessageGroupId; longer ids are not mParticle's (int32 and UUID)."""
 
+SURELY_READABLE_BYTES = 1_000_000
+"""Two for each value that a worker reads at once (json_text.MAX_VALUES): no value is shorter."""
+
 MAX_REQUEST_VALUES = 1_000_000
 """Values of a whole request, before it is split: a request of 6 MB could hold three million, each an object."""
 
@@ -78,6 +81,7 @@ QUEUED_TYPES = (EVENTS, AUDIENCE, ERASURE)
 SHORT_TYPES = {EVENTS: "events", AUDIENCE: "audience", ERASURE: "erasure"}
 """As facts call them, and options of the command line."""
 
+_COUNTED = {EVENTS: ("events", "system_notifications"), AUDIENCE: ("user_profiles",)}
 _SPLIT_ON = {EVENTS: "events", AUDIENCE: "user_profiles"}
 _PART = re.compile(r"([1-9][0-9]{0,3})/([1-9][0-9]{0,3})")
 _SENT_ONCE = ("system_notifications",)  # belongs to the request, not to its events: only the first part carries it
@@ -129,15 +133,14 @@ def head_of(request: Mapping[str, Any], payload: bytes, *, received_at_ms: int) 
 
 def events_in(kind: str, request: Mapping[str, Any]) -> int:
     """How much a request, or its part in a message, is in events: events and notifications, or profiles; else one."""
-    fields = {EVENTS: ("events", "system_notifications"), AUDIENCE: ("user_profiles",)}.get(kind, ())
-    listed = (request.get(field) for field in fields)
-    return max(1, sum(len(one) for one in listed if isinstance(one, list)))
+    listed = [request.get(field) for field in _COUNTED.get(kind, ())]
+    return sum([len(one) for one in listed if isinstance(one, list)]) or 1
 
 
 def account_id_of(request: Mapping[str, Any]) -> str | None:
     """The account of a request, in the form that all keys use; None if the request names none."""
     account = request.get("account")
-    given = account.get("account_id") if isinstance(account, Mapping) else None
+    given = account.get("account_id") if isinstance(account, dict) else None
     if isinstance(given, bool) or not isinstance(given, int | str):
         return None
     try:
@@ -262,7 +265,7 @@ def _compressor(_thread: int) -> zstandard.ZstdCompressor:
 
 def _is_readable(payload: bytes) -> bool:
     """Whether a worker can read so much at once."""
-    if len(payload) <= COMPRESS_ABOVE_BYTES:
+    if len(payload) <= SURELY_READABLE_BYTES:
         return True
     text = _json_text()
     try:

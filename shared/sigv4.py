@@ -6,6 +6,7 @@ test holds the result equal to botocore's own signer.
 
 import hashlib
 import hmac
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -26,33 +27,57 @@ def signed_headers(
     credentials: Credentials, *, host: str, region: str, service: str, target: str, body: bytes, now: datetime
 ) -> dict[str, str]:
     """Headers of `POST /` with `body`, signed at `now` (UTC). `target` is the operation: `AmazonSQS.SendMessage`."""
-    stamp = now.strftime("%Y%m%dT%H%M%SZ")
-    date = stamp[:8]
+    stamp = f"{now.year:04}{now.month:02}{now.day:02}T{now.hour:02}{now.minute:02}{now.second:02}Z"
+    form = _form(credentials, stamp[:8], host=host, region=region, service=service, target=target)
+    canonical = f"{form.canonical.replace(_STAMP, stamp)}{hashlib.sha256(body).hexdigest()}"
+    to_sign = f"AWS4-HMAC-SHA256\n{stamp}\n{form.scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
+    within = hashlib.sha256(form.inner + to_sign.encode()).digest()
+    signature = hashlib.sha256(form.outer + within).hexdigest()
+    return {**form.headers, "x-amz-date": stamp, "authorization": f"{form.authorization}{signature}"}
+
+
+_STAMP = "\0"
+"""Stands in a form for the time; no header can hold it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """What a day's calls of one operation have in common: all but the time, the body's hash and the signature."""
+
+    headers: Mapping[str, str] = field(repr=False)
+    canonical: str = field(repr=False)
+    scope: str
+    authorization: str
+    inner: bytes = field(repr=False)
+    """What HMAC (RFC 2104) hashes before the text, and `outer` before the hash of both: the day's key, padded."""
+    outer: bytes = field(repr=False)
+
+
+@lru_cache(maxsize=16)
+def _form(credentials: Credentials, date: str, *, host: str, region: str, service: str, target: str) -> _Form:
     headers = {
         "content-type": f"application/x-amz-json-{JSON_VERSION.get(service, '1.0')}",
         "host": host,
-        "x-amz-date": stamp,
+        "x-amz-date": _STAMP,
         "x-amz-target": target,
     }
     if credentials.session_token:
         headers["x-amz-security-token"] = credentials.session_token
     names = sorted(headers)
     signed = ";".join(names)
-    canonical = "\n".join(
-        ["POST", "/", "", *(f"{name}:{headers[name]}" for name in names), "", signed, hashlib.sha256(body).hexdigest()]
-    )
     scope = f"{date}/{region}/{service}/aws4_request"
-    to_sign = "\n".join(["AWS4-HMAC-SHA256", stamp, scope, hashlib.sha256(canonical.encode()).hexdigest()])
-    key = _signing_key(credentials.secret_key, date, region, service)
-    signature = hmac.new(key, to_sign.encode(), hashlib.sha256).hexdigest()
     credential = f"{credentials.access_key}/{scope}"
-    headers["authorization"] = (
-        f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={signed}, Signature={signature}"
+    padded = _signing_key(credentials.secret_key, date, region, service).ljust(64, b"\0")
+    return _Form(
+        headers,
+        canonical="\n".join(["POST", "/", "", *(f"{name}:{headers[name]}" for name in names), "", signed, ""]),
+        scope=scope,
+        authorization=f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={signed}, Signature=",
+        inner=bytes(byte ^ 0x36 for byte in padded),
+        outer=bytes(byte ^ 0x5C for byte in padded),
     )
-    return headers
 
 
-@lru_cache(maxsize=4)
 def _signing_key(secret_key: str, date: str, region: str, service: str) -> bytes:
     key = f"AWS4{secret_key}".encode()
     for step in (date, region, service, "aws4_request"):

@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
+import orjson
+
 NAMESPACE = "Spillway"
 
 SAFE_FIELDS = frozenset(
@@ -140,8 +142,17 @@ def log(level: str, message: str, *, service: str, **fields: Any) -> None:
 
 def fact(kind: Fact, **fields: Any) -> None:
     """Print a fact as one JSON line, as short as it can be: a million requests write two million of them."""
-    line = json.dumps({"fact": kind, **safe(fields)}, separators=(",", ":"), default=str)
-    print(line, file=sys.stdout, flush=True)  # noqa: T201 - as above
+    sys.stdout.write(f"{_short({'fact': str(kind), **safe(fields)})}\n")  # print would write twice
+    sys.stdout.flush()
+
+
+def _short(content: Mapping[str, Any]) -> str:
+    """JSON in ASCII; orjson, which writes no other text as json does, takes a tenth of its time."""
+    try:
+        text = orjson.dumps(content, default=str).decode()
+    except TypeError:  # an int over 64 bit, a lone surrogate
+        text = "\ud800"
+    return text if text.isascii() else json.dumps(content, separators=(",", ":"), default=str)
 
 
 def facts_for(log_events: str) -> Callable[..., None]:

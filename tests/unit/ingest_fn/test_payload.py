@@ -1,3 +1,4 @@
+import json
 import sys
 import types
 from typing import Any
@@ -15,6 +16,9 @@ def runtime(monkeypatch: pytest.MonkeyPatch) -> type:
     class LambdaMarshaller:
         def unmarshal_request(self, request: Any, content_type: str = "application/json") -> Any:
             return {"by": "the runtime"}
+
+        def marshal_response(self, response: Any) -> tuple[str, str]:
+            return "by the runtime", "application/json"
 
     module = types.SimpleNamespace(LambdaMarshaller=LambdaMarshaller)
     monkeypatch.setitem(sys.modules, "awslambdaric.lambda_runtime_marshaller", module)
@@ -36,6 +40,28 @@ def test_hook_is_set_once(runtime: type) -> None:
     hooked = runtime.unmarshal_request  # type: ignore[attr-defined]
     assert keep_bytes()
     assert runtime.unmarshal_request is hooked  # type: ignore[attr-defined]
+
+
+def test_an_answer_is_written_as_json(runtime: type) -> None:
+    """In the runtime's place, as the same objects."""
+    keep_bytes()
+    answer = {"type": "event_processing_response", "id": "é", "timestamp_ms": 1_700_000_000_000, "none": [None, True]}
+    text, content_type = runtime().marshal_response(answer)
+    assert (json.loads(text), content_type) == (answer, "application/json")
+
+
+@pytest.mark.parametrize("answer", [{"id": "\ud800"}, {"n": 2**70}, {1: 2}, b"bytes"], ids=ascii)
+def test_an_answer_that_orjson_does_not_write_is_the_runtimes(runtime: type, answer: object) -> None:
+    """A lone surrogate, a number over 64 bit, and what is no JSON."""
+    keep_bytes()
+    assert runtime().marshal_response(answer) == ("by the runtime", "application/json")
+
+
+def test_a_runtime_that_writes_otherwise_is_left_alone(runtime: type) -> None:
+    """Requests keep their text all the same."""
+    del runtime.marshal_response  # type: ignore[attr-defined]
+    assert keep_bytes()
+    assert not hasattr(runtime, "marshal_response")
 
 
 def test_what_is_no_text_is_left_to_the_runtime(runtime: type) -> None:

@@ -14,8 +14,13 @@ class Socket:
 
     def __init__(self, *pieces: bytes) -> None:
         self.pieces, self.sent = list(pieces), b""
-        self.early: list[bytes] = []  # what is there before it is waited for
+        self.early = list[bytes]()  # what is there before it is waited for
+        self.most_sent = 1_000_000
         self.timeout_s: float | None = 1.0
+
+    def send(self, content: bytes) -> int:
+        self.sent += content[: self.most_sent]
+        return min(len(content), self.most_sent)
 
     def sendall(self, content: bytes) -> None:
         self.sent += content
@@ -40,13 +45,13 @@ class Socket:
 
 def connection(*pieces: bytes) -> Connection:
     made: Any = Socket(*pieces)
-    return Connection(made)
+    return Connection(made, lambda: made.early)
 
 
 def test_a_request_is_one_post_with_its_length() -> None:
     """Headers as they are given, the length, an empty line, the body."""
     wire: Any = Socket(OK)
-    assert Connection(wire).post({"host": "sqs", "x-amz-target": "t"}, b'{"a":1}') == (200, b"{}")
+    assert Connection(wire, lambda: wire.early).post({"host": "sqs", "x-amz-target": "t"}, b'{"a":1}') == (200, b"{}")
     assert wire.sent == b'POST / HTTP/1.1\r\nhost: sqs\r\nx-amz-target: t\r\ncontent-length: 7\r\n\r\n{"a":1}'
 
 
@@ -84,7 +89,7 @@ def test_answers_follow_each_other_on_a_kept_connection() -> None:
 def test_what_came_between_two_calls_answers_none(came: bytes) -> None:
     """A second answer to the first call, or a server's farewell: nothing is sent, and another connection is opened."""
     wire: Any = Socket(OK, OK)
-    one = Connection(wire)
+    one = Connection(wire, lambda: wire.early)
     one.post({}, b"first")
     wire.early = [came]
     with pytest.raises(OSError, match="before its call" if came else "closed between"):
@@ -92,10 +97,33 @@ def test_what_came_between_two_calls_answers_none(came: bytes) -> None:
     assert b"second" not in wire.sent
 
 
+def test_what_is_no_answer_may_come_between_two_calls() -> None:
+    """TLS's own, such as a ticket: there is something to read, and nothing in it."""
+    wire: Any = Socket(OK, OK)
+    one = Connection(wire, lambda: True)
+    assert [one.post({}, b"") for _ in range(2)] == [(200, b"{}")] * 2
+
+
+def test_a_kept_connection_is_not_read_without_need() -> None:
+    """A look whether something has come is one call of the system, a read and its refusal through TLS are many."""
+    wire: Any = Socket(OK, OK)
+    one = Connection(wire, lambda: False)
+    wire.setblocking = lambda _: pytest.fail("a read that does not wait")
+    assert [one.post({}, b"") for _ in range(2)] == [(200, b"{}")] * 2
+
+
+def test_a_request_that_is_taken_in_pieces_is_sent_to_its_end() -> None:
+    """A socket may take less than it is given."""
+    wire: Any = Socket(OK)
+    wire.most_sent = 10
+    Connection(wire, lambda: wire.early).post({"host": "sqs"}, b'{"a":1}')
+    assert wire.sent == b'POST / HTTP/1.1\r\nhost: sqs\r\ncontent-length: 7\r\n\r\n{"a":1}'
+
+
 def test_a_wait_is_bounded_after_a_look_at_a_kept_connection() -> None:
     """The time-out of the call stands as it was set."""
     wire: Any = Socket(OK, OK)
-    one = Connection(wire)
+    one = Connection(wire, lambda: wire.early)
     assert [one.post({}, b"") for _ in range(2)] == [(200, b"{}")] * 2
     assert wire.timeout_s == 1.0
 
@@ -162,7 +190,7 @@ def test_a_head_without_an_end_is_bounded() -> None:
     """Whoever sends headers for ever is not read for ever."""
     wire: Any = Socket(b"HTTP/1.1 200 OK\r\n", *[b"X: y\r\n" * 10_000] * 100)
     with pytest.raises(Garbled):
-        Connection(wire).post({}, b"")
+        Connection(wire, lambda: wire.early).post({}, b"")
     assert len(wire.pieces) > 90
     assert AWS_HEAD_BYTES < 100_000
 
@@ -185,7 +213,7 @@ def test_an_answer_without_an_end_is_bounded(start: bytes, piece: bytes, monkeyp
     monkeypatch.setattr(http11, "AWS_BODY_BYTES", 200_000)
     wire: Any = Socket(start or piece, *[piece] * 100)
     with pytest.raises(Garbled):
-        Connection(wire).post({}, b"")
+        Connection(wire, lambda: wire.early).post({}, b"")
     assert len(wire.pieces) > 90
 
 

@@ -16,6 +16,7 @@ from shared.message import (
     MAX_BODY_BYTES,
     MAX_GROWTH,
     MAX_PAYLOAD_BYTES,
+    SURELY_READABLE_BYTES,
     Head,
     decode,
     encode,
@@ -360,6 +361,11 @@ def test_a_message_of_more_values_than_a_worker_reads_is_split() -> None:
     with pytest.raises(RequestTooLarge) as refused:
         encode(HEAD, to_json(request_of([one, {"a": [0] * (MAX_VALUES + 1)}])))
     assert refused.value.where == "events[1]"
+
+
+def test_what_is_not_counted_has_no_more_values_than_a_worker_reads() -> None:
+    """A value takes two characters: the limit below which they are not counted follows from what a worker reads."""
+    assert 0 <= 2 * MAX_VALUES - SURELY_READABLE_BYTES < 2
 
 
 def test_parts_together_are_no_more_than_a_few_times_the_request() -> None:

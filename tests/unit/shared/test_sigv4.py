@@ -1,4 +1,4 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import botocore.session
 import pytest
@@ -30,6 +30,41 @@ def test_signature_is_what_botocore_makes(token: str | None, monkeypatch: pytest
     SigV4Auth(BotoCredentials("AKIDEXAMPLE", "secret/key", token), "sqs", "eu-central-1").add_auth(request)
     assert ours["x-amz-date"] == request.headers["X-Amz-Date"]
     assert ours["authorization"] == request.headers["Authorization"]
+
+
+def test_each_call_is_signed_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What calls have in common is made once: another second, day, body, operation, host or role is another
+    signature, and botocore's.
+    """
+    usual = {"role": ("AKID", "secret", "token"), "host": "a", "target": "t", "body": b"{}", "now": NOW}
+    calls = [
+        usual,
+        usual | {"now": NOW + timedelta(seconds=1)},
+        usual | {"now": NOW + timedelta(days=1)},
+        usual | {"now": NOW.replace(year=2031, month=1, day=2, hour=0, minute=0, second=0)},
+        usual | {"body": b"[]"},
+        usual | {"target": "u"},
+        usual | {"host": "b"},
+        usual | {"role": ("AKID", "secret", "renewed")},
+        usual | {"role": ("AKID", "renewed", "token")},
+        usual | {"role": ("AKIE", "secret", "token")},
+        usual | {"role": ("AKID", "secret", None)},
+        usual,
+    ]
+    seen = set()
+    for call in calls:
+        now, role = call["now"], call["role"]
+        monkeypatch.setattr("botocore.auth.get_current_datetime", lambda *_, now=now, **__: now.replace(tzinfo=None))
+        options = {name: call[name] for name in ("host", "target", "body", "now")}
+        ours = signed_headers(Credentials(*role), region="eu-central-1", service="sqs", **options)
+        unsigned = {name: ours[name] for name in ("content-type", "x-amz-target")}
+        request = AWSRequest("POST", f"https://{call['host']}/", data=call["body"], headers=unsigned)
+        SigV4Auth(BotoCredentials(*role), "sqs", "eu-central-1").add_auth(request)
+        assert ours["authorization"] == request.headers["Authorization"]
+        assert ours["x-amz-date"] == request.headers["X-Amz-Date"]
+        assert ours.get("x-amz-security-token") == request.headers["X-Amz-Security-Token"]
+        seen.add(ours["authorization"])
+    assert len(seen) == len(calls) - 1
 
 
 def test_secrets_do_not_show() -> None:

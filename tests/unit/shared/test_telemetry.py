@@ -1,5 +1,7 @@
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -39,6 +41,19 @@ def test_facts_are_short_and_hold_only_allowed_fields(capsys: pytest.CaptureFixt
     """No spaces, nothing unset, and nothing whose name is not on the list."""
     fact(Fact.WAIT, request_id="r", wait_s=3, status=None, user_attributes="canary")
     assert capsys.readouterr().out == '{"fact":"wait","request_id":"r","wait_s":3}\n'
+
+
+@pytest.mark.parametrize("odd", ["é", "\u2028", "\ud800", 2**70, Fact.LIMIT], ids=ascii)
+def test_a_fact_is_one_write_in_ascii(odd: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever stands in it, and whatever the log's encoding: a request that was accepted is not failed by its line."""
+    written: list[str] = []
+    stdout = SimpleNamespace(write=written.append, flush=lambda: None)
+    monkeypatch.setattr(sys, "stdout", stdout)
+    fact(Fact.ACCEPTED, request_id=odd)
+    [line] = written
+    assert line.isascii()
+    assert line.endswith("\n")
+    assert json.loads(line) == {"fact": "accepted", "request_id": odd}
 
 
 def test_log_events_off_keeps_what_is_not_as_it_should_be(capsys: pytest.CaptureFixture[str]) -> None:
