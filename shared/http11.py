@@ -100,6 +100,8 @@ class _Answer:
         self.is_whole = self.is_kept = False
 
     def feed(self, piece: bytes) -> None:
+        if not self._came_bytes and not piece.startswith(b"H"):
+            raise Garbled("no HTTP")  # llhttp reads RTSP, too, and lines before an answer
         try:
             self._parser.feed_data(piece)
         except (HttpParserError, HttpParserUpgrade) as error:
@@ -121,13 +123,18 @@ class _Answer:
             if int(value) > AWS_BODY_BYTES:
                 raise Garbled("larger than any answer")
             self._has_length = True
-        elif name == b"transfer-encoding" and value.strip().lower() == b"chunked":
+        elif name == b"transfer-encoding":
+            is_chunked = value.strip().lower() == b"chunked" and self._parser.get_http_version() == "1.1"
+            if self._has_length or not is_chunked:
+                raise Garbled("another coding")  # or chunks of chunks
             self._has_length = True
 
     def on_headers_complete(self) -> None:
         self.status, self._most_bytes = self._parser.get_status_code(), AWS_HEAD_BYTES + AWS_BODY_BYTES
         if self._parser.get_http_version() not in {"1.1", "1.0"}:
             raise Garbled("another version")
+        if self.status < 100:
+            raise Garbled("no status")  # else it would go by as an interim one
         if self.status >= 200 and not self._has_length:
             raise Garbled("no length")  # only its close would show its end, as it does that of half an answer
 

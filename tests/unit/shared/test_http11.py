@@ -63,6 +63,15 @@ ANSWERS = {
     "hints-with-body": b"HTTP/1.1 199 More\r\nContent-Length: 4\r\n\r\nabcd" + OK,
     "hints-with-length": b"HTTP/1.1 102 Processing\r\nContent-Length: 9\r\n\r\n" + OK,
     "chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;x=y\r\n{\r\n01\r\n}\r\n0\r\nTrailer: 1\r\n\r\n",
+    "odd-extensions": b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;=;a=;b="\\";"\r\n{}\r\n0;c\r\n\r\n',
+    "zeros-before-a-size": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    + b"0" * 40
+    + b"2\r\n{}\r\n000\r\n\r\n",
+    "zeros-before-a-length": OK.replace(b": 2", b": " + b"0" * 40 + b"2"),
+    "tabs": OK.replace(b": 2", b":\t2\t "),
+    "no-blank": OK.replace(b": 2", b":2"),
+    "no-ascii": OK.replace(b"OK", "Ö\0".encode()).replace(b": 7", ": Ö".encode()),
+    "upgrade-is-offered": OK.replace(b": 7", b": 7\r\nConnection: upgrade\r\nUpgrade: h2c"),
     "spaces": b'HTTP/1.1 200 OK\r\nTransfer-Encoding:  Chunked \r\n\r\n2  \r\n{}\r\n0 ;x="y"\r\n\r\n',
 }
 
@@ -155,6 +164,9 @@ def test_an_answer_that_is_cut_off_is_none(answer: bytes) -> None:
             connection(answer[:at] if at else b"").post({}, b"")
 
 
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+CHUNKS = CHUNKED + b"2\r\n{}\r\n0\r\n\r\n"
+
 GARBLED = {
     "no-http": b"SSH-2.0-OpenSSH_9.6\r\n\r\n",
     "http2": b"HTTP/2 200\r\nContent-Length: 2\r\n\r\n{}",
@@ -176,14 +188,132 @@ GARBLED = {
     "gzip": OK.replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: gzip\r\n\r\n"),
     "long-chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{}\r\n0\r\n\r\n",
     "odd-chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n{}\r\n0\r\n\r\n",
+    # another protocol, or something before the answer
+    "rtsp": OK.replace(b"HTTP/1.1", b"RTSP/1.0"),
+    "ice": OK.replace(b"HTTP/1.1", b"ICE/1.0"),
+    "icy": OK.replace(b"HTTP/1.1", b"ICY"),
+    "small-http": OK.replace(b"HTTP", b"http"),
+    "version-1.10": OK.replace(b"1.1", b"1.10"),
+    "line-before": b"\r\n" + OK,
+    "unix-line-before": b"\n" + OK,
+    "blank-before": b" " + OK,
+    "mark-before": b"\xef\xbb\xbf" + OK,
+    "request": b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}",
+    # a status that is none
+    "status-000": OK.replace(b"200", b"000"),
+    "status-099-goes-by": b"HTTP/1.1 099 No\r\n\r\n" + OK,
+    "status-of-four-digits": OK.replace(b"200", b"2000"),
+    "status-of-two-digits": OK.replace(b"200", b"20"),
+    "status-negative": OK.replace(b"200", b"-200"),
+    "status-and-reason-in-one": OK.replace(b"200 OK", b"200OK"),
+    "status-after-two-blanks": OK.replace(b" 200", b"  200"),
+    "status-after-a-return": OK.replace(b"200 OK", b"500 No\r200 OK"),
+    # returns and line feeds alone
+    "return-in-a-field": OK.replace(b": 7", b": 7\r8"),
+    "return-hides-a-length": OK.replace(b": 7", b": 7\rContent-Length: 9"),
+    "return-twice": OK.replace(b"\r\n", b"\r\r\n"),
+    "returns-alone": OK.replace(b"\r\n", b"\r"),
+    "line-feed-hides-a-length": OK.replace(b": 7", b": 7\nContent-Length: 9"),
+    "line-feed-after-the-status": OK.replace(b"OK\r\n", b"OK\n"),
+    "line-feed-after-the-length": OK.replace(b": 2\r\n", b": 2\n"),
+    "line-feed-ends-the-head": OK.replace(b"\r\n\r\n", b"\r\n\n"),
+    "line-feed-after-a-size": CHUNKS.replace(b"2\r\n", b"2\n"),
+    "return-after-a-size": CHUNKS.replace(b"2\r\n", b"2\r"),
+    "line-feed-after-a-chunk": CHUNKS.replace(b"{}\r\n", b"{}\n"),
+    "line-feed-ends-the-chunks": CHUNKS.replace(b"0\r\n\r\n", b"0\r\n\n"),
+    # folded lines, blanks before a colon, characters that no field has
+    "folded-by-a-tab": OK.replace(b": 7", b": 7\r\n\t8"),
+    "folded-length": OK.replace(b": 2", b":\r\n 2"),
+    "folded-coding": CHUNKS.replace(b": chunked", b":\r\n chunked"),
+    "folded-to-nothing": OK.replace(b": 7", b": 7\r\n "),
+    "fold-hides-a-length": OK.replace(b": 7", b": 7\r\n Content-Length: 9"),
+    "fold-before-the-first": OK.replace(b"X-Amzn", b" X-Amzn"),
+    "blank-before-a-colon": OK.replace(b"Length:", b"Length :"),
+    "tab-before-a-colon": OK.replace(b"Length:", b"Length\t:"),
+    "blank-before-another-colon": OK.replace(b"Id:", b"Id :"),
+    "blank-before-the-codings-colon": CHUNKS.replace(b"g:", b"g :"),
+    "blank-in-a-name": OK.replace(b"t-L", b"t L"),
+    "nul-in-a-name": OK.replace(b"Id:", b"I\0d:"),
+    "nul-in-a-value": OK.replace(b": 7", b": \0"),
+    "control-in-a-value": OK.replace(b": 7", b": \x01"),
+    "no-name": OK.replace(b"X-Amzn-RequestId", b""),
+    # a length that is none
+    "length-thrice": OK.replace(b"\r\n\r\n", b"\r\nContent-Length: 2\r\ncontent-length: 2\r\n\r\n"),
+    "length-twice-the-same": OK.replace(b"\r\n\r\n", b"\r\nContent-Length: 2\r\n\r\n"),
+    "length-with-a-sign": OK.replace(b": 2", b": +2"),
+    "length-in-hexadecimal": OK.replace(b": 2", b": 0x2"),
+    "length-of-two-words": OK.replace(b": 2", b": 2 2"),
+    "length-of-nothing": OK.replace(b": 2", b": "),
+    "length-with-a-point": OK.replace(b": 2", b": 2.0"),
+    "length-as-python-has-it": OK.replace(b": 2", b": 0_2"),
+    "length-in-other-digits": OK.replace(b": 2", ": ٢".encode()),
+    "length-in-quotes": OK.replace(b": 2", b': "2"'),
+    "length-with-more": OK.replace(b": 2", b": 2;a"),
+    "length-after-an-odd-blank": OK.replace(b": 2", b": \x0b2"),
+    "length-that-wraps": OK.replace(b": 2", b": 18446744073709551618"),
+    "length-by-another-name": OK.replace(b"Content-", b"Content_"),
+    # a coding that is not chunks, and once, and alone
+    "chunks-and-length": CHUNKS.replace(b"\r\n\r\n2", b"\r\nContent-Length: 12\r\n\r\n2"),
+    "length-and-identity": OK.replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: identity\r\n\r\n"),
+    "length-and-no-coding": OK.replace(b"\r\n\r\n", b"\r\nTransfer-Encoding:\r\n\r\n"),
+    "chunks-twice": CHUNKS.replace(b"\r\nT", b"\r\nTransfer-Encoding: chunked\r\nT"),
+    "chunks-of-chunks": CHUNKS.replace(b": chunked", b": chunked, chunked"),
+    "gzip-in-chunks": CHUNKS.replace(b": chunked", b": gzip, chunked"),
+    "gzip-then-chunks": CHUNKS.replace(b"\r\nT", b"\r\nTransfer-Encoding: gzip\r\nT"),
+    "chunks-then-gzip": CHUNKS.replace(b"d\r\n", b"d\r\nTransfer-Encoding: gzip\r\n"),
+    "identity-then-chunks": CHUNKS.replace(b"\r\nT", b"\r\nTransfer-Encoding: identity\r\nT"),
+    "chunks-then-identity": CHUNKS.replace(b"d\r\n", b"d\r\nTransfer-Encoding: identity\r\n"),
+    "like-chunks": CHUNKS.replace(b": chunked", b": xchunked"),
+    "chunks-with-more": CHUNKS.replace(b": chunked", b": chunked;q=1"),
+    "chunks-in-quotes": CHUNKS.replace(b": chunked", b': "chunked"'),
+    "chunks-in-a-list": CHUNKS.replace(b": chunked", b": chunked,"),
+    "chunks-after-an-odd-blank": CHUNKS.replace(b": chunked", b": \x0bchunked"),
+    "chunks-of-old": CHUNKS.replace(b"HTTP/1.1", b"HTTP/1.0"),
+    # chunks that are none
+    "size-with-a-sign": CHUNKS.replace(b"2\r\n", b"+2\r\n"),
+    "size-negative": CHUNKS.replace(b"2\r\n", b"-2\r\n"),
+    "size-with-a-prefix": CHUNKS.replace(b"2\r\n", b"0x2\r\n"),
+    "size-after-a-blank": CHUNKS.replace(b"2\r\n", b" 2\r\n"),
+    "size-of-two-words": CHUNKS.replace(b"2\r\n", b"2 2\r\n"),
+    "size-of-nothing": CHUNKS.replace(b"2\r\n", b"\r\n"),
+    "size-that-wraps": CHUNKS.replace(b"2\r\n", b"10000000000000002\r\n"),
+    "chunk-too-short": CHUNKS.replace(b"2\r\n", b"3\r\n"),
+    "chunk-without-an-end": CHUNKS.replace(b"{}\r\n", b"{}"),
+    "extension-without-a-name": CHUNKS.replace(b"2\r\n", b"2;\r\n"),
+    "extension-after-a-comma": CHUNKS.replace(b"2\r\n", b"2,a\r\n"),
+    "extension-after-a-blank": CHUNKS.replace(b"2\r\n", b"2; a\r\n"),
+    "extension-with-an-open-quote": CHUNKS.replace(b"2\r\n", b'2;a="b\r\n'),
+    "extension-with-a-nul": CHUNKS.replace(b"2\r\n", b"2;a=\0\r\n"),
+    "extension-with-a-line-feed": CHUNKS.replace(b"2\r\n", b"2;a\nff\r\n"),
+    "extension-with-a-return": CHUNKS.replace(b"2\r\n", b"2;a\rff\r\n"),
+    "length-after-the-chunks": CHUNKS.replace(b"0\r\n", b"0\r\nContent-Length: 2\r\n"),
+    "coding-after-the-chunks": CHUNKS.replace(b"0\r\n", b"0\r\nTransfer-Encoding: chunked\r\n"),
+    "no-field-after-the-chunks": CHUNKS.replace(b"0\r\n", b"0\r\nHTTP/1.1 500 No\r\n"),
+    "folded-after-the-chunks": CHUNKS.replace(b"0\r\n", b"0\r\nA: b\r\n c\r\n"),
 }
 
 
 @pytest.mark.parametrize("answer", GARBLED.values(), ids=GARBLED)
 def test_what_is_no_answer_is_an_error(answer: bytes) -> None:
-    """It raises what a broken connection raises, and never waits for more."""
-    with pytest.raises(Garbled):
-        connection(answer).post({}, b"")
+    """It raises what a broken connection raises, however it is cut, and never waits for more."""
+    for pieces in [(answer,), [bytes([byte]) for byte in answer]]:
+        with pytest.raises(Garbled):
+            connection(*pieces).post({}, b"")
+
+
+@pytest.mark.parametrize("status", [204, 205, 304, 404, 599, 600, 999])
+def test_no_other_status_is_a_success(status: int) -> None:
+    """Nor one that has no body, where what follows its head would be the next answer."""
+    one = connection(OK.replace(b"200", str(status).encode()))
+    assert one.post({}, b"") == (status, b"" if status in {204, 304} else b"{}")
+    assert one.is_kept is (status not in {204, 304})
+
+
+@pytest.mark.parametrize("answer", [OK + b"\r\n", CHUNKS + b"\r\n\n"], ids=["length", "chunks"])
+def test_empty_lines_behind_an_answer_are_no_part_of_the_next(answer: bytes) -> None:
+    """They came with it, so that nothing is there between the calls."""
+    one = connection(answer, OK)
+    assert [one.post({}, b"") for _ in range(2)] == [(200, b"{}")] * 2
 
 
 def test_a_head_without_an_end_is_bounded() -> None:
@@ -193,9 +323,6 @@ def test_a_head_without_an_end_is_bounded() -> None:
         Connection(wire, lambda: wire.early).post({}, b"")
     assert len(wire.pieces) > 90
     assert AWS_HEAD_BYTES < 100_000
-
-
-CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 @pytest.mark.parametrize(
