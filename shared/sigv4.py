@@ -6,7 +6,6 @@ test holds the result equal to botocore's own signer.
 
 import hashlib
 import hmac
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -40,42 +39,37 @@ _STAMP = "\0"
 """Stands in a form for the time; no header can hold it."""
 
 
-@dataclass(frozen=True, slots=True)
 class _Form:
-    """What a day's calls of one operation have in common: all but the time, the body's hash and the signature."""
+    """What a day's calls of one operation have in common: all but the time, the body's hash and the signature.
 
-    headers: Mapping[str, str] = field(repr=False)
-    canonical: str = field(repr=False)
-    scope: str
-    authorization: str
-    inner: bytes = field(repr=False)
-    """What HMAC (RFC 2104) hashes before the text, and `outer` before the hash of both: the day's key, padded."""
-    outer: bytes = field(repr=False)
+    `inner` and `outer` are what HMAC (RFC 2104) hashes before the text, and before the hash of both.
+    """
+
+    def __init__(
+        self, credentials: Credentials, date: str, *, host: str, region: str, service: str, target: str
+    ) -> None:
+        self.headers = {
+            "content-type": f"application/x-amz-json-{JSON_VERSION.get(service, '1.0')}",
+            "host": host,
+            "x-amz-date": _STAMP,
+            "x-amz-target": target,
+        }
+        if credentials.session_token:
+            self.headers["x-amz-security-token"] = credentials.session_token
+        names = sorted(self.headers)
+        signed = ";".join(names)
+        self.canonical = "\n".join(
+            ["POST", "/", "", *(f"{name}:{self.headers[name]}" for name in names), "", signed, ""]
+        )
+        self.scope = f"{date}/{region}/{service}/aws4_request"
+        credential = f"{credentials.access_key}/{self.scope}"
+        self.authorization = f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={signed}, Signature="
+        padded = _signing_key(credentials.secret_key, date, region, service).ljust(64, b"\0")
+        self.inner = bytes(byte ^ 0x36 for byte in padded)
+        self.outer = bytes(byte ^ 0x5C for byte in padded)
 
 
-@lru_cache(maxsize=16)
-def _form(credentials: Credentials, date: str, *, host: str, region: str, service: str, target: str) -> _Form:
-    headers = {
-        "content-type": f"application/x-amz-json-{JSON_VERSION.get(service, '1.0')}",
-        "host": host,
-        "x-amz-date": _STAMP,
-        "x-amz-target": target,
-    }
-    if credentials.session_token:
-        headers["x-amz-security-token"] = credentials.session_token
-    names = sorted(headers)
-    signed = ";".join(names)
-    scope = f"{date}/{region}/{service}/aws4_request"
-    credential = f"{credentials.access_key}/{scope}"
-    padded = _signing_key(credentials.secret_key, date, region, service).ljust(64, b"\0")
-    return _Form(
-        headers,
-        canonical="\n".join(["POST", "/", "", *(f"{name}:{headers[name]}" for name in names), "", signed, ""]),
-        scope=scope,
-        authorization=f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={signed}, Signature=",
-        inner=bytes(byte ^ 0x36 for byte in padded),
-        outer=bytes(byte ^ 0x5C for byte in padded),
-    )
+_form = lru_cache(maxsize=16)(_Form)
 
 
 def _signing_key(secret_key: str, date: str, region: str, service: str) -> bytes:
