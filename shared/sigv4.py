@@ -30,8 +30,7 @@ def signed_headers(
     form = _form(credentials, stamp[:8], host=host, region=region, service=service, target=target)
     canonical = f"{form.canonical.replace(_STAMP, stamp)}{hashlib.sha256(body).hexdigest()}"
     to_sign = f"AWS4-HMAC-SHA256\n{stamp}\n{form.scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
-    within = hashlib.sha256(form.inner + to_sign.encode()).digest()
-    signature = hashlib.sha256(form.outer + within).hexdigest()
+    signature = hmac.new(form.key, to_sign.encode(), hashlib.sha256).hexdigest()
     return {**form.headers, "x-amz-date": stamp, "authorization": f"{form.authorization}{signature}"}
 
 
@@ -40,10 +39,7 @@ _STAMP = "\0"
 
 
 class _Form:
-    """What a day's calls of one operation have in common: all but the time, the body's hash and the signature.
-
-    `inner` and `outer` are what HMAC (RFC 2104) hashes before the text, and before the hash of both.
-    """
+    """What a day's calls of one operation have in common: all but the time, the body's hash and the signature."""
 
     def __init__(
         self, credentials: Credentials, date: str, *, host: str, region: str, service: str, target: str
@@ -64,9 +60,7 @@ class _Form:
         self.scope = f"{date}/{region}/{service}/aws4_request"
         credential = f"{credentials.access_key}/{self.scope}"
         self.authorization = f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={signed}, Signature="
-        padded = _signing_key(credentials.secret_key, date, region, service).ljust(64, b"\0")
-        self.inner = bytes(byte ^ 0x36 for byte in padded)
-        self.outer = bytes(byte ^ 0x5C for byte in padded)
+        self.key = _signing_key(credentials.secret_key, date, region, service)
 
 
 _form = lru_cache(maxsize=16)(_Form)

@@ -151,8 +151,8 @@ def _short(content: Mapping[str, Any]) -> str:
     try:
         text = orjson.dumps(content, default=str).decode()
     except TypeError:  # an int over 64 bit, a lone surrogate
-        text = "\ud800"
-    return text if text.isascii() else json.dumps(content, separators=(",", ":"), default=str)
+        text = ""
+    return text if text and text.isascii() else json.dumps(content, separators=(",", ":"), default=str)
 
 
 def facts_for(log_events: str) -> Callable[..., None]:
