@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from ops.releases.before_deploy import check
+from ops.releases.told import check
 
 ENV = {"WEBHOOK_URL": "https://partner.example/hook"}
 REFERENCE = {"Ref": "Queue"}
