@@ -4,10 +4,12 @@ make bench ARGS="--only worker"     groups whose name holds this; `--only growth
 make bench ARGS=--write-docs        also renews the table and the plot in docs
 """
 
+import fcntl
 import json
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated
@@ -21,8 +23,9 @@ from bench.stand.stand import FULL, QUICK, Stand, stand
 from infra.build import commit
 from infra.stage import ROOT
 from ops import pages
-from ops.console.terminal import say
+from ops.console.terminal import COULD_NOT_RUN, say
 from ops.demo.machine import Neighbours
+from ops.local.aws import sigterm_as_exit
 
 GROUPS: dict[str, Callable[[Stand], Iterator[Row]]] = {
     "ingest": ingest.rows,
@@ -34,6 +37,8 @@ GROUPS: dict[str, Callable[[Stand], Iterator[Row]]] = {
     "stubs": stubs.rows,
 }
 OUTPUT = ROOT / "build/bench"
+ALONE = ROOT / "build/.benching"
+"""Locked while a bench runs in this checkout."""
 PAGE, PLOT = ROOT / "docs/performance.md", ROOT / "docs/performance.svg"
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -47,8 +52,33 @@ WriteDocs = Annotated[bool, typer.Option(help="Renew docs/performance.md and its
 def bench(quick: Quick = False, only: Only = "", write_docs: WriteDocs = False) -> None:
     """Measure; the exit code says whether every row measured something, not whether its goal is met."""
     chosen = {name: rows for name, rows in GROUPS.items() if only in name}
-    if not chosen or (write_docs and (only or quick)):
-        raise typer.BadParameter("no such group, or --write-docs with less than everything")
+    if not chosen:
+        raise typer.BadParameter(f"no group's name holds {only!r}: there are {', '.join(GROUPS)}")
+    if write_docs and (only or quick):
+        raise typer.BadParameter("--write-docs needs every group in a full run: leave out --only and --quick")
+    try:
+        with sigterm_as_exit(), alone():
+            code = run(chosen, quick=quick, only=only, write_docs=write_docs)
+    except CannotMeasure as error:
+        say(f"nothing was measured: {error}", err=True)
+        code = COULD_NOT_RUN
+    raise typer.Exit(code)
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Be the one bench of this checkout: two would measure each other, and write one report. Raises CannotMeasure."""
+    ALONE.parent.mkdir(exist_ok=True)
+    with ALONE.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CannotMeasure("another bench runs in this checkout; start this one when that has ended") from None
+        yield
+
+
+def run(chosen: dict[str, Callable[[Stand], Iterator[Row]]], *, quick: bool, only: str, write_docs: bool) -> int:
+    """Measure some groups and write the report; gives the exit code. Raises CannotMeasure before the first row."""
     effort, began_s, neighbours = QUICK if quick else FULL, time.monotonic(), Neighbours()
     if only == "growth" and not quick:
         effort = replace(effort, growth_s=math.inf)
@@ -68,8 +98,7 @@ def bench(quick: Quick = False, only: Only = "", write_docs: WriteDocs = False) 
         say(f"measured nothing: {problem}")
     met = [row.met for row in done if row.met is not None]
     say(f"{sum(met)} of {len(met)} goals met, other work took {others:.0%} of the machine; {OUTPUT}")
-    if failed or not done:
-        raise typer.Exit(1)
+    return 1 if failed or not done else 0
 
 
 def tell(row: Row) -> None:

@@ -43,8 +43,9 @@ def stub(kind: str, certificates: Certificates, *, latency_s: float = 0) -> Iter
     """A stub of `aws` or of a `partner`, until the block ends."""
     command = [sys.executable, "-m", "bench.stand.stub", kind, str(certificates.cert), str(certificates.key)]
     with subprocess.Popen(
-        [*command, str(latency_s)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
+        [*command, str(latency_s)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        start_new_session=True,  # Ctrl-C reaches us alone, and we end it
+    ) as process:  # fmt: skip
         port = process.stdout.readline() if process.stdout else ""
         if not port.strip():
             raise CannotMeasure(f"the stub of {kind} did not start")
