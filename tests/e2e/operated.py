@@ -14,6 +14,8 @@ from ops.local.partner_api import LoopbackPartner
 
 MPARTICLE_ACCOUNT = "338661164609"
 T_MS = 1_700_000_000_000
+LONGEST_PAUSE_S = 3.0
+"""Between two looks for what must come."""
 
 
 @dataclass(frozen=True)
@@ -84,9 +86,15 @@ def operator_keys(aws: LocalAws, user: str) -> dict[str, str]:
 
 
 def until(get: Callable[[], Any], timeout_s: float = 60) -> Any:
-    """Poll until there is something, and give it; fails with the last thing seen."""
+    """Poll until there is something, and give it; fails with the last thing seen.
+
+    A look that takes its time is not taken again at once: a command costs half a second of a processor.
+    """
     deadline = time.monotonic() + timeout_s
-    while not (found := get()):
-        assert time.monotonic() < deadline, f"not within {timeout_s:.0f} s; last: {found!r}"
-        time.sleep(0.1)
-    return found
+    while True:
+        began = time.monotonic()
+        if found := get():
+            return found
+        ended = time.monotonic()
+        assert ended < deadline, f"not within {timeout_s:.0f} s; last: {found!r}"
+        time.sleep(min(max(0.1, 2 * (ended - began)), LONGEST_PAUSE_S))
