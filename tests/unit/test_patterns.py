@@ -46,6 +46,15 @@ ARNS: list[Hostile] = [
 
 HOSTILE: dict[str, dict[str, list[Hostile]]] = {
     "ops/console/moments.py": {"([0-9]{1,6})(s|min|h|d)": [*DIGITS, ("1", "min", ""), ("123456", "s", "")]},
+    "shared/environment.py": {
+        r"https?://[A-Za-z0-9._:\[\]-]+/?": [
+            ("https://", "a", " "),
+            ("https://", "a.", "//"),
+            ("https://", "[:", ""),
+            ("https://a", "/", ""),
+            ("", "https://", ""),
+        ],
+    },
     "shared/ledger.py": {
         r" ([0-9]{1,4}/[0-9]{1,4})\Z": [*DIGITS, ("", " 1/1", "x"), (" ", "1/", "")],
         "([0-9]{1,9})(?:-([0-9]{1,9}))?": [*DIGITS, ("1", "-1", ""), ("1-", "1", "x")],
