@@ -16,12 +16,13 @@ from xdist.scheduler import LoadScopeScheduling
 TIMED = "e2e/test_delivery.py"
 """What measures in real time. It begins first, so that the process that has it has done nothing else."""
 LONG = (
-    TIMED, "e2e/test_runbook.py", "scenario/test_scenarios.py", "e2e/test_night.py", "e2e/test_demo.py",
-    "e2e/test_alias.py", "e2e/test_local_aws_queues.py", "e2e/test_operating.py", "e2e/test_writing_a_partner.py",
+    TIMED, "e2e/test_runbook.py", "scenario/test_scenarios.py", "e2e/test_night.py", "e2e/test_demo_of_trouble.py",
+    "e2e/test_alias.py", "e2e/test_demo_stopped.py", "e2e/test_local_aws_queues.py", "e2e/test_operating.py",
+    "e2e/test_demo.py", "e2e/test_writing_a_partner.py",
     "e2e/", "scenario/", "integration/infra/", "property/",
 )  # fmt: skip
-"""Longest first; what is not named is short and fills the end. The first two mostly wait for a clock, the scenarios
-never do: they take what those leave of the processors.
+"""Longest first; what is not named is short and fills the end. Of the first five all but the scenarios mostly wait for a
+clock: those take what the others leave of the processors.
 """
 TOGETHER = {"integration/infra/test_template": "templates"}
 """Files by what their names begin with, and what they share."""
