@@ -21,8 +21,8 @@ LONG = (
     "e2e/test_demo.py", "e2e/test_writing_a_partner.py",
     "e2e/", "scenario/", "integration/infra/", "property/",
 )  # fmt: skip
-"""Longest first; what is not named is short and fills the end. Of the first five all but the scenarios mostly wait for a
-clock: those take what the others leave of the processors.
+"""Longest first; what is not named is short and fills the end. Of the first five all but the scenarios mostly wait for
+a clock: those take what the others leave of the processors.
 """
 TOGETHER = {"integration/infra/test_template": "templates"}
 """Files by what their names begin with, and what they share."""
