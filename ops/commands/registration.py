@@ -35,7 +35,7 @@ def registration(
         raise typer.BadParameter("--check and --diff are two questions: ask them one after the other")
     if file and not (check or diff):
         raise typer.BadParameter("what is to be done with FILE? --check it, or --diff it against another")
-    from ops.operate.stack import enter_stage  # noqa: PLC0415
+    from ops.operate.stage import enter_stage  # noqa: PLC0415
     from ops.registration import run  # noqa: PLC0415 - ops/commands/__init__.py says why
 
     with one_line_errors():

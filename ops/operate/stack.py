@@ -16,8 +16,8 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.stage import DEFAULT_POD, PODS, SERVICE, STAGE_FILE, StageUnusable, enter
-from ops.console.terminal import say
+from infra.stage import DEFAULT_POD, PODS, SERVICE
+from ops.operate.stage import enter_stage
 from shared.errors import InvalidSettings, SpillwayError
 from shared.state import DynamoState
 
@@ -85,21 +85,6 @@ def refusal_as(sentence: str) -> Iterator[None]:
         yield
     except (BotoCoreError, ClientError) as error:
         raise StackUnavailable(sentence.format(error_name(error))) from None
-
-
-def enter_stage(stage: str) -> None:
-    """Set what the stage's file says and the shell does not; what the shell overrides is said on standard error.
-
-    Raises InvalidSettings.
-    """
-    try:
-        entered = enter(stage, os.environ)
-    except StageUnusable as error:
-        raise InvalidSettings(str(error)) from None
-    os.environ.update(entered.added)
-    os.environ[STAGE_FILE] = ""  # for whatever asks again, and for what is started from here
-    if told := entered.told():
-        say(f"spillway: {told}", err=True)
 
 
 def pod_named(name: str) -> dict[str, str]:
