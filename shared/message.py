@@ -4,7 +4,7 @@ An envelope is a JSON object: `v`, `id` (the request's), `part` ("1/1"), `type`,
 `encoding` and `payload`, mParticle's JSON as it came:
 
 - `json`: the payload stands in the envelope as it is, readable in any SQS console;
-- `zstd`: base64 of a zstd frame, for payloads over 16 KiB that become smaller by it.
+- `zstd`: base64 of a zstd frame, for payloads over 6 KiB that become smaller by it.
 
 A request that stays over the message limit after compression, or holds more values than a worker reads at once, is
 split on its `events` or `user_profiles` into parts. Each part is a whole request with a slice of the list, so that no
@@ -43,10 +43,14 @@ VERSION = 1
 MAX_BODY_BYTES = 1_048_576 - 2_048
 """SQS quota: 1 MiB for a message (since August 2025), its attributes included; these take less than 2 KiB."""
 
-COMPRESS_ABOVE_BYTES = 16_384
-"""From there on a smaller message saves ingest more (hashing, escaping, sending) than compressing it costs, and a batch
-of Lambda's 6 MB holds more messages. Smaller requests, which most are, stay readable on the queue.
+COMPRESS_ABOVE_BYTES = 6_144
+"""Ten messages of so much, which Lambda receives at once, are just one of the units of 64 KiB that SQS charges by.
+Smaller requests, which most are, stay readable on the queue; from here on a smaller message also saves ingest as much
+(hashing, escaping, sending) as compressing it costs.
 """
+
+SURELY_READABLE_BYTES = 1_000_000
+"""A shorter payload cannot hold more values than a worker reads: each takes two characters (shared/json_text.py)."""
 
 MAX_PAYLOAD_BYTES = 2 * 6 * 1_048_576
 """Nothing of ours inflates to more: Lambda takes 6 MB a request, which escaping can double (`_FORBIDDEN`). A larger

@@ -2,6 +2,7 @@ import base64
 import json
 import random
 import tracemalloc
+import uuid
 from decimal import Decimal
 
 import orjson
@@ -23,6 +24,7 @@ from shared.message import (
     head_of,
     to_json,
 )
+from shared.queue.attributes import attribute_bytes, string_attributes
 
 HEAD = Head("r-1", "event_processing_request", "7", 1_700_000_000_000)
 
@@ -55,6 +57,23 @@ def test_large_request_is_compressed() -> None:
     assert json.loads(body)["encoding"] == "zstd"
     assert len(body) < len(payload) / 3
     assert decode(body).payload == request
+
+
+def test_ten_requests_that_stay_readable_are_one_unit_of_sqs() -> None:
+    """What is just not compressed comes in receives of ten that SQS charges as one request, attributes included."""
+    padding = COMPRESS_ABOVE_BYTES - len(to_json(request_of([{"blob": ""}])))
+    payload = to_json(request_of([{"blob": noise(padding)}]))
+    head = Head(str(uuid.UUID(int=1)), HEAD.type, "12345", HEAD.received_at_ms)
+    [body] = encode(head, payload)
+    assert COMPRESS_ABOVE_BYTES - 1 <= len(payload) <= COMPRESS_ABOVE_BYTES
+    assert json.loads(body)["encoding"] == "json"
+    attributes = string_attributes({"type": head.type, "account_id": str(head.account_id)})
+    assert 10 * (len(body) + sum(attribute_bytes(*one) for one in attributes.items())) <= 65_536
+
+
+def test_a_text_too_short_to_hold_too_many_values_is_known_by_its_length() -> None:
+    """A value takes two characters, so that ingest need not count them: it is the worker's own bound."""
+    assert SURELY_READABLE_BYTES == 2 * MAX_VALUES
 
 
 def test_incompressible_request_stays_json() -> None:
