@@ -59,7 +59,7 @@ function enter(stage) {
   Object.assign(process.env, told.added);
   // Whoever is started from here finds it read.
   Object.assign(process.env, { STAGE: stage, STAGE_FILE: '' });
-  if (!process.env.DATA) delete process.env.DATA;
+  for (const name of ['DATA', 'LOG_FORMAT']) if (!process.env[name]) delete process.env[name];
   if (told.told) process.stderr.write(`${told.told}\n`);
   return { stage, file: told.file };
 }

@@ -46,7 +46,7 @@ MAX_FUNCTION_NAME = 64
 """Lambda's limit; of all names that a stack gives, `-ingest` and `-worker` reach their limit first."""
 LONGEST_SUFFIX = len("-ingest")
 
-DATA = ("keep", "delete")
+DATA, LOG_FORMATS = ("keep", "delete"), ("text", "json")
 
 OF_A_COMMAND = frozenset({"ALLOW", "FORCE", "YES"})
 """They permit one deploy to replace, or one removal to remove; in a file they would permit all, without a question."""
@@ -127,6 +127,8 @@ def check_values(variables: Mapping[str, str]) -> None:
     data = variables.get("DATA") or DATA[0]
     if data not in DATA:
         raise StageUnusable("DATA says what a removal does with queues and table: keep or delete")
+    if (variables.get("LOG_FORMAT") or LOG_FORMATS[0]) not in LOG_FORMATS:
+        raise StageUnusable("LOG_FORMAT says in which form Lambda writes the functions' logs: text or json")
 
 
 def read(path: Path) -> dict[str, str]:

@@ -135,8 +135,12 @@ def safe(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def log(level: str, message: str, *, service: str, **fields: Any) -> None:
-    """Print one JSON log line. `message` is a constant text; what varies goes into fields."""
-    line = {"level": level, "message": message, "service": service, **safe(fields)}
+    """Print one JSON log line. `message` is a constant text; what varies goes into fields. Lambda's JSON format believes
+    the level of lines alone that say in RFC 3339 when they were written.
+    """
+    now_s = time.time()
+    timestamp = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(now_s))}.{int(now_s % 1 * 1_000):03}Z"
+    line = {"level": level, "message": message, "timestamp": timestamp, "service": service, **safe(fields)}
     print(json.dumps(line, default=str), file=sys.stdout, flush=True)  # noqa: T201 - Lambda's log is standard output
 
 

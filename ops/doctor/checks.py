@@ -24,6 +24,8 @@ LONGEST_RETENTION_S = 1_209_600
 """SQS quota: 14 days."""
 TIMEOUTS_A_VISIBILITY = 6
 """Lambda asks for a visibility timeout of six times the function's timeout, and the batching window on top."""
+TAKES_FACTS = frozenset({None, "TRACE", "DEBUG", "INFO"})
+"""The least levels with which Lambda's JSON format keeps lines that name none."""
 QUOTA = "aws service-quotas request-service-quota-increase --service-code lambda --quota-code L-B99A9384"
 
 
@@ -348,6 +350,14 @@ def _table_and_tick(facts: Facts, deploy: str) -> Iterable[Finding]:
 
 
 def _watch(facts: Facts, deploy: str) -> Iterable[Finding]:
+    for name, one in facts.functions.items():
+        if one.log_level not in TAKES_FACTS:
+            yield Finding(
+                f"{name}.logs-dropped",
+                f"Lambda drops what {one.name} writes below {one.log_level}: facts and metrics, too, which name no "
+                "level and are taken for INFO. Alarms on them stay silent.",
+                deploy,
+            )
     for name, days in facts.retention_days.items():
         if days is None and name in facts.functions:
             yield Finding(f"{name}.logs-for-ever", f"The logs of {name} are kept for ever.", deploy, Severity.WARNING)

@@ -47,6 +47,8 @@ class Function:
     live: str | None = None
     newest: str | None = None
     invokers: frozenset[str] = frozenset()
+    log_level: str | None = None
+    """The least level of what it writes that Lambda keeps; None: all is kept, as in the text format."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +204,7 @@ def _function(lambdas: Any, name: str, look: Look) -> Function | None:
         live=live,
         newest=look.at("lambda:ListVersionsByFunction", lambda: _newest(lambdas, name), None),
         invokers=look.at("lambda:GetPolicy", lambda: _invokers(lambdas, name), frozenset()),
+        log_level=served.get("LoggingConfig", {}).get("ApplicationLogLevel"),
     )
 
 

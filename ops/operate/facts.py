@@ -25,6 +25,8 @@ LISTS, NUMBERS = ("messages", "keys", "event_ids"), ("parts", "events", "bytes",
 """The fields of a fact that are no mere text to who reads it."""
 MOST_COUNTED = 10**12
 """What one line counts at most: no bytes, events or seconds of ours are more, and sums of them stay numbers."""
+ADDED_BY_LAMBDA = frozenset({"timestamp", "level", "requestId"})
+"""Fields that Lambda may add to a line in its JSON format; no fact has them."""
 MOST_CHARS = 1_000
 """Of an id: a filter pattern takes 1,024."""
 
@@ -113,7 +115,8 @@ def facts_in(message: str, function: str, at_ms: int) -> Iterator[Told]:
         except (ValueError, RecursionError):
             continue
         if isinstance(fields, dict) and isinstance(fields.get("fact"), str) and _is_of_ours(fields):
-            yield Told(at_ms, function, fields.pop("fact"), fields)
+            own = {name: value for name, value in fields.items() if name not in ADDED_BY_LAMBDA}
+            yield Told(at_ms, function, own.pop("fact"), own)
 
 
 def _is_of_ours(fields: Mapping[str, Any]) -> bool:

@@ -1,5 +1,6 @@
 """The worker's logger: Powertools, with nothing in a line that is not on the allow-list."""
 
+import logging
 from typing import Any
 
 from aws_lambda_powertools import Logger
@@ -15,4 +16,6 @@ class SafeFormatter(LambdaPowertoolsFormatter):
         return super().serialize(safe(log))
 
 
-logger = Logger(service="worker", logger_formatter=SafeFormatter())
+logger = Logger(service="worker", logger_formatter=SafeFormatter(utc=True, use_rfc3339=True))
+logging.getLogger().setLevel(logging.WARNING)
+"""Of libraries, which may write what they send. It is Python's own level, which LOG_FORMAT=json makes INFO."""

@@ -67,6 +67,28 @@ def test_logs_are_kept_for_a_time(any_stage: Template) -> None:
     assert all(group["RetentionInDays"] in {14, 90} for group in groups)
 
 
+def test_lambda_writes_logs_as_it_is_told(template: Template, package: Package) -> None:
+    """Text; or JSON without Lambda's own lines and with every line of ours: those that name no level are INFO to it."""
+    json_ = package(LOG_FORMAT="json")
+    for stage, expected in (
+        (template, {"LogFormat": "Text"}),
+        (package(LOG_FORMAT=""), {"LogFormat": "Text"}),
+        (json_, {"LogFormat": "JSON", "SystemLogLevel": "WARN", "ApplicationLogLevel": "INFO"}),
+    ):
+        functions = of_type(stage, "AWS::Lambda::Function").values()
+        assert [one["LoggingConfig"] for one in functions] == [expected, expected]
+
+
+def test_another_form_of_logs_is_another_version(template: Template, package: Package) -> None:
+    """What the alias serves is a version, which keeps the form that it was published with."""
+    versions, others = (
+        {name for name, one in stage["Resources"].items() if one["Type"] == "AWS::Lambda::Version"}
+        for stage in (template, package(LOG_FORMAT="json"))
+    )
+    assert len(versions) == len(others) == 2
+    assert not versions & others
+
+
 def test_concurrency_is_reserved_only_when_asked_for(template: Template, package: Package) -> None:
     """A new account cannot reserve any, so by default nothing is; a number is taken as it is."""
     reserved = package(INGEST_RESERVED_CONCURRENCY="400", MAX_CONCURRENCY="40", MAX_IN_FLIGHT="5")

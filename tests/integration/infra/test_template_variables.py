@@ -70,7 +70,10 @@ RUNTIME_VARIABLES = re.compile(r"^AWS_")
 # Read by Powertools, not by us.
 LIBRARY_VARIABLES = {"ingest": set[str](), "worker": {"LOG_LEVEL"}}
 # Notes of a version for `spillway versions` and `promote`; no code of the function reads them.
-NOTED_VARIABLES = {"ingest": {"COMMIT", "WRITES_MESSAGES"}, "worker": {"COMMIT", "READS_MESSAGES"}}
+NOTED_VARIABLES = {
+    "ingest": {"COMMIT", "WRITES_MESSAGES", "LOG_FORMAT"},
+    "worker": {"COMMIT", "READS_MESSAGES", "LOG_FORMAT"},
+}
 
 WEBHOOK = {
     "WEBHOOK_URL": "https://partner.example/events",

@@ -138,6 +138,17 @@ def test_what_becomes_of_data_is_one_of_two_words(tmp_path: Path, data: str) -> 
         enter("prod", {}, tmp_path)
 
 
+@pytest.mark.parametrize("form", ["JSON", "Text", "yes"])
+def test_the_form_of_logs_is_one_of_two_words(tmp_path: Path, form: str) -> None:
+    """Another one is refused before anything is deployed, whoever says it; an empty one is the default."""
+    with pytest.raises(StageUnusable, match="text or json"):
+        enter("prod", {"LOG_FORMAT": form}, tmp_path)
+    enter("prod", {"LOG_FORMAT": ""}, tmp_path)
+    stage_file(tmp_path, f"LOG_FORMAT={form}")
+    with pytest.raises(StageUnusable, match="text or json"):
+        enter("prod", {}, tmp_path)
+
+
 @pytest.mark.parametrize("stage", ["", "a_b", "a.b", "a b", "../x", "-a", "a-", "ä", "us1-x", "eu1-production", "a\n"])
 def test_a_name_that_aws_would_not_take_is_refused(stage: str) -> None:
     """Nor one that stands for another pod's stack."""

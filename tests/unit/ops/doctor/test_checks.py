@@ -71,6 +71,8 @@ def with_queue(name: str, **changed: str) -> Facts:
         (with_function("ingest", invokers=ACCOUNTS | {"999999999999"}), "invokers.stranger"),
         (with_function("ingest", invokers=ACCOUNTS | {"*"}), "invokers.stranger"),
         (with_function("ingest", invokers=ACCOUNTS | {"url"}), "invokers.stranger"),
+        (with_function("ingest", log_level="WARN"), "ingest.logs-dropped"),
+        (with_function("worker", log_level="FATAL"), "worker.logs-dropped"),
         (with_function("worker", architecture="x86_64"), "worker.platform"),
         (with_function("ingest", runtime="python3.12"), "ingest.platform"),
         (with_function("worker", code_sha256="another"), "worker.code-differs"),

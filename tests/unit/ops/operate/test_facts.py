@@ -39,3 +39,34 @@ def test_the_largest_that_is_read_can_be_summed_up() -> None:
     for one in told:
         ledger.add(one.kind, one.fields, one.at_ms)
     assert ledger.sums().balance == 0
+
+
+LINES = (
+    {"fact": "accepted", "request_id": "r", "messages": ["m"], "type": "events", "events": 2, "bytes": 9, "ms": 5},
+    {"fact": "delivered", "messages": ["r 12345678 2"]},
+    {"fact": "limit", "from_s": 1, "to_s": 2},
+)
+PLATFORM = (
+    {"time": "2026-11-28T04:40:00.123Z", "type": "platform.start", "record": {"requestId": "q", "version": "3"}},
+    {
+        "time": "2026-11-28T04:40:05.123Z",
+        "type": "platform.report",
+        "record": {"requestId": "q", "metrics": {"durationMs": 5_000.0}, "status": "timeout"},
+    },
+    {"timestamp": "2026-11-28T04:40:05.123Z", "level": "ERROR", "message": "Task timed out", "requestId": "q"},
+)
+
+
+@pytest.mark.parametrize("level", ["INFO", "info", None])
+def test_a_fact_in_lambdas_json_format_is_the_same_fact(level: str | None) -> None:
+    """What Lambda adds to a line is not the fact's: of both `tail`, `trace`, `status` and `ledger` say the same."""
+    for line in LINES:
+        added = {"timestamp": "2026-11-28T04:40:00.123Z", "level": level, "requestId": "q"}
+        for changed in ({**added, **line}, {**line, **added}):
+            assert list(facts_in(json.dumps(changed), "ingest", 1)) == list(facts_in(json.dumps(line), "ingest", 1))
+
+
+def test_lambdas_own_lines_are_no_facts() -> None:
+    """In either format."""
+    for line in (*map(json.dumps, PLATFORM), "START RequestId: q Version: 3", "REPORT RequestId: q\tDuration: 5.12 ms"):
+        assert not list(facts_in(line, "ingest", 1))

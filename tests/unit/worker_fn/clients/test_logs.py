@@ -2,6 +2,8 @@
 
 import io
 import json
+import logging
+import re
 
 from aws_lambda_powertools import Logger
 
@@ -22,5 +24,15 @@ def test_what_is_not_on_the_allow_list_is_dropped() -> None:
 
 
 def test_the_worker_logs_so() -> None:
-    """Its own logger has the formatter."""
-    assert isinstance(logger.registered_formatter, SafeFormatter)
+    """Its own logger has the formatter, and times of RFC 3339, without which Lambda's JSON format takes no level."""
+    formatter = logger.registered_formatter
+    assert isinstance(formatter, SafeFormatter)
+    record = logging.LogRecord("worker", logging.WARNING, "f.py", 1, "it failed", None, None)
+    said = json.loads(formatter.format(record))
+    assert said["level"] == "WARNING"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", said["timestamp"])
+
+
+def test_libraries_write_warnings_alone() -> None:
+    """Whatever Lambda's format has made of Python's own level: what they write below may hold what they send."""
+    assert logging.getLogger().level == logging.WARNING
