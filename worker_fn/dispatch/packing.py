@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import ceil
 
 from partners import Bulk, Delivery, Partner
 from shared.idempotency import key_of
@@ -25,18 +26,34 @@ class _Call:
             and self.kinds[kind] < limits.most_of(kind)
         )
 
+    def takes_all(self, head: Sequence[Dispatch], limits: Bulk) -> bool:
+        size = self.bytes + sum(len(item.delivery.body) for item in head)
+        kinds = self.kinds + Counter(item.delivery.merge_kind for item in head)
+        is_within = len(self.items) + len(head) <= limits.items and size <= limits.bytes
+        return is_within and all(count <= limits.most_of(kind) for kind, count in kinds.items())
+
     def add(self, item: Dispatch) -> None:
         self.items.append(item)
         self.bytes += len(item.delivery.body)
         self.kinds[item.delivery.merge_kind] += 1
 
 
-def packed(heads: Iterable[Sequence[Dispatch]], bulk: Mapping[str, Bulk]) -> list[list[Dispatch]]:
+def packed(heads: Sequence[Sequence[Dispatch]], bulk: Mapping[str, Bulk]) -> list[list[Dispatch]]:
     """Put the heads of an account's lanes into as few calls as the bulk limits allow.
 
     Items of a head that do not fit into the call of its first item wait for the next round: their order must hold
-    whatever becomes of the call.
+    whatever becomes of the call. So a head is divided only where that saves a call, those of the next round counted.
     """
+    whole = _packed(heads, bulk, divides=False)
+    if len(whole) <= _fewest(whole, bulk):
+        return whole
+    divided = _packed(heads, bulk, divides=True)
+    sent = {id(item) for items in divided for item in items}
+    left = [[item for item in items if id(item) not in sent] for items in whole]
+    return whole if len(whole) <= len(divided) + _fewest(list(filter(None, left)), bulk) else divided
+
+
+def _packed(heads: Iterable[Sequence[Dispatch]], bulk: Mapping[str, Bulk], *, divides: bool) -> list[list[Dispatch]]:
     calls: list[list[Dispatch]] = []
     open_calls: dict[tuple[object, ...], _Call] = {}
     for head in heads:
@@ -46,6 +63,8 @@ def packed(heads: Iterable[Sequence[Dispatch]], bulk: Mapping[str, Bulk]) -> lis
             continue
         limits, alike = bulk[first.delivery.merge], together(first.delivery)
         call = open_calls.get(alike)
+        if call is not None and not divides and not call.takes_all(head, limits):
+            call = None
         for item in head:
             if call is None or not call.takes(item, limits):
                 if item is not first:
@@ -54,6 +73,25 @@ def packed(heads: Iterable[Sequence[Dispatch]], bulk: Mapping[str, Bulk]) -> lis
                 calls.append(call.items)
             call.add(item)
     return calls
+
+
+def _fewest(calls: Sequence[Sequence[Dispatch]], bulk: Mapping[str, Bulk]) -> int:
+    """How many calls would do for these calls' items, if each were full."""
+    if len(calls) <= 1:  # as nearly always
+        return len(calls)
+    fewest, wholes = 0, defaultdict[tuple[object, ...], _Call](_Call)
+    for items in calls:
+        first = items[0].delivery
+        if first.merge is None or items[0].alone:
+            fewest += 1
+            continue
+        whole = wholes[together(first)]
+        for item in items:
+            whole.add(item)
+    for whole in wholes.values():
+        limits = bulk[str(whole.items[0].delivery.merge)]
+        fewest += max(limits.calls_for(whole.kinds), ceil(whole.bytes / limits.bytes))
+    return fewest
 
 
 def merged(partner: Partner, items: Sequence[Dispatch]) -> tuple[Delivery, str]:

@@ -24,8 +24,34 @@ def test_deliveries_of_many_messages_travel_together(make_fleet: Any) -> None:
     """Items of one account go in as few calls as the partner's limit allows; another account's go apart."""
     fleet = make_fleet("merging")
     report = fleet.run(*(record(n, ["200", "200"]) for n in range(3)), record(9, ["200", "200"], account=8))
-    assert sorted(len(bulk) for bulk in fleet.api.bulks) == [2, 2, 3]
+    assert sorted(len(bulk) for bulk in fleet.api.bulks) == [2, 2, 2, 2]
     assert report.delivered == 4
+
+
+@pytest.mark.parametrize(
+    "limit", [Bulk(20), Bulk(99, bytes=20 * 29), Bulk(99, kinds={"": 20})], ids=["items", "bytes", "kinds"]
+)
+def test_a_message_is_not_divided_where_that_saves_no_call(deliver: Any, limit: Bulk) -> None:
+    """What is left of it would wait for the first call's answer: all of the batch goes in one round of calls."""
+    fleet = deliver(Acme({"bulk": limit}))
+    report = fleet.run(*(fleet.record(n, ["bulk"] * 3) for n in range(1, 10)))
+    assert report.delivered == 9
+    assert sorted(map(len, fleet.calls)) == [9, 18]
+
+
+@pytest.mark.parametrize(
+    ("messages", "events", "calls"),
+    [(20, 3, [6, 18, 18, 18]), (3, 11, [11, 11, 11]), (10, 11, [10, 20, 20, 20, 20, 20])],
+    ids=["three full ones and a rest", "two and a rest", "five and a rest in place of ten"],
+)
+def test_a_message_is_divided_where_that_saves_a_call(
+    messages: int, events: int, calls: list[int], deliver: Any
+) -> None:
+    """The rests are a call, too, in the round that follows: a partner with a rate must not be called more often."""
+    fleet = deliver(Acme({"bulk": Bulk(20)}))
+    report = fleet.run(*(fleet.record(n, ["bulk"] * events) for n in range(1, messages + 1)))
+    assert report.delivered == messages
+    assert sorted(map(len, fleet.calls)) == calls
 
 
 def test_order_holds_beyond_one_bulk_call(make_fleet: Any) -> None:
