@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.message import SHORT_TYPES, Head
-from shared.telemetry import Fact, Metric, measured, spread
+from shared.telemetry import SHORT_ID, Fact, Metric, measured, spread
 
 REQUESTS_A_LINE, TIMES_A_LINE = 100, 25
 """Of one line, and how many of their times stand in it."""
@@ -28,7 +28,7 @@ class Accepted:
         """What its line says."""
         return {
             "request_id": self.head.id,
-            "messages": list(self.message_ids),
+            "messages": [one[:SHORT_ID] for one in self.message_ids],
             "type": SHORT_TYPES[self.head.type],
             "account_id": self.head.account_id,
             "parts": len(self.message_ids) if len(self.message_ids) > 1 else None,

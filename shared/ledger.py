@@ -16,13 +16,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from shared.telemetry import Fact
+from shared.telemetry import SHORT_ID, Fact
 
 WHOLE = "1/1"
 NO_ACCOUNT = "-"
 """In place of an account's id, of a request that has none."""
-SHORT_ID = 8
-"""Characters of SQS's id that tell the copies of a request apart; all of it would double what a delivery costs."""
 _PART = re.compile(r" ([0-9]{1,4}/[0-9]{1,4})\Z")
 _AMOUNT = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
 

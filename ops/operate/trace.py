@@ -26,10 +26,10 @@ from ops.operate.dlq.look import look
 from ops.operate.dlq.queues import LetterQueue
 from ops.operate.facts import Logs, Reading, Told
 from ops.operate.stack import Stack
-from shared.ledger import SHORT_ID, WHOLE, Copy, Ledger, Place, read_entry
+from shared.ledger import WHOLE, Copy, Ledger, Place, read_entry
 from shared.message import to_json
 from shared.receipts import Receipt, receipt_key
-from shared.telemetry import Fact
+from shared.telemetry import SHORT_ID, Fact
 
 LETTERS_S = 20.0
 """How long dead letters are looked through for an id that no line has."""
@@ -69,10 +69,10 @@ def trace(stack: Stack, asked: str, *, since_ms: int) -> Story:
     reading, logs = Reading(), Logs.of(stack)
     found = list(facts.read(logs, since_ms=since_ms, pattern=facts.phrase(asked), reading=reading))
     ids = requests_of(found, asked)
-    if not ids and _UUID.fullmatch(asked):  # of a delivered message only the begin of SQS's id is told
+    if not ids and _UUID.fullmatch(asked):  # while all is well only the begin of SQS's id is told
         short = asked[:SHORT_ID]
         found = list(facts.read(logs, since_ms=since_ms, pattern=facts.phrase(short), reading=reading))
-        ids = [one for one in requests_of(found, short) if _was_delivered_as(found, one, short)]
+        ids = [one for one in requests_of(found, short) if _has_message(found, one, short)]
     ids = ids or _erasures(stack, asked) or _letters(stack, asked)
     told = list(found)
     for request_id in ids[:MOST_REQUESTS]:
@@ -117,10 +117,16 @@ def requests_of(found: Iterable[Told], asked: str) -> list[str]:
     return list(named or having or mentioning)
 
 
-def _was_delivered_as(found: Iterable[Told], request_id: str, short_id: str) -> bool:
-    entries = (entry for told in found if told.kind == Fact.DELIVERED for entry in told.fields.get("messages", ()))
-    read = filter(None, map(read_entry, map(str, entries)))
-    return any((key[0], short) == (request_id, short_id) for key, short, _, _ in read)
+def _has_message(found: Iterable[Told], request_id: str, short_id: str) -> bool:
+    """Whether a request was accepted as a message of SQS's whose id begins so, or delivered as one."""
+    for told in found:
+        entries = [str(one) for one in told.fields.get("messages", ())]
+        if told.kind == Fact.ACCEPTED and told.fields.get("request_id") == request_id and short_id in entries:
+            return True
+        read = filter(None, map(read_entry, entries if told.kind == Fact.DELIVERED else ()))
+        if any((key[0], short) == (request_id, short_id) for key, short, _, _ in read):
+            return True
+    return False
 
 
 def story(asked: str, found: Iterable[Told], ids: Sequence[str], *, bounded_by: str = "", more: int = 0) -> Story:
@@ -247,7 +253,7 @@ def _sentence(told: Told) -> str:
         Fact.ACCEPTED: lambda: (
             f"{of.get('type')}, {_events(of.get('events', 0))}, {of.get('bytes', 0):,} bytes, account"
             f" {of.get('account_id')}, answered in {of.get('ms')} ms, message"
-            f" {', '.join(map(str, of.get('messages', ())))}"
+            f" {', '.join(f'{str(one)[:SHORT_ID]}...' for one in of.get('messages', ()))}"
         ),
         Fact.ATTEMPT: lambda: (
             f"attempt {of.get('attempt', '-')}: {of.get('error') or 'HTTP ' + str(of.get('status'))}"

@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from shared.ledger import SHORT_ID, WHOLE, has_part
+from shared.ledger import WHOLE, has_part
 from shared.message import ERASURE, SHORT_TYPES
-from shared.telemetry import Fact, Metric
+from shared.telemetry import SHORT_ID, Fact, Metric
 from worker_fn.batch.context import Worker
 from worker_fn.batch.disposition import DeadLetter, Delivered, Parked, Waiting
 from worker_fn.batch.job import UNREAD, Job

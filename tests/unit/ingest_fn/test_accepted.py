@@ -41,6 +41,12 @@ def test_each_part_of_a_large_request_is_told() -> None:
     assert (large.fields(1)["parts"], large.fields(1)["messages"]) == (2, ["m-1", "m-2"])
 
 
+def test_of_sqs_ids_the_beginnings_are_told() -> None:
+    """Eight characters tell a request's copies apart, as in the line of what was delivered."""
+    one = Accepted(Head("r", "event_processing_request", "7", 1), ["61bd120d-5c4e-4000-8000-000000000001"], 1, 9)
+    assert one.fields(1)["messages"] == ["61bd120d"]
+
+
 @pytest.mark.parametrize("kind", ["events", "system_notifications"])
 def test_a_probe_is_not_told(kind: str) -> None:
     """mParticle's verification puts nothing on the queue: there is nothing to account for."""

@@ -206,6 +206,18 @@ def test_an_event_is_found_in_the_dead_letters(stack: Stack) -> None:
     assert depth(stack.client("sqs"), stack.output("DlqUrl")).all == 1
 
 
+def test_a_trace_by_sqs_whole_id_finds_what_was_accepted_and_nothing_more(stack: Stack) -> None:
+    """While all is well only the begin of an id is told; another request's may stand where that begin does."""
+    fields = {"fact": "accepted", "type": "events", "events": 1, "bytes": 9, "ms": 5, "account_id": "7"}
+    lines = [
+        (0, {**fields, "request_id": f"{R}1", "messages": ["61bd120d"]}),
+        (1, {**fields, "request_id": f"{R}2-61bd120d", "messages": ["99999999"]}),
+    ]
+    put(stack, {"ingest": lines, "worker": []})
+    found = trace.trace(stack, "61bd120d-5c4e-4000-8000-000000000001", since_ms=NOW_MS - 5_000)
+    assert {step.request_id for step in found.steps} == {f"{R}1"}
+
+
 def test_tail_shows_what_is_asked_for_once(stack: Stack) -> None:
     """By end and account, and nothing twice however often it looks."""
     put(stack)
