@@ -6,6 +6,7 @@ https://aws.amazon.com/lambda/pricing/, /sqs/pricing/, /dynamodb/pricing/on-dema
 
 import math
 from dataclasses import dataclass
+from enum import Enum
 
 INVOCATION = 0.20e-6
 GB_SECOND = 13.3334e-6
@@ -22,7 +23,9 @@ API_DESTINATION_CALL = 0.20e-6
 LINE_BYTES = 26
 """CloudWatch adds to each line."""
 INVOCATION_LOG_BYTES = 350
-"""START, END and REPORT of an invocation, which Lambda itself writes."""
+"""START, END and REPORT of an invocation, which Lambda itself writes; in its JSON format it can be told not to."""
+JSON_LINE_BYTES = len('"timestamp":"2026-11-28T04:40:00.123Z","level":"INFO",')
+"""What it may add to a line in that format, at most: its documentation speaks of a time and a level."""
 WHOLE_PROCESSOR_MB = 1_769
 """A Lambda with so much memory has one processor; another has its part of it."""
 RECEIVED_AT_ONCE = 10
@@ -43,6 +46,14 @@ def queued(body_bytes: int) -> float:
     return math.ceil(body_bytes / SQS_UNIT_BYTES) + received + 1 / RECEIVED_AT_ONCE
 
 
+class Logs(Enum):
+    """Whether logs are counted, and in which of Lambda's formats they are: LOG_FORMAT."""
+
+    NONE = "none"
+    TEXT = "text"
+    JSON = "json"
+
+
 @dataclass(frozen=True, slots=True)
 class Used:
     """What one request takes, of each thing that has a price."""
@@ -53,13 +64,23 @@ class Used:
     table_reads: float = 0
     table_writes: float = 0
     log_bytes: float = 0
+    """As CloudWatch counts what the function wrote."""
+    log_lines: float = 0
     pipes: float = 0
     api_destinations: float = 0
 
     def __add__(self, other: "Used") -> "Used":
         return Used(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
 
-    def dollars(self, requests: int, *, logs: bool) -> float:
+    def logged(self, logs: Logs) -> float:
+        """Bytes that CloudWatch takes in, those that Lambda adds included."""
+        if logs is Logs.NONE:
+            return 0
+        is_text = logs is Logs.TEXT
+        added = self.invocations * INVOCATION_LOG_BYTES if is_text else self.log_lines * JSON_LINE_BYTES
+        return self.log_bytes + added
+
+    def dollars(self, requests: int, *, logs: Logs) -> float:
         """Of so many requests, with what their logs cost or without."""
         one = (
             self.invocations * INVOCATION
@@ -70,9 +91,10 @@ class Used:
             + self.pipes * PIPES_REQUEST
             + self.api_destinations * API_DESTINATION_CALL
         )
-        return requests * (one + (self.log_bytes * LOG_BYTE if logs else 0))
+        return requests * (one + self.logged(logs) * LOG_BYTE)
 
 
-def logged(text_bytes: int, lines: int, invocations: int) -> int:
-    """Bytes that CloudWatch takes in for what a function wrote."""
-    return text_bytes + lines * LINE_BYTES + invocations * INVOCATION_LOG_BYTES
+def written(text: str, units: float) -> Used:
+    """What a function wrote, of one unit of so many."""
+    lines = text.count("\n")
+    return Used(log_bytes=(len(text.encode()) + lines * LINE_BYTES) / units, log_lines=lines / units)

@@ -12,7 +12,7 @@ from functools import partial
 from bench import prices
 from bench.measure import Figure, Goal, MeasuresNothing, Row, Sample, alternately, checked
 from bench.payloads import EVENTS, request_of
-from bench.prices import Used, billed_s, queued
+from bench.prices import Logs, Used, billed_s, queued, written
 from bench.rows.worker import FIRST_MS, calls_of, event_of, our_batch, settings
 from bench.stand.cpu import CLOCK_STEP_S
 from bench.stand.function import Function
@@ -30,6 +30,8 @@ DIRECT_MB = 256
 """As ops/demo/direct_stack has it."""
 MILLION = 1_000_000
 PRICE, PRICE_WITH_LOGS, CAPACITY_OF_PEER = 0.85, 1.00, 30
+TUNED_MERGED, TUNED_SINGLE = {"BATCH_SIZE": 640}, {"BATCH_SIZE": 640, "MAX_IN_FLIGHT": 128}
+"""What docs/limits.md advises, beside LOG_FORMAT=json, for a partner that is known to take it."""
 EXECUTIONS = 100
 INGEST_CALLS, DIRECT_CALLS = 100, 4
 INGEST_S, WORKER_S = 16, 10
@@ -107,12 +109,12 @@ def functions(stand: Stand, partner: Running) -> Mapping[str, Invocations]:
             raise MeasuresNothing(f"SQS took {counted} messages of {many} requests")
         if calls_of(partner) - calls != many[DIRECT]:
             raise MeasuresNothing(f"the partner saw {calls_of(partner) - calls} of {many[DIRECT]} calls")
-        logs = {name: _logged(one.said()[len(said[name]) :], many[name]) for name, one in running.items()}
+        logs = {name: written(one.said()[len(said[name]) :], many[name]) for name, one in running.items()}
 
     def used(name: str) -> Used:
         asked = counted if name == "ingest" else {}  # the others ask the table nothing
         reads, writes = (_of(asked, operations) / many[name] for operations in (READS, WRITES))
-        return Used(table_reads=reads, table_writes=writes, log_bytes=logs[name] / many[name])
+        return Used(table_reads=reads, table_writes=writes) + logs[name]
 
     return {name: Invocations(samples, memory[name], used(name), 1) for name, samples in taken.items()}
 
@@ -147,32 +149,44 @@ def _ms(billed: Figure) -> Figure:
 def prices_of(stand: Stand, partner: Running, taken: Mapping[str, Invocations]) -> Iterator[Row]:
     amplitude = {"PARTNER": "amplitude_here", "BENCH_AMPLITUDE_URL": partner.url}
     webhook = {"WEBHOOK_URL": f"{partner.url}/requests", "WEBHOOK_PER": "request"}
-    batch, in_flight = default("batchSize"), default("maxInFlight")
-    for what, env in (("merged partner (Amplitude)", amplitude), ("a call for each request (webhook)", webhook)):
-        worked = worker(stand, partner, env, batch=batch, in_flight=in_flight)
-        larger = dict[str, Invocations]()
+    for what, env, tuned in (
+        ("merged partner (Amplitude)", amplitude, TUNED_MERGED),
+        ("a call for each request (webhook)", webhook, TUNED_SINGLE),
+    ):
+        yield from _priced(what, taken, worker(stand, partner, env, **_sizes({})), Logs.TEXT)
         if stand.effort.is_full:
-            told = f"ours with batches of {8 * batch} and 64 in flight"
-            larger[told] = worker(stand, partner, env, batch=8 * batch, in_flight=64)
-        for logs, most in ((False, PRICE), (True, PRICE_WITH_LOGS)):
-            other = pipes(taken[INGEST_PEER])
-            yield Row(
-                f"a million requests of 10 KB, {what}{', logs included' if logs else ''}",
-                "$",
-                _dollars(taken["ingest"], worked, logs=logs),
-                Figure.of([_one(taken[DIRECT], one, logs=logs) for one in _three(taken[DIRECT].billed_s())]),
-                f"direct, {DIRECT_MB} MB",
-                Figure.exact(MILLION * (prices.INVOCATION + prices.SQS_REQUEST)),
-                (Goal(most),),
-                {
-                    "EventBridge Pipes + API destination": Figure.exact(other.dollars(MILLION, logs=logs)),
-                    **{told: _dollars(taken["ingest"], one, logs=logs) for told, one in larger.items()},
-                },
-                _told(taken["ingest"], worked),
-            )
+            told = " ".join(f"{name}={number}" for name, number in tuned.items())
+            yield from _priced(f"{what}, {told}", taken, worker(stand, partner, env, **_sizes(tuned)), Logs.JSON)
 
 
-def _one(one: Invocations, seconds: float, *, logs: bool) -> float:
+def _sizes(said: Mapping[str, int]) -> dict[str, int]:
+    return {
+        "batch": said.get("BATCH_SIZE", default("batchSize")),
+        "in_flight": said.get("MAX_IN_FLIGHT", default("maxInFlight")),
+    }
+
+
+def _priced(what: str, taken: Mapping[str, Invocations], worked: Invocations, log_format: Logs) -> Iterator[Row]:
+    """What a million requests cost, without logs and with them."""
+    direct, other = taken[DIRECT], pipes(taken[INGEST_PEER])
+    with_logs = f"{' LOG_FORMAT=json' if log_format is Logs.JSON else ''}, logs included"
+    for named, logs, most in (("", Logs.NONE, PRICE), (with_logs, log_format, PRICE_WITH_LOGS)):
+        # The others' logs are in the text format, as Lambda has it unless it is told otherwise.
+        theirs = Logs.NONE if logs is Logs.NONE else Logs.TEXT
+        yield Row(
+            f"a million requests of 10 KB, {what}{named}",
+            "$",
+            _dollars(taken["ingest"], worked, logs=logs),
+            Figure.of([_one(direct, one, logs=theirs) for one in _three(direct.billed_s())]),
+            f"direct, {DIRECT_MB} MB",
+            Figure.exact(MILLION * (prices.INVOCATION + prices.SQS_REQUEST)),
+            (Goal(most),),
+            {"EventBridge Pipes + API destination": Figure.exact(other.dollars(MILLION, logs=theirs))},
+            _told(taken["ingest"], worked),
+        )
+
+
+def _one(one: Invocations, seconds: float, *, logs: Logs) -> float:
     return one.priced(seconds).dollars(MILLION, logs=logs)
 
 
@@ -180,7 +194,7 @@ def _three(figure: Figure) -> tuple[float, float, float]:
     return figure.low, figure.median, figure.high
 
 
-def _dollars(ingest: Invocations, worked: Invocations, *, logs: bool) -> Figure:
+def _dollars(ingest: Invocations, worked: Invocations, *, logs: Logs) -> Figure:
     queue = Used(sqs_requests=queued(_body_bytes()))
     low, median, high = (
         (ingest.priced(first_s) + queue + worked.priced(second_s)).dollars(MILLION, logs=logs)
@@ -197,12 +211,12 @@ def pipes(ingest: Invocations) -> Used:
 
 def _told(ingest: Invocations, worked: Invocations) -> str:
     """The quantities, by which a reader can price them anew."""
-    all_of_it = ingest.used + worked.used
+    all_of_it = ingest.priced(ingest.billed_s().median) + worked.priced(worked.billed_s().median)
     return (
         f"Ingest is billed {ingest.billed_s().median * 1_000:.0f} ms a request, the worker "
         f"{worked.billed_s().median * 1_000:.0f} ms for {worked.units} requests; SQS {queued(_body_bytes()):.2g} "
         f"requests, the table {all_of_it.table_reads:.2g} reads and {all_of_it.table_writes:.2g} writes, logs "
-        f"{all_of_it.log_bytes:.0f} bytes a request."
+        f"{all_of_it.logged(Logs.TEXT):.0f} bytes a request, {all_of_it.logged(Logs.JSON):.0f} with LOG_FORMAT=json."
     )
 
 
@@ -225,7 +239,7 @@ def worker(stand: Stand, partner: Running, env: Mapping[str, str], *, batch: int
         counted, many = _difference(stand.aws.counts(), before), sum(one.units for one in samples)
         if calls_of(partner) == calls:
             raise MeasuresNothing("the partner saw no call")
-        log_bytes = _logged(function.said()[len(said) :], len(samples))
+        logs = written(function.said()[len(said) :], many)
     return Invocations(
         samples,
         default("workerMemoryMb"),
@@ -233,8 +247,8 @@ def worker(stand: Stand, partner: Running, env: Mapping[str, str], *, batch: int
             sqs_requests=_of(counted, SETTLES) / many,
             table_reads=_of(counted, READS) / many,
             table_writes=_of(counted, WRITES) / many,
-            log_bytes=log_bytes / many,
-        ),
+        )
+        + logs,
         batch,
     )
 
@@ -287,10 +301,6 @@ def _queued(number: int) -> list[str]:
 
 def _body_bytes() -> int:
     return len(_queued(0)[0])
-
-
-def _logged(text: str, invocations: int) -> int:
-    return prices.logged(len(text.encode()), text.count("\n"), invocations)
 
 
 def _difference(after: Mapping[str, int], before: Mapping[str, int]) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.prices import Used, billed_s, logged, queued
+from bench.prices import Logs, Used, billed_s, queued, written
 
 
 @pytest.mark.parametrize(
@@ -25,20 +25,28 @@ def test_a_message_is_sent_received_and_deleted(body_bytes: int, requests: float
 
 def test_the_floor_of_a_million_requests_is_sixty_cents() -> None:
     """An invocation and a send each."""
-    assert Used(invocations=1, sqs_requests=1).dollars(1_000_000, logs=True) == pytest.approx(0.60)
+    assert Used(invocations=1, sqs_requests=1).dollars(1_000_000, logs=Logs.NONE) == pytest.approx(0.60)
 
 
 def test_a_direct_function_that_waits_600_ms_costs_over_two_dollars() -> None:
     """A quarter of a gigabyte for 0.6 s, a million times, and the invocations."""
-    assert Used(invocations=1, gb_s=0.15).dollars(1_000_000, logs=False) == pytest.approx(2.20, abs=0.005)
+    assert Used(invocations=1, gb_s=0.15).dollars(1_000_000, logs=Logs.NONE) == pytest.approx(2.20, abs=0.005)
 
 
 def test_logs_are_apart() -> None:
     """A kilobyte of logs a request is fifty cents for a million."""
     used = Used(log_bytes=1_000)
-    assert used.dollars(1_000_000, logs=False) == 0
-    assert used.dollars(1_000_000, logs=True) == pytest.approx(0.50)
-    assert logged(100, 2, 1) == 100 + 2 * 26 + 350
+    assert used.dollars(1_000_000, logs=Logs.NONE) == 0
+    assert used.dollars(1_000_000, logs=Logs.TEXT) == pytest.approx(0.50)
+    assert written("a line\nanother\n", 2) == Used(log_bytes=(15 + 2 * 26) / 2, log_lines=1)
+
+
+def test_lambda_adds_to_logs_by_their_format() -> None:
+    """Three lines an invocation as text, a time and a level to each line as JSON."""
+    used = Used(invocations=0.5, log_bytes=100, log_lines=2)
+    assert used.logged(Logs.NONE) == 0
+    assert used.logged(Logs.TEXT) == 100 + 0.5 * 350
+    assert used.logged(Logs.JSON) == 100 + 2 * 54
 
 
 def test_quantities_add_up() -> None:
