@@ -13,7 +13,7 @@ from ops.doctor.look_now import LATELY_S, Now
 from ops.operate.pause import held_by
 from ops.operate.suspensions import Suspended
 from worker_fn.limits.adaptive import PUSHED_BACK
-from worker_fn.limits.breaker import is_by_hand
+from worker_fn.limits.breaker import Opened, why_open
 from worker_fn.limits.flow import Flow
 from worker_fn.maintenance.unpark import SWEEP_EVERY_MS
 
@@ -103,7 +103,8 @@ def _partner(now: Now, stage: str) -> Iterable[Finding]:
             f" {ahead(flow.cap.until_ms, now.now_ms)}.",
             f"{whose} limit clear --stage {stage} ends it now",
         )
-    if flow.breaker.is_open and is_by_hand(flow.breaker, now_ms=now.now_ms):
+    opened = why_open(flow.breaker, now_ms=now.now_ms)
+    if opened is Opened.BY_HAND:
         yield _warning(
             "partner.stopped-by-hand",
             "An operator opened the breaker: nobody calls the partner; it ends"
@@ -114,7 +115,7 @@ def _partner(now: Now, stage: str) -> Iterable[Finding]:
         failed = f", {flow.breaker.failed_probes} probes failed since" if flow.breaker.failed_probes else ""
         since = f"since {as_utc(flow.breaker.opened_ms)} UTC ({ago(flow.breaker.opened_ms, now.now_ms)})"
         why = f"The partner is taken for down {since}{failed}"
-        if flow.breaker.by_hand_until_ms:  # nobody has tried it since
+        if opened is Opened.OVER:
             why = f"The breaker that an operator opened is over its time; it is open {since}"
         yield _warning(
             "partner.down",

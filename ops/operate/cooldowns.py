@@ -18,7 +18,7 @@ from ops.operate.stack import Stack
 from shared.errors import SpillwayError
 from shared.state import FLOW, PARTNER, DynamoState, account_key
 from worker_fn.limits import agreement as flows
-from worker_fn.limits.breaker import is_by_hand
+from worker_fn.limits.breaker import Opened, why_open
 from worker_fn.limits.flow import Flow
 from worker_fn.limits.known_item import change_flow
 
@@ -102,7 +102,7 @@ async def _found(state: DynamoState, now_ms: int) -> list[CoolDown]:
         if kind != FLOW:
             continue
         flow = Flow.of(item)
-        is_probed = flow.breaker.is_open and not is_by_hand(flow.breaker, now_ms=now_ms)  # that one is no answer's
+        is_probed = why_open(flow.breaker, now_ms=now_ms) not in {None, Opened.BY_HAND}  # that one is no answer's
         if flow.cool_until_ms <= now_ms and not is_probed:
             continue
         scope = Scope.of_key(key)

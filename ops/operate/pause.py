@@ -17,7 +17,7 @@ from ops.operate import trail, worker_tick
 from ops.operate.stack import Stack, refusal_as
 from shared.state import FLOW, PARTNER
 from worker_fn.clients.mapping import HOLD, MARK, hold
-from worker_fn.limits.breaker import is_by_hand
+from worker_fn.limits.breaker import Opened, why_open
 from worker_fn.limits.flow import Flow
 
 NOT_CHANGED = "Lambda did not change the mapping ({}): the same command may be given again"
@@ -63,13 +63,14 @@ def standing(stack: Stack, now_ms: int) -> str:
 
 def held_by(flow: Flow | None, now_ms: int) -> tuple[str, str]:
     """Why the intake is paused when no operator says so, and what to do about it."""
-    if flow is not None and flow.breaker.is_open and is_by_hand(flow.breaker, now_ms=now_ms):
+    opened = None if flow is None else why_open(flow.breaker, now_ms=now_ms)
+    if flow is not None and opened is Opened.BY_HAND:
         until_ms = flow.breaker.by_hand_until_ms
-        opened = f"an operator opened the breaker, until {as_utc(until_ms)} UTC"
-        return opened, f"It ends {ahead(until_ms, now_ms)}, with a probe; `spillway breaker close` ends it now"
-    if flow is not None and flow.breaker.is_open and flow.breaker.by_hand_until_ms:
+        until = f"an operator opened the breaker, until {as_utc(until_ms)} UTC"
+        return until, f"It ends {ahead(until_ms, now_ms)}, with a probe; `spillway breaker close` ends it now"
+    if opened is Opened.OVER:
         over = "the breaker that an operator opened is over its time"
-        return over, "Nothing to do: the tick tries the partner with the next message, and resumes"
+        return over, "Nothing to do: the next tick tries the partner with a message, or resumes where none is there"
     if flow is not None and flow.breaker.opened_ms is not None:
         opened_ms = flow.breaker.opened_ms
         down = f"the partner is taken for down since {as_utc(opened_ms)} UTC ({ago(opened_ms, now_ms)})"

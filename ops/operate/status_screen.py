@@ -13,9 +13,9 @@ from ops.console.screen import BAD, DIM, GOOD, WARN
 from ops.console.terminal import safe
 from ops.operate import by_hand
 from ops.operate.by_hand import Turned
-from ops.operate.scope import EVERYBODY
+from ops.operate.scope import EVERYBODY, Scope
 from ops.operate.status import LATELY_MS, STATE, Status
-from worker_fn.limits.breaker import is_by_hand
+from worker_fn.limits.breaker import Opened, why_open
 from worker_fn.limits.flow import Flow
 
 MANY_LINES = 5
@@ -45,11 +45,12 @@ def _stops(status: Status) -> Iterator[tuple[str, str]]:
     now_ms, fleet = status.now_ms, status.flow.breaker
     if status.pause is not None:
         yield WARN, f"Nothing is delivered: an operator {status.pause.said(now_ms)}."
+    opened = why_open(fleet, now_ms=now_ms)
     if stopped := _of_everybody(status, by_hand.OPEN):
         yield WARN, f"Nothing is delivered: an operator opened the breaker{_until(stopped, now_ms)}."
-    elif fleet.is_open and fleet.by_hand_until_ms:  # nobody has tried it since
-        yield WARN, "The breaker that an operator opened is over its time: the next message finds out, as a probe."
-    elif fleet.is_open and fleet.opened_ms is not None:
+    elif opened is Opened.OVER:
+        yield WARN, "The breaker that an operator opened is over its time: the next tick tries a message, or closes it."
+    elif opened is Opened.DOWN and fleet.opened_ms is not None:
         said = f", its last answer was {fleet.said}" if fleet.said else ""
         yield BAD, f"The partner is down: the breaker is open for {_since(fleet.opened_ms, now_ms)}{said}."
     if status.flow.cool_until_ms > now_ms:
@@ -136,8 +137,8 @@ def rows(status: Status) -> Iterator[tuple[str, str]]:
         yield "", f"and {len(status.suspended) - MANY_LINES:,} more: spillway suspensions"
     if lately.failing:
         yield "failing", "messages of accounts: " + _of_accounts(lately.failing)
-    for account_id, until_ms in list(status.account_cool_downs.items())[:MANY_LINES]:
-        yield "left alone", f"account {account_id}, {ahead(until_ms, now_ms)}"
+    for key, until_ms in list(status.account_cool_downs.items())[:MANY_LINES]:
+        yield "left alone", f"{Scope.of_key(key).name}, {ahead(until_ms, now_ms)}"
     for line in status.serves:
         yield "serves", line
     for line in status.unread:
@@ -173,8 +174,8 @@ def _breaker(flow: Flow, now_ms: int) -> str:
     fleet = flow.breaker
     if not fleet.is_open or fleet.opened_ms is None:
         return "closed"
-    by_itself = not is_by_hand(fleet, now_ms=now_ms)
-    probe = f"{'next' if by_itself else 'first'} probe {ahead(fleet.probe_at_ms, now_ms)}"
+    is_first = why_open(fleet, now_ms=now_ms) is Opened.BY_HAND
+    probe = f"{'first' if is_first else 'next'} probe {ahead(fleet.probe_at_ms, now_ms)}"
     said = f", last answer {fleet.said}" if fleet.said else ""
     return f"open since {as_utc(fleet.opened_ms)} UTC; {probe}{said}"
 

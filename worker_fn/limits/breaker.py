@@ -8,6 +8,7 @@ An operator may have it open or closed until a moment. Then it goes on by its ow
 """
 
 from dataclasses import dataclass, replace
+from enum import Enum
 
 MIN_CALLS = 10
 FAILURE_SHARE = 0.5
@@ -79,6 +80,23 @@ def closed_by_hand(*, now_ms: int, until_ms: int) -> Breaker:
 def is_by_hand(breaker: Breaker, *, now_ms: int) -> bool:
     """Whether it stays as an operator put it."""
     return now_ms < breaker.by_hand_until_ms
+
+
+class Opened(Enum):
+    """Why a breaker is open."""
+
+    BY_HAND = "an operator opened it, and its time is not over"
+    OVER = "an operator opened it, and nobody has called since its time was over"
+    DOWN = "the partner was down, or asked everybody to wait for long"
+
+
+def why_open(breaker: Breaker, *, now_ms: int) -> Opened | None:
+    """Why it is open; None: it is closed."""
+    if not breaker.is_open:
+        return None
+    if is_by_hand(breaker, now_ms=now_ms):
+        return Opened.BY_HAND
+    return Opened.OVER if breaker.by_hand_until_ms else Opened.DOWN
 
 
 def probe_is_due(breaker: Breaker, *, now_ms: int) -> bool:

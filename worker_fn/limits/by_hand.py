@@ -1,12 +1,14 @@
 """What an operator sets on an agreement, each until a moment: a limit, or the breaker open or closed. Pure.
 
-Workers end it by their clocks, whoever else is there (`agreement.fold`, `breaker.is_by_hand`).
+Workers end it by their clocks, whoever else is there (`agreement.fold`, `breaker.is_by_hand`); the tick, where no
+message comes.
 """
 
 from dataclasses import replace
 
 from worker_fn.limits import agreement, breaker
 from worker_fn.limits.adaptive import Bounds
+from worker_fn.limits.breaker import Breaker, Opened
 from worker_fn.limits.cap import Cap, capped
 from worker_fn.limits.flow import Flow
 
@@ -28,6 +30,14 @@ def clear_limit(flow: Flow, *, now_ms: int) -> Flow:
 def open_breaker(flow: Flow, *, until_ms: int, now_ms: int) -> Flow:
     """Nobody calls until then; after that one probe at a time finds out, as after an outage."""
     return replace(flow, breaker=breaker.opened_by_hand(now_ms=now_ms, until_ms=until_ms))
+
+
+def end_breaker(flow: Flow, bounds: Bounds, *, now_ms: int) -> Flow:
+    """End what an operator opened, where its time is over and nobody makes the probe: calls go on, low at first."""
+    is_over = breaker.why_open(flow.breaker, now_ms=now_ms) is Opened.OVER
+    if not is_over or not breaker.probe_is_due(flow.breaker, now_ms=now_ms):
+        return flow
+    return agreement.closed(flow, bounds, Breaker(counted_ms=now_ms), now_ms=now_ms)
 
 
 def close_breaker(flow: Flow, *, until_ms: int, now_ms: int) -> Flow:

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from worker_fn.limits import breaker
 from worker_fn.limits.adaptive import Bounds
+from worker_fn.limits.breaker import Opened
 from worker_fn.limits.flow import Flow
 
 LONG_COOL_DOWN_MS = 60_000
@@ -87,9 +88,10 @@ def block(flow: Flow, *, now_ms: int) -> Wait | None:
 
 def what_stops_mapping(flow: Flow, *, now_ms: int) -> str:
     """What it is, in words; empty where nothing does."""
-    if flow.breaker.is_open and breaker.is_by_hand(flow.breaker, now_ms=now_ms):
+    opened = breaker.why_open(flow.breaker, now_ms=now_ms)
+    if opened is Opened.BY_HAND:
         return "the breaker, which an operator opened"
-    if flow.breaker.is_open:
+    if opened is not None:
         said = f", its last probe was answered with {flow.breaker.said}" if flow.breaker.said else ""
         return f"the open breaker{said}"
     return "a cool-down that the partner asked for" if flow.cool_until_ms - now_ms > LONG_COOL_DOWN_MS else ""

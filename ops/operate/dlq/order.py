@@ -29,7 +29,7 @@ from ops.operate.dlq.redrive import Moved, Redrive
 from partners import Limits
 from shared.errors import StateUnavailable
 from shared.state import FLOW, PARTNER
-from worker_fn.limits.breaker import is_by_hand
+from worker_fn.limits.breaker import Opened, why_open
 from worker_fn.limits.flow import Flow
 
 WAITING = 100
@@ -212,11 +212,12 @@ def _say_what_holds(desk: Desk) -> None:
         return
     if held is not None:
         desk.say(f"The intake is {held.said(now_ms)}: what is sent waits in the queue.", WARN)
-    if flow.breaker.is_open and is_by_hand(flow.breaker, now_ms=now_ms):
+    opened = why_open(flow.breaker, now_ms=now_ms)
+    if opened is Opened.BY_HAND:
         desk.say("An operator opened the breaker: what is sent waits in the queue.", WARN)
-    elif flow.breaker.is_open and flow.breaker.by_hand_until_ms:
+    elif opened is Opened.OVER:
         desk.say("The breaker that an operator opened is over its time: one message is tried first.", WARN)
-    elif flow.breaker.is_open:
+    elif opened is Opened.DOWN:
         said = f", its last answer was {flow.breaker.said}" if flow.breaker.said else ""
         desk.say(safe(f"The partner is down{said}: what is sent waits in the queue. Better wait with it."), WARN)
     elif flow.cool_until_ms > now_ms:

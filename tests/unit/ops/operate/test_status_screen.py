@@ -93,7 +93,7 @@ def test_the_screen_fits_into_80_columns() -> None:
         pause=Pause("the partner maintains its database", NOW_MS - 3_600_000, WHO),
         turned=[LIMITED, OPENED, replace(LIMITED, scope=Scope("7", "users/bulk"))],
         suspended=[replace(SUSPENDED, account_id=str(n)) for n in range(9)],
-        account_cool_downs={"12": NOW_MS + 60_000},
+        account_cool_downs={"12": NOW_MS + 60_000, "7#users/bulk": NOW_MS + 30_000},
         lately=Lately(5, 999, 99, {"rejected": 2, "too_old": 1}, {"breaker": 70}, {"7": 5}, NOW_MS - 7_200_000, "60 s"),
         unread=("cloudwatch:GetMetricData",),
     )
@@ -113,6 +113,8 @@ def test_the_screen_fits_into_80_columns() -> None:
         "2 rejected",
         "account 3: HTTP 401",
         "120.0 calls a second",
+        "account 12, in 60 s",
+        "account 7 at users/bulk, in 30 s",
     ):
         assert any(text in line for line in lines), text
 

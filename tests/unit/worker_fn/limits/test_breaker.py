@@ -7,11 +7,15 @@ from worker_fn.limits.breaker import (
     MIN_CALLS,
     PROBE_LEASE_MS,
     Breaker,
+    Opened,
+    closed_by_hand,
     count,
     lease_probe,
     next_try_ms,
+    opened_by_hand,
     probe_is_due,
     probed,
+    why_open,
 )
 
 NOW = 1_700_000_000_000
@@ -73,3 +77,14 @@ def test_failed_probes_wait_longer_and_longer() -> None:
 def test_open_breaker_is_moved_by_its_probe_alone() -> None:
     """Answers of calls that were on their way when it opened change nothing."""
     assert count(OPEN, delivered=100, faults=0, now_ms=NOW) == OPEN
+
+
+def test_why_it_is_open_is_told_apart() -> None:
+    """Until an operator's moment, after it while nobody has called, and by its own rules once a probe failed."""
+    by_hand = opened_by_hand(now_ms=NOW, until_ms=NOW + 1_000)
+    over = probed(by_hand, delivered=False, now_ms=NOW + 1_000)
+    assert why_open(Breaker(), now_ms=NOW) is None
+    assert why_open(closed_by_hand(now_ms=NOW, until_ms=NOW + 1_000), now_ms=NOW) is None
+    assert why_open(OPEN, now_ms=NOW) is Opened.DOWN
+    assert [why_open(by_hand, now_ms=NOW + later_ms) for later_ms in (999, 1_000)] == [Opened.BY_HAND, Opened.OVER]
+    assert why_open(over, now_ms=NOW + 1_000) is Opened.DOWN
