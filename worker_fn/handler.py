@@ -25,7 +25,7 @@ from worker_fn.settings import Settings
 from worker_fn.wiring import CALLS_TO_AWS, COUNTS_NEED_S, build, counts, event_source_mapping, stored
 
 if TYPE_CHECKING:
-    from worker_fn.maintenance.tick import TickReport
+    from worker_fn.maintenance.ticker import TickReport
 
 
 @lru_cache(maxsize=1)
@@ -71,17 +71,22 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 
 async def _tick(worker: Worker, asked: Mapping[str, Any], remaining_s: Callable[[], float]) -> "TickReport":
-    from worker_fn.maintenance.facts import tell_tick  # noqa: PLC0415 - a batch needs none of it
-    from worker_fn.maintenance.tick import Ticker, tick  # noqa: PLC0415
+    from worker_fn.maintenance.tick import tick  # noqa: PLC0415 - a batch needs none of it
+    from worker_fn.maintenance.ticker import Ticker, tell  # noqa: PLC0415
 
     mapping_id = str(asked["mapping_id"])
     with suppress(StateUnavailable):
         await remember_mapping(worker.state, mapping_id)
-    queues = cast(ThreadedQueue, worker.queue)  # as worker_fn.wiring made it
-    most, probe_now = _settings().max_concurrency, bool(asked.get("probe"))
-    mapping, measured = event_source_mapping(mapping_id), partial(measure, worker=worker)
-    report = await tick(Ticker(worker, queues, mapping, most, probe_now, measured), remaining_s)
-    tell_tick(report, worker)
+    ticker = Ticker(
+        worker,
+        queues=cast(ThreadedQueue, worker.queue),  # as worker_fn.wiring made it
+        mapping=event_source_mapping(mapping_id),
+        most=_settings().max_concurrency,
+        probe_now=bool(asked.get("probe")),
+        measure=partial(measure, worker=worker),
+    )
+    report = await tick(ticker, remaining_s)
+    tell(report, worker)
     measure_tick(report, await _gap(worker, remaining_s))
     return report
 

@@ -12,7 +12,7 @@ from worker_fn.batch.context import Worker
 from worker_fn.batch.settle import Report
 
 if TYPE_CHECKING:
-    from worker_fn.maintenance.tick import TickReport
+    from worker_fn.maintenance.ticker import TickReport
 
 OF_AN_ACCOUNT = (Metric.DELIVERED, Metric.WAITING, Metric.PARKED, Metric.DEAD_LETTERED, Metric.SETTLE_FAILED)
 """Counted apart for the accounts that METRICS_ACCOUNTS names."""
@@ -66,9 +66,7 @@ def measure(report: Report, worker: Worker) -> None:
 
 
 def measure_tick(report: "TickReport", gap: int | None = None) -> None:
-    """Write how old the oldest are that the tick saw parked, how much of the rate is used, and the ledger's gap where
-    it was counted; of what a tick does not know it writes nothing.
-    """
+    """Write what the tick knows: the oldest that are parked, the share of the rate that is used, the ledger's gap."""
     _ages(report.oldest_parked_s, report.oldest_parked_erasure_s)
     if report.allowance_used is not None:
         metrics.add_metric(Metric.ALLOWANCE_USED, MetricUnit.Percent, round(100 * report.allowance_used, 1))

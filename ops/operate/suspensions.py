@@ -22,8 +22,8 @@ from ops.operate.stack import Stack, refusal_as
 from shared.errors import SpillwayError
 from shared.state import SUSPENDED
 from worker_fn.accounts.clearing import clear_account
-from worker_fn.accounts.known_suspensions import KNOWN_FOR_MS
 from worker_fn.accounts.suspension import NOBODY, Suspension, by_account
+from worker_fn.accounts.suspensions import KNOWN_FOR_MS
 
 LOOK_AGAIN_S = 15.0
 """Between two ticks of a clear that waits."""

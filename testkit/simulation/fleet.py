@@ -28,7 +28,8 @@ from worker_fn.batch.drain import drain
 from worker_fn.batch.settle import Report
 from worker_fn.clients.mapping import EventSourceMapping, known_mapping, remember_mapping
 from worker_fn.limits.clock import FleetClock, Once, agree
-from worker_fn.maintenance.tick import Ticker, TickReport, tick
+from worker_fn.maintenance.tick import tick
+from worker_fn.maintenance.ticker import Ticker, TickReport
 
 COLD_S = 0.4
 ENVIRONMENT_IDLE_S = 600.0

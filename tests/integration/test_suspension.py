@@ -15,7 +15,7 @@ from ops.operate.stack import Stack
 from ops.operate.suspensions import Cleared
 from tests.fakes.mapping import FakeMapping
 from worker_fn import handler as worker_entry
-from worker_fn.accounts import known_suspensions, suspensions
+from worker_fn.accounts import suspension, suspensions
 from worker_fn.maintenance import unpark
 
 
@@ -99,7 +99,7 @@ def test_mparticle_learns_of_the_suspension(story: Story) -> None:
 
 def test_parked_messages_return_once_the_key_works(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the probe arrives the account is cleared, the tick moves its messages back, and each arrives once."""
-    monkeypatch.setattr(suspensions, "PROBE_EVERY_MS", 1)
+    monkeypatch.setattr(suspension, "PROBE_EVERY_MS", 1)
     story.send(*(request(n, 7) for n in range(12)))
     while story.queues.depth()[0]:
         story.queues.drain_once()
@@ -145,7 +145,7 @@ def test_operators_clear_moves_that_account_s_messages_and_no_others(
     story: Story, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of two suspended accounts the one that is cleared comes back, whole and unchanged; the other one stays parked."""
-    monkeypatch.setattr(known_suspensions, "KNOWN_FOR_MS", 0)
+    monkeypatch.setattr(suspensions, "KNOWN_FOR_MS", 0)
     story.refused.add("key-9")
     story.send(*(request(n, 7) for n in range(25)), *(request(n, 9) for n in range(8)))
     while story.queues.depth()[0]:
@@ -190,7 +190,7 @@ def test_clear_that_waits_ends_when_nothing_can_be_parked_any_more(
 
 def test_customer_that_rotates_its_key_is_served_at_once(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
     """With forty old requests parked each new one is delivered in its first batch; mParticle is not told to stop."""
-    monkeypatch.setattr(known_suspensions, "KNOWN_FOR_MS", 0)
+    monkeypatch.setattr(suspensions, "KNOWN_FOR_MS", 0)
     story.send(*(request(n, 7) for n in range(40)))
     while story.queues.depth()[0]:
         story.queues.drain_once()
@@ -209,7 +209,7 @@ def test_clear_that_waits_says_that_old_requests_are_refused_again(
 ) -> None:
     """All move back, once; they carry the old key, are parked again, and the clear says so; the new ones go on."""
     monkeypatch.setattr(unpark, "late_ms", lambda _: 1_500)
-    monkeypatch.setattr(known_suspensions, "KNOWN_FOR_MS", 0)
+    monkeypatch.setattr(suspensions, "KNOWN_FOR_MS", 0)
     story.send(*(request(n, 7) for n in range(20)))
     while story.queues.depth()[0]:
         story.queues.drain_once()
@@ -237,7 +237,7 @@ def test_listing_says_how_many_keys_of_an_account_are_refused_and_which_are_old(
     story: Story, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One line an account; what has been replaced says what becomes of it, and no fingerprint is shown."""
-    monkeypatch.setattr(known_suspensions, "KNOWN_FOR_MS", 0)
+    monkeypatch.setattr(suspensions, "KNOWN_FOR_MS", 0)
     story.refused.add("key-8b")
     story.send(request(1, 7), request(2, 8, "key-8b"), request(3, 7, "key-new"))
     story.queues.drain_once()

@@ -1,8 +1,7 @@
 """Authentication failures of one batch: what its answers say of each credential that was used. Pure.
 
-A refusal (401, 403) may be about the credential or about one message: a key may be good for some calls only, and a
-request carries the customer's other settings as they were when mParticle sent it. So the calls with that credential go
-on until some in a row are refused. If a call that was begun after a refusal arrives, the refusal was about the message.
+A refusal (401, 403) may be about the credential or about one message: a key may be good for some calls only. So calls
+with it go on until some in a row are refused; if one that was begun after a refusal arrives, the message is to blame.
 """
 
 from collections import Counter
@@ -11,8 +10,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 REFUSALS_IN_A_ROW = 3
-"""After so many refusals in a row a batch makes no more calls with a credential. Each refusal costs the partner a call.
-"""
+"""After so many refusals in a row a batch makes no more calls with a credential: each costs the partner a call."""
 
 
 class Credential(NamedTuple):

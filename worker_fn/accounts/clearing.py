@@ -1,8 +1,8 @@
-"""Clearing a suspension: it is forgotten, and the tick is asked to move its parked messages back."""
+"""Clearing a suspension: it is forgotten, and the tick is asked to move its parked messages back. Each may raise
+StateUnavailable: then it was not done.
+"""
 
 import random
-from collections.abc import Mapping
-from typing import Any
 
 from shared.state import CLEARED, PARTNER, SUSPENDED, State, change
 from worker_fn.accounts.suspension import Suspension, by_account, sk_of
@@ -14,15 +14,13 @@ SUSPENSION_KEPT_S = 14 * 86_400
 
 
 async def clear_account(state: State, account_id: str, *, now_ms: int, accepted: bool, rng: random.Random) -> None:
-    """Clear all suspensions of an account. Raises StateUnavailable."""
+    """Clear all suspensions of an account."""
     for one in by_account(await state.listed(SUSPENDED)).get(account_id, ()):
         await clear(state, one, now_ms=now_ms, accepted=accepted, rng=rng)
 
 
 async def clear(state: State, suspension: Suspension, *, now_ms: int, accepted: bool, rng: random.Random) -> None:
-    """Forget a suspension and have its parked messages moved back. `accepted`: the partner took one of them; an
-    operator who clears does not know that. Raises StateUnavailable, and the suspension stands.
-    """
+    """Clear one. `accepted`: the partner took one of its messages; an operator who clears does not know that."""
     # In this order: a sweep that was asked for first, and still finds the suspension, is repeated.
     cleared = {"at_ms": now_ms, "accepted": accepted, "account_id": suspension.account_id}
     sk, expires_at = sk_of(suspension.account_id, suspension.fingerprint), now_ms // 1_000 + SUSPENSION_KEPT_S
@@ -32,9 +30,11 @@ async def clear(state: State, suspension: Suspension, *, now_ms: int, accepted: 
 
 
 async def request_sweep(state: State, *, now_ms: int, rng: random.Random) -> None:
-    """Tell the tick that parked messages have to move back. Raises StateUnavailable: then the tick was not told."""
-
-    def requested(value: Mapping[str, Any]) -> tuple[Mapping[str, Any], None]:
-        return {**value, "wanted_ms": max(now_ms, value.get("wanted_ms", 0))}, None
-
-    await change(state, PARTNER, SWEEP, requested, rng=rng)
+    """Tell the tick that parked messages have to move back."""
+    await change(
+        state,
+        PARTNER,
+        SWEEP,
+        lambda asked: ({**asked, "wanted_ms": max(now_ms, asked.get("wanted_ms", 0))}, None),
+        rng=rng,
+    )

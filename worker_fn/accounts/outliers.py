@@ -1,7 +1,6 @@
 """Outliers: accounts whose calls fail while others' arrive. Their failures are their own, and not the partner's.
 
-If every call of one account fails and is made again, that account makes up half of all calls sooner or later, and the
-breaker would open for everybody. The answers that one Lambda environment sees are enough to tell.
+Calls that fail are made again and make up half of all sooner or later: the breaker would open for everybody.
 """
 
 from collections import OrderedDict

@@ -1,7 +1,6 @@
 """One suspension, as the state table holds it: a credential that the partner refuses, and its probe. Pure.
 
-A credential is an account, and the fingerprint of the secrets that a message carries. All suspensions stand under one
-key, so that a worker learns of all with one read.
+All stand under one key, so that a worker learns of all with one read:
 
     suspended   7              messages of account 7 that carry no secrets
     suspended   7#3f9c…        messages that carry those secrets
@@ -9,7 +8,7 @@ key, so that a worker learns of all with one read.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from shared.state import Item
@@ -17,17 +16,32 @@ from worker_fn.accounts.fingerprint import NO_SECRETS
 
 PROBE_EVERY_MS = 180_000
 PROBE_LOST_MS = 3 * PROBE_EVERY_MS
-"""A probe that does not come back within this time is gone (too old, or dead-lettered); the next message is the probe.
-"""
+"""A probe that does not come back within this time is gone (too old, or dead-lettered), and the next one is made."""
+HEAD_START_MS = 30_000
+"""So much earlier than the probe a new message may be tried: only new ones carry what the customer has mended."""
+TURNS_EACH = 3
+"""How often a message is refused as the probe before another one of its credential takes its place."""
 GIVE_UP_MS = 3_600_000
-"""A refused credential counts as an old key so long after another one of its account was accepted. Until then a mistake
-can be undone (a key revoked by mistake, a plan that was not paid). Then its messages are dead-lettered, so an operator
-learns of them within the hour, not after the three days that they may wait.
+"""A refused credential is an old key so long after another one of its account was accepted: until then a key revoked by
+mistake can be mended. Then its messages are dead letters, of which an operator learns before the three days are over.
 """
 NOBODY = ""
 """In place of the probe's id: the tick chooses one of those that are parked."""
 EVERY = "*"
 """In place of a fingerprint: all credentials of the account."""
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """The part of a message that matters here: its account and its credentials."""
+
+    account_id: str | None
+    fingerprints: Collection[str]
+    message_id: str
+    kind: str = ""
+    received_at_ms: int = 0
+    was_dead: bool = False
+    """An operator redrove it from the dead-letter queue: it gets the probe's turn, and is not given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +56,7 @@ class Suspension:
     """The probe's next turn."""
     others_at_ms: int
     """From then on another message with the credential, if one comes, takes the turn and becomes the probe."""
-    turns: int
+    turns: int = 1
     """How often this probe was refused."""
     kind: str = ""
     """The type of the message that was refused: a credential that is accepted for this type later replaces this one."""
@@ -53,26 +67,28 @@ class Suspension:
     @classmethod
     def from_item(cls, sk: str, item: Item) -> "Suspension":
         """Read an item; one of the release before suspends everything of its account until its probe's next turn."""
-        value = item.value
-        probe_at_ms = value["probe_at_ms"]
+        others_at_ms = item.value["probe_at_ms"] + PROBE_LOST_MS
+        value = {"account_id": sk, "fingerprint": EVERY, "others_at_ms": others_at_ms, **item.value}
+        return cls(sk=sk, item=item, **{name: value[name] for name in _STORED if name in value})
+
+    @classmethod
+    def begun(cls, one: Carried, fingerprint: str, *, status: int, now_ms: int, in_groups: bool) -> "Suspension":
+        """A new one, with the message that was refused as its probe."""
+        account_id, probe_at_ms = str(one.account_id), now_ms + PROBE_EVERY_MS
         return cls(
-            sk=sk,
-            account_id=value.get("account_id", sk),
-            fingerprint=value.get("fingerprint", EVERY),
-            status=value["status"],
-            since_ms=value["since_ms"],
-            probe_id=value["probe_id"],
+            sk=sk_of(account_id, fingerprint),
+            account_id=account_id,
+            fingerprint=fingerprint,
+            status=status,
+            since_ms=now_ms,
+            probe_id=one.message_id,
             probe_at_ms=probe_at_ms,
-            others_at_ms=value.get("others_at_ms", probe_at_ms + PROBE_LOST_MS),
-            turns=value.get("turns", 1),
-            kind=value.get("kind", ""),
-            superseded_ms=value.get("superseded_ms", 0),
-            item=item,
+            others_at_ms=probe_at_ms + PROBE_LOST_MS if in_groups else now_ms,
+            kind=one.kind,
         )
 
     def to_item(self) -> dict[str, Any]:
-        names = ("account_id", "fingerprint", "status", "since_ms", "probe_id", "probe_at_ms", "others_at_ms")
-        return {name: getattr(self, name) for name in (*names, "turns", "kind", "superseded_ms")}
+        return {name: getattr(self, name) for name in _STORED}
 
     @property
     def lost_ms(self) -> int:
@@ -86,6 +102,22 @@ class Suspension:
 
     def is_given_up(self, *, now_ms: int) -> bool:
         return self.gives_up_ms is not None and self.gives_up_ms <= now_ms
+
+    def turn_of(self, message_id: str, *, now_ms: int, in_groups: bool) -> "Suspension | None":
+        """What it is if a message takes the turn; None if that is not due. A message that had it a few times leaves it
+        to another, but not on a FIFO queue, where none may take the turn of those before it.
+        """
+        is_probe = self.probe_id == message_id
+        if now_ms < (self.probe_at_ms if is_probe else self.others_at_ms):
+            return None
+        if is_probe and self.turns >= TURNS_EACH and not in_groups:
+            return replace(self, probe_id=NOBODY, probe_at_ms=now_ms, others_at_ms=now_ms)
+        turns, next_ms = self.turns + 1 if is_probe else 1, now_ms + PROBE_EVERY_MS
+        others_at_ms = next_ms + PROBE_LOST_MS if in_groups else next_ms - HEAD_START_MS
+        return replace(self, probe_id=message_id, probe_at_ms=next_ms, others_at_ms=others_at_ms, turns=turns)
+
+
+_STORED = tuple(one.name for one in fields(Suspension) if one.name not in {"sk", "item"})
 
 
 def sk_of(account_id: str, fingerprint: str) -> str:

@@ -1,37 +1,31 @@
 """Suspended credentials: the messages that carry one wait in the parking queue until the customer mends it.
 
-`Suspensions.place` decides that a message is parked for its credentials. One message of each credential stays on the
-main queue as its probe and is tried every few minutes; the first one that arrives clears it. A suspension does not
-affect other credentials of the account: a customer that rotates its key is served with the new one at once. A refusal
-may be the fault of the one message, so another message becomes the probe in time: docs/adr/0014 and 0041.
+One message of each credential stays on the main queue as its probe and is tried every few minutes; the first one that
+arrives clears it. A refusal may be the fault of the one message, so another one becomes the probe in time. Other
+credentials of the account are served: a customer may rotate its key. docs/adr/0014 and 0041 say why.
 """
 
+import asyncio
 import random
 from collections import OrderedDict
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import KW_ONLY, dataclass, field, replace
 from enum import Enum
 
 from shared.errors import StateUnavailable
-from shared.state import CLEARED, SUSPENDED, State
+from shared.state import CLEARED, SUSPENDED, Conflict, State
 from worker_fn.accounts.auth_failures import Credential
-from worker_fn.accounts.clearing import clear, request_sweep
-from worker_fn.accounts.known_suspensions import KnownSuspensions
-from worker_fn.accounts.suspension import EVERY, NOBODY, PROBE_EVERY_MS, PROBE_LOST_MS, Suspension, sk_of
+from worker_fn.accounts.clearing import SUSPENSION_KEPT_S, clear, request_sweep
+from worker_fn.accounts.suspension import EVERY, PROBE_EVERY_MS, Carried, Suspension, by_account, holding, sk_of
 
-HEAD_START_MS = 30_000
-"""How much earlier than the probe a new message may be tried: only new ones carry what the customer has mended.
-"""
-TURNS_EACH = 3
-"""How often a message is refused as the probe before another one of its credential takes its place."""
+KNOWN_FOR_MS = 5_000
+"""How old a worker's knowledge of suspensions may be."""
 STRAGGLERS_MS = 600_000
-"""How long after a customer changed its key requests may still carry the one before. A request that carries it later
-shows that the customer uses both.
-"""
+"""So long after a customer changed its key requests may carry the one before; later ones show that it uses both."""
 MOST_EACH = 5
-"""So many credentials of an account are suspended one by one. If a partner made a new secret for each message, there
-would be as many suspensions as messages.
-"""
+"""So many credentials of an account are suspended one by one: a partner might make a secret for each message."""
+MOST_OLD = 20
+"""So many replaced credentials are kept besides: who rotates its key every day is not suspended as a whole for that."""
 MOST_REMEMBERED = 2_000
 
 
@@ -45,54 +39,46 @@ class Place(Enum):
     """To the dead-letter queue: its credential is an old one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Carried:
-    """The part of a message that matters here: its account and its credentials."""
-
-    account_id: str | None
-    fingerprints: Collection[str]
-    message_id: str
-    kind: str = ""
-    received_at_ms: int = 0
-    was_dead: bool = False
-    """An operator redrove it from the dead-letter queue: it gets the probe's turn, and is not given up."""
-
-
+@dataclass(slots=True)
 class Suspensions:
-    """Suspends credentials, says where their messages belong, and clears them.
+    """One environment's knowledge of them: read every few seconds, and what it writes itself is known at once."""
 
-    `in_groups`: a FIFO queue, where no message may take the turn of those before it.
-    """
-
-    def __init__(
-        self,
-        state: State,
-        *,
-        now_ms: Callable[[], int],
-        on_trouble: Callable[[], None],
-        rng: random.Random,
-        in_groups: bool = False,
-    ) -> None:
-        self._state = state
-        self._now_ms = now_ms
-        self._on_trouble = on_trouble
-        self._rng = rng
-        self._in_groups = in_groups
-        self._known = KnownSuspensions(state, now_ms=now_ms, on_trouble=on_trouble)
-        self._taken_ms: OrderedDict[Credential, int] = OrderedDict()
-        """Credential -> when the last call was begun that this environment saw arrive."""
+    state: State
+    _: KW_ONLY
+    now_ms: Callable[[], int]
+    on_trouble: Callable[[], None]
+    """Called where the state table took no call: all goes on without it."""
+    rng: random.Random
+    in_groups: bool = False
+    """A FIFO queue."""
+    _by_account: dict[str, list[Suspension]] = field(default_factory=dict)
+    _read_ms: int | None = None
+    _reading: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _taken_ms: OrderedDict[Credential, int] = field(default_factory=OrderedDict)
+    """Credential -> when the last call was begun that this environment saw arrive."""
 
     async def refresh(self) -> None:
-        """Read the suspensions, if that was not done lately."""
-        await self._known.refresh()
+        """Read the suspensions, if that was not done lately; who comes while they are read waits for them."""
+        async with self._reading:
+            now_ms = self.now_ms()
+            if self._read_ms is None or now_ms - self._read_ms >= KNOWN_FOR_MS:
+                self._read_ms = now_ms
+                try:
+                    self._by_account = by_account(await self.state.listed(SUSPENDED))
+                except StateUnavailable:
+                    self.on_trouble()
+
+    def of_account(self, account_id: str | None) -> Sequence[Suspension]:
+        """All suspensions of an account."""
+        return tuple(self._by_account.get(account_id or "", ()))
 
     def of(self, account_id: str | None, fingerprints: Collection[str]) -> Suspension | None:
         """The suspension that holds up a message of an account with these credentials."""
-        return self._known.of(account_id, fingerprints)
+        return holding(self.of_account(account_id), fingerprints)
 
     def probe_wait_s(self, suspension: Suspension | None) -> int:
         """Whole seconds until its probe may be tried again."""
-        left_ms = suspension.probe_at_ms - self._now_ms() if suspension else PROBE_EVERY_MS
+        left_ms = suspension.probe_at_ms - self.now_ms() if suspension else PROBE_EVERY_MS
         return max(1, -(-left_ms // 1_000))
 
     async def place(self, one: Carried) -> Place:
@@ -101,74 +87,37 @@ class Suspensions:
         if suspension is None:
             return Place.SEND
         if suspension.superseded_ms and one.received_at_ms - suspension.superseded_ms > STRAGGLERS_MS:
-            await self._known.write(replace(suspension, superseded_ms=0))  # the customer uses it still
+            await self.write(replace(suspension, superseded_ms=0))  # the customer uses it still
             suspension = self.of(one.account_id, one.fingerprints) or suspension
-        now_ms = self._now_ms()
-        is_probe = suspension.probe_id == one.message_id
-        if now_ms < (suspension.probe_at_ms if is_probe else suspension.others_at_ms):
-            return self._without_turn(one)
-        if is_probe and suspension.turns >= TURNS_EACH and not self._in_groups:
-            await self._known.write(replace(suspension, probe_id=NOBODY, probe_at_ms=now_ms, others_at_ms=now_ms))
-            return self._without_turn(one)
-        next_ms = now_ms + PROBE_EVERY_MS
-        turn = replace(
-            suspension,
-            probe_id=one.message_id,
-            probe_at_ms=next_ms,
-            others_at_ms=self._others_at_ms(next_ms, next_ms - HEAD_START_MS),
-            turns=suspension.turns + 1 if is_probe else 1,
-        )
-        return Place.SEND if await self._known.write(turn) else self._without_turn(one)
-
-    def _without_turn(self, one: Carried) -> Place:
-        """Where a message belongs that may not be tried now."""
-        suspension = self.of(one.account_id, one.fingerprints)
-        if suspension is not None and suspension.is_given_up(now_ms=self._now_ms()) and not one.was_dead:
+        turn = suspension.turn_of(one.message_id, now_ms=self.now_ms(), in_groups=self.in_groups)
+        if turn is not None and await self.write(turn) and turn.probe_id == one.message_id:
+            return Place.SEND
+        suspension = self.of(one.account_id, one.fingerprints)  # as another worker may have written it
+        if suspension is not None and suspension.is_given_up(now_ms=self.now_ms()) and not one.was_dead:
             return Place.GIVE_UP
         return Place.PROBE_LATER if suspension is None or suspension.probe_id == one.message_id else Place.PARK
 
     async def suspend(self, one: Carried, fingerprint: str, *, status: int) -> None:
-        """Suspend a credential; the message that was refused is its probe, unless another worker was first.
-
-        The next message that carries it is tried at once: the refusal may have been about that one message.
+        """Suspend a credential, unless another worker was first; the message that was refused is its probe. Of too many
+        old keys the one that was replaced first is forgotten: its messages were given up long ago.
         """
-        account_id = str(one.account_id)
-        fingerprint = EVERY if len(self._known.current(account_id)) >= MOST_EACH else fingerprint
-        await self._known.drop_oldest(account_id)
-        now_ms = self._now_ms()
-        next_ms = now_ms + PROBE_EVERY_MS
-        await self._known.write(
-            Suspension(
-                sk=sk_of(account_id, fingerprint),
-                account_id=account_id,
-                fingerprint=fingerprint,
-                status=status,
-                since_ms=now_ms,
-                probe_id=one.message_id,
-                probe_at_ms=next_ms,
-                others_at_ms=self._others_at_ms(next_ms, now_ms),
-                turns=1,
-                kind=one.kind,
-            )
+        known = self.of_account(one.account_id)
+        old = [each for each in known if each.superseded_ms]
+        if len(known) - len(old) >= MOST_EACH:
+            fingerprint = EVERY
+        if len(old) >= MOST_OLD:
+            await self._drop(min(old, key=lambda each: each.superseded_ms))
+        await self.write(
+            Suspension.begun(one, fingerprint, status=status, now_ms=self.now_ms(), in_groups=self.in_groups)
         )
 
     async def narrow(self, whole: Suspension, one: Carried, fingerprint: str, *, status: int) -> None:
-        """The probe of a whole account's suspension, as the release before wrote it, was refused: suspend the message's
-        credentials instead. Messages with other credentials move back.
+        """The probe of a whole account's suspension, as the release before wrote it, was refused: suspend its
+        credentials instead, and have messages with others moved back.
         """
-        if len(self._known.current(whole.account_id)) > MOST_EACH:
-            return
-        try:
-            await request_sweep(self._state, now_ms=self._now_ms(), rng=self._rng)
-            await self._state.delete(SUSPENDED, whole.sk)
-        except StateUnavailable:
-            self._on_trouble()
-            return
-        self._known.forget(whole)
-        await self.suspend(one, fingerprint, status=status)
-
-    def _others_at_ms(self, probe_at_ms: int, otherwise_ms: int) -> int:
-        return probe_at_ms + PROBE_LOST_MS if self._in_groups else otherwise_ms
+        current = [each for each in self.of_account(whole.account_id) if not each.superseded_ms]
+        if len(current) <= MOST_EACH and await self.expect_sweep() and await self._drop(whole):
+            await self.suspend(one, fingerprint, status=status)
 
     async def note_taken(
         self, credential: Credential, *, kind: str, begun_ms: int, beside: Collection[str] = ()
@@ -180,18 +129,15 @@ class Suspensions:
         self._taken_ms.move_to_end(credential)
         if len(self._taken_ms) > MOST_REMEMBERED:
             self._taken_ms.popitem(last=False)
-        for one in self._known.of_account(credential.account_id):
+        for one in self.of_account(credential.account_id):
             is_other = one.fingerprint not in {EVERY, credential.fingerprint, *beside} and one.kind == kind
             if is_other and not one.superseded_ms and begun_ms >= one.since_ms:
-                await self._known.write(replace(one, superseded_ms=self._now_ms()))
+                await self.write(replace(one, superseded_ms=self.now_ms()))
 
     async def clear(self, suspension: Suspension) -> None:
         """The partner accepts it again: forget the suspension and have its parked messages moved back."""
-        try:
-            await clear(self._state, suspension, now_ms=self._now_ms(), accepted=True, rng=self._rng)
-        except StateUnavailable:
-            self._on_trouble()
-        self._known.forget(suspension)
+        await self._done(clear(self.state, suspension, now_ms=self.now_ms(), accepted=True, rng=self.rng))
+        self._forget(suspension)
 
     async def was_taken_since(self, credential: Credential, *, refused_ms: int, received_at_ms: int) -> bool:
         """Whether a message that carries it arrived after this one was refused before, or, never refused before, the
@@ -200,17 +146,51 @@ class Suspensions:
         if refused_ms and self._taken_ms.get(credential, 0) > refused_ms:
             return True
         try:
-            cleared = (await self._state.read(CLEARED, sk_of(*credential))).value
+            cleared = (await self.state.read(CLEARED, sk_of(*credential))).value
         except StateUnavailable:
-            self._on_trouble()
+            self.on_trouble()
             return False
         return bool(cleared.get("accepted")) and cleared["at_ms"] > (refused_ms or received_at_ms)
 
     async def expect_sweep(self) -> bool:
         """Have the tick look through the parking queue; False if it could not be told, and nothing should be parked."""
+        return await self._done(request_sweep(self.state, now_ms=self.now_ms(), rng=self.rng))
+
+    async def write(self, suspension: Suspension) -> bool:
+        """Write a suspension over the one that was read; False if another worker was first, or the table is down."""
+        sk, expires_at = suspension.sk, self.now_ms() // 1_000 + SUSPENSION_KEPT_S
         try:
-            await request_sweep(self._state, now_ms=self._now_ms(), rng=self._rng)
+            item = await self.state.swap(SUSPENDED, sk, suspension.item, suspension.to_item(), expires_at=expires_at)
+        except Conflict as conflict:
+            self._forget(suspension)
+            if conflict.current.value:
+                self._know(Suspension.from_item(sk, conflict.current))
+            return False
         except StateUnavailable:
-            self._on_trouble()
+            self.on_trouble()
+            return False
+        self._know(replace(suspension, item=item))
+        return True
+
+    async def _done(self, work: Awaitable[None]) -> bool:
+        try:
+            await work
+        except StateUnavailable:
+            self.on_trouble()
             return False
         return True
+
+    async def _drop(self, suspension: Suspension) -> bool:
+        is_gone = await self._done(self.state.delete(SUSPENDED, suspension.sk))
+        if is_gone:
+            self._forget(suspension)
+        return is_gone
+
+    def _know(self, suspension: Suspension) -> None:
+        self._forget(suspension)
+        self._by_account.setdefault(suspension.account_id, []).append(suspension)
+
+    def _forget(self, suspension: Suspension) -> None:
+        left = [one for one in self._by_account.pop(suspension.account_id, ()) if one.sk != suspension.sk]
+        if left:
+            self._by_account[suspension.account_id] = left

@@ -8,7 +8,8 @@ from partners import LeftOut
 from shared.errors import InvalidRequest, UndecodableMessage, Unmappable, raised_at
 from shared.firehose import Malformed
 from shared.message import QUEUED_TYPES, Message
-from worker_fn.accounts.suspensions import Carried, Place
+from worker_fn.accounts.suspension import Carried
+from worker_fn.accounts.suspensions import Place
 from worker_fn.batch.disposition import DeadLetter, Delivered, End, Reason
 from worker_fn.batch.progress import NO_PROGRESS, Progress
 from worker_fn.dispatch.classify import Outcome, Verdict

@@ -15,6 +15,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+SETTLE_RESERVE_S = 8.0
+"""R, unless a deployment sets another."""
+
 ANSWER_S = 1.0
 """The time that is kept at the end for the function's own answer, half of it for the last writes."""
 

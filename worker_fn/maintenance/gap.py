@@ -2,10 +2,8 @@
 
     what lies in the queues = what lay there before + what came - what ended        in messages
 
-All of these are rough at any one moment: SQS counts late, in whole minutes and not exactly, and while much is on its
-way a message is counted at one end of it and not yet at the other. So no moment is believed. What is missing is missing
-in every moment of the day's last hour, as compared with every moment of its first, and beyond what comes in a minute.
-While traffic is heavy that hides a few messages; the quiet hour that comes after shows them. docs/adr/0049 says why.
+SQS counts late and roughly, so no moment is believed: what is missing is missing in every moment of the day's last hour
+as compared with every moment of its first, and beyond what comes in a minute. docs/adr/0049 says why.
 """
 
 from collections.abc import Sequence
@@ -27,9 +25,7 @@ def is_due(now_ms: int) -> bool:
 
 
 def missing(steps: Sequence[Step]) -> int | None:
-    """How many messages are surely missing; None where too little is known. One that was delivered twice hides one that
-    is missing.
-    """
+    """How many messages are surely missing; None where too little is known. A delivery twice over hides one."""
     known = [number for number, step in enumerate(steps) if step.most is not None]
     steps = steps[known[0] : known[-1] + 1] if known else ()
     if len(steps) <= 2 * EDGE:

@@ -1,4 +1,6 @@
-"""Which parked messages move back: those that may be served again, and those that would wait in vain."""
+"""Which parked messages move back: those that may be served again, those that are too old or whose credentials are
+given up, and one for each suspension that lost its probe.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,16 +18,12 @@ from worker_fn.batch.rounds import CLOSING_S
 from worker_fn.batch.time_limit import at_most
 
 READ_S = 1.0
-"""The time for finding out which credentials a parked message carries. A message that takes longer moves back, like one
-that cannot be read: the worker decides what becomes of it.
-"""
+"""For finding out which credentials a message carries; one that takes longer, or cannot be read, moves to a worker."""
 
 
 @dataclass(slots=True)
 class Choice:
-    """Which parked messages move: those that may be served again, those that are too old or whose credentials are given
-    up, and one for each suspension that lost its probe.
-    """
+    """Decides for one message after the other."""
 
     worker: Worker
     suspended: Mapping[str, Sequence[Suspension]]
@@ -44,21 +42,23 @@ class Choice:
         account_id = account_of(record)
         suspensions = self.suspended.get(account_id or "", ())
         job = self._read(record) if suspensions else None
-        suspension = None if job is None else holding(suspensions, job.fingerprints)
-        if job is not None and suspension is not None:
-            if suspension.sk in self.lost:
-                self.lost.discard(suspension.sk)
-                return True
-            now_ms = self.worker.now_ms()
-            gives_up = suspension.is_given_up(now_ms=now_ms) and not job.carried.was_dead
-            if gives_up or _is_too_old(job, self.worker):
-                return True
-            kind, accepted_ms = job.message.type, job.message.received_at_ms
-            self.oldest_ms[kind] = min(accepted_ms, self.oldest_ms.get(kind, accepted_ms))
-            return False
+        if job is not None and (suspension := holding(suspensions, job.fingerprints)) is not None:
+            return self._moves_held(job, suspension)
         if account_id is None or account_id in self.cleared or await self._has_room(account_id):
             return True
         self.left += 1
+        return False
+
+    def _moves_held(self, job: Job, suspension: Suspension) -> bool:
+        """Whether one moves that a suspension holds up; the worker says in the dead-letter queue why it was in vain."""
+        now_ms, kind, accepted_ms = self.worker.now_ms(), job.message.type, job.message.received_at_ms
+        is_too_old = now_ms - job.begun_ms > 1_000 * self.worker.budgets.age_s(kind)
+        if suspension.sk in self.lost:
+            self.lost.discard(suspension.sk)
+            return True
+        if is_too_old or (suspension.is_given_up(now_ms=now_ms) and not job.carried.was_dead):
+            return True
+        self.oldest_ms[kind] = min(accepted_ms, self.oldest_ms.get(kind, accepted_ms))
         return False
 
     def _read(self, record: Mapping[str, Any]) -> Job | None:
@@ -71,9 +71,7 @@ class Choice:
         return None if job.is_over else job
 
     async def _has_room(self, account_id: str) -> bool:
-        """Whether one more message of an account may wait by visibility. Without that check messages would come back,
-        be called in vain, and be parked again.
-        """
+        """Whether one more of an account may wait by visibility: else it would be called in vain and parked again."""
         if account_id not in self._rooms:
             try:
                 room = await room_for(account_id, self.worker)
@@ -93,8 +91,3 @@ def account_of(record: Mapping[str, Any]) -> str | None:
         return decode(record["body"]).account_id
     except UndecodableMessage:
         return None
-
-
-def _is_too_old(job: Job, worker: Worker) -> bool:
-    """Whether a parked message has used up its age: the worker that gets it says so in the dead-letter queue."""
-    return worker.now_ms() - job.begun_ms > 1_000 * worker.budgets.age_s(job.message.type)

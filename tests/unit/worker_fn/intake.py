@@ -5,8 +5,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tests.fakes.mapping import FakeMapping
-from worker_fn.batch.time_budget import TimeBudget
-from worker_fn.maintenance.unpark import Swept, sweep
+from worker_fn.batch.time_budget import SETTLE_RESERVE_S, TimeBudget
+from worker_fn.limits.breaker import Breaker
+from worker_fn.limits.flow import Flow
+from worker_fn.maintenance.tick import tick
+from worker_fn.maintenance.ticker import Ticker, TickReport
+from worker_fn.maintenance.unpark import unpark
+
+NOW_S = 1_700_000_000.0
 
 
 class FakeParking:
@@ -35,8 +41,10 @@ def swept(fleet: Any, *parked: dict[str, Any]) -> list[str]:
     return queue.back
 
 
-def look(fleet: Any, queue: FakeParking) -> Swept:
-    return asyncio.run(sweep(fleet.another(), queue, TimeBudget(lambda: 55.0, 5.0)))
+def look(fleet: Any, queue: FakeParking) -> TickReport:
+    ticker = Ticker(fleet.another(), queue, FakeMapping(), 10)
+    asyncio.run(unpark(ticker, TimeBudget(lambda: 55.0, SETTLE_RESERVE_S)))
+    return ticker.report
 
 
 def hold(fleet: Any) -> None:
@@ -53,3 +61,45 @@ def mapped_fleet(make_fleet: Any, mapping: FakeMapping) -> Any:
     made = make_fleet(mapping=reached, max_in_flight=1)
     made.api.call_s = 1.0
     return made
+
+
+class FakeQueues(FakeParking):
+    """The parking queue, and the main queue with messages that are visible."""
+
+    def __init__(self, *, visible: Sequence[dict[str, Any]] = (), parked: Sequence[dict[str, Any]] = ()) -> None:
+        super().__init__(parked)
+        self.visible, self.deleted = list(visible), list[str]()
+
+    async def take(self) -> dict[str, Any] | None:
+        return self.visible.pop(0) if self.visible else None
+
+    async def delete(self, record: Mapping[str, Any]) -> None:
+        self.deleted.append(record["messageId"])
+
+
+def run_tick(
+    setting: Any,
+    mapping: FakeMapping,
+    queues: FakeQueues,
+    *,
+    most: int = 10,
+    probe_now: bool = False,
+    time_s: float = 25.0,
+) -> TickReport:
+    """A tick of a worker that has 25 s, as on the stage `local`."""
+    ends_s = setting.clock.now_s + time_s
+    ticker = Ticker(setting.worker, queues, mapping, most, probe_now)
+    return asyncio.run(tick(ticker, lambda: ends_s - setting.clock.now_s))
+
+
+def set_flow(setting: Any, flow: Flow) -> None:
+    setting.set_item("partner", "flow", flow.to_item())
+
+
+def open_since(seconds: float) -> Flow:
+    opened_ms = int((NOW_S - seconds) * 1_000)
+    return Flow(breaker=Breaker(opened_ms=opened_ms, probe_at_ms=opened_ms + 5_000))
+
+
+def flow_of(setting: Any) -> Flow:
+    return Flow.of(setting.state.item("partner", "flow"))

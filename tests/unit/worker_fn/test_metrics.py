@@ -9,7 +9,7 @@ import pytest
 
 from testkit.records import record
 from worker_fn.batch.settle import Report
-from worker_fn.maintenance.tick import TickReport
+from worker_fn.maintenance.ticker import TickReport
 from worker_fn.metrics import measure, measure_tick, name_stage
 
 

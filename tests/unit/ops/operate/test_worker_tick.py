@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 from ops.cli import app
 from ops.operate import pause, stack, worker_tick
 from ops.operate.pause import Pause
-from worker_fn.maintenance.tick import TickReport
+from worker_fn.maintenance.ticker import TickReport
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,7 @@ import pytest
 
 from worker_fn.accounts.auth_failures import REFUSALS_IN_A_ROW
 from worker_fn.accounts.clearing import clear_account
-from worker_fn.accounts.suspension import PROBE_EVERY_MS
-from worker_fn.accounts.suspensions import TURNS_EACH
+from worker_fn.accounts.suspension import PROBE_EVERY_MS, TURNS_EACH
 
 PROBE_S = PROBE_EVERY_MS / 1_000
 

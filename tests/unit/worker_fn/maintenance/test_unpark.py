@@ -7,13 +7,15 @@ from typing import Any
 import pytest
 
 from shared.errors import StateRefused, StateUnavailable
+from tests.fakes.mapping import FakeMapping
 from tests.unit.worker_fn.intake import FakeParking
 from worker_fn.accounts.clearing import clear, request_sweep
 from worker_fn.accounts.suspension import NOBODY, Suspension
 from worker_fn.batch.time_budget import TICK_ENDS_SHARE, TimeBudget
 from worker_fn.limits.agreement import MOST_IN_LINE
 from worker_fn.limits.flow import Flow
-from worker_fn.maintenance.unpark import CLEARED_FOR_MS, HANDS, Swept, sweep
+from worker_fn.maintenance.ticker import Ticker, TickReport
+from worker_fn.maintenance.unpark import CLEARED_FOR_MS, HANDS, unpark
 
 
 @pytest.fixture
@@ -22,10 +24,12 @@ def setting(fleet: Any) -> Any:
     return fleet
 
 
-def run(setting: Any, queue: FakeParking, *, time_s: float = 55.0) -> Swept:
+def run(setting: Any, queue: FakeParking, *, time_s: float = 55.0) -> TickReport:
     ends_s = setting.clock.now_s + time_s
     budget = TimeBudget(lambda: ends_s - setting.clock.now_s, setting.worker.settle_reserve_s)
-    return asyncio.run(sweep(setting.worker, queue, budget))
+    ticker = Ticker(setting.worker, queue, FakeMapping(), 10)
+    asyncio.run(unpark(ticker, budget))
+    return ticker.report
 
 
 def parked(setting: Any, number: int, account_id: str, **more: Any) -> dict[str, Any]:
@@ -51,7 +55,7 @@ def test_parked_messages_of_cleared_accounts_alone_move_back(setting: Any) -> No
     ask(setting)
     rows = [parked(setting, number, "7" if number % 2 else "8") for number in range(30)]
     queues = FakeParking(rows)
-    assert run(setting, queues).moved == 15
+    assert run(setting, queues).unparked == 15
     assert queues.back == [f"m-{number}" for number in range(1, 30, 2)]
 
 
@@ -79,14 +83,14 @@ def test_parked_message_that_was_redriven_is_as_old_as_its_redrive(setting: Any)
     now_ms = int(setting.clock.now_s * 1_000)
     old = parked(setting, 1, "7", received_at_ms=now_ms - 100 * 3_600_000)
     old["messageAttributes"] |= {"redriven_ms": {"dataType": "String", "stringValue": str(now_ms - 3_600_000)}}
-    assert run(setting, FakeParking([old])).moved == 0
+    assert run(setting, FakeParking([old])).unparked == 0
 
 
 def test_account_that_lost_its_probe_gets_another(setting: Any) -> None:
     """When a suspended account's probe is gone, one of its parked messages takes its place; the others stay."""
     suspend(setting, "8", probe_seen_s=3_600)
     queues = FakeParking([parked(setting, number, "8") for number in range(5)])
-    assert run(setting, queues).moved == 1
+    assert run(setting, queues).unparked == 1
     assert queues.back == ["m-0"]
 
 
@@ -96,7 +100,7 @@ def test_parked_message_that_is_too_old_comes_back_to_be_dead_lettered(setting: 
     ask(setting)
     old = parked(setting, 1, "7", received_at_ms=int((setting.clock.now_s - 73 * 3_600) * 1_000))
     queues = FakeParking([old, parked(setting, 2, "7")])
-    assert run(setting, queues).moved == 1
+    assert run(setting, queues).unparked == 1
     assert queues.back == ["m-1"]
     setting.run(old)
     assert [reason for reason, _ in setting.letters()] == ["too_old"]
@@ -108,9 +112,9 @@ def test_sweep_that_fails_half_way_is_taken_up_again(setting: Any) -> None:
     ask(setting)
     queues = FakeParking([parked(setting, number, "7") for number in range(5)])
     queues.failing = {"m-3"}
-    assert run(setting, queues) == Swept(moved=4, is_done=False, trouble=1)
+    assert run(setting, queues) == TickReport(unparked=4, swept=False, trouble=1)
     queues = FakeParking([parked(setting, 3, "7")])
-    assert run(setting, queues).moved == 1
+    assert run(setting, queues).unparked == 1
 
 
 def test_sweep_goes_on_until_nothing_can_be_parked_any_more(setting: Any) -> None:
@@ -137,11 +141,11 @@ def test_sweep_that_ran_out_of_time_is_taken_up_by_the_next_tick(setting: Any) -
             return await super().parked(sight_s)
 
     queues = Slow(rows)
-    assert not run(setting, queues, time_s=20 / (1 - TICK_ENDS_SHARE)).is_done
+    assert not run(setting, queues, time_s=20 / (1 - TICK_ENDS_SHARE)).swept
     assert 0 < len(queues.back) < 1_000
     setting.clock.now_s += 60
     queues = FakeParking([parked(setting, 1, "7")])
-    assert run(setting, queues).moved == 1
+    assert run(setting, queues).unparked == 1
 
 
 def test_many_hands_move_tens_but_one_on_a_fifo_queue(make_fleet: Any) -> None:
@@ -161,7 +165,7 @@ def test_many_hands_move_tens_but_one_on_a_fifo_queue(make_fleet: Any) -> None:
                 return failed
 
         queue = Watched([parked(setting, number, "7") for number in range(1_000)])
-        assert run(setting, queue).moved == 1_000
+        assert run(setting, queue).unparked == 1_000
         assert (most, set(queue.batches)) == (together, {10})
 
 
@@ -178,7 +182,7 @@ def test_account_that_is_parked_for_its_failures_comes_back_as_it_has_room(setti
     ask(setting)
     rows = [parked(setting, number, "7") for number in range(MOST_IN_LINE + 500)]
     queue = FakeParking(rows)
-    assert not run(setting, queue).is_done
+    assert not run(setting, queue).swept
     assert len(queue.back) == MOST_IN_LINE
     booked_ms = int((setting.clock.now_s + 300) * 1_000)
     setting.set_item("line#7", "flow", Flow(booked_ms=booked_ms).to_item())
@@ -205,7 +209,7 @@ def test_account_without_a_probe_gets_one_at_the_next_tick(setting: Any) -> None
     suspend(setting, "8")
     setting.state.items["suspended", "8"].value["probe_id"] = NOBODY
     queue = FakeParking([parked(setting, number, "8") for number in range(5)])
-    assert run(setting, queue).moved == 1
+    assert run(setting, queue).unparked == 1
     for _ in range(5):
         setting.clock.now_s += 60
         queue = FakeParking([parked(setting, 1, "8")])
@@ -235,7 +239,7 @@ def test_an_account_that_cannot_be_stops_no_sweep(setting: Any, account_id: str)
     odd = parked(setting, 99, "7")
     odd["messageAttributes"]["account_id"]["stringValue"] = account_id
     queues = FakeParking([odd, *(parked(setting, number, "7") for number in range(29))])
-    assert run(setting, queues).moved == 30
+    assert run(setting, queues).unparked == 30
 
 
 def test_a_key_that_the_table_refuses_stops_no_sweep(setting: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,7 +254,7 @@ def test_a_key_that_the_table_refuses_stops_no_sweep(setting: Any, monkeypatch: 
 
     monkeypatch.setattr(setting.state, "read", refusing)
     queues = FakeParking([parked(setting, number, "8" if number == 3 else "7") for number in range(30)])
-    assert run(setting, queues).moved == 30
+    assert run(setting, queues).unparked == 30
 
 
 def test_a_message_that_does_not_move_leaves_the_others_alone(setting: Any) -> None:
@@ -258,7 +262,7 @@ def test_a_message_that_does_not_move_leaves_the_others_alone(setting: Any) -> N
     ask(setting)
     queues = FakeParking([parked(setting, number, "7") for number in range(35)])
     queues.failing = {"m-3"}
-    assert run(setting, queues) == Swept(moved=34, is_done=False, trouble=1)
+    assert run(setting, queues) == TickReport(unparked=34, swept=False, trouble=1)
 
 
 def test_a_suspended_accounts_message_without_attributes_stays(setting: Any) -> None:
@@ -266,4 +270,4 @@ def test_a_suspended_accounts_message_without_attributes_stays(setting: Any) -> 
     suspend(setting, "7")
     ask(setting)
     bare = {**parked(setting, 1, "7"), "messageAttributes": {}}
-    assert run(setting, FakeParking([bare])).moved == 0
+    assert run(setting, FakeParking([bare])).unparked == 0

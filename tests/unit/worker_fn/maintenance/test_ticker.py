@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from shared.telemetry import Fact
-from worker_fn.maintenance.facts import tell_tick
-from worker_fn.maintenance.tick import TickReport
+from worker_fn.maintenance.ticker import TickReport, tell
 
 
 @pytest.fixture
@@ -20,14 +19,14 @@ def told(fleet: Any) -> tuple[Any, list[tuple[Fact, dict[str, Any]]]]:
 def test_a_tick_that_changed_nothing_tells_nothing(told: Any) -> None:
     """It comes each minute."""
     worker, lines = told
-    tell_tick(TickReport(running=True), worker)
+    tell(TickReport(running=True), worker)
     assert lines == []
 
 
 def test_the_intake_and_what_moved_back_are_told(told: Any) -> None:
     """Paused or resumed and why, steered, unparked."""
     worker, lines = told
-    tell_tick(TickReport(paused=True, stopped_by="the open breaker", concurrency=4, unparked=3), worker)
+    tell(TickReport(paused=True, stopped_by="the open breaker", concurrency=4, unparked=3), worker)
     assert lines == [
         (Fact.INTAKE, {"is_paused": True, "why": "the open breaker"}),
         (Fact.INTAKE, {"concurrency": 4}),
@@ -39,10 +38,10 @@ def test_an_operators_pause_is_told_once_whoever_paused_the_mapping(told: Any) -
     """The command itself did; each tick after it sees that the pause stands."""
     worker, lines = told
     for _ in range(3):
-        tell_tick(TickReport(held=True), worker)
-    tell_tick(TickReport(resumed=True), worker)
-    tell_tick(TickReport(held=True, paused=True, stopped_by="an operator"), worker)
-    tell_tick(TickReport(held=True), worker)
+        tell(TickReport(held=True), worker)
+    tell(TickReport(resumed=True), worker)
+    tell(TickReport(held=True, paused=True, stopped_by="an operator"), worker)
+    tell(TickReport(held=True), worker)
     assert [(fields["is_paused"], fields["why"]) for _, fields in lines] == [
         (True, "an operator"),
         (False, None),
