@@ -3,13 +3,14 @@
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import ClassVar, Self
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Self
 
 from shared.environment import credentials_of, endpoint_of, one_of
 from shared.errors import InvalidSettings
 from shared.sigv4 import Credentials
 from shared.telemetry import LOG_EVENTS, WITH_IDS, facts_for
+from worker_fn.batch.time_budget import SETTLE_RESERVE_S
 
 _ACCOUNT = re.compile(r"[0-9A-Za-z._-]{1,64}")
 _NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
@@ -23,52 +24,96 @@ LONGEST_AGE_S = 1_209_600 - VISIBILITY_MARGIN_S
 The doctor checks the deployed queues: a worker that asked SQS for this could not start while SQS is slow.
 """
 
+Env = Mapping[str, str]
+
+
+def _read(by: Callable[[Env], Any], *, shown: bool = True) -> Any:
+    """A field, and how it is read from the environment."""
+    return field(repr=shown, metadata={"by": by})
+
+
+def _url(name: str) -> Any:
+    def read(env: Env) -> str:
+        if not re.fullmatch(r"https?://[!-~]+", env.get(name, "")):
+            raise InvalidSettings(f"{name} must be the URL of an SQS queue")
+        return env[name]
+
+    return _read(read)
+
+
+def _number(name: str, default: float, lowest: float, highest: float) -> Any:
+    """A number; a whole one where none below 1 is allowed."""
+
+    def read(env: Env) -> float:
+        text, is_whole = (env.get(name) or str(default)).strip(), lowest >= 1
+        value = float(text) if _NUMBER.fullmatch(text) else -1.0
+        if not lowest <= value <= highest or (is_whole and value % 1):
+            raise InvalidSettings(f"{name} must be a number from {lowest:g} to {highest:g}")
+        return int(value) if is_whole else value
+
+    return _read(read)
+
+
+def _table(env: Env) -> str:
+    if not env.get("STATE_TABLE"):
+        raise InvalidSettings("STATE_TABLE is missing")
+    return env["STATE_TABLE"]
+
+
+def _region(env: Env) -> str:
+    return env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or "none"  # Lambda sets it
+
+
+def _measured(env: Env) -> frozenset[str]:
+    ids = frozenset(one.strip() for one in env.get("METRICS_ACCOUNTS", "").split(",") if one.strip())
+    if not all(map(_ACCOUNT.fullmatch, ids)) or len(ids) > MOST_MEASURED:
+        raise InvalidSettings(f"METRICS_ACCOUNTS must be at most {MOST_MEASURED} ids of accounts, separated by commas")
+    return ids
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`env` is kept for the partner, which reads its own variables."""
-
-    queue_url: str
-    dead_letter_url: str
-    parking_url: str
-    state_table: str
-    stage: str
-    max_in_flight: int
+    queue_url: str = _url("QUEUE_URL")
+    dead_letter_url: str = _url("DLQ_URL")
+    parking_url: str = _url("PARKING_QUEUE_URL")
+    state_table: str = _read(_table)
+    stage: str = _read(lambda env: env.get("STAGE") or "none")
+    max_in_flight: int = _number("MAX_IN_FLIGHT", 10, 1, 1_000)
     """Connections of one Lambda environment; the partner sees at most so many times MaximumConcurrency."""
-    attempts: int
+    attempts: int = _number("ATTEMPTS", 3, 1, 10)
     """Tries of one delivery within one invocation, the first included."""
-    connect_timeout_s: float
-    read_timeout_s: float
-    settle_reserve_s: float
+    connect_timeout_s: float = _number("CONNECT_TIMEOUT_S", 3, 0.1, 60)
+    read_timeout_s: float = _number("READ_TIMEOUT_S", 10, 0.1, 300)
+    settle_reserve_s: float = _number("SETTLE_RESERVE_S", SETTLE_RESERVE_S, 4, 60)
     """Time kept back at the end of an invocation to settle everything that was received."""
-    max_concurrency: int
+    max_concurrency: int = _number("MAX_CONCURRENCY", 10, 2, 1_000)
     """Lambda environments at most: MaximumConcurrency of the mapping, which the deployment repeats here."""
-    max_age_s: float
+    max_age_s: float = _number("MAX_AGE_S", 72 * 3_600, 60, LONGEST_AGE_S)
     """How long a message may wait; then it is dead-lettered as too old."""
-    erasure_max_age_s: float
-    max_failed_attempts: int
-    """How often the partner may fail on a message while it takes others: MAX_STRIKES."""
-    fifo: bool
-    memory_mib: int
-    """The function's memory in MB, from Lambda's environment; 512 outside Lambda."""
-    fingerprint_key: bytes = field(repr=False)
+    erasure_max_age_s: float = _number("ERASURE_MAX_AGE_S", 13 * 86_400, 60, LONGEST_AGE_S)
+    max_failed_attempts: int = _number("MAX_STRIKES", 50, 1, 10_000)
+    """How often the partner may fail on a message while it takes others."""
+    fifo: bool = _read(lambda env: one_of(env, "QUEUE_TYPE", ("standard", "fifo")) == "fifo")
+    memory_mib: int = _number("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", 512, 1, 1_000_000)
+    fingerprint_key: bytes = _read(lambda env: (env.get("STACK_ID") or env["QUEUE_URL"]).encode(), shown=False)
     """The key of credentials' fingerprints: the id of the stack, which neither the table nor its backups hold; without
     a stack, the URL of the queue.
     """
-    worker_timeout_s: float
+    worker_timeout_s: float = _number("WORKER_TIMEOUT_S", 60, 1, 900)
     """The function's time-out: the time of an invocation."""
-    facts: Callable[..., None]
-    """Writes facts to the log; LOG_EVENTS=off leaves out those of delivered messages."""
-    tells_ids: bool
-    """LOG_EVENTS=ids: also the ids of events, and every call."""
-    measured_accounts: frozenset[str]
-    """METRICS_ACCOUNTS: whose ends are metrics of their own, too."""
-    dynamodb_endpoint: str
-    region: str
-    credentials: Callable[[], Credentials] = field(repr=False)
-    visibility_s: float
+    visibility_s: int = _number("VISIBILITY_S", 365, 1, 43_200)
     """The main queue's visibility timeout: how soon a message that nobody settled comes back."""
-    env: Mapping[str, str] = field(repr=False)
+    facts: Callable[..., None] = _read(lambda env: facts_for(one_of(env, "LOG_EVENTS", LOG_EVENTS)))  # noqa: RUF009 - a field
+    """Writes facts to the log; LOG_EVENTS=off leaves out those of delivered messages."""
+    tells_ids: bool = _read(lambda env: env.get("LOG_EVENTS") == WITH_IDS)
+    """Also the ids of events, and every call."""
+    measured_accounts: frozenset[str] = _read(_measured)
+    """METRICS_ACCOUNTS: whose ends are metrics of their own, too."""
+    region: str = _read(_region)
+    dynamodb_endpoint: str = _read(lambda env: endpoint_of("dynamodb", env, region=_region(env)))
+    credentials: Callable[[], Credentials] = _read(credentials_of, shown=False)  # noqa: RUF009 - a field
+    env: Env = _read(lambda env: env, shown=False)  # noqa: RUF009 - a field
+    """For the partner, which reads its own variables."""
 
     beginning_s: ClassVar[float] = 4.0
     """The time that an invocation needs before its first call: for setting its clock by the fleet's (3 s at most), and
@@ -80,45 +125,13 @@ class Settings:
         return self.connect_timeout_s + self.read_timeout_s
 
     @classmethod
-    def from_env(cls, env: Mapping[str, str] | None = None) -> Self:
+    def from_env(cls, env: Env | None = None) -> Self:
         """Raises InvalidSettings that names the missing or bad variable."""
-        env = os.environ if env is None else env
-        region = env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or "none"  # Lambda sets it
-        settings = cls(
-            queue_url=_url(env, "QUEUE_URL"),
-            dead_letter_url=_url(env, "DLQ_URL"),
-            parking_url=_url(env, "PARKING_QUEUE_URL"),
-            state_table=_text(env, "STATE_TABLE"),
-            stage=env.get("STAGE") or "none",
-            max_in_flight=int(_number(env, "MAX_IN_FLIGHT", 10, 1, 1_000)),
-            attempts=int(_number(env, "ATTEMPTS", 3, 1, 10)),
-            connect_timeout_s=_number(env, "CONNECT_TIMEOUT_S", 3, 0.1, 60),
-            read_timeout_s=_number(env, "READ_TIMEOUT_S", 10, 0.1, 300),
-            settle_reserve_s=_number(env, "SETTLE_RESERVE_S", 8, 4, 60),
-            max_concurrency=int(_number(env, "MAX_CONCURRENCY", 10, 2, 1_000)),
-            max_age_s=_number(env, "MAX_AGE_S", 72 * 3_600, 60, LONGEST_AGE_S),
-            erasure_max_age_s=_number(env, "ERASURE_MAX_AGE_S", 13 * 86_400, 60, LONGEST_AGE_S),
-            max_failed_attempts=int(_number(env, "MAX_STRIKES", 50, 1, 10_000)),
-            fifo=one_of(env, "QUEUE_TYPE", ("standard", "fifo")) == "fifo",
-            memory_mib=int(_number(env, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", 512, 1, 1_000_000)),
-            fingerprint_key=(env.get("STACK_ID") or _url(env, "QUEUE_URL")).encode(),
-            worker_timeout_s=_number(env, "WORKER_TIMEOUT_S", 60, 1, 900),
-            visibility_s=_number(env, "VISIBILITY_S", 365, 1, 43_200),
-            facts=facts_for(one_of(env, "LOG_EVENTS", LOG_EVENTS)),
-            tells_ids=env.get("LOG_EVENTS") == WITH_IDS,
-            measured_accounts=_accounts(env, "METRICS_ACCOUNTS"),
-            dynamodb_endpoint=endpoint_of("dynamodb", env, region=region),
-            region=region,
-            credentials=credentials_of(env),
-            env=env,
-        )
-        settings._check_times()
-        return settings
+        known = os.environ if env is None else env
+        return cls(**{one.name: one.metadata["by"](known) for one in fields(cls)})
 
-    def _check_times(self) -> None:
-        """Raises InvalidSettings if the time-out leaves no room for a whole call: then no call or probe would ever be
-        made.
-        """
+    def __post_init__(self) -> None:
+        """A time-out that leaves no room for a whole call is refused: no call or probe would ever be made."""
         needed_s = self.beginning_s + self.call_timeout_s + self.settle_reserve_s
         if self.worker_timeout_s < needed_s:
             raise InvalidSettings(
@@ -131,35 +144,3 @@ class Settings:
                 f"VISIBILITY_S is {self.visibility_s:g} and must be at least WORKER_TIMEOUT_S, "
                 f"{self.worker_timeout_s:g}: a message would come back while it is still being worked on"
             )
-
-
-def _url(env: Mapping[str, str], name: str) -> str:
-    value = env.get(name, "")
-    if not re.fullmatch(r"https?://[!-~]+", value):
-        raise InvalidSettings(f"{name} must be the URL of an SQS queue")
-    return value
-
-
-def _text(env: Mapping[str, str], name: str) -> str:
-    value = env.get(name, "")
-    if not value:
-        raise InvalidSettings(f"{name} is missing")
-    return value
-
-
-def _accounts(env: Mapping[str, str], name: str) -> frozenset[str]:
-    """Ids of accounts, separated by commas. Raises InvalidSettings for what is none, and for too many."""
-    ids = frozenset(one.strip() for one in env.get(name, "").split(",") if one.strip())
-    if not all(map(_ACCOUNT.fullmatch, ids)):
-        raise InvalidSettings(f"{name} must be ids of accounts, separated by commas")
-    if len(ids) > MOST_MEASURED:
-        raise InvalidSettings(f"{name} names {len(ids)} accounts, and {MOST_MEASURED} may be measured by themselves")
-    return ids
-
-
-def _number(env: Mapping[str, str], name: str, default: float, lowest: float, highest: float) -> float:
-    text = (env.get(name) or str(default)).strip()
-    value = float(text) if _NUMBER.fullmatch(text) else -1.0
-    if not lowest <= value <= highest or (isinstance(default, int) and lowest >= 1 and value != int(value)):
-        raise InvalidSettings(f"{name} must be a number from {lowest:g} to {highest:g}")
-    return value

@@ -29,15 +29,12 @@ from worker_fn.settings import Settings
 
 CALLS_TO_AWS = 32
 """Calls to AWS at once: the progress of a batch's messages is read side by side."""
-
 COUNTS_NEED_S = 10.0
 """What reading the counts may take: a page, and its repetition."""
 
 
 class Boto3Client:
-    """A boto3 client that is made when its first call is: most batches need none, and importing boto3 takes longer than
-    all the rest of a cold start.
-    """
+    """A boto3 client that is made when its first call is: importing boto3 would be most of a cold start."""
 
     _making = threading.Lock()
 
@@ -58,9 +55,7 @@ class Boto3Client:
 
 
 def build(settings: Settings, stored: Iterable[tuple[str, str]] = ()) -> Worker:
-    """Make the worker, without any call; `stored` are the partner's settings from SSM or Secrets Manager. Raises
-    InvalidSettings.
-    """
+    """Make the worker, without any call; `stored` are the partner's settings that are kept elsewhere."""
     partner = load_partner({**settings.env, **dict(stored)})
     rng = random.Random()  # noqa: S311 - jitter, not a secret
     clock = FleetClock(lambda: int(time.time() * 1_000))
@@ -78,15 +73,6 @@ def build(settings: Settings, stored: Iterable[tuple[str, str]] = ()) -> Worker:
         credentials=settings.credentials,
         on_date=partial(observe, clock),
     )
-    state = Patient(table, now_ms=clock.local_ms)
-    limiters = Registry(
-        state,
-        limits,
-        share=1 / settings.max_concurrency,
-        call_timeout_s=settings.call_timeout_s,
-        now_ms=now_ms,
-        rng=rng,
-    )
     queue = WorkerQueue(
         Boto3Client("sqs"),
         queue_url=settings.queue_url,
@@ -94,11 +80,14 @@ def build(settings: Settings, stored: Iterable[tuple[str, str]] = ()) -> Worker:
         parking_url=settings.parking_url,
         log=_log,
     )
+    state = Patient(table, now_ms=clock.local_ms)
+    share, call_timeout_s = 1 / settings.max_concurrency, settings.call_timeout_s
+    limiters = Registry(state, limits, share=share, call_timeout_s=call_timeout_s, now_ms=now_ms, rng=rng)
     limited = any((limits.rate, limits.account_rate, *(bulk.rate for bulk in limits.bulk.values())))
     return Worker(
         partner=partner,
         send=client.send,
-        queue=ThreadedQueue(queue, visibility_s=int(settings.visibility_s)),
+        queue=ThreadedQueue(queue, visibility_s=settings.visibility_s),
         state=state,
         limiters=limiters,
         suspensions=Suspensions(state, now_ms=now_ms, on_trouble=limiters.trouble, rng=rng, in_groups=settings.fifo),
@@ -124,11 +113,11 @@ def build(settings: Settings, stored: Iterable[tuple[str, str]] = ()) -> Worker:
 
 def stored(settings: Settings) -> Stored:
     """The partner's settings that are kept in SSM or Secrets Manager. Raises InvalidSettings for a bad reference."""
-    return Stored(
-        references(settings.env),
-        read_stored,
-        on_trouble=lambda problem: _log("a stored setting could not be read anew", error=problem),
-    )
+
+    def tell(problem: str) -> None:
+        _log("a stored setting could not be read anew", error=problem)
+
+    return Stored(references(settings.env), read_stored, on_trouble=tell)
 
 
 def read_stored(reference: Reference) -> str:
@@ -168,10 +157,8 @@ def event_source_mapping(mapping_id: str) -> LambdaMapping:
 
 
 def counts(settings: Settings) -> Counts:
-    """CloudWatch's counts of the queues and of the ends."""
     queue, parking = (url.rpartition("/")[2] for url in (settings.queue_url, settings.parking_url))
-    client = Boto3Client("cloudwatch")
-    return Counts(client, queue=queue, parking=parking, stage=settings.stage)
+    return Counts(Boto3Client("cloudwatch"), queue=queue, parking=parking, stage=settings.stage)
 
 
 def _log(message: str, **fields: Any) -> None:
