@@ -9,6 +9,7 @@ from shared.state import Patient, State
 from worker_fn.accounts.suspensions import Suspensions
 from worker_fn.batch.context import Worker
 from worker_fn.batch.settle import Queue
+from worker_fn.batch.time_budget import SETTLE_RESERVE_S
 from worker_fn.clients.http import Send
 from worker_fn.clients.mapping import Held
 from worker_fn.limits.registry import Registry
@@ -26,7 +27,7 @@ def make_worker(
     share: float = 1.0,
     in_groups: bool = False,
     call_timeout_s: float = 13.0,
-    settle_reserve_s: float = 8.0,
+    settle_reserve_s: float = SETTLE_RESERVE_S,
     rng: random.Random | None = None,
     **more: Any,
 ) -> Worker:
@@ -34,8 +35,8 @@ def make_worker(
     `more` are fields of Worker.
     """
     rng = rng or random.Random(1)  # noqa: S311 - jitter, not a secret
-    patient = state if isinstance(state, Patient) else Patient(state, now_ms=now_ms)
-    limiters = Registry(patient, partner.limits, share=share, call_timeout_s=call_timeout_s, now_ms=now_ms, rng=rng)
+    state = state if isinstance(state, Patient) else Patient(state, now_ms=now_ms)
+    limiters = Registry(state, partner.limits, share=share, call_timeout_s=call_timeout_s, now_ms=now_ms, rng=rng)
     return Worker(
         partner=partner,
         send=send,
@@ -43,7 +44,7 @@ def make_worker(
         state=state,
         limiters=limiters,
         suspensions=Suspensions(state, now_ms=now_ms, on_trouble=limiters.trouble, rng=rng, in_groups=in_groups),
-        held=Held(patient, now_ms=now_ms, on_trouble=limiters.trouble),
+        held=Held(state, now_ms=now_ms, on_trouble=limiters.trouble),
         max_in_flight=max_in_flight,
         attempts=attempts,
         settle_reserve_s=settle_reserve_s,

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from worker_fn.batch.time_budget import SETTLE_RESERVE_S
+
 FOLDER = Path(__file__).parent / "scenarios"
 
 T = TypeVar("T")
@@ -77,7 +79,7 @@ class Fleet:
     visibility_s: float = 365.0
     attempts: int = 3
     call_timeout_s: float = 13.0
-    settle_reserve_s: float = 5.0
+    settle_reserve_s: float = SETTLE_RESERVE_S
     max_age_s: float = 72 * 3_600.0
     fifo: bool = False
     fair: bool = True

@@ -210,7 +210,6 @@ class Batch:
             self.api,
             max_in_flight=4,
             in_groups=in_groups,
-            settle_reserve_s=5.0,
             room=room,
             log=lambda message, **fields: self.lines.append(repr((message, fields))),
         )

@@ -20,7 +20,7 @@ class Fleet(Harness):
     record = staticmethod(record)
 
     def __init__(self, partner: Partner | None = None, **options: Any) -> None:
-        options = {"max_in_flight": 4, "share": 0.1, "settle_reserve_s": 5.0, **options}
+        options = {"max_in_flight": 4, "share": 0.1, **options}
         super().__init__(partner or echo.Echo(), EchoApi(), begins_s=BEGINS_S, **options)
 
     def letters(self) -> list[tuple[str, str]]:

@@ -14,9 +14,11 @@ from shared.errors import StateRefused, StateUnavailable
 from shared.firehose import DsrProcessingRequest, EventProcessingRequest, Registration, Request
 from shared.message import Head, encode, to_json
 from shared.receipts import Receipt, Standing, receipt_key, receipt_name
+from shared.state.patient import LONGEST_SILENT_MS
 from worker_fn.batch.disposition import DAY_S, DeadLetter, Delivered, Parked, Reason, Waiting
 from worker_fn.batch.erasure_receipts import MOST_WAITS, after
 from worker_fn.batch.settle import Settled
+from worker_fn.batch.time_budget import SETTLE_RESERVE_S
 
 NOW_MS = 1_700_000_000_000
 DSR = "dsr_processing_request"
@@ -240,6 +242,7 @@ def test_an_end_that_cannot_be_written_down_waits(fleet: Any, answer: str) -> No
     assert (report.failures, report.delivered, fleet.queue.dead) == (["m-1"], 1, [])
     assert fleet.queue.hidden["h-1"] >= 1
     fleet.state.down = False
+    fleet.clock.now_s += LONGEST_SILENT_MS / 1_000  # for so long the table is left alone
     assert fleet.run(erasure(1, answer, receives=2)).failures == []
     assert receipt(fleet, 1).standing is not Standing.OPEN
 
@@ -269,7 +272,7 @@ def test_a_batch_without_time_left_keeps_its_erasures(fleet: Any, monkeypatch: p
         await asyncio.Event().wait()
 
     monkeypatch.setattr(fleet.state, "read", slow)
-    report = fleet.run(erasure(1), time_s=5.3)
+    report = fleet.run(erasure(1), time_s=SETTLE_RESERVE_S + 0.3)
     assert report.failures == ["m-1"]
 
 
@@ -319,5 +322,6 @@ def test_a_table_that_loses_its_answer_is_no_trouble(fleet: Any, monkeypatch: py
 
     monkeypatch.setattr(fleet.state, "swap", once)
     assert fleet.run(erasure(1)).failures == ["m-1"]
+    fleet.clock.now_s += LONGEST_SILENT_MS / 1_000
     assert fleet.run(erasure(1, receives=2)).failures == []
     assert receipt(fleet, 1).standing is Standing.DELIVERED

@@ -145,11 +145,14 @@ def test_keys_of_the_state_table_cannot_be_mistaken_for_each_other() -> None:
     assert (account_key("7"), account_key("7", "bulk")) == ("account#7", "account#7#bulk")
 
 
-@pytest.mark.parametrize("error", [StateRefused, StateThrottled])
+@pytest.mark.parametrize(
+    ("error", "remembered"),
+    [(StateRefused, ["1/1"]), (StateThrottled, [])],  # a throttled table is left alone
+)
 def test_progress_that_the_table_does_not_take_costs_its_message_alone(
-    fleet: Any, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+    fleet: Any, monkeypatch: pytest.MonkeyPatch, error: type[Exception], remembered: list[str]
 ) -> None:
-    """The message comes back and repeats what was done; its neighbours are remembered."""
+    """The message comes back and repeats what was done; its neighbours are remembered, unless it is no time to ask."""
     swap = fleet.state.swap
 
     async def refusing(pk: str, *rest: Any, **more: Any) -> Item:
@@ -160,4 +163,5 @@ def test_progress_that_the_table_does_not_take_costs_its_message_alone(
     monkeypatch.setattr(fleet.state, "swap", refusing)
     report = fleet.run(record(1, ["200", "503"]), record(2, ["200", "503"]), record(3, ["200"]))
     assert sorted(report.failures) == ["m-1", "m-2"]
-    assert fleet.state.keys("progress#7 r-2") == ["1/1"]
+    assert fleet.state.keys("progress#7 r-2") == remembered
+    assert report.delivered == 1

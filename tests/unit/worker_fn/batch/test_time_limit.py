@@ -12,6 +12,7 @@ from partners import Delivery
 from shared.firehose import EventProcessingRequest, Request
 from testkit.records import record
 from tests.fakes.echo import Echo
+from worker_fn.batch.time_budget import SETTLE_RESERVE_S
 from worker_fn.batch.time_limit import OutOfTime, at_most
 
 
@@ -104,6 +105,6 @@ def test_a_mapping_without_end_ends_its_record_alone(work: Callable[[], None], m
     """Dead-lettered with the bound; its neighbours arrive."""
     fleet = make_fleet(Endless(work))
     batch = [record(1, ["200"]), record(2, ["200", "endless"]), record(3, ["200"])]
-    report = fleet.run(*batch, time_s=5.0 + 5.0)
+    report = fleet.run(*batch, time_s=SETTLE_RESERVE_S + 5.0)
     assert (report.delivered, sorted(fleet.api.ids)) == (2, ["1.0", "3.0"])
     assert fleet.letters() == [("unmappable", "it took longer than 1 s to map")]

@@ -9,6 +9,7 @@ from partners import Bulk, Rate
 from shared.state import FLOW, PARTNER, Item
 from testkit.records import record
 from tests.unit.worker_fn.acme import ONE, Acme, scripted
+from worker_fn.batch.time_budget import SETTLE_RESERVE_S
 from worker_fn.clients.http import FROZEN, Answer
 from worker_fn.limits.breaker import MIN_CALLS
 from worker_fn.limits.flow import FAULTS, Flow
@@ -81,7 +82,7 @@ def test_call_that_http_has_no_form_for_is_unmappable(fleet: Any) -> None:
 
 def test_call_gets_no_more_time_than_there_is(fleet: Any) -> None:
     """The time-out of a call ends before the time that is kept back for settling."""
-    fleet.run(record(1, ["200"]), time_s=9.0)
+    fleet.run(record(1, ["200"]), time_s=SETTLE_RESERVE_S + 4.0)
     assert fleet.api.timeouts_s == [4.0]
 
 

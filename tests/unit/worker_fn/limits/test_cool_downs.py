@@ -9,6 +9,7 @@ from partners import Bulk, Limits, Rate
 from shared.state import FLOW, PARTNER, account_key
 from testkit.records import record
 from tests.fakes.echo import Echo, Merging
+from worker_fn.batch.time_budget import SETTLE_RESERVE_S
 from worker_fn.limits import agreement as flows
 from worker_fn.limits.agreement import LONGEST_COOL_DOWN_S, LONGEST_FOR_ALL_S
 from worker_fn.limits.breaker import Breaker
@@ -65,7 +66,7 @@ def test_what_stops_everybody_is_short_and_probed(make_fleet: Any, answer: str) 
     fleet.run(record(1, [f"{answer} {DAYS}"]))
     began_s = fleet.clock.now_s
     others = [record(n, ["200"], account=n) for n in range(2, 9)]
-    assert fleet.run(*others, worker=fleet.another(), time_s=20).delivered == 0
+    assert fleet.run(*others, worker=fleet.another(), time_s=SETTLE_RESERVE_S + 15).delivered == 0
     assert len(fleet.api.calls) == 1
     fleet.clock.now_s = began_s + LONGEST_FOR_ALL_S + 1
     worker = fleet.another()
@@ -100,7 +101,9 @@ def test_what_a_short_retry_after_asks_for_everybody_does(make_fleet: Any) -> No
     fleet.run(record(1, ["503 59"]))
     assert not known(fleet).breaker.is_open
     fleet.clock.now_s += 58
-    assert fleet.run(record(2, ["200"], account=8), time_s=5.5, worker=fleet.another()).delivered == 0
+    assert (
+        fleet.run(record(2, ["200"], account=8), time_s=SETTLE_RESERVE_S + 0.5, worker=fleet.another()).delivered == 0
+    )
     fleet.clock.now_s += 12  # also for a worker whose clock may be ahead
     assert fleet.run(record(2, ["200"], account=8), worker=fleet.another()).delivered == 1
 
