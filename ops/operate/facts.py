@@ -5,9 +5,11 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import Any, Self
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as NoConnection
 
 from ops.operate.stack import Stack, StackUnavailable
 
@@ -18,6 +20,11 @@ PAGE = 10_000
 """CloudWatch's most for one page, or 1 MB."""
 MOST_PAGES, LONGEST_S = 1_000, 60.0
 """A look reads so much of each function's log at most, and for so long."""
+PAUSES_S = (2.0, 4.0, 8.0, 16.0, 30.0)
+"""Of who waits while CloudWatch takes no call: longer each time, the last one again and again."""
+BUSY = frozenset({"LimitExceededException", "ServiceUnavailableException", "Throttling", "ThrottlingException"})
+"""CloudWatch's codes for a call that it would take at another time."""
+SERVER_ERROR = 500
 DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
 MOST_PARTS = 9_999
 """Of a request; ingest makes a few hundred at most."""
@@ -32,6 +39,10 @@ MOST_CHARS = 1_000
 
 
 _PLAIN = re.compile(r"[ !#-\[\]-~]+")
+
+
+class LogsBusy(StackUnavailable):
+    """CloudWatch takes no call now: the same call is good at another time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +100,33 @@ def read(
     pattern: str = ALL,
     reading: Reading | None = None,
     clock: Callable[[], float] = time.monotonic,
+    wait: Callable[[float], None] | None = None,
 ) -> Iterator[Told]:
-    """Yield the facts of a time range, function by function. Raises StackUnavailable."""
+    """Yield the facts of a time range, function by function. Raises StackUnavailable.
+
+    `wait` makes it wait, for as long as CloudWatch takes no call, and go on where it was.
+    """
     reading = reading or Reading()
     ends_s = clock() + LONGEST_S
+
+    def page(asked: Mapping[str, Any]) -> dict[str, Any]:
+        nonlocal ends_s
+        pauses_s = chain(PAUSES_S, repeat(PAUSES_S[-1]))
+        while True:
+            try:
+                return _page(logs.client, asked)
+            except LogsBusy:
+                if wait is None:
+                    raise
+            began_s = clock()
+            wait(next(pauses_s))
+            ends_s += clock() - began_s
+
     for function, name in logs.names.items():
         asked = {"logGroupName": f"/aws/lambda/{name}", "startTime": since_ms, "limit": PAGE, "filterPattern": pattern}
         if until_ms is not None:
             asked["endTime"] = until_ms
-        for event in _events(logs.client, asked, reading, lambda: clock() > ends_s):
+        for event in _events(page, asked, reading, lambda: clock() > ends_s):
             for told in facts_in(event["message"], function, event["timestamp"]):
                 reading.lines += 1
                 yield told
@@ -133,14 +162,17 @@ def _counts(value: Any) -> bool:
 
 
 def _events(
-    client: Any, asked: dict[str, Any], reading: Reading, is_late: Callable[[], bool]
+    page: Callable[[Mapping[str, Any]], dict[str, Any]],
+    asked: dict[str, Any],
+    reading: Reading,
+    is_late: Callable[[], bool],
 ) -> Iterator[dict[str, Any]]:
     seen: set[str] = set()  # of the last page
     while True:
         if reading.pages >= MOST_PAGES or is_late():
             reading.bounded_by = f"{MOST_PAGES:,} pages" if reading.pages >= MOST_PAGES else f"{LONGEST_S:.0f} s"
             return
-        answer = _page(client, asked)
+        answer = page(asked)
         reading.pages += 1
         fresh = [event for event in answer["events"] if _identity(event) not in seen]
         yield from fresh
@@ -167,9 +199,12 @@ def _page(client: Any, asked: Mapping[str, Any]) -> dict[str, Any]:
             return {"events": []}
         what = "logs:FilterLogEvents is needed, as infra/operator-policy.json has it"
         what = what if code in DENIED else "give the same command again"
-        raise StackUnavailable(f"the log {asked['logGroupName']} cannot be read ({code}): {what}") from None
+        is_busy = code in BUSY or error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= SERVER_ERROR
+        kind = LogsBusy if is_busy else StackUnavailable
+        raise kind(f"the log {asked['logGroupName']} cannot be read ({code}): {what}") from None
     except BotoCoreError as error:
-        raise StackUnavailable(
+        kind = LogsBusy if isinstance(error, HTTPClientError | NoConnection) else StackUnavailable
+        raise kind(
             f"the log {asked['logGroupName']} cannot be read ({type(error).__name__}): give the same command again"
         ) from None
     return answer

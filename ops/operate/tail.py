@@ -9,7 +9,7 @@ from rich.text import Text
 
 from ops.console.moments import moment_of
 from ops.console.screen import BAD, DIM, WARN
-from ops.console.terminal import safe
+from ops.console.terminal import safe, say
 from ops.operate import facts
 from ops.operate.dlq.forecast import only_its_name
 from ops.operate.facts import Logs, Reading, Told
@@ -96,11 +96,18 @@ def follow(
     looks: int | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[Told]:
-    """Yield facts as they come, for ever or for so many looks. Raises StackUnavailable."""
+    """Yield facts as they come, for ever or for so many looks; while CloudWatch takes no call, wait. Raises
+    StackUnavailable.
+    """
+
+    def wait(pause_s: float) -> None:
+        say(f"CloudWatch Logs takes no call now: this goes on in {pause_s:.0f} s", err=True)
+        sleep(pause_s)
+
     seen, accounts, from_ms = _Seen(), _Accounts(wanted.accounts), since_ms
     while looks is None or looks > 0:
         reading = Reading()
-        found = sorted(facts.read(logs, since_ms=from_ms, reading=reading), key=lambda told: told.at_ms)
+        found = sorted(facts.read(logs, since_ms=from_ms, reading=reading, wait=wait), key=lambda told: told.at_ms)
         theirs = filter(None, (accounts.part_of(told) for told in found if seen.is_new(told)))
         yield from filter(wanted.has, theirs)
         if found:
