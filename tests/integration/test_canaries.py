@@ -1,23 +1,38 @@
 """What belongs to a customer or a person, wherever it comes from, and every place where it could show."""
 
+import io
 import json
+import os
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 import pytest
 from typer.testing import CliRunner
 
 from ingest_fn import handler as ingest_entry
+from ops.certify.checks import CHECKS
+from ops.certify.exchange import Answer, Ending, Sent
+from ops.certify.run import certify
+from ops.certify.script import Script
 from ops.cli import app
+from ops.console.screen import Screen
+from ops.demo import report, report_page
+from ops.demo.figures import Letter, Remains, Side, summarise
+from ops.demo.scenarios import scenario_named
+from ops.doctor.look import Function
+from ops.local.mparticle import Outcome
 from ops.operate import tail
 from ops.operate.facts import Logs
 from ops.operate.stack import Stack
 from partners.webhook import Webhook
 from shared.errors import SpillwayError
 from tests.integration.conftest import Context, reply
+from tests.unit.ops.demo.sides import BEGAN_S, invocation, ledger
 from worker_fn import handler as worker_entry
 
 MARK = "CaNaRy"
@@ -215,6 +230,79 @@ def shown(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, 
     yield "tail", "\n".join(tail.line_of(one).plain for one in told)
 
 
+def examined(stack: Stack, env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, str]]:
+    """What the doctor says of the stage, whose worker has its secrets in its environment; it calls the partner."""
+    found = Function("", "python3.13", "arm64", 60, "", env={**env, "PARTNER": "partners.webhook"}, live="1")
+    monkeypatch.setattr("ops.doctor.look._function", lambda _lambdas, name, _look: replace(found, name=name))
+    monkeypatch.setattr("ops.operate.stack.enter_stage", lambda _: None)
+    for more in ((), ("--json",)):
+        done = CliRunner().invoke(app, ["doctor", "--setting", f"apiKey={canary('doctor-setting')}", *more])
+        assert done.exit_code in {0, 1}, (done.output, done.exception)
+        assert "partner" in done.output, "it was tried"
+        yield " ".join(("doctor", *more)), done.output
+
+
+class Integration:
+    """Another's function: it registers as ours does, and answers what it was sent, or with an error that quotes it."""
+
+    name = "arn:aws:lambda:us-east-1:123456789012:function:another:production"
+    speaks_http, has_token, qualified = False, False, True
+
+    def __init__(self) -> None:
+        self.sent: list[Sent] = []
+
+    def send(self, sent: Sent) -> Answer:
+        self.sent.append(sent)
+        if sent.kind == "module_registration_request":
+            registered = json.dumps(ingest_entry.handler(json.loads(sent.body), Context())).encode()
+            return Answer(Ending.ANSWERED, 200, registered, 1.0, "application/json")
+        if len(self.sent) % 3 == 0:
+            error = {"errorType": "KeyError", "errorMessage": sent.body.decode(errors="replace")}
+            return Answer(Ending.FUNCTION_ERROR, 200, json.dumps(error).encode(), 1.0, "application/json")
+        echo = {"type": canary("answer-type"), "id": canary("answer-id"), canary("answer"): sent.body.decode("latin-1")}
+        payload = json.dumps(echo).encode() if len(self.sent) % 3 == 1 else canary("no-json").encode()
+        return Answer(Ending.ANSWERED, 200, payload, 1.0, "application/json")
+
+    def round_trip_ms(self) -> float | None:
+        return None
+
+
+def certified(capsys: pytest.CaptureFixture[str]) -> Iterator[tuple[str, str]]:
+    """What certify says of an integration that quotes what it was sent: a customer's settings, among others."""
+    for as_json in (False, True):
+        target = Integration()
+        settings = {"apiKey": canary("certified-setting")}
+        script = Script(settings=settings, seed=1, now_ms=T_MS, http=False, has_token=False, calls=100, burst=2)
+        certify(target, script, CHECKS, as_json=as_json)
+        assert any(canary("certified-setting").encode() in one.body for one in target.sent), "it was sent"
+        said = capsys.readouterr()
+        assert "KeyError" in said.out, "the errors were told of"
+        yield f"certify, as_json={as_json}", said.out + said.err
+
+
+def demonstrated(letters: list[Any]) -> Iterator[tuple[str, str]]:
+    """The reports of a demo whose requests, answers and dead letters were these."""
+    scenario = scenario_named("poison")
+    settings = scenario.settings()
+    ids = [canary("event-id"), canary("other-event-id")]
+    invoked = invocation(ids)
+    parcel = replace(invoked.parcel, body=json.dumps(request_of(7, event(ids[0]))).encode(), account_id=7)
+    failed = replace(invoked, parcel=parcel, outcome=Outcome.FAILED, payload=canary("raised").encode())
+    given_up = [
+        Letter(one["reason"]["StringValue"], one.get("error", {}).get("StringValue", ""), (ids[1],)) for one in letters
+    ]
+    remains = Remains(given_up, frozenset({canary("parked-id")}), 3)
+    side = Side(BEGAN_S, [replace(invoked, parcel=parcel), failed], ledger((ids[0], 1.0)), remains=remains)
+    sides, screen = {"Spillway": side}, Screen(file=io.StringIO(), width=200)
+    shown = settings.as_json(scenario.shows)
+    yield "report.json", report.as_json(sides, scenario="poison", settings=shown, notes=[]).decode()
+    yield "report.html", report_page.render(scenario, sides, settings=settings, shown=shown, notes=[])
+    summary = summarise(side)
+    for one in (report.table({"Spillway": summary}), report.customers_table(summary)):
+        screen.print(one)
+    yield "the demo's tables", "\n".join([screen.file.getvalue(), *report.problems({"Spillway": summary})])
+
+
 def attributes(client: Any, url: str) -> list[Any]:
     """Those of the messages that lie in a queue; their bodies are the requests."""
     found: list[Any] = []
@@ -236,8 +324,13 @@ def test_nothing_of_a_customer_or_a_person_shows_anywhere(
     write_logs(stack, printed.out)
     places = {"answers of the functions": "\n".join(said), "standard output": printed.out, "errors": printed.err}
     places |= dict(shown(stack, monkeypatch))
+    secrets = {name: os.environ[name] for name in ("WEBHOOK_URL", "WEBHOOK_HEADERS")}
+    places |= dict(examined(stack, secrets, monkeypatch))
+    capsys.readouterr()
+    places |= dict(certified(capsys))
     table = stack.client("dynamodb").scan(TableName="state")["Items"]
     letters = attributes(queues.sqs, queues.dead_letter_url)
+    places |= dict(demonstrated(letters))
     places["state table"] = json.dumps(table, default=repr)
     places["dead letters"] = json.dumps(letters, default=repr)
     places["parked and waiting"] = json.dumps(
@@ -256,3 +349,5 @@ def test_nothing_of_a_customer_or_a_person_shows_anywhere(
     assert table, "cool-downs, suspensions, receipts"
     assert "dead_letter" in places["tail"], "it was followed"
     assert "rejected" in places["trace 400-1"], "the message was found by its event"
+    assert "rejected" in places["report.html"], "the dead letters were shown"
+    assert f"delivers to partners.webhook, {urlsplit(partner.url).netloc}" in places["doctor"], "with its secrets"
