@@ -21,14 +21,11 @@ from worker_fn.batch.placing import place
 from worker_fn.batch.refusals import note_taken, suspend_refused
 from worker_fn.batch.resume import remember_letter, resume
 from worker_fn.batch.return_times import reserve_return_times
-from worker_fn.batch.rounds import Rounds
+from worker_fn.batch.rounds import Rounds, give_turns
 from worker_fn.batch.sending import dispatcher_for, send
 from worker_fn.batch.settle import Report, settle
 from worker_fn.batch.time_budget import TimeBudget, in_time
 from worker_fn.dispatch.dispatcher import Dispatcher
-
-TURNS = 5
-"""Of the event loop, in which the calls of a part leave before the next part is decoded."""
 
 
 async def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Callable[[], float]) -> Report:
@@ -49,9 +46,10 @@ async def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Call
     *parts, last = Rounds.of_batch(jobs, worker, budget)
     async with asyncio.TaskGroup() as tasks:
         for rounds in parts:
+            await _map(rounds)
             tasks.create_task(_work(rounds, tried, dispatcher, worker))
-            for _ in range(TURNS):
-                await asyncio.sleep(0)
+            await give_turns()
+        await _map(last)
         await _work(last, tried, dispatcher, worker)
     await dispatcher.caller.limiters.report_last()
 
@@ -79,11 +77,15 @@ async def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Call
     return report
 
 
-async def _work(rounds: Rounds, tried: list[Job], dispatcher: Dispatcher, worker: Worker) -> None:
-    """Work one part of a batch, up to its answers; what may be sent is added to `tried`."""
-    # The records are decoded, mapped as far as there is room, and their credentials are looked up.
+async def _map(rounds: Rounds) -> None:
+    """Decode the records of a part, and map them as far as there is room."""
     rounds.read()
-    rounds.map()
+    await rounds.map()
+
+
+async def _work(rounds: Rounds, tried: list[Job], dispatcher: Dispatcher, worker: Worker) -> None:
+    """Work one part of a batch that is mapped, up to its answers; what may be sent is added to `tried`."""
+    # Its credentials are looked up, and what was done at an earlier receive.
     await place(rounds.jobs, worker)
     new = [job for job in rounds.jobs if not job.is_over]
     tried += new

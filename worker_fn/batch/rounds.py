@@ -5,6 +5,7 @@ next ones. Light messages go first, so a heavy one costs itself time and its nei
 group holds, and messages of one lane go before or behind each other, never beside.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,6 +28,11 @@ T = TypeVar("T")
 
 MESSAGES_A_PART = 16
 """So many messages are decoded and mapped in two milliseconds of a whole core: until then connections are idle."""
+
+TURN_S, TURNS = 0.1, 5
+"""After so long between two messages, and after each part, the loop has as many turns as an answer takes to be heard,
+or a call to leave: an answer that nobody hears for long would count as a time-out of the partner.
+"""
 
 BODIES_SHARE = 1 / 8
 """The share of a batch's room that is kept for bodies, however much the requests take that are being mapped."""
@@ -52,6 +58,8 @@ class Rounds:
     _ordering: Ordering = field(init=False)
     _left: int = field(init=False, default=0)
     """Bytes of memory that are free for the round."""
+    _turn_s: float = field(init=False)
+    """When the loop had its turns last."""
     _least: int = field(init=False)
     """Bytes that a round has for bodies, however much the requests take that are being mapped."""
 
@@ -59,6 +67,7 @@ class Rounds:
         self._room = self.worker.room.batch // self.parts
         self._least = int(BODIES_SHARE * self._room)
         self._time = MappingTime(self.budget, self.worker.stopwatch)
+        self._turn_s = self.worker.stopwatch()
         partner, in_groups = self.worker.partner, self.worker.in_groups
         self._ordering = Ordering(self.jobs, in_groups=in_groups, in_lanes=partner.in_order)
 
@@ -91,8 +100,10 @@ class Rounds:
                     self._in_time(job, partial(self._read, job, keeps))
                 keeps -= job.weight if job.holds else 0
 
-    def map(self) -> None:
-        """Map as far as there is room: first some of each message, then the rest in turn."""
+    async def map(self) -> None:
+        """Map as far as there is room: first some of each message, then the rest in turn. Answers to the calls that are
+        under way are heard meanwhile.
+        """
         self._left = max(self._room - sum(job.weight for job in self.jobs if job.holds), self._least)
         jobs = self._ordering.in_turn()
         share = self._left // max(1, len(jobs))
@@ -104,6 +115,9 @@ class Rounds:
                             self._map(job, most)
                         if job.is_over:
                             self._drop(job)
+                        if self.worker.stopwatch() - self._turn_s > TURN_S:
+                            await give_turns()
+                            self._turn_s = self.worker.stopwatch()
 
     def let_go(self) -> None:
         """Forget messages that are not sent in this invocation: they have an end, or suspended credentials."""
@@ -224,3 +238,9 @@ class Rounds:
                 close(job)
         elif job.holds:
             close(job)
+
+
+async def give_turns() -> None:
+    """Let the calls that are under way go on."""
+    for _ in range(TURNS):
+        await asyncio.sleep(0)

@@ -28,7 +28,7 @@ async def send(rounds: Rounds, dispatcher: Dispatcher, worker: Worker) -> None:
 async def _next_lanes(rounds: Rounds, worker: Worker) -> list[Lane]:
     """The deliveries of the next round; none when there is nothing more to send, or no time."""
     while not (lanes := rounds.lanes()):  # nothing is left of the mapped ones: sent at an earlier receive, or held up
-        rounds.map()
+        await rounds.map()
         if not await place(rounds.jobs, worker):
             return rounds.lanes()
         rounds.let_go()

@@ -1,5 +1,6 @@
 """How far a batch is mapped at a time: as far as there is room, and for as long as one message may take."""
 
+import asyncio
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -313,6 +314,34 @@ def test_a_mapping_that_takes_too_long_is_its_records_fault(make_fleet: Any) -> 
     assert report.delivered == 3
     assert fleet.letters() == [("unmappable", "it took longer than 11 s to map")]
     assert sorted(fleet.api.ids) == ["1.0", "3.0", "3.1", "4.0"]
+
+
+class Unlaned(Slow):
+    """A batch of it goes in parts."""
+
+    lane_of = Partner.lane_of
+
+
+@pytest.mark.parametrize("takes_s", [0.2, 2.5])
+def test_answers_are_heard_while_a_slow_mapping_goes_on(takes_s: float, make_fleet: Any) -> None:
+    """Between two messages of a later part, not only when all of it is mapped; the first part is sent by then."""
+    partner = Unlaned()
+    fleet = make_fleet(partner)
+    heard_s: list[float] = []
+    real = fleet.api.send
+
+    async def send(*arguments: Any) -> Any:
+        begun_s = partner.now_s
+        for _ in range(rounds.TURNS + 1):  # it leaves in turns of its part, and is answered in those after a message
+            await asyncio.sleep(0)
+        heard_s.append(partner.now_s - begun_s)
+        return await real(*arguments)
+
+    count = 2 * rounds.MESSAGES_A_PART
+    worker = replace(timed(fleet, partner), send=send)
+    report = fleet.run(*(record(n, [f"takes {takes_s}"]) for n in range(count)), worker=worker)
+    assert report.delivered == count
+    assert 0 < max(heard_s) <= 2 * takes_s + 0.001
 
 
 @pytest.mark.parametrize("left_s", [0.0, 4.0, SETTLE_RESERVE_S])

@@ -16,9 +16,13 @@ def sent(fleet: Any, *records: dict[str, Any], time_s: float = 60.0) -> list[Job
     jobs = [Job(one) for one in records]
     budget = TimeBudget(lambda: time_s, 5.0)
     rounds = Rounds(jobs, fleet.worker, budget)
-    rounds.read()
-    rounds.map()
-    asyncio.run(send(rounds, dispatcher_for(fleet.worker, budget.for_calls_s), fleet.worker))
+
+    async def run() -> None:
+        rounds.read()
+        await rounds.map()
+        await send(rounds, dispatcher_for(fleet.worker, budget.for_calls_s), fleet.worker)
+
+    asyncio.run(run())
     return jobs
 
 
