@@ -1,6 +1,6 @@
 """SQS in memory, as one worker sees it: messages that wait come back at their time.
 
-See worker_fn.batch.settle.Queue. A whole fleet's queue, with its quotas and faults, is testkit/simulation/queues.py.
+See worker_fn.batch.context.Queue. A whole fleet's queue, with its quotas and faults, is testkit/simulation/queues.py.
 """
 
 import asyncio

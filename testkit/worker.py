@@ -7,8 +7,7 @@ from typing import Any
 from partners import Partner
 from shared.state import Patient, State
 from worker_fn.accounts.suspensions import Suspensions
-from worker_fn.batch.context import Worker
-from worker_fn.batch.settle import Queue
+from worker_fn.batch.context import Queue, Worker
 from worker_fn.batch.time_budget import SETTLE_RESERVE_S
 from worker_fn.clients.http import Send
 from worker_fn.clients.mapping import Held

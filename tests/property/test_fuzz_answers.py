@@ -20,7 +20,7 @@ from testkit import request
 from testkit.clock import now_s
 from testkit.harness import Harness
 from tests.fakes.brazelike import Brazelike
-from worker_fn.batch.sending import dispatcher_for
+from worker_fn.batch.rounds import dispatcher_for
 from worker_fn.clients.http import Answer
 from worker_fn.dispatch.classify import Verdict
 from worker_fn.dispatch.lanes import Dispatch, Lane

@@ -63,7 +63,7 @@ HOSTILE: dict[str, dict[str, list[Hostile]]] = {
     "ops/operate/dlq/filters.py": {"[0-9]{3}": DIGITS},
     "ops/operate/facts.py": {r"[ !#-\[\]-~]+": [*NAMES, ("", 'a"', ""), ("", "\\", "a"), ("", " ", "\n")]},
     "ops/operate/trace.py": {"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}": [*DIGITS, ("12345678", "-1234", "-1")]},
-    "worker_fn/batch/event_ids.py": {"-?[0-9A-Za-z][0-9A-Za-z._:-]{0,127}": [*NAMES, *DIGITS, ("-", "-", "")]},
+    "worker_fn/batch/prepare.py": {"-?[0-9A-Za-z][0-9A-Za-z._:-]{0,127}": [*NAMES, *DIGITS, ("-", "-", "")]},
     "ops/operate/dlq/letters.py": {
         "[0-9]{1,19}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}": [*DIGITS, ("12345678", "-1234", "-1")],
         "[0-9]{1,6}( [a-z_]{1,20}(:[0-9]{3})?)*": [

@@ -2,14 +2,11 @@
 
 from worker_fn.accounts.suspensions import Place
 from worker_fn.batch.context import Worker
-from worker_fn.batch.dead_letter import message_attributes
 from worker_fn.batch.disposition import Delivered, Story, Waiting, end_of
-from worker_fn.batch.failed_attempts import give_up_failing
 from worker_fn.batch.job import UNREAD, Job
 from worker_fn.batch.progress import Progress, short
 from worker_fn.batch.refusals import end_by_credentials, held_up
-from worker_fn.batch.resume import progress_after, remember
-from worker_fn.batch.settle import Settled
+from worker_fn.batch.resume import give_up_failing, progress_after, remember
 from worker_fn.limits.ruling import Because
 
 
@@ -29,7 +26,7 @@ async def conclude(job: Job, worker: Worker) -> None:
         outcomes = [item.outcome for item in job.items] + ([] if job.is_mapped else [None])
         end = end_of(outcomes, _story(job, progress, worker), worker.budgets, worker.rng)
         job.end = await end_by_credentials(job, end, progress, worker)
-        await remember(job, job.end, progress, worker)
+        await remember(job, progress, worker)
 
 
 def _story(job: Job, progress: Progress, worker: Worker) -> Story:
@@ -44,9 +41,3 @@ def _story(job: Job, progress: Progress, worker: Worker) -> Story:
         refused=job.progress.refused,
         failures=max((progress.failing.get(key, 0) for key in waiting), default=0),
     )
-
-
-def settled(job: Job, worker: Worker) -> Settled:
-    """A job and its end, as it is carried out."""
-    attributes = message_attributes(job, worker.partner.name)
-    return Settled(job.record, job.end or Waiting(1), attributes, job.total if job.is_mapped else None)

@@ -2,9 +2,10 @@
 
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any, Protocol
 
 from partners import Delivery, Partner
 from shared.state import State
@@ -13,11 +14,23 @@ from worker_fn.accounts.outliers import Outliers
 from worker_fn.accounts.suspensions import Suspensions
 from worker_fn.batch.disposition import Budgets
 from worker_fn.batch.memory import Room
-from worker_fn.batch.settle import Queue
 from worker_fn.clients.http import Send
 from worker_fn.clients.mapping import EventSourceMapping, Held
 from worker_fn.limits.fleet_seen import FleetSeen
 from worker_fn.limits.registry import Registry
+
+
+class Queue(Protocol):
+    """shared.queue.WorkerQueue in threads, or a fake in tests. Every call may raise QueueUnavailable."""
+
+    async def hide(self, waits_s: Mapping[str, int]) -> set[str]:
+        """Hide messages (receipt handle -> seconds from now); returns the handles for which that failed."""
+
+    async def dead_letter(self, record: Mapping[str, Any], attributes: Mapping[str, str]) -> None:
+        """Return when the record's body is in the dead-letter queue."""
+
+    async def park(self, record: Mapping[str, Any]) -> None:
+        """Return when the record's body and attributes are in the parking queue."""
 
 
 async def no_need() -> None:

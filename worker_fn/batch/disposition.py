@@ -1,8 +1,10 @@
-"""How a message ends, decided from the outcomes of its deliveries. Pure.
+"""How a message ends, decided from the outcomes of its deliveries, and how long it waits across receives. Pure.
 
 delivered      everything arrived
-waiting        something must be tried again: hidden until it makes sense
+waiting        something must be tried again: hidden, by its visibility timeout, until it makes sense
 dead letter    something was refused and nothing waits; or it waits beyond its age or its attempts
+
+Back-off is exponential with full jitter: each wait is drawn evenly from zero to a bound that doubles.
 """
 
 import math
@@ -13,7 +15,6 @@ from enum import StrEnum
 
 from shared.message import ERASURE
 from shared.queue import MAX_VISIBILITY_S
-from worker_fn.batch.back_off import back_off_s, outage_back_off_s
 from worker_fn.dispatch.classify import Outcome, Verdict
 from worker_fn.limits.agreement import LONGEST_COOL_DOWN_S
 from worker_fn.limits.ruling import Because
@@ -93,6 +94,9 @@ LONGEST_HIDDEN_S = MAX_VISIBILITY_S - 1_200
 with Lambda for its longest batching window (300 s) and its longest invocation (900 s).
 """
 
+FIRST_BACK_OFF_S, LONGEST_BACK_OFF_S = 5.0, 900.0
+"""Fifteen minutes at most: with jitter, a partner that recovers sees its backlog return within that time."""
+
 DAY_S = 24 * 3_600.0
 
 
@@ -135,31 +139,26 @@ class Story:
 def end_of(outcomes: Sequence[Outcome | None], story: Story, budgets: Budgets, rng: random.Random) -> End:
     """Decide the end. `None` is a delivery that was not reached: one before it in its lane waits."""
     waiting = [one for one in outcomes if one is not None and one.verdict is Verdict.RETRY]
-    refused = [one for one in outcomes if one is not None and one.verdict in REASON_OF]
-    if waiting or any(one is None for one in outcomes):
+    if waiting or None in outcomes:
         return _waiting(waiting or [Outcome(Verdict.RETRY, because=Because.TIME)], story, budgets, rng)
-    if refused:
-        worst = next((one for one in refused if one.verdict is Verdict.UNAUTHORIZED), refused[0])
-        count = len(refused) + len(story.refused)
-        error = f"{worst.error} for {count} of {story.total} deliveries"
-        return DeadLetter(REASON_OF[worst.verdict], error, worst.status, story.attempts)
-    if story.refused:
-        error = f"{next(iter(story.refused.values()))} for {len(story.refused)} of {story.total} deliveries"
-        return DeadLetter(Reason.REJECTED, error, None, story.attempts)
-    return Delivered()
+    refused = [one for one in outcomes if one is not None and one.verdict in REASON_OF]
+    refused += [Outcome(Verdict.REJECTED, error=why) for why in story.refused.values()]
+    if not refused:
+        return Delivered()
+    worst = next((one for one in refused if one.verdict is Verdict.UNAUTHORIZED), refused[0])
+    error = f"{worst.error} for {len(refused)} of {story.total} deliveries"
+    return DeadLetter(REASON_OF[worst.verdict], error, worst.status, story.attempts)
 
 
 def _waiting(waiting: Sequence[Outcome], story: Story, budgets: Budgets, rng: random.Random) -> End:
     called = [one for one in waiting if one.because is None]
     last = called[0] if called else waiting[0]
-    age_s = (story.now_ms - story.received_at_ms) / 1_000
+    why, age_s = str(last.error or last.because), (story.now_ms - story.received_at_ms) / 1_000
     left_s = budgets.age_s(story.kind) - age_s
     if left_s <= 0:
-        error = f"{last.error or last.because} after {age_s / 3_600:.0f} hours"
-        return DeadLetter(Reason.TOO_OLD, error, last.status, story.attempts)
+        return DeadLetter(Reason.TOO_OLD, f"{why} after {age_s / 3_600:.0f} hours", last.status, story.attempts)
     wait_s = max(_wait_s(waiting, called, story, age_s, rng), least_wait_s(story.receives, left_s, rng))
     wait_s = min(wait_s, LONGEST_HIDDEN_S, max(1, int(left_s)))
-    why = str(last.error or last.because)
     if called and all(one.is_about_the_call for one in called):
         return Waiting(wait_s, why, Whose.ACCOUNT_FAILURE)
     limited = next((one for one in waiting if one.is_of_account), None)
@@ -182,11 +181,22 @@ def _wait_s(
     waiting: Sequence[Outcome], called: Sequence[Outcome], story: Story, age_s: float, rng: random.Random
 ) -> int:
     if called:
-        asked = max((one.retry_after_s or 0.0 for one in called), default=0.0)
+        asked = max(one.retry_after_s or 0.0 for one in called)
         return back_off_s(story.failures, retry_after_s=min(asked, LONGEST_COOL_DOWN_S), rng=rng)
     if all(one.because is Because.TIME for one in waiting):
         return 1  # nobody said no: the time of this invocation ran out
     until_s = max((one.wait_until_ms - story.now_ms) / 1_000 for one in waiting)
     if any(one.because is Because.BREAKER for one in waiting):
-        return outage_back_off_s(age_s, until_next_try_s=until_s, rng=rng)
+        # Past the next try, and half of its age at most: it sees its partner recover in proportion to the outage.
+        bound = min(LONGEST_BACK_OFF_S, max(FIRST_BACK_OFF_S, age_s / 2))
+        return max(1, math.ceil(max(0.0, until_s) + rng.uniform(0, bound)))
     return max(1, round(until_s + rng.uniform(0, min(30.0, max(1.0, until_s / 4))) + 0.5))
+
+
+def back_off_s(failures: int, *, retry_after_s: float | None, rng: random.Random) -> int:
+    """Whole seconds, at least one, until a message should come back that failed `failures` times in a row.
+
+    Jitter only adds to what the partner asked for.
+    """
+    bound = min(LONGEST_BACK_OFF_S, FIRST_BACK_OFF_S * 2 ** min(max(failures, 1) - 1, 30))
+    return max(1, math.ceil((retry_after_s or 0.0) + rng.uniform(0, bound)))

@@ -9,20 +9,18 @@ from functools import partial
 from typing import Any
 
 from worker_fn.batch.alone import each, side_by_side
-from worker_fn.batch.conclude import conclude, settled
+from worker_fn.batch.conclude import conclude
 from worker_fn.batch.context import Worker
 from worker_fn.batch.disposition import DeadLetter
 from worker_fn.batch.erasure_receipts import write_receipts
-from worker_fn.batch.facts import tell_ends
+from worker_fn.batch.facts import note_left_out, tell_ends
 from worker_fn.batch.job import Job
-from worker_fn.batch.left_out import note_left_out
+from worker_fn.batch.mapper import give_turns
 from worker_fn.batch.pausing import hold_back, stop_mapping
-from worker_fn.batch.placing import place
-from worker_fn.batch.refusals import note_taken, suspend_refused
+from worker_fn.batch.refusals import note_taken, place, suspend_refused
 from worker_fn.batch.resume import remember_letter, resume
 from worker_fn.batch.return_times import reserve_return_times
-from worker_fn.batch.rounds import Rounds, give_turns
-from worker_fn.batch.sending import dispatcher_for, send
+from worker_fn.batch.rounds import Rounds, dispatcher_for, parts_of
 from worker_fn.batch.settle import Report, settle
 from worker_fn.batch.time_budget import TimeBudget, in_time
 from worker_fn.dispatch.dispatcher import Dispatcher
@@ -33,23 +31,20 @@ async def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Call
     budget, report = TimeBudget(remaining_s, worker.settle_reserve_s), Report()
     jobs = [Job(record) for record in records]
     if await worker.held.is_on():
-        ends = await hold_back(jobs, worker, budget)
-        report.state_trouble = worker.limiters.take_trouble()
-        await settle(ends, worker.queue, report, budget)
-        tell_ends(jobs, ends, report, worker)
-        return report
+        await hold_back(jobs, worker, budget)
+        return await _ended(jobs, worker, report, budget)
 
     # Part after part is decoded, mapped and sent, while the calls of those before are under way.
     dispatcher = dispatcher_for(worker, budget.for_calls_s)
     tried: list[Job] = []
     await worker.agree_on_time()
-    *parts, last = Rounds.of_batch(jobs, worker, budget)
+    *parts, last = parts_of(jobs, worker, budget)
     async with asyncio.TaskGroup() as tasks:
         for rounds in parts:
-            await _map(rounds)
+            await rounds.begin()
             tasks.create_task(_work(rounds, tried, dispatcher, worker))
             await give_turns()
-        await _map(last)
+        await last.begin()
         await _work(last, tried, dispatcher, worker)
     await dispatcher.caller.limiters.report_last()
 
@@ -59,41 +54,37 @@ async def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Call
     await each(jobs, partial(note_taken, auth_failures=auth_failures, worker=worker))
     await each(jobs, partial(suspend_refused, auth_failures=auth_failures, worker=worker))
     await side_by_side(jobs, partial(conclude, worker=worker), waits=lambda job: not job.arrived_at_once)
+    letters = [job for job in jobs if isinstance(job.end, DeadLetter)]
 
-    # The ends, carried out: each message leaves the queue, waits, is parked or dead-lettered.
-    ends = [settled(job, worker) for job in jobs]
-    ends = await in_time(reserve_return_times(ends, worker), budget.for_return_times_s(), ends)
-    ends = await write_receipts(ends, worker, budget)
-    report.state_trouble = worker.limiters.take_trouble()
-    await settle(ends, worker.queue, report, budget)
+    # The ends are carried out: each message leaves the queue, waits, is parked or dead-lettered.
+    await in_time(reserve_return_times(jobs, worker), budget.for_return_times_s(), None)
+    await write_receipts(jobs, worker, budget)
     report.call_ms = dispatcher.caller.call_ms
-    tell_ends(jobs, ends, report, worker)
+    await _ended(jobs, worker, report, budget)
 
     # Progress is written for the next receive, or for a redrive.
-    remember = partial(remember_letter, report=report, worker=worker)
-    remembered = side_by_side(jobs, remember, waits=lambda job: isinstance(job.end, DeadLetter))
+    remembered = side_by_side(letters, partial(remember_letter, worker=worker), waits=lambda _: True)
     await in_time(asyncio.gather(remembered, stop_mapping(worker)), budget.for_last_writes_s(), None)
     log_failures(jobs, worker)
     return report
 
 
-async def _map(rounds: Rounds) -> None:
-    """Decode the records of a part, and map them as far as there is room."""
-    rounds.read()
-    await rounds.map()
-
-
 async def _work(rounds: Rounds, tried: list[Job], dispatcher: Dispatcher, worker: Worker) -> None:
     """Work one part of a batch that is mapped, up to its answers; what may be sent is added to `tried`."""
-    # Its credentials are looked up, and what was done at an earlier receive.
     await place(rounds.jobs, worker)
     new = [job for job in rounds.jobs if not job.is_over]
     tried += new
     await side_by_side(new, partial(resume, worker=worker), waits=lambda job: job.was_seen_before)
     rounds.let_go()
+    await rounds.send(dispatcher)
 
-    # Each delivery is sent, as far as the partner and the time allow.
-    await send(rounds, dispatcher, worker)
+
+async def _ended(jobs: list[Job], worker: Worker, report: Report, budget: TimeBudget) -> Report:
+    """Carry out the ends, and tell of them."""
+    report.state_trouble = worker.limiters.take_trouble()
+    await settle(jobs, worker, report, budget)
+    tell_ends(jobs, worker)
+    return report
 
 
 def log_failures(jobs: Iterable[Job], worker: Worker) -> None:

@@ -15,33 +15,26 @@ from shared.errors import StateRefused, StateUnavailable, raised_at
 from shared.message import ERASURE, Message, decode
 from shared.receipts import RECEIPT_KEPT_S, Receipt, Standing, receipt_key, receipt_name, subject_of
 from shared.state import State, change
-from worker_fn.batch.back_off import back_off_s
 from worker_fn.batch.context import Worker
-from worker_fn.batch.disposition import DeadLetter, Delivered, Waiting
+from worker_fn.batch.disposition import DeadLetter, Delivered, Waiting, back_off_s
 from worker_fn.batch.job import Job
-from worker_fn.batch.settle import Settled
 from worker_fn.batch.time_budget import TimeBudget
 from worker_fn.clients.or_else import or_else
 
 MOST_WAITS = 20
 """After so many receives a message no longer waits for its receipt: with its back-off that takes some hours."""
+UNWRITTEN = "its receipt could not be written"
 
 
-async def write_receipts(settled: Sequence[Settled], worker: Worker, budget: TimeBudget) -> list[Settled]:
+async def write_receipts(jobs: Sequence[Job], worker: Worker, budget: TimeBudget) -> None:
     """Write down the ends of all erasures. If that fails, an end that is final becomes a wait."""
     time_s = max(0.0, budget.for_receipts_s())
-    ends = list(settled)
-    erasures = [index for index, one in enumerate(ends) if one.attributes.get("type") == ERASURE]
-    written = (
-        or_else(_write(ends[index], worker, time_s), partial(_failed, ends[index], worker)) for index in erasures
-    )
-    for index, end in zip(erasures, await asyncio.gather(*written), strict=True):
-        ends[index] = end
-    return ends
+    erasures = [job for job in jobs if job.message.type == ERASURE]
+    await asyncio.gather(*(or_else(_write(job, worker, time_s), partial(_failed, job, worker)) for job in erasures))
 
 
-async def _write(one: Settled, worker: Worker, time_s: float) -> Settled:
-    message = decode(one.record["body"])
+async def _write(job: Job, worker: Worker, time_s: float) -> None:
+    message = decode(job.record["body"])
     subject_request_id = subject_of(message.payload, message.id)
     now_ms = worker.now_ms()
     try:
@@ -51,16 +44,15 @@ async def _write(one: Settled, worker: Worker, time_s: float) -> Settled:
                 worker.state,
                 key,
                 await _name(worker.state, key, message),
-                lambda value: (after(_receipt(message, value), one, now_ms=now_ms).value(), None),
+                lambda value: (after(_receipt(message, value), job, now_ms=now_ms).value(), None),
                 rng=worker.rng,
                 expires_at=now_ms // 1_000 + RECEIPT_KEPT_S,
             )
     except StateRefused:  # now, and whenever it comes again
-        return _without(one, worker, message.id, subject_request_id, may_wait=False)
+        _go_without(job, worker, subject_request_id, may_wait=False)
     except (StateUnavailable, TimeoutError):
         worker.limiters.trouble()
-        return _without(one, worker, message.id, subject_request_id)
-    return one
+        _go_without(job, worker, subject_request_id, may_wait=job.receives < MOST_WAITS)
 
 
 async def _name(state: State, key: str, message: Message) -> str:
@@ -72,32 +64,28 @@ async def _name(state: State, key: str, message: Message) -> str:
     return message.id if former and former.get("account_id") == message.account_id else name
 
 
-def _failed(one: Settled, worker: Worker, error: Exception) -> Settled:
+def _failed(job: Job, worker: Worker, error: Exception) -> None:
     """Our own code raised, and would raise each time: the end stands, without a receipt."""
     where = f"{type(error).__name__} in {raised_at(error)}"
-    worker.log("an erasure ends without a receipt", where=where, message_id=one.record.get("messageId"))
-    return one
+    worker.log("an erasure ends without a receipt", where=where, message_id=job.message_id)
 
 
-def _without(
-    one: Settled, worker: Worker, request_id: str, subject_request_id: str, *, may_wait: bool = True
-) -> Settled:
-    if not isinstance(one.end, Delivered | DeadLetter):
-        return one  # the next receive writes it
-    receives = Job(one.record).receives
-    if may_wait and receives < MOST_WAITS:
-        wait_s = back_off_s(receives, retry_after_s=None, rng=worker.rng)
-        return replace(one, end=Waiting(wait_s, "its receipt could not be written"))
-    became = "delivered" if isinstance(one.end, Delivered) else f"dead-lettered, {one.end.reason}"
-    ids = {"request_id": request_id, "subject_request_id": subject_request_id}
+def _go_without(job: Job, worker: Worker, subject_request_id: str, *, may_wait: bool) -> None:
+    """What becomes of an erasure whose receipt could not be written; one that waits is written by its next receive."""
+    if not isinstance(job.end, Delivered | DeadLetter):
+        return
+    if may_wait:
+        job.end = Waiting(back_off_s(job.receives, retry_after_s=None, rng=worker.rng), UNWRITTEN)
+        return
+    became = "delivered" if isinstance(job.end, Delivered) else f"dead-lettered, {job.end.reason}"
+    ids = {"request_id": job.message.id, "subject_request_id": subject_request_id}
     worker.log("an erasure ends without a receipt", reason=became, **ids)
-    return one
 
 
-def after(receipt: Receipt, settled: Settled, *, now_ms: int) -> Receipt:
+def after(receipt: Receipt, job: Job, *, now_ms: int) -> Receipt:
     """The receipt of an erasure whose message came to this end; earlier entries are kept. Pure."""
-    match settled.end:
-        case Delivered() if settled.deliveries == 0:  # done, and no partner knows of it
+    match job.end:
+        case Delivered() if job.is_mapped and not job.total:  # done, and no partner knows of it
             return receipt if receipt.no_call_ms is not None else replace(receipt, no_call_ms=now_ms)
         case Delivered():
             return receipt if receipt.delivered_ms is not None else replace(receipt, delivered_ms=now_ms)

@@ -4,34 +4,49 @@ A message is known by its request's id and its part, which stay the same through
 new id each time it is sent. Written before the function answers: what leaves the queue has its line.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from shared.ledger import WHOLE, has_part
 from shared.message import ERASURE, SHORT_TYPES
 from shared.telemetry import SHORT_ID, Fact, Metric
+from worker_fn.accounts.suspensions import Place
 from worker_fn.batch.context import Worker
 from worker_fn.batch.disposition import DeadLetter, Delivered, Parked, Waiting
 from worker_fn.batch.job import UNREAD, Job
-from worker_fn.batch.settle import Report, Settled
-from worker_fn.limits.ruling import Because
+from worker_fn.batch.settle import Report
 
 MOST_MESSAGES_A_LINE, MOST_CHARS_A_LINE = 200, 20_000
 """Messages in one line, and characters of them: JSON writes one in up to twelve bytes, and CloudWatch takes 256 KB."""
 
-Line = tuple[Fact, dict[str, Any]]
 
-
-def tell_ends(jobs: Sequence[Job], ends: Sequence[Settled], report: Report, worker: Worker) -> None:
-    """Write what became of each message, count it in the report, and tell what is new of the fleet."""
-    stays, now_ms = frozenset(report.failures), worker.now_ms()
-    for kind, fields in lines(jobs, ends, stays, now_ms):
-        worker.facts(kind, **fields)
-    for job, one in zip(jobs, ends, strict=True):
-        _count(job, one, report, stays, now_ms)
-        _count_for_account(job, one, report, stays, worker.measured_accounts)
+def tell_ends(jobs: Sequence[Job], worker: Worker) -> None:
+    """Write what became of each message, and what is new of the fleet."""
+    for messages in _runs(entry(job) for job in jobs if isinstance(job.end, Delivered)):
+        worker.facts(Fact.DELIVERED, messages=messages)
+    for job in jobs:
+        if job.event_ids and (job.receives <= 1 or not isinstance(job.end, Waiting)):
+            for named in _runs(job.event_ids):
+                worker.facts(Fact.CONTENT, **(ids(job) | {"events": None, "receive_count": None}), event_ids=named)
+    now_ms = worker.now_ms()
+    for job in jobs:
+        if not isinstance(job.end, Delivered):
+            kind, said = _end(job, now_ms)
+            worker.facts(kind, **ids(job), **said)
     tell_fleet(worker)
+
+
+def _end(job: Job, now_ms: int) -> tuple[Fact, dict[str, Any]]:
+    age_s = None if job.message is UNREAD else max(0, (now_ms - job.message.received_at_ms) // 1_000)
+    match job.end:
+        case Waiting(wait_s=wait_s, why=why):
+            return Fact.WAIT, {"why": why or None, "wait_s": wait_s, "age_s": age_s}
+        case DeadLetter() as letter if not job.stays:
+            said = {"reason": letter.reason, "error": letter.error, "status": letter.status}
+            return Fact.DEAD_LETTER, {**said, "attempts": letter.attempts}
+        case Parked() if not job.stays:
+            return Fact.PARKED, {"age_s": age_s}
+    return Fact.UNSETTLED, {}
 
 
 def tell_fleet(worker: Worker) -> None:
@@ -40,39 +55,15 @@ def tell_fleet(worker: Worker) -> None:
         worker.facts(kind, **fields)
 
 
-def lines(jobs: Sequence[Job], ends: Sequence[Settled], stays: frozenset[str], now_ms: int) -> Iterator[Line]:
-    """The facts of a batch. `stays`: ids of the messages that the queue keeps."""
-    delivered = (entry(job) for job, one in zip(jobs, ends, strict=True) if isinstance(one.end, Delivered))
-    for messages in _runs(delivered):
-        yield Fact.DELIVERED, {"messages": messages}
-    for job, one in zip(jobs, ends, strict=True):
-        if job.receives <= 1 or not isinstance(one.end, Waiting):
-            for named in _runs(job.event_ids):
-                yield Fact.CONTENT, {**ids(job), "events": None, "receive_count": None, "event_ids": named}
-    for job, one in zip(jobs, ends, strict=True):
-        match one.end:
-            case Waiting() as wait:
-                yield (
-                    Fact.WAIT,
-                    {**ids(job), "why": wait.why or None, "wait_s": wait.wait_s, "age_s": _age_s(job, now_ms)},
-                )
-            case DeadLetter() | Parked() if job.message_id in stays:
-                yield Fact.UNSETTLED, ids(job)
-            case Parked():
-                yield Fact.PARKED, {**ids(job), "age_s": _age_s(job, now_ms)}
-            case DeadLetter() as letter:
-                said = {"reason": letter.reason, "error": letter.error, "status": letter.status}
-                yield Fact.DEAD_LETTER, {**ids(job), **said, "attempts": letter.attempts}
-
-
 def entry(job: Job) -> str:
     """A delivered message in a batch's line: request, part if there are several, SQS's id, events, and of them how many
-    were left out.
+    were left out: no more than have no call, so that of what is beside the events, or of an event with several calls,
+    nothing is counted.
     """
     part = _part(job) or (WHOLE if has_part(job.message.id) else None)
-    left_out = f"-{job.left_out_events}" if job.left_out_events else ""
     named = f"{job.message.id} {part}" if part else job.message.id
-    return f"{named} {job.message_id[:SHORT_ID]} {job.events}{left_out}"
+    left_out = min(max(0, job.events - job.called), len({one.item for _, one in job.left_out}))
+    return f"{named} {job.message_id[:SHORT_ID]} {job.events}{f'-{left_out}' if left_out else ''}"
 
 
 def _runs(entries: Iterable[str]) -> Iterator[list[str]]:
@@ -102,50 +93,30 @@ def ids(job: Job) -> dict[str, Any]:
     }
 
 
-def _age_s(job: Job, now_ms: int) -> int | None:
-    """How long ago its request was accepted."""
-    return None if job.message is UNREAD else max(0, (now_ms - job.message.received_at_ms) // 1_000)
-
-
 def _part(job: Job) -> str | None:
     """The part that a message is, of a request that has several."""
     return None if job.message.part in {WHOLE, ""} else job.message.part
 
 
-CAUSES = frozenset(map(str, Because)) | {"account rate", "suspended", "refused", "of a later release"}
+async def note_left_out(job: Job, report: Report, worker: Worker) -> None:
+    """Count and log the parts of a message that could not be read, and those that the partner makes no call for: a line
+    for each kind.
 
-
-def _count(job: Job, one: Settled, report: Report, stays: frozenset[str], now_ms: int) -> None:
-    age_ms = now_ms - job.message.received_at_ms
-    match one.end:
-        case Delivered():
-            report.delivered_after_ms.append(max(0, age_ms))
-        case Waiting(why=why):
-            report.waits[why if why in CAUSES else "a failed call"] += 1
-        case DeadLetter(reason=reason) if job.message_id not in stays:
-            report.letters[reason] += 1
-    if isinstance(one.end, Waiting | Parked) and job.message is not UNREAD:
-        report.oldest_waiting_s = max(report.oldest_waiting_s, age_ms / 1_000)
-        if job.message.type == ERASURE:
-            report.oldest_erasure_s = max(report.oldest_erasure_s, age_ms / 1_000)
-
-
-def _count_for_account(job: Job, one: Settled, report: Report, stays: frozenset[str], measured: frozenset[str]) -> None:
-    account_id = job.message.account_id
-    if account_id is None or account_id not in measured:
+    A message is mapped again whenever it comes back, but logged once. After it was parked or redriven, it has a first
+    receive again, and is logged again.
+    """
+    before = 0 if job.receives == 1 else job.progress.noted
+    if not (job.malformed or job.left_out) or before is None or job.place is not Place.SEND:
         return
-    ends = report.by_account.setdefault(account_id, Counter())
-    match one.end:
-        case Delivered():
-            ends[Metric.DELIVERED] += 1
-        case Waiting():
-            ends[Metric.WAITING] += 1
-        case _ if job.message_id in stays:
-            ends[Metric.SETTLE_FAILED] += 1
-        case Parked():
-            ends[Metric.PARKED] += 1
-        case DeadLetter():
-            ends[Metric.DEAD_LETTERED] += 1
+    malformed = job.malformed if before == 0 else ()
+    left_out = [one for place, one in job.left_out if place > before]
+    report.malformed += len(malformed)
+    report.left_out += len(left_out)
+    ids = {"request_id": job.message.id, "account_id": job.message.account_id}
+    for problem, where in {problem: where for where, problem in reversed(malformed)}.items():
+        worker.log("a part of a request could not be read", where=where, error=problem, **ids)
+    for why, item in {one.why: one.item for one in reversed(left_out)}.items():
+        worker.log("a part of a request is left out", item=item, reason=why, **ids)
 
 
 def tell_attempt(worker: Worker, messages: Iterable[tuple[str, str]], **fields: Any) -> None:

@@ -1,6 +1,6 @@
 """A record on its way through one invocation."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,18 +12,13 @@ from worker_fn.accounts.suspension import Carried
 from worker_fn.accounts.suspensions import Place
 from worker_fn.batch.disposition import DeadLetter, Delivered, End, Reason
 from worker_fn.batch.progress import NO_PROGRESS, Progress
-from worker_fn.dispatch.classify import Outcome, Verdict
+from worker_fn.dispatch.classify import Verdict
 from worker_fn.dispatch.lanes import Dispatch
 
 MOVED_MS = 5_000
 """A message that reaches the queue so soon after mParticle sent it is new; a later one may come from another queue.
 Ingest needs a second; parking and moving back take at least the two seconds that a call waits for its account's turn,
 and a few for the sweep.
-"""
-
-REDRIVEN, MAX_HISTORY = ("redriven_ms", "history"), 256
-"""Attributes that `spillway dlq redrive` gives a message, and how long they may be: when it was redriven last; how
-often, and as what it was dead-lettered before.
 """
 
 UNREAD = Message(id="", part="", type="", account_id=None, received_at_ms=0, payload={})
@@ -36,14 +31,13 @@ class Job:
 
     record: Mapping[str, Any]
     message: Message = UNREAD
-    """Its payload is held only until it is mapped: `holds` says whether it is."""
+    """Without its payload."""
+    payload: dict[str, Any] | None = None
+    """Its request, until it is mapped; None as well where memory is short."""
     weight: int = 0
     """The memory that its request needs while it is read and mapped, in bytes: an estimate (memory.py)."""
-    holds: bool = False
-    source: Iterator[Dispatch] | None = None
-    """The deliveries that were not mapped yet."""
-    let_go: Callable[[], None] | None = None
-    """Ends the partner's generator behind the source."""
+    source: Generator[Dispatch, None, None] | None = None
+    """The deliveries that were not mapped yet, once its mapping has begun."""
     is_mapped: bool = False
     """Nothing is left in the source."""
     is_stopped: bool = False
@@ -72,13 +66,14 @@ class Job:
     """How much it carries, as ingest counts it (shared/message.py)."""
     called: int = 0
     """Items that became calls, settled ones included."""
-    last_called: object = None
     left_out: list[tuple[int, LeftOut]] = field(default_factory=list)
     """The parts that the partner makes no call for, each with its place among all that the partner yielded."""
     looked_at: int = 0
     """How many of the things that the partner yields, deliveries and LeftOut alike, were read."""
     end: End | None = None
-    """The end that was decided; a receipt that could not be written may hold it back."""
+    """The end that was decided; a return time or a receipt that could not be written may still change it."""
+    stays: bool = False
+    """The queue keeps it: it waits, or could not be moved to where its end says."""
     failure: str = ""
     """The exception that a step raised while it worked on this record, and its place."""
     has_given_up: bool = False
@@ -92,33 +87,23 @@ class Job:
         Deliveries that arrived by then are remembered as with any dead letter, so that a redrive does not repeat them.
         A record that was delivered as a whole stays delivered: there is nothing left to redrive.
         """
-        if isinstance(error, UndecodableMessage | InvalidRequest | Unmappable):
-            text = str(error)
-        else:
-            text = f"{type(error).__name__} in {raised_at(error)}"
-        self.failure = text
+        is_told = isinstance(error, UndecodableMessage | InvalidRequest | Unmappable)
+        self.failure = str(error) if is_told else f"{type(error).__name__} in {raised_at(error)}"
         if isinstance(self.end, Delivered):
             return
         is_unread = self.message is UNREAD and not isinstance(error, Unmappable)
         reason = Reason.UNDECODABLE if is_unread else Reason.FAILED if self.is_mapped else Reason.UNMAPPABLE
-        self.end = DeadLetter(reason, text, attempts=self.progress.attempts + self.calls)
-
-    def note_call_for(self, item: str) -> None:
-        """Count what becomes a call; several calls of one item come one after the other."""
-        self.called += item != self.last_called
-        self.last_called = item
-
-    @property
-    def left_out_events(self) -> int:
-        """How many of its events the partner makes no call of: no more than those that have none, so that of what is
-        beside the events, or of an event with several calls, nothing is counted.
-        """
-        return min(max(0, self.events - self.called), len({one.item for _, one in self.left_out}))
+        self.end = DeadLetter(reason, self.failure, attempts=self.progress.attempts + self.calls)
 
     @property
     def is_over(self) -> bool:
         """Whether its end is decided."""
         return self.end is not None
+
+    @property
+    def holds(self) -> bool:
+        """Whether its request is in memory."""
+        return self.payload is not None or self.source is not None
 
     @property
     def kind(self) -> str:
@@ -132,7 +117,7 @@ class Job:
     @property
     def group(self) -> str:
         """Its group in a FIFO queue."""
-        return str(self._attributes.get("MessageGroupId") or "")
+        return str(self.attribute("MessageGroupId") or "")
 
     @property
     def receives(self) -> int:
@@ -142,52 +127,31 @@ class Job:
     @property
     def was_seen_before(self) -> bool:
         """Whether a worker may have worked on it: received before, or sent again from another queue."""
-        sent_ms = self.number("SentTimestamp", self.message.received_at_ms)
-        return self.receives > 1 or self.was_dead or sent_ms - self.message.received_at_ms > MOVED_MS
+        accepted_ms = self.message.received_at_ms
+        return self.receives > 1 or self.number("SentTimestamp", accepted_ms) - accepted_ms > MOVED_MS or self.was_dead
 
     @property
-    def first_received_ms(self) -> str:
-        return str(self._attributes.get("ApproximateFirstReceiveTimestamp") or "")
+    def was_dead(self) -> bool:
+        """Whether an operator redrove it: a dead letter keeps its reason."""
+        said = self.record.get("messageAttributes")
+        return isinstance(said, dict) and "reason" in said
 
     @property
     def begun_ms(self) -> int:
         """The beginning of its age: when it was accepted or last redriven, but never after it was sent here."""
-        said = self._said("redriven_ms")
+        said = self.said("redriven_ms")
         if not (said.isascii() and said.isdecimal() and len(said) < 16):
             return self.message.received_at_ms
         redriven_ms = min(int(said), self.number("SentTimestamp", int(said)))
         return max(self.message.received_at_ms, redriven_ms)
 
     @property
-    def redrives(self) -> dict[str, str]:
-        """The attributes of a redriven message about its redrives, for the dead letter that it may become again."""
-        said = {name: self._said(name) for name in REDRIVEN}
-        return {name: text for name, text in said.items() if 0 < len(text) <= MAX_HISTORY and text.isprintable()}
-
-    @property
     def carried(self) -> Carried:
         """The part of the message that decides whether a suspension holds it up."""
+        message = self.message
         return Carried(
-            account_id=self.message.account_id,
-            fingerprints=self.fingerprints,
-            message_id=self.message_id,
-            kind=self.message.type,
-            received_at_ms=self.message.received_at_ms,
-            was_dead=self.was_dead,
+            message.account_id, self.fingerprints, self.message_id, message.type, message.received_at_ms, self.was_dead
         )
-
-    @property
-    def was_dead(self) -> bool:
-        """Whether an operator redrove it: a dead letter keeps its reason."""
-        said = self.record.get("messageAttributes")
-        return isinstance(said, Mapping) and "reason" in said
-
-    def _said(self, name: str) -> str:
-        """A message attribute, where it is a text."""
-        said = self.record.get("messageAttributes")
-        one = said.get(name) if isinstance(said, Mapping) else None
-        text = one.get("stringValue") if isinstance(one, Mapping) else None
-        return text if isinstance(text, str) else ""
 
     @property
     def calls(self) -> int:
@@ -200,17 +164,19 @@ class Job:
         is_sent = self.is_mapped and self.place is Place.SEND and self.end is None and self.progress is NO_PROGRESS
         return is_sent and all(item.outcome and item.outcome.verdict is Verdict.DELIVERED for item in self.items)
 
-    @property
-    def outcomes(self) -> list[Outcome]:
-        """The outcomes of the deliveries that were tried."""
-        return [item.outcome for item in self.items if item.outcome is not None]
+    def said(self, name: str) -> str:
+        """A message attribute, where it is a text."""
+        said = self.record.get("messageAttributes")
+        one = said.get(name) if isinstance(said, dict) else None
+        text = one.get("stringValue") if isinstance(one, dict) else None
+        return text if isinstance(text, str) else ""
 
     def number(self, name: str, otherwise: int) -> int:
-        """One of SQS's own attributes, all of which are short digits."""
-        text = self._attributes.get(name)
+        """One of SQS's own attributes that is a number, all of which are short digits."""
+        text = self.attribute(name)
         return int(text) if isinstance(text, str) and text.isdecimal() and len(text) < 20 else otherwise
 
-    @property
-    def _attributes(self) -> Mapping[str, Any]:
+    def attribute(self, name: str) -> object:
+        """One of SQS's own attributes."""
         attributes = self.record.get("attributes")
-        return attributes if isinstance(attributes, Mapping) else {}
+        return attributes.get(name) if isinstance(attributes, dict) else None

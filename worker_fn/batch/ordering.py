@@ -1,6 +1,7 @@
 """Which message of a batch goes before which: light ones first, a FIFO group and a partner's lane in their order."""
 
 from collections.abc import Sequence
+from itertools import takewhile
 
 from worker_fn.accounts.suspensions import Place
 from worker_fn.batch.disposition import Waiting
@@ -53,23 +54,22 @@ class Ordering:
         Stops a message that is behind one that waits.
         """
         key = self.lane_of(job)
+        if key is None:
+            return not job.is_stopped
         if key in self._stopped:
             self.stop(job)
-        elif self._in_groups:
+            return False
+        if self._in_groups:
             return self._is_first(job)
-        elif key is not None:
-            first = self._first.get(key)
-            if first is None or first.is_over or first.is_mapped or first.place is not Place.SEND:
-                first = self._first[key] = job
-            return first is job
-        return not job.is_stopped
+        first = self._first.get(key)
+        if first is None or first.is_over or first.is_mapped or first.place is not Place.SEND:
+            first = self._first[key] = job
+        return first is job
 
     def _is_first(self, job: Job) -> bool:
         """In a FIFO queue: messages behind one that this worker cannot read yet wait as long as that one."""
-        for other in self._jobs:
-            if other is job:
-                break
-            if other.group != job.group or not job.group:
+        for other in takewhile(lambda other: other is not job, self._jobs):
+            if other.group != job.group:
                 continue
             if isinstance(other.end, Waiting):
                 job.end = other.end

@@ -8,31 +8,25 @@ from shared.telemetry import Fact
 from worker_fn.batch.context import Worker
 from worker_fn.batch.disposition import Waiting
 from worker_fn.batch.job import Job
-from worker_fn.batch.settle import Settled
 from worker_fn.batch.time_budget import TimeBudget, in_time
 from worker_fn.clients.mapping import MappingUnavailable, paused_wait_s
 from worker_fn.limits.ruling import Because
 
-OPERATOR = "an operator"
 
-
-async def hold_back(jobs: Sequence[Job], worker: Worker, budget: TimeBudget) -> list[Settled]:
+async def hold_back(jobs: Sequence[Job], worker: Worker, budget: TimeBudget) -> None:
     """An operator paused delivery, but the mapping still runs: pause it, and leave the batch's messages alone."""
-    await in_time(pause_mapping(worker, OPERATOR), budget.for_calls_s(), None)
-    return [Settled(job.record, Waiting(paused_wait_s(job.receives), Because.PAUSED), {}) for job in jobs]
+    for job in jobs:
+        job.end = Waiting(paused_wait_s(job.receives), Because.PAUSED)
+    await in_time(stop_mapping(worker), budget.for_calls_s(), None)
 
 
 async def stop_mapping(worker: Worker) -> None:
-    """Pause the mapping when nobody may be called for long, or an operator says so; if that fails, the next tick does
-    it.
+    """Pause the mapping, if it runs, when an operator says so, or nobody may be called for long; if that fails, the
+    next tick does it.
     """
-    why = worker.limiters.partner.what_stops_mapping()
-    if why or await worker.held.is_on():
-        await pause_mapping(worker, why or OPERATOR)
-
-
-async def pause_mapping(worker: Worker, why: str) -> None:
-    """Pause the mapping if it runs."""
+    why = "an operator" if await worker.held.is_on() else worker.limiters.partner.what_stops_mapping()
+    if not why:
+        return
     try:
         mapping = await worker.mapping()
         if mapping is not None and (await mapping.status()).is_enabled:

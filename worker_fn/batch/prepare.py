@@ -4,22 +4,24 @@ It is mapped only as far as the caller asks: each delivery repeats the request's
 larger than the request.
 """
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from itertools import islice
+from typing import Any
 
 from partners import Delivery, LeftOut, Partner
 from shared.errors import NewerMessage, Unmappable
 from shared.firehose import parse_request
-from shared.idempotency import Places, key_of
-from shared.message import ERASURE, Message, decode, events_in, text_of
+from shared.idempotency import Places
+from shared.message import ERASURE, EVENTS, Message, decode, events_in, text_of
+from worker_fn.batch.alone import ends_alone
 from worker_fn.batch.context import Worker
 from worker_fn.batch.disposition import Waiting
-from worker_fn.batch.event_ids import event_ids
 from worker_fn.batch.job import Job
 from worker_fn.batch.memory import MIB, Room, exact_weight_of, odd_weight_of, weight_of
 from worker_fn.batch.progress import Key
+from worker_fn.batch.time_limit import at_most
 from worker_fn.clients.http import UNSENDABLE
 from worker_fn.dispatch.lanes import Dispatch, together
 
@@ -32,6 +34,14 @@ FIRST = 100
 """How many of its first deliveries tell which credentials a message carries. Credentials come from the account's
 settings, so they are nearly always alike; a message that is not mapped as a whole is mapped at least so far.
 """
+
+MOST_IDS = 2_000
+"""Event ids of one message that are told; of a request of more events the first ones."""
+_ID = re.compile(r"-?[0-9A-Za-z][0-9A-Za-z._:-]{0,127}")
+"""What mParticle's ids are made of: no address of a person has this form."""
+
+CLOSING_S = 1.0
+"""The time for closing a generator that is not asked any more: it has nothing left to do."""
 
 
 def weigh(job: Job, room: Room) -> None:
@@ -60,34 +70,32 @@ def read(job: Job, room: Room, *, now_ms: int, keeps: int) -> None:
             raise
         job.end = Waiting(NEWER_WAIT_S, "of a later release")
         return
-    job.message, job.events = replace(message, payload={}), events_in(message.type, message.payload)
-    job.weight += odd_weight_of(message.payload)
+    payload = message.payload
+    job.message = Message(message.id, message.part, message.type, message.account_id, message.received_at_ms, {})
+    job.events = events_in(message.type, payload)
+    job.weight += odd_weight_of(payload)
     _check_weight(job, room)
     if job.weight <= keeps:
-        job.message, job.holds = message, True
+        job.payload = payload
 
 
 def begin(job: Job, worker: Worker) -> None:
     """Have the partner map a message, which happens when its `source` is asked for deliveries. Raises anything."""
     partner = worker.partner
-    if not job.holds:
-        job.message = decode(job.record["body"])
-    request = parse_request(job.message.payload, only=partner.reads)
+    payload, job.payload = job.payload, None
+    if payload is None:
+        payload = decode(job.record["body"]).payload
+    request = parse_request(payload, only=partner.reads)
     if worker.tells_ids:
-        job.event_ids = event_ids(job.message.type, job.message.payload)
-    job.message = replace(job.message, payload={})
-    job.holds = True
+        job.event_ids = _event_ids(job.message.type, payload)
     job.malformed = request.malformed
     job.lane = partner.lane_of(request)
     hash(job.lane)  # raises for what can be no key
-    said = iter(partner.deliveries(request))
-    keyed = with_keys(job.message, _deliveries(job, said))
-    job.source = (_dispatch(job, _declared(one, partner), key, worker) for one, key in keyed)
-    job.let_go = getattr(said, "close", None)
+    job.source = _dispatches(job, iter(partner.deliveries(request)), worker)
 
 
 def tell_credentials(job: Job, worker: Worker) -> None:
-    """Read and map a message only as far as its credentials require. Raises anything; call `close` afterwards."""
+    """Read and map a message only as far as its credentials require. Raises anything; call `let_go` afterwards."""
     weigh(job, worker.room)
     read(job, worker.room, now_ms=worker.now_ms(), keeps=worker.room.message)
     if job.end is None:
@@ -96,13 +104,12 @@ def tell_credentials(job: Job, worker: Worker) -> None:
             pass
 
 
-def close(job: Job) -> None:
-    """Let go of the request. Raises whatever a partner's generator raises when it is closed."""
-    let_go, job.let_go = job.let_go, None
-    job.source, job.holds = None, False
-    job.message = replace(job.message, payload={})
-    if let_go is not None:
-        let_go()
+def let_go(job: Job) -> None:
+    """Forget the request, however far it is mapped. What a partner's generator raises as it is closed ends the job."""
+    source, job.source, job.payload = job.source, None, None
+    if source is not None:
+        with ends_alone(job), at_most(CLOSING_S):
+            source.close()
 
 
 def with_keys(message: Message, deliveries: Iterable[Delivery]) -> Iterator[tuple[Delivery, str]]:
@@ -111,31 +118,39 @@ def with_keys(message: Message, deliveries: Iterable[Delivery]) -> Iterator[tupl
     """
     places = Places()
     for delivery in deliveries:
-        former = (message.id, message.part, *places.next(delivery.method, delivery.url, delivery.item))
-        yield delivery, Key(key_of(message.account_id or "", *former), key_of(*former))
+        yield delivery, _key(message, delivery, places)
 
 
-def _dispatch(job: Job, delivery: Delivery, key: str, worker: Worker) -> Dispatch:
-    """A delivery, and which credentials it carries. A delivery that cannot be sent carries none."""
-    ids = (job.message.id, job.message_id)
-    item = Dispatch(delivery, key, alone=job.message.type == ERASURE, of=ids)
-    with suppress(*UNSENDABLE):
-        item.fingerprint = worker.fingerprint(delivery)
-    if job.total < FIRST:
-        job.fingerprints.add(item.fingerprint)
-    return item
+def _key(message: Message, delivery: Delivery, places: Places) -> Key:
+    place = places.next(delivery.method, delivery.url, delivery.item)
+    return Key.of(message.account_id or "", message.id, message.part, *place)
 
 
-def _deliveries(job: Job, mapped: Iterable[Delivery | LeftOut]) -> Iterator[Delivery]:
-    """Take out the parts that become no call."""
-    for one in mapped:
-        job.looked_at += 1
-        if isinstance(one, LeftOut):
-            hash(one)
-            job.left_out.append((job.looked_at, one))
-        else:
-            job.note_call_for(getattr(one, "item", ""))
-            yield one
+def _dispatches(job: Job, mapped: Iterator[Delivery | LeftOut], worker: Worker) -> Generator[Dispatch, None, None]:
+    """The deliveries of a message with their keys and credentials, without the parts that become no call. A delivery
+    that cannot be sent carries no credentials.
+    """
+    ids, alone, places = (job.message.id, job.message_id), job.message.type == ERASURE, Places()
+    last: object = None
+    try:
+        for one in mapped:
+            job.looked_at += 1
+            if isinstance(one, LeftOut):
+                hash(one)
+                job.left_out.append((job.looked_at, one))
+                continue
+            key = _key(job.message, one, places)
+            item = Dispatch(_declared(one, worker.partner), key, alone=alone, of=ids)
+            job.called += one.item != last  # several calls of one item come one after the other
+            last = one.item
+            with suppress(*UNSENDABLE):
+                item.fingerprint = worker.fingerprint(one)
+            if job.total < FIRST:
+                job.fingerprints.add(item.fingerprint)
+            yield item
+    finally:
+        if (close := getattr(mapped, "close", None)) is not None:
+            close()
 
 
 def _declared(delivery: Delivery, partner: Partner) -> Delivery:
@@ -145,3 +160,12 @@ def _declared(delivery: Delivery, partner: Partner) -> Delivery:
         names = ", ".join(sorted(partner.limits.bulk)) or "nothing"
         raise Unmappable(f"a delivery's `merge` is not declared: `limits.bulk` of {partner.name} holds {names}")
     return delivery
+
+
+def _event_ids(kind: str, payload: Mapping[str, Any]) -> tuple[str, ...]:
+    """The ids of a request's events and notifications, in their order; what is no id is passed over."""
+    fields = ("events", "system_notifications") if kind == EVENTS else ()
+    lists = (listed for field in fields if isinstance(listed := payload.get(field), list))
+    given = (one.get("id") for listed in lists for one in listed if isinstance(one, Mapping))
+    ids = (str(one) for one in given if isinstance(one, str | int) and not isinstance(one, bool))
+    return tuple(islice(filter(_ID.fullmatch, ids), MOST_IDS))

@@ -10,11 +10,12 @@ id. The release before did neither: docs/adr/0031 says how its items, and the ke
 
 import base64
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from shared.errors import StateRefused
+from shared.idempotency import key_of
 from shared.message import Message
 from shared.state import Conflict, Item, State, former_progress_key, progress_key
 
@@ -24,26 +25,11 @@ KEY_CHARS = 12
 MAX_BYTES = 400_000
 """The largest value of an item: DynamoDB takes 409,600 bytes an item, its keys included, which take less than 2 KB."""
 
-MAX_REASONS, REASON_CHARS = 50, 200
-"""How many different reasons of refusals are kept in words, and how many characters of each."""
-
-SOME_REASON = "refused"
+MAX_REASONS, REASON_CHARS, SOME_REASON = 50, 200, "refused"
+"""How many different reasons of refusals are kept in words, how many characters of each, and what stands for others."""
 
 FORMER_KEPT_S = 15 * 86_400
 """How long the owner of an item of the release before is remembered: longer than a message can be on a queue."""
-
-
-class Key(str):
-    """An Idempotency-Key, and the one that the release before gave the same delivery."""
-
-    __slots__ = ("former",)
-    former: str
-
-    def __new__(cls, key: str, former: str) -> "Key":
-        made = super().__new__(cls, key)
-        made.former = former
-        return made
-
 
 COUNTS = {
     "attempts": "attempts",
@@ -56,6 +42,24 @@ COUNTS = {
 
 MAX_FAILING = 500
 """Failures are counted for so many deliveries: a message's back-off follows the one that failed most."""
+
+
+class Key(str):
+    """An Idempotency-Key."""
+
+    __slots__ = ("_former",)
+    _former: tuple[str, ...]
+
+    @classmethod
+    def of(cls, account_id: str, *parts: str) -> "Key":
+        key = cls(key_of(account_id, *parts))
+        key._former = parts
+        return key
+
+    @property
+    def former(self) -> str:
+        """The one that the release before gave the same delivery."""
+        return key_of(*self._former)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +84,19 @@ class Progress:
 
     def settles(self, key: str) -> bool:
         """Whether a delivery needs no further call."""
+        if not (self.done or self.refused):
+            return False
         names = {short(key), short(key.former)} if isinstance(key, Key) else {short(key)}
         return not names.isdisjoint(self.done) or not names.isdisjoint(self.refused)
 
-    def with_(
-        self, *, done: Collection[str], refused: Mapping[str, str], attempts: int, failed_attempts: int
-    ) -> "Progress":
+    def with_(self, *, done: Iterable[str], refused: Mapping[str, str], attempts: int, **changed: Any) -> "Progress":
         """This progress and what an invocation adds to it; keys are whole."""
         return replace(
             self,
-            done=self.done | {short(key) for key in done},
+            done=self.done.union(map(short, done)),
             refused={**self.refused, **{short(key): why for key, why in refused.items()}},
             attempts=self.attempts + attempts,
-            failed_attempts=self.failed_attempts + failed_attempts,
+            **changed,
         )
 
 
@@ -106,18 +110,16 @@ def short(key: str) -> str:
 async def read_progress(state: State, message: Message) -> Progress:
     """The progress that an earlier receive wrote. Raises StateUnavailable."""
     item = await state.read(progress_key(message.account_id, message.id), message.part)
-    if item.rev:
-        return _progress(item.value, item)
-    return _progress(await _of_former_release(state, message), item)
+    return _progress(item.value if item.rev else await _of_former_release(state, message), item)
 
 
 async def _of_former_release(state: State, message: Message) -> Mapping[str, Any]:
     """The progress that the release before wrote of a message. It did not name the account: the first account that asks
     gets it, and another account's deliveries are repeated, never taken for done.
     """
-    account_id = message.account_id or ""
+    account_id, key = message.account_id or "", former_progress_key(message.id)
     for _ in range(2):
-        item = await state.read(former_progress_key(message.id), message.part)
+        item = await state.read(key, message.part)
         if not item.rev or item.value.get("account_id", account_id) != account_id:
             return {}
         if "account_id" in item.value:
@@ -125,7 +127,7 @@ async def _of_former_release(state: State, message: Message) -> Mapping[str, Any
         value = {**item.value, "account_id": account_id}
         expires_at = message.received_at_ms // 1_000 + FORMER_KEPT_S
         try:
-            await state.swap(former_progress_key(message.id), message.part, item, value, expires_at=expires_at)
+            await state.swap(key, message.part, item, value, expires_at=expires_at)
         except Conflict:
             continue
         except StateRefused:  # with an account in it, it is too large
@@ -158,9 +160,8 @@ def _value(progress: Progress) -> dict[str, Any]:
     in_words: dict[str, list[str]] = {}
     for key, why in progress.refused.items():
         reason = why[:REASON_CHARS]
-        in_words.setdefault(reason if reason in in_words or len(in_words) < MAX_REASONS else SOME_REASON, []).append(
-            key
-        )
+        is_kept = reason in in_words or len(in_words) < MAX_REASONS
+        in_words.setdefault(reason if is_kept else SOME_REASON, []).append(key)
     for refused in (in_words, {SOME_REASON: progress.refused} if progress.refused else {}):
         value = {"done": done, "refused": {why: _packed(keys) for why, keys in refused.items()}, **counts}
         if _size(value) <= MAX_BYTES:
@@ -178,17 +179,9 @@ def _progress(value: Mapping[str, Any], item: Item) -> Progress:
     done, refused = value.get("done", ()), value.get("refused", {})
     if isinstance(done, str):
         done, refused = _unpacked(done), {key: why for why, keys in refused.items() for key in _unpacked(keys)}
-    return Progress(
-        done=frozenset(done),
-        refused=dict(refused),
-        attempts=int(value.get("attempts", 0)),
-        failing=dict(value.get("failing", {})),
-        failed_attempts=int(value.get("strikes", 0)),
-        auth_failures=int(value.get("denials", 0)),
-        auth_failed_ms=int(value.get("denied_ms", 0)),
-        noted=value.get("noted"),
-        item=item,
-    )
+    counts = {ours: int(value.get(name, 0)) for ours, name in COUNTS.items() if ours != "noted"}
+    failing, noted = dict(value.get("failing", {})), value.get("noted")
+    return Progress(frozenset(done), dict(refused), failing=failing, noted=noted, item=item, **counts)
 
 
 def _packed(keys: Iterable[str]) -> str:

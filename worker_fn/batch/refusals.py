@@ -1,15 +1,31 @@
 """What refused credentials (401, 403) mean for the messages of a batch: which wait, are parked, or given up.
 
-accounts/auth_failures.py tells what a refusal is about, accounts/suspensions.py which credentials are suspended.
+Before a message is sent, `place` says whether its credentials are suspended; after its answers, `suspend_refused`
+suspends what was refused, and `end_by_credentials` says how the message ends. accounts/auth_failures.py tells what a
+refusal is about, accounts/suspensions.py which credentials are suspended.
 """
+
+from collections.abc import Sequence
+from functools import partial
+from itertools import takewhile
 
 from shared.telemetry import Fact
 from worker_fn.accounts.auth_failures import AuthFailures
 from worker_fn.accounts.suspension import EVERY, Suspension
 from worker_fn.accounts.suspensions import Place
-from worker_fn.batch.back_off import back_off_s
+from worker_fn.batch.alone import each
 from worker_fn.batch.context import Worker
-from worker_fn.batch.disposition import LONGEST_HIDDEN_S, DeadLetter, End, Parked, Reason, Waiting, Whose, least_wait_s
+from worker_fn.batch.disposition import (
+    LONGEST_HIDDEN_S,
+    DeadLetter,
+    End,
+    Parked,
+    Reason,
+    Waiting,
+    Whose,
+    back_off_s,
+    least_wait_s,
+)
 from worker_fn.batch.facts import ids
 from worker_fn.batch.job import Job
 from worker_fn.batch.progress import Progress
@@ -19,6 +35,35 @@ from worker_fn.limits.ruling import Because
 
 FEW_FAILURES = 4
 """A message that was not sent waits as after so many failures: half a minute, so that those before it are done."""
+
+
+async def place(jobs: Sequence[Job], worker: Worker) -> bool:
+    """Find the messages with suspended credentials among those that were mapped since: one is the probe, the others are
+    parked. Returns whether there are any.
+    """
+    found = [job for job in jobs if not (job.is_over or job.is_placed) and (job.fingerprints or job.is_mapped)]
+    if not found:
+        return False
+    await worker.suspensions.refresh()
+
+    async def find(job: Job) -> None:
+        job.is_placed = True
+        job.place = await worker.suspensions.place(job.carried)
+
+    await each(found, find)
+    if worker.in_groups:
+        await each(found, partial(_wait_behind_probe, jobs=jobs, worker=worker))
+    return any(job.is_over or job.place is not Place.SEND for job in found)
+
+
+async def _wait_behind_probe(job: Job, jobs: Sequence[Job], worker: Worker) -> None:
+    """In a FIFO queue no message passes a waiting probe of its group, whatever credentials it carries."""
+    if not job.group or job.place is not Place.SEND:
+        return
+    for other in takewhile(lambda other: other is not job, jobs):
+        if other.group == job.group and other.place is Place.PROBE_LATER:
+            suspension = worker.suspensions.of(other.message.account_id, other.fingerprints)
+            job.end = _wait_for_probe(job, suspension, worker)
 
 
 async def note_taken(job: Job, auth_failures: AuthFailures, worker: Worker) -> None:
@@ -72,15 +117,6 @@ def held_up(job: Job, worker: Worker) -> End:
     return _held(job, suspension, worker, is_probe=job.place is Place.PROBE_LATER)
 
 
-def wait_for_probe(job: Job, suspension: Suspension | None, worker: Worker) -> Waiting:
-    """Wait until the suspension's probe may be tried; longer where the message was received often, which a probe of a
-    FIFO queue is: it stays the probe for as long as the suspension lasts.
-    """
-    left_s = max(1.0, worker.budgets.age_s(job.message.type) - (worker.now_ms() - job.begun_ms) / 1_000)
-    least_s = min(least_wait_s(job.receives, left_s, worker.rng), int(left_s), LONGEST_HIDDEN_S)
-    return Waiting(max(worker.suspensions.probe_wait_s(suspension), least_s), "suspended")
-
-
 async def end_by_credentials(job: Job, end: End, progress: Progress, worker: Worker) -> End:
     """The end of a message that was sent, if its credentials decide it; else the end that it has. Clears the
     suspension whose probe arrived.
@@ -112,7 +148,16 @@ def _held(job: Job, suspension: Suspension | None, worker: Worker, *, is_probe: 
     age_s = (worker.now_ms() - job.begun_ms) / 1_000
     if age_s > worker.budgets.age_s(job.message.type):
         return DeadLetter(Reason.TOO_OLD, f"its credentials are refused; {age_s / 3_600:.0f} hours old")
-    return wait_for_probe(job, suspension, worker) if is_probe else Parked()
+    return _wait_for_probe(job, suspension, worker) if is_probe else Parked()
+
+
+def _wait_for_probe(job: Job, suspension: Suspension | None, worker: Worker) -> Waiting:
+    """Wait until the suspension's probe may be tried; longer where the message was received often, which a probe of a
+    FIFO queue is: it stays the probe for as long as the suspension lasts.
+    """
+    left_s = max(1.0, worker.budgets.age_s(job.message.type) - (worker.now_ms() - job.begun_ms) / 1_000)
+    least_s = min(least_wait_s(job.receives, left_s, worker.rng), int(left_s), LONGEST_HIDDEN_S)
+    return Waiting(max(worker.suspensions.probe_wait_s(suspension), least_s), "suspended")
 
 
 def _refused_alone(job: Job, refused: Outcome | None, progress: Progress, worker: Worker) -> End:

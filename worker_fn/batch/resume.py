@@ -3,15 +3,16 @@
 from dataclasses import replace
 
 from shared.errors import StateUnavailable
+from shared.message import ERASURE
 from shared.state import Conflict
 from worker_fn.accounts.suspensions import Place
 from worker_fn.batch.context import Worker
-from worker_fn.batch.disposition import DeadLetter, Delivered, End, Parked, Waiting
-from worker_fn.batch.failed_attempts import failed_attempts
+from worker_fn.batch.disposition import Delivered, Parked, Waiting
 from worker_fn.batch.job import Job
 from worker_fn.batch.progress import Progress, forget_progress, read_progress, short, write_progress
-from worker_fn.batch.settle import Report
 from worker_fn.dispatch.classify import Verdict
+from worker_fn.dispatch.lanes import Dispatch
+from worker_fn.limits import agreement
 
 LETTER_KEPT_S = 14 * 86_400
 """For so long a dead letter may lie before it is redriven: what of it arrived is known until then."""
@@ -33,62 +34,95 @@ async def resume(job: Job, worker: Worker) -> None:
     job.items = [item for item in job.items if not job.progress.settles(item.key)]
 
 
+def give_up_failing(job: Job, worker: Worker) -> None:
+    """Refuse the delivery on which the partner failed too often while it took others: those behind it go on.
+
+    An erasure is not refused, only its age ends it: the API for erasures may be down while the API for data works.
+    """
+    if job.message.type == ERASURE:
+        return
+    takes_others = _takes_others(job, worker)
+    for item in job.items:
+        if item.outcome is None or not item.attempts or not _failed(item):
+            continue
+        failed = job.progress.failed_attempts + (item.attempts if takes_others else 0)
+        if failed >= worker.budgets.max_failed_attempts:
+            error = f"{item.outcome.error} {failed} times, while other calls succeed"
+            item.outcome = replace(item.outcome, verdict=Verdict.REJECTED, error=error)
+            job.has_given_up = True
+
+
+def _failed(item: Dispatch) -> bool:
+    """Whether its attempts failed, and were not merely pushed back."""
+    return item.outcome is not None and item.outcome.verdict is Verdict.RETRY and item.outcome.status != 429
+
+
+def _takes_others(job: Job, worker: Worker) -> bool:
+    """Whether other calls arrive, also of this account: then the message itself is at fault."""
+    served = worker.limiters.is_served(job.message.account_id)
+    return served and agreement.is_healthy(worker.limiters.partner.flow, now_ms=worker.now_ms())
+
+
 def progress_after(job: Job, worker: Worker) -> Progress:
     """The job's progress with what this invocation added."""
-    done, refused = [], {}
+    before, done, refused = job.progress, [], {}
+    failing = {} if job.is_mapped else dict(before.failing)
     for item in job.items:
-        if item.outcome is not None and item.outcome.verdict is Verdict.DELIVERED:
+        key, verdict = short(item.key), item.outcome.verdict if item.outcome else Verdict.RETRY
+        failing[key] = before.failing.get(key, 0) + item.attempts if verdict is Verdict.RETRY else 0
+        if verdict is Verdict.DELIVERED:
             done.append(item.key)
-        elif item.outcome is not None and item.outcome.verdict not in {Verdict.RETRY, Verdict.UNAUTHORIZED}:
+        elif item.outcome and verdict not in {Verdict.RETRY, Verdict.UNAUTHORIZED}:
             refused[item.key] = item.outcome.error or ""
-    progress = job.progress.with_(
-        done=done, refused=refused, attempts=job.calls, failed_attempts=failed_attempts(job, worker)
-    )
-    progress = replace(progress, failing=_failing(job))
-    if any(item.is_refused for item in job.items):
-        refusals = progress.auth_failures + job.is_refused_alone
-        progress = replace(progress, auth_failures=refusals, auth_failed_ms=worker.now_ms())
+    failed = sum(item.attempts for item in job.items if _failed(item)) if _takes_others(job, worker) else 0
+    was_denied = any(item.is_refused for item in job.items)
+    noted = before.noted
     if job.is_mapped:
-        progress = replace(progress, noted=None)
-    elif job.receives == 1 or job.progress.noted is not None:
-        progress = replace(progress, noted=max(job.looked_at, job.progress.noted or 0))
-    return replace(progress, failed_attempts=0) if job.has_given_up else progress
+        noted = None
+    elif job.receives == 1 or noted is not None:
+        noted = max(job.looked_at, noted or 0)
+    return before.with_(
+        done=done,
+        refused=refused,
+        attempts=job.calls,
+        failing={key: count for key, count in failing.items() if count},
+        failed_attempts=0 if job.has_given_up else before.failed_attempts + failed,
+        auth_failures=before.auth_failures + (was_denied and job.is_refused_alone),
+        auth_failed_ms=worker.now_ms() if was_denied else before.auth_failed_ms,
+        noted=noted,
+    )
 
 
-def _failing(job: Job) -> dict[str, int]:
-    """How often in a row each waiting delivery has failed; those that arrived or were refused do not wait."""
-    counts = {} if job.is_mapped else dict(job.progress.failing)
-    for item in job.items:
-        key, waits = short(item.key), item.outcome is None or item.outcome.verdict is Verdict.RETRY
-        counts[key] = job.progress.failing.get(key, 0) + item.attempts if waits else 0
-    return {key: count for key, count in counts.items() if count}
-
-
-async def remember(job: Job, end: End, progress: Progress, worker: Worker, *, also_s: int = 0) -> None:
+async def remember(job: Job, progress: Progress, worker: Worker) -> None:
     """Write progress when something was answered and the message comes back; forget it when it does not."""
-    try:
-        if isinstance(end, Waiting | Parked) and (progress != job.progress or also_s):
-            kept_s = int(worker.budgets.age_s(job.message.type)) + KEPT_LONGER_S + also_s
-            await write_progress(worker.state, job.message, progress, expires_at=worker.now_ms() // 1_000 + kept_s)
-        elif isinstance(end, Delivered) and job.progress.item.rev:
+    if isinstance(job.end, Waiting | Parked) and progress != job.progress:
+        await _keep(job, progress, worker)
+    elif isinstance(job.end, Delivered) and job.progress.item.rev:
+        try:
             await forget_progress(worker.state, job.message)
-    except StateUnavailable:
-        worker.limiters.trouble()
-    except Conflict:
-        pass  # SQS delivered it twice at once, and the other worker wrote first
+        except StateUnavailable:
+            worker.limiters.trouble()
 
 
-async def remember_letter(job: Job, report: Report, worker: Worker) -> None:
+async def remember_letter(job: Job, worker: Worker) -> None:
     """Keep a dead letter's deliveries that arrived from being sent again, if its queue does not take it or an operator
     redrives it.
 
     If its queue does not take it, it comes back as it was; if it is redriven, refused deliveries get another chance.
     """
-    if not isinstance(job.end, DeadLetter):
-        return
     progress = progress_after(job, worker)
     if not (progress.done or job.progress.item.rev):
         return
-    if job.message_id not in report.failures:
+    if not job.stays:
         progress = replace(progress, refused={}, failing={}, failed_attempts=0, auth_failures=0, attempts=0)
-    await remember(job, Waiting(0), progress, worker, also_s=LETTER_KEPT_S)
+    await _keep(job, progress, worker, also_s=LETTER_KEPT_S)
+
+
+async def _keep(job: Job, progress: Progress, worker: Worker, *, also_s: int = 0) -> None:
+    kept_s = int(worker.budgets.age_s(job.message.type)) + KEPT_LONGER_S + also_s
+    try:
+        await write_progress(worker.state, job.message, progress, expires_at=worker.now_ms() // 1_000 + kept_s)
+    except StateUnavailable:
+        worker.limiters.trouble()
+    except Conflict:
+        pass  # SQS delivered it twice at once, and the other worker wrote first

@@ -6,13 +6,12 @@ whose calls fail fills the queue's in-flight quota. Messages beyond the bound ar
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 
 from shared.message import ERASURE
 from shared.state import FLOW, account_key
 from worker_fn.batch.context import Worker
 from worker_fn.batch.disposition import Parked, Waiting, Whose
-from worker_fn.batch.settle import Settled
+from worker_fn.batch.job import Job
 from worker_fn.clients.or_else import or_else
 from worker_fn.limits import agreement
 from worker_fn.limits.adaptive import Bounds
@@ -24,28 +23,27 @@ Waits = tuple[str, Whose, str | None]
 """A group of messages that wait together: their account, the cause, and the bulk endpoint."""
 
 
-async def reserve_return_times(settled: Sequence[Settled], worker: Worker) -> list[Settled]:
+async def reserve_return_times(jobs: Sequence[Job], worker: Worker) -> None:
     """Give messages that wait for their account a time to come back; park those beyond the bound."""
-    ends = list(settled)
-    waiting: dict[Waits, list[int]] = {}
-    for index, one in enumerate(settled):
-        if isinstance(one.end, Waiting) and one.end.of is not Whose.FLEET and one.attributes["account_id"]:
-            waiting.setdefault((one.attributes["account_id"], one.end.of, one.end.endpoint), []).append(index)
-    lasting = (or_else(_reserve(*waits, len(indexes), worker), lambda _: None) for waits, indexes in waiting.items())
+    waiting: dict[Waits, list[Job]] = {}
+    for job in jobs:
+        account_id = job.message.account_id
+        if isinstance(job.end, Waiting) and job.end.of is not Whose.FLEET and account_id:
+            waiting.setdefault((account_id, job.end.of, job.end.endpoint), []).append(job)
+    lasting = (or_else(_reserve(*waits, len(some), worker), lambda _: None) for waits, some in waiting.items())
     reserved = await asyncio.gather(*lasting)
-    for ((_, whose, endpoint), indexes), times_ms in zip(waiting.items(), reserved, strict=True):
+    for ((_, whose, endpoint), some), times_ms in zip(waiting.items(), reserved, strict=True):
         if times_ms is None:  # they come back when they would have
             continue
         if whose is Whose.ACCOUNT_RATE:
             now_ms = worker.now_ms()
-            for index, time_ms in zip(indexes, times_ms, strict=False):
+            for job, time_ms in zip(some, times_ms, strict=False):
                 wait_s = max(1, -(-(time_ms - now_ms) // 1_000))
-                ends[index] = replace(ends[index], end=Waiting(wait_s, "account rate", whose, endpoint))
-        too_many = [index for index in indexes[len(times_ms) :] if ends[index].attributes["type"] != ERASURE]
+                job.end = Waiting(wait_s, "account rate", whose, endpoint)
+        too_many = [job for job in some[len(times_ms) :] if job.message.type != ERASURE]
         if too_many and not worker.in_groups and await worker.suspensions.expect_sweep():
-            for index in too_many:  # erasures are few, and wait no longer than they must
-                ends[index] = replace(ends[index], end=Parked())
-    return ends
+            for job in too_many:  # erasures are few, and wait no longer than they must
+                job.end = Parked()
 
 
 async def _reserve(account_id: str, whose: Whose, endpoint: str | None, count: int, worker: Worker) -> list[int]:

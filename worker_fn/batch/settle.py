@@ -1,4 +1,4 @@
-"""Each record's end, carried out. No record has none, and none has two.
+"""Each record's end, carried out and counted. No record has none, and none has two.
 
 The order of the calls is what keeps a message safe: first it is in the dead-letter or parking queue, only then may it
 leave this one. Whatever can not be settled is reported as a batch item failure, and comes back.
@@ -6,41 +6,25 @@ leave this one. Whatever can not be settled is reported as a batch item failure,
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 
+from shared.message import ERASURE
 from shared.telemetry import Metric
-from worker_fn.batch.dead_letter import letter_attributes
-from worker_fn.batch.disposition import DeadLetter, Delivered, End, Parked, Waiting
+from worker_fn.batch.context import Worker
+from worker_fn.batch.disposition import DeadLetter, Delivered, Parked, Waiting
+from worker_fn.batch.job import UNREAD, Job
 from worker_fn.batch.time_budget import TimeBudget
 from worker_fn.clients.or_else import or_else
+from worker_fn.limits.ruling import Because
 
+CAUSES = frozenset(map(str, Because)) | {"account rate", "suspended", "refused", "of a later release"}
+"""Causes of waits that are counted by their name; all others are a failed call."""
 
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """A record and its end; `attributes` are what a dead letter says about its message.
-
-    `deliveries` is the number of calls that the message becomes, done ones included; None if that is not known.
-    """
-
-    record: Mapping[str, Any]
-    end: End
-    attributes: Mapping[str, str]
-    deliveries: int | None = None
-
-
-class Queue(Protocol):
-    """shared.queue.WorkerQueue, or a fake in tests. Every call may raise QueueUnavailable."""
-
-    async def hide(self, waits_s: Mapping[str, int]) -> set[str]:
-        """Hide messages (receipt handle -> seconds from now); returns the handles for which that failed."""
-
-    async def dead_letter(self, record: Mapping[str, Any], attributes: Mapping[str, str]) -> None:
-        """Return when the record's body is in the dead-letter queue."""
-
-    async def park(self, record: Mapping[str, Any]) -> None:
-        """Return when the record's body and attributes are in the parking queue."""
+REDRIVEN, MAX_HISTORY = ("redriven_ms", "history"), 256
+"""Attributes that `spillway dlq redrive` gives a message, and how long they may be: when it was redriven last; how
+often, and as what it was dead-lettered before.
+"""
 
 
 @dataclass(slots=True)
@@ -70,76 +54,100 @@ class Report:
     call_ms: list[int] = field(default_factory=list)
     """How long the partner took for each call."""
 
-    def fail(self, record: Mapping[str, Any]) -> None:
-        """Leave a record in the queue. A record without an id, which SQS never sends, cannot be named: an empty name
-        would bring back the whole batch, delivered messages included.
-        """
-        if record.get("messageId"):
-            self.failures.append(str(record["messageId"]))
+    def count(self, job: Job, *, now_ms: int, measured: Collection[str]) -> None:
+        """Count how a message ended that was settled; `measured` are accounts that are counted by themselves too."""
+        account_id, age_ms = job.message.account_id, now_ms - job.message.received_at_ms
+        match job.end:
+            case Delivered():
+                metric = Metric.DELIVERED
+                self.delivered += 1
+                self.delivered_after_ms.append(max(0, age_ms))
+            case Waiting(why=why):
+                metric = Metric.WAITING
+                self.waiting += 1
+                self.waits[why if why in CAUSES else "a failed call"] += 1
+            case _ if job.stays:
+                metric = Metric.SETTLE_FAILED
+                self.unsettled += 1
+            case DeadLetter(reason=reason):
+                metric = Metric.DEAD_LETTERED
+                self.dead_lettered += 1
+                self.letters[reason] += 1
+            case _:
+                metric = Metric.PARKED
+                self.parked += 1
+        if isinstance(job.end, Waiting | Parked) and job.message is not UNREAD:
+            self.oldest_waiting_s = max(self.oldest_waiting_s, age_ms / 1_000)
+            if job.message.type == ERASURE:
+                self.oldest_erasure_s = max(self.oldest_erasure_s, age_ms / 1_000)
+        if account_id is not None and account_id in measured:
+            self.by_account.setdefault(account_id, Counter())[metric] += 1
 
 
-async def settle(settled: Sequence[Settled], queue: Queue, report: Report, budget: TimeBudget) -> Report:
+async def settle(jobs: Sequence[Job], worker: Worker, report: Report, budget: TimeBudget) -> None:
     """Carry out the ends while there is time. A settle call that fails or takes too long never costs a message.
 
     Records that are not moved in time are reported, so that the function ends in time and delivered ones can leave the
     queue.
     """
-    moved = await _moved(settled, queue, budget.for_moving_s())
+    await _move([job for job in jobs if isinstance(job.end, DeadLetter | Parked)], worker, budget.for_moving_s())
     waits_s: dict[str, int] = {}
-    for one, is_moved in zip(settled, moved, strict=True):
-        match one.end:
-            case Delivered():
-                report.delivered += 1
-            case Waiting(wait_s=wait_s):
-                report.waiting += 1
-                report.fail(one.record)
-                if handle := one.record.get("receiptHandle"):
-                    waits_s[handle] = wait_s
-            case _ if not is_moved:
-                report.unsettled += 1
-                report.fail(one.record)
-            case Parked():
-                report.parked += 1
-            case DeadLetter():
-                report.dead_lettered += 1
+    for job in jobs:
+        job.end = job.end or Waiting(1)
+        if isinstance(job.end, Waiting):
+            job.stays = True
+            if handle := job.record.get("receiptHandle"):
+                waits_s[handle] = job.end.wait_s
+        if job.stays and job.message_id:  # SQS gives each an id: an empty name would bring back the whole batch
+            report.failures.append(job.message_id)
     if waits_s:
         # Those that fail are reported all the same, and come back when the queue's own visibility timeout ends.
         try:
             async with asyncio.timeout(budget.for_hiding_s()):
-                report.unsettled += len(await queue.hide(waits_s))
+                report.unsettled += len(await worker.queue.hide(waits_s))
         except TimeoutError:
             report.unsettled += len(waits_s)
-    return report
+    now_ms = worker.now_ms()
+    for job in jobs:
+        report.count(job, now_ms=now_ms, measured=worker.measured_accounts)
 
 
-async def _moved(settled: Sequence[Settled], queue: Queue, time_s: float) -> list[bool]:
-    """For each record, whether it was moved to the place that its end names."""
-    moves = {
-        index: asyncio.ensure_future(or_else(_move(one, queue), _stays))
-        for index, one in enumerate(settled)
-        if isinstance(one.end, DeadLetter | Parked)
-    }
+async def _move(jobs: Sequence[Job], worker: Worker, time_s: float) -> None:
+    """Put records into the place that their ends name. Those that can not be moved, for whatever reason, stay and come
+    back; in the end SQS itself dead-letters them.
+    """
+
+    async def move(job: Job) -> None:
+        if isinstance(job.end, DeadLetter):
+            await worker.queue.dead_letter(job.record, letter_attributes(job, job.end, worker.partner.name))
+        else:
+            await worker.queue.park(job.record)
+        job.stays = False
+
+    for job in jobs:
+        job.stays = True
+    moves = [asyncio.ensure_future(or_else(move(job), lambda _: None)) for job in jobs]
     if moves:
-        _, late = await asyncio.wait(moves.values(), timeout=time_s)
-        for move in late:
-            move.cancel()
+        _, late = await asyncio.wait(moves, timeout=time_s)
+        for one in late:
+            one.cancel()
         await asyncio.gather(*late, return_exceptions=True)
-    done = {index for index, move in moves.items() if not move.cancelled() and move.result()}
-    return [index in done for index in range(len(settled))]
 
 
-async def _move(one: Settled, queue: Queue) -> bool:
-    """Put a record into the place that its end names; True once it is there."""
-    match one.end:
-        case DeadLetter() as letter:
-            await queue.dead_letter(one.record, letter_attributes(one.attributes, letter))
-        case Parked():
-            await queue.park(one.record)
-        case _:
-            return False
-    return True
-
-
-def _stays(_: Exception) -> bool:
-    """A record that can not be moved, for whatever reason, comes back; in the end SQS itself dead-letters it."""
-    return False
+def letter_attributes(job: Job, letter: DeadLetter, partner: str) -> dict[str, str]:
+    """What stands in a dead letter beside the message's body, the most important first: SQS message attributes, ten at
+    most, none of them empty.
+    """
+    redriven = {name: text for name in REDRIVEN if len(text := job.said(name)) <= MAX_HISTORY and text.isprintable()}
+    full = {
+        "reason": str(letter.reason),
+        "error": letter.error[:256],
+        "status": "" if letter.status is None else str(letter.status),
+        "partner": partner,
+        "type": job.kind,
+        "account_id": job.message.account_id or "",
+        "first_received_ms": str(job.attribute("ApproximateFirstReceiveTimestamp") or ""),
+        **redriven,
+        "attempts": str(letter.attempts),
+    }
+    return {name: value for name, value in full.items() if value}

@@ -7,6 +7,7 @@ is bounded in size. On another thread, as in some tools, nothing is interrupted.
 that the code took.
 """
 
+import math
 import signal
 import threading
 import time
@@ -14,8 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-AGAIN_S = 0.1
-"""Code that catches the interruption is interrupted again."""
+TICK_S = 0.05
+"""So often the timer looks whether the code's time is over; code that catches the interruption is interrupted again."""
 
 
 class OutOfTime(Exception):
@@ -26,52 +27,49 @@ class _Interrupted(BaseException):
     """No Exception: a partner's `except Exception` around one event must not take it for that event's fault."""
 
 
-class _Bell:
-    """What the signal does: it interrupts, while it is `on`; `hangs` if its handler is installed."""
-
-    hangs = False
-    on = False
+class _Timer:
+    ticks = False
+    ends_s = math.inf
+    """When the time is over of the code that runs."""
 
     @classmethod
-    def ring(cls, _signal: int, _frame: FrameType | None) -> None:
-        if cls.on:
+    def look(cls, _signal: int, _frame: FrameType | None) -> None:
+        if time.monotonic() >= cls.ends_s:
             raise _Interrupted
 
 
 @contextmanager
-def bell() -> Iterator[None]:
-    """Install the handler once for every `at_most` inside: that costs more than many a mapping."""
-    if _Bell.hangs or threading.current_thread() is not threading.main_thread():
+def ticking() -> Iterator[None]:
+    """Start the timer once for every `at_most` inside: that costs more than many a mapping."""
+    if _Timer.ticks or threading.current_thread() is not threading.main_thread():
         yield
         return
-    handler = signal.signal(signal.SIGALRM, _Bell.ring)
-    _Bell.hangs = True
+    began_s, handler = time.monotonic(), signal.signal(signal.SIGALRM, _Timer.look)
+    left_s, every_s = signal.setitimer(signal.ITIMER_REAL, TICK_S, TICK_S)
+    _Timer.ticks = True
     try:
         yield
     finally:
-        _Bell.hangs = False
+        _Timer.ticks = False
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, handler)
+        if left_s:  # a timer that was set before gets the rest of its time
+            signal.setitimer(signal.ITIMER_REAL, max(0.001, left_s - (time.monotonic() - began_s)), every_s)
 
 
 @contextmanager
 def at_most(seconds: float) -> Iterator[None]:
-    """Interrupt the code inside after `seconds`. Raises OutOfTime."""
-    with bell():
-        if not _Bell.hangs or threading.current_thread() is not threading.main_thread():
+    """Interrupt the code inside after `seconds`, or up to a tick later. Raises OutOfTime."""
+    with ticking():
+        if threading.current_thread() is not threading.main_thread():
             yield
             return
-        began_s, was_on = time.monotonic(), _Bell.on
-        _Bell.on = True
-        left_s, every_s = signal.setitimer(signal.ITIMER_REAL, max(0.001, seconds), AGAIN_S)
+        outer_s, _Timer.ends_s = _Timer.ends_s, time.monotonic() + seconds
         try:
             try:
                 yield
             finally:
-                _Bell.on = False
+                _Timer.ends_s = outer_s
         except _Interrupted:
+            _Timer.ends_s = outer_s  # also where it came just before the line above
             raise OutOfTime from None
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            _Bell.on = was_on
-            if left_s:  # a timer that was set before gets the rest of its time
-                signal.setitimer(signal.ITIMER_REAL, max(0.001, left_s - (time.monotonic() - began_s)), every_s)

@@ -1,4 +1,4 @@
-"""Short retries of one call, inside the invocation. Longer waits are spent on the queue: batch/back_off.py.
+"""Short retries of one call, inside the invocation. Longer waits are spent on the queue: batch/disposition.py.
 
 Exponential with full jitter: each pause is drawn evenly from zero to a bound that doubles.
 """

@@ -12,9 +12,8 @@ from worker_fn.accounts.suspension import Suspension, holding
 from worker_fn.batch.alone import ends_alone
 from worker_fn.batch.context import Worker
 from worker_fn.batch.job import Job
-from worker_fn.batch.prepare import close, tell_credentials
+from worker_fn.batch.prepare import let_go, tell_credentials
 from worker_fn.batch.return_times import room_for
-from worker_fn.batch.rounds import CLOSING_S
 from worker_fn.batch.time_limit import at_most
 
 READ_S = 1.0
@@ -66,8 +65,7 @@ class Choice:
         job = Job(record)
         with ends_alone(job), at_most(READ_S):
             tell_credentials(job, self.worker)
-        with ends_alone(job), at_most(CLOSING_S):
-            close(job)
+        let_go(job)
         return None if job.is_over else job
 
     async def _has_room(self, account_id: str) -> bool:

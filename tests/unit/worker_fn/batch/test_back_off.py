@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from partners import Delivery, Result
 from testkit.records import record
-from worker_fn.batch.back_off import FIRST_BACK_OFF_S, LONGEST_BACK_OFF_S, back_off_s
+from worker_fn.batch.disposition import FIRST_BACK_OFF_S, LONGEST_BACK_OFF_S, back_off_s
 from worker_fn.clients.http import Answer
 
 FINE = ["200"] * 19

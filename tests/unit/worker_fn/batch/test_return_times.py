@@ -1,16 +1,17 @@
 """When messages that wait for their account come back, and what is parked."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from partners import Bulk, Rate
-from shared.message import ERASURE
+from shared.message import ERASURE, EVENTS
 from tests.unit.worker_fn.acme import Acme, scripted
-from worker_fn.batch.disposition import Parked, Waiting, Whose
+from worker_fn.batch.disposition import End, Parked, Waiting, Whose
+from worker_fn.batch.job import UNREAD, Job
 from worker_fn.batch.return_times import reserve_return_times, room_for
-from worker_fn.batch.settle import Settled
 from worker_fn.limits.agreement import MOST_IN_LINE
 
 
@@ -30,40 +31,41 @@ def test_messages_beyond_an_endpoints_rate_come_back_by_the_call(deliver: Any) -
     assert waits[-1] <= 40
 
 
-def waiting(count: int, whose: Whose = Whose.ACCOUNT_FAILURE, kind: str = "event_processing_request") -> list[Settled]:
-    return [Settled({}, Waiting(9, "x", whose), {"account_id": "7", "type": kind})] * count
+def waiting(count: int, whose: Whose = Whose.ACCOUNT_FAILURE, kind: str = EVENTS) -> list[Job]:
+    message = replace(UNREAD, account_id="7", type=kind)
+    return [Job({}, message, end=Waiting(9, "x", whose)) for _ in range(count)]
 
 
-def reserved(fleet: Any, settled: list[Settled]) -> list[Settled]:
-    return asyncio.run(reserve_return_times(settled, fleet.worker))
+def reserved(fleet: Any, jobs: list[Job]) -> list[End | None]:
+    """The ends of messages that have a time to come back."""
+    asyncio.run(reserve_return_times(jobs, fleet.worker))
+    return [job.end for job in jobs]
 
 
 @pytest.mark.parametrize(("in_groups", "parked"), [(False, 50), (True, 0)])
 def test_what_is_too_many_of_an_account_is_parked(in_groups: bool, parked: int, make_fleet: Any) -> None:
     """A thousand may wait by visibility; a FIFO queue parks nothing, for its order has to hold."""
     fleet = make_fleet("echo", in_groups=in_groups)
-    ends = [one.end for one in reserved(fleet, waiting(MOST_IN_LINE + 50))]
+    ends = reserved(fleet, waiting(MOST_IN_LINE + 50))
     assert ends.count(Parked()) == parked
     assert bool(fleet.state.items.get(("partner", "sweep"))) is bool(parked)
 
 
 def test_erasures_are_not_parked_where_no_time_is_left(fleet: Any) -> None:
     """They are few, and wait no longer than they must."""
-    ends = [one.end for one in reserved(fleet, waiting(MOST_IN_LINE) + waiting(5, kind=ERASURE))]
+    ends = reserved(fleet, waiting(MOST_IN_LINE) + waiting(5, kind=ERASURE))
     assert Parked() not in ends
 
 
 def test_what_nobody_can_be_told_of_is_not_parked(fleet: Any) -> None:
     """With the state table down there is no sweep to expect: messages come back when they would have."""
     fleet.state.down = True
-    settled = waiting(3)
-    assert reserved(fleet, settled) == settled
+    assert reserved(fleet, waiting(3)) == [job.end for job in waiting(3)]
 
 
 def test_what_waits_for_the_whole_fleet_reserves_nothing(fleet: Any) -> None:
     """Only an account's own waiting is counted."""
-    settled = waiting(3, Whose.FLEET)
-    assert reserved(fleet, settled) == settled
+    assert reserved(fleet, waiting(3, Whose.FLEET)) == [job.end for job in waiting(3, Whose.FLEET)]
     assert fleet.state.items == {}
 
 

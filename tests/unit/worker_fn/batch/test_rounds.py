@@ -13,11 +13,11 @@ from shared.firehose import EventProcessingRequest, Registration, Request
 from shared.state import Item, progress_key
 from testkit.records import record
 from tests.fakes.echo import Merging, Unordered
-from worker_fn.batch import rounds
+from worker_fn.batch import mapper, rounds
 from worker_fn.batch.context import Worker
 from worker_fn.batch.job import Job
 from worker_fn.batch.memory import MIB, Room
-from worker_fn.batch.rounds import Rounds
+from worker_fn.batch.rounds import Rounds, dispatcher_for, parts_of
 from worker_fn.batch.time_budget import SETTLE_RESERVE_S, TimeBudget
 
 KIB = 1_024
@@ -332,7 +332,7 @@ def test_answers_are_heard_while_a_slow_mapping_goes_on(takes_s: float, make_fle
 
     async def send(*arguments: Any) -> Any:
         begun_s = partner.now_s
-        for _ in range(rounds.TURNS + 1):  # it leaves in turns of its part, and is answered in those after a message
+        for _ in range(mapper.TURNS + 1):  # it leaves in turns of its part, and is answered in those after a message
             await asyncio.sleep(0)
         heard_s.append(partner.now_s - begun_s)
         return await real(*arguments)
@@ -397,7 +397,7 @@ def test_a_batch_stays_whole_where_its_messages_concern_each_other(
     fleet = make_fleet(partner, **{name: value for name, value in options.items() if name != "room"})
     worker = replace(fleet.worker, room=options["room"]) if "room" in options else fleet.worker
     jobs = [Job(record(n, ["200"])) for n in range(10)]
-    made = Rounds.of_batch(jobs, worker, TimeBudget(lambda: 60.0, 5.0))
+    made = parts_of(jobs, worker, TimeBudget(lambda: 60.0, 5.0))
     assert len(made) == parts
     assert [job for part in made for job in part.jobs] == jobs
 
@@ -405,3 +405,45 @@ def test_a_batch_stays_whole_where_its_messages_concern_each_other(
 def test_an_empty_batch_has_no_message(fleet: Any) -> None:
     """Nothing is sent, and nothing fails."""
     assert fleet.run().delivered == 0
+
+
+def sent(fleet: Any, *records: dict[str, Any], time_s: float = 60.0) -> list[Job]:
+    jobs = [Job(one) for one in records]
+    budget = TimeBudget(lambda: time_s, 5.0)
+    part = Rounds(jobs, fleet.worker, budget)
+
+    async def run() -> None:
+        await part.begin()
+        await part.send(dispatcher_for(fleet.worker, budget.for_calls_s))
+
+    asyncio.run(run())
+    return jobs
+
+
+def statuses(jobs: list[Job]) -> list[list[int | None]]:
+    return [[item.outcome.status for item in job.items if item.outcome] for job in jobs]
+
+
+def test_everything_that_is_mapped_is_sent_and_let_go_of(fleet: Any) -> None:
+    """Outcomes stand in the items; no payload and no generator is kept."""
+    jobs = sent(fleet, record(1, ["200", "200"]), record(2, ["400"]))
+    assert statuses(jobs) == [[200, 200], [400]]
+    assert not any(job.holds or job.source for job in jobs)
+
+
+def test_nothing_to_send_is_no_call(fleet: Any) -> None:
+    """A batch of requests without events ends at once."""
+    assert statuses(sent(fleet, record(1, []), record(2, []))) == [[], []]
+    assert fleet.api.calls == []
+
+
+ORDERS = [("echo", False, True), ("unordered", False, False), ("unordered", True, True)]
+
+
+@pytest.mark.parametrize(("partner", "in_groups", "in_order"), ORDERS)
+def test_order_holds_for_a_partner_that_asks_and_for_a_fifo_queue(
+    partner: str, in_groups: bool, in_order: bool, make_fleet: Any
+) -> None:
+    """Elsewhere deliveries go side by side."""
+    fleet = make_fleet(partner, in_groups=in_groups)
+    assert dispatcher_for(fleet.worker, lambda: 60.0).in_order is in_order

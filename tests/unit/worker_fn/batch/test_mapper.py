@@ -1,0 +1,62 @@
+"""What one message may take to be mapped."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from shared.errors import Unmappable
+from worker_fn.batch.job import Job
+from worker_fn.batch.mapper import Mapper
+from worker_fn.batch.ordering import Ordering
+from worker_fn.batch.time_budget import TimeBudget
+
+
+class Watch:
+    """Time that passes when a test says so."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+    def takes(self, seconds: float) -> Callable[[], str]:
+        def work() -> str:
+            self.now_s += seconds
+            return "mapped"
+
+        return work
+
+
+def made(fleet: Any, watch: Watch, *, time_s: float = 60.0) -> tuple[Job, Mapper]:
+    job, worker = Job({}), replace(fleet.worker, stopwatch=watch)
+    return job, Mapper(
+        [job], Ordering([job], in_groups=False, in_lanes=False), worker, TimeBudget(lambda: time_s, 10.0)
+    )
+
+
+def test_work_within_its_time_gives_what_it_comes_to(fleet: Any) -> None:
+    """And what it took is counted, up to a fifth of the batch's time."""
+    watch = Watch()
+    job, mapper = made(fleet, watch)
+    assert mapper.spend(job, watch.takes(10.0)) == "mapped"
+    assert (job.took_s, job.is_stopped) == (10.0, False)
+
+
+def test_pieces_of_a_message_count_together(fleet: Any) -> None:
+    """A message that is mapped bit by bit has one time for all."""
+    watch = Watch()
+    job, mapper = made(fleet, watch)
+    mapper.spend(job, watch.takes(6.0))
+    with pytest.raises(Unmappable, match="longer than 10 s"):
+        mapper.spend(job, watch.takes(6.0))
+
+
+def test_without_time_nothing_is_begun(fleet: Any) -> None:
+    """The message is not at fault: it waits."""
+    watch = Watch()
+    job, mapper = made(fleet, watch, time_s=9.0)
+    assert mapper.spend(job, watch.takes(1.0)) is None
+    assert (job.took_s, job.is_stopped, job.end) == (0, True, None)
