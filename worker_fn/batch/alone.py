@@ -6,28 +6,33 @@ batch as a whole (a table or queue out of reach) are handled where they are met.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterable
 
 from worker_fn.batch.job import Job
 
 
-@contextmanager
-def ends_alone(job: Job) -> Iterator[None]:
+class ends_alone:  # noqa: N801 - as contextlib has its own
     """Whatever is raised inside decides the job's end, even if it had one."""
-    try:
-        yield
-    except Exception as error:
-        job.fail(error)
+
+    __slots__ = ("_job",)
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
+        if isinstance(error, Exception):
+            self._job.fail(error)
+        return isinstance(error, Exception)
 
 
 async def each(jobs: Iterable[Job], step: Callable[[Job], Awaitable[None]]) -> None:
     """Take a step with each job, one after the other."""
     for job in jobs:
-        try:
+        with ends_alone(job):
             await step(job)
-        except Exception as error:  # as `ends_alone`, which costs more than most steps
-            job.fail(error)
 
 
 async def side_by_side(

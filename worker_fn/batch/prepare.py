@@ -21,7 +21,7 @@ from worker_fn.batch.disposition import Waiting
 from worker_fn.batch.job import Job
 from worker_fn.batch.memory import MIB, Room, exact_weight_of, odd_weight_of, weight_of
 from worker_fn.batch.progress import Key
-from worker_fn.batch.time_limit import at_most
+from worker_fn.batch.time_limit import at_most, ticking
 from worker_fn.clients.http import UNSENDABLE
 from worker_fn.dispatch.lanes import Dispatch, together
 
@@ -108,7 +108,7 @@ def let_go(job: Job) -> None:
     """Forget the request, however far it is mapped. What a partner's generator raises as it is closed ends the job."""
     source, job.source, job.payload = job.source, None, None
     if source is not None:
-        with ends_alone(job), at_most(CLOSING_S):
+        with ends_alone(job), ticking(), at_most(CLOSING_S):
             source.close()
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-TICK_S = 0.05
+LOOKS_EVERY_S = 0.05
 """So often the timer looks whether the code's time is over; code that catches the interruption is interrupted again."""
 
 
@@ -28,7 +28,9 @@ class _Interrupted(BaseException):
 
 
 class _Timer:
-    ticks = False
+    users = 0
+    thread = 0
+    """The thread in which it ticks; 0: in none."""
     ends_s = math.inf
     """When the time is over of the code that runs."""
 
@@ -37,39 +39,56 @@ class _Timer:
         if time.monotonic() >= cls.ends_s:
             raise _Interrupted
 
+    @classmethod
+    def start(cls) -> None:
+        cls.thread, cls.began_s = threading.get_ident(), time.monotonic()
+        cls.handler = signal.signal(signal.SIGALRM, cls.look)
+        cls.before = signal.setitimer(signal.ITIMER_REAL, LOOKS_EVERY_S, LOOKS_EVERY_S)
+
+    @classmethod
+    def stop(cls) -> None:
+        """A timer that was set before gets the rest of its time."""
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, cls.handler)
+        cls.thread, (left_s, every_s) = 0, cls.before
+        if left_s:
+            signal.setitimer(signal.ITIMER_REAL, max(0.001, left_s - (time.monotonic() - cls.began_s)), every_s)
+
 
 @contextmanager
 def ticking() -> Iterator[None]:
-    """Start the timer once for every `at_most` inside: that costs more than many a mapping."""
-    if _Timer.ticks or threading.current_thread() is not threading.main_thread():
+    """Have the timer tick, once for every `at_most` inside: to set it costs more than many a mapping. Coroutines may
+    have it tick at the same time.
+    """
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
-    began_s, handler = time.monotonic(), signal.signal(signal.SIGALRM, _Timer.look)
-    left_s, every_s = signal.setitimer(signal.ITIMER_REAL, TICK_S, TICK_S)
-    _Timer.ticks = True
+    if not _Timer.users:
+        _Timer.start()
+    _Timer.users += 1
     try:
         yield
     finally:
-        _Timer.ticks = False
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, handler)
-        if left_s:  # a timer that was set before gets the rest of its time
-            signal.setitimer(signal.ITIMER_REAL, max(0.001, left_s - (time.monotonic() - began_s)), every_s)
+        _Timer.users -= 1
+        if not _Timer.users:
+            _Timer.stop()
 
 
-@contextmanager
-def at_most(seconds: float) -> Iterator[None]:
-    """Interrupt the code inside after `seconds`, or up to a tick later. Raises OutOfTime."""
-    with ticking():
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        outer_s, _Timer.ends_s = _Timer.ends_s, time.monotonic() + seconds
-        try:
-            try:
-                yield
-            finally:
-                _Timer.ends_s = outer_s
-        except _Interrupted:
-            _Timer.ends_s = outer_s  # also where it came just before the line above
+class at_most:  # noqa: N801 - as contextlib has its own
+    """Interrupt the code inside after `seconds`, or a tick later, where the timer is `ticking`. Raises OutOfTime."""
+
+    __slots__ = ("_ends_s", "_outer_s")
+
+    def __init__(self, seconds: float) -> None:
+        self._ends_s = time.monotonic() + seconds
+
+    def __enter__(self) -> None:
+        self._outer_s = _Timer.ends_s
+        if _Timer.thread == threading.get_ident():
+            _Timer.ends_s = self._ends_s
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if _Timer.thread == threading.get_ident():
+            _Timer.ends_s = self._outer_s
+        if kind is _Interrupted:
             raise OutOfTime from None

@@ -14,7 +14,7 @@ from worker_fn.batch.context import Worker
 from worker_fn.batch.job import Job
 from worker_fn.batch.prepare import let_go, tell_credentials
 from worker_fn.batch.return_times import room_for
-from worker_fn.batch.time_limit import at_most
+from worker_fn.batch.time_limit import at_most, ticking
 
 READ_S = 1.0
 """For finding out which credentials a message carries; one that takes longer, or cannot be read, moves to a worker."""
@@ -63,7 +63,7 @@ class Choice:
     def _read(self, record: Mapping[str, Any]) -> Job | None:
         """A parked message with its credentials; None for one that cannot be mapped, and so has to come back anyhow."""
         job = Job(record)
-        with ends_alone(job), at_most(READ_S):
+        with ends_alone(job), ticking(), at_most(READ_S):
             tell_credentials(job, self.worker)
         let_go(job)
         return None if job.is_over else job

@@ -4,6 +4,7 @@ import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from shared.firehose import EventProcessingRequest, Request
 from testkit.records import record
 from tests.fakes.echo import Echo
 from worker_fn.batch.time_budget import SETTLE_RESERVE_S
-from worker_fn.batch.time_limit import OutOfTime, at_most
+from worker_fn.batch.time_limit import OutOfTime, at_most, ticking
 
 
 def spin() -> None:
@@ -46,15 +47,24 @@ ENDLESS = [spin, spin_past_exceptions, spin_once_more, backtrack]
 @pytest.mark.parametrize("work", ENDLESS)
 def test_endless_work_is_interrupted(work: Callable[[], None]) -> None:
     """Whatever it catches, and in a regular expression too."""
-    with pytest.raises(OutOfTime), at_most(0.05):
+    with pytest.raises(OutOfTime), ticking(), at_most(0.05):
         work()
+
+
+def test_the_timer_ticks_until_the_last_has_done_with_it() -> None:
+    """Two parts of a batch may be mapped by turns."""
+    with ExitStack() as second:
+        with ticking():
+            second.enter_context(ticking())
+        with pytest.raises(OutOfTime), at_most(0.05):
+            spin()
 
 
 def test_what_ends_in_time_is_left_alone() -> None:
     """Its result, or what it raises; and nothing rings afterwards."""
-    with at_most(60):
+    with ticking(), at_most(60):
         pass
-    with pytest.raises(KeyError), at_most(60):
+    with pytest.raises(KeyError), ticking(), at_most(60):
         raise KeyError
 
 
@@ -63,7 +73,7 @@ def test_the_timer_and_its_handler_are_given_back() -> None:
     before = signal.getsignal(signal.SIGALRM)
     had_s, every_s = signal.setitimer(signal.ITIMER_REAL, 5_000)
     try:
-        with at_most(60):
+        with ticking(), at_most(60):
             pass
         left_s, _ = signal.getitimer(signal.ITIMER_REAL)
         assert 0 < left_s <= 5_000
@@ -77,7 +87,7 @@ def test_on_another_thread_nothing_is_interrupted() -> None:
     done: list[int] = []
 
     def work() -> None:
-        with at_most(0.001):
+        with ticking(), at_most(0.001):
             done.append(sum(range(1_000)))
 
     thread = threading.Thread(target=work)
