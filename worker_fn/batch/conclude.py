@@ -11,9 +11,7 @@ from worker_fn.limits.ruling import Because
 
 
 async def conclude(job: Job, worker: Worker) -> None:
-    """Decide a job's end, if it has none, and remember what the message needs when it comes back."""
-    if job.end is not None:
-        return
+    """Decide a job's end, and remember what the message needs when it comes back."""
     if job.message is UNREAD:
         job.end = Waiting(1, Because.TIME)
     elif job.place is not Place.SEND:

@@ -53,7 +53,9 @@ async def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Call
     await each(tried, partial(note_left_out, report=report, worker=worker))
     await each(jobs, partial(note_taken, auth_failures=auth_failures, worker=worker))
     await each(jobs, partial(suspend_refused, auth_failures=auth_failures, worker=worker))
-    await side_by_side(jobs, partial(conclude, worker=worker), waits=lambda job: not job.arrived_at_once)
+    arrived = [job for job in jobs if job.arrived_at_once]  # nearly all, and these wait for nothing
+    await each(arrived, partial(conclude, worker=worker))
+    await side_by_side((job for job in jobs if not job.is_over), partial(conclude, worker=worker))
     letters = [job for job in jobs if isinstance(job.end, DeadLetter)]
 
     # The ends are carried out: each message leaves the queue, waits, is parked or dead-lettered.
@@ -63,7 +65,7 @@ async def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Call
     await _ended(jobs, worker, report, budget)
 
     # Progress is written for the next receive, or for a redrive.
-    remembered = side_by_side(letters, partial(remember_letter, worker=worker), waits=lambda _: True)
+    remembered = side_by_side(letters, partial(remember_letter, worker=worker))
     await in_time(asyncio.gather(remembered, stop_mapping(worker)), budget.for_last_writes_s(), None)
     log_failures(jobs, worker)
     return report
@@ -74,7 +76,7 @@ async def _work(rounds: Rounds, tried: list[Job], dispatcher: Dispatcher, worker
     await place(rounds.jobs, worker)
     new = [job for job in rounds.jobs if not job.is_over]
     tried += new
-    await side_by_side(new, partial(resume, worker=worker), waits=lambda job: job.was_seen_before)
+    await side_by_side((job for job in new if job.was_seen_before), partial(resume, worker=worker))
     rounds.let_go()
     await rounds.send(dispatcher)
 

@@ -105,8 +105,10 @@ async def note_left_out(job: Job, report: Report, worker: Worker) -> None:
     A message is mapped again whenever it comes back, but logged once. After it was parked or redriven, it has a first
     receive again, and is logged again.
     """
+    if not (job.malformed or job.left_out) or job.place is not Place.SEND:
+        return
     before = 0 if job.receives == 1 else job.progress.noted
-    if not (job.malformed or job.left_out) or before is None or job.place is not Place.SEND:
+    if before is None:
         return
     malformed = job.malformed if before == 0 else ()
     left_out = [one for place, one in job.left_out if place > before]

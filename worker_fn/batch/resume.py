@@ -21,10 +21,10 @@ KEPT_LONGER_S = 86_400
 
 
 async def resume(job: Job, worker: Worker) -> None:
-    """Leave out deliveries that arrived at an earlier receive. With the state table down all are sent again, with the
-    same keys.
+    """Leave out deliveries of a message that was seen before, which arrived then. With the state table down all are
+    sent again, with the same keys.
     """
-    if job.place not in {Place.SEND, Place.GIVE_UP} or not job.was_seen_before:
+    if job.place not in {Place.SEND, Place.GIVE_UP}:
         return
     try:
         job.progress = await read_progress(worker.state, job.message)

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 LOOKS_EVERY_S = 0.05
 """So often the timer looks whether the code's time is over; code that catches the interruption is interrupted again."""
@@ -33,6 +34,10 @@ class _Timer:
     """The thread in which it ticks; 0: in none."""
     ends_s = math.inf
     """When the time is over of the code that runs."""
+    began_s: float
+    handler: Any
+    before: tuple[float, float]
+    """What somebody else had set when it began to tick: the time left, and the interval."""
 
     @classmethod
     def look(cls, _signal: int, _frame: FrameType | None) -> None:
@@ -47,11 +52,10 @@ class _Timer:
 
     @classmethod
     def stop(cls) -> None:
-        """A timer that was set before gets the rest of its time."""
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, cls.handler)
         cls.thread, (left_s, every_s) = 0, cls.before
-        if left_s:
+        if left_s:  # a timer that was set before gets the rest of its time
             signal.setitimer(signal.ITIMER_REAL, max(0.001, left_s - (time.monotonic() - cls.began_s)), every_s)
 
 

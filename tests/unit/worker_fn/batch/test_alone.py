@@ -116,7 +116,7 @@ def test_a_step_that_raises_ends_its_record(
 ) -> None:
     """A dead letter that says where, nothing of what; what arrived is remembered, so that a redrive repeats nothing."""
     monkeypatch.setattr(f"worker_fn.batch.drain.{step}", raising(f"worker_fn.batch.drain.{step}", error))
-    report = fleet.run(record(1, ["200", "200"]), record(2, ["200"]), record(3, ["503"]))
+    report = fleet.run(record(1, ["200", "200"], receives=2), record(2, ["200"]), record(3, ["503"]))
     assert (report.delivered, report.failures) == (1, ["m-3"])
     [(reason, text)] = fleet.letters()
     assert reason == "failed"
