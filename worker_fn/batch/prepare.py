@@ -127,9 +127,7 @@ def _key(message: Message, delivery: Delivery, places: Places) -> Key:
 
 
 def _dispatches(job: Job, mapped: Iterator[Delivery | LeftOut], worker: Worker) -> Generator[Dispatch, None, None]:
-    """The deliveries of a message with their keys and credentials, without the parts that become no call. A delivery
-    that cannot be sent carries no credentials.
-    """
+    """The deliveries of a message with their keys and credentials, without the parts that become no call."""
     ids, alone, places = (job.message.id, job.message_id), job.message.type == ERASURE, Places()
     last: object = None
     try:
@@ -143,7 +141,7 @@ def _dispatches(job: Job, mapped: Iterator[Delivery | LeftOut], worker: Worker) 
             item = Dispatch(_declared(one, worker.partner), key, alone=alone, of=ids)
             job.called += one.item != last  # several calls of one item come one after the other
             last = one.item
-            with suppress(*UNSENDABLE):
+            with suppress(*UNSENDABLE):  # it carries none
                 item.fingerprint = worker.fingerprint(one)
             if job.total < FIRST:
                 job.fingerprints.add(item.fingerprint)

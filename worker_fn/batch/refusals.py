@@ -47,10 +47,11 @@ async def place(jobs: Sequence[Job], worker: Worker) -> bool:
     await worker.suspensions.refresh()
 
     async def find(job: Job) -> None:
-        job.is_placed = True
         job.place = await worker.suspensions.place(job.carried)
 
-    await each(found, find)
+    for job in found:
+        job.is_placed = True
+    await each((job for job in found if worker.suspensions.of(job.message.account_id, job.fingerprints)), find)
     if worker.in_groups:
         await each(found, partial(_wait_behind_probe, jobs=jobs, worker=worker))
     return any(job.is_over or job.place is not Place.SEND for job in found)
@@ -72,12 +73,9 @@ async def note_taken(job: Job, auth_failures: AuthFailures, worker: Worker) -> N
         if item.outcome is None or item.outcome.verdict is not Verdict.DELIVERED:
             continue
         worker.limiters.note_delivered(job.message.account_id)
-        credential = credential_of(item, job.message.account_id)
-        if credential is not None:
-            begun_ms = auth_failures.begun_ms(credential)
-            await worker.suspensions.note_taken(
-                credential, kind=job.message.type, begun_ms=begun_ms, beside=job.fingerprints
-            )
+        if (credential := credential_of(item, job.message.account_id)) is not None:
+            begun_ms, kind = auth_failures.begun_ms(credential), job.message.type
+            await worker.suspensions.note_taken(credential, kind=kind, begun_ms=begun_ms, beside=job.fingerprints)
 
 
 async def suspend_refused(job: Job, auth_failures: AuthFailures, worker: Worker) -> None:
@@ -111,7 +109,7 @@ async def suspend_refused(job: Job, auth_failures: AuthFailures, worker: Worker)
 
 def held_up(job: Job, worker: Worker) -> End:
     """The end of a message that is not sent because its credentials are suspended."""
-    suspension = worker.suspensions.of(job.message.account_id, job.carried.fingerprints)
+    suspension = worker.suspensions.of(job.message.account_id, job.fingerprints)
     if job.place is Place.GIVE_UP and suspension is not None:
         return _given_up(suspension, job.progress)
     return _held(job, suspension, worker, is_probe=job.place is Place.PROBE_LATER)
@@ -121,23 +119,22 @@ async def end_by_credentials(job: Job, end: End, progress: Progress, worker: Wor
     """The end of a message that was sent, if its credentials decide it; else the end that it has. Clears the
     suspension whose probe arrived.
     """
-    carried = job.carried
-    if carried.account_id is None or (isinstance(end, DeadLetter) and end.reason is Reason.TOO_OLD):
+    account_id = job.message.account_id
+    if account_id is None or (isinstance(end, DeadLetter) and end.reason is Reason.TOO_OLD):
         return end
-    held = [
-        item for item in job.items if item.outcome and (item.is_refused or item.outcome.because is Because.SUSPENDED)
-    ]
+    known = [(item, item.outcome) for item in job.items if item.outcome is not None]
+    held = [item for item, outcome in known if item.is_refused or outcome.because is Because.SUSPENDED]
     if held:
-        suspension = worker.suspensions.of(carried.account_id, [item.fingerprint for item in held])
+        suspension = worker.suspensions.of(account_id, [item.fingerprint for item in held])
         if suspension is None:
             refused = next((item.outcome for item in held if item.is_refused), None)
             return _refused_alone(job, refused, progress, worker)
-        if suspension.is_given_up(now_ms=worker.now_ms()) and not carried.was_dead:
+        if suspension.is_given_up(now_ms=worker.now_ms()) and not job.was_dead:
             return _given_up(suspension, progress)
-        return _held(job, suspension, worker, is_probe=suspension.probe_id == carried.message_id)
-    taken = [item.fingerprint for item in job.items if item.outcome and item.outcome.verdict is Verdict.DELIVERED]
-    suspension = worker.suspensions.of(carried.account_id, taken)
-    if suspension is not None and suspension.probe_id == carried.message_id:
+        return _held(job, suspension, worker, is_probe=suspension.probe_id == job.message_id)
+    taken = [item.fingerprint for item, outcome in known if outcome.verdict is Verdict.DELIVERED]
+    suspension = worker.suspensions.of(account_id, taken)
+    if suspension is not None and suspension.probe_id == job.message_id:
         await worker.suspensions.clear(suspension)
         worker.facts(Fact.CLEARED, **ids(job))
     return end

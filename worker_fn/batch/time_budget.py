@@ -10,7 +10,6 @@ messages that were not sent come back. After that, a step that takes too long is
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -32,32 +31,25 @@ TICK_ENDS_SHARE = 0.25
 """Share of an invocation's time that is kept back at the end of a tick."""
 
 
-@dataclass(frozen=True, slots=True)
 class TimeBudget:
     """`remaining_s` gives the rest of the invocation's time. Each `for_..._s` is the time that a step may still use."""
 
-    remaining_s: Callable[[], float]
-    settle_reserve_s: float
-    whole_s: float = field(init=False)
-    """The time that there was at the beginning."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "whole_s", self.remaining_s())
+    def __init__(self, remaining_s: Callable[[], float], settle_reserve_s: float) -> None:
+        self.remaining_s = remaining_s
+        self.settle_reserve_s = settle_reserve_s
+        self.whole_s = remaining_s()
+        """The time that there was at the beginning."""
 
     def for_calls_s(self) -> float:
-        """For mapping and sending."""
         return self.remaining_s() - self.settle_reserve_s
 
     def for_one_mapping_s(self) -> float:
-        """For decoding and mapping one message."""
         return MAPPING_SHARE * max(0.0, self.for_calls_s())
 
     def for_return_times_s(self) -> float:
-        """For giving messages that wait a time to come back."""
         return self.remaining_s() - self.settle_reserve_s / 2
 
     def for_receipts_s(self) -> float:
-        """For writing receipts of erasures."""
         return self.remaining_s() - self.settle_reserve_s / 4
 
     def for_moving_s(self) -> float:
@@ -65,11 +57,9 @@ class TimeBudget:
         return max(LEAST_S, self.remaining_s() - ANSWER_S - LEAST_S)
 
     def for_hiding_s(self) -> float:
-        """For hiding messages that wait."""
         return max(LEAST_S, self.remaining_s() - ANSWER_S)
 
     def for_last_writes_s(self) -> float:
-        """For the last writes, after everything is settled."""
         return self.remaining_s() - ANSWER_S / 2
 
     def probe_needs_s(self, call_timeout_s: float) -> float:
