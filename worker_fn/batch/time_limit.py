@@ -53,7 +53,8 @@ class _Timer:
     @classmethod
     def stop(cls) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, cls.handler)
+        if cls.handler != signal.SIG_DFL:  # which would end the process for a tick that is under way
+            signal.signal(signal.SIGALRM, cls.handler)
         cls.thread, (left_s, every_s) = 0, cls.before
         if left_s:  # a timer that was set before gets the rest of its time
             signal.setitimer(signal.ITIMER_REAL, max(0.001, left_s - (time.monotonic() - cls.began_s)), every_s)

@@ -70,16 +70,28 @@ def test_what_ends_in_time_is_left_alone() -> None:
 
 def test_the_timer_and_its_handler_are_given_back() -> None:
     """Somebody else may have one, a test runner say."""
-    before = signal.getsignal(signal.SIGALRM)
+    before = signal.signal(signal.SIGALRM, signal.SIG_IGN)
     had_s, every_s = signal.setitimer(signal.ITIMER_REAL, 5_000)
     try:
         with ticking(), at_most(60):
             pass
         left_s, _ = signal.getitimer(signal.ITIMER_REAL)
         assert 0 < left_s <= 5_000
-        assert signal.getsignal(signal.SIGALRM) is before
+        assert signal.getsignal(signal.SIGALRM) is signal.SIG_IGN
     finally:
         signal.setitimer(signal.ITIMER_REAL, had_s, every_s)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_a_tick_that_is_under_way_ends_no_process() -> None:
+    """Where nobody had a handler, a late signal finds one that does nothing."""
+    before = signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    try:
+        with ticking(), at_most(60):
+            pass
+        signal.raise_signal(signal.SIGALRM)
+    finally:
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_on_another_thread_nothing_is_interrupted() -> None:
