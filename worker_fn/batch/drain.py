@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from worker_fn.batch.alone import each, side_by_side
-from worker_fn.batch.conclude import conclude
+from worker_fn.batch.conclude import conclude, remember_letter, resume
 from worker_fn.batch.context import Worker
 from worker_fn.batch.disposition import DeadLetter
 from worker_fn.batch.erasure_receipts import write_receipts
@@ -18,7 +18,6 @@ from worker_fn.batch.job import Job
 from worker_fn.batch.mapper import give_turns
 from worker_fn.batch.pausing import hold_back, stop_mapping
 from worker_fn.batch.refusals import note_taken, place, suspend_refused
-from worker_fn.batch.resume import remember_letter, resume
 from worker_fn.batch.return_times import reserve_return_times
 from worker_fn.batch.rounds import Rounds, dispatcher_for, parts_of
 from worker_fn.batch.settle import Report, settle

@@ -85,8 +85,8 @@ async def suspend_refused(job: Job, auth_failures: AuthFailures, worker: Worker)
     refused while the same credentials were accepted in others, the message itself is at fault and suspends nothing,
     neither now nor when it comes back: otherwise each return of it would hold up messages that the partner takes.
     """
-    pairs = [(credential_of(item, job.message.account_id), item) for item in job.items if item.is_refused]
-    known = [(credential, item) for credential, item in pairs if credential is not None]
+    refused = ((credential_of(item, job.message.account_id), item) for item in job.items if item.is_refused)
+    known = [(credential, item) for credential, item in refused if credential is not None]
     if not known:
         return
     job.is_refused_alone = all(auth_failures.taken_since(credential, item.key) for credential, item in known)

@@ -152,7 +152,7 @@ def test_what_was_delivered_is_not_dead_lettered_for_what_comes_after(
     async def forget(*_: Any) -> None:
         raise OverflowError("canary@example.com")
 
-    monkeypatch.setattr("worker_fn.batch.resume.forget_progress", forget)
+    monkeypatch.setattr("worker_fn.batch.conclude.forget_progress", forget)
     worker = replace(fleet.worker, log=lambda message, **fields: lines.append({"message": message, **fields}))
     report = fleet.run(record(1, ["200", "503|200"], receives=2), worker=worker)
     assert (report.delivered, report.failures, fleet.queue.dead) == (1, [], [])

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from testkit.records import record
+from worker_fn.batch.conclude import LETTER_KEPT_S
 from worker_fn.batch.job import Job
-from worker_fn.batch.resume import LETTER_KEPT_S
 
 RECEIVED_MS = 1_700_000_000_000
 HOUR_MS = 3_600_000
