@@ -188,9 +188,6 @@ HOSTILE: dict[str, dict[str, list[Hostile]]] = {
         r"\s": [("", "a", ""), ("", " ", "")],
     },
     "worker_fn/dispatch/classify.py": {r"\+?[0-9]+(\.[0-9]*)?": [*DIGITS, ("+", "1", "."), ("", "+", "1")]},
-    "shared/environment.py": {
-        r"https?://[A-Za-z0-9._:\[\]-]+/?": [("https://", "a", "?"), ("http://", ".", "//"), ("", "http://", "ß")],
-    },
     "worker_fn/settings.py": {
         "[0-9A-Za-z._-]{1,64}": NAMES,
         r"[0-9]{1,12}(\.[0-9]{1,12})?": DIGITS,

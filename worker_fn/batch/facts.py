@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from shared.ledger import WHOLE, has_part
-from shared.message import ERASURE, SHORT_TYPES
-from shared.telemetry import SHORT_ID, Fact, Metric
+from shared.message import SHORT_TYPES
+from shared.telemetry import SHORT_ID, Fact
 from worker_fn.accounts.suspensions import Place
 from worker_fn.batch.context import Worker
 from worker_fn.batch.disposition import DeadLetter, Delivered, Parked, Waiting
