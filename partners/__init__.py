@@ -40,7 +40,7 @@ def load_partner(env: Mapping[str, str]) -> Partner:
     Raises InvalidSettings, and nothing else, if there is no such module, if it does not hold exactly one Partner, or if
     the partner's own settings are bad; PartnerBroken, which is one, if its code raises.
     """
-    from shared.firehose import rules_unenforced  # noqa: PLC0415 - it brings pydantic, which a partner's file does too
+    from shared.firehose.enforcement import rules_unenforced  # noqa: PLC0415 - it brings pydantic, which a partner's file does too
 
     name = env.get("PARTNER") or DEFAULT_PARTNER
     try:

@@ -8,9 +8,6 @@ A parser would accept the URLs that are refused here; each call would then fail,
 
 import ipaddress
 import re
-import stringprep
-import unicodedata
-from encodings import idna
 from urllib.parse import quote, unquote, urlsplit
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -114,6 +111,10 @@ def _ascii(label: str) -> str:
     """A label in small letters, an international one in punycode by the IDNA that Python brings (RFC 3490)."""
     if label.isascii():
         return label.lower()
+    import stringprep  # noqa: PLC0415 - these tables are for the few hosts that need them
+    import unicodedata  # noqa: PLC0415
+    from encodings import idna  # noqa: PLC0415
+
     try:
         written, prepared = idna.ToASCII(label).decode("ascii").lower(), idna.nameprep(label)
     except UnicodeError:

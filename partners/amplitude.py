@@ -56,8 +56,8 @@ class Amplitude(Partner):
     def from_env(cls, env: Mapping[str, str]) -> Self:
         return cls(region=one_of(env, "AMPLITUDE_REGION", tuple(UPLOADS)))
 
-    def registration(self) -> mp.Registration:
-        return REGISTRATION
+    def registration(self) -> "mp.Registration":
+        return _registration()
 
     def deliveries(self, request: mp.Request) -> Iterator[Delivery | LeftOut]:
         if isinstance(request, mp.DsrProcessingRequest):
@@ -143,53 +143,59 @@ def _keys(said: object) -> Iterable[str]:
     return said if isinstance(said, dict) else ()
 
 
-API_KEY = mp.TextSetting(id="apiKey", name="API key", description="Of your project.", required=True, confidential=True)
-SECRET_KEY = mp.TextSetting(
-    id="secretKey",
-    name="Secret key",
-    description="Of your project: it deletes users.",
-    required=True,
-    confidential=True,
-)
-USER_ID_FIELD = mp.TextSetting(
-    id="userIdField",
-    name="User ID",
-    description="What is Amplitude's user ID: customerId, email or mpid. Users can not be erased by mpid.",
-    default_value="customerId",
-    required=True,
-)
-PROPERTY_NAME = mp.TextSetting(
-    id="propertyName", name="User property", description="True while the user is in the audience; by default its name."
-)
-EVENT_TYPES = [
-    *events.NAMES,
-    *(EventType.CUSTOM_EVENT, EventType.SCREEN_VIEW, EventType.PRODUCT_ACTION, EventType.USER_ATTRIBUTE_CHANGE),
-]
-REGISTRATION = mp.Registration(
-    name="Amplitude",
-    version="1.0.0",
-    description="Sends events, user properties, audiences and erasure requests to Amplitude.",
-    permissions=mp.Permissions(
-        user_identities=[mp.UserIdentityPermission(type=UserIdentityType(kind)) for kind in ("customer", "email")],
-        device_identities=[mp.DeviceIdentityPermission(type=kind) for kind in events.DEVICE_IDS.values()],
-        allow_access_device_application_stamp=True,
-        allow_access_ip_address=True,
-        allow_access_location=True,
-        allow_access_mpid=True,
-        allow_audience_user_attributes=True,
-        allow_device_info=True,
-        allow_user_attributes=True,
-        allow_eventless_batches=True,
-    ),
-    event_processing_registration=mp.EventProcessingRegistration(
-        account_settings=[API_KEY, USER_ID_FIELD],
-        supported_event_types=EVENT_TYPES,
-        supported_runtime_environments=list(mp.EnvironmentType),
-    ),
-    audience_processing_registration=mp.AudienceProcessingRegistration(
-        account_settings=[API_KEY, USER_ID_FIELD], audience_subscription_settings=[PROPERTY_NAME]
-    ),
-    dsr_processing_registration=mp.DsrProcessingRegistration(
-        account_settings=[API_KEY, SECRET_KEY, USER_ID_FIELD], supported_dsr_types=[mp.SubjectRequestType.ERASURE]
-    ),
-)
+def _registration() -> "mp.Registration":
+    """Made when it is asked for, which no worker does: to build its models would be a tenth of a cold start."""
+    api_key = mp.TextSetting(
+        id="apiKey", name="API key", description="Of your project.", required=True, confidential=True
+    )
+    secret_key = mp.TextSetting(
+        id="secretKey",
+        name="Secret key",
+        description="Of your project: it deletes users.",
+        required=True,
+        confidential=True,
+    )
+    user_id_field = mp.TextSetting(
+        id="userIdField",
+        name="User ID",
+        description="What is Amplitude's user ID: customerId, email or mpid. Users can not be erased by mpid.",
+        default_value="customerId",
+        required=True,
+    )
+    property_name = mp.TextSetting(
+        id="propertyName",
+        name="User property",
+        description="True while the user is in the audience; by default its name.",
+    )
+    event_types = [
+        *events.NAMES,
+        *(EventType.CUSTOM_EVENT, EventType.SCREEN_VIEW, EventType.PRODUCT_ACTION, EventType.USER_ATTRIBUTE_CHANGE),
+    ]
+    return mp.Registration(
+        name="Amplitude",
+        version="1.0.0",
+        description="Sends events, user properties, audiences and erasure requests to Amplitude.",
+        permissions=mp.Permissions(
+            user_identities=[mp.UserIdentityPermission(type=UserIdentityType(kind)) for kind in ("customer", "email")],
+            device_identities=[mp.DeviceIdentityPermission(type=kind) for kind in events.DEVICE_IDS.values()],
+            allow_access_device_application_stamp=True,
+            allow_access_ip_address=True,
+            allow_access_location=True,
+            allow_access_mpid=True,
+            allow_audience_user_attributes=True,
+            allow_device_info=True,
+            allow_user_attributes=True,
+            allow_eventless_batches=True,
+        ),
+        event_processing_registration=mp.EventProcessingRegistration(
+            account_settings=[api_key, user_id_field],
+            supported_event_types=event_types,
+            supported_runtime_environments=list(mp.EnvironmentType),
+        ),
+        audience_processing_registration=mp.AudienceProcessingRegistration(
+            account_settings=[api_key, user_id_field], audience_subscription_settings=[property_name]
+        ),
+        dsr_processing_registration=mp.DsrProcessingRegistration(
+            account_settings=[api_key, secret_key, user_id_field], supported_dsr_types=[mp.SubjectRequestType.ERASURE]
+        ),
+    )

@@ -54,8 +54,8 @@ class Iterable(Partner):
             limits=limits_with(rate(env, "ITERABLE_LIST_RATE")),
         )
 
-    def registration(self) -> mp.Registration:
-        return REGISTRATION
+    def registration(self) -> "mp.Registration":
+        return _registration()
 
     def lane_of(self, request: mp.Request) -> str | None:
         """Requests about one user go in order: no bulk update beside a change of its address."""
@@ -197,68 +197,77 @@ def _user(
     return present(email=first_of(*emails[-1:], placeholder), userId=user_id or None)
 
 
-API_KEY = mp.TextSetting(
-    id="apiKey",
-    name="API Key",
-    description="API key used to connect to the Iterable API - see the Integrations section of your Iterable account.",
-    required=True,
-    confidential=True,
-)
-USER_ID_FIELD = mp.TextSetting(
-    id="userIdField",
-    name="User ID",
-    description="Select which user identity to forward to Iterable as your customer's user ID.",
-    default_value="customerId",
-    required=True,
-)
-APPLICATIONS = [
-    mp.TextSetting(
-        id=f"{name}IntegrationName",
-        name=f"{title} Integration Name",
-        description=f"{kind} integration name set up in the Mobile Push section of your Iterable account.",
+def _registration() -> "mp.Registration":
+    """Made when it is asked for, which no worker does: to build its models would be a tenth of a cold start."""
+    api_key = mp.TextSetting(
+        id="apiKey",
+        name="API Key",
+        description="API key used to connect to the Iterable API - see the Integrations section of your Iterable "
+        "account.",
+        required=True,
+        confidential=True,
     )
-    for name, title, kind in (
-        ("gcm", "GCM Push", "GCM"),
-        ("apnsSandbox", "APNS Sandbox", "APNS Sandbox"),
-        ("apnsProd", "APNS Production", "APNS Production"),
+    user_id_field = mp.TextSetting(
+        id="userIdField",
+        name="User ID",
+        description="Select which user identity to forward to Iterable as your customer's user ID.",
+        default_value="customerId",
+        required=True,
     )
-]
-COERCE = mp.BooleanSetting(
-    id="coerceStringsToScalars",
-    name="Coerce Strings to Scalars",
-    description="If enabled, mParticle will attempt to coerce string attributes into scalar types "
-    "(integer, boolean, and float).",
-    checked=True,
-)
-LIST_ID = mp.IntegerSetting(
-    id="listId",
-    name="List ID",
-    description="The ID of the Iterable list to populate with the users from this segment.",
-    required=True,
-)
-DEVICE_IDS = "google_cloud_messaging_token apple_push_notification_token ios_vendor_id android_id google_advertising_id"
-EVENTS = "custom_event push_subscription push_message_receipt push_message_open user_identity_change product_action"
-REGISTRATION = mp.Registration(
-    name="Iterable",
-    version="2.0.0",
-    description='<a href="https://www.iterable.com">Iterable</a> makes consumer growth marketing and user engagement '
-    "simple. With Iterable, marketers send the right message, to the right device, at the right time.",
-    permissions=mp.Permissions(
-        user_identities=[mp.UserIdentityPermission(type=UserIdentityType(kind)) for kind in ("email", "customer")],
-        device_identities=[mp.DeviceIdentityPermission(type=DeviceIdentityType(kind)) for kind in DEVICE_IDS.split()],
-        allow_access_device_application_stamp=True,
-        allow_user_attributes=True,
-        allow_device_info=True,
-        allow_access_mpid=True,
-    ),
-    event_processing_registration=mp.EventProcessingRegistration(
-        account_settings=[API_KEY, *APPLICATIONS, COERCE],
-        event_connection_settings=[USER_ID_FIELD],
-        supported_event_types=[EventType(kind) for kind in EVENTS.split()],
-        supported_runtime_environments=[EnvironmentType(kind) for kind in ("android", "ios", "mobileweb", "unknown")],
-        push_messaging_provider_id="itbl",
-    ),
-    audience_processing_registration=mp.AudienceProcessingRegistration(
-        account_settings=[API_KEY, USER_ID_FIELD], audience_subscription_settings=[LIST_ID]
-    ),
-)
+    applications = [
+        mp.TextSetting(
+            id=f"{name}IntegrationName",
+            name=f"{title} Integration Name",
+            description=f"{kind} integration name set up in the Mobile Push section of your Iterable account.",
+        )
+        for name, title, kind in (
+            ("gcm", "GCM Push", "GCM"),
+            ("apnsSandbox", "APNS Sandbox", "APNS Sandbox"),
+            ("apnsProd", "APNS Production", "APNS Production"),
+        )
+    ]
+    coerce = mp.BooleanSetting(
+        id="coerceStringsToScalars",
+        name="Coerce Strings to Scalars",
+        description="If enabled, mParticle will attempt to coerce string attributes into scalar types "
+        "(integer, boolean, and float).",
+        checked=True,
+    )
+    list_id = mp.IntegerSetting(
+        id="listId",
+        name="List ID",
+        description="The ID of the Iterable list to populate with the users from this segment.",
+        required=True,
+    )
+    device_ids = (
+        "google_cloud_messaging_token apple_push_notification_token ios_vendor_id android_id google_advertising_id"
+    )
+    events = "custom_event push_subscription push_message_receipt push_message_open user_identity_change product_action"
+    return mp.Registration(
+        name="Iterable",
+        version="2.0.0",
+        description='<a href="https://www.iterable.com">Iterable</a> makes consumer growth marketing and user '
+        "engagement simple. With Iterable, marketers send the right message, to the right device, at the right time.",
+        permissions=mp.Permissions(
+            user_identities=[mp.UserIdentityPermission(type=UserIdentityType(kind)) for kind in ("email", "customer")],
+            device_identities=[
+                mp.DeviceIdentityPermission(type=DeviceIdentityType(kind)) for kind in device_ids.split()
+            ],
+            allow_access_device_application_stamp=True,
+            allow_user_attributes=True,
+            allow_device_info=True,
+            allow_access_mpid=True,
+        ),
+        event_processing_registration=mp.EventProcessingRegistration(
+            account_settings=[api_key, *applications, coerce],
+            event_connection_settings=[user_id_field],
+            supported_event_types=[EventType(kind) for kind in events.split()],
+            supported_runtime_environments=[
+                EnvironmentType(kind) for kind in ("android", "ios", "mobileweb", "unknown")
+            ],
+            push_messaging_provider_id="itbl",
+        ),
+        audience_processing_registration=mp.AudienceProcessingRegistration(
+            account_settings=[api_key, user_id_field], audience_subscription_settings=[list_id]
+        ),
+    )

@@ -31,14 +31,13 @@ from pydantic import BaseModel
 
 from partners.base import LeftOut
 from partners.writing import sha256
+from shared import firehose as mp
 from shared.errors import InvalidRequest, InvalidSettings, Unmappable, raised_at
 from shared.firehose import (
     DeviceIdentity,
     DeviceIdentityType,
     Encoding,
-    Event,
     EventProcessingRequest,
-    MalformedEvent,
     UserIdentity,
     UserIdentityType,
 )
@@ -93,7 +92,7 @@ def sha256_of(identity: UserIdentity | DeviceIdentity) -> str | None:
     return value if identity.encoding == Encoding.SHA256 and _SHA256.fullmatch(value) else None
 
 
-def in_time_order(events: Iterable[Event]) -> list[tuple[str, Event]]:
+def in_time_order(events: "Iterable[mp.Event]") -> "list[tuple[str, mp.Event]]":
     """The events that could be read, by time; those without one last.
 
     Each comes with a name for its delivery's `item`: its id, or its place in the request.
@@ -101,7 +100,7 @@ def in_time_order(events: Iterable[Event]) -> list[tuple[str, Event]]:
     named = [
         (event.id or f"events[{place}]", event)
         for place, event in enumerate(events)
-        if not isinstance(event, MalformedEvent)
+        if not isinstance(event, mp.MalformedEvent)
     ]
     return sorted(named, key=lambda one: (one[1].timestamp_ms is None, one[1].timestamp_ms or 0))
 
@@ -130,7 +129,7 @@ def one_by_one(
             yield from made
 
 
-def attributes_of(event: Event) -> Mapping[str, Any]:
+def attributes_of(event: "mp.Event") -> Mapping[str, Any]:
     """An event's attributes, those of a type that should have none too. Raises TypeError where they are no object."""
     attributes = getattr(event, "attributes", None)
     if attributes is not None and not isinstance(attributes, Mapping):

@@ -28,31 +28,8 @@ from partners.headers import is_name, merged, why_reserved
 from partners.in_line import Call
 from partners.reading import one_by_one
 from partners.settings import credential, headers, one_of, rate, secret_headers, settings_of, signing_secret, url
+from shared import firehose as mp
 from shared.errors import InvalidSettings, SubscriptionFailed
-from shared.firehose import (
-    AudienceMembershipChangeRequest,
-    AudienceProcessingRegistration,
-    AudienceSubscriptionRequest,
-    DeviceIdentityPermission,
-    DeviceIdentityType,
-    DsrProcessingRegistration,
-    DsrProcessingRequest,
-    Encoding,
-    EnvironmentType,
-    EventProcessingRegistration,
-    EventProcessingRequest,
-    EventType,
-    Permissions,
-    Registration,
-    Request,
-    Setting,
-    SubjectRequestType,
-    SystemNotificationType,
-    TextSetting,
-    UserIdentityPermission,
-    UserIdentityType,
-    id_of,
-)
 from shared.message import to_json
 
 _SUBSCRIBE_URL = "WEBHOOK_SUBSCRIBE_URL"
@@ -61,9 +38,9 @@ _JSON = {"Content-Type": "application/json"}
 _OF_THE_BODY = ("Content-Encoding",)
 """Headers that would describe the body wrongly."""
 
-_PARTS_OF: Mapping[type[Request], Mapping[str, str]] = {
-    EventProcessingRequest: {"system_notifications": "system_notification", "events": "event"},
-    AudienceMembershipChangeRequest: {"user_profiles": "user_profile"},
+_PARTS_OF: Mapping[type[mp.Request], Mapping[str, str]] = {
+    mp.EventProcessingRequest: {"system_notifications": "system_notification", "events": "event"},
+    mp.AudienceMembershipChangeRequest: {"user_profiles": "user_profile"},
 }
 """The fields of a request whose elements become a call each, in this order, and are left out of the other calls; and
 what an element is called.
@@ -109,20 +86,22 @@ class Webhook(Partner):
             subscribe_url=url(env, _SUBSCRIBE_URL) if env.get(_SUBSCRIBE_URL) else None,
         )
 
-    def registration(self) -> Registration:
-        settings: list[Setting] = []
+    def registration(self) -> "mp.Registration":
+        settings: list[mp.Setting] = []
         if self.credential_header:
-            settings.append(TextSetting(id="apiKey", name="API key", required=True, confidential=True))
+            settings.append(mp.TextSetting(id="apiKey", name="API key", required=True, confidential=True))
         if self.signs:
-            settings.append(TextSetting(id="signingSecret", name="Signing secret", required=True, confidential=True))
-        return Registration(
+            settings.append(mp.TextSetting(id="signingSecret", name="Signing secret", required=True, confidential=True))
+        return mp.Registration(
             name="Webhook",
             version="1.0.0",
             description="Sends events, audience changes and erasure requests to an HTTP endpoint as JSON.",
-            permissions=Permissions(
-                user_identities=[UserIdentityPermission(type=kind, encoding=Encoding.RAW) for kind in UserIdentityType],
+            permissions=mp.Permissions(
+                user_identities=[
+                    mp.UserIdentityPermission(type=kind, encoding=mp.Encoding.RAW) for kind in mp.UserIdentityType
+                ],
                 device_identities=[
-                    DeviceIdentityPermission(type=kind, encoding=Encoding.RAW) for kind in DeviceIdentityType
+                    mp.DeviceIdentityPermission(type=kind, encoding=mp.Encoding.RAW) for kind in mp.DeviceIdentityType
                 ],
                 allow_access_device_application_stamp=True,
                 allow_user_attributes=True,
@@ -132,23 +111,23 @@ class Webhook(Partner):
                 allow_access_mpid=True,
                 allow_eventless_batches=not self.per_event,
             ),
-            event_processing_registration=EventProcessingRegistration(
+            event_processing_registration=mp.EventProcessingRegistration(
                 account_settings=settings,
-                supported_event_types=[kind for kind in EventType if kind is not EventType.PUSH_MESSAGE_RECEIPT],
-                supported_runtime_environments=list(EnvironmentType),
-                supported_system_notification_types=list(SystemNotificationType),
+                supported_event_types=[kind for kind in mp.EventType if kind is not mp.EventType.PUSH_MESSAGE_RECEIPT],
+                supported_runtime_environments=list(mp.EnvironmentType),
+                supported_system_notification_types=list(mp.SystemNotificationType),
             ),
-            audience_processing_registration=AudienceProcessingRegistration(account_settings=settings),
-            dsr_processing_registration=DsrProcessingRegistration(
-                account_settings=settings, supported_dsr_types=[SubjectRequestType.ERASURE]
+            audience_processing_registration=mp.AudienceProcessingRegistration(account_settings=settings),
+            dsr_processing_registration=mp.DsrProcessingRegistration(
+                account_settings=settings, supported_dsr_types=[mp.SubjectRequestType.ERASURE]
             ),
         )
 
-    def deliveries(self, request: Request) -> Iterator[Delivery | LeftOut]:
+    def deliveries(self, request: mp.Request) -> Iterator[Delivery | LeftOut]:
         raw = _without_settings(request.raw)
         if not self.per_event:
             yield self._delivery(self.url, "request", to_json(raw), request)
-        elif isinstance(request, DsrProcessingRequest):
+        elif isinstance(request, mp.DsrProcessingRequest):
             body = _Around.of({"id": raw.get("id")}).body("erasure", raw)
             yield self._delivery(self.url, "erasure", body, request)
         elif (parts := _PARTS_OF.get(type(request))) is not None:
@@ -159,7 +138,7 @@ class Webhook(Partner):
 
             yield from one_by_one(_parts(raw, parts), call_of)
 
-    def subscribe(self, request: AudienceSubscriptionRequest, call: Call) -> Mapping[str, str]:
+    def subscribe(self, request: mp.AudienceSubscriptionRequest, call: Call) -> Mapping[str, str]:
         """Tell the endpoint; an audience is subscribed only if it accepts. The settings stay as they came."""
         if self.subscribe_url is not None:
             raw = _without_settings(request.raw)
@@ -169,7 +148,7 @@ class Webhook(Partner):
                 raise SubscriptionFailed(f"the partner answered HTTP {answer.status} to a subscription")
         return request.audience_subscription_settings
 
-    def _delivery(self, url: str, item: str, body: bytes, request: Request) -> Delivery:
+    def _delivery(self, url: str, item: str, body: bytes, request: mp.Request) -> Delivery:
         secret_headers, signing_secret = self._credentials(request)
         return Delivery(
             url=url,
@@ -181,7 +160,7 @@ class Webhook(Partner):
             sign_with=signing_secret,
         )
 
-    def _credentials(self, request: Request) -> tuple[dict[str, Secret], Secret | None]:
+    def _credentials(self, request: mp.Request) -> tuple[dict[str, Secret], Secret | None]:
         if self.secret_headers is None:
             raise InvalidSettings(f"{_SECRET_HEADERS} says where headers are kept, and they were not read")
         settings = settings_of(request)
@@ -197,7 +176,7 @@ def _parts(raw: Mapping[str, Any], parts: Mapping[str, str]) -> Iterator[tuple[s
     """The parts of a request that become a call each, with their items' names."""
     for field_, name in parts.items():
         for index, part in enumerate(raw.get(field_) or ()):
-            yield (name == "event" and id_of(part)) or f"{field_}[{index}]", (name, part)
+            yield (name == "event" and mp.id_of(part)) or f"{field_}[{index}]", (name, part)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,64 +7,19 @@
 
 Tolerant where a new value must not cost a customer's data (docs/adr/0002-tolerant-protocol.md). Field names are wire
 names; every request, event, profile and notification has `raw`, the JSON as it came.
+
+Models of what only some requests carry are imported when their names are first asked for (docs/adr/0061).
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from shared.firehose.consent import (
-    CcpaConsentStateNotification,
     Consent,
     ConsentState,
-    GdprConsentStateNotification,
-    MalformedSystemNotification,
-    SystemNotification,
-    SystemNotificationType,
-    UnknownSystemNotification,
 )
-from shared.firehose.environments import (
-    AndroidEnvironment,
-    AttAuthorizationStatus,
-    EnvironmentType,
-    FiretvEnvironment,
-    GenericEnvironment,
-    IosEnvironment,
-    MobilewebEnvironment,
-    RokuEnvironment,
-    RuntimeEnvironment,
-    TvosEnvironment,
-    UnknownEnvironment,
-    XboxEnvironment,
-)
-from shared.firehose.events import (
-    ApplicationState,
-    ApplicationStateTransitionEvent,
-    AttributionEvent,
-    CustomEvent,
-    CustomEventType,
-    ErrorEvent,
-    Event,
-    EventType,
-    Impression,
-    ImpressionEvent,
-    Location,
-    MalformedEvent,
-    PrivacySetting,
-    PrivacySettingChangeEvent,
-    Product,
-    ProductActionEvent,
-    ProductActionType,
-    Promotion,
-    PromotionActionEvent,
-    PromotionActionType,
-    PushMessageOpenEvent,
-    PushMessageReceiptEvent,
-    PushSubscriptionAction,
-    PushSubscriptionEvent,
-    ScreenViewEvent,
-    SessionEndEvent,
-    SessionStartEvent,
-    UnknownEvent,
-    UserAttributeChangeEvent,
-    UserIdentityChangeEvent,
-    id_of,
+from shared.firehose.enforcement import (
+    rules_unenforced,
 )
 from shared.firehose.identities import (
     DeviceIdentity,
@@ -84,14 +39,10 @@ from shared.firehose.messages import (
     Audience,
     AudienceAction,
     AudienceMembershipChangeRequest,
-    AudienceMembershipChangeResponse,
     AudienceSubscriptionAction,
     AudienceSubscriptionRequest,
-    AudienceSubscriptionResponse,
     DsrProcessingRequest,
-    DsrProcessingResponse,
     EventProcessingRequest,
-    EventProcessingResponse,
     Message,
     ModuleRegistrationRequest,
     PlatformFields,
@@ -107,33 +58,95 @@ from shared.firehose.model import (
     Part,
 )
 from shared.firehose.parse import (
+    id_of,
     parse_request,
-)
-from shared.firehose.registration import (
-    SDK_VERSION,
-    AudienceProcessingRegistration,
-    BooleanSetting,
-    BulkConfiguration,
-    DeviceIdentityPermission,
-    DsrProcessingRegistration,
-    EventProcessingRegistration,
-    FloatSetting,
-    IntegerSetting,
-    ModuleRegistrationResponse,
-    OAuth2,
-    PartnerIdentityPermission,
-    Permissions,
-    Registration,
-    Scope,
-    Setting,
-    TextSetting,
-    UserIdentityPermission,
-    registration_response,
-    rules_unenforced,
 )
 from shared.firehose.values import (
     Unknown,
 )
+
+if TYPE_CHECKING:
+    from shared.firehose.environments import (
+        AndroidEnvironment,
+        AttAuthorizationStatus,
+        EnvironmentType,
+        FiretvEnvironment,
+        GenericEnvironment,
+        IosEnvironment,
+        MobilewebEnvironment,
+        RokuEnvironment,
+        RuntimeEnvironment,
+        TvosEnvironment,
+        UnknownEnvironment,
+        XboxEnvironment,
+    )
+    from shared.firehose.events import (
+        ApplicationState,
+        ApplicationStateTransitionEvent,
+        AttributionEvent,
+        CustomEvent,
+        CustomEventType,
+        ErrorEvent,
+        Event,
+        EventType,
+        Impression,
+        ImpressionEvent,
+        Location,
+        MalformedEvent,
+        PrivacySetting,
+        PrivacySettingChangeEvent,
+        Product,
+        ProductActionEvent,
+        ProductActionType,
+        Promotion,
+        PromotionActionEvent,
+        PromotionActionType,
+        PushMessageOpenEvent,
+        PushMessageReceiptEvent,
+        PushSubscriptionAction,
+        PushSubscriptionEvent,
+        ScreenViewEvent,
+        SessionEndEvent,
+        SessionStartEvent,
+        UnknownEvent,
+        UserAttributeChangeEvent,
+        UserIdentityChangeEvent,
+    )
+    from shared.firehose.notifications import (
+        CcpaConsentStateNotification,
+        GdprConsentStateNotification,
+        MalformedSystemNotification,
+        SystemNotification,
+        SystemNotificationType,
+        UnknownSystemNotification,
+    )
+    from shared.firehose.registration import (
+        SDK_VERSION,
+        AudienceProcessingRegistration,
+        BooleanSetting,
+        BulkConfiguration,
+        DeviceIdentityPermission,
+        DsrProcessingRegistration,
+        EventProcessingRegistration,
+        FloatSetting,
+        IntegerSetting,
+        ModuleRegistrationResponse,
+        OAuth2,
+        PartnerIdentityPermission,
+        Permissions,
+        Registration,
+        Scope,
+        Setting,
+        TextSetting,
+        UserIdentityPermission,
+        registration_response,
+    )
+    from shared.firehose.responses import (
+        AudienceMembershipChangeResponse,
+        AudienceSubscriptionResponse,
+        DsrProcessingResponse,
+        EventProcessingResponse,
+    )
 
 __all__ = [
     "SDK_VERSION",
@@ -242,3 +255,16 @@ __all__ = [
     "registration_response",
     "rules_unenforced",
 ]
+
+_LATER = ("environments", "events", "notifications", "registration", "responses")
+"""Modules whose names are looked for when they are asked for."""
+
+if not TYPE_CHECKING:  # with it, mypy would believe in any name
+
+    def __getattr__(name: str) -> Any:
+        for module in _LATER if name in __all__ else ():
+            found = getattr(import_module(f"{__name__}.{module}"), name, None)
+            if found is not None:
+                globals()[name] = found
+                return found
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,11 +6,11 @@ A field that does not belong to an environment is not lost: it is in `model_extr
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SerializeAsAny
+from pydantic import Field
 
 from shared.firehose.identities import DeviceIdentity
 from shared.firehose.model import Part
-from shared.firehose.values import Flag, Items, Map, Read, Settings, Text, Unknown, Whole, one_of, unknown
+from shared.firehose.values import Flag, Items, Map, Read, Settings, Text, Unknown, Whole, no_items, one_of, unknown
 
 
 class EnvironmentType(StrEnum):
@@ -45,7 +45,7 @@ class RuntimeEnvironment(Part):
     client_ip_address: Text = None
     sdk_version: Text = None
     http_header_user_agent: Text = None
-    identities: Items[DeviceIdentity] = Field(default_factory=list)
+    identities: Items[DeviceIdentity] = Field(default_factory=no_items)
 
 
 class _Device(RuntimeEnvironment):
@@ -181,6 +181,3 @@ def read_environment(value: Any) -> RuntimeEnvironment | None:
     tag = value.get("type") if isinstance(value, dict) else None
     known = _BY_TYPE.get(tag) if isinstance(tag, str) else None
     return (known or UnknownEnvironment).model_validate(value)
-
-
-AnyEnvironment = Annotated[SerializeAsAny[RuntimeEnvironment] | None, BeforeValidator(read_environment)]

@@ -4,9 +4,8 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SerializeAsAny
+from pydantic import Field
 
-from shared.errors import InvalidRequest
 from shared.firehose.identities import UserIdentity
 from shared.firehose.model import Part, Wire, as_malformed
 from shared.firehose.values import (
@@ -20,8 +19,8 @@ from shared.firehose.values import (
     Texts,
     Unknown,
     Whole,
+    no_items,
     one_of,
-    text,
     unknown,
 )
 
@@ -144,7 +143,7 @@ class Promotion(Wire):
 
 class Impression(Wire):
     impression_list_name: Text = None
-    products: Items[Product] = Field(default_factory=list)
+    products: Items[Product] = Field(default_factory=no_items)
 
 
 class SessionStartEvent(Event):
@@ -176,7 +175,7 @@ class ErrorEvent(Event):
     message: Text = None
     is_crash: Flag = None
     stack_trace: Text = None
-    breadcrumbs: Texts = Field(default_factory=list)
+    breadcrumbs: Texts = Field(default_factory=no_items)
     attributes: Attributes = Field(default_factory=dict)
 
 
@@ -194,8 +193,8 @@ class UserAttributeChangeEvent(Event):
 
 class UserIdentityChangeEvent(Event):
     type: Literal[EventType.USER_IDENTITY_CHANGE] = EventType.USER_IDENTITY_CHANGE
-    added: Items[UserIdentity] = Field(default_factory=list)
-    removed: Items[UserIdentity] = Field(default_factory=list)
+    added: Items[UserIdentity] = Field(default_factory=no_items)
+    removed: Items[UserIdentity] = Field(default_factory=no_items)
 
 
 class PushSubscriptionEvent(Event):
@@ -239,7 +238,7 @@ class ProductActionEvent(Event):
     shipping_amount: Exact = None
     currency_code: Text = None
     coupon_code: Text = None
-    products: Items[Product] = Field(default_factory=list)
+    products: Items[Product] = Field(default_factory=no_items)
     attributes: Attributes = Field(default_factory=dict)
     custom_flags: Attributes = Field(default_factory=dict)
 
@@ -248,14 +247,14 @@ class PromotionActionEvent(Event):
     type: Literal[EventType.PROMOTION_ACTION] = EventType.PROMOTION_ACTION
     action: Annotated[PromotionActionType | Unknown | None, Read(one_of(PromotionActionType))] = None
     attributes: Attributes = Field(default_factory=dict)
-    promotions: Items[Promotion] = Field(default_factory=list)
+    promotions: Items[Promotion] = Field(default_factory=no_items)
     custom_flags: Attributes = Field(default_factory=dict)
 
 
 class ImpressionEvent(Event):
     type: Literal[EventType.IMPRESSION] = EventType.IMPRESSION
     attributes: Attributes = Field(default_factory=dict)
-    impressions: Items[Impression] = Field(default_factory=list)
+    impressions: Items[Impression] = Field(default_factory=no_items)
     custom_flags: Attributes = Field(default_factory=dict)
 
 
@@ -307,23 +306,3 @@ def read_event(value: Any) -> Event:
     known = _BY_TYPE.get(tag) if isinstance(tag, str) else None
     event = (known or UnknownEvent).model_validate(value)
     return as_malformed(event, MalformedEvent) if event.malformed else event
-
-
-def id_of(value: Any) -> str | None:
-    """The id of an event as its model has it, without reading the rest; never raises."""
-    try:
-        return text(value.get("id")) if isinstance(value, dict) else None
-    except ValueError:
-        return None
-
-
-def read_events(value: Any) -> list[Event]:
-    """Read a batch: element i of the answer is element i of the wire, always."""
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise InvalidRequest("expected a list", "events")
-    return [read_event(item) for item in value]
-
-
-Events = Annotated[list[SerializeAsAny[Event]], BeforeValidator(read_events)]

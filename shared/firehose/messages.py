@@ -1,19 +1,13 @@
-"""The five requests, and the five responses as a sender reads them.
-
-A deployment's functions build their responses by hand, as plain dictionaries; the response models are for tests and
-for tools that check an integration from outside.
-"""
+"""The five requests of mParticle, and what all messages have."""
 
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, ModelWrapValidatorHandler, model_validator
 
 from shared.errors import InvalidRequest
-from shared.firehose.consent import ConsentState, SystemNotifications
-from shared.firehose.environments import AnyEnvironment
-from shared.firehose.events import Events
+from shared.firehose.consent import ConsentState
 from shared.firehose.identities import (
     DeviceIdentity,
     OpenDsrIdentity,
@@ -25,7 +19,6 @@ from shared.firehose.identities import (
 from shared.firehose.model import Malformed, Part, Wire
 from shared.firehose.values import (
     Attributes,
-    Flag,
     Instant,
     Items,
     Map,
@@ -36,8 +29,16 @@ from shared.firehose.values import (
     Unknown,
     Whole,
     epoch_ns,
+    no_items,
     one_of,
 )
+
+if TYPE_CHECKING:
+    from shared.firehose.environments import RuntimeEnvironment
+    from shared.firehose.events import Event
+    from shared.firehose.notifications import SystemNotification
+else:  # their modules are imported when a request holds one
+    Event = RuntimeEnvironment = SystemNotification = Any
 
 
 class AudienceAction(StrEnum):
@@ -104,7 +105,7 @@ class UserAttribute(Wire):
     key: Text = None
     value: Text = None
     action: Annotated[UserAttributeAction | Unknown | None, Read(one_of(UserAttributeAction))] = None
-    list_value: Texts = Field(default_factory=list)
+    list_value: Texts = Field(default_factory=no_items)
 
 
 class Audience(Wire):
@@ -112,23 +113,52 @@ class Audience(Wire):
     audience_name: Text = None
     audience_subscription_settings: Settings = Field(default_factory=dict)
     action: Annotated[AudienceAction | Unknown | None, Read(one_of(AudienceAction))] = None
-    user_attributes: Items[UserAttribute] = Field(default_factory=list)
+    user_attributes: Items[UserAttribute] = Field(default_factory=no_items)
 
 
 class UserProfile(Part):
-    user_identities: Items[UserIdentity] = Field(default_factory=list)
-    device_identities: Items[DeviceIdentity] = Field(default_factory=list)
-    partner_identities: Items[PartnerIdentity] = Field(default_factory=list)
-    audiences: Items[Audience] = Field(default_factory=list)
+    user_identities: Items[UserIdentity] = Field(default_factory=no_items)
+    device_identities: Items[DeviceIdentity] = Field(default_factory=no_items)
+    partner_identities: Items[PartnerIdentity] = Field(default_factory=no_items)
+    audiences: Items[Audience] = Field(default_factory=no_items)
     mpid: Text = None
 
 
+def _read_events(value: Any) -> "list[Event]":
+    """Element i of the answer is element i of the wire, always."""
+    if not (items := _listed(value, "events")):
+        return []
+    from shared.firehose.events import read_event  # noqa: PLC0415
+
+    return [read_event(item) for item in items]
+
+
+def _read_system_notifications(value: Any) -> "list[SystemNotification]":
+    if not (items := _listed(value, "system_notifications")):
+        return []
+    from shared.firehose.notifications import read_system_notification  # noqa: PLC0415
+
+    return [read_system_notification(item) for item in items]
+
+
+def _read_environment(value: Any) -> "RuntimeEnvironment | None":
+    if value is None:
+        return None
+    from shared.firehose.environments import read_environment  # noqa: PLC0415
+
+    return read_environment(value)
+
+
 def _read_user_profiles(value: Any) -> list[UserProfile]:
+    return [UserProfile.model_validate(item) for item in _listed(value, "user_profiles")]
+
+
+def _listed(value: Any, name: str) -> list[Any]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise InvalidRequest("expected a list", "user_profiles")
-    return [UserProfile.model_validate(item) for item in value]
+        raise InvalidRequest("expected a list", name)
+    return value
 
 
 def _subject_identities(value: Any) -> Any:
@@ -189,17 +219,19 @@ class EventProcessingRequest(Message):
     type: Literal["event_processing_request"] = "event_processing_request"
     source_id: Text = None
     account: Account | None = None
-    partner_identities: Items[PartnerIdentity] = Field(default_factory=list)
-    user_identities: Items[UserIdentity] = Field(default_factory=list)
+    partner_identities: Items[PartnerIdentity] = Field(default_factory=no_items)
+    user_identities: Items[UserIdentity] = Field(default_factory=no_items)
     user_attributes: Attributes = Field(default_factory=dict)
     user_attribute_lists: Map[Texts] = Field(default_factory=dict)
-    runtime_environment: AnyEnvironment = None
+    runtime_environment: Annotated[RuntimeEnvironment | None, Read(_read_environment)] = None
     integration_attributes: Attributes = Field(default_factory=dict)
-    events: Events = Field(default_factory=list)
+    events: Annotated[list[Event], Read(_read_events)] = Field(default_factory=no_items)
     source_channel: Text = None
     device_application_stamp: Text = None
     consent_state: ConsentState | None = None
-    system_notifications: SystemNotifications = Field(default_factory=list)
+    system_notifications: Annotated[list[SystemNotification], Read(_read_system_notifications)] = Field(
+        default_factory=no_items
+    )
     mpid: Text = None
     platform_fields: PlatformFields | None = None
 
@@ -211,7 +243,7 @@ class AudienceMembershipChangeRequest(Message):
 
     type: Literal["audience_membership_change_request"] = "audience_membership_change_request"
     account: Account | None = None
-    user_profiles: Annotated[list[UserProfile], BeforeValidator(_read_user_profiles)] = Field(default_factory=list)
+    user_profiles: Annotated[list[UserProfile], Read(_read_user_profiles)] = Field(default_factory=no_items)
 
 
 class AudienceSubscriptionRequest(Message):
@@ -258,26 +290,3 @@ Request = (
     | AudienceSubscriptionRequest
     | DsrProcessingRequest
 )
-
-
-class EventProcessingResponse(Message):
-    """`suspend_subscription` is sent only when true."""
-
-    type: Literal["event_processing_response"] = "event_processing_response"
-    suspend_subscription: Flag = False
-
-
-class AudienceMembershipChangeResponse(Message):
-    """`suspend_subscription` is always sent; true stops mParticle until the customer resumes."""
-
-    type: Literal["audience_membership_change_response"] = "audience_membership_change_response"
-    suspend_subscription: Flag = None
-
-
-class AudienceSubscriptionResponse(Message):
-    type: Literal["audience_subscription_response"] = "audience_subscription_response"
-    audience_subscription_settings: Settings = Field(default_factory=dict)
-
-
-class DsrProcessingResponse(Message):
-    type: Literal["dsr_processing_response"] = "dsr_processing_response"

@@ -4,19 +4,17 @@ Declarations are strict: an unknown field, event type or identity type is a mist
 and so does what breaks a rule of mParticle's (shared/firehose/rules).
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from shared.firehose.consent import SystemNotificationType
+from shared.firehose.enforcement import is_enforced, rules_unenforced
 from shared.firehose.environments import EnvironmentType
 from shared.firehose.events import EventType
 from shared.firehose.identities import DeviceIdentityType, Encoding, UserIdentityType
 from shared.firehose.messages import SubjectRequestType
+from shared.firehose.notifications import SystemNotificationType
 
 SDK_VERSION = "3.2.0"
 """The level of mParticle's Java SDK that our messages have: the `firehose_version` and `sdk_version` that we send."""
@@ -190,21 +188,6 @@ class _Registration(_Declaration):
     dsr_processing_registration: DsrProcessingRegistration | None = None
 
 
-_by_the_rules: ContextVar[bool] = ContextVar("by_the_rules", default=True)
-
-
-@contextmanager
-def rules_unenforced() -> Iterator[None]:
-    """Let declarations break rules while the block lasts: for who lists what is broken, and for a function that was
-    deployed all the same and has to answer.
-    """
-    before = _by_the_rules.set(False)
-    try:
-        yield
-    finally:
-        _by_the_rules.reset(before)
-
-
 class Registration(_Registration):
     """What a partner declares. `description` has fewer than 230 characters and may hold inline HTML.
 
@@ -213,7 +196,7 @@ class Registration(_Registration):
 
     @model_validator(mode="after")
     def _keeps_the_rules(self) -> Self:
-        if not _by_the_rules.get():
+        if not is_enforced():
             return self
         from shared.firehose.rules import violations  # noqa: PLC0415 - no function needs them: cold start
 

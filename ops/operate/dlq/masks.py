@@ -13,7 +13,7 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 from shared import firehose
-from shared.firehose.model import Wire
+from shared.firehose.model import models_of_the_protocol
 from shared.message import QUEUED_TYPES
 
 MASK = "***"
@@ -69,10 +69,7 @@ def _maps() -> frozenset[str]:
 
 
 def _fields() -> Iterator[tuple[str, FieldInfo]]:
-    kinds: list[type[Wire]] = [Wire]
-    while kinds:
-        kind = kinds.pop()
-        kinds += kind.__subclasses__()
+    for kind in models_of_the_protocol():
         for name, field in kind.model_fields.items():
             yield field.alias or name, field
 
@@ -80,5 +77,6 @@ def _fields() -> Iterator[tuple[str, FieldInfo]]:
 @cache
 def _words() -> frozenset[str]:
     """Every value that the wire format enumerates."""
-    kinds = [one for one in vars(firehose).values() if isinstance(one, type) and issubclass(one, StrEnum)]
+    named = (getattr(firehose, name) for name in firehose.__all__)
+    kinds = [one for one in named if isinstance(one, type) and issubclass(one, StrEnum)]
     return frozenset({str(word) for kind in kinds for word in kind} | set(QUEUED_TYPES))
