@@ -1,7 +1,10 @@
 """Lambda entry of stage 3: a batch of SQS records in, the records that must come back out; and a tick each minute."""
 
-import asyncio
 import gc
+
+gc.disable()  # what is imported stays: to look for garbage in it would be a twentieth of a cold start
+
+import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -26,6 +29,9 @@ from worker_fn.wiring import CALLS_TO_AWS, COUNTS_NEED_S, build, counts, event_s
 
 if TYPE_CHECKING:
     from worker_fn.maintenance.ticker import TickReport
+
+gc.freeze()
+gc.enable()
 
 
 @lru_cache(maxsize=1)
