@@ -7,6 +7,7 @@ a text that never quotes the value. A value that is merely new is never an error
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_DOWN, Context, Decimal
 from enum import StrEnum
@@ -16,8 +17,6 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BeforeValidator, GetCoreSchemaHandler, ValidatorFunctionWrapHandler, WrapValidator
 from pydantic_core import CoreSchema
 from pydantic_core.core_schema import no_info_plain_validator_function
-
-from shared.records import dataclass
 
 EnumT = TypeVar("EnumT", bound=StrEnum)
 ItemT = TypeVar("ItemT")
