@@ -19,6 +19,7 @@
     ├── Unmappable                 the worker dead-letters the message, reason `unmappable`, as the text says
     │                              The `spillway` command says these in a line, changes nothing more, and ends with 2:
     ├── StackUnavailable           there is no such stack, or AWS cannot be asked for it
+    │   └── LogsBusy               CloudWatch takes no call now; `spillway tail` waits, others end with it
     ├── LettersUnavailable         SQS did not do it; every letter is in one of the queues, or in both
     ├── NoCoolDown                 the named account or endpoint has no cool-down
     ├── NotSuspended               the named account is not suspended
