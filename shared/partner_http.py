@@ -9,7 +9,7 @@ import re
 import socket
 import ssl
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from urllib.parse import quote, urlsplit
@@ -108,7 +108,7 @@ def request_of(method: str, url: str, headers: Mapping[str, str], body: bytes) -
         raise TypeError("a body is bytes")
     if not _TOKEN.fullmatch(method) or method.upper() == "CONNECT":
         raise ValueError("no method that could be called")
-    by_name = {_name(name).lower(): _line(name, value) for name, value in headers.items()}
+    by_name = {_small(name): _line(name, value) for name, value in headers.items()}
     if OF_THE_CLIENT & by_name.keys():
         raise ValueError("a header that the client writes")
     # An empty value makes libcurl leave out a header of its own.
@@ -122,10 +122,12 @@ def request_of(method: str, url: str, headers: Mapping[str, str], body: bytes) -
     return request
 
 
-def _name(name: str) -> str:
+@lru_cache(maxsize=256)
+def _small(name: str) -> str:
+    """A header's name in small letters."""
     if not _TOKEN.fullmatch(name):
         raise ValueError("a header's name that HTTP does not allow")
-    return name
+    return name.lower()
 
 
 def _line(name: str, value: str) -> bytes:
@@ -173,56 +175,71 @@ def _is_host(host: str, netloc: str) -> bool:
 
 
 class Exchange:
-    """One call on a libcurl handle: `set_up`, let it be performed, then `answer`."""
+    """A libcurl handle that makes one call after another: `begin`, let `curl` be performed, `answer`, `forget`."""
 
-    def __init__(self, *, keep: frozenset[str] = frozenset()) -> None:
-        """`keep`: names of the answer's headers to keep, in small letters."""
+    def __init__(
+        self,
+        *,
+        connect_timeout_s: float,
+        keep: frozenset[str] = frozenset(),
+        ca_file: str | None = None,
+        may_be_used: Callable[[int, Sequence[int]], bool] = lambda *_: True,
+    ) -> None:
+        """`connect_timeout_s` bounds reaching the partner: name, connection, certificate. `keep`: names of the answer's
+        headers to keep, in small letters. `may_be_used`: whether the connection of a local port may carry a call, given
+        the descriptors of those that were begun for it.
+        """
+        self.curl = pycurl.Curl()
+        self._connect_s = connect_timeout_s
         self._keep = keep | _KEPT_ALWAYS
-        self._status: int | None = None
-        self._in_head = True
-        self._headers: dict[str, str] = {}
-        self._body = bytearray()
-        self._unheard_ms = 0
-        self.opened: list[int] = []
-        """Descriptors of the connections that were begun for it: several if a name has several addresses."""
+        self._may_be_used = may_be_used
+        self._forget_answer()
+        of_all_its_calls = {
+            **_OF_EVERY_CALL,
+            pycurl.SOCKOPTFUNCTION: self._open,
+            pycurl.PREREQFUNCTION: self._check,
+            pycurl.HEADERFUNCTION: self._hear,
+            pycurl.WRITEFUNCTION: self._read,
+            **_trust(ca_file),
+        }
+        for option, value in of_all_its_calls.items():
+            self.curl.setopt(option, value)
 
     @property
     def is_answered(self) -> bool:
         """Whether any byte came back, of an interim answer too."""
         return self._status is not None
 
-    def set_up(
-        self,
-        curl: pycurl.Curl,
-        request: Request,
-        *,
-        timeout_s: float,
-        connect_timeout_s: float,
-        ca_file: str | None = None,
-    ) -> None:
-        """Set up a handle, new or reset, for the call. `timeout_s` bounds it as a whole, even if an answer drips in;
-        `connect_timeout_s` bounds reaching the partner: name, connection, certificate.
-        """
-        self._unheard_ms = max(1, int(1_000 * connect_timeout_s))
-        options = {
-            **_OF_EVERY_CALL,
-            pycurl.URL: request.url,
-            pycurl.HTTPHEADER: request.headers,
-            pycurl.TIMEOUT_MS: max(1, int(1_000 * timeout_s)),
-            pycurl.CONNECTTIMEOUT_MS: max(1, int(1_000 * min(connect_timeout_s, timeout_s))),
-            pycurl.SOCKOPTFUNCTION: self._open,
-            pycurl.HEADERFUNCTION: self._hear,
-            pycurl.WRITEFUNCTION: self._read,
-            **_trust(ca_file),
-        }
-        if request.method == "HEAD":
-            options[pycurl.NOBODY] = 1
-        elif request.method == "GET" and not request.body:
-            options[pycurl.HTTPGET] = 1
+    def begin(self, request: Request, *, timeout_s: float) -> None:
+        """Set up the call. `timeout_s` bounds it as a whole, even if an answer drips in."""
+        setopt = self.curl.setopt
+        setopt(pycurl.URL, request.url)
+        setopt(pycurl.HTTPHEADER, request.headers)
+        setopt(pycurl.TIMEOUT_MS, _ms(timeout_s))
+        setopt(pycurl.CONNECTTIMEOUT_MS, _ms(min(self._connect_s, timeout_s)))
+        if request.method == "HEAD" or (request.method == "GET" and not request.body):
+            setopt(pycurl.HTTPGET, 1)
         else:
-            options |= {pycurl.POSTFIELDS: request.body, pycurl.CUSTOMREQUEST: request.method}
-        for option, value in options.items():
-            curl.setopt(option, value)
+            setopt(pycurl.POSTFIELDS, request.body)
+        setopt(pycurl.NOBODY, int(request.method == "HEAD"))
+        setopt(pycurl.CUSTOMREQUEST, request.method)
+
+    def forget(self) -> None:
+        """Let go of the call, which has credentials in it, and of its answer."""
+        self._forget_answer()
+        self.curl.setopt(pycurl.URL, "")
+        self.curl.setopt(pycurl.HTTPHEADER, [])
+        self.curl.setopt(pycurl.POSTFIELDS, b"")
+
+    def _forget_answer(self) -> None:
+        self._status: int | None = None
+        self._in_head = True
+        self._headers: dict[str, str] = {}
+        self._body = bytearray()
+        self.opened: list[int] = []
+        """Descriptors of the connections that were begun for it: several if a name has several addresses."""
+        self.is_refused = False
+        """Whether a connection was refused that it might have used."""
 
     def answer(self, failure: pycurl.error | None) -> Answer:
         """The result of the call; `failure` is libcurl's error, None if the answer was read to its end. Raises
@@ -233,14 +250,9 @@ class Exchange:
         if self._status is None or self._status < 200:
             timed_out = failure is not None and failure.args[0] == pycurl.E_OPERATION_TIMEDOUT
             return Answer(fault="timeout" if timed_out else "connection")
-        headers = dict(self._headers)
-        return Answer(
-            self._status,
-            headers.get("retry-after"),
-            bytes(self._body),
-            headers=headers,
-            is_whole=failure is None and not self._in_head,
-        )
+        is_whole = failure is None and not self._in_head
+        headers = self._headers
+        return Answer(self._status, headers.get("retry-after"), bytes(self._body), headers=headers, is_whole=is_whole)
 
     def _open(self, descriptor: int, _purpose: int) -> int:
         """Give a connection up if sent bytes are not acknowledged within the time for opening a connection: then the
@@ -250,10 +262,17 @@ class Exchange:
         if sys.platform == "linux":
             connection = socket.socket(fileno=descriptor)
             try:
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, self._unheard_ms)
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _ms(self._connect_s))
             finally:
                 connection.detach()
         return int(pycurl.SOCKOPT_OK)
+
+    def _check(self, _ip: str, _local_ip: str, _port: int, local_port: int) -> int:
+        """Refuse a connection before a byte of the call is sent on it."""
+        if self._may_be_used(local_port, self.opened):
+            return int(pycurl.PREREQFUNC_OK)
+        self.is_refused = True
+        return int(pycurl.PREREQFUNC_ABORT)
 
     def _hear(self, line: bytes) -> int | None:
         """Take a line of the answer's head. An interim answer's (1xx) is forgotten at the next status line."""
@@ -285,15 +304,15 @@ class Exchange:
 
 def call(request: Request, *, timeout_s: float) -> Answer:
     """Make one call on a connection of its own, and wait for it. Never raises for the network."""
-    curl, exchange, failure = pycurl.Curl(), Exchange(), None
+    exchange, failure = Exchange(connect_timeout_s=timeout_s), None
     try:
-        exchange.set_up(curl, request, timeout_s=timeout_s, connect_timeout_s=timeout_s)
-        curl.setopt(pycurl.FORBID_REUSE, 1)
-        curl.perform()
+        exchange.begin(request, timeout_s=timeout_s)
+        exchange.curl.setopt(pycurl.FORBID_REUSE, 1)
+        exchange.curl.perform()
     except pycurl.error as error:
         failure = error
     finally:
-        curl.close()
+        exchange.curl.close()
     return exchange.answer(failure)
 
 
@@ -312,6 +331,11 @@ def _system_roots() -> dict[int, str]:
     if paths.cafile:
         return {pycurl.CAINFO: paths.cafile}
     return {pycurl.CAPATH: paths.capath} if paths.capath else {}
+
+
+def _ms(seconds: float) -> int:
+    """For libcurl, to which 0 means no bound."""
+    return max(1, int(1_000 * seconds))
 
 
 def _trust(ca_file: str | None) -> dict[int, str]:

@@ -46,7 +46,7 @@ class HttpClient:
         """
         self._multi = pycurl.AsyncCurlMulti()
         self._multi.setopt(pycurl.M_MAXCONNECTS, max_in_flight)
-        self._idle: list[pycurl.Curl] = []
+        self._idle: list[Exchange] = []
         self._max_in_flight = max_in_flight
         self._connect_timeout_s = connect_timeout_s
         self._keep_headers = keep_headers
@@ -77,42 +77,41 @@ class HttpClient:
                 answer, _ = await self._exchange(request, left_s, on_new=True)
         finally:
             self._end()
-        if answer.fault is not None and self._freezes.count > freezes:
-            return Answer(fault=FROZEN)
+        if answer.fault is not None:
+            self._freezes.look()
+            if self._freezes.count > freezes:
+                return Answer(fault=FROZEN)
         return answer
 
     async def _exchange(self, request: Request, timeout_s: float, *, on_new: bool = False) -> tuple[Answer, bool]:
         """One try; and whether it failed only because a kept connection was dead."""
-        curl = self._idle.pop() if self._idle else pycurl.Curl()
-        exchange = Exchange(keep=self._keep_headers)
-        exchange.set_up(
-            curl, request, timeout_s=timeout_s, connect_timeout_s=self._connect_timeout_s, ca_file=self._ca_file
-        )
-        refused: list[int] = []
-
-        def check(_ip: str, _local_ip: str, _port: int, local_port: int) -> int:
-            if self._kept.may_be_used(local_port, exchange.opened):
-                return int(pycurl.PREREQFUNC_OK)
-            refused.append(local_port)
-            return int(pycurl.PREREQFUNC_ABORT)
-
-        curl.setopt(pycurl.PREREQFUNCTION, check)
-        curl.setopt(pycurl.MAXAGE_CONN, IDLE_S)
-        curl.setopt(pycurl.FRESH_CONNECT, int(on_new))
+        exchange = self._idle.pop() if self._idle else self._new_exchange()
+        exchange.begin(request, timeout_s=timeout_s)
+        exchange.curl.setopt(pycurl.FRESH_CONNECT, int(on_new))
         failure: pycurl.error | None = None
         try:
-            await self._multi.perform(curl)
+            await self._multi.add_handle(exchange.curl)
         except pycurl.error as error:
             failure = error
         # Not after a cancellation: the handle is taken out, and its socket closed, at the loop's next turn.
         answer = exchange.answer(failure)
-        is_old = bool(refused) or curl.getinfo(pycurl.NUM_CONNECTS) == 0
+        is_old = exchange.is_refused or exchange.curl.getinfo(pycurl.NUM_CONNECTS) == 0
         was_dead = answer.fault == "connection" and is_old and not exchange.is_answered
-        self._kept.used(curl.getinfo(pycurl.LOCAL_PORT))
+        self._kept.used(exchange.curl.getinfo(pycurl.LOCAL_PORT))
         if len(self._idle) < self._max_in_flight:
-            curl.reset()  # it holds credentials until then
-            self._idle.append(curl)
+            exchange.forget()
+            self._idle.append(exchange)
         return answer, was_dead
+
+    def _new_exchange(self) -> Exchange:
+        exchange = Exchange(
+            connect_timeout_s=self._connect_timeout_s,
+            keep=self._keep_headers,
+            ca_file=self._ca_file,
+            may_be_used=self._kept.may_be_used,
+        )
+        exchange.curl.setopt(pycurl.MAXAGE_CONN, IDLE_S)
+        return exchange
 
     def _begin(self) -> None:
         self._freezes.look()
@@ -121,7 +120,6 @@ class HttpClient:
             self._look_again()
 
     def _end(self) -> None:
-        self._freezes.look()
         self._under_way -= 1
         if self._under_way == 0 and self._beat is not None:
             self._beat.cancel()

@@ -77,20 +77,29 @@ class Caller:
 
     async def call(self, items: Sequence[Dispatch], account_id: str | None) -> Outcome:
         """Make one call of some items, if it may be made; else the outcome says until when to wait."""
-        if self.auth_failures.is_refused(credential_of(items[0], account_id)):
+        credential, endpoint = credential_of(items[0], account_id), items[0].delivery.merge
+        if self.auth_failures.is_refused(credential):
             return _not_now(Wait(self.now_ms(), Because.SUSPENDED))
-        endpoint = items[0].delivery.merge
-        account_limiter = self.limiters.of(account_id, endpoint)
+        account = self.limiters.of(account_id, endpoint)
         while True:
             turn: Go | Wait = Go()
-            if account_limiter is not None:
-                turn = await self._acquire(account_limiter, self.calls_left.count_of(account_id, endpoint))
+            if account is not None:
+                turn = await self._acquire(account, self.calls_left.count_of(account_id, endpoint))
             if isinstance(turn, Wait):
                 is_of_account = turn.because is not Because.TIME
                 return replace(_not_now(turn), is_of_account=is_of_account, endpoint=endpoint)
-            outcome = await self._connected(items, account_id, account_limiter, turn)
-            if outcome is not None:
-                return outcome
+            async with self._connections.held(account_id):
+                permit = await self._permit(credential)
+                if isinstance(permit, Wait):
+                    return _not_now(permit)
+                if account is None or account.is_current(turn) or permit.probe:
+                    try:
+                        return await self._make(items, credential, account, probe=permit.probe)
+                    except Exception:
+                        if permit.probe:
+                            self.feedback.end_probe()
+                        raise
+                self._give_back(permit)  # the account's turn passed meanwhile
 
     def failed(self, items: Sequence[Dispatch], error: Exception) -> Outcome:
         """The outcome of a call during which our own code failed: its items wait, as if the partner had failed on them,
@@ -101,34 +110,21 @@ class Caller:
             item.calls.append(number)
         return Outcome(Verdict.RETRY, error=f"{type(error).__name__} in {raised_at(error)}")
 
-    async def _connected(
-        self, items: Sequence[Dispatch], account_id: str | None, account_limiter: Session | None, turn: Go
-    ) -> Outcome | None:
-        """Make the call with a connection and the partner's permission; None if the account's turn passed meanwhile."""
-        credential = credential_of(items[0], account_id)
-        async with self._connections.held(account_id):
-            await self.held.is_on()
-            wanted = self.calls_left.count() - self._under_way
-            permit = self._ruled_out(credential) or await self._acquire(self.limiters.partner, wanted)
-            if isinstance(permit, Wait):
-                return _not_now(permit)
-            ruled_out = self._ruled_out(credential)  # because of answers that came while this one waited
-            if ruled_out is not None and not (permit.probe and ruled_out.because is Because.SUSPENDED):
-                self._give_back(permit)
-                return _not_now(ruled_out)
-            if account_limiter is not None and not account_limiter.is_current(turn) and not permit.probe:
-                self._give_back(permit)
-                return None
-            if self.left_s() < 0:
-                if permit.probe:
-                    self.feedback.end_probe()
-                return _not_now(Wait(self.now_ms() + 1_000, Because.TIME))
-            try:
-                return await self._make(items, account_id, account_limiter, probe=permit.probe)
-            except Exception:
-                if permit.probe:
-                    self.feedback.end_probe()
-                raise
+    async def _permit(self, credential: Credential | None) -> Go | Wait:
+        """The partner's permission, for a call that has a connection."""
+        await self.held.is_on()
+        wanted = self.calls_left.count() - self._under_way
+        permit = self._ruled_out(credential) or await self._acquire(self.limiters.partner, wanted)
+        if isinstance(permit, Wait):
+            return permit
+        wait = self._ruled_out(credential)  # because of answers that came while this one waited
+        if wait is not None and permit.probe and wait.because is Because.SUSPENDED:
+            wait = None
+        if wait is None and self.left_s() < 0:
+            wait = Wait(self.now_ms() + 1_000, Because.TIME)
+        if wait is not None:
+            self._give_back(permit)
+        return wait or permit
 
     async def _acquire(self, limiter: Session, wanted: int) -> Go | Wait:
         left_ms, now_ms = int(1_000 * self.left_s()), self.now_ms()
@@ -151,12 +147,12 @@ class Caller:
             self.limiters.partner.put_back(permit)
 
     async def _make(
-        self, items: Sequence[Dispatch], account_id: str | None, account_limiter: Session | None, *, probe: bool
+        self, items: Sequence[Dispatch], credential: Credential | None, account: Session | None, *, probe: bool
     ) -> Outcome:
         """Make the call, and report what its answer means for the limiters and the credentials."""
         started_ms, time_s = self.now_ms(), min(self.call_timeout_s, self.remaining_s())
+        self._under_way += 1
         try:
-            self._under_way += 1
             delivery, key = merged(self.partner, items)
             answer = await self.send(delivery, key, time_s)
         except UNSENDABLE as error:  # a header with a line break, a merge that raises: it never left
@@ -171,23 +167,33 @@ class Caller:
         outcome = classify(answer, now_s=started_ms / 1_000)
         outcome = item_results(self.partner, items, answer, outcome, attempts=self.attempts, log=self.log)
         is_ours = answer.fault == FROZEN or (answer.fault == "timeout" and time_s < self.call_timeout_s)
-        took_ms = self.now_ms() - started_ms
+        now_ms = self.now_ms()
+        took_ms = now_ms - started_ms
         if not is_ours:
             self.call_ms.append(took_ms)
-            self.feedback.note(outcome, answer, account_id, account_limiter, took_ms=took_ms, probe=probe)
+            account_id = credential and credential.account_id
+            self.feedback.note(outcome, answer, account_id, account, took_ms=took_ms, probe=probe)
         elif probe:
             self.feedback.end_probe(said=f"{answer.fault} on our side")
-        _note_number(next(self._numbers), items, outcome, is_ours=is_ours)
+        self._note_attempt(items, outcome, is_ours=is_ours)
         self._tell(items, outcome, took_ms, key)
-        credential = credential_of(items[0], account_id)
         if credential is not None and outcome.verdict is Verdict.UNAUTHORIZED:
-            self.auth_failures.note_refused(credential, [item.key for item in items], now_ms=self.now_ms())
+            self.auth_failures.note_refused(credential, [item.key for item in items], now_ms=now_ms)
         elif credential is not None and outcome.verdict is Verdict.DELIVERED:
             self.auth_failures.note_taken(credential, begun_ms=started_ms)
         await self.limiters.partner.report()
-        if account_limiter is not None:
-            await account_limiter.report()
+        if account is not None:
+            await account.report()
         return outcome
+
+    def _note_attempt(self, items: Sequence[Dispatch], outcome: Outcome, *, is_ours: bool) -> None:
+        """Note the call's number in the items that it was an attempt for."""
+        number = next(self._numbers)
+        for item, judged in zip(items, outcome.of_each(len(items)), strict=True):
+            if judged is None:
+                item.again.append(number)
+            elif judged.is_about_the_call and not is_ours:
+                item.calls.append(number)
 
     def _tell(self, items: Sequence[Dispatch], outcome: Outcome, took_ms: int, key: str) -> None:
         """Tell of a call that failed, or of those of its items that it failed for."""
@@ -209,15 +215,6 @@ class Caller:
                 items=len(told),
                 keys=list(keys)[: MOST_OF_ALL if self.tells_all else MOST_KEYS],
             )
-
-
-def _note_number(number: int, items: Sequence[Dispatch], outcome: Outcome, *, is_ours: bool) -> None:
-    """Note a call's number in the items that it was an attempt for."""
-    for item, judged in zip(items, outcome.of_each(len(items)), strict=True):
-        if judged is None:
-            item.again.append(number)
-        elif judged.is_about_the_call and not is_ours:
-            item.calls.append(number)
 
 
 def _not_now(wait: Wait) -> Outcome:

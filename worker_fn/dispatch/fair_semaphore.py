@@ -2,8 +2,7 @@
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 
 class FairSemaphore:
@@ -16,33 +15,28 @@ class FairSemaphore:
         self._held: Counter[str | None] = Counter()
         self._waiting: dict[str | None, deque[asyncio.Future[None]]] = {}
 
-    @asynccontextmanager
-    async def held(self, account_id: str | None) -> AsyncIterator[None]:
-        """Hold one of the connections for as long as the block lasts."""
-        await self._acquire(account_id)
-        try:
-            yield
-        finally:
-            self._held[account_id] -= 1
-            self._free += 1
-            self._hand_out()
+    def held(self, account_id: str | None) -> "_Held":
+        """Hold one of the connections for as long as an `async with` block lasts."""
+        return _Held(self, account_id)
 
-    async def _acquire(self, account_id: str | None) -> None:
-        if self._free and not self._waiting:
-            self._free -= 1
-            self._held[account_id] += 1
-            return
+    async def acquire(self, account_id: str | None) -> None:
+        """Wait for a connection."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(account_id, deque()).append(future)
         self._hand_out()
         try:
-            await future
+            if not future.done():
+                await future
         except asyncio.CancelledError:
             if future.done() and not future.cancelled():
-                self._held[account_id] -= 1
-                self._free += 1
-                self._hand_out()
+                self.release(account_id)
             raise
+
+    def release(self, account_id: str | None) -> None:
+        """Give a connection back."""
+        self._held[account_id] -= 1
+        self._free += 1
+        self._hand_out()
 
     def _hand_out(self) -> None:
         while self._free and self._waiting:
@@ -54,3 +48,15 @@ class FairSemaphore:
                 self._free -= 1
                 self._held[account] += 1
                 future.set_result(None)
+
+
+@dataclass(slots=True)
+class _Held:
+    semaphore: FairSemaphore
+    account_id: str | None
+
+    async def __aenter__(self) -> None:
+        await self.semaphore.acquire(self.account_id)
+
+    async def __aexit__(self, *_: object) -> None:
+        self.semaphore.release(self.account_id)
