@@ -228,7 +228,7 @@ class Exchange:
         """Let go of the call, which has credentials in it, and of its answer."""
         self._forget_answer()
         self.curl.setopt(pycurl.URL, "")
-        self.curl.setopt(pycurl.HTTPHEADER, [])
+        self.curl.unsetopt(pycurl.HTTPHEADER)
         self.curl.setopt(pycurl.POSTFIELDS, b"")
 
     def _forget_answer(self) -> None:

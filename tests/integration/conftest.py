@@ -76,7 +76,7 @@ def partner() -> Iterator[PartnerServer]:
             state.answer(self, call)
             self.wfile.flush()
 
-        do_PUT = do_POST  # noqa: N815 - the names that http.server calls
+        do_PUT = do_GET = do_HEAD = do_DELETE = do_POST  # noqa: N815 - the names that http.server calls
 
         def log_message(self, *_: object) -> None: ...
 

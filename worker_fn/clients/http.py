@@ -18,6 +18,7 @@ from partners.wire import body_of, headers_of
 from shared.partner_http import FROZEN, MAX_ANSWER_BYTES, Answer, Exchange, Request, request_of
 from worker_fn.clients.freezes import BEAT_S, Freezes
 from worker_fn.clients.kept_connections import IDLE_S, Kept
+from worker_fn.clients.transfers import Transfers
 
 __all__ = ["FROZEN", "MAX_ANSWER_BYTES", "UNSENDABLE", "Answer", "HttpClient", "Send"]
 
@@ -44,8 +45,7 @@ class HttpClient:
         """`keep_headers`: the headers of an answer to keep, beside Date and Retry-After, in small letters.
         `ca_file`: the roots to trust in place of the system's.
         """
-        self._multi = pycurl.AsyncCurlMulti()
-        self._multi.setopt(pycurl.M_MAXCONNECTS, max_in_flight)
+        self._transfers = Transfers(most_kept=max_in_flight)
         self._idle: list[Exchange] = []
         self._max_in_flight = max_in_flight
         self._connect_timeout_s = connect_timeout_s
@@ -90,10 +90,9 @@ class HttpClient:
         exchange.curl.setopt(pycurl.FRESH_CONNECT, int(on_new))
         failure: pycurl.error | None = None
         try:
-            await self._multi.add_handle(exchange.curl)
+            await self._transfers.perform(exchange.curl)
         except pycurl.error as error:
             failure = error
-        # Not after a cancellation: the handle is taken out, and its socket closed, at the loop's next turn.
         answer = exchange.answer(failure)
         is_old = exchange.is_refused or exchange.curl.getinfo(pycurl.NUM_CONNECTS) == 0
         was_dead = answer.fault == "connection" and is_old and not exchange.is_answered
@@ -131,7 +130,7 @@ class HttpClient:
 
     async def aclose(self) -> None:
         """Close every connection; calls that are under way are cancelled."""
-        await self._multi.aclose()
+        self._transfers.close()
         self._idle.clear()
 
     async def __aenter__(self) -> Self:

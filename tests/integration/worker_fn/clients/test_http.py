@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+import pycurl
 import pytest
 from standardwebhooks import Webhook as StandardVerifier
 
@@ -285,3 +286,30 @@ def test_what_http_has_no_form_for_never_leaves(client: Any, raw_partner: Any, o
     with pytest.raises((ValueError, TypeError, AttributeError)):
         send(client(), raw_partner.url, **odd)
     assert raw_partner.heads == []
+
+
+def test_a_call_has_nothing_of_the_one_before(client: Any, partner: Any) -> None:
+    """They share a handle: method, body, headers and answer are each call's own."""
+    partner.answer = lambda handler, call: reply(handler, 200, call.method.encode() if call.method != "HEAD" else b"")
+    http = client()
+    calls = [("PUT", b"1"), ("HEAD", b""), ("POST", b"2"), ("GET", b""), ("DELETE", b""), ("GET", b"3"), ("POST", b"")]
+    answers = [
+        send(http, partner.url, method=method, body=body, secret_headers={f"X-{number}": Secret("k")})
+        for number, (method, body) in enumerate(calls)
+    ]
+    assert [(call.method, call.body) for call in partner.calls] == calls
+    assert [answer.body.decode() for answer in answers] == [method if method != "HEAD" else "" for method, _ in calls]
+    for number, call in enumerate(partner.calls):
+        assert [name for name in call.headers if name.startswith("X-")] == [f"X-{number}"]
+    assert len({call.connection for call in partner.calls}) == 1
+
+
+def test_a_handle_holds_no_credentials_between_calls(client: Any, partner: Any) -> None:
+    """Nor the body and the answer, which are somebody's: whatever is sent on it then has none of them."""
+    http = client()
+    send(http, partner.url, secret_headers={"Authorization": Secret("Bearer canary")}, body=b"canary")
+    [idle] = http.http._idle
+    assert idle.answer(None).body == b""
+    idle.curl.setopt(pycurl.URL, partner.url)
+    idle.curl.perform()
+    assert (partner.calls[-1].headers.get("Authorization"), partner.calls[-1].body) == (None, b"")
