@@ -30,18 +30,18 @@ class Dispatcher:
 
     async def deliver(self, lanes: Sequence[Lane]) -> None:
         """Send everything that may be sent in the time there is; outcomes are set in the items. Called once a round."""
-        items = [(lane.account_id, item) for lane in lanes for item in lane.items]
-        self.caller.calls_left.expect(items)
-        bulk = any(item.delivery.merge is not None for _, item in items)
+        left = self.caller.calls_left
+        for lane in lanes:
+            left.expect(lane.account_id, lane.items)
+        bulk = any(item.delivery.merge is not None for lane in lanes for item in lane.items)
         in_step: dict[object, list[Lane]] = {}
         for index, lane in enumerate(lanes):
             in_step.setdefault(lane.account_id if bulk else index, []).append(lane)
         async with asyncio.TaskGroup() as tasks:
             for some in in_step.values():
                 tasks.create_task(self._run(some))
-        for account_id, item in items:
-            if item.outcome is None:  # it was not reached
-                self.caller.calls_left.done(account_id, [item])
+        for lane in lanes:
+            left.done(lane.account_id, (item for item in lane.items if item.outcome is None))  # not reached
 
     async def _run(self, lanes: Sequence[Lane]) -> None:
         """Send the heads of an account's lanes, then those behind them, until nothing is left or everything waits."""

@@ -9,6 +9,9 @@ from partners import Bulk, Delivery, Partner
 from shared.idempotency import key_of
 from worker_fn.dispatch.lanes import Dispatch, together
 
+EVERYBODY = object()
+"""Stands for all accounts; None is that of messages without one."""
+
 
 @dataclass(slots=True)
 class _Call:
@@ -113,33 +116,24 @@ class CallsLeft:
 
     def __init__(self, bulk: Mapping[str, Bulk]) -> None:
         self._bulk = bulk
-        self._of_all: defaultdict[str | None, Counter[str]] = defaultdict(Counter)
-        """Items by the bulk endpoint that takes them, and by their kind there."""
-        self._of_account: defaultdict[tuple[str | None, str | None], Counter[str]] = defaultdict(Counter)
-        """The same of each account."""
+        self._items: defaultdict[tuple[object, str | None], Counter[str]] = defaultdict(Counter)
+        """Items by their account, or EVERYBODY, and by the bulk endpoint that takes them, and by their kind there."""
 
-    def expect(self, items: Iterable[tuple[str | None, Dispatch]]) -> None:
-        """Begin a round with these items of these accounts, beside those that are under way."""
-        for account_id, item in items:
-            self._add(account_id, item, 1)
+    def expect(self, account_id: str | None, items: Iterable[Dispatch], count: int = 1) -> None:
+        """Items of a round that begins, beside those that are under way."""
+        for item in items:
+            for whose in (EVERYBODY, account_id):
+                self._items[whose, item.delivery.merge][item.delivery.merge_kind] += count
 
     def done(self, account_id: str | None, items: Iterable[Dispatch]) -> None:
         """Items that need no call any more."""
-        for item in items:
-            self._add(account_id, item, -1)
+        self.expect(account_id, items, -1)
 
     def count(self) -> int:
         """Calls to all endpoints, of all accounts."""
-        return sum(self._calls(name, kinds) for name, kinds in self._of_all.items())
+        return sum([self.count_of(EVERYBODY, endpoint) for endpoint in (None, *self._bulk)])
 
-    def count_of(self, account_id: str | None, name: str | None) -> int:
+    def count_of(self, whose: object, endpoint: str | None) -> int:
         """Calls of an account to a bulk endpoint; None: to any other."""
-        return self._calls(name, self._of_account[account_id, name])
-
-    def _add(self, account_id: str | None, item: Dispatch, count: int) -> None:
-        name, kind = item.delivery.merge, item.delivery.merge_kind
-        self._of_all[name][kind] += count
-        self._of_account[account_id, name][kind] += count
-
-    def _calls(self, name: str | None, kinds: Counter[str]) -> int:
-        return kinds.total() if name is None else self._bulk[name].calls_for(kinds)
+        kinds = self._items[whose, endpoint]
+        return kinds.total() if endpoint is None else self._bulk[endpoint].calls_for(kinds)
