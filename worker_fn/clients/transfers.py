@@ -21,7 +21,7 @@ class Transfers:
         self._sockets = selectors.DefaultSelector()
         self._ends: dict[pycurl.Curl, asyncio.Future[None]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._timer: asyncio.Handle | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_MAXCONNECTS, most_kept)
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
@@ -64,15 +64,17 @@ class Transfers:
             self._sockets.modify(descriptor, what)
 
     def _wake_up(self, after_ms: int) -> None:
+        """Have libcurl called at its time, or sooner: called too early it says the time again. A timer for each call
+        would nearly always be set in vain.
+        """
+        if self._loop is None or after_ms < 0:
+            return
+        due_s = self._loop.time() + after_ms / 1_000
+        if self._timer is not None and self._timer.when() <= due_s:
+            return
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
-        if self._loop is not None and after_ms >= 0:
-            self._timer = (
-                self._loop.call_later(after_ms / 1_000, self._on_time)
-                if after_ms
-                else self._loop.call_soon(self._on_time)
-            )
+        self._timer = self._loop.call_at(due_s, self._on_time)
 
     def _on_time(self) -> None:
         self._timer = None

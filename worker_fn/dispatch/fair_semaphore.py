@@ -21,12 +21,15 @@ class FairSemaphore:
 
     async def acquire(self, account_id: str | None) -> None:
         """Wait for a connection."""
+        if self._free and not self._waiting:
+            self._free -= 1
+            self._held[account_id] += 1
+            return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(account_id, deque()).append(future)
         self._hand_out()
         try:
-            if not future.done():
-                await future
+            await future
         except asyncio.CancelledError:
             if future.done() and not future.cancelled():
                 self.release(account_id)

@@ -102,6 +102,29 @@ def test_a_socket_is_watched_while_libcurl_waits_for_it(multi: Played, pipe: tup
     asyncio.run(story())
 
 
+def test_libcurl_is_called_at_its_time_or_sooner(multi: Played) -> None:
+    """It says the time again when it is called too early, so a timer that ends sooner is not set anew."""
+
+    async def story() -> list[float]:
+        loop, transfers, times = asyncio.get_running_loop(), Transfers(most_kept=4), list[float]()
+        call_at = loop.call_at
+
+        def noted(when: float, *arguments: Any) -> asyncio.TimerHandle:
+            times.append(round(when - begun_s))
+            return call_at(when, *arguments)
+
+        call = asyncio.ensure_future(transfers.perform("a"))  # type: ignore[arg-type]
+        await asyncio.sleep(0.01)
+        loop.call_at, begun_s = noted, loop.time()  # type: ignore[method-assign]
+        for after_ms in (20_000, 30_000, 10_000, -1, 10_000):
+            multi.callbacks[pycurl.M_TIMERFUNCTION](after_ms)
+        call.cancel()
+        transfers.close()
+        return times
+
+    assert asyncio.run(story()) == [20, 10]
+
+
 def test_a_cancelled_transfer_is_taken_out_at_once(multi: Played) -> None:
     """Its connection ends with it."""
 
