@@ -26,6 +26,8 @@ class FleetClock:
         self._local_ms = local_ms
         self._least_ms: float = float("-inf")
         self._most_ms: float = float("inf")
+        self.offset_ms = 0
+        """What is added to our clock: nothing while it may be right, else the middle of what is possible."""
 
     def now_ms(self) -> int:
         """Milliseconds since the epoch, as the fleet has it."""
@@ -34,13 +36,6 @@ class FleetClock:
     def local_ms(self) -> int:
         """Milliseconds since the epoch by our own clock."""
         return self._local_ms()
-
-    @property
-    def offset_ms(self) -> int:
-        """What is added to our clock: nothing while it may be right, else the middle of what is possible."""
-        if self._least_ms <= 0 <= self._most_ms:
-            return 0
-        return round((self._least_ms + self._most_ms) / 2)
 
     @property
     def uncertainty_ms(self) -> float:
@@ -54,6 +49,8 @@ class FleetClock:
             self._least_ms, self._most_ms = least, most
         else:
             self._least_ms, self._most_ms = max(self._least_ms, least), min(self._most_ms, most)
+        may_be_right = self._least_ms <= 0 <= self._most_ms
+        self.offset_ms = 0 if may_be_right else round((self._least_ms + self._most_ms) / 2)
 
 
 async def agree(clock: FleetClock, state: State) -> None:

@@ -60,6 +60,8 @@ class Session:
 
     async def acquire(self, *, until_ms: int, wanted: int, in_flight: int) -> Go | Wait:
         """Return when a call may start, or with the time to come back at, if that is not before `until_ms`."""
+        if self._is_free(until_ms):
+            return Go()
         if self._limiter.patience_ms is not None:
             until_ms = min(until_ms, self._now_ms() + self._limiter.patience_ms)
         while True:
@@ -140,6 +142,12 @@ class Session:
         # Later than its window a number is worth nothing: the next one has its own.
         in_time = self._now_ms() // WINDOW_MS == start.window
         return in_time and self._limiter.blocked() is None and self._limiter.holds(start)
+
+    def _is_free(self, until_ms: int) -> bool:
+        """Whether the partner is known, by fresh knowledge, to have no rate and nothing that forbids a call."""
+        item, now_ms = self._limiter.item, self._now_ms()
+        knows = item.silent_until_ms <= now_ms < until_ms and item.is_fresh(now_ms) and not item.lost_ms
+        return knows and item.limit is None and self._table is None and self._limiter.blocked() is None
 
     def is_current(self, go: Go) -> bool:
         """Whether the window of a permission is not over yet."""
