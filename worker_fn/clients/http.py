@@ -8,8 +8,8 @@ the call is made again at once, on a new one.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from types import TracebackType
-from typing import Self
+from contextlib import AbstractAsyncContextManager
+from functools import partial
 
 import pycurl
 
@@ -29,7 +29,7 @@ UNSENDABLE = (ValueError, TypeError, AttributeError)
 """The exceptions for a delivery that HTTP cannot carry."""
 
 
-class HttpClient:
+class HttpClient(AbstractAsyncContextManager["HttpClient"]):
     """Sends deliveries, and keeps at most `max_in_flight` connections. It belongs to the loop that first uses it."""
 
     def __init__(
@@ -48,13 +48,17 @@ class HttpClient:
         self._transfers = Transfers(most_kept=max_in_flight)
         self._idle: list[Exchange] = []
         self._max_in_flight = max_in_flight
-        self._connect_timeout_s = connect_timeout_s
-        self._keep_headers = keep_headers
-        self._ca_file = ca_file
         self._clock = clock
         self._wall_clock = wall_clock
         self._freezes = Freezes(clock, wall_clock)
         self._kept = Kept(wall_clock)
+        self._new_exchange = partial(
+            Exchange,
+            connect_timeout_s=connect_timeout_s,
+            keep=keep_headers,
+            ca_file=ca_file,
+            may_be_used=self._kept.may_be_used,
+        )
         self._under_way = 0
         self._beat: asyncio.TimerHandle | None = None
 
@@ -87,6 +91,7 @@ class HttpClient:
         """One try; and whether it failed only because a kept connection was dead."""
         exchange = self._idle.pop() if self._idle else self._new_exchange()
         exchange.begin(request, timeout_s=timeout_s)
+        exchange.curl.setopt(pycurl.MAXAGE_CONN, IDLE_S)
         exchange.curl.setopt(pycurl.FRESH_CONNECT, int(on_new))
         failure: pycurl.error | None = None
         try:
@@ -101,16 +106,6 @@ class HttpClient:
             exchange.forget()
             self._idle.append(exchange)
         return answer, was_dead
-
-    def _new_exchange(self) -> Exchange:
-        exchange = Exchange(
-            connect_timeout_s=self._connect_timeout_s,
-            keep=self._keep_headers,
-            ca_file=self._ca_file,
-            may_be_used=self._kept.may_be_used,
-        )
-        exchange.curl.setopt(pycurl.MAXAGE_CONN, IDLE_S)
-        return exchange
 
     def _begin(self) -> None:
         self._freezes.look()
@@ -133,10 +128,5 @@ class HttpClient:
         self._transfers.close()
         self._idle.clear()
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()

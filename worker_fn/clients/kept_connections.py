@@ -41,11 +41,14 @@ class Kept:
 
 
 def _port_of(descriptor: int) -> int | None:
-    # Told its kind, it need not ask the kernel; the port stands in the same place for IPv4.
-    connection = socket.socket(socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, descriptor)
+    """The local port; None for what is no connection any more."""
+    try:  # told its kind, it need not ask the kernel; the port stands in the same place for IPv4
+        connection = socket.socket(socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, descriptor)
+    except OSError:
+        return None
     try:
         return int(connection.getsockname()[1])
-    except (OSError, IndexError):
+    except (OSError, IndexError, ValueError):
         return None
     finally:
         connection.detach()

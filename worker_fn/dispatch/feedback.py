@@ -42,7 +42,9 @@ class Feedback:
         asks_long = asked_s is not None and asked_s > agreement.LONGEST_FOR_ALL_S
         if asked_s is None and answer.retry_after is not None and outcome.verdict is Verdict.RETRY:
             self.log("Retry-After ignored: not to be read, or over a week", status=outcome.status)
-        spent_s = self._spent_s(answer)
+        spent_s = None
+        if self.rate_headers is not None:
+            spent_s = rate_headers.cool_down_s(answer.headers, self.rate_headers, now_s=self.now_ms() / 1_000)
         throttled = outcome.status == 429
         pushed_back = throttled and outcome.items is None  # else some items were pushed back, and not the rate
         fault = outcome.verdict is Verdict.RETRY and not throttled
@@ -74,12 +76,6 @@ class Feedback:
     def end_probe(self, *, said: str = "") -> None:
         """Note that the breaker's probe found nothing out, because others wait for its result."""
         self.limiter.note(Tally(probe=False, said=said))
-
-    def _spent_s(self, answer: Answer) -> float | None:
-        """How long the limit is used up, if the answer's headers say so."""
-        if self.rate_headers is None:
-            return None
-        return rate_headers.cool_down_s(answer.headers, self.rate_headers, now_s=self.now_ms() / 1_000)
 
     def _until_ms(self, *waits_s: float | None, longest_s: float) -> int:
         """When the longest of some waits ends; 0 without any."""

@@ -72,21 +72,14 @@ class Lane:
 
     def advance(self) -> None:
         """Go past settled items; stop for good at one that must wait."""
-        while self.is_open:
-            outcome = self.items[self.next].outcome
-            if outcome is None:
-                return
-            if holds_up(outcome, self.account_id):
-                self.next = len(self.items)
-                return
-            self.next += 1
+        while self.is_open and (outcome := self.items[self.next].outcome) is not None:
+            self.next = len(self.items) if holds_up(outcome, self.account_id) else self.next + 1
 
 
 def holds_up(outcome: Outcome | None, account_id: str | None) -> bool:
     """Whether the deliveries behind this one in its lane have to wait, because this one comes back."""
-    if outcome is None or outcome.verdict is Verdict.RETRY:
-        return True
-    return outcome.verdict is Verdict.UNAUTHORIZED and account_id is not None
+    is_refused = outcome is not None and outcome.verdict is Verdict.UNAUTHORIZED
+    return outcome is None or outcome.verdict is Verdict.RETRY or (is_refused and account_id is not None)
 
 
 def together(delivery: Delivery) -> tuple[object, ...]:

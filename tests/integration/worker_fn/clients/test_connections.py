@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import socket
 import threading
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from partners import Delivery
 from shared.partner_http import Exchange
 from tests.integration.worker_fn.clients.calls import send
+from worker_fn.clients import kept_connections
 from worker_fn.clients.freezes import BEAT_S, STILL_S
 from worker_fn.clients.http import FROZEN, Answer, HttpClient
 from worker_fn.clients.kept_connections import IDLE_S
@@ -210,3 +212,17 @@ def test_ten_thousand_calls_hold_no_more_than_a_few(client: Any, raw_partner: An
     assert kinds.count(Exchange) <= 4
     assert open_to(raw_partner) <= 4
     assert len(http.http._kept._used) < 100
+
+
+def test_what_is_no_connection_any_more_has_no_port() -> None:
+    """Its descriptor is closed, or another thing's by now; a port is the same by IPv4 and by IPv6."""
+    of_a_file, _ = ends = os.pipe()
+    closed = os.dup(of_a_file)
+    os.close(closed)
+    near, far = socket.socketpair()
+    with near, far, socket.socket(socket.AF_INET, socket.SOCK_STREAM) as connection:
+        connection.bind(("127.0.0.1", 0))
+        assert [kept_connections._port_of(one) for one in (closed, of_a_file, near.fileno())] == [None] * 3
+        assert kept_connections._port_of(connection.fileno()) == connection.getsockname()[1]
+    for end in ends:
+        os.close(end)
