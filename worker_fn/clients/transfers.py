@@ -12,7 +12,7 @@ import pycurl
 
 
 class Transfers:
-    """Calls side by side, with at most `most_kept` connections that are kept. It belongs to the loop that first uses it.
+    """Calls side by side, at most `most_kept` connections of which are kept; for the loop that first uses it.
 
     libcurl's numbers for reading and writing are the selector's.
     """
