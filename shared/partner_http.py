@@ -59,6 +59,9 @@ _OF_EVERY_CALL = {
     _QUICK_EXIT: 1,
 }
 
+_LEFT_OUT = {"accept": b"Accept:", "content-type": b"Content-Type:", "expect": b"Expect:"}
+"""Headers of libcurl's own: it leaves out one that it is given without a value."""
+
 _KEPT_ALWAYS = frozenset({"date", "retry-after"})
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -111,12 +114,11 @@ def request_of(method: str, url: str, headers: Mapping[str, str], body: bytes) -
     by_name = {_small(name): _line(name, value) for name, value in headers.items()}
     if OF_THE_CLIENT & by_name.keys():
         raise ValueError("a header that the client writes")
-    # An empty value makes libcurl leave out a header of its own.
-    unset = [f"{name}:".encode() for name in ("Accept", "Content-Type", "Expect") if name.lower() not in by_name]
+    left_out = [line for name, line in _LEFT_OUT.items() if name not in by_name]
     if len(url) > MAX_HEAD_BYTES:
         raise ValueError("the URL is too long")
     checked = _known(url) if len(url) <= MOST_KNOWN_CHARS else _checked(url)
-    request = Request(method.upper(), checked, [*by_name.values(), *unset], body)
+    request = Request(method.upper(), checked, [*by_name.values(), *left_out], body)
     if len(request.url) + sum(map(len, request.headers)) > MAX_HEAD_BYTES:
         raise ValueError("URL and headers are too long")
     return request
