@@ -4,8 +4,12 @@ Exponential with full jitter: each pause is drawn evenly from zero to a bound th
 """
 
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, cast
 
 from worker_fn.dispatch.classify import Outcome, Verdict
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
 
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 5.0
@@ -22,17 +26,40 @@ async def send_with_retries(
 ) -> Outcome:
     """Call `attempt` until its verdict is not RETRY, at most `attempts` times; returns the last outcome.
 
-    `jitter` draws a pause from zero to a bound; the time that the partner asked for comes on top. Stops early when the
-    next wait would be longer than LONGEST_PAUSE_S or than the time that remains, when no call was allowed, and when an
-    answer told its items apart: longer waits are spent on the queue.
+    `jitter` draws a pause from zero to a bound. Stops early when the next wait would be longer than LONGEST_PAUSE_S or
+    than the time that remains, when no call was allowed, and when an answer told its items apart: longer waits are
+    spent on the queue.
     """
-    bound_s, tried = FIRST_PAUSE_S, 0
-    while True:
-        outcome, tried = await attempt(), tried + 1
-        if outcome.verdict is not Verdict.RETRY or outcome.because is not None or outcome.items is not None:
-            return outcome
-        pause_s = (outcome.retry_after_s or 0.0) + jitter(min(LONGEST_PAUSE_S, bound_s))
-        if tried >= attempts or pause_s > min(LONGEST_PAUSE_S, remaining_s()):
-            return outcome
-        await sleep(pause_s)
-        bound_s *= 2
+    first = await attempt()
+    if not _may_help(first):
+        return first
+    from tenacity import AsyncRetrying, retry_if_result, stop_after_attempt  # noqa: PLC0415 - nearly no call is retried
+
+    known = [first]
+
+    async def next_outcome() -> Outcome:
+        return known.pop() if known else await attempt()
+
+    def wait_s(state: "RetryCallState") -> float:
+        """The time that the partner asked for, and the jittered back-off on top."""
+        bound = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (state.attempt_number - 1))
+        return (_outcome(state).retry_after_s or 0.0) + jitter(bound)
+
+    stop_at_count = stop_after_attempt(attempts)
+
+    def stop(state: "RetryCallState") -> bool:
+        return stop_at_count(state) or state.upcoming_sleep > min(LONGEST_PAUSE_S, remaining_s())
+
+    retrying = AsyncRetrying(
+        retry=retry_if_result(_may_help), stop=stop, wait=wait_s, sleep=sleep, retry_error_callback=_outcome
+    )
+    return cast(Outcome, await retrying(next_outcome))
+
+
+def _may_help(outcome: Outcome) -> bool:
+    """Whether another try may have another outcome."""
+    return outcome.verdict is Verdict.RETRY and outcome.because is None and outcome.items is None
+
+
+def _outcome(state: "RetryCallState") -> Outcome:
+    return cast(Outcome, state.outcome.result() if state.outcome else None)
