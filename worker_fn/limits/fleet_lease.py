@@ -95,6 +95,7 @@ class FleetLease:
             until_ms=until_ms,
             wanted=wanted,
             most_a_window=ask.most_a_window,
+            least_a_window=int(limit * self._share),
         )
         if not asked:
             self.lease.keep((), limit=limit, now_ms=now_ms)

@@ -105,9 +105,9 @@ class Session:
             return Wait(max(min(self._near), now_ms + AGAIN_MS), Because.RATE)
         if self._table is not None:
             await self._table.look(now_ms)
-        # What is leased and can not be used is lost to the others.
+        # What is leased and can not be used is lost to the others: who waits for its moment needs no other one.
         usable = max(1, round(in_flight * WINDOW_MS / max(limiter.flow.latency_ms or GUESSED_LATENCY_MS, 1.0)))
-        ask = Ask(until_ms=until_ms, wanted=max(1, wanted), most_a_window=usable)
+        ask = Ask(until_ms=until_ms, wanted=max(1, wanted - len(self._near)), most_a_window=usable)
         return self._permit(await limiter.lease(ask))
 
     def _permit(self, ruled: Ruling) -> Go | Wait | Start:

@@ -70,12 +70,15 @@ def plan(
     until_ms: int,
     wanted: int,
     most_a_window: int,
+    least_a_window: int = 1,
 ) -> dict[int, int]:
     """How many numbers to ask for of each window from now to `until_ms`, by what is known to be `given`.
 
-    `most_a_window` is what the worker can use of one (its connections over the partner's latency). What it asks for and
-    does not use is lost to the others: so where a window is nearly given away it counts on half of its connections. Of
-    the present window those numbers whose moment has passed are asked for in vain.
+    Of each at least `least_a_window` are asked for, the worker's own share: the first few of many come sooner than a
+    few that are spread over all of it, and what this batch leaves of it is for the next one, which begins in the same
+    window. `most_a_window` is what the worker can use of one (its connections over the partner's latency). What it asks
+    for and does not use is lost to the others: so where a window is nearly given away it counts on half of its
+    connections. Of the present window those numbers whose moment has passed are asked for in vain.
     """
     asked, missing = dict[int, int](), wanted
     for window in windows(now_ms, until_ms):
@@ -86,7 +89,7 @@ def plan(
         if room <= 0 or left < LEAST_LEFT:
             continue
         usable = most_a_window if room > 2 * most_a_window else most_a_window / 2
-        taken = min(missing, max(1, round(usable * left)), max(1, int(room * left)))
+        taken = min(max(missing, round(least_a_window * left)), max(1, round(usable * left)), max(1, int(room * left)))
         asked[window] = min(room, math.ceil(taken / left))
         missing -= taken
     return asked

@@ -3,9 +3,11 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from worker_fn.limits.flow import Flow
 from worker_fn.limits.ruling import Because, Wait
-from worker_fn.limits.session import HOLD_MS, Session
+from worker_fn.limits.session import HOLD_MS, Go, Session
 
 
 def acquired(fleet: Any, seconds: float) -> tuple[Any, float]:
@@ -51,3 +53,36 @@ def test_slow_state_table_does_not_keep_a_call_for_ever(make_fleet: Any) -> None
     fleet.state.read, fleet.state.add = read_slowly, add_slowly
     _, spent_s = acquired(fleet, 40.0)
     assert spent_s <= 43.0
+
+
+CONNECTIONS, RATE = 30, 20
+
+
+def left_over(fleet: Any, calls: int) -> int:
+    """How many calls are leased and not used when a batch is over."""
+    limiter = fleet.worker.limiters.partner
+    session, connections, left = Session(limiter), asyncio.Semaphore(CONNECTIONS), calls
+
+    async def call() -> None:
+        nonlocal left
+        async with connections:
+            until_ms = int(fleet.clock.now_s * 1_000) + 60_000
+            assert isinstance(await session.acquire(until_ms=until_ms, wanted=left, in_flight=CONNECTIONS), Go)
+            left -= 1
+
+    async def batch() -> None:
+        await asyncio.gather(*(call() for _ in range(calls)))
+
+    asyncio.run(batch())
+    return len(limiter._fleet.lease)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.1, 0.25])
+def test_calls_that_wait_for_their_moment_are_not_leased_again(make_fleet: Any, share: float) -> None:
+    """What a batch leases and does not use is lost to the others, but for its own share of its last second."""
+    assert left_over(make_fleet("limited", share=share), 330) <= share * RATE
+
+
+def test_the_next_batch_goes_on_in_the_second_in_which_one_ends(make_fleet: Any) -> None:
+    """A share of a second is leased whole: what a batch leaves of its last one is the next batch's."""
+    assert 5 <= left_over(make_fleet("limited", share=1.0), 10) <= 10

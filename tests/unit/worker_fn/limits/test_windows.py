@@ -61,6 +61,20 @@ def test_a_plan_spreads_over_windows_by_what_the_worker_can_use() -> None:
     assert asked == {WINDOW: 10, WINDOW + 1: 10, WINDOW + 2: 10, WINDOW + 3: 5}
 
 
+def test_a_share_of_a_window_is_asked_for_as_a_whole() -> None:
+    """The first three of twenty come sooner than three spread over the second, and leave some for later."""
+    asked = plan({}, limit=50, now_ms=NOW, until_ms=NOW + 9_000, wanted=23, most_a_window=99, least_a_window=20)
+    assert asked == {WINDOW: 23}
+    asked = plan(
+        given(w0=10), limit=50, now_ms=NOW, until_ms=NOW + 9_000, wanted=3, most_a_window=99, least_a_window=20
+    )
+    assert asked == {WINDOW: 20}
+    asked = plan(
+        given(w0=40), limit=50, now_ms=NOW, until_ms=NOW + 9_000, wanted=3, most_a_window=99, least_a_window=20
+    )
+    assert asked == {WINDOW: quota(WINDOW, 50) - 40}
+
+
 def test_of_a_window_that_is_nearly_given_away_half_is_asked_for() -> None:
     """What is asked for and not used is lost to the others: there the worker counts on half of its connections."""
     asked = plan(given(w0=38), limit=50, now_ms=NOW, until_ms=NOW + 900, wanted=35, most_a_window=8)
