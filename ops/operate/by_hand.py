@@ -1,6 +1,6 @@
 """`spillway limit`, `spillway breaker`: the shared rate and the breaker at an operator's word, each until a moment.
 
-What workers obey stands in the item that they look at anyway, and ends by their clocks (worker_fn/limits/by_hand.py).
+What workers obey stands in the item that they look at anyway, and ends by their clocks (worker_fn/limits/agreement.py).
 Who set it and why stands beside it, for `spillway status`.
 """
 
@@ -20,7 +20,7 @@ from ops.operate.trail import Act
 from partners import Limits
 from shared.errors import InvalidSettings
 from shared.state import BY_HAND, FLOW, PARTNER, change
-from worker_fn.limits import breaker, by_hand
+from worker_fn.limits import agreement, breaker
 from worker_fn.limits.flow import Flow
 from worker_fn.limits.known_item import change_flow
 from worker_fn.limits.registry import ACCOUNT_TTL_S, bounds_of
@@ -143,7 +143,7 @@ def set_limit(
     return _turn(
         stack,
         scope,
-        lambda flow, now_ms: by_hand.set_limit(flow, bounds, per_second, until_ms=until_ms, now_ms=now_ms),
+        lambda flow, now_ms: agreement.set_limit(flow, bounds, per_second, until_ms=until_ms, now_ms=now_ms),
         {LIMIT: _note(by, until_ms)},
     )
 
@@ -153,7 +153,7 @@ def clear_limit(stack: Stack, scope: Scope) -> bool:
     before = Flow.of(asyncio.run(stack.state().read(scope.key, FLOW)))
     if before.cap.per_second is None or before.cap.is_over(_now_ms()):
         return False
-    _turn(stack, scope, lambda flow, now_ms: by_hand.clear_limit(flow, now_ms=now_ms), {LIMIT: None})
+    _turn(stack, scope, lambda flow, now_ms: agreement.clear_limit(flow, now_ms=now_ms), {LIMIT: None})
     return True
 
 
@@ -162,7 +162,7 @@ def open_breaker(stack: Stack, *, until_ms: int, by: Act) -> None:
     _turn(
         stack,
         EVERYBODY,
-        lambda flow, now_ms: by_hand.open_breaker(flow, until_ms=until_ms, now_ms=now_ms),
+        lambda flow, now_ms: agreement.open_breaker(flow, until_ms=until_ms, now_ms=now_ms),
         {OPEN: _note(by, until_ms), CLOSED: None},
     )
 
@@ -177,7 +177,7 @@ def close_breaker(stack: Stack, *, until_ms: int | None, by: Act) -> bool:
     _turn(
         stack,
         EVERYBODY,
-        lambda flow, now_ms: by_hand.close_breaker(flow, until_ms=until_ms or now_ms, now_ms=now_ms),
+        lambda flow, now_ms: agreement.close_breaker(flow, until_ms=until_ms or now_ms, now_ms=now_ms),
         {OPEN: None, CLOSED: None if until_ms is None else _note(by, until_ms)},
     )
     return True

@@ -148,7 +148,7 @@ def _of_state(stack: Stack, now_ms: int) -> dict[str, Any]:
         rows = {(PARTNER, name): item for name, item in (await state.listed(PARTNER)).items()}
         known = Flow.of(rows.get((PARTNER, FLOW), Item()))
         if known.cap.is_over(now_ms):
-            known = agreement.uncapped(known, now_ms=now_ms)  # as the next worker does that writes
+            known = agreement.clear_limit(known, now_ms=now_ms)  # as the next worker does that writes
         suspended = by_account(await state.listed(SUSPENDED))
         under = await state.under(account_key(""))
         rows |= under

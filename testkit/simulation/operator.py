@@ -7,7 +7,7 @@ from shared.state import PARTNER
 from testkit.clock import EPOCH_S, now_s
 from testkit.simulation.fleet import Deployment
 from testkit.simulation.scenario import ByHand
-from worker_fn.limits import by_hand
+from worker_fn.limits import agreement
 from worker_fn.limits.adaptive import Bounds
 from worker_fn.limits.flow import Flow
 from worker_fn.limits.known_item import change_flow
@@ -27,7 +27,7 @@ async def _turn(deployment: Deployment, bounds: Bounds, one: ByHand) -> None:
 
     def turned(flow: Flow) -> tuple[Flow, None]:
         if one.per_second:
-            return by_hand.set_limit(flow, bounds, one.per_second, until_ms=until_ms, now_ms=from_ms), None
-        return by_hand.open_breaker(flow, until_ms=until_ms, now_ms=from_ms), None
+            return agreement.set_limit(flow, bounds, one.per_second, until_ms=until_ms, now_ms=from_ms), None
+        return agreement.open_breaker(flow, until_ms=until_ms, now_ms=from_ms), None
 
     await change_flow(deployment.table, PARTNER, turned, rng=random.Random(0))  # noqa: S311 - a simulation

@@ -11,8 +11,8 @@ from rich.console import Console
 from ops.operate import cooldowns
 from ops.operate.stack import Stack
 from shared.state import FLOW, PARTNER, DynamoState, account_key, change
+from worker_fn.limits.agreement import open_breaker
 from worker_fn.limits.breaker import Breaker
-from worker_fn.limits.by_hand import open_breaker
 from worker_fn.limits.flow import Flow
 
 

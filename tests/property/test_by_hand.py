@@ -7,10 +7,8 @@ from hypothesis import strategies as st
 
 from shared.state import Item
 from worker_fn.limits import agreement as agreed
-from worker_fn.limits import by_hand
 from worker_fn.limits.adaptive import UP_FAST, Bounds
-from worker_fn.limits.flow import Flow
-from worker_fn.limits.tally import Tally
+from worker_fn.limits.flow import Flow, Tally
 
 START_MS = 1_790_000_000_000
 HIGHEST_FIRST_STEP = 1.0
@@ -34,14 +32,14 @@ def test_never_above_what_an_operator_set_and_no_burst_after_it(
         before, ends_ms = flow.rate(bounds), now_ms + 1_000 * seconds
         match kind:
             case "set":
-                flow = by_hand.set_limit(flow, bounds, number, until_ms=ends_ms, now_ms=now_ms)
+                flow = agreed.set_limit(flow, bounds, number, until_ms=ends_ms, now_ms=now_ms)
                 set_to, until_ms = number, ends_ms
             case "clear":
-                flow, until_ms = by_hand.clear_limit(flow, now_ms=now_ms), 0
+                flow, until_ms = agreed.clear_limit(flow, now_ms=now_ms), 0
             case "open":
-                flow = by_hand.open_breaker(flow, until_ms=ends_ms, now_ms=now_ms)
+                flow = agreed.open_breaker(flow, until_ms=ends_ms, now_ms=now_ms)
             case "close":
-                flow = by_hand.close_breaker(flow, until_ms=ends_ms, now_ms=now_ms)
+                flow = agreed.close_breaker(flow, until_ms=ends_ms, now_ms=now_ms)
         if kind in {"set", "clear"} and before is not None:
             assert (flow.rate(bounds) or 0.0) <= before
         for _ in range(seconds if kind == "calls" else 1):

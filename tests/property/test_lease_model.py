@@ -18,10 +18,9 @@ from testkit import updates
 from worker_fn.limits import agreement as agreed
 from worker_fn.limits import breaker, windows
 from worker_fn.limits.adaptive import Bounds
-from worker_fn.limits.flow import Flow
+from worker_fn.limits.flow import Flow, Tally
 from worker_fn.limits.lease import Lease
-from worker_fn.limits.ruling import AtRate, ProbeIsDue, Unlimited, ruling
-from worker_fn.limits.tally import Tally
+from worker_fn.limits.ruling import PROBE, UNLIMITED, AtRate, ruling
 
 START_MS = 1_790_000_000_000
 WORKERS = 4
@@ -97,7 +96,7 @@ class Leases(RuleBasedStateMachine):
         worker = self.workers[index]
         now_ms = self.clock(worker)
         ruled = ruling(worker.flow, self.bounds, now_ms=now_ms)
-        assert not isinstance(ruled, Unlimited), "where a rate is declared nobody calls freely"
+        assert ruled != UNLIMITED, "where a rate is declared nobody calls freely"
         if not isinstance(ruled, AtRate):
             return
         asked = windows.plan(
@@ -142,9 +141,7 @@ class Leases(RuleBasedStateMachine):
             worker.seen = conflict.current
         if worker.probe_until_ms > self.now_ms:
             arrived, worker.probe_until_ms = faults == 0, 0
-            self.change(
-                worker, lambda flow: agreed.probed(flow, self.bounds, delivered=arrived, said="", now_ms=now_ms)
-            )
+            self.change(worker, lambda flow: agreed.answered(flow, Tally(probe=arrived), self.bounds, now_ms=now_ms))
         elif agreed.is_due(worker.flow, self.bounds, now_ms=now_ms):
             self.change(worker, lambda flow: agreed.fold(flow, self.bounds, now_ms=now_ms))
         assert Flow.of(self.item).cool_until_ms >= before.cool_until_ms, "a cool-down never gets shorter"
@@ -158,7 +155,7 @@ class Leases(RuleBasedStateMachine):
 
         def leased(flow: Flow) -> Flow:
             ours = breaker.holds_probe(flow.breaker, now_ms=now_ms, by=worker.name)
-            due = isinstance(ruling(flow, self.bounds, now_ms=now_ms), ProbeIsDue)
+            due = ruling(flow, self.bounds, now_ms=now_ms) == PROBE
             got.append(ours or due)
             after = breaker.lease_probe(flow.breaker, now_ms=now_ms, by=worker.name) if due else flow.breaker
             return replace(flow, breaker=after)

@@ -51,7 +51,7 @@ async def _reserve(account_id: str, whose: Whose, endpoint: str | None, count: i
     limiter = worker.limiters.of(account_id, endpoint) if whose is Whose.ACCOUNT_RATE else None
     if limiter is None:
         return await worker.limiters.line(account_id).reserve(count)
-    return await limiter.reserve(count, 1 if endpoint is None else worker.partner.limits.bulk[endpoint].items)
+    return await limiter.item.reserve(count, 1 if endpoint is None else worker.partner.limits.bulk[endpoint].items)
 
 
 async def room_for(account_id: str, worker: Worker) -> int:

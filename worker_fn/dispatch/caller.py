@@ -20,8 +20,8 @@ from worker_fn.dispatch.item_results import item_results
 from worker_fn.dispatch.lanes import Dispatch, credential_of
 from worker_fn.dispatch.packing import CallsLeft, merged
 from worker_fn.limits.registry import Sessions
-from worker_fn.limits.ruling import Because, Wait
-from worker_fn.limits.session import Go, Session
+from worker_fn.limits.ruling import Because, Go, Wait
+from worker_fn.limits.session import Session
 
 MOST_KEYS, MOST_OF_ALL = 10, 1_000
 """Idempotency-Keys that are told of a call, its own first; and where all calls are told. They are digests, which say

@@ -13,8 +13,8 @@ from worker_fn.clients.http import Answer
 from worker_fn.dispatch import rate_headers
 from worker_fn.dispatch.classify import Outcome, Verdict
 from worker_fn.limits import agreement
+from worker_fn.limits.flow import Tally
 from worker_fn.limits.session import Session
-from worker_fn.limits.tally import Tally
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,43 +2,43 @@
 
 Whoever sees that a step is due takes what was counted into it (`fold`), on the condition that nobody else did. So the
 rules hold under any interleaving of workers. A release, an operator and the tick change it by functions of it, too.
+What an operator sets lasts until a moment: workers end it by their clocks, whoever else is there.
 """
 
 from dataclasses import replace
 
 from shared.state import COOL_FROM, COOL_UNTIL
 from worker_fn.limits import adaptive, breaker, windows
-from worker_fn.limits.adaptive import Bounds, Limit
+from worker_fn.limits.adaptive import NO_CAP, Bounds, Cap, Limit, within
 from worker_fn.limits.breaker import Breaker
-from worker_fn.limits.cap import NO_CAP, within
-from worker_fn.limits.cap import uncapped as limit_after
-from worker_fn.limits.flow import DELIVERED, FAULTS, GOOD, TIMEOUTS, TOOK_MS, Flow
-from worker_fn.limits.silence import is_silent
-from worker_fn.limits.tally import Tally
+from worker_fn.limits.flow import DELIVERED, FAULTS, GOOD, TIMEOUTS, TOOK_MS, Flow, Tally
 
-LONGEST_COOL_DOWN_S = 900.0
-"""How long an account is left alone at most for what it was answered, or a message; then it is tried again."""
-LONGEST_FOR_ALL_S = 60.0
-"""How long one answer stops everybody. Whoever asks for more is asked in return, by one probe at a time."""
-LONGEST_LINE_MS = 300_000
-"""How far ahead an account's messages are given a time to come back: its rate times that is what it has in flight at
-most.
+LONGEST_COOL_DOWN_S, LONGEST_FOR_ALL_S = 900.0, 60.0
+"""How long an account is left alone at most for what it was answered, or a message; and how long one answer stops
+everybody: whoever asks for more is asked in return, by one probe at a time.
 """
+LONGEST_LINE_MS = 300_000
+"""How far ahead messages are given a time to come back: an account's rate times that is in flight at most."""
 MOST_IN_LINE = 1_000
 """Messages that an account may have waiting by visibility, however large its rate: the queue has 120,000 for all."""
 CLOCKS_APART_MS = 2_500
-"""How far apart two workers' clocks may be: each answer of the state table bounds a clock's error to about a second
-(worker_fn/limits/clock.py), that by which a cool-down is seen, too.
-"""
+"""How far apart two clocks may be: each answer of the state table bounds an error to a second (limits/clock.py)."""
+TICK_MS = 60_000
+"""How often the worker's tick comes (infra/tick.yml), which always writes a sign of life."""
+SILENCE_MS = TICK_MS + 15_000
+"""When nobody wrote for so long, not even a tick, the table was out of reach, and others may call at their share."""
+ALIVE_EVERY_MS = 5_000
+"""A sign of life that is newer is not renewed."""
+RETURN_MS = 12_000
+"""How long everybody keeps to its share then: by that time all have noticed that the table is there."""
 HEALTHY_MS = 600_000
-"""A partner that took a call in the last ten minutes is not down: what it answers to another call is about that call.
-"""
+"""A partner that took a call so lately is not down: what it answers to another one is about that one."""
 
 
 def fold(flow: Flow, bounds: Bounds, *, now_ms: int) -> Flow:
     """Take into the value what was counted since it was written; leave a sign of life."""
     if flow.cap.is_over(now_ms):
-        flow = uncapped(flow, now_ms=now_ms)
+        flow = clear_limit(flow, now_ms=now_ms)
     told, bounds = flow.counts, within(bounds, flow.cap)
     delivered, faults, pushed = told.get(DELIVERED, 0), told.get(FAULTS, 0), told.get(flow.pushed, 0)
     # Counts know no order: two seconds' good calls must not outweigh an outage.
@@ -56,13 +56,13 @@ def fold(flow: Flow, bounds: Bounds, *, now_ms: int) -> Flow:
         limit = replace(limit, since_ms=flow.limit.since_ms)  # they were counted since then
     limit = replace(limit, reached=limit.reached or _is_reached(flow, now_ms))
     stepped = adaptive.step(limit, bounds, now_ms=now_ms)
-    lowered = stepped.per_second is not None and stepped.per_second < (limit.per_second or float("inf"))
+    is_lower = stepped.per_second is not None and stepped.per_second < (limit.per_second or float("inf"))
     if not is_silent(flow, now_ms=now_ms):  # else the next lease has to see that it is
         flow = replace(flow, alive_ms=max(flow.alive_ms, now_ms))
     return replace(
         flow,
         limit=stepped,
-        generation=flow.generation + (lowered and stepped.why == adaptive.PUSHED_BACK),
+        generation=flow.generation + (is_lower and stepped.why == adaptive.PUSHED_BACK),
         breaker=breaker.count(flow.breaker, delivered=good, faults=faults, now_ms=now_ms),
         delivered_ms=now_ms if delivered else flow.delivered_ms,
         latency_ms=_smoothed(flow.latency_ms, told.get(TOOK_MS, 0), delivered + faults + pushed),
@@ -71,9 +71,7 @@ def fold(flow: Flow, bounds: Bounds, *, now_ms: int) -> Flow:
 
 
 def is_due(flow: Flow, bounds: Bounds, *, now_ms: int) -> bool:
-    """Whether somebody has to take in what was counted: the limit would move, or a step of it is over; or the breaker
-    would open.
-    """
+    """Whether somebody has to take in what was counted: a step of the limit is over, or the breaker would open."""
     after = fold(flow, bounds, now_ms=now_ms)
     if not flow.has_news:
         return flow.limit.per_second is not None and after.limit.per_second != flow.limit.per_second
@@ -81,21 +79,16 @@ def is_due(flow: Flow, bounds: Bounds, *, now_ms: int) -> bool:
 
 
 def answered(flow: Flow, tally: Tally, bounds: Bounds, *, now_ms: int) -> Flow:
-    """After what concerns everybody: a probe, or an answer that asks all to wait for long."""
+    """After what concerns everybody. By its probe the breaker closes, or the next one is later; where all were asked to
+    wait for long, one probe at a time finds out from then on.
+    """
     if tally.probe is not None:
-        flow = probed(flow, bounds, delivered=tally.probe, said=tally.said, now_ms=now_ms)
-    return asked_long(flow, tally.cool_until_ms, now_ms=now_ms) if tally.asks_long else flow
-
-
-def probed(flow: Flow, bounds: Bounds, *, delivered: bool, said: str, now_ms: int) -> Flow:
-    """After a probe: the breaker closes and the limit begins low, or the next probe is later."""
-    flow = fold(flow, bounds, now_ms=now_ms)
-    if not flow.breaker.is_open:
-        return flow
-    after = breaker.probed(flow.breaker, delivered=delivered, now_ms=now_ms, said=said)
-    if after.is_open:
-        return replace(flow, breaker=after)
-    return closed(flow, bounds, after, now_ms=now_ms)
+        flow = fold(flow, bounds, now_ms=now_ms)
+        after = breaker.probed(flow.breaker, delivered=tally.probe, now_ms=now_ms, said=tally.said)
+        flow = replace(flow, breaker=after) if after.is_open else closed(flow, bounds, after, now_ms=now_ms)
+    if tally.asks_long and not flow.breaker.is_open and not breaker.is_by_hand(flow.breaker, now_ms=now_ms):
+        flow = replace(flow, breaker=breaker.opened(now_ms=now_ms, probe_at_ms=tally.cool_until_ms))
+    return flow
 
 
 def closed(flow: Flow, bounds: Bounds, after: Breaker, *, now_ms: int) -> Flow:
@@ -106,18 +99,57 @@ def closed(flow: Flow, bounds: Bounds, after: Breaker, *, now_ms: int) -> Flow:
     return replace(flow, breaker=after, limit=limit, latency_ms=0.0)  # how long calls timed out says nothing now
 
 
-def uncapped(flow: Flow, *, now_ms: int) -> Flow:
+def set_limit(flow: Flow, bounds: Bounds, per_second: float, *, until_ms: int, now_ms: int) -> Flow:
+    """An operator's: at most so many calls a second until then, in place of what was set before."""
+    flow = clear_limit(fold(flow, bounds, now_ms=now_ms), now_ms=now_ms)
+    cap = Cap(per_second, until_ms, held=flow.limit.held)
+    limit = adaptive.capped(flow.limit, cap, now_ms=now_ms)
+    # What is pushed back from now on of calls that began before is about another limit.
+    return replace(flow, cap=cap, limit=limit, generation=flow.generation + (limit.per_second != flow.limit.per_second))
+
+
+def clear_limit(flow: Flow, *, now_ms: int) -> Flow:
     """Without what an operator set: the limit grows to what held before."""
     if flow.cap == NO_CAP:
         return flow
-    return replace(flow, cap=NO_CAP, limit=limit_after(flow.limit, flow.cap, now_ms=now_ms))
+    return replace(flow, cap=NO_CAP, limit=adaptive.uncapped(flow.limit, flow.cap, now_ms=now_ms))
 
 
-def asked_long(flow: Flow, until_ms: int, *, now_ms: int) -> Flow:
-    """After an answer that asks everybody to wait for long: from `until_ms` on one probe at a time finds out."""
-    if flow.breaker.is_open or breaker.is_by_hand(flow.breaker, now_ms=now_ms):
+def open_breaker(flow: Flow, *, until_ms: int, now_ms: int) -> Flow:
+    """An operator's: nobody calls until then; after that one probe at a time finds out, as after an outage."""
+    return replace(flow, breaker=breaker.opened_by_hand(now_ms=now_ms, until_ms=until_ms))
+
+
+def end_breaker(flow: Flow, bounds: Bounds, *, now_ms: int) -> Flow:
+    """End what an operator opened, where its time is over and nobody makes the probe: calls go on, low at first."""
+    is_over = breaker.why_open(flow.breaker, now_ms=now_ms) is breaker.Opened.OVER
+    if not is_over or not breaker.probe_is_due(flow.breaker, now_ms=now_ms):
         return flow
-    return replace(flow, breaker=breaker.opened(now_ms=now_ms, probe_at_ms=until_ms))
+    return closed(flow, bounds, Breaker(counted_ms=now_ms), now_ms=now_ms)
+
+
+def close_breaker(flow: Flow, *, until_ms: int, now_ms: int) -> Flow:
+    """An operator's: calls go on now, low after an outage, whatever the partner asked to wait for; until then the
+    breaker stays closed, whatever they come to.
+    """
+    flow = end_cool_down(flow, now_ms=now_ms).uncounted()
+    return closed(flow, Bounds(), breaker.closed_by_hand(now_ms=now_ms, until_ms=until_ms), now_ms=now_ms)
+
+
+def alive(flow: Flow, *, now_ms: int) -> Flow:
+    """Write that the table is in reach. If it was not for long, everybody keeps to its share for a while: some called
+    at theirs.
+    """
+    if is_silent(flow, now_ms=now_ms):
+        # A window belongs to shares or to everybody as a whole: a worker has its share of all of it at once.
+        until_ms = -(-(now_ms + RETURN_MS) // windows.WINDOW_MS) * windows.WINDOW_MS
+        flow = replace(flow, share_until_ms=until_ms)
+    return flow if 0 <= now_ms - flow.alive_ms < ALIVE_EVERY_MS else replace(flow, alive_ms=now_ms)
+
+
+def is_silent(flow: Flow, *, now_ms: int) -> bool:
+    """Whether nobody wrote for so long that some may call at their share."""
+    return bool(flow.alive_ms) and now_ms - flow.alive_ms > SILENCE_MS and flow.share_until_ms <= now_ms
 
 
 def reserve(flow: Flow, bounds: Bounds, *, count: int, per_call: int, now_ms: int) -> tuple[Flow, list[int]]:
@@ -183,7 +215,7 @@ def _begun(limit: Limit, bounds: Bounds, now_ms: int) -> Limit:
     if bounds.highest is not None and limit.held is not None and limit.held > bounds.highest:
         limit = replace(limit, held=bounds.highest)
     declared = bounds.highest is not None and (limit.per_second is None or limit.per_second > bounds.highest)
-    if declared or (limit.since_ms == 0 and (limit.delivered or limit.pushed_back or limit.timeouts)):
+    if declared or (limit.since_ms == 0 and limit.calls):
         began = adaptive.start(bounds, now_ms)
         return replace(limit, per_second=began.per_second, held=began.held, since_ms=now_ms)
     return limit

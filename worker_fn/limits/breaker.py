@@ -38,7 +38,6 @@ class Breaker:
     """Whose the probe is: an environment whose answer was lost knows its own lease again."""
     said: str = ""
     """What the last probe was answered: `HTTP 503`, `timeout`; empty while there was none."""
-
     by_hand_until_ms: int = 0
     """Until when it stays as an operator put it last; 0: its own rules did. The moment itself, where they hold at once.
     """
@@ -52,18 +51,17 @@ def count(breaker: Breaker, *, delivered: int, faults: int, now_ms: int) -> Brea
     """Add what calls came to, and open if it is too much. An open breaker is moved by its probe alone."""
     if breaker.is_open or delivered + faults == 0:
         return breaker
-    fading = 0.5 if now_ms - breaker.counted_ms > MEMORY_MS or breaker.calls > MEMORY_CALLS else 1.0
-    counted_ms = now_ms if fading < 1 or breaker.calls == 0 else breaker.counted_ms
-    calls = breaker.calls * fading + delivered + faults
-    failed = breaker.faults * fading + faults
-    is_too_much = calls >= MIN_CALLS and failed / calls >= FAILURE_SHARE
-    if is_too_much and not is_by_hand(breaker, now_ms=now_ms):
+    fades = now_ms - breaker.counted_ms > MEMORY_MS or breaker.calls > MEMORY_CALLS
+    kept = 0.5 if fades else 1.0
+    calls, failed = breaker.calls * kept + delivered + faults, breaker.faults * kept + faults
+    if calls >= MIN_CALLS and failed / calls >= FAILURE_SHARE and not is_by_hand(breaker, now_ms=now_ms):
         return opened(now_ms=now_ms, probe_at_ms=now_ms + FIRST_PAUSE_MS)
+    counted_ms = now_ms if fades or breaker.calls == 0 else breaker.counted_ms
     return replace(breaker, calls=calls, faults=failed, counted_ms=counted_ms)
 
 
 def opened(*, now_ms: int, probe_at_ms: int) -> Breaker:
-    """An open one, for another reason than calls that failed."""
+    """An open one."""
     return Breaker(opened_ms=now_ms, probe_at_ms=probe_at_ms)
 
 
@@ -110,9 +108,8 @@ def probe_lease_ms(call_timeout_s: float) -> int:
 
 def lease_probe(breaker: Breaker, *, now_ms: int, by: str, lease_ms: int = PROBE_LEASE_MS) -> Breaker:
     """Take the lease of the one probe, if it is due."""
-    if not probe_is_due(breaker, now_ms=now_ms):
-        return breaker
-    return replace(breaker, probe_until_ms=now_ms + lease_ms, probe_by=by)
+    due = probe_is_due(breaker, now_ms=now_ms)
+    return replace(breaker, probe_until_ms=now_ms + lease_ms, probe_by=by) if due else breaker
 
 
 def holds_probe(breaker: Breaker, *, now_ms: int, by: str) -> bool:

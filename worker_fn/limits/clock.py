@@ -23,19 +23,15 @@ class FleetClock:
     """`local_ms` is our own clock, milliseconds since the epoch."""
 
     def __init__(self, local_ms: Callable[[], int]) -> None:
-        self._local_ms = local_ms
+        self.local_ms = local_ms
         self._least_ms: float = float("-inf")
         self._most_ms: float = float("inf")
-        self.offset_ms = 0
+        self._offset_ms = 0
         """What is added to our clock: nothing while it may be right, else the middle of what is possible."""
 
     def now_ms(self) -> int:
         """Milliseconds since the epoch, as the fleet has it."""
-        return self._local_ms() + self.offset_ms
-
-    def local_ms(self) -> int:
-        """Milliseconds since the epoch by our own clock."""
-        return self._local_ms()
+        return self.local_ms() + self._offset_ms
 
     @property
     def uncertainty_ms(self) -> float:
@@ -44,13 +40,13 @@ class FleetClock:
 
     def observe(self, *, asked_ms: int, heard_ms: int, date_ms: int) -> None:
         """Learn from an answer that carried the time `date_ms` (whole seconds); asked and heard are by our clock."""
-        least, most = date_ms - heard_ms, date_ms + DATE_RESOLUTION_MS - asked_ms
-        if least > self._most_ms or most < self._least_ms:  # a clock was set, or has drifted: start anew
-            self._least_ms, self._most_ms = least, most
-        else:
-            self._least_ms, self._most_ms = max(self._least_ms, least), min(self._most_ms, most)
-        may_be_right = self._least_ms <= 0 <= self._most_ms
-        self.offset_ms = 0 if may_be_right else round((self._least_ms + self._most_ms) / 2)
+        least: float = date_ms - heard_ms
+        most: float = date_ms + DATE_RESOLUTION_MS - asked_ms
+        if least <= self._most_ms and most >= self._least_ms:
+            least, most = max(self._least_ms, least), min(self._most_ms, most)
+        # else our clock was set, or has drifted: start anew
+        self._least_ms, self._most_ms = least, most
+        self._offset_ms = 0 if least <= 0 <= most else round((least + most) / 2)
 
 
 async def agree(clock: FleetClock, state: State) -> None:

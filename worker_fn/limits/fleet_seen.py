@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.telemetry import Fact
+from worker_fn.limits.adaptive import BY_HAND, NO_CAP
 from worker_fn.limits.breaker import is_by_hand
-from worker_fn.limits.cap import BY_HAND, NO_CAP
 from worker_fn.limits.flow import Flow
 
 WORTH_A_LINE = 0.2

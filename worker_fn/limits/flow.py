@@ -10,14 +10,11 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Self
 
 from shared.state import COOL_FROM, COOL_UNTIL, Item
-from worker_fn.limits.adaptive import Bounds, Limit
+from worker_fn.limits.adaptive import BY_HAND, NO_CAP, Bounds, Cap, Limit, lower
 from worker_fn.limits.breaker import Breaker
-from worker_fn.limits.cap import BY_HAND, NO_CAP, Cap
 
 DELIVERED, FAULTS, GOOD, TIMEOUTS, TOOK_MS = "td", "tf", "tg", "tt", "tm"
-"""What calls came to since the value was written last: counts under short names. GOOD: those that arrived since the
-first fault.
-"""
+"""What calls came to since the value was written last, under short names. GOOD: arrived since the first fault."""
 PUSHED = "p"
 """With the limit's generation: 429s about it. Those about the one before, an echo, drop out."""
 
@@ -40,8 +37,7 @@ class Flow:
     latency_ms: float = 0.0
     """How long a call takes, smoothed; 0 while nobody knows."""
     share_until_ms: int = 0
-    """Until when everybody keeps to its share: some called at theirs while the table was out of reach, and may still.
-    """
+    """Until when everybody keeps to its share: some called at theirs while the table was out of reach."""
     alive_ms: int = 0
     """When somebody wrote here: the table was in reach then."""
     booked_ms: int = 0
@@ -51,9 +47,7 @@ class Flow:
 
     @classmethod
     def of(cls, item: Item) -> Self:
-        """Read an item, of another version of ours too: what is unknown is left out, what is missing is as at the
-        start.
-        """
+        """Read an item, of another version of ours too: what is missing is as at the start."""
         value, counts = item.value, dict(item.counts)
         read = {**_known(cls, value), "counts": counts}
         for name, part in (("limit", Limit), ("breaker", Breaker), ("cap", Cap)):
@@ -64,10 +58,10 @@ class Flow:
 
     def to_item(self) -> dict[str, Any]:
         """The value, as JSON. What is as at the start is left out: an item of over 1 KB costs two writes."""
-        value = self
+        value = replace(self, counts={})
         if self.cool_until_ms == self.counts.get(COOL_UNTIL):
             value = replace(value, cool_until_ms=0, cool_from_ms=0)
-        return _brief(replace(value, counts={}))
+        return _brief(value)
 
     def written_to(self, item: Item) -> Item:
         """The item with this in it."""
@@ -81,7 +75,7 @@ class Flow:
     @property
     def has_news(self) -> bool:
         """Whether something was counted since the value was written."""
-        return any(map(is_news, self.counts))
+        return any(map(_is_news, self.counts))
 
     @property
     def why(self) -> str:
@@ -91,7 +85,7 @@ class Flow:
 
     def rate(self, bounds: Bounds) -> float | None:
         """The limit that is in force: what is declared now, also where nobody wrote it yet, or learnt below it."""
-        return min((one for one in (self.limit.per_second, bounds.highest) if one is not None), default=None)
+        return lower(self.limit.per_second, bounds.highest)
 
     def added(self, counts: Mapping[str, int]) -> "Flow":
         """With more in its counts, as the table adds it."""
@@ -99,11 +93,46 @@ class Flow:
 
     def uncounted(self) -> "Flow":
         """Without what calls came to: what of each second was asked for stays."""
-        return replace(self, counts={name: count for name, count in self.counts.items() if not is_news(name)})
+        return replace(self, counts={name: count for name, count in self.counts.items() if not _is_news(name)})
 
 
-def is_news(name: str) -> bool:
-    """Whether a count is of what calls came to."""
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What a call came to. `faults` counts 5xx, time-outs and broken connections; `timeouts` those that timed out."""
+
+    delivered: int = 0
+    refused: int = 0
+    faults: int = 0
+    timeouts: int = 0
+    took_ms: int = 0
+    """What an answered call took."""
+    cool_until_ms: int = 0
+    asks_long: bool = False
+    """All were asked to wait for longer than one answer stops everybody: from then on one probe at a time."""
+    probe: bool | None = None
+    """Whether the probe that was ours arrived; None: there was none."""
+    said: str = ""
+    """What it was answered."""
+
+    @property
+    def is_for_all(self) -> bool:
+        """Whether everybody should know at once."""
+        return bool(self.cool_until_ms or self.probe is not None)
+
+    def counts(self, flow: Flow) -> dict[str, int]:
+        """As counts of an item that stands so."""
+        counts = {
+            DELIVERED: self.delivered,
+            FAULTS: self.faults,
+            GOOD: self.delivered + self.refused if FAULTS in flow.counts else 0,
+            TIMEOUTS: self.timeouts,
+            TOOK_MS: self.took_ms,
+            flow.pushed: self.refused,
+        }
+        return {name: count for name, count in counts.items() if count}
+
+
+def _is_news(name: str) -> bool:
     return name[0] in {"t", PUSHED}
 
 

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from shared.errors import StateSilent, StateThrottled, StateUnavailable
@@ -12,16 +12,12 @@ from shared.state.patient import LONGEST_SILENT_MS
 from worker_fn.limits import agreement, windows
 from worker_fn.limits.adaptive import Bounds
 from worker_fn.limits.flow import Flow
-from worker_fn.limits.ruling import Ruling, ruling
 
 FRESH_MS = 1_000
 """How old a worker's knowledge of the shared state may be when it starts a call."""
-
 KNOWN_MS = 10_000
-
 AGAIN_MS = 50
 """When it is asked again whether it is left alone."""
-
 T = TypeVar("T")
 
 
@@ -44,45 +40,34 @@ async def change_flow(
     return await change_item(state, key, FLOW, on_item, rng=rng, known=known, expires_at=expires_at)
 
 
+@dataclass(slots=True, eq=False)
 class KnownItem:
-    """One shared item, as one Lambda environment keeps it between its invocations.
-
-    `bounds` are what the partner declared for the calls that it is about. `table` is what is known of the partner's
-    item, which the tick keeps alive: it says whether the table was in reach while nobody wrote here; None: this one.
-    `on_trouble` is called when the table took no call.
+    """One shared item, as one Lambda environment keeps it between its invocations. What asks the table raises
+    StateUnavailable; of these Contended, where others were first too often.
     """
 
-    def __init__(
-        self,
-        state: State,
-        key: str,
-        bounds: Bounds,
-        *,
-        now_ms: Callable[[], int],
-        rng: random.Random,
-        ttl_s: int | None = None,
-        table: "KnownItem | None" = None,
-        on_trouble: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._state = state
-        self._key = key
-        self.bounds = bounds
-        self.now_ms = now_ms
-        self.rng = rng
-        self._ttl_s = ttl_s
-        self.table = table or self
-        self._on_trouble = on_trouble
-        self._item: Item | None = None
-        self._seen_ms = 0
-        self._is_there = True
-        """Whether the state table answered since it was lost, if only to refuse."""
-        self._lowered_ms = 0
-        """When it was seen last that the limit was lowered."""
-        self.flow = Flow()
-        self.lost_ms = 0
-        """When the state table was lost; 0 while it answers."""
-        self.silent_until_ms = 0
-        """Until when the state table is not asked again."""
+    state: State
+    key: str
+    bounds: Bounds
+    """What the partner declared for the calls that it is about."""
+    now_ms: Callable[[], int]
+    rng: random.Random
+    ttl_s: int | None = None
+    of_partner: "KnownItem | None" = None
+    """What is known of the partner's item, by which the tick says whether the table was in reach; None: this one."""
+    on_trouble: Callable[[], None] = lambda: None
+    """Called when the table took no call."""
+    flow: Flow = field(default_factory=Flow, init=False)
+    lost_ms: int = field(default=0, init=False)
+    """When the state table was lost; 0 while it answers."""
+    silent_until_ms: int = field(default=0, init=False)
+    """Until when the state table is not asked again."""
+    _item: Item | None = field(default=None, init=False)
+    _seen_ms: int = field(default=0, init=False)
+    _is_there: bool = field(default=True, init=False)
+    """Whether the state table answered since it was lost, if only to refuse."""
+    _lowered_ms: int = field(default=0, init=False)
+    """When it was seen last that the limit was lowered."""
 
     @property
     def limit(self) -> float | None:
@@ -90,14 +75,13 @@ class KnownItem:
         return self.flow.rate(self.bounds)
 
     @property
-    def ruling(self) -> Ruling:
-        """What holds for a call now, as far as it is known."""
-        return ruling(self.flow, self.bounds, now_ms=self.now_ms())
-
-    @property
     def is_of_now(self) -> bool:
         """Whether what it knows is of this batch, and the fleet's."""
         return not self.lost_ms and self.now_ms() - self._seen_ms < KNOWN_MS
+
+    @property
+    def table(self) -> "KnownItem":
+        return self.of_partner or self
 
     @property
     def share_until_ms(self) -> int:
@@ -117,46 +101,51 @@ class KnownItem:
         self.flow = replace(self.flow, cool_until_ms=max(self.flow.cool_until_ms, until_ms))
 
     async def add(self, counts: Mapping[str, int]) -> Mapping[str, int]:
-        """Add to the item's counts; gives them as they were then. Raises StateUnavailable."""
+        """Add to the item's counts; gives them as they were then."""
         over = windows.over(self.flow.counts, self.now_ms())
         with self._asked():
-            item = await self._state.add(self._key, FLOW, counts, drop=over, expires_at=self._expires_at())
-        return self._see(item).counts
+            item = await self.state.add(self.key, FLOW, counts, drop=over, expires_at=self._expires_at())
+        self._see(item)
+        return item.counts
 
     async def raise_to(self, until_ms: int, counts: Mapping[str, int]) -> None:
-        """Have a cool-down last until then, and add to the counts. Raises Conflict where a longer one stands,
-        StateUnavailable.
-        """
+        """Have a cool-down last until then, and add to the counts. Raises Conflict where a longer one stands."""
         since_ms, expires_at = self.now_ms(), self._expires_at()
         with self._asked():
-            self._see(
-                await self._state.raise_to(
-                    self._key, FLOW, until_ms, since_ms=since_ms, counts=counts, expires_at=expires_at
-                )
+            raised = self.state.raise_to(
+                self.key, FLOW, until_ms, since_ms=since_ms, counts=counts, expires_at=expires_at
             )
+            self._see(await raised)
 
     async def change(self, function: Callable[[Flow], tuple[Flow, T]]) -> T:
-        """Change the item, whoever else does. Raises Contended when others were first too often, StateUnavailable when
-        the table does not answer.
-        """
-        known = self._item if self.is_fresh(self.now_ms()) else None
+        """Change the item, whoever else does."""
+        known, expires_at = (self._item if self.is_fresh(self.now_ms()) else None), self._expires_at()
         with self._asked():
-            item, result = await change_flow(
-                self._state, self._key, function, rng=self.rng, known=known, expires_at=self._expires_at()
-            )
+            changed = change_flow(self.state, self.key, function, rng=self.rng, known=known, expires_at=expires_at)
+            item, result = await changed
         self._see(item)
         return result
 
+    async def reserve(self, count: int, per_call: int = 1) -> list[int]:
+        """Times (ms) to come back for messages that wait for this rate; fewer than asked for when the line is full."""
+        now_ms, bounds = self.now_ms(), self.bounds
+        try:
+            return await self.change(
+                lambda flow: agreement.reserve(flow, bounds, count=count, per_call=per_call, now_ms=now_ms)
+            )
+        except StateUnavailable:
+            return [now_ms + 1_000 * (index // per_call + 1) for index in range(count)]
+
     async def look(self, *, by_ms: int) -> None:
-        """Read the item if what we know of it will be older than FRESH_MS by then."""
+        """Read the item if what we know of it will be older than FRESH_MS by then, and the table is there."""
         if by_ms - self._seen_ms >= FRESH_MS and self.now_ms() >= self.silent_until_ms:
             with suppress(StateUnavailable):
                 await self.read()
 
     async def read(self) -> None:
-        """Know what stands there now. Raises StateUnavailable."""
+        """Know what stands there now."""
         with self._asked():
-            self._see(await self._state.read(self._key, FLOW))
+            self._see(await self.state.read(self.key, FLOW))
 
     @contextmanager
     def _asked(self) -> Iterator[None]:
@@ -173,7 +162,7 @@ class KnownItem:
 
     def _expires_at(self) -> int | None:
         kept_from_ms = max(self.now_ms(), self.flow.cap.until_ms)
-        return None if self._ttl_s is None else kept_from_ms // 1_000 + self._ttl_s
+        return None if self.ttl_s is None else kept_from_ms // 1_000 + self.ttl_s
 
     def _lose(self, now_ms: int, error: StateUnavailable) -> None:
         """The state table took no call, and says itself for how long it is left alone.
@@ -183,15 +172,13 @@ class KnownItem:
         time, because it does not know what happened meanwhile.
         """
         is_throttle = isinstance(error, StateThrottled) or (isinstance(error, StateSilent) and error.is_throttled)
-        if not self.lost_ms or now_ms - self.silent_until_ms > 2 * LONGEST_SILENT_MS:
+        is_long_ago = not self.lost_ms or now_ms - self.silent_until_ms > 2 * LONGEST_SILENT_MS
+        if is_long_ago or (is_throttle and not self._is_there):
             self.lost_ms, self._is_there = now_ms, is_throttle
-        elif is_throttle and not self._is_there:
-            self.lost_ms, self._is_there = now_ms, True
-        self._on_trouble()
-        wait_ms = error.wait_ms if isinstance(error, StateSilent) else AGAIN_MS
-        self.silent_until_ms = self.now_ms() + wait_ms
+        self.on_trouble()
+        self.silent_until_ms = self.now_ms() + (error.wait_ms if isinstance(error, StateSilent) else AGAIN_MS)
 
-    def _see(self, item: Item) -> Item:
+    def _see(self, item: Item) -> None:
         told_ms = self.flow.cool_until_ms  # by an answer of our own that is not written yet, or by an earlier look
         now_ms, seen = self.now_ms(), Flow.of(item)
         self._item, self._seen_ms = item, now_ms
@@ -203,4 +190,3 @@ class KnownItem:
         if seen.generation > self.flow.generation:
             self._lowered_ms = now_ms
         self.flow = replace(seen, cool_until_ms=max(seen.cool_until_ms, told_ms))
-        return item

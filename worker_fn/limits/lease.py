@@ -28,11 +28,9 @@ class Lease:
     """Numbers that were asked for and not used yet. They outlive a batch: what is left is the next one's, in its time.
 
     Numbers beyond the limit are kept, too: each is somebody's, and is a call as soon as the limit has risen above it.
-    `phase` is that of `windows.moment_ms`.
     """
 
-    def __init__(self, *, phase: float = 0.5) -> None:
-        self._phase = phase
+    def __init__(self) -> None:
         self._numbers: set[tuple[int, int]] = set()
         """Window and number."""
         self._starts: list[Start] = []
@@ -51,13 +49,13 @@ class Lease:
         self._numbers.update(numbers)
         self._lay_out(limit, now_ms)
 
-    def is_outgrown(self, limit: float | None, *, now_ms: int) -> bool:
-        """Whether the limit has risen since, and the next moment is not due yet: there may be an earlier one."""
-        due = bool(self._starts) and self._starts[0].ms <= now_ms
-        return limit is not None and self._leased_under is not None and limit > self._leased_under and not due
-
     def take(self, *, now_ms: int, not_before_ms: int, limit: float | None) -> Start | None:
-        """The next moment, now at the earliest. What a cool-down took, and what is late, is lost."""
+        """The next moment, now at the earliest. What a cool-down took, and what is late, is lost. None also where the
+        limit has risen since somebody asked, and no moment is due: there may be an earlier one.
+        """
+        is_due = bool(self._starts) and self._starts[0].ms <= now_ms
+        if limit is not None and limit > (self._leased_under or limit) and not is_due:
+            return None
         if limit is not None and limit != self._limit:
             self._lay_out(limit, now_ms)
         while self._starts:
@@ -69,29 +67,16 @@ class Lease:
                 return Start(max(start.ms, now_ms), start.number)
         return None
 
-    def holds(self, start: Start, limit: float | None) -> bool:
-        """Whether a number is within a limit, which may have gone down since it was leased."""
-        return limit is None or start.number < quota(start.window, limit)
-
     def put_back(self, start: Start) -> None:
         """Have a moment that was taken used by another call."""
         if start.number >= 0:
             self._numbers.add((start.window, start.number))
         heapq.heappush(self._starts, start)
 
-    def drop(self) -> None:
-        """Give up all of them."""
-        self._starts.clear()
-        self._numbers.clear()
-
     def _lay_out(self, limit: float, now_ms: int) -> None:
         """Give each number its moment at a limit."""
         self._numbers = {one for one in self._numbers if one[0] >= now_ms // WINDOW_MS}
-        starts = [
-            Start(moment_ms(window, number, limit, phase=self._phase), number)
-            for window, number in self._numbers
-            if number < quota(window, limit)
-        ]
+        starts = [Start(moment_ms(*one, limit), one[1]) for one in self._numbers if one[1] < quota(one[0], limit)]
         self._starts = [one for one in starts if one.ms >= now_ms] + [one for one in self._starts if one.number < 0]
         heapq.heapify(self._starts)
         self._limit = limit

@@ -1,7 +1,7 @@
 """What one environment's calls came to, on its way to the fleet."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
@@ -9,23 +9,18 @@ from shared.errors import StateRefused, StateSilent, StateThrottled, StateUnavai
 from shared.state import NO_COUNTS, Conflict
 from worker_fn.limits import agreement
 from worker_fn.limits.breaker import MIN_CALLS
-from worker_fn.limits.flow import FAULTS, PUSHED, Flow
+from worker_fn.limits.flow import FAULTS, PUSHED, Flow, Tally
 from worker_fn.limits.known_item import KnownItem
-from worker_fn.limits.tally import Tally
 
 URGENT_EVERY_MS = 250
 """Faults and push-backs travel so often at most: a fleet that fails must not fight over one item. Cool-downs and probes
 travel at once."""
-
 MANY = MIN_CALLS // 2
 """So many faults and push-backs at once, too: two workers' are enough to open the breaker."""
-
 REPORT_EVERY_MS = 1_000
 """Good news travels this often, if there is any; more seldom where there are many workers."""
-
 REPORTS_A_SECOND = 100
 """Good news of all workers together."""
-
 UNSENT = (StateSilent, StateThrottled, StateRefused, Conflict)
 """After these nothing was counted; after any other failure it may have been, and is not counted again."""
 
@@ -38,25 +33,19 @@ class Reports:
         self._seldom_ms = max(REPORT_EVERY_MS, round(1_000 / REPORTS_A_SECOND / share))
         self._counts: Counter[str] = Counter()
         """What calls came to, as counts of the item. Push-backs are about the limit that was known then."""
-        self._for_all: list[Tally] = []
-        """Those with a cool-down or a probe's answer."""
+        self.for_all: list[Tally] = []
+        """What everybody should know at once: a cool-down, or a probe's answer."""
         self._told_ms = 0
-
-    @property
-    def is_for_all(self) -> bool:
-        """Whether everybody should know something at once."""
-        return bool(self._for_all)
 
     def is_due(self, *, last: bool) -> bool:
         """Whether the fleet should be told now. `last`: the batch is done."""
-        if self._item.now_ms() < self._item.silent_until_ms:
+        now_ms = self._item.now_ms()
+        if not (self._counts or self.for_all) or now_ms < self._item.silent_until_ms:
             return False
         trouble = sum(count for name, count in self._counts.items() if name == FAULTS or name[0] == PUSHED)
-        if self.is_for_all or trouble >= MANY or (last and trouble):
+        if self.for_all or trouble >= MANY or (last and trouble):
             return True
-        return bool(self._counts) and self._item.now_ms() - self._told_ms >= (
-            URGENT_EVERY_MS if trouble else self._seldom_ms
-        )
+        return now_ms - self._told_ms >= (URGENT_EVERY_MS if trouble else self._seldom_ms)
 
     def note(self, tally: Tally) -> None:
         """Remember what a call came to. What pushed back a call that began before the limit was lowered is an echo."""
@@ -64,20 +53,26 @@ class Reports:
             tally = replace(tally, refused=0)
         self._counts.update(tally.counts(self._item.flow.added(self._counts)))
         if tally.is_for_all:
-            self._for_all.append(tally)
+            self.for_all.append(tally)
 
     async def tell(self) -> None:
         """Tell the fleet what calls came to. Raises StateUnavailable."""
-        told, self._for_all = self._for_all, []
+        told, self.for_all = self.for_all, []
         until_ms = max((tally.cool_until_ms for tally in told), default=0)
+
+        def after(flow: Flow) -> tuple[Flow, None]:
+            for tally in told:
+                flow = agreement.answered(flow, tally, self._item.bounds, now_ms=self._item.now_ms())
+            return flow, None
+
         try:
             if until_ms:
                 with suppress(Conflict), self._taken() as counts:
                     await self._item.raise_to(until_ms, counts)
             if any(tally.probe is not None or tally.asks_long for tally in told):
-                await self._item.change(lambda flow: (self._after(flow, told), None))
+                await self._item.change(after)
         except StateUnavailable:  # a probe that nobody heard of ends with its lease
-            self._for_all += [replace(tally, probe=None) for tally in told if tally.cool_until_ms]
+            self.for_all += [replace(tally, probe=None) for tally in told if tally.cool_until_ms]
             raise
         await self.add(NO_COUNTS)
 
@@ -89,7 +84,9 @@ class Reports:
         with self._taken() as counts:
             if asked := {**numbers, **counts}:
                 given = await self._item.add(asked)
-        await self._fold_if_due()
+        if self._is_step_due(self._item.flow):
+            with suppress(StateUnavailable):  # what was counted stands there for the next one who looks
+                await self._item.change(lambda flow: (self._stepped(flow), None))
         return given
 
     @contextmanager
@@ -102,23 +99,11 @@ class Reports:
             self._counts.update(counts)
             raise
 
-    def _after(self, flow: Flow, told: Iterable[Tally]) -> Flow:
-        """The agreement after what concerns everybody."""
-        for tally in told:
-            flow = agreement.answered(flow, tally, self._item.bounds, now_ms=self._item.now_ms())
-        return flow
-
-    async def _fold_if_due(self) -> None:
-        """Whoever sees that a step is due takes it, or that the breaker would open."""
-
-        def folded(flow: Flow) -> tuple[Flow, None]:
-            due = self._is_step_due(flow)
-            return (agreement.fold(flow, self._item.bounds, now_ms=self._item.now_ms()) if due else flow), None
-
-        if self._is_step_due(self._item.flow):
-            with suppress(StateUnavailable):  # what was counted stands there for the next one who looks
-                await self._item.change(folded)
+    def _stepped(self, flow: Flow) -> Flow:
+        due = self._is_step_due(flow)
+        return agreement.fold(flow, self._item.bounds, now_ms=self._item.now_ms()) if due else flow
 
     def _is_step_due(self, flow: Flow) -> bool:
-        is_first = self._item.table is self._item and not flow.alive_ms  # nobody else leaves a sign of life there
+        """Whoever sees that a step is due takes it, or that the breaker would open."""
+        is_first = self._item.of_partner is None and not flow.alive_ms  # nobody else leaves a sign of life there
         return is_first or agreement.is_due(flow, self._item.bounds, now_ms=self._item.now_ms())

@@ -29,8 +29,15 @@ class Because(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Unlimited:
-    """No rate is known or declared, and nothing forbids: call freely."""
+class Go:
+    """A call may start now; within `window`, where a rate is known. `probe`: what an open breaker lets through."""
+
+    probe: bool = False
+    window: int | None = None
+
+
+UNLIMITED, PROBE = Go(), Go(probe=True)
+"""No rate is known or declared, and nothing forbids; the breaker is open, and lets one call through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +48,6 @@ class AtRate:
 
 
 @dataclass(frozen=True, slots=True)
-class ProbeIsDue:
-    """The breaker is open, and lets one call through."""
-
-
-@dataclass(frozen=True, slots=True)
 class Wait:
     """No call before `until_ms`, and why; ask again then."""
 
@@ -53,28 +55,18 @@ class Wait:
     because: Because
 
 
-Ruling = Unlimited | AtRate | ProbeIsDue | Wait
+Ruling = Go | AtRate | Wait
 """All that can be the case. That no rate is known is said in so many words: nothing else may be read as it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """What a worker asks for: `wanted` calls that it can start until `until_ms`, at most so many a window."""
-
-    until_ms: int
-    wanted: int
-    most_a_window: int
 
 
 def ruling(flow: Flow, bounds: Bounds, *, now_ms: int) -> Ruling:
     """What holds for a call now. A cool-down and an open breaker come before the rate."""
     blocked = block(flow, now_ms=now_ms)
-    if blocked is not None and blocked.because is Because.BREAKER and breaker.probe_is_due(flow.breaker, now_ms=now_ms):
-        return ProbeIsDue()
     if blocked is not None:
-        return blocked
+        is_probed = blocked.because is Because.BREAKER and breaker.probe_is_due(flow.breaker, now_ms=now_ms)
+        return PROBE if is_probed else blocked
     limit = flow.rate(bounds)
-    return Unlimited() if limit is None else AtRate(limit)
+    return UNLIMITED if limit is None else AtRate(limit)
 
 
 def block(flow: Flow, *, now_ms: int) -> Wait | None:

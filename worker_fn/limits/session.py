@@ -7,40 +7,26 @@ what the calls came to.
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TypeGuard, assert_never
 
 from shared.errors import StateUnavailable
-from worker_fn.limits.fleet_lease import AGAIN_MS
+from worker_fn.limits.flow import Tally
 from worker_fn.limits.known_item import FRESH_MS
 from worker_fn.limits.lease import Start
-from worker_fn.limits.limiter import Limiter
-from worker_fn.limits.ruling import Ask, AtRate, Because, ProbeIsDue, Ruling, Unlimited, Wait
-from worker_fn.limits.tally import Tally
+from worker_fn.limits.limiter import AGAIN_MS, Limiter
+from worker_fn.limits.ruling import Because, Go, Wait
 from worker_fn.limits.windows import WINDOW_MS
 
 PATIENCE_MS = 5_000
 """A cool-down of up to so long is waited out inside the invocation: that holds back the intake. Longer ones on the
 queue.
 """
-
 HOLD_MS = 15_000
 """How long a batch is held when nobody may be called, so that its Lambda does not fetch the next one before the intake
 has stopped: that takes tens of seconds, and every batch that is given back at once makes room for another."""
-
 LOOK_AHEAD_MS = 200
 """A look that is due is taken so long before a call's moment, so that the call is not late for it."""
-
 GUESSED_LATENCY_MS = 300.0
 """How long a call takes, until somebody knows."""
-
-
-@dataclass(frozen=True, slots=True)
-class Go:
-    """A call may start now; within `window`, where a rate is known. `probe`: what an open breaker lets through."""
-
-    probe: bool = False
-    window: int | None = None
 
 
 class Session:
@@ -95,39 +81,25 @@ class Session:
         """What is possible: a call now, a call at a time that is ours, or a wait."""
         limiter, now_ms = self._limiter, self._now_ms()
         blocked = limiter.blocked()
+        if blocked is not None and blocked.because is Because.COOL_DOWN:
+            await self.look(now_ms)  # an operator may have ended it
+            blocked = limiter.blocked()
+            if blocked is not None and blocked.because is Because.COOL_DOWN:
+                return blocked
         if blocked is None and (start := limiter.take()):
             return start
-        if _is_cool_down(blocked):
-            await self.look(now_ms)  # an operator may have ended it
-            if _is_cool_down(blocked := limiter.blocked()):
-                return blocked
         if blocked is None and len(self._near) > limiter.most_leased // 4:  # enough for now: others want some, too
             return Wait(max(min(self._near), now_ms + AGAIN_MS), Because.RATE)
         if self._table is not None:
             await self._table.look(now_ms)
         # What is leased and can not be used is lost to the others: who waits for its moment needs no other one.
+        wanted = max(1, wanted - len(self._near))
         usable = max(1, round(in_flight * WINDOW_MS / max(limiter.flow.latency_ms or GUESSED_LATENCY_MS, 1.0)))
-        ask = Ask(until_ms=until_ms, wanted=max(1, wanted - len(self._near)), most_a_window=usable)
-        return self._permit(await limiter.lease(ask))
-
-    def _permit(self, ruled: Ruling) -> Go | Wait | Start:
-        """What a ruling is for the call that asked."""
-        told = self._limiter.blocked()
-        if _is_cool_down(told) and not isinstance(ruled, ProbeIsDue):
-            return told  # by an answer that came while we asked
-        match ruled:
-            case Unlimited():
-                return Go()
-            case ProbeIsDue():
-                self._probing = True
-                self._probe_ended.clear()
-                return Go(probe=True)
-            case Wait():
-                return ruled
-            case AtRate():
-                return self._limiter.take() or Wait(self._now_ms() + AGAIN_MS, Because.RATE)
-            case _:
-                assert_never(ruled)
+        permit = await limiter.ask(until_ms=until_ms, wanted=wanted, most_a_window=usable)
+        if isinstance(permit, Go) and permit.probe:
+            self._probing = True
+            self._probe_ended.clear()
+        return permit
 
     async def _is_come(self, start: Start) -> bool:
         """Wait for a moment; False where it may not be used any more."""
@@ -174,7 +146,7 @@ class Session:
     async def report(self, *, last: bool = False) -> None:
         """Tell the fleet what it should know now. `last`: the batch is done."""
         reports = self._limiter.reports
-        if self._telling.locked() and not last and not reports.is_for_all:
+        if self._telling.locked() and not last and not reports.for_all:
             return  # one report at a time: what comes meanwhile goes with the next one
         async with self._telling:
             if reports.is_due(last=last):
@@ -189,7 +161,3 @@ class Session:
     async def _sleep_until(self, moment_ms: int) -> None:
         while (left_ms := moment_ms - self._now_ms()) > 0:
             await asyncio.sleep(left_ms / 1_000)
-
-
-def _is_cool_down(wait: Wait | None) -> TypeGuard[Wait]:
-    return wait is not None and wait.because is Because.COOL_DOWN

@@ -15,26 +15,18 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
 WINDOW_MS = 1_000
-
 USABLE_MS = WINDOW_MS - 25
 """Calls are planned for this part of a window: one that starts a little late would else miss it."""
-
 HEADROOM = 0.97
-"""Share of the partner's rate that is used: the rest is for calls that are on their way longer than their neighbours.
-"""
-
+"""Share of the partner's rate that is used: the rest is for calls that are on their way longer than others."""
 SKEW_MS = 10_000
 """How far a worker's clock may be behind another's without finding its windows' counters forgotten."""
-
 LEASE_AHEAD_MS = 15_000
 """How far ahead calls are leased: two seconds ahead cost three times the writes."""
-
 LONGEST_LOOK_MS = 300_000
 """How far ahead a window is looked for of which something is left."""
-
 LEAST_LEFT = 0.1
 """Of a window that is over but for so much nothing is asked for."""
-
 GOLDEN = (math.sqrt(5) - 1) / 2
 DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
@@ -49,17 +41,15 @@ def name_of(window: int) -> str:
 
 
 def quota(window: int, limit: float) -> int:
-    """Calls that may start in a window at `limit` calls a second; fractions add up over the windows, never ahead of
-    time.
-    """
+    """Calls that may start in a window at `limit` calls a second; fractions add up, never ahead of time."""
     used = limit * HEADROOM
     return math.floor((window + 1) * used) - math.floor(window * used)
 
 
-def moment_ms(window: int, number: int, limit: float, *, phase: float = 0.5) -> int:
-    """When a call may start, in ms since the epoch. `phase` moves all moments alike, within one step."""
+def moment_ms(window: int, number: int, limit: float) -> int:
+    """When a call may start, in ms since the epoch."""
     places = _places(max(1, quota(window, limit)))
-    return int(window * WINDOW_MS + (places[number % len(places)] + phase) * USABLE_MS / len(places))
+    return int(window * WINDOW_MS + (places[number % len(places)] + 0.5) * USABLE_MS / len(places))
 
 
 def plan(

@@ -8,7 +8,7 @@ from shared.state import FLOW, PARTNER
 from worker_fn.batch.context import Worker
 from worker_fn.batch.drain import drain
 from worker_fn.batch.time_budget import TimeBudget
-from worker_fn.limits import breaker, by_hand
+from worker_fn.limits import agreement, breaker
 from worker_fn.limits.breaker import Opened
 from worker_fn.limits.flow import Flow
 from worker_fn.limits.known_item import change_flow
@@ -44,7 +44,7 @@ async def probe(ticker: Ticker, budget: TimeBudget) -> None:
             report.no_probe = "no message is visible to try with"
             if opened is Opened.OVER:
                 ticker.flow = await _changed(
-                    worker, lambda flow: by_hand.end_breaker(flow, bounds, now_ms=worker.now_ms())
+                    worker, lambda flow: agreement.end_breaker(flow, bounds, now_ms=worker.now_ms())
                 )
             if not status.is_enabled and status.is_settled:  # the next batch brings it
                 await ticker.mapping.resume()

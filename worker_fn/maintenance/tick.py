@@ -11,7 +11,7 @@ from shared.errors import QueueUnavailable, StateUnavailable
 from shared.state import FLOW, PARTNER, Contended
 from worker_fn.batch.time_budget import TimeBudget
 from worker_fn.clients.mapping import MappingUnavailable, is_held
-from worker_fn.limits import agreement, silence
+from worker_fn.limits import agreement
 from worker_fn.limits.flow import Flow
 from worker_fn.limits.known_item import change_flow
 from worker_fn.maintenance.intake import steer, switch
@@ -62,7 +62,7 @@ async def look(ticker: Ticker) -> None:
 
     def alive(flow: Flow) -> tuple[Flow, None]:
         now_ms = worker.now_ms()
-        flow = silence.alive(flow, now_ms=now_ms)
+        flow = agreement.alive(flow, now_ms=now_ms)
         is_due = flow.has_news or flow.cap.is_over(now_ms)
         return agreement.fold(flow, bounds, now_ms=now_ms) if is_due else flow, None
 

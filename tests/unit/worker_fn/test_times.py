@@ -5,7 +5,7 @@ from pathlib import Path
 
 from worker_fn.batch import disposition
 from worker_fn.limits import agreement, breaker, fallback, known_item
-from worker_fn.limits.silence import ALIVE_EVERY_MS, RETURN_MS, SILENCE_MS, TICK_MS
+from worker_fn.limits.agreement import ALIVE_EVERY_MS, RETURN_MS, SILENCE_MS, TICK_MS
 from worker_fn.limits.windows import LEASE_AHEAD_MS, WINDOW_MS
 from worker_fn.maintenance import unpark
 from worker_fn.settings import Settings

@@ -10,9 +10,8 @@ from ops.doctor.checks_now import FIRST_TICK_MS, MOST_NAMED, TICKS_MISSED_MS, hu
 from ops.doctor.look_now import Now
 from ops.operate.pause import Pause
 from ops.operate.suspensions import Suspended
-from worker_fn.limits.adaptive import PUSHED_BACK, Limit
+from worker_fn.limits.adaptive import PUSHED_BACK, Cap, Limit
 from worker_fn.limits.breaker import Breaker, opened_by_hand
-from worker_fn.limits.cap import Cap
 from worker_fn.limits.flow import Flow
 
 NOW_MS = 1_700_000_000_000

@@ -15,8 +15,8 @@ from testkit.records import raw_record, record
 from worker_fn.batch.facts import tell_attempt
 from worker_fn.clients.http import Answer
 from worker_fn.limits.adaptive import Bounds, Limit
+from worker_fn.limits.agreement import clear_limit, close_breaker, open_breaker, set_limit
 from worker_fn.limits.breaker import opened
-from worker_fn.limits.by_hand import clear_limit, close_breaker, open_breaker, set_limit
 from worker_fn.limits.fleet_seen import FleetSeen
 from worker_fn.limits.flow import Flow
 

@@ -11,7 +11,7 @@ from worker_fn.accounts.outliers import Outliers
 from worker_fn.clients.http import Answer
 from worker_fn.dispatch.classify import classify
 from worker_fn.dispatch.feedback import Feedback
-from worker_fn.limits.tally import Tally
+from worker_fn.limits.flow import Tally
 
 
 class Told:

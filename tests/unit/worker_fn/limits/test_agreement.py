@@ -5,9 +5,8 @@ import pytest
 from worker_fn.limits import agreement as agreed
 from worker_fn.limits.adaptive import PUSHED_BACK, STEP_MS, Bounds, Limit
 from worker_fn.limits.breaker import MIN_CALLS, Breaker
-from worker_fn.limits.flow import GOOD, Flow
+from worker_fn.limits.flow import GOOD, Flow, Tally
 from worker_fn.limits.ruling import AtRate, ruling
-from worker_fn.limits.tally import Tally
 from worker_fn.limits.windows import WINDOW_MS, name_of, quota
 
 NOW = 1_790_000_000_000
@@ -74,19 +73,19 @@ def test_a_limit_that_was_used_up_was_reached() -> None:
 def test_a_probe_that_arrived_closes_the_breaker_and_begins_low() -> None:
     """One that failed makes the next one later, and says what it was answered."""
     flow = replace(AT_50, breaker=Breaker(opened_ms=NOW, probe_at_ms=NOW))
-    well = agreed.probed(flow, DECLARED, delivered=True, said="", now_ms=NOW)
+    well = agreed.answered(flow, Tally(probe=True), DECLARED, now_ms=NOW)
     assert not well.breaker.is_open
     assert well.limit.per_second == pytest.approx(15.0)
-    still = agreed.probed(flow, DECLARED, delivered=False, said="HTTP 503", now_ms=NOW)
+    still = agreed.answered(flow, Tally(probe=False, said="HTTP 503"), DECLARED, now_ms=NOW)
     assert (still.breaker.failed_probes, still.breaker.said) == (1, "HTTP 503")
-    assert agreed.probed(AT_50, DECLARED, delivered=False, said="", now_ms=NOW).breaker == AT_50.breaker
+    assert agreed.answered(AT_50, Tally(probe=False), DECLARED, now_ms=NOW).breaker == AT_50.breaker
 
 
 def test_how_long_calls_took_in_an_outage_is_forgotten_with_it() -> None:
     """Each waited for its time-out: that is no measure of what a connection can do now."""
     flow = replace(AT_50, breaker=Breaker(opened_ms=NOW, probe_at_ms=NOW), latency_ms=12_500.0)
-    assert agreed.probed(flow, DECLARED, delivered=False, said="timeout", now_ms=NOW).latency_ms == 12_500.0
-    well = agreed.probed(flow, DECLARED, delivered=True, said="", now_ms=NOW)
+    assert agreed.answered(flow, Tally(probe=False, said="timeout"), DECLARED, now_ms=NOW).latency_ms == 12_500.0
+    well = agreed.answered(flow, Tally(probe=True), DECLARED, now_ms=NOW)
     assert well.latency_ms == 0.0
     after = agreed.fold(told(well, Tally(delivered=10, took_ms=600)), DECLARED, now_ms=NOW + STEP_MS)
     assert after.latency_ms == 60.0

@@ -5,13 +5,21 @@ import pytest
 from shared.state import Item
 from worker_fn.limits import agreement as agreed
 from worker_fn.limits import breaker as breakers
-from worker_fn.limits import by_hand
-from worker_fn.limits.adaptive import BELIEVED_MS, DOUBTED_MS, PUSHED_BACK, RECOVERING, RESTART, STEP_MS, Bounds, Limit
+from worker_fn.limits.adaptive import (
+    BELIEVED_MS,
+    BY_HAND,
+    DOUBTED_MS,
+    NO_CAP,
+    PUSHED_BACK,
+    RECOVERING,
+    RESTART,
+    STEP_MS,
+    Bounds,
+    Limit,
+)
 from worker_fn.limits.breaker import LONGEST_PAUSE_MS, MIN_CALLS, Breaker
-from worker_fn.limits.cap import BY_HAND, NO_CAP
-from worker_fn.limits.flow import Flow
-from worker_fn.limits.ruling import AtRate, Because, ProbeIsDue, Unlimited, Wait, block, ruling, what_stops_mapping
-from worker_fn.limits.tally import Tally
+from worker_fn.limits.flow import Flow, Tally
+from worker_fn.limits.ruling import PROBE, UNLIMITED, AtRate, Because, Wait, block, ruling, what_stops_mapping
 
 NOW = 1_790_000_000_000
 HOUR = 3_600_000
@@ -24,7 +32,7 @@ def told(flow: Flow, tally: Tally) -> Flow:
 
 
 def limited(flow: Flow = AT_100, bounds: Bounds = DECLARED, *, to: float = 30.0) -> Flow:
-    return by_hand.set_limit(flow, bounds, to, until_ms=NOW + HOUR, now_ms=NOW)
+    return agreed.set_limit(flow, bounds, to, until_ms=NOW + HOUR, now_ms=NOW)
 
 
 def busy(flow: Flow, bounds: Bounds, *, from_ms: int, until_ms: int, tally: Tally | None = None) -> list[Flow]:
@@ -68,7 +76,7 @@ def test_push_backs_lower_it_further() -> None:
     flow = told(limited(), Tally(delivered=40, refused=9))
     flow = agreed.fold(flow, DECLARED, now_ms=NOW + STEP_MS)
     assert (flow.limit.per_second, flow.limit.held) == (pytest.approx(27.0), pytest.approx(27.0))
-    after = by_hand.clear_limit(flow, now_ms=NOW + 9_000)
+    after = agreed.clear_limit(flow, now_ms=NOW + 9_000)
     assert (after.cap, after.limit.held) == (NO_CAP, pytest.approx(27.0))
 
 
@@ -92,7 +100,7 @@ def test_when_its_time_is_over_the_limit_grows_step_by_step_to_what_held() -> No
 def test_a_limit_that_was_learnt_before_is_what_it_grows_to() -> None:
     """Not the declared rate, which the partner refused."""
     learnt = Flow(limit=Limit(per_second=55.0, held=60.0, since_ms=NOW, pushed_ms=NOW))
-    flow = by_hand.set_limit(learnt, DECLARED, 30, until_ms=NOW + 60_000, now_ms=NOW)
+    flow = agreed.set_limit(learnt, DECLARED, 30, until_ms=NOW + 60_000, now_ms=NOW)
     steps = busy(flow, DECLARED, from_ms=NOW + 60_000, until_ms=NOW + 63_000)
     assert rates(steps, DECLARED) == [30.0, 45.0, 60.0]
     assert steps[-1].limit.held == 60.0
@@ -115,7 +123,7 @@ def test_where_no_rate_is_known_the_operators_is_one_and_is_forgotten_afterwards
     steps = busy(flow, Bounds(), from_ms=NOW + HOUR, until_ms=NOW + HOUR + 3_000, tally=Tally(delivered=80))
     assert rates(steps, Bounds()) == [30.0, 45.0, 67.5]
     over = agreed.fold(steps[-1], Bounds(), now_ms=NOW + HOUR + DOUBTED_MS)
-    assert ruling(over, Bounds(), now_ms=NOW + HOUR + DOUBTED_MS) == Unlimited()
+    assert ruling(over, Bounds(), now_ms=NOW + HOUR + DOUBTED_MS) == UNLIMITED
 
 
 def test_another_limit_takes_the_place_of_the_one_before() -> None:
@@ -125,7 +133,7 @@ def test_another_limit_takes_the_place_of_the_one_before() -> None:
     assert max(rates(busy(higher, DECLARED, from_ms=NOW + 1_000, until_ms=NOW + 9_000), DECLARED)) == 60.0
     lower = limited(higher, to=5.0)
     assert (lower.rate(DECLARED), lower.cap.held) == (5.0, 100.0)
-    assert by_hand.clear_limit(lower, now_ms=NOW).limit.held == 100.0
+    assert agreed.clear_limit(lower, now_ms=NOW).limit.held == 100.0
 
 
 def test_a_declared_rate_that_was_lowered_meanwhile_holds() -> None:
@@ -156,7 +164,7 @@ def test_it_stands_in_the_item_and_other_releases_read_past_it() -> None:
     assert Flow.of(Item(1, later)).cap == flow.cap
 
 
-OPENED = by_hand.open_breaker(AT_100, until_ms=NOW + HOUR, now_ms=NOW)
+OPENED = agreed.open_breaker(AT_100, until_ms=NOW + HOUR, now_ms=NOW)
 
 
 def test_nobody_calls_or_probes_while_an_operator_has_the_breaker_open() -> None:
@@ -166,7 +174,7 @@ def test_nobody_calls_or_probes_while_an_operator_has_the_breaker_open() -> None
         assert isinstance(ruled, Wait)
         assert ruled.because is Because.BREAKER
         assert breakers.lease_probe(OPENED.breaker, now_ms=now_ms, by="a") == OPENED.breaker
-    under_way = agreed.probed(OPENED, DECLARED, delivered=True, said="", now_ms=NOW + 1_000)
+    under_way = agreed.answered(OPENED, Tally(probe=True), DECLARED, now_ms=NOW + 1_000)
     assert under_way.breaker == OPENED.breaker
     assert agreed.end_cool_down(OPENED, now_ms=NOW + 1_000).breaker == OPENED.breaker
     assert agreed.fold(told(OPENED, Tally(delivered=50)), DECLARED, now_ms=NOW + 1_000).breaker == OPENED.breaker
@@ -176,7 +184,7 @@ def test_nobody_calls_or_probes_while_an_operator_has_the_breaker_open() -> None
 def test_it_takes_the_place_of_one_that_opened_by_itself() -> None:
     """The probe that somebody holds meanwhile is nobody's any more."""
     by_itself = Flow(breaker=Breaker(opened_ms=NOW - 9_000, failed_probes=3, probe_until_ms=NOW + 9_000, probe_by="a"))
-    flow = by_hand.open_breaker(by_itself, until_ms=NOW + HOUR, now_ms=NOW)
+    flow = agreed.open_breaker(by_itself, until_ms=NOW + HOUR, now_ms=NOW)
     assert flow.breaker == OPENED.breaker
     assert not breakers.holds_probe(flow.breaker, now_ms=NOW, by="a")
 
@@ -190,14 +198,14 @@ def test_who_waits_meanwhile_looks_again_within_a_minute() -> None:
 def test_when_its_time_is_over_a_probe_finds_out() -> None:
     """As after an outage: one call, and calls begin low."""
     over_ms = NOW + HOUR
-    assert ruling(OPENED, DECLARED, now_ms=over_ms) == ProbeIsDue()
-    after = agreed.probed(OPENED, DECLARED, delivered=True, said="", now_ms=over_ms)
+    assert ruling(OPENED, DECLARED, now_ms=over_ms) == PROBE
+    after = agreed.answered(OPENED, Tally(probe=True), DECLARED, now_ms=over_ms)
     assert not after.breaker.is_open
     assert after.rate(DECLARED) == pytest.approx(RESTART * 100)
-    failed = agreed.probed(OPENED, DECLARED, delivered=False, said="HTTP 503", now_ms=over_ms)
+    failed = agreed.answered(OPENED, Tally(probe=False, said="HTTP 503"), DECLARED, now_ms=over_ms)
     assert failed.breaker.is_open
     assert failed.breaker.said == "HTTP 503"
-    assert ruling(failed, DECLARED, now_ms=over_ms + LONGEST_PAUSE_MS) == ProbeIsDue()
+    assert ruling(failed, DECLARED, now_ms=over_ms + LONGEST_PAUSE_MS) == PROBE
 
 
 @pytest.mark.parametrize("is_by_hand", [False, True])
@@ -205,7 +213,7 @@ def test_closing_is_as_a_probe_that_arrived(is_by_hand: bool) -> None:
     """Whoever opened it: the next calls go, at the low limit, and what the partner asked to wait for is over."""
     is_open = OPENED if is_by_hand else replace(AT_100, breaker=Breaker(opened_ms=NOW, probe_at_ms=NOW + 9_000))
     is_open = replace(is_open, cool_until_ms=NOW + 30_000)
-    flow = by_hand.close_breaker(is_open, until_ms=NOW, now_ms=NOW)
+    flow = agreed.close_breaker(is_open, until_ms=NOW, now_ms=NOW)
     assert ruling(flow, DECLARED, now_ms=NOW) == AtRate(pytest.approx(RESTART * 100))
     assert (flow.limit.why, flow.limit.held, flow.cool_ends) == (RECOVERING, 100.0, 1)
 
@@ -213,19 +221,21 @@ def test_closing_is_as_a_probe_that_arrived(is_by_hand: bool) -> None:
 def test_a_breaker_that_was_closed_by_hand_opens_by_its_own_rules() -> None:
     """It was a try: where faults go on, ten calls are enough."""
     failing = told(OPENED, Tally(faults=MIN_CALLS))  # calls that were under way when it was opened
-    flow = by_hand.close_breaker(failing, until_ms=NOW, now_ms=NOW)
+    flow = agreed.close_breaker(failing, until_ms=NOW, now_ms=NOW)
     assert not agreed.fold(flow, DECLARED, now_ms=NOW).breaker.is_open
     flow = agreed.fold(told(flow, Tally(faults=MIN_CALLS)), DECLARED, now_ms=NOW + 1_000)
     assert flow.breaker.is_open
-    assert ruling(flow, DECLARED, now_ms=NOW + 9_000) == ProbeIsDue()
+    assert ruling(flow, DECLARED, now_ms=NOW + 9_000) == PROBE
 
 
 def test_a_breaker_that_is_to_stay_closed_does_until_then() -> None:
     """Whatever calls come to, or ask all to wait for; afterwards the next faults open it."""
-    flow = by_hand.close_breaker(OPENED, until_ms=NOW + HOUR, now_ms=NOW)
+    flow = agreed.close_breaker(OPENED, until_ms=NOW + HOUR, now_ms=NOW)
     for second in range(1, 30):
         flow = agreed.fold(told(flow, Tally(faults=MIN_CALLS)), DECLARED, now_ms=NOW + 1_000 * second)
-        flow = agreed.asked_long(flow, NOW + 60_000, now_ms=NOW + 1_000 * second)
+        flow = agreed.answered(
+            flow, Tally(cool_until_ms=NOW + 60_000, asks_long=True), DECLARED, now_ms=NOW + 1_000 * second
+        )
         assert not flow.breaker.is_open
     after = agreed.fold(told(flow, Tally(faults=MIN_CALLS)), DECLARED, now_ms=NOW + HOUR)
     assert after.breaker.is_open
@@ -233,14 +243,14 @@ def test_a_breaker_that_is_to_stay_closed_does_until_then() -> None:
 
 def test_a_closed_breaker_may_be_kept_closed_at_the_limit_as_it_is() -> None:
     """There was no outage: nothing begins low."""
-    flow = by_hand.close_breaker(AT_100, until_ms=NOW + HOUR, now_ms=NOW)
+    flow = agreed.close_breaker(AT_100, until_ms=NOW + HOUR, now_ms=NOW)
     assert flow.rate(DECLARED) == 100.0
 
 
 def test_after_an_outage_the_limit_stays_below_the_operators() -> None:
     """Both at once: it restarts low, grows to the operator's limit, and after that to the declared rate."""
-    flow = limited(by_hand.open_breaker(AT_100, until_ms=NOW + 60_000, now_ms=NOW))
-    flow = agreed.probed(flow, DECLARED, delivered=True, said="", now_ms=NOW + 60_000)
+    flow = limited(agreed.open_breaker(AT_100, until_ms=NOW + 60_000, now_ms=NOW))
+    flow = agreed.answered(flow, Tally(probe=True), DECLARED, now_ms=NOW + 60_000)
     assert flow.rate(DECLARED) == pytest.approx(RESTART * 30)
     seen = rates(busy(flow, DECLARED, from_ms=NOW + 61_000, until_ms=NOW + 90_000), DECLARED)
     assert max(one or 0.0 for one in seen) == 30.0

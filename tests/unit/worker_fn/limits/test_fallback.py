@@ -1,24 +1,32 @@
 import random
+from collections import Counter
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from worker_fn.limits.adaptive import DOWN, Bounds
+from worker_fn.limits.agreement import set_limit
 from worker_fn.limits.breaker import Breaker
-from worker_fn.limits.by_hand import set_limit
 from worker_fn.limits.fallback import ALONE_SHARE, LOST_MS, Fallback
-from worker_fn.limits.flow import Flow
-from worker_fn.limits.ruling import Ask, AtRate, ProbeIsDue, Wait
-from worker_fn.limits.tally import Tally
-from worker_fn.limits.windows import WINDOW_MS, quota
+from worker_fn.limits.flow import Flow, Tally
+from worker_fn.limits.lease import Start
+from worker_fn.limits.ruling import PROBE, Wait
+from worker_fn.limits.windows import HEADROOM
 
 NOW = 1_700_000_000_000
 LIMIT = 100.0
 
 
 def known(
-    *, lost_ms: int = 0, share_until_ms: int = 0, highest: float | None = LIMIT, now_ms: int = NOW, **flow: Any
+    *,
+    lost_ms: int = 0,
+    share_until_ms: int = 0,
+    highest: float | None = LIMIT,
+    now_ms: int = NOW,
+    seed: int = 7,
+    **flow: Any,
 ) -> Any:
     """What is known of the fleet."""
     agreed, bounds = Flow(**flow), Bounds(highest)
@@ -30,12 +38,23 @@ def known(
         share_until_ms=share_until_ms,
         silent_until_ms=0,
         now_ms=lambda: now_ms,
-        rng=random.Random(7),
+        rng=random.Random(seed),
     )
 
 
-def ask(now_ms: int = NOW, wanted: int = 1_000) -> Ask:
-    return Ask(until_ms=now_ms + 3_000, wanted=wanted, most_a_window=1_000)
+def starts(own: Fallback, fleet: Any, *, from_ms: int = NOW, until_ms: int) -> list[int]:
+    """When it may call, asked without a pause."""
+    found, now_ms = list[int](), from_ms
+    while now_ms < until_ms:
+        fleet.now_ms = lambda now_ms=now_ms: now_ms
+        told = own.ask(until_ms)
+        assert isinstance(told, Start | Wait)
+        if isinstance(told, Start):
+            found.append(told.ms)
+            now_ms = max(now_ms, told.ms)
+        else:
+            now_ms = max(now_ms + 1, told.until_ms)
+    return found
 
 
 def alone(fleet: Any) -> Fallback:
@@ -44,47 +63,85 @@ def alone(fleet: Any) -> Fallback:
 
 def test_nothing_is_called_until_everybody_has_lost_the_table() -> None:
     """A share beside the leases of others would be more than the limit."""
-    for now_ms, ruled in ((NOW + LOST_MS - 1, Wait), (NOW + LOST_MS, AtRate)):
-        assert isinstance(alone(known(lost_ms=NOW, now_ms=now_ms)).ask(ask(now_ms)), ruled)
+    for now_ms, ruled in ((NOW + LOST_MS - 1, Wait), (NOW + LOST_MS, Start)):
+        assert isinstance(alone(known(lost_ms=NOW, now_ms=now_ms)).ask(now_ms + 3_000), ruled)
 
 
-def test_no_second_is_given_out_twice() -> None:
+def test_a_share_is_evenly_spread() -> None:
+    """Whether all of it is used or not; so no second holds more of it than another."""
+    fleet = known(lost_ms=NOW - LOST_MS)
+    own = alone(fleet)
+    found = starts(own, fleet, until_ms=NOW + 9_000)
+    found += starts(own, fleet, from_ms=NOW + 17_777, until_ms=NOW + 20_000)
+    step_ms = 1_000 / (LIMIT * 0.5 * ALONE_SHARE * HEADROOM)
+    assert min(later - earlier for earlier, later in pairwise(found)) >= step_ms - 1
+    assert len(found) == pytest.approx(11_200 / step_ms, abs=2)
+
+
+def test_workers_begin_at_different_moments() -> None:
+    """Else the first calls of a hundred that have less than one a second each would fall together."""
+    first = [alone(known(lost_ms=NOW - LOST_MS, highest=1.0, seed=seed)).ask(NOW + 4_000) for seed in range(100)]
+    within_a_second = [one for one in first if isinstance(one, Start) and one.ms < NOW + 1_000]
+    assert 30 <= len(within_a_second) <= 60
+
+
+def test_all_shares_together_are_never_more_than_the_limit() -> None:
+    """Four workers of an account that takes six calls a second: one each, as two of some would meet two of others."""
+    seconds: Counter[int] = Counter()
+    for seed in range(4):
+        fleet = known(lost_ms=NOW - LOST_MS, highest=6.0, seed=seed)
+        own = Fallback(fleet, share=0.25, probe_lease_ms=9_000)
+        seconds.update(one // 1_000 for one in starts(own, fleet, until_ms=NOW + 60_000))
+    assert max(seconds.values()) <= 6
+    assert sum(seconds.values()) >= 60 * 4 * ALONE_SHARE * HEADROOM - 4
+
+
+def test_no_share_is_given_out_twice() -> None:
     """A worker whose own count is closed amid a second and opened again has one share of it."""
     fleet = known(share_until_ms=NOW + 12_000)
     own = alone(fleet)
-    own.ask(ask(wanted=60))
-    leased = len(own._lease)
+    before = starts(own, fleet, until_ms=NOW + 600)
     fleet.share_until_ms += 1_000
     assert not own.is_open
-    own.ask(ask())
-    both = own._flow.counts
-    assert leased < len(own._lease) <= sum(both.values())
-    assert max(both.values()) <= quota(NOW // WINDOW_MS, LIMIT * 0.5 * ALONE_SHARE) + 1
+    after = starts(own, fleet, from_ms=NOW + 300, until_ms=NOW + 1_000)
+    assert before
+    assert after[0] > before[-1]
+
+
+def test_a_share_smaller_than_a_call_a_minute_is_waited_for() -> None:
+    """A message that comes back when it was told to, up to a second late, finds its moment."""
+    fleet = known(lost_ms=NOW - LOST_MS, highest=0.03)
+    own = alone(fleet)
+    told = own.ask(NOW + 2_000)
+    assert isinstance(told, Wait)
+    later_ms = told.until_ms + 999
+    fleet.now_ms = lambda: later_ms
+    assert isinstance(own.ask(later_ms + 2_000), Start)
 
 
 def test_without_a_known_limit_it_is_the_outage_of_nobody() -> None:
     """Where no rate is declared or was found, there is none to share: but an open breaker holds."""
-    assert not isinstance(alone(known(lost_ms=NOW, highest=None)).ask(ask()), Wait)
+    assert not isinstance(alone(known(lost_ms=NOW, highest=None)).ask(NOW + 3_000), Wait)
     opened = Breaker(opened_ms=NOW, probe_at_ms=NOW + 9_000)
-    assert isinstance(alone(known(lost_ms=NOW, highest=None, breaker=opened)).ask(ask()), Wait)
+    assert isinstance(alone(known(lost_ms=NOW, highest=None, breaker=opened)).ask(NOW + 3_000), Wait)
 
 
 def test_a_worker_alone_finds_out_by_itself_whether_the_partner_is_back() -> None:
     """One probe at a time, and it closes its own breaker by what that was answered."""
     own = alone(known(lost_ms=NOW - LOST_MS, breaker=Breaker(opened_ms=NOW - 9_000, probe_at_ms=NOW)))
-    assert own.ask(ask()) == ProbeIsDue()
-    assert isinstance(own.ask(ask()), Wait)
+    assert own.ask(NOW + 3_000) == PROBE
+    assert isinstance(own.ask(NOW + 3_000), Wait)
     own.note(Tally(delivered=1, probe=True))
-    assert isinstance(own.ask(ask()), AtRate)
+    assert isinstance(own.ask(NOW + 3_000), Start)
 
 
 def test_faults_open_its_own_breaker() -> None:
     """As they would the fleet's."""
     own = alone(known(lost_ms=NOW - LOST_MS))
-    own.ask(ask())
+    own.ask(NOW + 3_000)
     for _ in range(10):
         own.note(Tally(faults=1))
-    assert isinstance(own.ask(ask()), Wait)
+    assert isinstance(own.ask(NOW + 3_000), Wait)
 
 
 @pytest.mark.parametrize("highest", [LIMIT, None])
@@ -92,36 +149,35 @@ def test_an_operators_limit_holds_for_who_is_alone_until_its_time_is_over(highes
     """Its share of that, by its own clock."""
     flow = set_limit(Flow(), Bounds(highest), 20, until_ms=NOW + LOST_MS + 60_000, now_ms=NOW)
     lost = known(lost_ms=NOW, highest=highest, now_ms=NOW + LOST_MS, cap=flow.cap, limit=flow.limit)
-    assert alone(lost).ask(ask(NOW + LOST_MS)) == AtRate(pytest.approx(20 * 0.5 * ALONE_SHARE))
+    found = starts(alone(lost), lost, from_ms=NOW + LOST_MS, until_ms=NOW + LOST_MS + 10_000)
+    assert len(found) == pytest.approx(10 * 20 * 0.5 * ALONE_SHARE * HEADROOM, abs=2)
     if highest:
-        lost.now_ms = lambda: NOW + LOST_MS + 60_000
-        over = alone(lost).ask(ask(NOW + LOST_MS + 60_000))
-        assert over == AtRate(pytest.approx(LIMIT * 0.5 * ALONE_SHARE))
+        found = starts(alone(lost), lost, from_ms=NOW + LOST_MS + 60_000, until_ms=NOW + LOST_MS + 70_000)
+        assert len(found) == pytest.approx(10 * LIMIT * 0.5 * ALONE_SHARE * HEADROOM, abs=2)
 
 
 def test_who_is_alone_grows_back_to_its_share() -> None:
     """After a push-back, step by step, while it could use more."""
     fleet = known(lost_ms=NOW - LOST_MS)
     own = alone(fleet)
-    own.ask(ask())
+    own.ask(NOW + 3_000)
     fleet.now_ms = lambda: NOW + 2_000
     own.note(Tally(delivered=30, refused=9))
-    assert own._flow.limit.per_second == pytest.approx(LIMIT * 0.5 * ALONE_SHARE * DOWN)
+    assert own.flow.limit.per_second == pytest.approx(LIMIT * 0.5 * ALONE_SHARE * DOWN)
     for now_ms in range(NOW + 3_000, NOW + 120_000, 1_000):
         fleet.now_ms = lambda now_ms=now_ms: now_ms
-        while isinstance(own.ask(ask(now_ms)), AtRate):
-            assert own.take()
+        while isinstance(own.ask(now_ms + 3_000), Start):
+            pass
         own.note(Tally(delivered=30))
-    assert own._flow.limit.per_second == pytest.approx(LIMIT * 0.5 * ALONE_SHARE)
+    assert own.flow.limit.per_second == pytest.approx(LIMIT * 0.5 * ALONE_SHARE)
 
 
 def test_a_call_to_the_table_that_fails_takes_nothing_of_a_share() -> None:
     """While all keep to theirs: what is ours stays ours, whatever becomes of the next look."""
     fleet = known(share_until_ms=NOW + 12_000)
     own = alone(fleet)
-    own.ask(ask())
+    own.ask(NOW + 3_000)
     fleet.lost_ms = NOW + 1
     assert own.is_open
-    assert own.take()
     fleet.now_ms = lambda: NOW + 12_000
     assert not own.is_open

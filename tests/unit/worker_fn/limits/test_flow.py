@@ -6,7 +6,7 @@ from shared.state import Item
 from worker_fn.limits import agreement as agreed
 from worker_fn.limits.adaptive import Limit
 from worker_fn.limits.breaker import Breaker
-from worker_fn.limits.flow import Flow
+from worker_fn.limits.flow import FAULTS, GOOD, Flow, Tally
 from worker_fn.limits.windows import LEASE_AHEAD_MS, SKEW_MS, WINDOW_MS, name_of
 
 NOW = 1_790_000_000_000
@@ -60,3 +60,25 @@ def test_an_operator_ends_what_stands_in_either_half() -> None:
     ended = agreed.end_cool_down(flow, now_ms=NOW)
     assert Flow.of(ended.written_to(Item(4))) == replace(ended)
     assert (ended.cool_until_ms, ended.booked_ms, ended.counts, ended.cool_ends) == (0, 0, {}, 1)
+
+
+def test_counts_are_about_the_limit_that_is_known() -> None:
+    """Push-backs are counted under its generation; what is nothing is not counted."""
+    assert Tally(delivered=2, took_ms=9).counts(Flow()) == {"td": 2, "tm": 9}
+    assert Tally(refused=1).counts(Flow(generation=3)) == {"p3": 1}
+
+
+def test_what_arrives_after_a_fault_is_counted_apart() -> None:
+    """A refusal, too: the partner is there."""
+    failing = Flow(counts={FAULTS: 1})
+    assert Tally(delivered=2, refused=1).counts(failing)[GOOD] == 3
+    assert GOOD not in Tally(delivered=2, faults=1).counts(Flow())
+
+
+def test_what_everybody_should_know_at_once() -> None:
+    """A cool-down, and whatever the probe came to."""
+    assert [one.is_for_all for one in (Tally(cool_until_ms=1), Tally(probe=False), Tally(faults=1))] == [
+        True,
+        True,
+        False,
+    ]

@@ -9,7 +9,7 @@ from shared.errors import StateUnavailable
 from shared.state import FLOW, PARTNER, Patient
 from worker_fn.limits import agreement
 from worker_fn.limits.adaptive import Bounds
-from worker_fn.limits.by_hand import set_limit
+from worker_fn.limits.agreement import set_limit
 from worker_fn.limits.flow import Flow
 from worker_fn.limits.known_item import FRESH_MS, KnownItem, change_flow
 from worker_fn.limits.windows import name_of
@@ -23,7 +23,7 @@ def item(fleet: Any) -> KnownItem:
 def known_item(fleet: Any) -> KnownItem:
     now_ms = lambda: int(fleet.clock.now_s * 1_000)  # noqa: E731
     state, rng = Patient(fleet.state, now_ms=now_ms), random.Random(1)
-    return KnownItem(state, PARTNER, Bounds(), now_ms=now_ms, rng=rng, ttl_s=60)
+    return KnownItem(state=state, key=PARTNER, bounds=Bounds(), now_ms=now_ms, rng=rng, ttl_s=60)
 
 
 def test_what_is_fresh_is_not_read_again(item: KnownItem, fleet: Any) -> None:

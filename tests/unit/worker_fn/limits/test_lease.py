@@ -57,6 +57,7 @@ def test_numbers_beyond_the_limit_are_calls_when_it_has_risen() -> None:
     lease = Lease()
     lease.keep([(WINDOW, number) for number in range(COUNT)], limit=LIMIT / 4, now_ms=NOW)
     assert len(lease) == quota(WINDOW, LIMIT / 4)
+    lease.keep((), limit=LIMIT, now_ms=NOW)
     assert len(taken(lease)) == COUNT
 
 
@@ -71,7 +72,7 @@ def test_a_moment_that_is_put_back_is_taken_again(lease: Lease) -> None:
 
 def test_a_lease_under_a_lower_limit_is_outgrown(lease: Lease) -> None:
     """There may be earlier moments than ours, until somebody asked at the limit as it is."""
-    assert lease.is_outgrown(2 * LIMIT, now_ms=NOW)
-    assert not lease.is_outgrown(LIMIT, now_ms=NOW)
+    assert lease.take(now_ms=NOW, not_before_ms=0, limit=2 * LIMIT) is None
+    assert len(lease) == COUNT
     lease.keep((), limit=2 * LIMIT, now_ms=NOW)
-    assert not lease.is_outgrown(2 * LIMIT, now_ms=NOW)
+    assert lease.take(now_ms=NOW, not_before_ms=0, limit=2 * LIMIT) is not None

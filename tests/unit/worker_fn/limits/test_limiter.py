@@ -10,16 +10,14 @@ import pytest
 from shared.errors import StateThrottled, StateUnavailable
 from shared.state import FLOW, PARTNER, Patient
 from worker_fn.limits.adaptive import Bounds, Limit
+from worker_fn.limits.agreement import alive, set_limit
 from worker_fn.limits.breaker import Breaker
-from worker_fn.limits.by_hand import set_limit
 from worker_fn.limits.fallback import ALONE_SHARE, LOST_MS
-from worker_fn.limits.flow import Flow
-from worker_fn.limits.known_item import FRESH_MS
+from worker_fn.limits.flow import Flow, Tally
+from worker_fn.limits.known_item import FRESH_MS, KnownItem
 from worker_fn.limits.limiter import Limiter
-from worker_fn.limits.ruling import Wait
-from worker_fn.limits.session import Go, Session
-from worker_fn.limits.silence import alive
-from worker_fn.limits.tally import Tally
+from worker_fn.limits.ruling import Go, Wait
+from worker_fn.limits.session import Session
 from worker_fn.limits.windows import HEADROOM, WINDOW_MS, name_of
 
 LIMIT = 100.0
@@ -34,7 +32,8 @@ def limiter(fleet: Any) -> Limiter:
 def limiter_of(fleet: Any, share: float = 1.0) -> Limiter:
     now_ms = lambda: int(fleet.clock.now_s * 1_000)  # noqa: E731
     state = Patient(fleet.state, now_ms=now_ms)
-    return Limiter(state, PARTNER, Bounds(LIMIT), share=share, now_ms=now_ms, rng=random.Random(7))
+    item = KnownItem(state=state, key=PARTNER, bounds=Bounds(LIMIT), now_ms=now_ms, rng=random.Random(7))
+    return Limiter(item, share=share, probe_lease_ms=9_000)
 
 
 async def known(fleet: Any) -> Flow:
@@ -203,7 +202,7 @@ def test_a_table_that_answered_once_is_asked_at_once(limiter: Limiter, fleet: An
         fleet.state.down = True
         await may_call_within(limiter, fleet, 1)
         fleet.state.down = False
-        await limiter.reserve(1)
+        await limiter.item.reserve(1)
         return await may_call_within(limiter, fleet, 100)
 
     assert not asyncio.run(answered_for_something_else())
@@ -250,7 +249,7 @@ def test_an_item_without_a_limit_is_no_leave_to_call_freely(limiter: Limiter, fl
     """
 
     async def after_a_look_at_nothing() -> list[int]:
-        await limiter.reserve(1)
+        await limiter.item.reserve(1)
         return await starts_until(limiter, fleet, fleet.clock.now_s + 1.5)
 
     assert most_in_a_second(asyncio.run(after_a_look_at_nothing())) <= QUOTA + 2

@@ -8,10 +8,9 @@ from shared.errors import StateThrottled, StateUnavailable
 from shared.state import FLOW, PARTNER
 from worker_fn.limits.adaptive import STEP_MS, Bounds
 from worker_fn.limits.breaker import MIN_CALLS
-from worker_fn.limits.flow import FAULTS, Flow
+from worker_fn.limits.flow import FAULTS, Flow, Tally
 from worker_fn.limits.known_item import KnownItem
 from worker_fn.limits.reports import REPORT_EVERY_MS, URGENT_EVERY_MS, Reports
-from worker_fn.limits.tally import Tally
 
 LIMIT = 50.0
 
@@ -21,7 +20,7 @@ class Worker:
 
     def __init__(self, fleet: Any, share: float = 0.5) -> None:
         now_ms = lambda: int(fleet.clock.now_s * 1_000)  # noqa: E731
-        self.item = KnownItem(fleet.state, PARTNER, Bounds(LIMIT), now_ms=now_ms, rng=random.Random(1))
+        self.item = KnownItem(state=fleet.state, key=PARTNER, bounds=Bounds(LIMIT), now_ms=now_ms, rng=random.Random(1))
         self.reports = Reports(self.item, share=share)
 
     def tell(self, *tallies: Tally) -> None:

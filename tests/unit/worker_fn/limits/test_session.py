@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from worker_fn.limits.flow import Flow
-from worker_fn.limits.ruling import Because, Wait
-from worker_fn.limits.session import HOLD_MS, Go, Session
+from worker_fn.limits.ruling import Because, Go, Wait
+from worker_fn.limits.session import HOLD_MS, Session
 
 
 def acquired(fleet: Any, seconds: float) -> tuple[Any, float]:
@@ -74,7 +74,7 @@ def left_over(fleet: Any, calls: int) -> int:
         await asyncio.gather(*(call() for _ in range(calls)))
 
     asyncio.run(batch())
-    return len(limiter._fleet.lease)
+    return len(limiter._lease)
 
 
 @pytest.mark.parametrize("share", [0.05, 0.1, 0.25])

@@ -11,7 +11,7 @@ from tests.fakes.mapping import FakeMapping
 from tests.unit.worker_fn.intake import NOW_S, FakeQueues, hold, open_since, run_tick, set_flow
 from worker_fn.clients.mapping import LambdaMapping, Status
 from worker_fn.limits.adaptive import Bounds, Limit
-from worker_fn.limits.by_hand import set_limit
+from worker_fn.limits.agreement import set_limit
 from worker_fn.limits.flow import Flow
 from worker_fn.maintenance.intake import concurrency_for
 

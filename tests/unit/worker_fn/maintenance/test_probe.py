@@ -9,8 +9,8 @@ import pytest
 from tests.fakes.mapping import FakeMapping
 from tests.unit.worker_fn.intake import NOW_S, FakeQueues, flow_of, hold, open_since, run_tick, set_flow
 from worker_fn.limits.adaptive import Limit
+from worker_fn.limits.agreement import open_breaker
 from worker_fn.limits.breaker import Breaker
-from worker_fn.limits.by_hand import open_breaker
 from worker_fn.limits.flow import Flow
 from worker_fn.maintenance.probe import PROBES
 from worker_fn.maintenance.tick import tick

@@ -9,9 +9,8 @@ import pytest
 from tests.fakes.mapping import FakeMapping
 from tests.unit.worker_fn.intake import NOW_S, FakeQueues, flow_of, open_since, run_tick, set_flow
 from worker_fn.accounts.clearing import request_sweep
-from worker_fn.limits.adaptive import RECOVERING, Bounds, Limit
-from worker_fn.limits.by_hand import set_limit
-from worker_fn.limits.cap import NO_CAP
+from worker_fn.limits.adaptive import NO_CAP, RECOVERING, Bounds, Limit
+from worker_fn.limits.agreement import set_limit
 from worker_fn.limits.flow import Flow
 
 

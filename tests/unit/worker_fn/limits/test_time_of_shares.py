@@ -2,8 +2,8 @@ import pytest
 
 from worker_fn.limits import agreement as agreed
 from worker_fn.limits.adaptive import Bounds, Limit
+from worker_fn.limits.agreement import RETURN_MS, SILENCE_MS, alive, is_silent
 from worker_fn.limits.flow import DELIVERED, Flow
-from worker_fn.limits.silence import RETURN_MS, SILENCE_MS, alive, is_silent
 from worker_fn.limits.windows import WINDOW_MS
 
 NOW = 1_790_000_000_000

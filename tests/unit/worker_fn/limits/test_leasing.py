@@ -1,3 +1,5 @@
+"""What a limiter leases of what the fleet counts together."""
+
 import asyncio
 import random
 from collections import Counter
@@ -7,12 +9,12 @@ import pytest
 
 from shared.state import FLOW, PARTNER
 from worker_fn.limits.adaptive import Bounds, Limit
-from worker_fn.limits.fleet_lease import AGAIN_MS, FleetLease
+from worker_fn.limits.agreement import SILENCE_MS, alive
 from worker_fn.limits.flow import Flow
 from worker_fn.limits.known_item import KnownItem
-from worker_fn.limits.reports import Reports
-from worker_fn.limits.ruling import Ask, AtRate, Unlimited, Wait
-from worker_fn.limits.silence import SILENCE_MS, alive
+from worker_fn.limits.lease import Lease
+from worker_fn.limits.limiter import AGAIN_MS, Limiter
+from worker_fn.limits.ruling import UNLIMITED, AtRate, Wait
 from worker_fn.limits.windows import HEADROOM, LEASE_AHEAD_MS
 
 LIMIT = 50.0
@@ -20,23 +22,24 @@ LIMIT = 50.0
 
 def worker(
     fleet: Any, *, highest: float | None = LIMIT, share: float = 0.1, key: str = PARTNER, table: KnownItem | None = None
-) -> FleetLease:
+) -> Limiter:
     now_ms = lambda: int(fleet.clock.now_s * 1_000)  # noqa: E731
-    item = KnownItem(fleet.state, key, Bounds(highest), now_ms=now_ms, rng=random.Random(1), table=table)
-    return FleetLease(item, Reports(item, share=share), share=share, probe_lease_ms=9_000)
+    item = KnownItem(
+        state=fleet.state, key=key, bounds=Bounds(highest), now_ms=now_ms, rng=random.Random(1), of_partner=table
+    )
+    return Limiter(item, share=share, probe_lease_ms=9_000)
 
 
-def asked(fleet: Any, lease: FleetLease, wanted: int = 1_000) -> object:
+def asked(fleet: Any, limiter: Limiter, wanted: int = 1_000) -> object:
     now_ms = int(fleet.clock.now_s * 1_000)
-    ask = Ask(until_ms=now_ms + LEASE_AHEAD_MS, wanted=wanted, most_a_window=1_000)
-    return asyncio.run(lease.ask(ask))
+    return asyncio.run(limiter._of_fleet(now_ms + LEASE_AHEAD_MS, wanted, 1_000))
 
 
-def held(lease: FleetLease, fleet: Any) -> Counter[int]:
+def held(limiter: Limiter, fleet: Any) -> Counter[int]:
     """The calls that it may start, by second."""
     seconds: Counter[int] = Counter()
     now_ms = int(fleet.clock.now_s * 1_000)
-    while start := lease.lease.take(now_ms=now_ms, not_before_ms=0, limit=lease._item.limit):
+    while start := limiter._lease.take(now_ms=now_ms, not_before_ms=0, limit=limiter.item.limit):
         seconds[start.window] += 1
         now_ms = max(now_ms, start.ms)
     return seconds
@@ -60,16 +63,15 @@ def test_who_takes_a_step_with_its_lease_has_its_own_numbers(fleet: Any) -> None
     async def swap_late(*arguments: Any, **named: Any) -> Any:
         fleet.state.swap = swap
         now_ms = int(fleet.clock.now_s * 1_000)
-        ask = Ask(until_ms=now_ms + 1_000, wanted=5, most_a_window=5)
-        await other.ask(ask)
+        await other._of_fleet(now_ms + 1_000, 5, 5)
         return await swap(*arguments, **named)
 
     fleet.state.swap = swap_late
     asked(fleet, stepping, wanted=5)
     assert fleet.state.swap == swap
-    assert stepping.lease._numbers
-    assert other.lease._numbers
-    assert not stepping.lease._numbers & other.lease._numbers
+    assert stepping._lease._numbers
+    assert other._lease._numbers
+    assert not stepping._lease._numbers & other._lease._numbers
 
 
 def test_who_finds_nothing_left_waits_for_what_is(fleet: Any) -> None:
@@ -95,31 +97,31 @@ def test_a_new_account_costs_one_round_trip(fleet: Any) -> None:
     assert isinstance(asked(fleet, worker(fleet)), AtRate)
     assert reads == []
     fleet.state.items.clear()
-    assert asked(fleet, worker(fleet, highest=None)) == Unlimited()
+    assert asked(fleet, worker(fleet, highest=None)) == UNLIMITED
     assert not fleet.state.items
 
 
 def test_who_leases_first_after_a_silence_has_everybody_keep_to_its_share(fleet: Any) -> None:
     """Some may have called at theirs while the table was out of reach; what the first asked for is not used."""
-    lease = worker(fleet)
-    asked(fleet, lease)
-    lease.lease.drop()
+    limiter = worker(fleet)
+    asked(fleet, limiter)
+    limiter._lease = Lease()
     fleet.clock.now_s += SILENCE_MS / 1_000 + 1
-    asked(fleet, lease)
+    asked(fleet, limiter)
     flow = Flow.of(fleet.state.items[PARTNER, FLOW])
-    assert flow.share_until_ms == lease._item.share_until_ms > fleet.clock.now_s * 1_000
-    assert len(lease.lease) == 0
+    assert flow.share_until_ms == limiter.item.share_until_ms > fleet.clock.now_s * 1_000
+    assert len(limiter._lease) == 0
 
 
 def test_a_worker_that_is_alone_leases_more_than_its_share(fleet: Any) -> None:
     """Where nobody presses, each lease may reach twice as far as the one before."""
-    lease = worker(fleet, share=0.02)
-    before = lease.most
+    limiter = worker(fleet, share=0.02)
+    before = limiter.most_leased
     for _ in range(3):
-        asked(fleet, lease, wanted=lease.most)
-        lease.lease.drop()
+        asked(fleet, limiter, wanted=limiter.most_leased)
+        limiter._lease = Lease()
         fleet.clock.now_s += 3
-    assert lease.most > 2 * before
+    assert limiter.most_leased > 2 * before
 
 
 @pytest.mark.parametrize(("held", "seconds"), [(LIMIT, 2), (LIMIT / 5, 15)])
@@ -130,10 +132,10 @@ def test_what_is_leased_while_the_limit_rises_is_of_the_next_two_seconds(fleet: 
     fleet.set_item(PARTNER, FLOW, Flow(limit=low, alive_ms=now_ms).to_item())
     workers = [worker(fleet, share=1 / 60) for _ in range(60)]
     for one in workers:
-        asyncio.run(one._item.read())
+        asyncio.run(one.item.read())
         for _ in range(3):
             asked(fleet, one)
-            assert seconds > 2 or len(one.lease) <= 1
+            assert seconds > 2 or len(one._lease) <= 1
     leased = [int(name[1:], 36) for name in Flow.of(fleet.state.items[PARTNER, FLOW]).counts if name[0] == "w"]
     assert max(leased) - now_ms // 1_000 in {seconds - 1, seconds}
 
@@ -145,7 +147,7 @@ def test_who_finds_nothing_left_of_a_limit_that_rises_asks_again_when_there_is(f
     fleet.set_item(PARTNER, FLOW, Flow(limit=low, alive_ms=now_ms).to_item())
     first, late = worker(fleet, share=1.0), worker(fleet, share=1.0)
     for one in (first, late):
-        asyncio.run(one._item.read())
+        asyncio.run(one.item.read())
     assert isinstance(asked(fleet, first), AtRate)
     asked(fleet, late)
     told = asked(fleet, late)
@@ -155,44 +157,44 @@ def test_who_finds_nothing_left_of_a_limit_that_rises_asks_again_when_there_is(f
 
 def test_an_account_keeps_to_its_share_when_all_do(fleet: Any) -> None:
     """The table was lost for its item as for the partner's, and somebody may still call at its share."""
-    table = worker(fleet)._item
+    table = worker(fleet).item
     account = worker(fleet, key="account#7", table=table)
     now_ms = int(fleet.clock.now_s * 1_000)
     fleet.set_item(PARTNER, FLOW, Flow(alive_ms=now_ms - 1_000, share_until_ms=now_ms + 9_000).to_item())
     asyncio.run(table.read())
-    assert isinstance(asked(fleet, account), AtRate)
-    assert len(account.lease) == 0
+    assert asked(fleet, account) is None
+    assert len(account._lease) == 0
     fleet.clock.now_s += 9
     asked(fleet, account)
-    assert len(account.lease) > 0
+    assert len(account._lease) > 0
 
 
 def test_who_leases_of_an_account_first_after_a_silence_ends_it_for_all(fleet: Any) -> None:
     """In the partner's item, where a tick that comes a minute later finds no silence any more: what was leased since
     then is in use, and shares beside it would be more than the rate.
     """
-    table = worker(fleet)._item
+    table = worker(fleet).item
     account = worker(fleet, key="account#7", table=table)
     fleet.set_item(PARTNER, FLOW, Flow(alive_ms=int(fleet.clock.now_s * 1_000)).to_item())
     asked(fleet, account)
-    account.lease.drop()
+    account._lease = Lease()
     fleet.clock.now_s += SILENCE_MS / 1_000 + 1
     asyncio.run(table.read())
     asked(fleet, account)
     known = Flow.of(fleet.state.items[PARTNER, FLOW])
-    assert len(account.lease) == 0
-    assert known.share_until_ms == account._item.share_until_ms > fleet.clock.now_s * 1_000
+    assert len(account._lease) == 0
+    assert known.share_until_ms == account.item.share_until_ms > fleet.clock.now_s * 1_000
     late_ms = int(fleet.clock.now_s * 1_000) + 60_000
     assert alive(known, now_ms=late_ms).share_until_ms == known.share_until_ms
 
 
 def test_idleness_of_an_account_is_not_silence(fleet: Any) -> None:
     """While a tick writes to the partner's item, an account's first call after however long has its turn at once."""
-    table = worker(fleet)._item
+    table = worker(fleet).item
     account = worker(fleet, key="account#7", table=table)
     fleet.set_item("account#7", FLOW, Flow(alive_ms=int(fleet.clock.now_s * 1_000)).to_item())
     fleet.clock.now_s += 86_400
     fleet.set_item(PARTNER, FLOW, Flow(alive_ms=int(fleet.clock.now_s * 1_000) - 59_000).to_item())
     asyncio.run(table.read())
     asked(fleet, account)
-    assert len(account.lease) > 0
+    assert len(account._lease) > 0
