@@ -36,6 +36,8 @@ ARGS ?=
 # never waits needs three (docs/adr/0044). `make test ARGS=-n0` is one process, for --pdb and -s.
 SIDE_BY_SIDE := -n 5
 FAST_SIDE_BY_SIDE := -n 3
+# A container often forbids bytecode; every process that a test or a deploy starts would compile the project anew.
+export PYTHONDONTWRITEBYTECODE :=
 # What is said to this make is not meant for the makes that tests start.
 PYTEST = env -u ARGS -u MAKEFLAGS -u MFLAGS -u MAKELEVEL $(PY) -m pytest
 # How many of each kind `make fuzz` tries.
