@@ -2,9 +2,11 @@
 
 import re
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -66,6 +68,24 @@ def test_what_ends_in_time_is_left_alone() -> None:
         pass
     with pytest.raises(KeyError), ticking(), at_most(60):
         raise KeyError
+
+
+def test_a_tick_that_comes_as_the_code_ends_is_late() -> None:
+    """Its time is over, but so is the code: neither what comes behind it is interrupted, nor the next one."""
+
+    def tick(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_code is at_most.__exit__.__code__:
+            sys.setprofile(before)
+            handler = signal.getsignal(signal.SIGALRM)
+            assert callable(handler)
+            handler(signal.SIGALRM, frame)
+
+    before = sys.getprofile()
+    with ticking():
+        with at_most(0):
+            sys.setprofile(tick)
+        assert sys.getprofile() is before
+        signal.raise_signal(signal.SIGALRM)
 
 
 def test_the_timer_and_its_handler_are_given_back() -> None:
