@@ -100,7 +100,8 @@ class Part(Wire):
         """
         self._aside.raw, self._aside.unread = raw, unread
         for name in unread:
-            self.__dict__.pop(name, None)
+            for values in (self.__dict__, self.model_extra or {}):
+                values.pop(name, None)
         self.model_fields_set.update(unread)
         return self
 

@@ -323,14 +323,16 @@ def test_only_what_is_asked_for_is_read() -> None:
         "runtime_environment": {"type": "ios"},
         "user_identities": [],
         "newer": {"a": 1},
+        "newer_list": [1],
     }
     request = parse_request(content, only={"account"})
     assert isinstance(request, EventProcessingRequest)
     assert request.account is not None
     assert (request.id, request.mpid, request.account.settings) == ("r-1", "5", {"apiKey": "k"})
-    for name in ("events", "user_attributes", "runtime_environment", "newer"):
+    for name in ("events", "user_attributes", "runtime_environment", "newer", "newer_list"):
         with pytest.raises(Unmappable, match=f"reads `{name}`"):
             getattr(request, name, None)
+    assert request.model_extra == {}
     with pytest.raises(Unmappable):
         given(request, "user_attributes")
     assert (request.user_identities, request.system_notifications, request.consent_state) == ([], [], None)
