@@ -49,9 +49,6 @@ Smaller requests, which most are, stay readable on the queue; from here on a sma
 (hashing, escaping, sending) as compressing it costs.
 """
 
-SURELY_READABLE_BYTES = 1_000_000
-"""A shorter payload cannot hold more values than a worker reads: each takes two characters (shared/json_text.py)."""
-
 MAX_PAYLOAD_BYTES = 2 * 6 * 1_048_576
 """Nothing of ours inflates to more: Lambda takes 6 MB a request, which escaping can double (`_FORBIDDEN`). A larger
 frame is damage or an attack."""
@@ -64,7 +61,7 @@ MAX_TEXT = 128
 """SQS quota for a MessageGroupId; longer ids are not mParticle's (int32 and UUID)."""
 
 SURELY_READABLE_BYTES = 1_000_000
-"""Two for each value that a worker reads at once (json_text.MAX_VALUES): no value is shorter."""
+"""No payload of so much holds more values than a worker reads at once (json_text.MAX_VALUES): each takes two bytes."""
 
 MAX_REQUEST_VALUES = 1_000_000
 """Values of a whole request, before it is split: a request of 6 MB could hold three million, each an object."""

@@ -8,8 +8,8 @@ from shared.queue import ENTRIES, WorkerQueue
 
 
 class ThreadedQueue:
-    """The worker's queues: `Queue` of batch/settle and `Queues` of maintenance/tick. A message that the tick takes is
-    hidden for `visibility_s`: longer than an invocation may run.
+    """The worker's queues: `Queue` of batch/context and `Queues` of maintenance/ticker. A message that the tick takes
+    is hidden for `visibility_s`: longer than an invocation may run.
     """
 
     def __init__(self, queue: WorkerQueue, *, visibility_s: int) -> None:

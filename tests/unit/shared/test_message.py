@@ -71,11 +71,6 @@ def test_ten_requests_that_stay_readable_are_one_unit_of_sqs() -> None:
     assert 10 * (len(body) + sum(attribute_bytes(*one) for one in attributes.items())) <= 65_536
 
 
-def test_a_text_too_short_to_hold_too_many_values_is_known_by_its_length() -> None:
-    """A value takes two characters, so that ingest need not count them: it is the worker's own bound."""
-    assert SURELY_READABLE_BYTES == 2 * MAX_VALUES
-
-
 def test_incompressible_request_stays_json() -> None:
     """Compression that does not pay is not used."""
     blob = base64.b64encode(random.Random(1).randbytes(150_000)).decode()
