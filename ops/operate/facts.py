@@ -42,7 +42,11 @@ _PLAIN = re.compile(r"[ !#-\[\]-~]+")
 
 
 class LogsBusy(StackUnavailable):
-    """CloudWatch takes no call now: the same call is good at another time."""
+    """CloudWatch takes no call now, or is out of reach, by `cause`: the same call is good at another time."""
+
+    def __init__(self, text: str, cause: str) -> None:
+        super().__init__(text)
+        self.cause = cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +104,12 @@ def read(
     pattern: str = ALL,
     reading: Reading | None = None,
     clock: Callable[[], float] = time.monotonic,
-    wait: Callable[[float], None] | None = None,
+    wait: Callable[[float, str], None] | None = None,
 ) -> Iterator[Told]:
     """Yield the facts of a time range, function by function. Raises StackUnavailable.
 
-    `wait` makes it wait, for as long as CloudWatch takes no call, and go on where it was.
+    `wait` makes it wait, for as long as CloudWatch takes no call, and go on where it was; it is told for how long, and
+    the cause.
     """
     reading = reading or Reading()
     ends_s = clock() + LONGEST_S
@@ -115,12 +120,12 @@ def read(
         while True:
             try:
                 return _page(logs.client, asked)
-            except LogsBusy:
+            except LogsBusy as busy:
                 if wait is None:
                     raise
-            began_s = clock()
-            wait(next(pauses_s))
-            ends_s += clock() - began_s
+                began_s = clock()
+                wait(next(pauses_s), busy.cause)
+                ends_s += clock() - began_s
 
     for function, name in logs.names.items():
         asked = {"logGroupName": f"/aws/lambda/{name}", "startTime": since_ms, "limit": PAGE, "filterPattern": pattern}
@@ -200,11 +205,10 @@ def _page(client: Any, asked: Mapping[str, Any]) -> dict[str, Any]:
         what = "logs:FilterLogEvents is needed, as infra/operator-policy.json has it"
         what = what if code in DENIED else "give the same command again"
         is_busy = code in BUSY or error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= SERVER_ERROR
-        kind = LogsBusy if is_busy else StackUnavailable
-        raise kind(f"the log {asked['logGroupName']} cannot be read ({code}): {what}") from None
+        text = f"the log {asked['logGroupName']} cannot be read ({code}): {what}"
+        raise (LogsBusy(text, code) if is_busy else StackUnavailable(text)) from None
     except BotoCoreError as error:
-        kind = LogsBusy if isinstance(error, HTTPClientError | NoConnection) else StackUnavailable
-        raise kind(
-            f"the log {asked['logGroupName']} cannot be read ({type(error).__name__}): give the same command again"
-        ) from None
+        name, is_busy = type(error).__name__, isinstance(error, HTTPClientError | NoConnection)
+        text = f"the log {asked['logGroupName']} cannot be read ({name}): give the same command again"
+        raise (LogsBusy(text, name) if is_busy else StackUnavailable(text)) from None
     return answer

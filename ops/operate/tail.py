@@ -100,8 +100,8 @@ def follow(
     StackUnavailable.
     """
 
-    def wait(pause_s: float) -> None:
-        say(f"CloudWatch Logs takes no call now: this goes on in {pause_s:.0f} s", err=True)
+    def wait(pause_s: float, cause: str) -> None:
+        say(safe(f"CloudWatch Logs takes no call now ({cause}): this goes on in {pause_s:.0f} s"), err=True)
         sleep(pause_s)
 
     seen, accounts, from_ms = _Seen(), _Accounts(wanted.accounts), since_ms

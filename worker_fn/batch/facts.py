@@ -56,9 +56,8 @@ def tell_fleet(worker: Worker) -> None:
 
 
 def entry(job: Job) -> str:
-    """A delivered message in a batch's line: request, part if there are several, SQS's id, events, and of them how many
-    were left out: no more than have no call, so that of what is beside the events, or of an event with several calls,
-    nothing is counted.
+    """A delivered message in a batch's line: request, part if there are several, SQS's id, its events, and how many of
+    these were left out. What is beside the events, and an event that has a call as well, is not counted as left out.
     """
     part = _part(job) or (WHOLE if has_part(job.message.id) else None)
     named = f"{job.message.id} {part}" if part else job.message.id

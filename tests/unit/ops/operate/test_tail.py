@@ -40,19 +40,21 @@ def followed(client: Client) -> tuple[list[int], list[float]]:
 
 
 @pytest.mark.parametrize(
-    "error",
+    ("error", "cause"),
     [
-        refused("ThrottlingException", 400),
-        refused("LimitExceededException", 400),
-        refused("ServiceUnavailableException", 503),
-        refused("InternalFailure", 500),
-        EndpointConnectionError(endpoint_url="https://logs.example"),
+        (refused("ThrottlingException", 400), "ThrottlingException"),
+        (refused("LimitExceededException", 400), "LimitExceededException"),
+        (refused("ServiceUnavailableException", 503), "ServiceUnavailableException"),
+        (refused("InternalFailure", 500), "InternalFailure"),
+        (EndpointConnectionError(endpoint_url="https://logs.example"), "EndpointConnectionError"),
     ],
 )
-def test_a_call_that_is_not_taken_now_is_made_again(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
-    """Nothing is left out, and who looks is told that it waits."""
+def test_a_call_that_is_not_taken_now_is_made_again(
+    error: Exception, cause: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is left out, and who looks is told that it waits, and why: it may be the network here."""
     assert followed(Client(error, error)) == ([1, 2], list(PAUSES_S[:2]))
-    assert "this goes on in 2 s" in capsys.readouterr().err
+    assert f"({cause}): this goes on in 2 s" in capsys.readouterr().err
 
 
 def test_the_waits_grow_and_are_bounded() -> None:
@@ -72,7 +74,7 @@ def test_the_time_that_was_waited_is_not_a_look_s() -> None:
     """A look reads for a minute at most, and what it waited for beside that comes whole."""
     now_s = 0.0
 
-    def wait(pause_s: float) -> None:
+    def wait(pause_s: float, _: str) -> None:
         nonlocal now_s
         now_s += 100 * pause_s
 
