@@ -96,7 +96,7 @@ class Part(Wire):
 
     def read_in_part(self, raw: Any, unread: frozenset[str]) -> Self:
         """The same object, and `raw` is that of which only a part was read: its fields `unread` have no value, and who
-        asks for one gets Unmappable. An empty one would be a value that is lost, and nobody would miss it.
+        asks for one, or for all, gets Unmappable. An empty one would be a value that is lost, and nobody would miss it.
         """
         self._aside.raw, self._aside.unread = raw, unread
         for name in unread:
@@ -111,6 +111,22 @@ class Part(Wire):
             if not name.startswith("_") and name in self._aside.unread:
                 raise Unmappable(f"the partner reads `{name}`, and its `reads` does not name it")
             return super().__getattr__(name)
+
+        def __iter__(self) -> Iterator[tuple[str, Any]]:
+            self._be_whole()
+            return super().__iter__()
+
+        def model_dump(self, **options: Any) -> dict[str, Any]:
+            self._be_whole()
+            return super().model_dump(**options)
+
+        def model_dump_json(self, **options: Any) -> str:
+            self._be_whole()
+            return super().model_dump_json(**options)
+
+        def _be_whole(self) -> None:
+            for name in sorted(self._aside.unread)[:1]:
+                getattr(self, name)
 
     @model_validator(mode="wrap")
     @classmethod

@@ -333,6 +333,10 @@ def test_only_what_is_asked_for_is_read() -> None:
         with pytest.raises(Unmappable, match=f"reads `{name}`"):
             getattr(request, name, None)
     assert request.model_extra == {}
+    for whole in (dict, EventProcessingRequest.model_dump, EventProcessingRequest.model_dump_json):
+        with pytest.raises(Unmappable):
+            whole(request)
+        assert whole(parse_request(content))
     with pytest.raises(Unmappable):
         given(request, "user_attributes")
     assert (request.user_identities, request.system_notifications, request.consent_state) == ([], [], None)
