@@ -70,7 +70,6 @@ class Deployment:
     _running: set[asyncio.Task[None]] = field(default_factory=set)
     _ticking: set[asyncio.Task[None]] = field(default_factory=set)
     _numbers: Any = field(default_factory=lambda: itertools.count(1))
-    _settled: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self.table = Table(self.world)
