@@ -65,10 +65,11 @@ class Mapper:
 
     async def map(self) -> None:
         """Map as far as there is room: first some of each message, then the rest in turn. Answers to the calls that are
-        under way are heard meanwhile.
+        under way are heard meanwhile. What is mapped once a single message's time has passed is sent before the rest is
+        mapped, or slow messages would leave their neighbours no time for calls.
         """
         self._left = max(self._room - sum(job.weight for job in self._jobs if job.holds), self._least)
-        jobs = self._ordering.in_turn()
+        jobs, began_s = self._ordering.in_turn(), self._worker.stopwatch()
         with ticking():
             for most in (self._left // max(1, len(jobs)), self._room):
                 for job in jobs:
@@ -77,7 +78,10 @@ class Mapper:
                             self._map(job, most)
                         if job.is_over:
                             drop(job)
-                        if self._worker.stopwatch() - self._turn_s > TURN_S:
+                        now_s = self._worker.stopwatch()
+                        if now_s - began_s > self._most_s and self._has_any():
+                            return
+                        if now_s - self._turn_s > TURN_S:
                             await give_turns()
                             self._turn_s = self._worker.stopwatch()
 

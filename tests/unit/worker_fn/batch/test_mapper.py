@@ -1,12 +1,16 @@
 """What one message may take to be mapped."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from partners import Delivery
 from shared.errors import Unmappable
+from shared.firehose import Request
+from testkit.records import record
+from tests.fakes.echo import Echo
 from worker_fn.batch.job import Job
 from worker_fn.batch.mapper import Mapper
 from worker_fn.batch.ordering import Ordering
@@ -60,3 +64,29 @@ def test_without_time_nothing_is_begun(fleet: Any) -> None:
     job, mapper = made(fleet, watch, time_s=9.0)
     assert mapper.spend(job, watch.takes(1.0)) is None
     assert (job.took_s, job.is_stopped, job.end) == (0, True, None)
+
+
+class Slow(Echo):
+    """Takes nine seconds for each event that says so."""
+
+    def __init__(self, clock: Any = None) -> None:
+        self.clock = clock
+
+    def deliveries(self, request: Request) -> Iterator[Delivery]:
+        for delivery in super().deliveries(request):
+            self.clock.now_s += 9 * (b"slow" in delivery.body)
+            yield delivery
+
+
+@pytest.mark.parametrize("in_groups", [False, True])
+def test_slow_messages_leave_their_neighbours_time_for_calls(make_fleet: Any, in_groups: bool) -> None:
+    """A fifth of the time is one message's bound: together they would take all of it, at each receive again."""
+    partner = Slow()
+    fleet = make_fleet(partner, in_groups=in_groups)
+    partner.clock = fleet.clock
+    worker = replace(fleet.worker, stopwatch=lambda: fleet.clock.now_s)
+    names = ["200"] * 3 + ["200|slow"] * 7
+    batch = [record(number, [name], group=f"g-{number}") for number, name in enumerate(names)]
+    report = fleet.run(*batch, worker=worker, time_s=60.0)
+    assert (report.delivered, report.waiting) == (7, 3)
+    assert fleet.api.ids[:3] == ["0.0", "1.0", "2.0"]
