@@ -11,7 +11,7 @@ from worker_fn.accounts.suspensions import Place
 from worker_fn.batch.context import Worker
 from worker_fn.batch.disposition import Delivered, Parked, Story, Waiting, end_of
 from worker_fn.batch.job import UNREAD, Job
-from worker_fn.batch.progress import Progress, forget_progress, read_progress, short, write_progress
+from worker_fn.batch.progress import NO_PROGRESS, Progress, forget_progress, read_progress, short, write_progress
 from worker_fn.batch.refusals import end_by_credentials, held_up
 from worker_fn.dispatch.classify import Verdict
 from worker_fn.dispatch.lanes import Dispatch
@@ -28,14 +28,16 @@ async def resume(job: Job, worker: Worker) -> None:
     """Leave out deliveries of a message that was seen before, which arrived then. With the state table down all are
     sent again, with the same keys.
     """
-    if job.place not in {Place.SEND, Place.GIVE_UP}:
-        return
+    if job.place in {Place.SEND, Place.GIVE_UP}:
+        await _recall(job, worker)
+        job.items = [item for item in job.items if not job.progress.settles(item.key)]
+
+
+async def _recall(job: Job, worker: Worker) -> None:
     try:
         job.progress = await read_progress(worker.state, job.message)
     except StateUnavailable:
         worker.limiters.trouble()
-        return
-    job.items = [item for item in job.items if not job.progress.settles(item.key)]
 
 
 async def conclude(job: Job, worker: Worker) -> None:
@@ -137,6 +139,8 @@ async def remember_letter(job: Job, worker: Worker) -> None:
 
     If its queue does not take it, it comes back as it was; if it is redriven, refused deliveries get another chance.
     """
+    if job.progress is NO_PROGRESS and job.was_seen_before and job.message is not UNREAD:
+        await _recall(job, worker)  # it ended before it could be resumed, by its age or as it was mapped
     progress = progress_after(job, worker)
     if not (progress.done or job.progress.item.rev):
         return

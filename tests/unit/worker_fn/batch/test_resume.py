@@ -1,8 +1,23 @@
 """A message that comes back is resumed, not repeated."""
 
+import asyncio
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
+import pytest
+
+from partners import Delivery
+from shared.firehose import Request
 from testkit.records import record
+from tests.fakes.echo import Echo
+
+
+class Broken(Echo):
+    """A release whose code raises."""
+
+    def deliveries(self, request: Request) -> Iterable[Delivery]:
+        raise KeyError
 
 
 def test_refusal_is_remembered_until_the_rest_is_delivered(fleet: Any) -> None:
@@ -95,3 +110,27 @@ def test_event_that_always_fails_takes_nothing_with_it(fleet: Any) -> None:
     assert error.startswith("HTTP 500 50 times")
     assert error.endswith("for 1 of 4 deliveries")
     assert [event_id for event_id in fleet.api.ids if event_id in {"1.0", "1.2", "1.3"}] == ["1.0", "1.2", "1.3"]
+
+
+@pytest.mark.parametrize("why", ["too_old", "unmappable"])
+def test_a_message_that_ended_before_it_was_resumed_has_another_chance_too(fleet: Any, why: str) -> None:
+    """Parked until it was too old, or not mapped when it came back: what arrived is known, and the rest is open."""
+    names = ["200", "400|200", "503|200"]
+    fleet.run(record(1, names))
+    if why == "too_old":
+        now_ms = int(fleet.clock.now_s * 1_000)
+        probe = {"probe_id": "another", "probe_at_ms": now_ms + 10 * 86_400_000}
+        fleet.set_item("suspended", "7", {"status": 401, "since_ms": now_ms, **probe})
+        fleet.clock.now_s += 4 * 86_400
+        fleet.run(record(1, names, receives=2), worker=fleet.another())
+        asyncio.run(fleet.state.delete("suspended", "7"))
+    else:
+        fleet.clock.now_s += 60
+        fleet.run(record(1, names, receives=2), worker=replace(fleet.worker, partner=Broken()))
+    assert [reason for reason, _ in fleet.letters()] == [why]
+    fleet.clock.now_s += 3_600
+    redriven = record(1, names)
+    redriven["attributes"]["SentTimestamp"] = str(int(fleet.clock.now_s * 1_000))
+    redriven["messageAttributes"] = {"redriven_ms": {"stringValue": redriven["attributes"]["SentTimestamp"]}}
+    assert fleet.run(redriven, worker=fleet.another()).delivered == 1
+    assert fleet.api.ids == ["1.0", "1.1", "1.2", "1.1", "1.2"]
