@@ -101,8 +101,8 @@ async def note_left_out(job: Job, report: Report, worker: Worker) -> None:
     """Count and log the parts of a message that could not be read, and those that the partner makes no call for: a line
     for each kind.
 
-    A message is mapped again whenever it comes back, but logged once. After it was parked or redriven, it has a first
-    receive again, and is logged again.
+    A message is mapped again whenever it comes back, but logged at its first receive: again after it was parked or
+    redriven, which makes it a new one to SQS, and never if that receive was lost, or an operator's pause held it back.
     """
     if not (job.malformed or job.left_out) or job.place is not Place.SEND:
         return
