@@ -156,9 +156,12 @@ def fact(kind: Fact, **fields: Any) -> None:
 
 
 def _short(content: Mapping[str, Any]) -> str:
-    """JSON in ASCII; orjson, which writes no other text as json does, takes a tenth of its time."""
+    """JSON in ASCII. orjson writes it in a tenth of json's time, but not what it would have to escape.
+
+    Of an object its `str` is written, which leaves out what it hides: orjson would write all fields of a dataclass.
+    """
     try:
-        text = orjson.dumps(content, default=str).decode()
+        text = orjson.dumps(content, default=str, option=orjson.OPT_PASSTHROUGH_DATACLASS).decode()
     except TypeError:  # an int over 64 bit, a lone surrogate
         text = ""
     return text if text and text.isascii() else json.dumps(content, separators=(",", ":"), default=str)

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from shared.sigv4 import Credentials
 from shared.telemetry import UNITS, Fact, Metric, count, fact, facts_for, log, safe, spread
 
 
@@ -58,6 +59,12 @@ def test_a_fact_is_one_write_in_ascii(odd: object, monkeypatch: pytest.MonkeyPat
     assert line.isascii()
     assert line.endswith("\n")
     assert json.loads(line) == {"fact": "accepted", "request_id": odd}
+
+
+def test_what_an_object_hides_is_in_no_fact(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is written as text, as it writes itself."""
+    fact(Fact.ATTEMPT, error=Credentials("key", "canary", "canary"))
+    assert json.loads(capsys.readouterr().out)["error"] == "Credentials(access_key='key')"
 
 
 def test_log_events_off_keeps_what_is_not_as_it_should_be(capsys: pytest.CaptureFixture[str]) -> None:
