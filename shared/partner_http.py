@@ -233,6 +233,12 @@ class Exchange:
         self.curl.unsetopt(pycurl.HTTPHEADER)
         self.curl.setopt(pycurl.POSTFIELDS, b"")
 
+    def close(self) -> None:
+        """End the handle, and the credentials in it, at once: it and its callbacks know each other, so else only a
+        search for garbage would.
+        """
+        self.curl.close()
+
     def _forget_answer(self) -> None:
         self._status: int | None = None
         self._in_head = True
@@ -314,7 +320,7 @@ def call(request: Request, *, timeout_s: float) -> Answer:
     except pycurl.error as error:
         failure = error
     finally:
-        exchange.curl.close()
+        exchange.close()
     return exchange.answer(failure)
 
 

@@ -98,6 +98,9 @@ class HttpClient(AbstractAsyncContextManager["HttpClient"]):
             await self._transfers.perform(exchange.curl)
         except pycurl.error as error:
             failure = error
+        except asyncio.CancelledError:
+            exchange.close()
+            raise
         answer = exchange.answer(failure)
         is_old = exchange.is_refused or exchange.curl.getinfo(pycurl.NUM_CONNECTS) == 0
         was_dead = answer.fault == "connection" and is_old and not exchange.is_answered
@@ -105,6 +108,8 @@ class HttpClient(AbstractAsyncContextManager["HttpClient"]):
         if len(self._idle) < self._max_in_flight:
             exchange.forget()
             self._idle.append(exchange)
+        else:
+            exchange.close()
         return answer, was_dead
 
     def _begin(self) -> None:
@@ -126,6 +131,8 @@ class HttpClient(AbstractAsyncContextManager["HttpClient"]):
     async def aclose(self) -> None:
         """Close every connection; calls that are under way are cancelled."""
         self._transfers.close()
+        for exchange in self._idle:
+            exchange.close()
         self._idle.clear()
 
     async def __aexit__(self, *_: object) -> None:

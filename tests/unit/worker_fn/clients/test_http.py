@@ -3,11 +3,14 @@
 import asyncio
 from typing import Any
 
+import pycurl
 import pytest
 
 from partners import Delivery
+from shared.partner_http import Exchange
 from worker_fn.clients.freezes import BEAT_S, STILL_S
 from worker_fn.clients.http import FROZEN, UNSENDABLE, Answer, HttpClient
+from worker_fn.clients.transfers import Transfers
 
 CALL = Delivery("https://partner.example/e", b"{}", "e")
 DEAD = (Answer(fault="connection"), True)
@@ -63,3 +66,25 @@ def test_what_http_has_no_form_for_is_never_sent(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(UNSENDABLE):
         scripted.send(Delivery("https://partner.example/e", b"{}", "e", headers={"X": "a\r\nb"}))
     assert scripted.new == []
+
+
+def test_a_handle_that_is_not_kept_is_closed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has a call's credentials in it: that of a cancelled call, one too many, and all when the client is closed."""
+    made: list[Exchange] = []
+
+    async def perform(_: Transfers, curl: pycurl.Curl) -> None:
+        await asyncio.sleep(3_600 if curl is made[0].curl else 0)
+
+    async def story() -> list[bool]:
+        async with HttpClient(max_in_flight=1, connect_timeout_s=1) as client:
+            new = client._new_exchange
+            client._new_exchange = lambda: made.append(new()) or made[-1]  # type: ignore[assignment,func-returns-value]
+            calls = [asyncio.ensure_future(client.send(CALL, "key", 10.0)) for _ in range(3)]
+            await asyncio.wait(calls[1:])
+            calls[0].cancel()
+            await asyncio.wait(calls)
+            while_open = [one.curl.closed for one in made]
+        return [*while_open, made[1].curl.closed]
+
+    monkeypatch.setattr(Transfers, "perform", perform)
+    assert asyncio.run(story()) == [True, False, True, True]
