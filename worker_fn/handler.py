@@ -44,10 +44,17 @@ def _stored() -> Stored:
     return stored(_settings())
 
 
+_made: list[Worker] = []
+"""The worker in use: its connections are the loop's, and end only when they are closed."""
+
+
 @lru_cache(maxsize=1)
 def _worker(stored_texts: tuple[tuple[str, str], ...]) -> Worker:
     """Made anew when a setting in SSM or Secrets Manager has changed, which happens a few times a year."""
     worker = build(_settings(), stored_texts)
+    for before in _made:
+        _loop().run_until_complete(before.close())
+    _made[:] = [worker]
     gc.freeze()  # all that was imported stays: the collector need not look through it at each batch
     return worker
 

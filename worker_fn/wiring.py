@@ -108,6 +108,7 @@ def build(settings: Settings, stored: Iterable[tuple[str, str]] = ()) -> Worker:
         facts=settings.facts,
         tells_ids=settings.tells_ids,
         measured_accounts=settings.measured_accounts,
+        close=client.aclose,
     )
 
 

@@ -34,7 +34,7 @@ class Queue(Protocol):
 
 
 async def no_need() -> None:
-    """Without a fleet there is only our own clock."""
+    """Nothing is to be done: without a fleet there is only our own clock, and what is simulated has no connections."""
 
 
 async def no_mapping() -> EventSourceMapping | None:
@@ -86,3 +86,5 @@ class Worker:
     """Accounts whose ends are metrics of their own."""
     fleet_seen: FleetSeen = field(default_factory=FleetSeen)
     """What of the fleet was told last."""
+    close: Callable[[], Awaitable[None]] = no_need
+    """End its connections."""

@@ -1,6 +1,7 @@
 """Settings of a partner that are kept in SSM or Secrets Manager, read as the worker reads them."""
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -11,6 +12,7 @@ import worker_fn.handler as entry
 from partners.webhook import Webhook
 from shared.errors import InvalidSettings
 from shared.stored import Reference, Unreadable
+from worker_fn.batch.context import no_need
 from worker_fn.settings import Settings
 from worker_fn.wiring import read_stored
 
@@ -64,7 +66,7 @@ def test_the_worker_sends_what_is_kept_and_learns_of_a_change(monkeypatch: pytes
 
     def build(settings: Settings, stored: Any) -> Any:
         made.append(Webhook.from_env({**settings.env, **dict(stored)}).secret_headers)
-        return object()
+        return SimpleNamespace(close=no_need)
 
     monkeypatch.setattr(entry, "build", build)
     monkeypatch.setattr(entry, "_settings", lambda: Settings.from_env(env))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from shared.errors import InvalidSettings
 from testkit.records import record
 from tests.fakes.mapping import FakeMapping
 from tests.unit.worker_fn.intake import FakeParking
@@ -84,3 +85,28 @@ def test_the_hours_tick_counts_the_ledgers_gap(
     assert [line["LedgerGap"] for line in lines if "LedgerGap" in line] == ([gap] if gap else [])
     known = [("the ledger's gap could not be counted", {"error": "AccessDenied"})]
     assert told == (known if isinstance(counts, NoDay) else [])
+
+
+def test_a_worker_that_is_made_anew_ends_the_connections_of_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop would keep them for good; one that cannot be made leaves the other in use."""
+    closed: list[str] = []
+
+    def build(_: object, texts: str) -> Any:
+        async def close() -> None:
+            closed.append(texts)
+
+        if texts == "bad":
+            raise InvalidSettings(texts)
+        return SimpleNamespace(close=close)
+
+    loop = asyncio.new_event_loop()
+    for name, value in {"build": build, "_settings": lambda: None, "_made": [], "_loop": lambda: loop}.items():
+        monkeypatch.setattr(entry, name, value)
+    make: Any = entry._worker.__wrapped__
+    make("old")
+    with pytest.raises(InvalidSettings):
+        make("bad")
+    assert closed == []
+    make("new")
+    loop.close()
+    assert closed == ["old"]
