@@ -14,7 +14,7 @@ dropped.
 
 
 class Start(NamedTuple):
-    """When a call may start (ms since the epoch), and as which of that second; -1: its number was used up to wait."""
+    """When a call may start (ms since the epoch), and as which of that second; -1: in place of one that did not."""
 
     ms: int
     number: int = -1

@@ -64,9 +64,9 @@ def plan(
 ) -> dict[int, int]:
     """How many numbers to ask for of each window from now to `until_ms`, by what is known to be `given`.
 
-    Of each at least `least_a_window` are asked for, the worker's own share: the first few of many come sooner than a
-    few that are spread over all of it, and what this batch leaves of it is for the next one, which begins in the same
-    window. `most_a_window` is what the worker can use of one (its connections over the partner's latency). What it asks
+    Of each at least `least_a_window` are asked for, the worker's own share, even if fewer are wanted: the calls of this
+    batch then use the first moments of it, and the next batch, which begins in the same window, the others.
+    `most_a_window` is what the worker can use of one (its connections over the partner's latency). What it asks
     for and does not use is lost to the others: so where a window is nearly given away it counts on half of its
     connections. Of the present window those numbers whose moment has passed are asked for in vain.
     """
