@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
+from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
 import pycurl
@@ -176,6 +177,14 @@ def _is_host(host: str, netloc: str) -> bool:
     return len(host) <= 253 and all(_LABEL.fullmatch(label) for label in labels)
 
 
+class Ends(NamedTuple):
+    """What tells a connection from all others that are open: two to different addresses may have one local port."""
+
+    ip: str
+    port: int
+    local_port: int
+
+
 class Exchange:
     """A libcurl handle that makes one call after another: `begin`, let `curl` be performed, `answer`, `forget`."""
 
@@ -185,11 +194,11 @@ class Exchange:
         connect_timeout_s: float,
         keep: frozenset[str] = frozenset(),
         ca_file: str | None = None,
-        may_be_used: Callable[[int, Sequence[int]], bool] = lambda *_: True,
+        may_be_used: Callable[[Ends, Sequence[int]], bool] = lambda *_: True,
     ) -> None:
         """`connect_timeout_s` bounds reaching the partner: name, connection, certificate. `keep`: names of the answer's
-        headers to keep, in small letters. `may_be_used`: whether the connection of a local port may carry a call, given
-        the descriptors of those that were begun for it.
+        headers to keep, in small letters. `may_be_used`: whether a connection may carry a call, given the descriptors
+        of those that were begun for it.
         """
         self.curl = pycurl.Curl()
         self._connect_s = connect_timeout_s
@@ -248,6 +257,8 @@ class Exchange:
         """Descriptors of the connections that were begun for it: several if a name has several addresses."""
         self.is_refused = False
         """Whether a connection was refused that it might have used."""
+        self.went_over: Ends | None = None
+        """The connection that carried it last."""
 
     def answer(self, failure: pycurl.error | None) -> Answer:
         """The result of the call; `failure` is libcurl's error, None if the answer was read to its end. Raises
@@ -275,9 +286,11 @@ class Exchange:
                 connection.detach()
         return int(pycurl.SOCKOPT_OK)
 
-    def _check(self, _ip: str, _local_ip: str, _port: int, local_port: int) -> int:
+    def _check(self, ip: str, _local_ip: str, port: int, local_port: int) -> int:
         """Refuse a connection before a byte of the call is sent on it."""
-        if self._may_be_used(local_port, self.opened):
+        connection = Ends(ip, port, local_port)
+        if self._may_be_used(connection, self.opened):
+            self.went_over = connection
             return int(pycurl.PREREQFUNC_OK)
         self.is_refused = True
         return int(pycurl.PREREQFUNC_ABORT)

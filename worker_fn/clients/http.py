@@ -104,7 +104,8 @@ class HttpClient(AbstractAsyncContextManager["HttpClient"]):
         answer = exchange.answer(failure)
         is_old = exchange.is_refused or exchange.curl.getinfo(pycurl.NUM_CONNECTS) == 0
         was_dead = answer.fault == "connection" and is_old and not exchange.is_answered
-        self._kept.used(exchange.curl.getinfo(pycurl.LOCAL_PORT))
+        if exchange.went_over is not None:
+            self._kept.used(exchange.went_over)
         if len(self._idle) < self._max_in_flight:
             exchange.forget()
             self._idle.append(exchange)

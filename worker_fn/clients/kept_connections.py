@@ -8,6 +8,8 @@ import select
 import socket
 from collections.abc import Callable, Sequence
 
+from shared.partner_http import Ends
+
 IDLE_S = 45
 """Load balancers and proxies close an idle connection after 60 s and more; some drop it without closing it."""
 
@@ -17,27 +19,27 @@ class Kept:
 
     def __init__(self, wall_clock: Callable[[], float]) -> None:
         self._wall_clock = wall_clock
-        self._used: dict[int, tuple[int, float]] = {}
-        """Local port -> descriptor, and when. What the next connection uses anew is dropped, so it stays small."""
+        self._used: dict[Ends, tuple[int, float]] = {}
+        """Connection -> descriptor, and when. What the next connection uses anew is dropped, so it stays small."""
 
-    def may_be_used(self, local_port: int, opened: Sequence[int]) -> bool:
-        """Whether a call may go over the connection of this port: one of those that were `opened` for it, or one that
-        was used lately and lies silent.
+    def may_be_used(self, connection: Ends, opened: Sequence[int]) -> bool:
+        """Whether a call may go over a connection: one of those that were `opened` for it, or one that was used lately
+        and lies silent.
         """
         for descriptor in opened:
-            if _port_of(descriptor) == local_port:
-                self._used = {port: used for port, used in self._used.items() if used[0] != descriptor}
-                self._used[local_port] = (descriptor, self._wall_clock())
+            if _port_of(descriptor) == connection.local_port:
+                self._used = {ends: used for ends, used in self._used.items() if used[0] != descriptor}
+                self._used[connection] = (descriptor, self._wall_clock())
                 return True
-        descriptor, used_s = self._used.get(local_port, (-1, 0.0))
-        if descriptor == -1 or _port_of(descriptor) != local_port:
+        descriptor, used_s = self._used.get(connection, (-1, 0.0))
+        if descriptor == -1 or _port_of(descriptor) != connection.local_port:
             return False
         return 0 <= self._wall_clock() - used_s <= IDLE_S and not _has_something_to_say(descriptor)
 
-    def used(self, local_port: int) -> None:
+    def used(self, connection: Ends) -> None:
         """Note the end of a call."""
-        if local_port in self._used:
-            self._used[local_port] = (self._used[local_port][0], self._wall_clock())
+        if connection in self._used:
+            self._used[connection] = (self._used[connection][0], self._wall_clock())
 
 
 def _port_of(descriptor: int) -> int | None:

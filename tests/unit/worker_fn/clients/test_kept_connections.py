@@ -2,9 +2,12 @@
 
 import pytest
 
+from shared.partner_http import Ends
 from tests.fakes.clock import Clock
 from worker_fn.clients import kept_connections
 from worker_fn.clients.kept_connections import IDLE_S, Kept
+
+ONE, OTHER = Ends("192.0.2.1", 443, 40_005), Ends("192.0.2.1", 443, 40_006)
 
 
 @pytest.fixture
@@ -19,8 +22,8 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> dict[int, tuple[int, bool]]:
 def test_a_connection_that_was_opened_for_the_call_is_used(connections: dict[int, tuple[int, bool]]) -> None:
     """One that nobody opened is not."""
     mine = Kept(Clock())
-    assert mine.may_be_used(40_005, [5])
-    assert not mine.may_be_used(40_006, [])
+    assert mine.may_be_used(ONE, [5])
+    assert not mine.may_be_used(OTHER, [])
 
 
 @pytest.mark.parametrize(("idle_s", "usable"), [(0, True), (IDLE_S, True), (IDLE_S + 1, False), (-1, False)])
@@ -30,17 +33,28 @@ def test_a_connection_is_used_again_while_it_is_fresh(
     """By the wall's clock, which goes on in a frozen environment; one that was set back tells nothing."""
     clock = Clock()
     mine = Kept(clock)
-    mine.may_be_used(40_005, [5])
-    mine.used(40_005)
+    mine.may_be_used(ONE, [5])
+    mine.used(ONE)
     clock.now_s += idle_s
-    assert mine.may_be_used(40_005, []) is usable
+    assert mine.may_be_used(ONE, []) is usable
 
 
 def test_what_nobody_asked_for_is_no_answer(connections: dict[int, tuple[int, bool]]) -> None:
     """A connection on which something lies is not used again, nor one whose descriptor is another's by now."""
     mine = Kept(Clock())
-    mine.may_be_used(40_005, [5])
+    mine.may_be_used(ONE, [5])
     connections[5] = (40_005, True)
-    assert not mine.may_be_used(40_005, [])
+    assert not mine.may_be_used(ONE, [])
     connections[5] = (40_099, False)
-    assert not mine.may_be_used(40_005, [])
+    assert not mine.may_be_used(ONE, [])
+
+
+def test_connections_with_one_local_port_are_told_apart(connections: dict[int, tuple[int, bool]]) -> None:
+    """The kernel gives a port twice, for two addresses: what lies on the one is not overlooked for the other's sake."""
+    mine, elsewhere = Kept(Clock()), ONE._replace(ip="192.0.2.2")
+    connections[6] = (40_005, False)
+    assert mine.may_be_used(ONE, [5])
+    assert mine.may_be_used(elsewhere, [6])
+    connections[5] = (40_005, True)
+    assert not mine.may_be_used(ONE, [])
+    assert mine.may_be_used(elsewhere, [])
