@@ -26,7 +26,9 @@ def test_a_worker_begins_without_asking_aws(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("botocore.client.BaseClient._make_api_call", asked)
     env = {**ENV, "PARTNER": "partners.webhook", "WEBHOOK_URL": "https://partner.example"}
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    assert build(Settings.from_env(env)).partner.name == "webhook"
+    worker = build(Settings.from_env(env))
+    assert worker.partner.name == "webhook"
+    assert worker.close == worker.send.__self__.aclose  # type: ignore[attr-defined]
 
 
 NOT_AT_A_COLD_START = {
