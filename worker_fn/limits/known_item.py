@@ -103,27 +103,27 @@ class KnownItem:
     async def add(self, counts: Mapping[str, int]) -> Mapping[str, int]:
         """Add to the item's counts; gives them as they were then."""
         over = windows.over(self.flow.counts, self.now_ms())
-        with self._asked():
+        with self._asked() as before:
             item = await self.state.add(self.key, FLOW, counts, drop=over, expires_at=self._expires_at())
-        self._see(item)
+        self._see(item, before)
         return item.counts
 
     async def raise_to(self, until_ms: int, counts: Mapping[str, int]) -> None:
         """Have a cool-down last until then, and add to the counts. Raises Conflict where a longer one stands."""
         since_ms, expires_at = self.now_ms(), self._expires_at()
-        with self._asked():
+        with self._asked() as before:
             raised = self.state.raise_to(
                 self.key, FLOW, until_ms, since_ms=since_ms, counts=counts, expires_at=expires_at
             )
-            self._see(await raised)
+            self._see(await raised, before)
 
     async def change(self, function: Callable[[Flow], tuple[Flow, T]]) -> T:
         """Change the item, whoever else does."""
         known, expires_at = (self._item if self.is_fresh(self.now_ms()) else None), self._expires_at()
-        with self._asked():
+        with self._asked() as before:
             changed = change_flow(self.state, self.key, function, rng=self.rng, known=known, expires_at=expires_at)
             item, result = await changed
-        self._see(item)
+        self._see(item, before)
         return result
 
     async def reserve(self, count: int, per_call: int = 1) -> list[int]:
@@ -144,17 +144,17 @@ class KnownItem:
 
     async def read(self) -> None:
         """Know what stands there now."""
-        with self._asked():
-            self._see(await self.state.read(self.key, FLOW))
+        with self._asked() as before:
+            self._see(await self.state.read(self.key, FLOW), before)
 
     @contextmanager
-    def _asked(self) -> Iterator[None]:
-        """Learn from a refusal, or that there was no answer."""
-        asked_ms = self.now_ms()
+    def _asked(self) -> Iterator[Item | None]:
+        """Learn from a refusal, or that there was no answer. Gives what was known when it was asked."""
+        asked_ms, before = self.now_ms(), self._item
         try:
-            yield
+            yield before
         except (Conflict, Contended) as refusal:
-            self._see(refusal.current)
+            self._see(refusal.current, before)
             raise
         except StateUnavailable as error:
             self._lose(asked_ms, error)
@@ -178,11 +178,14 @@ class KnownItem:
         self.on_trouble()
         self.silent_until_ms = self.now_ms() + (error.wait_ms if isinstance(error, StateSilent) else AGAIN_MS)
 
-    def _see(self, item: Item) -> None:
+    def _see(self, item: Item, before: Item | None) -> None:
+        """Take an answer to a question that was asked while `before` was known."""
+        self.lost_ms = self.silent_until_ms = 0
+        if self._item is not None and self._item is not before and item.rev < self._item.rev:
+            return  # a later value came meanwhile
         told_ms = self.flow.cool_until_ms  # by an answer of our own that is not written yet, or by an earlier look
         now_ms, seen = self.now_ms(), Flow.of(item)
         self._item, self._seen_ms = item, now_ms
-        self.lost_ms = self.silent_until_ms = 0
         if seen.cool_ends != self.flow.cool_ends:
             told_ms = 0  # an operator ended what was asked for before
         if seen.cool_until_ms > told_ms:

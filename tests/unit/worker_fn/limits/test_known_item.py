@@ -10,6 +10,7 @@ from shared.state import FLOW, PARTNER, Patient
 from worker_fn.limits import agreement
 from worker_fn.limits.adaptive import Bounds
 from worker_fn.limits.agreement import set_limit
+from worker_fn.limits.breaker import Breaker
 from worker_fn.limits.flow import Flow
 from worker_fn.limits.known_item import FRESH_MS, KnownItem, change_flow
 from worker_fn.limits.windows import name_of
@@ -110,3 +111,27 @@ def test_an_operators_limit_outlives_an_idle_account(item: KnownItem, fleet: Any
     asyncio.run(item.read())
     asyncio.run(item.add({"td": 1}))
     assert expiries == [now_s + 60, now_s + 660]
+
+
+def test_an_answer_that_another_overtook_is_not_believed(item: KnownItem, fleet: Any) -> None:
+    """It is of an earlier value. One that nothing overtook is, whatever its revision: an item may begin anew."""
+    read = fleet.state.read
+
+    async def read_late(pk: str, sk: str) -> Any:
+        found = await read(pk, sk)
+        await asyncio.sleep(0.5)
+        return found
+
+    async def story() -> tuple[bool, bool]:
+        await item.change(lambda flow: (replace(flow, latency_ms=1.0), None))
+        fleet.state.read = read_late
+        late = asyncio.ensure_future(item.read())
+        await asyncio.sleep(0.1)
+        opened = await item.change(lambda flow: (replace(flow, breaker=Breaker(opened_ms=1)), True))
+        await late
+        still_open = item.flow.breaker.is_open
+        del fleet.state.items[PARTNER, FLOW]
+        await item.read()
+        return opened and still_open, item.flow.breaker.is_open
+
+    assert asyncio.run(story()) == (True, False)

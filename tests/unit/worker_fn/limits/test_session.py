@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
-from worker_fn.limits.flow import Flow
-from worker_fn.limits.ruling import Because, Go, Wait
+from shared.state import FLOW, PARTNER
+from worker_fn.limits.breaker import Breaker
+from worker_fn.limits.flow import Flow, Tally
+from worker_fn.limits.ruling import PROBE, Because, Go, Wait
 from worker_fn.limits.session import HOLD_MS, Session
 
 
@@ -86,3 +88,34 @@ def test_calls_that_wait_for_their_moment_are_not_leased_again(make_fleet: Any, 
 def test_the_next_batch_goes_on_in_the_second_in_which_one_ends(make_fleet: Any) -> None:
     """A share of a second is leased whole: what a batch leaves of its last one is the next batch's."""
     assert 5 <= left_over(make_fleet("limited", share=1.0), 10) <= 10
+
+
+def test_an_old_answer_that_comes_late_makes_no_second_probe(fleet: Any) -> None:
+    """Of a time before the probe was ours: another call waits for the probe, and then goes."""
+    session, now_ms = Session(fleet.worker.limiters.partner), int(fleet.clock.now_s * 1_000)
+    fleet.set_item(PARTNER, FLOW, Flow(breaker=Breaker(opened_ms=now_ms - 9_000, probe_at_ms=now_ms)).to_item())
+    read = fleet.state.read
+
+    async def read_late(pk: str, sk: str) -> Any:
+        item = await read(pk, sk)
+        await asyncio.sleep(0.5)
+        return item
+
+    def acquire() -> Any:
+        return session.acquire(until_ms=now_ms + 60_000, wanted=1, in_flight=4)
+
+    async def story() -> tuple[Any, bool, Any]:
+        fleet.state.read = read_late
+        late = asyncio.ensure_future(session.look(now_ms))
+        await asyncio.sleep(0.1)
+        fleet.state.read = read
+        first = await acquire()
+        await late
+        second = asyncio.ensure_future(acquire())
+        await asyncio.sleep(1)
+        was_made = second.done()
+        session.note(Tally(delivered=1, probe=True))
+        await session.report()
+        return first, was_made, await second
+
+    assert asyncio.run(story()) == (PROBE, False, Go())
