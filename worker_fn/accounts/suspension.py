@@ -8,6 +8,7 @@ All stand under one key, so that a worker learns of all with one read:
 """
 
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -126,11 +127,12 @@ def sk_of(account_id: str, fingerprint: str) -> str:
 
 
 def by_account(items: Mapping[str, Item]) -> dict[str, list[Suspension]]:
-    """The suspensions that the state table lists, by account."""
+    """The suspensions that the state table lists, by account. An item that is none suspends nobody."""
     found: dict[str, list[Suspension]] = {}
     for sk, item in items.items():
-        one = Suspension.from_item(sk, item)
-        found.setdefault(one.account_id, []).append(one)
+        with suppress(KeyError, TypeError):
+            one = Suspension.from_item(sk, item)
+            found.setdefault(one.account_id, []).append(one)
     return found
 
 

@@ -163,8 +163,8 @@ class Suspensions:
             item = await self.state.swap(SUSPENDED, sk, suspension.item, suspension.to_item(), expires_at=expires_at)
         except Conflict as conflict:
             self._forget(suspension)
-            if conflict.current.value:
-                self._know(Suspension.from_item(sk, conflict.current))
+            for one in by_account({sk: conflict.current}).get(suspension.account_id, ()):
+                self._know(one)
             return False
         except StateUnavailable:
             self.on_trouble()

@@ -15,6 +15,14 @@ def test_listing_is_by_account_whatever_the_release_that_wrote_it() -> None:
     assert {name: [one.fingerprint for one in ones] for name, ones in found.items()} == {"7": ["*"], "8": ["ab"]}
 
 
+@pytest.mark.parametrize(
+    "value", [{}, {"status": 401}, {"probe_at_ms": "soon"}, {"probe_at_ms": None}, {"probe_at_ms": 2}]
+)
+def test_an_item_that_is_no_suspension_suspends_nobody(value: dict[str, object]) -> None:
+    """Who is refused once more is suspended once more; the other accounts' suspensions are known."""
+    assert list(by_account({"6": Item(1, value), "7#ab": Item(1, ONE.to_item())})) == ["7"]
+
+
 ONE = Suspension("7#ab", "7", "ab", 401, 1_000, "m-1", 2_000, 1_500, 2, kind="event_processing_request")
 
 
