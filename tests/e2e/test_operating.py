@@ -101,7 +101,7 @@ def test_operators_pause_outlasts_a_deploy(operated: Operated) -> None:
     lambdas, mapping_id = operated.aws.client("lambda"), operated.outputs["WorkerMappingId"]
     assert lambdas.get_event_source_mapping(UUID=mapping_id)["ScalingConfig"]["MaximumConcurrency"] == 7
     lambdas.update_event_source_mapping(UUID=mapping_id, Enabled=True)
-    until(lambda: mapping_state(operated) == "Disabled")  # the worker, or its tick
+    until(lambda: mapping_state(operated) == "Disabled", 100)  # the worker, or its tick, which comes once a minute
     assert "8-0" not in operated.arrived()
     assert "data centre" in operated.spillway("pause", "--show")
     operated.spillway("resume")
