@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from shared.firehose.identities import DeviceIdentity
-from shared.firehose.model import Part
+from shared.firehose.model import Part, by_type
 from shared.firehose.values import Flag, Items, Map, Read, Settings, Text, Unknown, Whole, no_items, one_of, unknown
 
 
@@ -178,6 +178,4 @@ def read_environment(value: Any) -> RuntimeEnvironment | None:
     """Read an environment of any kind; never raises for what it holds. Unreadable fields count as absent."""
     if value is None or isinstance(value, RuntimeEnvironment):
         return value
-    tag = value.get("type") if isinstance(value, dict) else None
-    known = _BY_TYPE.get(tag) if isinstance(tag, str) else None
-    return (known or UnknownEnvironment).model_validate(value)
+    return by_type(value, _BY_TYPE, UnknownEnvironment)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from shared.firehose.identities import UserIdentity
-from shared.firehose.model import Part, Wire, as_malformed
+from shared.firehose.model import Part, Wire, as_malformed, by_type
 from shared.firehose.values import (
     Attributes,
     Exact,
@@ -302,7 +302,5 @@ def read_event(value: Any) -> Event:
     """Read one event of any kind; never raises for what it holds."""
     if isinstance(value, Event):
         return value
-    tag = value.get("type") if isinstance(value, dict) else None
-    known = _BY_TYPE.get(tag) if isinstance(tag, str) else None
-    event = (known or UnknownEvent).model_validate(value)
+    event = by_type(value, _BY_TYPE, UnknownEvent)
     return as_malformed(event, MalformedEvent) if event.malformed else event

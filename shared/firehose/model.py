@@ -5,7 +5,7 @@ the usual case, an object without fault, costs nothing extra.
 """
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from types import SimpleNamespace
@@ -149,6 +149,13 @@ class Part(Wire):
 
 
 PartT = TypeVar("PartT", bound=Part)
+
+
+def by_type(value: Any, kinds: Mapping[str, type[PartT]], unknown: type[PartT]) -> PartT:
+    """Read a value as the model that its `type` names, or as `unknown`."""
+    tag = value.get("type") if isinstance(value, dict) else None
+    known = kinds.get(tag) if isinstance(tag, str) else None
+    return (known or unknown).model_validate(value)
 
 
 def as_malformed(part: Part, kind: type[PartT]) -> PartT:

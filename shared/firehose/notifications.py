@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from shared.firehose.consent import Consent
-from shared.firehose.model import Part, as_malformed
+from shared.firehose.model import Part, as_malformed, by_type
 from shared.firehose.values import Read, Text, Unknown, one_of, unknown
 
 DATA_SALE_OPT_OUT = "data_sale_opt_out"
@@ -56,7 +56,5 @@ def read_system_notification(value: Any) -> SystemNotification:
     """Read one notification of any kind; never raises for what it holds."""
     if isinstance(value, SystemNotification):
         return value
-    tag = value.get("type") if isinstance(value, dict) else None
-    known = _BY_TYPE.get(tag) if isinstance(tag, str) else None
-    notification = (known or UnknownSystemNotification).model_validate(value)
+    notification = by_type(value, _BY_TYPE, UnknownSystemNotification)
     return as_malformed(notification, MalformedSystemNotification) if notification.malformed else notification

@@ -1,71 +1,24 @@
-"""How far a batch is mapped at a time: as far as there is room, and for as long as one message may take."""
+"""How far a batch is mapped at a time: as far as there is room."""
 
 import asyncio
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from partners import Bulk, Delivery, LeftOut, Limits, Partner
-from shared.firehose import EventProcessingRequest, Registration, Request
+from partners import Delivery, Partner
+from shared.firehose import Request
 from shared.state import Item, progress_key
 from testkit.records import record
-from tests.fakes.echo import Merging, Unordered
-from worker_fn.batch import mapper, rounds
-from worker_fn.batch.context import Worker
+from tests.fakes.echo import Unordered
+from tests.fakes.fanned import Fanned, FannedBulk
+from worker_fn.batch import rounds
 from worker_fn.batch.job import Job
 from worker_fn.batch.memory import MIB, Room
 from worker_fn.batch.rounds import Rounds, dispatcher_for, parts_of
 from worker_fn.batch.time_budget import SETTLE_RESERVE_S, TimeBudget
-
-KIB = 1_024
-
-
-class Fanned(Partner):
-    """A body of 1 KiB for each event, in order; notes how far it was asked, and how many bodies were there unsent."""
-
-    name = "fanned"
-
-    def __init__(self) -> None:
-        self.asked: list[str] = []
-        self.unsent = 0
-        self.most_unsent = 0
-        self.closed: list[str] = []
-
-    def registration(self) -> Registration:
-        return Registration(name="Fanned", version="1")
-
-    def lane_of(self, request: Request) -> str | None:
-        assert isinstance(request, EventProcessingRequest)
-        return request.mpid
-
-    def deliveries(self, request: Request) -> Iterable[Delivery | LeftOut]:
-        assert isinstance(request, EventProcessingRequest)
-        try:
-            for event in request.events:
-                self.asked.append(event.id or "")
-                if event.raw["name"] == "left out":
-                    yield LeftOut(event.id or "", "of no use")
-                    continue
-                if event.raw["name"] == "boom":
-                    raise KeyError("canary@example.com")
-                self.unsent += 1
-                self.most_unsent = max(self.most_unsent, self.unsent)
-                body = json.dumps({**event.raw, "fill": "x" * KIB}).encode()
-                merge = "nowhere" if event.raw["name"] == "undeclared" else self.merge_name
-                yield Delivery("https://partner.example/e", body, event.id or "", merge=merge)
-        finally:
-            self.closed.append(request.id or "")
-
-    merge_name: str | None = None
-
-
-class FannedBulk(Fanned):
-    limits = Limits(bulk={"bulk": Bulk(3)})
-    merge_name = "bulk"
-    merge = Merging.merge
 
 
 @pytest.fixture
@@ -280,78 +233,6 @@ def test_a_message_beyond_the_functions_memory_says_so(make_fleet: Any) -> None:
     assert fleet.letters() == [
         ("unmappable", "reading it takes about 4 MiB and the function has 2: give it more, then redrive")
     ]
-
-
-class Slow(Fanned):
-    """Takes as long as an event's name says, by the worker's stopwatch."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now_s = 0.0
-
-    def deliveries(self, request: Request) -> Iterator[Delivery | LeftOut]:
-        assert isinstance(request, EventProcessingRequest)
-        for event in request.events:
-            name = str(event.raw["name"])
-            self.now_s += float(name.removeprefix("takes ")) if name.startswith("takes") else 0.0
-            yield Delivery(
-                "https://partner.example/e", json.dumps({**event.raw, "name": "200"}).encode(), event.id or ""
-            )
-
-
-def timed(fleet: Any, partner: Slow) -> Worker:
-    worker: Worker = replace(fleet.worker, stopwatch=lambda: partner.now_s)
-    return worker
-
-
-def test_a_mapping_that_takes_too_long_is_its_records_fault(make_fleet: Any) -> None:
-    """It is dead-lettered with the bound, a fifth of what the batch has for its calls; the batch goes on."""
-    partner = Slow()
-    fleet = make_fleet(partner)
-    worker = timed(fleet, partner)
-    late, close = record(2, ["200", "takes 11.5"]), record(3, ["takes 5", "takes 5"])
-    report = fleet.run(record(1, ["200"]), late, close, record(4, ["200"]), worker=worker, time_s=SETTLE_RESERVE_S + 55)
-    assert report.delivered == 3
-    assert fleet.letters() == [("unmappable", "it took longer than 11 s to map")]
-    assert sorted(fleet.api.ids) == ["1.0", "3.0", "3.1", "4.0"]
-
-
-class Unlaned(Slow):
-    """A batch of it goes in parts."""
-
-    lane_of = Partner.lane_of
-
-
-@pytest.mark.parametrize("takes_s", [0.2, 2.5])
-def test_answers_are_heard_while_a_slow_mapping_goes_on(takes_s: float, make_fleet: Any) -> None:
-    """Between two messages of a later part, not only when all of it is mapped; the first part is sent by then."""
-    partner = Unlaned()
-    fleet = make_fleet(partner)
-    heard_s: list[float] = []
-    real = fleet.api.send
-
-    async def send(*arguments: Any) -> Any:
-        begun_s = partner.now_s
-        for _ in range(mapper.TURNS + 1):  # it leaves in turns of its part, and is answered in those after a message
-            await asyncio.sleep(0)
-        heard_s.append(partner.now_s - begun_s)
-        return await real(*arguments)
-
-    count = 2 * rounds.MESSAGES_A_PART
-    worker = replace(timed(fleet, partner), send=send)
-    report = fleet.run(*(record(n, [f"takes {takes_s}"]) for n in range(count)), worker=worker)
-    assert report.delivered == count
-    assert 0 < max(heard_s) <= 2 * takes_s + 0.001
-
-
-@pytest.mark.parametrize("left_s", [0.0, 4.0, SETTLE_RESERVE_S])
-def test_without_time_nothing_is_mapped_and_all_comes_back(left_s: float, make_fleet: Any) -> None:
-    """A batch that begins when its time is over: every record waits, also one that nobody could read."""
-    partner = Fanned()
-    fleet = make_fleet(partner)
-    report = fleet.run(record(1, ["200"]), {**record(2, ["200"]), "body": "damaged"}, time_s=left_s)
-    assert (report.failures, fleet.queue.dead, partner.asked) == (["m-1", "m-2"], [], [])
-    assert set(fleet.queue.hidden.values()) == {1}
 
 
 class Noting(Unordered):
