@@ -14,6 +14,7 @@ from typing import Any
 
 import boto3
 import pytest
+from moto.dynamodb.responses import DynamoHandler
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
 from ingest_fn import handler as ingest_entry
@@ -183,6 +184,21 @@ def raw_partner() -> Iterator[RawPartner]:
 
 @pytest.fixture(scope="session")
 def moto_url() -> Iterator[str]:
+    """DynamoDB makes the writes of an item one after the other. moto answers in threads that know nothing of each
+    other, and an ADD of one would now and then undo another's.
+    """
+    write, one_at_a_time = DynamoHandler.update_item, threading.Lock()
+
+    def update_item(handler: DynamoHandler) -> Any:
+        with one_at_a_time:
+            return write(handler)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DynamoHandler, "update_item", update_item)
+        yield from _moto_url()
+
+
+def _moto_url() -> Iterator[str]:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
