@@ -28,7 +28,18 @@ others write too.
 from shared.message import of_account
 from shared.state.changes import change, change_item
 from shared.state.dynamo import DynamoState, NotAsExpected, OnDate, StateTable, failure_of, item_of
-from shared.state.items import COOL_FROM, COOL_UNTIL, FIRST_REV, NO_COUNTS, Conflict, Contended, Item, State
+from shared.state.items import (
+    COOL_FROM,
+    COOL_UNTIL,
+    FIRST_REV,
+    NO_COUNTS,
+    Conflict,
+    Contended,
+    Item,
+    State,
+    fields_in,
+    whole_in,
+)
 from shared.state.keys import (
     BY_HAND,
     CLEARED,
@@ -67,8 +78,10 @@ __all__ = [
     "change",
     "change_item",
     "failure_of",
+    "fields_in",
     "former_progress_key",
     "item_of",
     "of_account",
     "progress_key",
+    "whole_in",
 ]

@@ -5,7 +5,8 @@ import json
 import secrets
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Any
 
@@ -147,18 +148,16 @@ class StateTable(ABC):
             KeyConditionExpression="pk = :pk",
             ExpressionAttributeValues={":pk": {"S": pk}},
         )
-        return {row["sk"]["S"]: item_of(row) for row in rows}
+        return {row["sk"]["S"]: item for row, item in _ours(rows)}
 
     async def under(self, prefix: str) -> dict[tuple[str, str], Item]:
         """Read all items whose `pk` begins so, by both their keys: reads the whole table, for a person who asks."""
-        return {
-            (row["pk"]["S"], row["sk"]["S"]): item_of(row)
-            for row in await self._all(
-                "scan",
-                FilterExpression="begins_with(pk, :prefix)",
-                ExpressionAttributeValues={":prefix": {"S": prefix}},
-            )
-        }
+        rows = await self._all(
+            "scan",
+            FilterExpression="begins_with(pk, :prefix)",
+            ExpressionAttributeValues={":prefix": {"S": prefix}},
+        )
+        return {(row["pk"]["S"], row["sk"]["S"]): item for row, item in _ours(rows)}
 
     async def _all(self, operation: str, **arguments: Any) -> list[Mapping[str, Any]]:
         """The rows of all pages, as they were written last."""
@@ -235,6 +234,13 @@ def item_of(row: Mapping[str, Any] | None) -> Item:
         return Item(int(rev["N"]), dict(json.loads(value["S"])), counts)
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
         raise StateRefused("the state table holds what is no item of Spillway's") from None
+
+
+def _ours(rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], Item]]:
+    """The rows that are items of ours: one that is none does not hide the others."""
+    for row in rows:
+        with suppress(StateRefused):
+            yield row, item_of(row)
 
 
 NO_COUNT = frozenset({"rev", "expires_at"})

@@ -1,9 +1,10 @@
 """An item of the state table, and what a worker may do with one. Pure."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Any, Protocol
+from dataclasses import dataclass, field, fields
+from functools import cache
+from types import MappingProxyType, NoneType
+from typing import Any, Protocol, get_args
 
 from shared.errors import StateUnavailable
 
@@ -45,6 +46,36 @@ class Contended(StateUnavailable):
 
 
 NO_COUNTS: Mapping[str, int] = MappingProxyType({})
+
+MOST_BITS = 63
+"""A number of more is none of ours."""
+
+
+def fields_in(value: object, of: type) -> dict[str, Any]:
+    """What of a value are fields of a dataclass: texts, numbers from 0 on, and whether something is so. What is of
+    another kind than its field is as if it were not there.
+    """
+    if not isinstance(value, Mapping):
+        return {}
+    return {name: value[name] for name, kinds in _kinds(of).items() if name in value and _is_one(value[name], kinds)}
+
+
+def whole_in(value: Mapping[str, Any], name: str) -> int:
+    """A whole number of a value; 0 where none stands there."""
+    found: Any = value.get(name)
+    return found if _is_one(found, {int}) else 0
+
+
+@cache
+def _kinds(of: type) -> Mapping[str, Collection[object]]:
+    """The fields that hold one value each, with the types that JSON has for them."""
+    kinds = {one.name: {*(get_args(one.type) or (one.type,))} for one in fields(of)}
+    plain = {name: each for name, each in kinds.items() if each <= {str, int, float, bool, NoneType}}
+    return {name: each | {int} if float in each else each for name, each in plain.items()}
+
+
+def _is_one(value: Any, kinds: Collection[object]) -> bool:
+    return type(value) in kinds and (not isinstance(value, int | float) or 0 <= value < 1 << MOST_BITS)
 
 
 class State(Protocol):

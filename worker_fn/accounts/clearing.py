@@ -4,7 +4,7 @@ StateUnavailable: then it was not done.
 
 import random
 
-from shared.state import CLEARED, PARTNER, SUSPENDED, State, change
+from shared.state import CLEARED, PARTNER, SUSPENDED, State, change, whole_in
 from worker_fn.accounts.suspension import Suspension, by_account, sk_of
 
 SWEEP = "sweep"
@@ -35,6 +35,6 @@ async def request_sweep(state: State, *, now_ms: int, rng: random.Random) -> Non
         state,
         PARTNER,
         SWEEP,
-        lambda asked: ({**asked, "wanted_ms": max(now_ms, asked.get("wanted_ms", 0))}, None),
+        lambda asked: ({**asked, "wanted_ms": max(now_ms, whole_in(asked, "wanted_ms"))}, None),
         rng=rng,
     )

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from shared.state import Item
+from shared.state import Item, fields_in, whole_in
 from worker_fn.accounts.fingerprint import NO_SECRETS
 
 PROBE_EVERY_MS = 180_000
@@ -67,10 +67,12 @@ class Suspension:
 
     @classmethod
     def from_item(cls, sk: str, item: Item) -> "Suspension":
-        """Read an item; one of the release before suspends everything of its account until its probe's next turn."""
-        others_at_ms = item.value["probe_at_ms"] + PROBE_LOST_MS
+        """Read an item; one of the release before suspends everything of its account until its probe's next turn.
+        Raises TypeError for one that is no suspension.
+        """
+        others_at_ms = whole_in(item.value, "probe_at_ms") + PROBE_LOST_MS
         value = {"account_id": sk, "fingerprint": EVERY, "others_at_ms": others_at_ms, **item.value}
-        return cls(sk=sk, item=item, **{name: value[name] for name in _STORED if name in value})
+        return cls(**{**fields_in(value, cls), "sk": sk, "item": item})
 
     @classmethod
     def begun(cls, one: Carried, fingerprint: str, *, status: int, now_ms: int, in_groups: bool) -> "Suspension":
@@ -130,7 +132,7 @@ def by_account(items: Mapping[str, Item]) -> dict[str, list[Suspension]]:
     """The suspensions that the state table lists, by account. An item that is none suspends nobody."""
     found: dict[str, list[Suspension]] = {}
     for sk, item in items.items():
-        with suppress(KeyError, TypeError):
+        with suppress(TypeError):
             one = Suspension.from_item(sk, item)
             found.setdefault(one.account_id, []).append(one)
     return found

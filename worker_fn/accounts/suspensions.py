@@ -13,7 +13,7 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 from enum import Enum
 
 from shared.errors import StateUnavailable
-from shared.state import CLEARED, SUSPENDED, Conflict, State
+from shared.state import CLEARED, SUSPENDED, Conflict, State, whole_in
 from worker_fn.accounts.auth_failures import Credential
 from worker_fn.accounts.clearing import SUSPENSION_KEPT_S, clear, request_sweep
 from worker_fn.accounts.suspension import EVERY, PROBE_EVERY_MS, Carried, Suspension, by_account, holding, sk_of
@@ -150,7 +150,7 @@ class Suspensions:
         except StateUnavailable:
             self.on_trouble()
             return False
-        return bool(cleared.get("accepted")) and cleared["at_ms"] > (refused_ms or received_at_ms)
+        return bool(cleared.get("accepted")) and whole_in(cleared, "at_ms") > (refused_ms or received_at_ms)
 
     async def expect_sweep(self) -> bool:
         """Have the tick look through the parking queue; False if it could not be told, and nothing should be parked."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Self
 
-from shared.state import COOL_FROM, COOL_UNTIL, Item
+from shared.state import COOL_FROM, COOL_UNTIL, Item, fields_in
 from worker_fn.limits.adaptive import BY_HAND, NO_CAP, Bounds, Cap, Limit, lower
 from worker_fn.limits.breaker import Breaker
 
@@ -47,12 +47,15 @@ class Flow:
 
     @classmethod
     def of(cls, item: Item) -> Self:
-        """Read an item, of another version of ours too: what is missing is as at the start."""
+        """Read an item, of another version of ours too: what is missing, or of another kind, is as at the start."""
         value, counts = item.value, dict(item.counts)
-        read = {**_known(cls, value), "counts": counts}
+        read = {**fields_in(value, cls), "counts": counts}
         for name, part in (("limit", Limit), ("breaker", Breaker), ("cap", Cap)):
-            read[name] = part(**_known(part, value.get(name, {})))
-        if counts.get(COOL_UNTIL, 0) > value.get("cool_until_ms", 0):
+            known = fields_in(value.get(name), part)
+            if known.get("per_second") == 0:  # nobody writes it, and it would never grow
+                del known["per_second"]
+            read[name] = part(**known)
+        if counts.get(COOL_UNTIL, 0) > read.get("cool_until_ms", 0):
             read |= {"cool_until_ms": counts[COOL_UNTIL], "cool_from_ms": counts.get(COOL_FROM, 0)}
         return cls(**read)
 
@@ -134,11 +137,6 @@ class Tally:
 
 def _is_news(name: str) -> bool:
     return name[0] in {"t", PUSHED}
-
-
-def _known(cls: type, item: Mapping[str, Any]) -> dict[str, Any]:
-    """What of an item are fields of a class."""
-    return {one.name: item[one.name] for one in fields(cls) if one.name in item}
 
 
 def _brief(value: Any) -> dict[str, Any]:

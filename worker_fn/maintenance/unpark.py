@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from shared.errors import QueueUnavailable, StateUnavailable
 from shared.message import ERASURE
-from shared.state import CLEARED, PARTNER, SUSPENDED, Conflict
+from shared.state import CLEARED, PARTNER, SUSPENDED, Conflict, whole_in
 from worker_fn.accounts.clearing import SWEEP
 from worker_fn.accounts.suspension import by_account
 from worker_fn.batch.time_budget import TimeBudget
@@ -34,15 +34,15 @@ async def unpark(ticker: Ticker, budget: TimeBudget) -> None:
     each = [one for ones in suspended.values() for one in ones]
     lost = {one.sk for one in each if one.lost_ms <= now_ms}
     moments = [one.lost_ms for one in each] + [one.gives_up_ms for one in each if one.gives_up_ms is not None]
-    wanted_ms, looked_ms = asked.value.get("wanted_ms", 0), asked.value.get("looked_ms", 0)
+    wanted_ms, looked_ms = whole_in(asked.value, "wanted_ms"), whole_in(asked.value, "looked_ms")
     late = late_ms(budget.whole_s)
     is_wanted = looked_ms < wanted_ms + late or any(looked_ms < moment <= now_ms for moment in moments)
     if not is_wanted and now_ms - looked_ms < SWEEP_EVERY_MS:
         return
     cleared = frozenset(
-        item.value.get("account_id", name)
+        str(item.value.get("account_id", name))
         for name, item in (await state.listed(CLEARED)).items()
-        if now_ms - item.value["at_ms"] < CLEARED_FOR_MS
+        if now_ms - whole_in(item.value, "at_ms") < CLEARED_FOR_MS
     )
     choice = Choice(worker, suspended, cleared, lost)
     in_sight_again_s = budget.remaining_s() - SIGHT_S

@@ -18,6 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from partners import Limits
 from shared.errors import StateUnavailable
 from shared.state import FLOW, PARTNER, State
+from worker_fn.limits.flow import Flow
 
 FREE = 0.9
 SHARE_UNKNOWN = 0.5
@@ -68,11 +69,9 @@ def left_over(
 async def learnt_limit(state: State) -> float | None:
     """The limit that the fleet has learnt, in calls a second; None: none, or nobody says."""
     try:
-        limit = (await state.read(PARTNER, FLOW)).value.get("limit")
+        return Flow.of(await state.read(PARTNER, FLOW)).limit.per_second
     except StateUnavailable:
         return None
-    found = limit.get("per_second") if isinstance(limit, dict) else None
-    return float(found) if isinstance(found, int | float) else None
 
 
 def live_per_s(cloudwatch: Any, queue_url: str, *, now_s: float) -> float | None:

@@ -5,7 +5,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, ParamValidationError
 
 from shared.errors import StateRefused, StateThrottled, StateUnavailable
-from shared.state import DynamoState
+from shared.state import DynamoState, Item
 
 
 class Client:
@@ -43,3 +43,38 @@ def test_what_dynamodb_says_of_one_call_is_told_from_an_outage(error: Exception,
         asyncio.run(DynamoState(Client(error), "t").read("a", "b"))
     assert type(raised.value) is expected
     assert "canary" not in str(raised.value)
+
+
+class Listed:
+    """A boto3 client whose table holds these rows."""
+
+    exceptions = Client.exceptions
+
+    def __init__(self, rows: list[dict[str, Any]]) -> None:
+        self.rows = rows
+
+    def query(self, **_: Any) -> Any:
+        return {"Items": self.rows, "ResponseMetadata": {"HTTPHeaders": {}}}
+
+    scan = query
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"value": {"S": "no JSON"}},
+        {"value": {"S": "5"}},
+        {"value": {"N": "5"}},
+        {"value": {"M": {}}},
+        {"rev": {"S": "1"}},
+        {"w1": {"N": "1.5"}},
+    ],
+    ids=str,
+)
+def test_a_row_that_is_no_item_does_not_hide_the_others(odd: dict[str, Any]) -> None:
+    """It is left out of what is listed under a key, and of what begins so."""
+    rows = [{"pk": {"S": "a"}, "sk": {"S": "odd"}, **odd}]
+    rows.append({"pk": {"S": "a"}, "sk": {"S": "ours"}, "rev": {"N": "3"}, "value": {"S": '{"x": 1}'}})
+    state = DynamoState(Listed(rows), "t")
+    assert asyncio.run(state.listed("a")) == {"ours": Item(3, {"x": 1})}
+    assert asyncio.run(state.under("a")) == {("a", "ours"): Item(3, {"x": 1})}

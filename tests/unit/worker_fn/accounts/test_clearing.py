@@ -35,6 +35,22 @@ def test_a_sweep_that_is_asked_for_is_written_down_however_others_write(times: i
     assert fleet.state.items[PARTNER, SWEEP].value["wanted_ms"] == NOW_MS
 
 
+@pytest.mark.parametrize("odd", ["x", None, [1], {"a": 1}])
+def test_a_sweep_is_asked_for_whatever_stands_there(odd: object, fleet: Any) -> None:
+    """A time that is none is no later one."""
+    fleet.set_item(PARTNER, SWEEP, {"wanted_ms": odd, "looked_ms": odd})
+    asyncio.run(request_sweep(fleet.state, now_ms=NOW_MS, rng=fleet.worker.rng))
+    assert fleet.state.items[PARTNER, SWEEP].value["wanted_ms"] == NOW_MS
+
+
+@pytest.mark.parametrize("value", [{"accepted": True}, {"accepted": True, "at_ms": "x"}, {"accepted": 1, "at_ms": [9]}])
+def test_a_note_without_a_time_clears_nothing(value: dict[str, object], fleet: Any) -> None:
+    """A message that is refused then suspends its credentials, as if nobody had cleared them."""
+    fleet.set_item(CLEARED, "7", value)
+    assert fleet.run(fleet.record(1, ["401"])).dead_lettered == 0
+    assert (SUSPENDED, "7") in fleet.state.items
+
+
 def test_a_sweep_that_could_not_be_asked_for_says_so(fleet: Any) -> None:
     """Others are first without end: whoever asked must not go on as if somebody had been told."""
     fleet.state.swap = Raced(fleet, PARTNER, SWEEP, 1_000).swap

@@ -23,6 +23,33 @@ def test_an_item_that_is_no_suspension_suspends_nobody(value: dict[str, object])
     assert list(by_account({"6": Item(1, value), "7#ab": Item(1, ONE.to_item())})) == ["7"]
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"status": "401"},
+        {"since_ms": None},
+        {"probe_id": 7},
+        {"probe_at_ms": "2000"},
+        {"probe_at_ms": True},
+        {"fingerprint": ["ab"]},
+        {"fingerprint": None},
+    ],
+    ids=str,
+)
+def test_one_without_a_field_of_its_kind_is_none(odd: dict[str, object]) -> None:
+    """It suspends nobody, least of all the whole account; the others of its account are known."""
+    found = by_account({"7#ab": Item(1, ONE.to_item() | odd), "7#cd": Item(1, ONE.to_item() | {"fingerprint": "cd"})})
+    assert [one.fingerprint for one in found["7"]] == ["cd"]
+
+
+@pytest.mark.parametrize("odd", ["x", None, [1], -1, 1.5])
+def test_what_may_be_missing_may_be_of_another_kind(odd: object) -> None:
+    """How often, of which type, and since when another key was taken are as at the start."""
+    value = ONE.to_item() | dict.fromkeys(("turns", "superseded_ms"), odd) | {"kind": 5}
+    (one,) = by_account({"7#ab": Item(1, value)})["7"]
+    assert (one.turns, one.superseded_ms, one.kind, one.gives_up_ms) == (1, 0, "", None)
+
+
 ONE = Suspension("7#ab", "7", "ab", 401, 1_000, "m-1", 2_000, 1_500, 2, kind="event_processing_request")
 
 

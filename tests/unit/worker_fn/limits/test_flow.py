@@ -2,6 +2,8 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from shared.state import Item
 from worker_fn.limits import agreement as agreed
 from worker_fn.limits.adaptive import Limit
@@ -32,6 +34,33 @@ def test_what_is_written_is_read_back() -> None:
     """Also where little is as at the start."""
     for flow in (Flow(), Flow(limit=Limit(per_second=50.0, held=50.0, since_ms=NOW)), Flow.of(Item(9, OLD))):
         assert Flow.of(Item(1, json.loads(json.dumps(flow.to_item())), flow.counts)) == flow
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"cool_until_ms": "x", "cool_from_ms": [1]},
+        {"generation": None, "alive_ms": "12", "latency_ms": {}, "booked_ms": -1},
+        {"limit": None, "breaker": True, "cap": 1.5},
+        {"limit": [1], "breaker": "open", "cap": 10**30},
+        {"limit": {"per_second": "12"}},
+        {"limit": {"per_second": -1}},
+        {"limit": {"per_second": 0}},
+        {"limit": {"since_ms": None, "delivered": "1", "reached": 1, "why": 7}},
+        {"breaker": {"calls": [1], "faults": "x", "counted_ms": None, "said": 5}},
+        {"breaker": {"opened_ms": "1", "probe_at_ms": "x", "by_hand_until_ms": None}},
+        {"breaker": {"by_hand_until_ms": 10**30}},
+        {"cap": {"per_second": {"a": 1}, "until_ms": "x"}},
+        {"cap": {"per_second": 0.0}},
+    ],
+    ids=str,
+)
+def test_what_is_of_another_kind_is_as_at_the_start(value: dict[str, Any], make_fleet: Any) -> None:
+    """Numbers in texts, other shapes, numbers that nobody writes: every message is delivered."""
+    assert Flow.of(Item(1, value)) == Flow()
+    fleet = make_fleet()
+    fleet.set_item("partner", "flow", value)
+    assert fleet.run(*(fleet.record(number, ["200"]) for number in range(5))).delivered == 5
 
 
 def test_the_largest_item_is_one_write() -> None:

@@ -59,6 +59,24 @@ def test_parked_messages_of_cleared_accounts_alone_move_back(setting: Any) -> No
     assert queues.back == [f"m-{number}" for number in range(1, 30, 2)]
 
 
+@pytest.mark.parametrize(
+    ("pk", "sk", "value"),
+    [
+        ("partner", "sweep", {"wanted_ms": "x", "looked_ms": None}),
+        ("cleared", "9", {}),
+        ("cleared", "9", {"at_ms": "x"}),
+        ("cleared", "9", {"at_ms": 1_700_000_000_000, "account_id": ["9"]}),
+        ("suspended", "9", {"status": 401, "since_ms": 1, "probe_id": "x", "probe_at_ms": 2, "superseded_ms": "x"}),
+        ("suspended", "9", {"status": 401, "since_ms": 1, "probe_id": "x", "probe_at_ms": 2, "others_at_ms": "x"}),
+    ],
+)
+def test_an_odd_item_keeps_no_other_message_parked(pk: str, sk: str, value: dict[str, Any], setting: Any) -> None:
+    """Whatever the state table holds of one account, the messages of another one move back."""
+    setting.set_item(pk, sk, value)
+    queues = FakeParking([parked(setting, 1, "7")])
+    assert (run(setting, queues).unparked, queues.back) == (1, ["m-1"])
+
+
 def test_parking_queue_is_looked_through_when_asked_and_now_and_then(setting: Any) -> None:
     """Right after somebody was cleared each tick looks; later every ten minutes, in case that a worker died."""
     suspend(setting, "8")

@@ -60,6 +60,7 @@ def test_the_learnt_limit_is_read_from_what_the_fleet_knows() -> None:
 
     assert learnt({"limit": {"per_second": 12.5}}) == 12.5
     assert [learnt(one) for one in ({}, {"limit": {}}, {"limit": 5}, {"limit": {"per_second": None}})] == [None] * 4
+    assert [learnt({"limit": {"per_second": one}}) for one in ("5", True, -1, 0, float("nan"))] == [None] * 5
 
 
 class CloudWatch:
