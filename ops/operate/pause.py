@@ -15,7 +15,7 @@ from ops.console.addresses import without_addresses
 from ops.console.moments import ago, ahead, as_utc
 from ops.operate import trail, worker_tick
 from ops.operate.stack import Stack, refusal_as
-from shared.state import FLOW, PARTNER
+from shared.state import FLOW, PARTNER, whole_in
 from worker_fn.clients.mapping import HOLD, MARK, hold
 from worker_fn.limits.breaker import Opened, why_open
 from worker_fn.limits.flow import Flow
@@ -34,10 +34,10 @@ class Pause:
 
     @classmethod
     def from_value(cls, value: Mapping[str, Any]) -> Self | None:
-        """Read an item, of the release before too; None where none stands."""
+        """Read an item, of the release before too; None where none stands. Any item is a pause, as for the worker."""
         if not value:
             return None
-        return cls(without_addresses(str(value["why"])), int(value["since_ms"]), str(value.get("who", "")))
+        return cls(without_addresses(str(value.get("why", ""))), whole_in(value, "since_ms"), str(value.get("who", "")))
 
     @property
     def by(self) -> str:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from shared.errors import StateUnavailable
-from shared.state import PARTNER, Conflict, State, change
+from shared.state import PARTNER, Conflict, State, change, whole_in
 
 MAPPING = "mapping"
 """Under the partner's key: the mapping's id. The tick gets it from its event and writes it; batches read it."""
@@ -112,7 +112,7 @@ async def hold(state: State, *, why: str, who: str, now_ms: int, rng: random.Ran
     """Note an operator's pause; one that lasts already keeps its beginning. Raises StateUnavailable."""
 
     def noted(value: Mapping[str, Any]) -> tuple[Mapping[str, Any], None]:
-        return {"why": why, "who": who, "since_ms": value.get("since_ms", now_ms)}, None
+        return {"why": why, "who": who, "since_ms": whole_in(value, "since_ms") or now_ms}, None
 
     await change(state, PARTNER, HOLD, noted, rng=rng)
 

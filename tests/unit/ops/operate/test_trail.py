@@ -93,6 +93,14 @@ def test_a_pause_keeps_and_shows_no_address_of_anybody() -> None:
     assert "jane" not in written.said(2)
 
 
+@pytest.mark.parametrize("value", [{"why": 5}, {"why": "x", "since_ms": "x"}, {"since_ms": None}, {"other": 1}])
+def test_whatever_pauses_the_worker_is_shown_as_a_pause(value: dict[str, object]) -> None:
+    """An item that another hand wrote: who is on call sees it, and can end it."""
+    written = pause.Pause.from_value(value)
+    assert written is not None
+    assert written.said(2).startswith("paused since 1970-01-01 00:00 UTC")
+
+
 @pytest.mark.parametrize(
     ("found", "report", "result"),
     [
