@@ -64,7 +64,7 @@ def _reads_faults(reads: Any) -> Iterator[Fault]:
         yield Fault("declaration.reads", f"reads is a {type(reads).__name__}", mend)
         return
     fields = {name for kind in get_args(Request) for name in kind.model_fields}
-    if unknown := ", ".join(sorted(str(one) for one in reads if one not in fields)):
+    if unknown := ", ".join(sorted(str(one) for one in reads if not isinstance(one, str) or one not in fields)):
         yield Fault("declaration.reads", f"reads names what is no field of a request: {unknown}", mend)
 
 

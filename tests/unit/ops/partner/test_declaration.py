@@ -23,6 +23,7 @@ Found = Callable[..., dict[str, tuple[str, list[str]]]]
         ("declaration.reads", {"reads": (name for name in ("account", "events"))}),
         ("declaration.reads", {"reads": {"account", "evnts"}}),
         ("declaration.reads", {"reads": [5]}),
+        ("declaration.reads", {"reads": ["account", ["events"]]}),
         ("limits.type", {"limits": 50}),
         ("limits.rate_headers", {"limits": Limits(rate_headers="X-Left")}),  # type: ignore[arg-type]
         ("limits.bulk", {"limits": Limits(bulk={"bulk": 5})}),
