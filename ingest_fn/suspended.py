@@ -8,6 +8,7 @@ read, the answer is the normal one.
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -15,6 +16,8 @@ import orjson
 from shared.aws_http import AwsHttp
 
 REFRESH_S = 60.0
+KINDS = {"account_id": str, "fingerprint": str, "status": int, "since_ms": int, "probe_id": str, "probe_at_ms": int}
+"""What each suspension says (worker_fn/accounts/suspension.py), but one of the release before, of its credentials."""
 LOOK_TIMEOUT_S = 0.1
 """Half of what mParticle gives the whole call."""
 
@@ -56,8 +59,13 @@ class Suspended:
 
 
 def _accounts(items: Iterable[Mapping[str, Any]]) -> Iterable[str]:
-    """The accounts that are suspended as a whole. An item of the release before is an account's."""
+    """The accounts that are suspended as a whole. An item of the release before is an account's; one that is no
+    suspension, for the worker neither, suspends nobody.
+    """
     for item in items:
-        value = orjson.loads(item["value"]["S"])
-        if not value.get("superseded_ms"):
-            yield value.get("account_id", item["sk"]["S"])
+        with suppress(ValueError, KeyError, TypeError, AttributeError):
+            value = orjson.loads(item["value"]["S"])
+            written = {"account_id": item["sk"]["S"], "fingerprint": "", **value}
+            is_one = all(type(written.get(name)) is kind for name, kind in KINDS.items())
+            if is_one and not written.get("superseded_ms"):
+                yield written["account_id"]

@@ -24,9 +24,12 @@ class FakeDynamo:
         return answer
 
 
+WRITTEN = {"status": 401, "since_ms": 1, "probe_id": "x", "probe_at_ms": 2}
+
+
 def listing(*accounts: str, **value: object) -> Answer:
     """As the worker writes them; without a `value` as the release before did."""
-    text = json.dumps({"status": 401, **value})
+    text = json.dumps({**WRITTEN, **value})
     items = [{"sk": {"S": account}, "value": {"S": text}} for account in accounts]
     return 200, json.dumps({"Items": items}).encode()
 
@@ -48,6 +51,29 @@ def test_an_account_with_a_key_that_is_taken_is_not_suspended() -> None:
     old = suspended(FakeDynamo(listing("7#ab", account_id="7", superseded_ms=5)), [0.0])
     both = suspended(FakeDynamo(listing("7#ab", "7#cd", account_id="7", superseded_ms=0)), [0.0])
     assert ("7" in old, "7" in both, "7#ab" in both) == (False, True, False)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"S": "{}"},
+        {"S": "no json"},
+        {"S": "[]"},
+        {"S": "5"},
+        {"N": "5"},
+        {"S": json.dumps(WRITTEN | {"probe_at_ms": "soon"})},
+        {"S": json.dumps(WRITTEN | {"account_id": ["6"]})},
+        {"S": json.dumps(WRITTEN | {"account_id": 6})},
+        {"S": json.dumps(WRITTEN | {"fingerprint": None})},
+    ],
+    ids=str,
+)
+def test_an_item_that_is_no_suspension_suspends_nobody(value: dict[str, str]) -> None:
+    """As for the worker: mParticle goes on sending for its account, and the others' suspensions are known."""
+    status, answer = listing("7")  # type: ignore[misc]
+    items = [{"sk": {"S": "6"}, "value": value}, {"sk": {"S": "5"}}, *json.loads(answer)["Items"]]
+    accounts = suspended(FakeDynamo((status, json.dumps({"Items": items}).encode())), [0.0])
+    assert [account in accounts for account in ("5", "6", "7")] == [False, False, True]
 
 
 def test_table_is_read_once_a_minute_at_most() -> None:
