@@ -19,7 +19,7 @@ from ops.operate.stack import Stack, StackUnavailable
 from ops.operate.trail import Act
 from partners import Limits
 from shared.errors import InvalidSettings
-from shared.state import BY_HAND, FLOW, PARTNER, change
+from shared.state import BY_HAND, FLOW, PARTNER, change, whole_in
 from worker_fn.limits import agreement, breaker
 from worker_fn.limits.flow import Flow
 from worker_fn.limits.known_item import change_flow
@@ -55,8 +55,8 @@ def turned(key: str, flow: Flow, note: Mapping[str, Any], *, now_ms: int) -> Ite
     if breaker.is_by_hand(flow.breaker, now_ms=now_ms):
         found.append((OPEN if flow.breaker.is_open else CLOSED, flow.breaker.by_hand_until_ms, None))
     for kind, until_ms, per_second in found:
-        told = note.get(kind, {})
-        if told.get("until_ms") != until_ms:
+        told = note.get(kind)
+        if not isinstance(told, Mapping) or told.get("until_ms") != until_ms:
             told = {}
         yield Turned(
             kind,
@@ -65,7 +65,7 @@ def turned(key: str, flow: Flow, note: Mapping[str, Any], *, now_ms: int) -> Ite
             per_second,
             who=str(told.get("who", "")),
             why=str(told.get("why", "")),
-            since_ms=told.get("since_ms"),
+            since_ms=whole_in(told, "since_ms") or None,
         )
 
 

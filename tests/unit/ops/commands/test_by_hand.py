@@ -13,6 +13,8 @@ from ops.operate.dlq.forecast import Deployed
 from ops.operate.scope import Scope
 from partners import Bulk, Limits, Rate
 from shared.errors import InvalidSettings
+from shared.state import PARTNER, Item
+from worker_fn.limits.flow import Flow
 
 SET = ["limit", "set", "30", "--for", "2h", "--why", "they asked"]
 OPEN = ["breaker", "open", "--for", "2h", "--why", "they asked"]
@@ -130,6 +132,16 @@ def test_a_limit_above_the_declared_rate_is_refused_with_it(monkeypatch: pytest.
     assert by_hand.checked_rate(some, Scope(), 50.0) == 50
     partner.limits = Limits()
     assert by_hand.checked_rate(some, Scope(), 90_000.0) is None
+
+
+@pytest.mark.parametrize(
+    "note", ["x", None, [1], {}, {"until_ms": 9}, {"until_ms": 9, "since_ms": "x", "who": 5}], ids=str
+)
+def test_a_limit_is_shown_whatever_is_noted_of_it(note: Any) -> None:
+    """Who set it, and when, is told where that can be read."""
+    flow = Flow.of(Item(1, {"cap": {"per_second": 5.0, "until_ms": 9}}))
+    (found,) = by_hand.turned(PARTNER, flow, {"limit": note}, now_ms=1)
+    assert (found.per_second, found.until_ms, found.since_ms) == (5.0, 9, None)
 
 
 def test_a_partner_that_is_not_known_here_has_no_known_rate(monkeypatch: pytest.MonkeyPatch) -> None:
