@@ -55,11 +55,12 @@ class LetterQueue:
     def receive(self, visibility_s: int, *, most: int = ENTRIES) -> list[Letter]:
         """Receive up to `most` letters, hidden from others for so long: with several hands where that is more than ten.
 
-        A FIFO queue is asked by one hand, as its order has to hold.
+        A FIFO queue is asked by one hand, as its order has to hold. A letter that SQS hands to two hands is given once.
         """
         full, rest = (0, min(most, ENTRIES)) if self.is_fifo else divmod(most, ENTRIES)
         sizes = [ENTRIES] * full + ([rest] if rest else [])
-        return [one for found in _side_by_side(partial(self._receive, visibility_s), sizes) for one in found]
+        received = _side_by_side(partial(self._receive, visibility_s), sizes)
+        return list({one.id: one for found in received for one in found}.values())
 
     def give_back(self, handles: Sequence[str]) -> int:
         """Make received letters visible again; gives how many are not: they come back by themselves."""

@@ -21,11 +21,13 @@ from shared.queue import Outgoing, Sender, WorkerQueue
 from shared.state import DynamoState, change
 from tests.integration.infra.templates import Template
 from tests.integration.infra.test_template_rights import as_list, statements
+from worker_fn.accounts.suspension import Carried, Suspension
 from worker_fn.clients.counts import Counts
 from worker_fn.clients.mapping import LambdaMapping
 
 ROOT = Path(__file__).parents[3]
 RECORD = {"messageId": "m", "receiptHandle": "h", "body": "b", "attributes": {}, "messageAttributes": {}}
+SUSPENDED = Suspension.begun(Carried("7", (), "m"), "f", status=401, now_ms=1, in_groups=False).to_item()
 HEAD = Head(type="dsr_processing_request", id="r", account_id="7", received_at_ms=1)
 
 
@@ -104,7 +106,8 @@ class Http:
         except Denied:
             return 400, b'{"__type":"AccessDeniedException"}'
         md5 = hashlib.md5(asked.get("MessageBody", "").encode(), usedforsecurity=False).hexdigest()
-        return 200, json.dumps({"MD5OfMessageBody": md5, "Items": [{"sk": {"S": "7"}, "value": {"S": "{}"}}]}).encode()
+        suspended = {"sk": {"S": "7"}, "value": {"S": json.dumps(SUSPENDED)}}
+        return 200, json.dumps({"MD5OfMessageBody": md5, "Items": [suspended]}).encode()
 
 
 def queue(aws: Aws) -> WorkerQueue:

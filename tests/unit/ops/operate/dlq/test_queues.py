@@ -49,6 +49,22 @@ def test_letters_that_cannot_be_given_back_come_back_by_themselves(code: str) ->
     assert LetterQueue(Refusing(said(code)), "dlq").give_back(["a", "b"]) == 2
 
 
+class Doubling(MemorySqs):
+    """SQS that hides nothing: it hands its letters to everybody who asks."""
+
+    def receive_message(self, **asked: Any) -> dict[str, Any]:
+        return super().receive_message(**{**asked, "VisibilityTimeout": 0})
+
+
+def test_a_letter_that_two_hands_received_is_one() -> None:
+    """Standard queues hand out a message twice now and then: a redrive would send both."""
+    sqs = Doubling(Clock())
+    for number in range(3):
+        sqs.put("dlq", f"b{number}")
+    found = LetterQueue(sqs, "dlq").receive(10, most=30)
+    assert sorted(letter.body for letter in found) == ["b0", "b1", "b2"]
+
+
 class Picky(MemorySqs):
     """SQS that takes no message with this body, and refuses a batch with it whole or in part."""
 
