@@ -10,7 +10,7 @@ import random
 from dataclasses import dataclass, field
 
 from testkit.clock import now_s, run
-from testkit.simulation.partner import Limiter
+from testkit.simulation.partner import PartnerLimit
 
 RECEIVED, HIDDEN_FOR_S = 10, 30.0
 """SQS's defaults for a function: messages of a batch, and how soon a failed one comes back."""
@@ -34,7 +34,7 @@ class Throttled:
 
 
 @dataclass(slots=True)
-class Outcome:
+class Calls:
     taken: int = 0
     refused: int = 0
 
@@ -43,12 +43,12 @@ class Outcome:
 class _Fleet:
     given: Throttled
     rng: random.Random
-    limiter: Limiter
+    limiter: PartnerLimit
     new: int
     """Messages that were not received yet."""
     back_s: list[float] = field(default_factory=list)
     """When failed messages come back, a heap."""
-    outcome: Outcome = field(default_factory=Outcome)
+    outcome: Calls = field(default_factory=Calls)
 
     async def environment(self) -> None:
         """Take batches until the end: messages that came back first, as they are the oldest."""
@@ -81,10 +81,10 @@ class _Fleet:
             heapq.heappush(self.back_s, now_s() + HIDDEN_FOR_S)
 
 
-def throttled(given: Throttled, seed: int) -> Outcome:
+def throttled(given: Throttled, seed: int) -> Calls:
     """What the partner took and refused. The same arguments give the same."""
     rng = random.Random(seed)  # noqa: S311 - a simulation
-    fleet = _Fleet(given, rng, Limiter(given.rate_per_s, "sliding_window"), given.messages)
+    fleet = _Fleet(given, rng, PartnerLimit(given.rate_per_s, "sliding_window"), given.messages)
 
     async def all_of_it() -> None:
         tasks = [asyncio.ensure_future(fleet.environment()) for _ in range(given.environments)]

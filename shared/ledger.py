@@ -25,7 +25,7 @@ _PART = re.compile(r" ([0-9]{1,4}/[0-9]{1,4})\Z")
 _AMOUNT = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
 
 
-class Place(StrEnum):
+class Whereabouts(StrEnum):
     """Where a message is by the last that was told of it."""
 
     DELIVERED = "delivered"
@@ -40,7 +40,7 @@ class Place(StrEnum):
 class Copy:
     """What was told of one of SQS's messages."""
 
-    place: Place
+    place: Whereabouts
     at_ms: int
     events: int = 0
     left_out: int = 0
@@ -58,7 +58,7 @@ class Open:
     request_id: str
     part: str
     account_id: str
-    place: Place
+    place: Whereabouts
     since_ms: int
     """When it was told last; when it was accepted, if no worker told anything."""
     due_ms: int
@@ -131,7 +131,7 @@ class Ledger:
             for entry in fields.get("messages", ()):
                 if (read := read_entry(str(entry))) is not None:
                     key, short_id, events, left_out = read
-                    self._tell(key, short_id, Copy(Place.DELIVERED, at_ms, events, left_out))
+                    self._tell(key, short_id, Copy(Whereabouts.DELIVERED, at_ms, events, left_out))
         elif (place := _PLACES.get(kind)) is not None and fields.get("request_id"):
             key = (str(fields["request_id"]), str(fields.get("part") or WHOLE))
             events, reason = int(fields.get("events") or 0), str(fields.get("reason") or "")
@@ -148,8 +148,8 @@ class Ledger:
             for request in of_id:
                 if account_id is None or request.account_id == account_id:
                     still += self._of_request(request_id, request, sums)
-        parked = [one for one in still if one.place is Place.PARKED]
-        waiting = [one for one in still if one.place is not Place.PARKED]
+        parked = [one for one in still if one.place is Whereabouts.PARKED]
+        waiting = [one for one in still if one.place is not Whereabouts.PARKED]
         if depths is not None and account_id is None:
             parked.sort(key=lambda one: one.since_ms, reverse=True)
             waiting += parked[depths.parking :]  # on their way back
@@ -162,7 +162,7 @@ class Ledger:
         sums.waiting, sums.parked = (sum(one.events for one in ones) for ones in (waiting, parked))
         return sums
 
-    def place_of(self, request_id: str, part: str = WHOLE) -> Place:
+    def place_of(self, request_id: str, part: str = WHOLE) -> Whereabouts:
         """Where a message is by what was told of it."""
         return self.end_of(request_id, part).place
 
@@ -218,15 +218,15 @@ class Ledger:
         sums.requests += request.copies
         sums.accepted += request.copies * sum(known.values())
         for key in keys:
-            delivered = sum(one.place is Place.DELIVERED for one in told[key])
+            delivered = sum(one.place is Whereabouts.DELIVERED for one in told[key])
             sums.more_copies += max(0, delivered - request.copies)
             for end in _ends(told[key], request.copies):
                 events = known[key]
-                if end.place is Place.DELIVERED:
+                if end.place is Whereabouts.DELIVERED:
                     left_out = min(events, end.left_out)
                     sums.left_out += left_out
                     sums.delivered += events - left_out
-                elif end.place is Place.DEAD:
+                elif end.place is Whereabouts.DEAD:
                     reason = end.reason or "none"
                     sums.dead[reason] = sums.dead.get(reason, 0) + events
                 else:
@@ -268,26 +268,26 @@ def _by_request(told: Mapping[str, Copy], requests: Sequence[_Request]) -> list[
 def _has_its_end(owned: tuple[_Request, list[Copy]]) -> tuple[bool, bool]:
     """Orders requests by how likely a message of unknown owner is theirs."""
     request, copies = owned
-    done = sum(one.place is Place.DELIVERED for one in copies) >= request.copies
-    return done, not any(one.place in {Place.PARKED, Place.DEAD} for one in copies)
+    done = sum(one.place is Whereabouts.DELIVERED for one in copies) >= request.copies
+    return done, not any(one.place in {Whereabouts.PARKED, Whereabouts.DEAD} for one in copies)
 
 
 def _ends(told: Iterable[Copy], count: int) -> list[Copy]:
     """Where `count` copies of a message are: first those that were delivered, then what was told last."""
     newest = sorted(told, key=_rank, reverse=True)[:count]
-    return [*newest, *[Copy(Place.UNSEEN, 0)] * (count - len(newest))]
+    return [*newest, *[Copy(Whereabouts.UNSEEN, 0)] * (count - len(newest))]
 
 
 def _rank(copy: Copy) -> tuple[bool, int]:
     """What is delivered stays so, whatever else is told; else the later word counts."""
-    return copy.place is Place.DELIVERED, copy.at_ms
+    return copy.place is Whereabouts.DELIVERED, copy.at_ms
 
 
-_PLACES: Mapping[str, Place] = {
-    Fact.WAIT: Place.WAITING,
-    Fact.UNSETTLED: Place.WAITING,
-    Fact.PARKED: Place.PARKED,
-    Fact.DEAD_LETTER: Place.DEAD,
+_PLACES: Mapping[str, Whereabouts] = {
+    Fact.WAIT: Whereabouts.WAITING,
+    Fact.UNSETTLED: Whereabouts.WAITING,
+    Fact.PARKED: Whereabouts.PARKED,
+    Fact.DEAD_LETTER: Whereabouts.DEAD,
 }
 
 

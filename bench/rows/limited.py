@@ -10,7 +10,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 
 from bench.measure import Figure, Goal, MeasuresNothing, Row
 from bench.stand.stand import Stand
-from bench.throttled import Outcome, Throttled, throttled
+from bench.throttled import Calls, Throttled, throttled
 from testkit.simulation.run import simulate
 from testkit.simulation.scenario import ApiModel, Fleet, Scenario, Traffic
 
@@ -32,7 +32,7 @@ def rows(stand: Stand) -> Iterator[Row]:
     seeds = range(1, 1 + (FULL_SEEDS if stand.effort.is_full else 1))
     with ProcessPoolExecutor(os.cpu_count(), mp_context=multiprocessing.get_context("spawn")) as pool:
 
-        def submitted(contender: Callable[[int, int, int], Outcome], sizes: tuple[int, int]) -> list[Future[Outcome]]:
+        def submitted(contender: Callable[[int, int, int], Calls], sizes: tuple[int, int]) -> list[Future[Calls]]:
             return [pool.submit(contender, *sizes, seed) for seed in seeds]
 
         runs = [(sizes, [submitted(one, sizes) for one in CONTENDERS]) for sizes in SIZES]
@@ -41,7 +41,7 @@ def rows(stand: Stand) -> Iterator[Row]:
             yield from pair(environments, batch, ours, peer, lean)
 
 
-def pair(environments: int, batch: int, ours: list[Outcome], peer: list[Outcome], lean: list[Outcome]) -> Iterator[Row]:
+def pair(environments: int, batch: int, ours: list[Calls], peer: list[Calls], lean: list[Calls]) -> Iterator[Row]:
     many = f"{environments} environment{'s' if environments > 1 else ''}, batch {batch}, {SIMULATED}"
     jittered = "jittered exponential back-off"
     yield Row(
@@ -66,19 +66,19 @@ def pair(environments: int, batch: int, ours: list[Outcome], peer: list[Outcome]
     )
 
 
-def _share(outcomes: list[Outcome]) -> Figure:
+def _share(outcomes: list[Calls]) -> Figure:
     return Figure.of([one.taken / (RATE_PER_S * FOR_S) for one in outcomes])
 
 
-def _refused(outcomes: list[Outcome]) -> Figure:
+def _refused(outcomes: list[Calls]) -> Figure:
     return Figure.of([one.refused / max(1, one.taken) for one in outcomes])
 
 
-def _redelivered(environments: int, _batch: int, seed: int) -> Outcome:
+def _redelivered(environments: int, _batch: int, seed: int) -> Calls:
     return throttled(_given(environments, backs_off=False), seed)
 
 
-def _jittered(environments: int, _batch: int, seed: int) -> Outcome:
+def _jittered(environments: int, _batch: int, seed: int) -> Calls:
     return throttled(_given(environments, backs_off=True), seed)
 
 
@@ -95,7 +95,7 @@ def _given(environments: int, *, backs_off: bool) -> Throttled:
     )
 
 
-def _ours(environments: int, batch: int, seed: int) -> Outcome:
+def _ours(environments: int, batch: int, seed: int) -> Calls:
     """A fleet that was not there before starts, with the backlog on its queue within a second."""
     latency_ms = LATENCY_S * 1_000
     scenario = Scenario(
@@ -106,12 +106,12 @@ def _ours(environments: int, batch: int, seed: int) -> Outcome:
         partner=ApiModel(latency_ms=(latency_ms, latency_ms), rate_per_s=RATE_PER_S, style="sliding_window"),
         fleet=Fleet(max_concurrency=environments, max_in_flight=IN_FLIGHT, batch_size=batch, at_once=True),
     )
-    calls = simulate(scenario, seed).world.ledger.calls
+    calls = simulate(scenario, seed).world.truth.calls
     from_s = min((call.at_s for call in calls), default=0.0) + BEGINS_S
     within = [call.ended for call in calls if from_s <= call.at_s < from_s + FOR_S]
     if "accepted" not in within:
         raise MeasuresNothing("the simulated partner took no call")
-    return Outcome(within.count("accepted"), within.count("refused"))
+    return Calls(within.count("accepted"), within.count("refused"))
 
 
 CONTENDERS = (_ours, _redelivered, _jittered)

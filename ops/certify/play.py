@@ -48,7 +48,7 @@ class Result:
     checks: list[Played]
 
 
-Progress = Callable[[str, int], object]
+TellProgress = Callable[[str, int], object]
 """Told what is being done and how many requests were answered since it was told last."""
 
 
@@ -61,7 +61,7 @@ class Player:
     limit_ms: float
     clock: Callable[[], float]
     checks: Sequence[Check] = CHECKS
-    progress: Progress = lambda _says, _answered: None
+    progress: TellProgress = lambda _says, _answered: None
     budget_s: float = BUDGET_S
     _objections: list[Objection] = field(default_factory=list)
     _exchanges: dict[str, list[Exchange]] = field(default_factory=dict)

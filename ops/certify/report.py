@@ -9,8 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ops.certify.answer_times import Series, Times
-from ops.certify.play import Plan, Played, Result
-from ops.certify.play import Progress as Told
+from ops.certify.play import Plan, Played, Result, TellProgress
 from ops.certify.script import Script
 from ops.console import findings as form
 from ops.console.findings import Finding
@@ -53,7 +52,7 @@ def announce(console: Console, target: str, plan: Plan, script: Script) -> None:
 
 
 @contextmanager
-def progress(console: Console, total: int) -> Iterator[Told]:
+def progress(console: Console, total: int) -> Iterator[TellProgress]:
     """A bar on a terminal, nothing anywhere else."""
     bar = Progress(
         TextColumn("{task.description}", markup=False),

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import floor
 
-from ops.local.mparticle import Invocation, Outcome
+from ops.local.mparticle import Ended, Invocation
 from ops.local.partner_api import Call, PartnerLedger
 from testkit.percentile import percentile
 
@@ -153,8 +153,8 @@ class Side:
 
 def summarise(side: Side) -> Summary:
     """Count one side's run. Events are told apart by id, at mParticle's end and at the partner's."""
-    by_outcome = {outcome: [one for one in side.invocations if one.outcome is outcome] for outcome in Outcome}
-    accepted = by_outcome[Outcome.ACCEPTED]
+    by_outcome = {outcome: [one for one in side.invocations if one.outcome is outcome] for outcome in Ended}
+    accepted = by_outcome[Ended.ACCEPTED]
     answers_ms = [one.answer_ms for one in accepted]
     answered_s = max((_answered_s(one) for one in side.invocations), default=side.began_s)
     delivered_s = max(side.ledger.accepted_s, default=answered_s)
@@ -164,8 +164,8 @@ def summarise(side: Side) -> Summary:
     return Summary(
         invocations=len(side.invocations),
         accepted=len(accepted),
-        throttled=len(by_outcome[Outcome.THROTTLED]),
-        failed=len(by_outcome[Outcome.FAILED]),
+        throttled=len(by_outcome[Ended.THROTTLED]),
+        failed=len(by_outcome[Ended.FAILED]),
         answer_ms_p50=_rounded(percentile(answers_ms, 0.50)),
         answer_ms_p99=_rounded(percentile(answers_ms, 0.99)),
         events_sent=sum(len(one.parcel.event_ids) for one in side.invocations),
@@ -200,7 +200,7 @@ def _lost(side: Side, dead: set[str]) -> list[str]:
     missing = [
         [event_id for event_id in one.parcel.event_ids if event_id not in found]
         for one in side.invocations
-        if one.outcome is Outcome.ACCEPTED
+        if one.outcome is Ended.ACCEPTED
     ]
     nowhere = sorted(filter(None, missing), key=len, reverse=True)
     return [event_id for events in nowhere[side.remains.waiting :] for event_id in events]
@@ -210,7 +210,7 @@ def customers(side: Side) -> list[Customer]:
     """Each customer's events, by account id. A request that names none counts for nobody."""
     accepted: dict[int, list[Invocation]] = defaultdict(list)
     for one in side.invocations:
-        if one.outcome is Outcome.ACCEPTED and one.parcel.account_id is not None:
+        if one.outcome is Ended.ACCEPTED and one.parcel.account_id is not None:
             accepted[one.parcel.account_id].append(one)
     dead = {event_id for letter in side.remains.letters for event_id in letter.event_ids}
     found = []
@@ -268,7 +268,7 @@ def allowance_used(side: Side) -> float | None:
     accepted_s: dict[int | None, list[float]] = defaultdict(list)
     arrived_s: dict[int | None, list[float]] = defaultdict(list)
     for one in side.invocations:
-        if one.outcome is not Outcome.ACCEPTED:
+        if one.outcome is not Ended.ACCEPTED:
             continue
         group = one.parcel.account_id if side.expected.account_rate_per_s else None
         for event_id in set(one.parcel.event_ids) - side.expected.never:
@@ -310,7 +310,7 @@ def timeline(side: Side) -> list[dict[str, float]]:
 
     columns: dict[str, Sequence[float]] = {
         str(outcome): per_second(one.started_s for one in side.invocations if one.outcome is outcome)
-        for outcome in Outcome
+        for outcome in Ended
     }
     columns["delivered"] = per_second(side.ledger.accepted_s)
     columns["refused"] = per_second(side.ledger.refused_s)

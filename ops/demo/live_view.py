@@ -1,7 +1,7 @@
 """What a demo shows while it runs: a live table on a terminal, plain lines anywhere else.
 
-`Progress` is one moment of one side's run; whoever runs the spike hands a new one over a few times a
-second. Nothing here measures anything.
+`SideNow` is one moment of one side's run; whoever runs the spike hands a new one over a few times a second. Nothing here
+measures anything.
 """
 
 import os
@@ -29,7 +29,7 @@ PLAIN_EVERY_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class SideNow:
     """One moment of one side's run."""
 
     side: str
@@ -79,7 +79,7 @@ class View(Protocol):
     def say(self, text: str) -> None:
         """A line that stays."""
 
-    def show(self, progress: Progress) -> None:
+    def show(self, progress: SideNow) -> None:
         """The state of the side that runs now."""
 
 
@@ -93,7 +93,7 @@ class PlainView:
     def say(self, text: str) -> None:
         self._console.print(text)
 
-    def show(self, progress: Progress) -> None:
+    def show(self, progress: SideNow) -> None:
         if progress.side != self._side:
             self._side, self._next_s = progress.side, PLAIN_EVERY_S
         if progress.elapsed_s < self._next_s:
@@ -121,12 +121,12 @@ class LiveView:
     def say(self, text: str) -> None:
         self._live.console.print(text)
 
-    def show(self, progress: Progress) -> None:
+    def show(self, progress: SideNow) -> None:
         if progress.side != self._side:
             self._side, self._history = progress.side, {}
         self._live.update(self._drawn(progress))
 
-    def _drawn(self, progress: Progress) -> Group:
+    def _drawn(self, progress: SideNow) -> Group:
         invoked_per_s, throttled_per_s = progress.invoked_per_s, progress.throttled_per_s
         takes = f"{progress.delivered_per_s:.0f} / s of {progress.partner_rate_per_s:g}"
         refused = f", {progress.refused:,} refused" if progress.refused else ""

@@ -10,7 +10,7 @@ from ops.demo.figures import Side, Summary, waits_s
 from ops.demo.report import DIRECT, SPILLWAY
 from ops.demo.scenarios import DemoScenario
 from ops.demo.settings import DemoSettings
-from ops.local.mparticle import Outcome
+from ops.local.mparticle import Ended
 
 MPARTICLE_LIMIT_MS = 200
 """mParticle asks that 99 % of the invocations be answered within this."""
@@ -80,9 +80,9 @@ def answers(page: Page) -> str:
 
 
 def invocations(page: Page, side: str) -> str:
-    busiest = max((sum(row[outcome] for outcome in Outcome) for rows in page.rows.values() for row in rows), default=1)
+    busiest = max((sum(row[outcome] for outcome in Ended) for rows in page.rows.values() for row in rows), default=1)
     return charts.stacked_bars(
-        [page.series(str(outcome), str(outcome), side, outcome) for outcome in Outcome],
+        [page.series(str(outcome), str(outcome), side, outcome) for outcome in Ended],
         title=f"Invocations a second, {side}",
         x_label=SECONDS,
         y_label="invocations / s",
@@ -184,7 +184,7 @@ def delays(page: Page) -> str:
 
 
 def _answers_ms(side: Side) -> list[float]:
-    return [one.answer_ms for one in side.invocations if one.outcome is Outcome.ACCEPTED]
+    return [one.answer_ms for one in side.invocations if one.outcome is Ended.ACCEPTED]
 
 
 def whole(value: float | None) -> str:

@@ -14,7 +14,7 @@ from ops.demo.live_view import View
 from ops.demo.report import DIRECT, SPILLWAY
 from ops.demo.scenarios import HEALTHY, SEEDS_APART, DemoScenario, calm, parcel
 from ops.demo.settings import DemoSettings
-from ops.demo.side import DemoFailed, Queues, Traffic, run_side
+from ops.demo.side import DemoFailed, DesignQueues, Traffic, run_side
 from ops.local.aws import LocalAws, local_aws
 from ops.local.mparticle import MParticle, Parcel
 from ops.local.partner_api import LoopbackPartner, serve
@@ -146,7 +146,7 @@ def _mparticle(aws: LocalAws, arn: str, settings: DemoSettings) -> MParticle:
     return MParticle(aws.endpoint_url, arn, region=aws.region, connections=settings.limit + ROOM)
 
 
-def _queues(aws: LocalAws, outputs: Mapping[str, str], *, settle_s: float) -> Queues:
+def _queues(aws: LocalAws, outputs: Mapping[str, str], *, settle_s: float) -> DesignQueues:
     sqs, dynamodb, lambdas = aws.client("sqs"), aws.client("dynamodb"), aws.client("lambda")
     flow_key = {"pk": {"S": "partner"}, "sk": {"S": "flow"}}
 
@@ -179,7 +179,7 @@ def _queues(aws: LocalAws, outputs: Mapping[str, str], *, settle_s: float) -> Qu
         parked = [_event_ids(message["Body"]) for message in _all_messages(sqs, outputs["ParkingQueueUrl"])]
         return Remains(letters, frozenset(event_id for ids in parked for event_id in ids), held("QueueUrl").all)
 
-    return Queues(look, remains, settle_s)
+    return DesignQueues(look, remains, settle_s)
 
 
 def _all_messages(sqs: Any, url: str) -> list[dict[str, Any]]:

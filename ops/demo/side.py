@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 import orjson
 
 from ops.demo.figures import Expected, Remains, Sample, Side
-from ops.demo.live_view import Progress, View
+from ops.demo.live_view import SideNow, View
 from ops.demo.machine import Neighbours
 from ops.demo.settings import DemoSettings
-from ops.local.mparticle import Invocation, MParticle, Outcome, Parcel
+from ops.local.mparticle import Ended, Invocation, MParticle, Parcel
 from ops.local.partner_api import Behaviour, LoopbackPartner
 
 SAMPLE_S = 0.5
@@ -27,7 +27,7 @@ EMPTY_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
-class Queues:
+class DesignQueues:
     """Looks at a design's queues, and at its workers' knowledge of the partner. Both calls block."""
 
     look: Callable[[float, float], Sample]
@@ -57,7 +57,7 @@ class Traffic:
 
 @dataclass(slots=True)
 class _Watch:
-    """The state of a side that runs; made into a Progress twice a second."""
+    """The state of a side that runs; made into a SideNow twice a second."""
 
     settings: DemoSettings
     name: str
@@ -73,7 +73,7 @@ class _Watch:
 
     def book(self, invocation: Invocation) -> None:
         self.invocations.append(invocation)
-        if invocation.outcome is Outcome.ACCEPTED:
+        if invocation.outcome is Ended.ACCEPTED:
             can_arrive = [one for one in invocation.parcel.event_ids if one not in self.expected.never]
             self.waiting |= dict.fromkeys(can_arrive, invocation.started_s)
 
@@ -82,36 +82,36 @@ class _Watch:
         arrivals_at = self.api.ledger.arrivals
         self.waiting = {event_id: since_s for event_id, since_s in self.waiting.items() if event_id not in arrivals_at}
 
-    def progress(self, under_way: int) -> Progress:
+    def progress(self, under_way: int) -> SideNow:
         now_s = time.monotonic()
-        counts = dict.fromkeys(Outcome, 0)
-        recent = dict.fromkeys(Outcome, 0)
+        counts = dict.fromkeys(Ended, 0)
+        recent = dict.fromkeys(Ended, 0)
         for one in self.invocations:
             counts[one.outcome] += 1
             recent[one.outcome] += one.started_s > now_s - RATE_OVER_S
         delivered_s = self.api.ledger.accepted_s
-        return Progress(
+        return SideNow(
             side=self.name,
             elapsed_s=now_s - self.began_s,
             requests=self.settings.requests,
             invoked=len(self.invocations) + under_way,
             under_way=under_way,
-            accepted=counts[Outcome.ACCEPTED],
-            throttled=counts[Outcome.THROTTLED],
-            failed=counts[Outcome.FAILED],
-            events_accepted=counts[Outcome.ACCEPTED] * self.settings.events,
+            accepted=counts[Ended.ACCEPTED],
+            throttled=counts[Ended.THROTTLED],
+            failed=counts[Ended.FAILED],
+            events_accepted=counts[Ended.ACCEPTED] * self.settings.events,
             partner_down=self.is_down(now_s),
             delivered=self.api.ledger.delivered,
             refused=len(self.api.ledger.refused_s),
             invoked_per_s=sum(recent.values()) / RATE_OVER_S,
-            throttled_per_s=recent[Outcome.THROTTLED] / RATE_OVER_S,
+            throttled_per_s=recent[Ended.THROTTLED] / RATE_OVER_S,
             delivered_per_s=sum(at_s > now_s - RATE_OVER_S for at_s in delivered_s[-5000:]) / RATE_OVER_S,
             partner_rate_per_s=self.settings.partner_rate,
             sample=self.samples[-1] if self.samples else None,
             oldest_s=self._oldest_s(now_s),
         )
 
-    def look(self, queues: Queues) -> None:
+    def look(self, queues: DesignQueues) -> None:
         now_s = time.monotonic()
         self.samples.append(queues.look(now_s, self._oldest_s(now_s)))
 
@@ -135,7 +135,7 @@ async def run_side(
     settings: DemoSettings,
     api: LoopbackPartner,
     view: View,
-    queues: Queues | None = None,
+    queues: DesignQueues | None = None,
 ) -> Side:
     """Take one design through the whole of it. Raises DemoFailed when it does not even answer."""
     async with mparticle:
@@ -184,7 +184,7 @@ async def _warm_up(name: str, mparticle: MParticle, parcels: Sequence[Parcel], a
     sent: set[str] = set()
     for half in (parcels[::2], parcels[1::2]):
         answers = await asyncio.gather(*(mparticle.invoke(parcel) for parcel in half))
-        sent |= {event_id for one in answers if one.outcome is Outcome.ACCEPTED for event_id in one.parcel.event_ids}
+        sent |= {event_id for one in answers if one.outcome is Ended.ACCEPTED for event_id in one.parcel.event_ids}
         if not sent:
             _need(name, "the warm-up", answers[0])
         heard_s, missing = time.monotonic(), len(sent)
@@ -197,12 +197,12 @@ async def _warm_up(name: str, mparticle: MParticle, parcels: Sequence[Parcel], a
 
 
 def _need(name: str, what: str, invocation: Invocation) -> None:
-    if invocation.outcome is not Outcome.ACCEPTED:
+    if invocation.outcome is not Ended.ACCEPTED:
         said = invocation.payload[:300].decode("utf-8", "replace") or "no answer"
         raise DemoFailed(f"{name} did not answer {what}: {invocation.outcome}, status {invocation.status}, {said}")
 
 
-async def _watch(watch: _Watch, mparticle: MParticle, view: View, queues: Queues | None) -> None:
+async def _watch(watch: _Watch, mparticle: MParticle, view: View, queues: DesignQueues | None) -> None:
     while True:
         watch.arrived()
         watch.busy_elsewhere = watch.neighbours.share()
@@ -212,7 +212,7 @@ async def _watch(watch: _Watch, mparticle: MParticle, view: View, queues: Queues
         await asyncio.sleep(SAMPLE_S)
 
 
-async def _drain(watch: _Watch, queues: Queues | None) -> None:
+async def _drain(watch: _Watch, queues: DesignQueues | None) -> None:
     """Wait until every accepted event that can arrive has, and the queue is empty, or until nothing moves any more."""
     heard_s, missing = time.monotonic(), len(watch.waiting)
     while missing:

@@ -52,7 +52,7 @@ class Function:
 
 
 @dataclass(frozen=True, slots=True)
-class Feed:
+class DeployedFeed:
     """The event source mapping between queue and worker."""
 
     state: str
@@ -90,7 +90,7 @@ class Facts:
     account: Account | None
     status: str | None = None
     functions: Mapping[str, Function] = field(default_factory=dict)
-    mapping: Feed | None = None
+    mapping: DeployedFeed | None = None
     queues: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     urls: Mapping[str, str] = field(default_factory=dict)
     """The queues'."""
@@ -232,9 +232,9 @@ def _invokers(lambdas: Any, name: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def _mapping(lambdas: Any, mapping_id: str) -> Feed:
+def _mapping(lambdas: Any, mapping_id: str) -> DeployedFeed:
     found = lambdas.get_event_source_mapping(UUID=mapping_id)
-    return Feed(
+    return DeployedFeed(
         state=found["State"],
         function_arn=found["FunctionArn"],
         concurrency=(found.get("ScalingConfig") or {}).get("MaximumConcurrency"),

@@ -27,7 +27,9 @@ after 5 s).
 """
 
 
-class Outcome(StrEnum):
+class Ended(StrEnum):
+    """How an invocation ended."""
+
     ACCEPTED = "accepted"
     THROTTLED = "throttled"
     """429 TooManyRequestsException: nothing ran."""
@@ -51,7 +53,7 @@ class Invocation:
     parcel: Parcel
     started_s: float
     answer_ms: float
-    outcome: Outcome
+    outcome: Ended
     status: int
     payload: bytes
 
@@ -166,12 +168,12 @@ class MParticle:
         return int(head[0].split(" ", 2)[1]), headers, payload
 
 
-def _outcome(status: int, headers: dict[str, str]) -> Outcome:
+def _outcome(status: int, headers: dict[str, str]) -> Ended:
     if status == 429:
-        return Outcome.THROTTLED
+        return Ended.THROTTLED
     if status == 200 and "x-amz-function-error" not in headers:
-        return Outcome.ACCEPTED
-    return Outcome.FAILED
+        return Ended.ACCEPTED
+    return Ended.FAILED
 
 
 def _header(line: str) -> tuple[str, str]:

@@ -26,7 +26,7 @@ from ops.operate.dlq.look import look
 from ops.operate.dlq.queues import LetterQueue
 from ops.operate.facts import Logs, Reading, Told
 from ops.operate.stack import Stack
-from shared.ledger import WHOLE, Copy, Ledger, Place, read_entry
+from shared.ledger import WHOLE, Copy, Ledger, Whereabouts, read_entry
 from shared.message import to_json
 from shared.receipts import Receipt, receipt_key
 from shared.telemetry import SHORT_ID, Fact
@@ -42,7 +42,7 @@ MOST_REQUESTS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Happening:
     """One thing that happened. `about` is a sentence of it; `part` names the message of a request with several."""
 
     at_ms: int
@@ -53,18 +53,18 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
+class Traced:
     """What was found of an id. `places`: where each message is by the last that was told of it, by its part."""
 
     id: str
-    steps: Sequence[Step]
+    steps: Sequence[Happening]
     places: Mapping[str, Mapping[str, str]]
     bounded_by: str = ""
     more: int = 0
     """Further requests that the id was found in."""
 
 
-def trace(stack: Stack, asked: str, *, since_ms: int) -> Story:
+def trace(stack: Stack, asked: str, *, since_ms: int) -> Traced:
     """Find an id's story. Raises StackUnavailable, StateUnavailable."""
     reading, logs = Reading(), Logs.of(stack)
     found = list(facts.read(logs, since_ms=since_ms, pattern=facts.phrase(asked), reading=reading))
@@ -129,9 +129,9 @@ def _has_message(found: Iterable[Told], request_id: str, short_id: str) -> bool:
     return False
 
 
-def story(asked: str, found: Iterable[Told], ids: Sequence[str], *, bounded_by: str = "", more: int = 0) -> Story:
+def story(asked: str, found: Iterable[Told], ids: Sequence[str], *, bounded_by: str = "", more: int = 0) -> Traced:
     """Tell what happened to some requests, in order; a line that was read twice is told once."""
-    ledger, steps = Ledger(), dict[Step, None]()
+    ledger, steps = Ledger(), dict[Happening, None]()
     once = {(told.at_ms, told.function, told.kind, repr(told.fields)): told for told in found}.values()
     for told in once:
         ledger.add(told.kind, told.fields, told.at_ms)
@@ -139,17 +139,17 @@ def story(asked: str, found: Iterable[Told], ids: Sequence[str], *, bounded_by: 
     for told in once:
         for request_id, part, about in _said(told, parts):
             if request_id in ids:
-                steps[Step(told.at_ms, request_id, part, told.kind, about)] = None
+                steps[Happening(told.at_ms, request_id, part, told.kind, about)] = None
     ordered = sorted(steps, key=lambda one: (one.request_id, one.at_ms))
     places = {request_id: _places(ledger, request_id, is_whole=not bounded_by) for request_id in ids}
-    return Story(asked, ordered, places, bounded_by, more)
+    return Traced(asked, ordered, places, bounded_by, more)
 
 
-def as_json(story: Story) -> str:
+def as_json(story: Traced) -> str:
     return json.dumps(asdict(story), indent=2, ensure_ascii=False)
 
 
-def show(story: Story, console: Console, *, since: str) -> None:
+def show(story: Traced, console: Console, *, since: str) -> None:
     """Print the story, a line a step, and at last where each message is."""
     if not story.steps:
         console.print(f"Nothing was written of {safe(story.id)} since {since}.")
@@ -172,7 +172,7 @@ def _named(part: str) -> str:
     return safe(part.removeprefix(WHOLE).removeprefix(", ").strip() if part.startswith(WHOLE) else f"part {part}")
 
 
-def _lines(steps: Iterable[Step]) -> Table:
+def _lines(steps: Iterable[Happening]) -> Table:
     """A step a line: when, what, and the sentence of it."""
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     for _ in range(2):
@@ -298,15 +298,15 @@ def _places(ledger: Ledger, request_id: str, *, is_whole: bool) -> dict[str, str
 
 
 def _where(copy: Copy, *, is_whole: bool) -> str:
-    if copy.place is Place.DEAD:
+    if copy.place is Whereabouts.DEAD:
         return f"in the dead-letter queue ({copy.reason}), unless it was redriven since"
-    if copy.place is Place.UNSEEN and not is_whole:
+    if copy.place is Whereabouts.UNSEEN and not is_whole:
         return "not known: not everything was read"
     return {
-        Place.DELIVERED: "delivered",
-        Place.WAITING: "in the queue, waiting",
-        Place.PARKED: "parked, or on its way back into the queue",
-        Place.UNSEEN: "in the queue: no worker has told of it yet",
+        Whereabouts.DELIVERED: "delivered",
+        Whereabouts.WAITING: "in the queue, waiting",
+        Whereabouts.PARKED: "parked, or on its way back into the queue",
+        Whereabouts.UNSEEN: "in the queue: no worker has told of it yet",
     }[copy.place]
 
 

@@ -147,22 +147,22 @@ class Deployment:
     async def _invoke(self, work: Callable[[Environment, Callable[[], float]], Awaitable[None]]) -> None:
         """One invocation: in an environment that is kept or made, until it ends, dies or is out of time."""
         environment = await self._environment()
-        life, ledger = environment.life, self.world.ledger
+        life, truth = environment.life, self.world.truth
         life.accepted, life.state_failed, environment.queue.holds = [], False, []
         began_s = now_s()
         until_s = began_s + self.world.scenario.fleet.timeout_s
-        ledger.invocations += 1
+        truth.invocations += 1
         task = asyncio.get_running_loop().create_task(_finished(lambda: work(environment, lambda: until_s - now_s())))
         await asyncio.wait({task}, timeout=until_s - began_s)
-        ledger.paid_s += now_s() - began_s
+        truth.paid_s += now_s() - began_s
         if not task.done():
-            ledger.timeouts += 1
+            truth.timeouts += 1
             life.die()
             task.cancel()
             await asyncio.wait({task})
         if life.state_failed or not life.alive:
             items = [item for one in environment.queue.holds for item in self.queues.sent_in(one["body"]).items]
-            ledger.unsure.update(items)
+            truth.unsure.update(items)
         if not life.alive:
             return
         environment.used_s = now_s()

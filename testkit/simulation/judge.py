@@ -6,11 +6,11 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from shared.ledger import Place
+from shared.ledger import Whereabouts
 from testkit.percentile import percentile
-from testkit.simulation.ledger import Call, Ledger
 from testkit.simulation.run import Run
 from testkit.simulation.scenario import Scenario
+from testkit.simulation.truth import Call, Truth
 from worker_fn.limits.known_item import FRESH_MS
 from worker_fn.limits.windows import HEADROOM
 from worker_fn.maintenance import gap
@@ -75,13 +75,13 @@ class Figures:
 
 def judge(run: Run, scenario: Scenario, seed: int, calm: Run | None) -> Figures:
     """Count, and compare with the bands. `calm` is the same without the trouble."""
-    ledger, queues = run.world.ledger, run.queues
+    truth, queues = run.world.truth, run.queues
     waiting = {held.sent.id for held in queues.waiting()}
     parked = {held.sent.id for held in queues.parked.values()}
     dead = {letter.sent.id for letter in queues.dead}
     lost = wrongly_dead = 0
-    for sent in ledger.sent.values():
-        missing = [item for item in sent.items if item not in ledger.accepted]
+    for sent in truth.sent.values():
+        missing = [item for item in sent.items if item not in truth.accepted]
         refused = [item for item in missing if item in sent.poison]
         if sent.id in waiting or sent.id in parked:
             continue
@@ -97,43 +97,43 @@ def judge(run: Run, scenario: Scenario, seed: int, calm: Run | None) -> Figures:
         if letter.sent.poison
     )
     unreceived = queues.streams.unreceived(run.ended_s)
-    p99_s = p99(waits_s(ledger, scenario))
+    p99_s = p99(waits_s(truth, scenario))
     figures = Figures(
         scenario=scenario.name,
         seed=seed,
         events=sum(one.messages * one.events for one in scenario.traffic),
         lost=lost,
         false_dead_letters=wrongly_dead,
-        calls_during_cooldown=len(calls_in_cool_down(ledger)),
-        over_admitted=over_admitted(ledger, scenario),
-        duplicates=sum(len(times) - 1 for times in ledger.accepted.values()),
+        calls_during_cooldown=len(calls_in_cool_down(truth)),
+        over_admitted=over_admitted(truth, scenario),
+        duplicates=sum(len(times) - 1 for times in truth.accepted.values()),
         duplicates_explained=sum(
-            min(len(times) - 1, ledger.unsure[item]) for item, times in ledger.accepted.items() if len(times) > 1
+            min(len(times) - 1, truth.unsure[item]) for item, times in truth.accepted.items() if len(times) > 1
         ),
-        out_of_order=out_of_order(ledger) if scenario.fleet.fifo else 0,
+        out_of_order=out_of_order(truth) if scenario.fleet.fifo else 0,
         misplaced=misplaced(run, waiting, parked, dead),
         gap=gap.missing(run.deployment.counted.steps()) or 0,
         waiting=len(waiting) + unreceived,
         parked=len(parked),
         dead=Counter(letter.attributes["reason"] for letter in queues.dead),
-        delivered=len(ledger.accepted),
-        calls=len(ledger.calls),
-        refused=sum(call.ended == "refused" for call in ledger.calls),
-        faults=sum(call.ended == "fault" for call in ledger.calls),
-        in_flight_most=ledger.in_flight_most,
-        deaths=ledger.deaths,
-        timeouts=ledger.timeouts,
+        delivered=len(truth.accepted),
+        calls=len(truth.calls),
+        refused=sum(call.ended == "refused" for call in truth.calls),
+        faults=sum(call.ended == "fault" for call in truth.calls),
+        in_flight_most=truth.in_flight_most,
+        deaths=truth.deaths,
+        timeouts=truth.timeouts,
         crashes=len(run.deployment.crashes),
         ended_s=run.ended_s,
         healthy_p99_s=p99_s,
-        paid_s=ledger.paid_s,
-        invocations=ledger.invocations,
-        worst_second=max(Counter(int(call.at_s) for call in ledger.calls).values(), default=0),
+        paid_s=truth.paid_s,
+        invocations=truth.invocations,
+        worst_second=max(Counter(int(call.at_s) for call in truth.calls).values(), default=0),
     )
     if scenario.bands.full_rate_from_s is not None:
-        figures.full_rate_after_s = full_rate_after_s(ledger, scenario)
+        figures.full_rate_after_s = full_rate_after_s(truth, scenario)
     if calm is not None:
-        figures.healthy_p99_ratio = round(p99_s / p99(waits_s(calm.world.ledger, scenario)), 2)
+        figures.healthy_p99_ratio = round(p99_s / p99(waits_s(calm.world.truth, scenario)), 2)
     figures.broken = list(broken_bands(figures, scenario))
     return figures
 
@@ -144,17 +144,17 @@ def misplaced(run: Run, waiting: Container[str], parked: Container[str], dead: C
     One that died with a worker between two steps may be in two places.
     """
     count = 0
-    for sent in run.world.ledger.sent.values():
+    for sent in run.world.truth.sent.values():
         truly = {
             place
-            for place, ids in ((Place.WAITING, waiting), (Place.PARKED, parked), (Place.DEAD, dead))
+            for place, ids in ((Whereabouts.WAITING, waiting), (Whereabouts.PARKED, parked), (Whereabouts.DEAD, dead))
             if sent.id in ids
         }
-        if Place.WAITING in truly:
-            truly.add(Place.UNSEEN)  # it was received, and nobody had the time to say so
-            truly.add(Place.PARKED)  # it was moved back, and not received since
+        if Whereabouts.WAITING in truly:
+            truly.add(Whereabouts.UNSEEN)  # it was received, and nobody had the time to say so
+            truly.add(Whereabouts.PARKED)  # it was moved back, and not received since
         told = run.deployment.facts.place_of(sent.id)
-        count += told not in (truly or {Place.DELIVERED})
+        count += told not in (truly or {Whereabouts.DELIVERED})
     return count
 
 
@@ -184,16 +184,16 @@ def broken_bands(figures: Figures, scenario: Scenario) -> Iterable[str]:
         yield f"delivered = {figures.delivered}, {bands.delivered} expected"
 
 
-def waits_s(ledger: Ledger, scenario: Scenario) -> list[float]:
+def waits_s(truth: Truth, scenario: Scenario) -> list[float]:
     """Seconds from accepted to delivered of the events that the trouble is not about."""
     bands = scenario.bands
     return [
-        min(ledger.accepted[item]) - sent.at_s
-        for sent in ledger.sent.values()
+        min(truth.accepted[item]) - sent.at_s
+        for sent in truth.sent.values()
         if (not bands.healthy_accounts or sent.account in bands.healthy_accounts)
         and bands.healthy_from_s <= sent.at_s < bands.healthy_until_s
         for item in sent.items
-        if item in ledger.accepted
+        if item in truth.accepted
     ]
 
 
@@ -203,9 +203,9 @@ that ends gives up of the present second is nobody's, and where many workers hav
 """
 
 
-def full_rate_after_s(ledger: Ledger, scenario: Scenario) -> float:
+def full_rate_after_s(truth: Truth, scenario: Scenario) -> float:
     """Seconds from the first one with more than one call to the first full one."""
-    seconds = Counter(int(call.at_s) for call in ledger.calls)
+    seconds = Counter(int(call.at_s) for call in truth.calls)
     last_s = max(seconds, default=0)
     from_s = math.ceil(scenario.bands.full_rate_from_s or 0.0)
     first_s = next((second for second in range(from_s, last_s) if seconds[second] > 1), last_s)
@@ -222,62 +222,62 @@ def p99(seconds: Sequence[float]) -> float:
     return float("inf") if found is None else found
 
 
-def calls_in_cool_down(ledger: Ledger) -> list[Call]:
+def calls_in_cool_down(truth: Truth) -> list[Call]:
     """Calls by a worker that had been told to wait; and calls by any other begun later than FRESH_MS and one call to
     the state table after the cool-down stood there.
     """
-    if not ledger.cool_downs:
+    if not truth.cool_downs:
         return []
-    grace_s = FRESH_MS / 1_000 + 2 * ledger.state_s
+    grace_s = FRESH_MS / 1_000 + 2 * truth.state_s
     found = []
-    for call in ledger.calls:
+    for call in truth.calls:
         knew = any(
             one.environment == call.environment
             and one.at_s < call.at_s < one.until_s - 0.002
             and one.account in {None, call.account}
-            for one in ledger.cool_downs
+            for one in truth.cool_downs
         )
         stood = any(
             one.at_s + grace_s < call.at_s < one.until_s - 0.002 and one.account in {None, call.account}
-            for one in ledger.recorded
+            for one in truth.recorded
         )
         if knew or stood:
             found.append(call)
     return found
 
 
-def over_admitted(ledger: Ledger, scenario: Scenario) -> int:
+def over_admitted(truth: Truth, scenario: Scenario) -> int:
     """Calls beyond what the declared limit or an operator allows in a second, all workers together."""
     partner = scenario.partner
     count = 0
     if partner.rate_per_s is not None and partner.declared:
-        seconds = Counter(int(call.at_s) for call in ledger.calls)
+        seconds = Counter(int(call.at_s) for call in truth.calls)
         count += sum(max(0, calls - int(partner.rate_per_s)) for calls in seconds.values())
     of_account = partner.bulk_rate_per_s or partner.account_rate_per_s
     if of_account is not None:
-        accounts = Counter((int(call.at_s), call.account) for call in ledger.calls)
+        accounts = Counter((int(call.at_s), call.account) for call in truth.calls)
         count += sum(max(0, calls - int(of_account)) for calls in accounts.values())
-    return count + beyond_what_an_operator_set(ledger, scenario)
+    return count + beyond_what_an_operator_set(truth, scenario)
 
 
-def beyond_what_an_operator_set(ledger: Ledger, scenario: Scenario) -> int:
+def beyond_what_an_operator_set(truth: Truth, scenario: Scenario) -> int:
     """Calls beyond it, from when every worker can know of it."""
-    grace_s = FRESH_MS / 1_000 + 2 * ledger.state_s
+    grace_s = FRESH_MS / 1_000 + 2 * truth.state_s
     count = 0
     for one in scenario.by_hand:
-        calls = (call.at_s for call in ledger.calls if one.from_s + grace_s < call.at_s < one.until_s)
+        calls = (call.at_s for call in truth.calls if one.from_s + grace_s < call.at_s < one.until_s)
         count += sum(max(0, n - int(one.per_second)) for n in Counter(map(int, calls)).values())
     return count
 
 
-def out_of_order(ledger: Ledger) -> int:
+def out_of_order(truth: Truth) -> int:
     """Events that arrived before one of the same user that was accepted earlier; a FIFO queue's promise."""
     latest: dict[str, float] = {}
     count = 0
-    for sent in sorted(ledger.sent.values(), key=lambda one: one.at_s):
+    for sent in sorted(truth.sent.values(), key=lambda one: one.at_s):
         for item in sent.items:
-            if item in ledger.accepted:
-                first_s = min(ledger.accepted[item])
+            if item in truth.accepted:
+                first_s = min(truth.accepted[item])
                 count += first_s < latest.get(sent.group, 0.0)
                 latest[sent.group] = max(first_s, latest.get(sent.group, 0.0))
     return count

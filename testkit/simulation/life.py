@@ -1,18 +1,18 @@
-"""Shared by all parts of a simulation: the scenario, the dice, the ledger; and whether an environment lives."""
+"""Shared by all parts of a simulation: the scenario, the dice, the truth; and whether an environment lives."""
 
 import random
 from dataclasses import dataclass, field
 
 from testkit.clock import Killed, now_s
-from testkit.simulation.ledger import Ledger
 from testkit.simulation.scenario import Scenario, Trouble
+from testkit.simulation.truth import Truth
 
 
 @dataclass(slots=True)
 class World:
     scenario: Scenario
     rng: random.Random
-    ledger: Ledger = field(default_factory=Ledger)
+    truth: Truth = field(default_factory=Truth)
     dies_at_step: int | None = None
     """Kill the worker that takes this step: how kill points are enumerated."""
     _kinds: frozenset[str] = field(init=False)
@@ -54,13 +54,13 @@ class Life:
         """Go on, or die here. Every later step of a dead environment raises as well, so none has an effect."""
         if not self.alive:
             raise Killed
-        ledger = self.world.ledger
-        ledger.steps += 1
-        if ledger.steps == self.world.dies_at_step or self.world.happens("dies"):
+        truth = self.world.truth
+        truth.steps += 1
+        if truth.steps == self.world.dies_at_step or self.world.happens("dies"):
             self.die()
             raise Killed
 
     def die(self) -> None:
         if self.alive:
             self.alive = False
-            self.world.ledger.deaths += 1
+            self.world.truth.deaths += 1

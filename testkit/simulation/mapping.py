@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from testkit.clock import now_s
 from testkit.simulation.life import Life, World
-from worker_fn.clients.mapping import MappingUnavailable, Status
+from worker_fn.clients.mapping import MappingStatus, MappingUnavailable
 
 TAKES_S = (10.0, 40.0)
 """How long a change is under way; meanwhile Lambda refuses another (ResourceInUseException)."""
@@ -24,8 +24,8 @@ class Mapping:
         self.concurrency = concurrency
         self.log: list[tuple[float, str]] = []
 
-    def status(self) -> Status:
-        return Status(self.wanted, now_s() >= self._settled_s, self.concurrency, self._batch_size)
+    def status(self) -> MappingStatus:
+        return MappingStatus(self.wanted, now_s() >= self._settled_s, self.concurrency, self._batch_size)
 
     def pause(self) -> None:
         self._switch(on=False)
@@ -72,7 +72,7 @@ class EnvironmentIntake:
         self._world = world
         self._life = life
 
-    async def status(self) -> Status:
+    async def status(self) -> MappingStatus:
         await self._there()
         return self._mapping.status()
 

@@ -11,9 +11,9 @@ from partners import Bulk, Delivery, Limits, Partner, Rate, Result, Secret
 from shared.firehose import EventProcessingRequest, Registration, Request
 from shared.partner_http import is_for_later
 from testkit.clock import EPOCH_S, now_s
-from testkit.simulation.ledger import Call, CoolDown
 from testkit.simulation.life import Life, World
 from testkit.simulation.scenario import ApiModel, Trouble
+from testkit.simulation.truth import Call, CoolDown
 from worker_fn.clients.http import Answer
 from worker_fn.dispatch.classify import ABSURD_RETRY_AFTER_S, retry_after_s
 from worker_fn.limits.agreement import LONGEST_COOL_DOWN_S, LONGEST_FOR_ALL_S
@@ -75,7 +75,7 @@ def _rate(per_s: float | None) -> Rate | None:
     return Rate(per_s) if per_s else None
 
 
-class Limiter:
+class PartnerLimit:
     """Counts calls as partners do. Times may come slightly out of order."""
 
     def __init__(self, per_second: float, style: str) -> None:
@@ -120,8 +120,8 @@ class Api:
         self._world = world
         self._api = world.scenario.partner
         rate = self._api.rate_per_s
-        self._limiter = Limiter(rate, self._api.style) if rate else None
-        self._accounts: dict[int, Limiter] = {}
+        self._limiter = PartnerLimit(rate, self._api.style) if rate else None
+        self._accounts: dict[int, PartnerLimit] = {}
 
     def decide(self, life: Life, lines: list[tuple[int, str, str]], key: str = "") -> tuple[Answer, float]:
         """The answer, and after how many seconds it comes."""
@@ -130,24 +130,24 @@ class Api:
         taken = [item for _, item, kind in lines if ended == "accepted" and kind != POISON]
         at_s = now_s()
         for item in taken:
-            self._world.ledger.accepted.setdefault(item, []).append(at_s + latency_s)
+            self._world.truth.accepted.setdefault(item, []).append(at_s + latency_s)
         life.accepted += taken
-        self._world.ledger.calls.append(
+        self._world.truth.calls.append(
             Call(at_s, life.number, account, tuple(item for _, item, _ in lines), ended if answer.status else "fault")
         )
         return answer, latency_s
 
     def answered(self, life: Life, lines: list[tuple[int, str, str]], answer: Answer) -> None:
         """An answer reached the worker: note what the worker knows from now on."""
-        ledger = self._world.ledger
+        truth = self._world.truth
         if answer.status is None:  # it can not know whether the partner took the call
-            ledger.unsure.update(item for _, item, _ in lines if item in ledger.accepted)
+            truth.unsure.update(item for _, item, _ in lines if item in truth.accepted)
         asked_s = retry_after_s(answer.retry_after, now_s=EPOCH_S + now_s())
         by_account = bool(self._api.account_rate_per_s or self._api.bulk_rate_per_s)
         seconds = None if asked_s is None else cool_down_s(asked_s, by_account=by_account)
         if seconds:
             account = lines[0][0] if by_account else None
-            ledger.cool_downs.append(CoolDown(now_s(), now_s() + seconds, life.number, account))
+            truth.cool_downs.append(CoolDown(now_s(), now_s() + seconds, life.number, account))
 
     def _judge(  # noqa: PLR0911 - a row of cases, the first that holds
         self, account: int, lines: list[tuple[int, str, str]], key: str
@@ -188,7 +188,7 @@ class Api:
     def _takes(self, account: int) -> bool:
         of_account = self._api.bulk_rate_per_s or self._api.account_rate_per_s
         if of_account is not None:
-            limiter = self._accounts.setdefault(account, Limiter(of_account, self._api.style))
+            limiter = self._accounts.setdefault(account, PartnerLimit(of_account, self._api.style))
             if not limiter.takes(now_s()):
                 return False
         return self._limiter is None or self._limiter.takes(now_s())

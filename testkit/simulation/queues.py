@@ -17,9 +17,9 @@ from shared.errors import QueueUnavailable
 from shared.message import EVENTS
 from testkit.clock import EPOCH_S, Killed, now_s
 from testkit.records import sqs_record
-from testkit.simulation.ledger import Sent
 from testkit.simulation.life import Life, World
 from testkit.simulation.streams import Streams, body_of
+from testkit.simulation.truth import Sent
 
 MOST_IN_FLIGHT = 120_000
 LONGEST_VISIBILITY_S = 43_200.0
@@ -32,7 +32,7 @@ NEW_SHARE = 0.5
 
 
 @dataclass(slots=True)
-class Held:
+class Queued:
     """A message that exists: it was received at least once, or was sent by the worker."""
 
     id: str
@@ -62,15 +62,15 @@ class Queues:
 
     world: World
     streams: Streams
-    parked: dict[str, Held] = field(default_factory=dict)
+    parked: dict[str, Queued] = field(default_factory=dict)
     dead: list[Letter] = field(default_factory=list)
-    in_flight: dict[str, Held] = field(default_factory=dict)
+    in_flight: dict[str, Queued] = field(default_factory=dict)
     """By receipt handle: received, and neither deleted nor visible again."""
     came_again: int = 0
     """What workers sent to the main and the parking queue, without what left the parking queue."""
-    _visible: dict[str, deque[Held]] = field(default_factory=dict)
-    _hidden: list[tuple[float, int, Held]] = field(default_factory=list)
-    _parked: list[tuple[float, int, Held]] = field(default_factory=list)
+    _visible: dict[str, deque[Queued]] = field(default_factory=dict)
+    _hidden: list[tuple[float, int, Queued]] = field(default_factory=list)
+    _parked: list[tuple[float, int, Queued]] = field(default_factory=list)
     _flying: Counter[str] = field(default_factory=Counter)
     _number: int = 0
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -88,7 +88,7 @@ class Queues:
             if held is None:
                 break
             records.append(self._received(held))
-        self.world.ledger.in_flight_most = max(self.world.ledger.in_flight_most, len(self.in_flight))
+        self.world.truth.in_flight_most = max(self.world.truth.in_flight_most, len(self.in_flight))
         return records
 
     async def wait(self, until_s: float | None = None) -> None:
@@ -108,7 +108,7 @@ class Queues:
             held.gone = True
             self._landed(held)
 
-    def waiting(self) -> Iterator[Held]:
+    def waiting(self) -> Iterator[Queued]:
         """Messages of the main queue that exist, visible or not."""
         seen = {id(held): held for line in self._visible.values() for held in line}
         seen |= {id(held): held for held in self.in_flight.values()}
@@ -135,11 +135,11 @@ class Queues:
         self._changed.set()  # it may be the next one to come
         return True
 
-    def put(self, body: str, attributes: Mapping[str, str]) -> Held:
+    def put(self, body: str, attributes: Mapping[str, str]) -> Queued:
         """A message that the worker sends to the main queue."""
         self._number += 1
         self.came_again += 1
-        held = Held(f"m-{self._number}", self.sent_in(body), body, attributes, now_s())
+        held = Queued(f"m-{self._number}", self.sent_in(body), body, attributes, now_s())
         self._visible.setdefault(self._line_of(held), deque()).append(held)
         self._changed.set()
         return held
@@ -147,7 +147,7 @@ class Queues:
     def park(self, body: str, attributes: Mapping[str, str]) -> None:
         self._number += 1
         self.came_again += 1
-        held = Held(f"p-{self._number}", self.sent_in(body), body, attributes, now_s(), handle=f"p-{self._number}")
+        held = Queued(f"p-{self._number}", self.sent_in(body), body, attributes, now_s(), handle=f"p-{self._number}")
         self.parked[held.handle] = held
         heapq.heappush(self._parked, (0.0, self._number, held))
 
@@ -167,14 +167,14 @@ class Queues:
 
     def sent_in(self, body: str) -> Sent:
         """The request in a message."""
-        return self.world.ledger.sent[str(json.loads(body)["id"])]
+        return self.world.truth.sent[str(json.loads(body)["id"])]
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
-    def _line_of(self, held: Held) -> str:
+    def _line_of(self, held: Queued) -> str:
         return held.sent.group if self.streams.is_fair or self.world.scenario.fleet.fifo else ""
 
-    def _next(self, blocked: frozenset[str]) -> Held | None:
+    def _next(self, blocked: frozenset[str]) -> Queued | None:
         grouped = self.streams.is_fair or self.world.scenario.fleet.fifo
         while grouped and (sent := self.streams.take(now_s())) is not None:
             held = self._made(sent)
@@ -192,10 +192,10 @@ class Queues:
             del self._visible[group]
         return held
 
-    def _made(self, sent: Sent) -> Held:
+    def _made(self, sent: Sent) -> Queued:
         self._number += 1
         attributes = {"type": EVENTS, "account_id": str(sent.account)}
-        return Held(f"m-{self._number}", sent, body_of(sent), attributes, sent.at_s)
+        return Queued(f"m-{self._number}", sent, body_of(sent), attributes, sent.at_s)
 
     def _group(self, blocked: frozenset[str]) -> str | None:
         """FIFO: a group with nothing in flight. Else a quiet customer before a noisy one, the oldest message first."""
@@ -209,7 +209,7 @@ class Queues:
         ]
         return min(free)[2] if free else None
 
-    def _received(self, held: Held) -> dict[str, Any]:
+    def _received(self, held: Queued) -> dict[str, Any]:
         now = now_s()
         held.receives += 1
         held.first_s = held.first_s or now
@@ -221,16 +221,16 @@ class Queues:
         self._flying[held.sent.group] += 1
         self._hide(held)
         if self.world.happens("twice"):  # another copy of the store did not hear that it was received
-            self.world.ledger.unsure.update(held.sent.items)
-            copy = Held(held.id, held.sent, held.body, held.attributes, held.put_s, held.receives - 1, held.first_s)
+            self.world.truth.unsure.update(held.sent.items)
+            copy = Queued(held.id, held.sent, held.body, held.attributes, held.put_s, held.receives - 1, held.first_s)
             self._visible.setdefault(self._line_of(copy), deque()).append(copy)
         return record_of(held)
 
-    def _hide(self, held: Held) -> None:
+    def _hide(self, held: Queued) -> None:
         self._number += 1
         heapq.heappush(self._hidden, (held.visible_s, self._number, held))
 
-    def _landed(self, held: Held) -> None:
+    def _landed(self, held: Queued) -> None:
         self._flying[held.sent.group] -= 1
         self._changed.set()
 
@@ -261,7 +261,7 @@ class Queues:
         return min([*moments, *([] if arrival_s is None else [arrival_s])], default=None)
 
 
-def record_of(held: Held) -> dict[str, Any]:
+def record_of(held: Queued) -> dict[str, Any]:
     """A message as Lambda hands it to the worker."""
     return sqs_record(
         held.id,
@@ -336,18 +336,18 @@ class EnvironmentQueue:
             sent = [record for record in records if self._takes(record)]
             await self._back()
             if self._world.happens("settle_loses_answers"):
-                self._world.ledger.unsure.update(items)
+                self._world.truth.unsure.update(items)
                 return failed
             await self._there("DeleteMessageBatch")
             for record in sent:
                 if self._world.happens("settle_fails"):
-                    self._world.ledger.unsure.update(self._queues.sent_in(record["body"]).items)
+                    self._world.truth.unsure.update(self._queues.sent_in(record["body"]).items)
                 else:
                     self._queues.forget_parked(record["receiptHandle"])
                     failed.discard(record["receiptHandle"])
             await self._back()
         except Killed:
-            self._world.ledger.unsure.update(items)  # they may be in both queues now
+            self._world.truth.unsure.update(items)  # they may be in both queues now
             raise
         return failed
 
@@ -362,12 +362,12 @@ class EnvironmentQueue:
         await self._there(name)
         if self._world.happens("settle_fails"):
             if name == "DeleteMessage":
-                self._world.ledger.unsure.update(sent.items)
+                self._world.truth.unsure.update(sent.items)
             raise QueueUnavailable("SQS did not do it")
         effect()
         await self._back()
         if self._world.happens("settle_loses_answers"):
-            self._world.ledger.unsure.update(sent.items)  # it may now be in two queues
+            self._world.truth.unsure.update(sent.items)  # it may now be in two queues
             raise QueueUnavailable("its answer was lost")
 
     async def _there(self, name: str) -> None:

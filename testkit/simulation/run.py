@@ -58,7 +58,7 @@ async def _simulate(scenario: Scenario, seed: int, dies_at_step: int | None, api
     rng = random.Random(f"{scenario.name} {seed}")  # noqa: S311 - a simulation
     world = World(scenario, rng, dies_at_step=dies_at_step)
     accounts = {account for one in scenario.traffic for account in one.accounts}
-    streams = Streams(scenario.traffic, world.ledger, is_fair=scenario.fleet.fair and 1 < len(accounts) <= 100)
+    streams = Streams(scenario.traffic, world.truth, is_fair=scenario.fleet.fair and 1 < len(accounts) <= 100)
     deployment = Deployment(world, Queues(world, streams), api(world))
     running = {
         asyncio.get_running_loop().create_task(one)

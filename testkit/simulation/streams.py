@@ -5,8 +5,8 @@ from functools import partial
 
 from shared.message import EVENTS, Head, encode, to_json
 from testkit.clock import EPOCH_S
-from testkit.simulation.ledger import Ledger, Sent
 from testkit.simulation.scenario import Traffic
+from testkit.simulation.truth import Sent, Truth
 
 
 @dataclass(slots=True)
@@ -14,7 +14,7 @@ class Streams:
     """All streams of a scenario, merged by time."""
 
     traffic: tuple[Traffic, ...]
-    ledger: Ledger
+    truth: Truth
     is_fair: bool = False
     """Messages are told apart by customer before they are received, as SQS's fair queues do."""
     _next: list[int] = field(init=False)
@@ -30,7 +30,7 @@ class Streams:
         number = self._next[stream]
         self._next[stream] += 1
         sent = _sent(stream, number, self.traffic[stream])
-        self.ledger.sent[sent.id] = sent
+        self.truth.sent[sent.id] = sent
         return sent
 
     def next_s(self) -> float | None:

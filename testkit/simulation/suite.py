@@ -18,14 +18,14 @@ def examine(scenario: Scenario, seed: int, *, stride: int = 1) -> Figures:
 def _each_step(scenario: Scenario, seed: int, stride: int) -> Figures:
     """The sum of many runs. All are the same up to the step at which a worker dies."""
     whole = simulate(scenario, seed)
-    calm_s = waits_s(simulate(scenario.without_trouble(), seed).world.ledger, scenario)
+    calm_s = waits_s(simulate(scenario.without_trouble(), seed).world.truth, scenario)
     total = judge(whole, scenario, seed, None)
     all_s: list[float] = []
     broken: list[str] = []
-    for step in range(1 + seed % stride, whole.world.ledger.steps + 1, stride):
+    for step in range(1 + seed % stride, whole.world.truth.steps + 1, stride):
         run = simulate(scenario, seed, dies_at_step=step)
         one = judge(run, scenario, seed, None)
-        all_s += waits_s(run.world.ledger, scenario)
+        all_s += waits_s(run.world.truth, scenario)
         broken += [f"step {step}: {what}" for what in one.broken]
         total = _added(total, one)
     ratio = round(p99(all_s) / p99(calm_s), 2)

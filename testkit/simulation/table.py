@@ -13,8 +13,8 @@ from typing import Any
 from shared.errors import StateThrottled, StateUnavailable
 from shared.state import ANSWER_WITHIN_S, FLOW, NO_COUNTS, PARTNER, Conflict, Item
 from testkit.clock import EPOCH_S, now_s
-from testkit.simulation.ledger import Recorded
 from testkit.simulation.life import Life, World
+from testkit.simulation.truth import Recorded
 from testkit.state import MemoryState
 from testkit.updates import added, copy, raised, swapped
 from worker_fn.limits.flow import Flow
@@ -74,10 +74,10 @@ class Table(MemoryState):
         if Flow.of(item).cool_until_ms <= Flow.of(self.item(pk, FLOW)).cool_until_ms:
             return
         account = None if pk == PARTNER else int(pk.split("#")[1])  # whichever endpoint
-        ledger = self.world.ledger
-        told = [one.until_s for one in ledger.cool_downs if one.environment == by and one.account == account]
+        truth = self.world.truth
+        told = [one.until_s for one in truth.cool_downs if one.environment == by and one.account == account]
         if told:
-            ledger.recorded.append(Recorded(now_s(), max(told), account))
+            truth.recorded.append(Recorded(now_s(), max(told), account))
 
 
 class EnvironmentTable:
@@ -201,5 +201,5 @@ class EnvironmentTable:
         answered_s = now_s()  # the answer carries the time at which the table wrote it
         await asyncio.sleep(self._world.latency_s(TABLE_MS) / 2)
         self._on_date(began_s, now_s(), answered_s)
-        self._world.ledger.state_s = max(self._world.ledger.state_s, now_s() - began_s)
+        self._world.truth.state_s = max(self._world.truth.state_s, now_s() - began_s)
         self._life.step("state, after")

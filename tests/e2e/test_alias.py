@@ -10,7 +10,7 @@ import boto3
 import pytest
 
 from ops.local.aws import LocalAws
-from ops.local.mparticle import Invocation, MParticle, Outcome, Parcel
+from ops.local.mparticle import Ended, Invocation, MParticle, Parcel
 from ops.operate.stack import StackUnavailable, find_stack
 from ops.releases import listing, moves
 from ops.releases.functions import DeployedFunctions
@@ -84,7 +84,7 @@ async def warm(aws: LocalAws, arn: str, parcels: list[Parcel]) -> bool:
     """Start environments of one version side by side, as its owner; tells whether all of them are quick enough."""
     async with MParticle(aws.endpoint_url, arn, region=aws.region, account_id=aws.account_id) as owner:
         answers = await asyncio.gather(*map(owner.invoke, parcels))
-    return all(one.outcome is Outcome.ACCEPTED for one in answers)
+    return all(one.outcome is Ended.ACCEPTED for one in answers)
 
 
 @pytest.fixture
@@ -174,7 +174,7 @@ def test_promote_and_rollback_under_traffic_lose_nothing(release: Release, partn
             await traffic
 
     asyncio.run(send())
-    assert not [(one.status, one.payload) for one in answered if one.outcome is not Outcome.ACCEPTED]
+    assert not [(one.status, one.payload) for one in answered if one.outcome is not Ended.ACCEPTED]
     assert len(answered) == REQUESTS
     assert release.live_versions() == ["2", "2"]
     sent = {event["id"] for request in requests for event in request["events"]}

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ops.local.aws import LocalAws
-from ops.local.mparticle import Invocation, MParticle, Outcome, Parcel
+from ops.local.mparticle import Ended, Invocation, MParticle, Parcel
 from ops.local.partner_api import Behaviour, LoopbackPartner, serve
 from shared.message import encode, head_of, to_json
 from testkit.requests import make_request
@@ -226,7 +226,7 @@ def test_an_outage_amid_a_spike_loses_nothing(aws: LocalAws) -> None:
     with fleet(aws, "outage", behaviour, WEBHOOK_RATE=str(ALLOWANCE)) as running, ticking(running, 20):
         parcels = [Parcel(to_json(running.request(520_000 + number, 2))) for number in range(750)]
         answers = asyncio.run(spike(running, parcels, per_s=10))
-        assert Counter(one.outcome for one in answers) == {Outcome.ACCEPTED: len(parcels)}
+        assert Counter(one.outcome for one in answers) == {Ended.ACCEPTED: len(parcels)}
         running.wait_for_all(within_s=180)
         down = [call for call in running.api.ledger.calls if call.status == 503]
         running.wait_for_empty("QueueUrl")

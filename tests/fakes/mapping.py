@@ -1,6 +1,6 @@
 """An event source mapping that changes at once."""
 
-from worker_fn.clients.mapping import MappingUnavailable, Status
+from worker_fn.clients.mapping import MappingStatus, MappingUnavailable
 
 
 class FakeMapping:
@@ -13,9 +13,9 @@ class FakeMapping:
         self.calls: list[str] = []
         """The changes that were asked for."""
 
-    async def status(self) -> Status:
+    async def status(self) -> MappingStatus:
         self._check()
-        return Status(self.enabled, self.settled, self.concurrency, self.batch_size)
+        return MappingStatus(self.enabled, self.settled, self.concurrency, self.batch_size)
 
     async def pause(self) -> None:
         self._called("pause")

@@ -25,7 +25,7 @@ from ops.demo import report, report_page
 from ops.demo.figures import Letter, Remains, Side, summarise
 from ops.demo.scenarios import scenario_named
 from ops.doctor.look import Function
-from ops.local.mparticle import Outcome
+from ops.local.mparticle import Ended
 from ops.operate import tail
 from ops.operate.facts import Logs
 from ops.operate.stack import Stack
@@ -287,7 +287,7 @@ def demonstrated(letters: list[Any]) -> Iterator[tuple[str, str]]:
     ids = [canary("event-id"), canary("other-event-id")]
     invoked = invocation(ids)
     parcel = replace(invoked.parcel, body=json.dumps(request_of(7, event(ids[0]))).encode(), account_id=7)
-    failed = replace(invoked, parcel=parcel, outcome=Outcome.FAILED, payload=canary("raised").encode())
+    failed = replace(invoked, parcel=parcel, outcome=Ended.FAILED, payload=canary("raised").encode())
     given_up = [
         Letter(one["reason"]["StringValue"], one.get("error", {}).get("StringValue", ""), (ids[1],)) for one in letters
     ]

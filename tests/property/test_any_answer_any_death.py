@@ -92,17 +92,17 @@ def run_with(scenario: Scenario, said: list[Said], dies_at: int | None, seed: in
 def test_every_event_has_its_end(scenario: Scenario, said: list[Said], dies_at: int | None, seed: int) -> None:
     """Each event was taken by the partner, or its message is in the queue, parked, or a dead letter that says why."""
     run = run_with(scenario, said, dies_at, seed)
-    ledger, queues = run.world.ledger, run.queues
+    truth, queues = run.world.truth, run.queues
     dead = {letter.sent.id: letter for letter in queues.dead}
     somewhere = (
         {held.sent.id for held in queues.waiting()} | {held.sent.id for held in queues.parked.values()} | set(dead)
     )
     lost = [
         item
-        for sent in ledger.sent.values()
+        for sent in truth.sent.values()
         if sent.id not in somewhere
         for item in sent.items
-        if item not in ledger.accepted
+        if item not in truth.accepted
     ]
     assert lost == []
     assert run.deployment.crashes == []
@@ -110,8 +110,8 @@ def test_every_event_has_its_end(scenario: Scenario, said: list[Said], dies_at: 
         assert letter.attributes["reason"] in set(Reason)
         assert letter.attributes["error"]
         assert letter.attributes["partner"] == "simulated"
-    assert ledger.timeouts == 0
-    event(f"dead letters: {bool(dead)}, deaths: {ledger.deaths}, waiting: {bool(set(somewhere) - set(dead))}")
+    assert truth.timeouts == 0
+    event(f"dead letters: {bool(dead)}, deaths: {truth.deaths}, waiting: {bool(set(somewhere) - set(dead))}")
 
 
 @settings(max_examples=40)
@@ -120,7 +120,7 @@ def test_willing_partner_gets_everything(scenario: Scenario, seed: int, dies_at:
     """A partner that takes every call gets every event, whoever died on the way; nothing is dead-lettered."""
     scenario = replace(scenario, partner=replace(scenario.partner, per_item_answers=False))
     run = run_with(scenario, [Said(Answer(200), took_it=True, after_s=0.05)], dies_at, seed)
-    items = {item for sent in run.world.ledger.sent.values() for item in sent.items}
-    assert set(run.world.ledger.accepted) == items
+    items = {item for sent in run.world.truth.sent.values() for item in sent.items}
+    assert set(run.world.truth.accepted) == items
     assert run.queues.dead == []
     assert run.queues.is_empty

@@ -9,6 +9,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("ingest_fn", "shared", "worker_fn", "partners", "infra", "ops", "testkit", "bench")
 
+ON_BOTH_SIDES = {"Queue", "Queues", "Settings"}
+"""Names of one thing that each stage has for itself, or that a test bed has in memory."""
+
 _NAME = re.compile(r"[A-Z][A-Z0-9_]+")
 _NUMBERS = re.compile(r"[-+*/() 0-9._e,]+")
 
@@ -37,3 +40,15 @@ def test_a_number_has_one_name_and_one_value() -> None:
                 found[name][str(file.relative_to(ROOT))] = value
     differ = {name: where for name, where in found.items() if len(set(where.values())) > 1}
     assert differ == {}
+
+
+def test_a_class_of_the_worker_has_its_name_alone() -> None:
+    """Whoever looks a word of the worker up finds one class: what is something else has another name."""
+    found = defaultdict[str, set[str]](set)
+    for package in PACKAGES:
+        for file in sorted((ROOT / package).rglob("*.py")):
+            for node in ast.parse(file.read_text()).body:
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    found[node.name].add(str(file.relative_to(ROOT)))
+    of_the_worker = {name for name, where in found.items() if any(one.startswith("worker_fn/") for one in where)}
+    assert {name: found[name] for name in of_the_worker - ON_BOTH_SIDES if len(found[name]) > 1} == {}

@@ -39,7 +39,7 @@ class MappingUnavailable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class MappingStatus:
     """`is_settled`: no change of the mapping is under way. `batch_size`: most messages in a batch; None: not known."""
 
     is_enabled: bool
@@ -51,7 +51,7 @@ class Status:
 class EventSourceMapping(Protocol):
     """The mapping, or a simulated one. Every call may raise MappingUnavailable."""
 
-    async def status(self) -> Status: ...
+    async def status(self) -> MappingStatus: ...
     async def pause(self) -> None: ...
     async def resume(self) -> None: ...
     async def set_concurrency(self, concurrency: int) -> None: ...
@@ -68,13 +68,13 @@ class LambdaMapping:
         self._client = client
         self._mapping_id = mapping_id
 
-    async def status(self) -> Status:
+    async def status(self) -> MappingStatus:
         found = await self._found()
         state = str(found["State"])
         concurrency = (found.get("ScalingConfig") or {}).get("MaximumConcurrency")
         # Every change passes through `Updating`, whether the mapping is enabled or disabled.
         is_enabled, is_settled = state not in {"Disabled", "Disabling"}, state in {"Enabled", "Disabled"}
-        return Status(is_enabled, is_settled, concurrency, found.get("BatchSize"))
+        return MappingStatus(is_enabled, is_settled, concurrency, found.get("BatchSize"))
 
     async def pause(self) -> None:
         await self._update(Enabled=False)

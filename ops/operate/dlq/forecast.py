@@ -45,7 +45,7 @@ def only_its_name(env: Mapping[str, str]) -> str:
     return env.get("PARTNER") or DEFAULT_PARTNER
 
 
-class Verdict(StrEnum):
+class Fate(StrEnum):
     """In the order in which a plan names them."""
 
     SENT = "sent"
@@ -57,7 +57,7 @@ class Verdict(StrEnum):
     NOT_TRIED = "not tried"
 
 
-COMES_BACK = frozenset({Verdict.UNMAPPABLE, Verdict.UNREADABLE})
+COMES_BACK = frozenset({Fate.UNMAPPABLE, Fate.UNREADABLE})
 """What would be in the dead-letter queue again at once."""
 
 
@@ -65,7 +65,7 @@ COMES_BACK = frozenset({Verdict.UNMAPPABLE, Verdict.UNREADABLE})
 class Forecast:
     """What would become of one letter. `error` is in the worker's words; `calls` are those that it would make."""
 
-    verdict: Verdict
+    fate: Fate
     calls: int = 0
     error: str = ""
 
@@ -121,12 +121,10 @@ class Forecaster:
     def of(self, letters: Sequence[Letter]) -> list[Forecast]:
         """What would become of a few letters, in their order."""
         if self._deployed.partner is None:
-            return [Forecast(Verdict.NOT_TRIED) for _ in letters]
+            return [Forecast(Fate.NOT_TRIED) for _ in letters]
         mapped = [self._mapped(letter, end) for letter, end in zip(letters, self._ends(letters), strict=True)]
         resumes = asyncio.run(self._which_resume(letters, mapped))
-        return [
-            Forecast(Verdict.RESUMES, one.calls) if begun else one for one, begun in zip(mapped, resumes, strict=True)
-        ]
+        return [Forecast(Fate.RESUMES, one.calls) if begun else one for one, begun in zip(mapped, resumes, strict=True)]
 
     def _ends(self, letters: Sequence[Letter]) -> Iterator[Forecast | None]:
         """What the worker in memory makes of each; None of one that it sends."""
@@ -136,26 +134,26 @@ class Forecaster:
             end = worker.queue.ends[id_of(number)]
             if end.how == "dead-lettered":
                 is_unread = end.reason == Reason.UNDECODABLE
-                yield Forecast(Verdict.UNREADABLE if is_unread else Verdict.UNMAPPABLE, error=end.error)
+                yield Forecast(Fate.UNREADABLE if is_unread else Fate.UNMAPPABLE, error=end.error)
             elif end.how == "waiting":
-                yield Forecast(Verdict.UNREADABLE, error="of a later release: promote a worker that reads it")
+                yield Forecast(Fate.UNREADABLE, error="of a later release: promote a worker that reads it")
             else:
                 yield None
 
     def _mapped(self, letter: Letter, end: Forecast | None) -> Forecast:
         message, partner = letter.message, self._deployed.partner
         if end is not None or message is None or partner is None:
-            return end or Forecast(Verdict.UNREADABLE)
+            return end or Forecast(Fate.UNREADABLE)
         try:
             request = parse_request(message.payload, only=partner.reads)
             calls = (one for one in partner.deliveries(request) if isinstance(one, Delivery))
             found = list(islice(calls, LOOKED_AT))
         except Exception as error:  # a partner's code may raise anything, a second time if not the first
-            return Forecast(Verdict.UNMAPPABLE, error=type(error).__name__)
+            return Forecast(Fate.UNMAPPABLE, error=type(error).__name__)
         suspensions = self._suspended.get(message.account_id or "", [])
         if suspensions and self._holds_up(suspensions, found):
-            return Forecast(Verdict.SUSPENDED, len(found))
-        return Forecast(Verdict.SENT if found else Verdict.NO_CALL, len(found))
+            return Forecast(Fate.SUSPENDED, len(found))
+        return Forecast(Fate.SENT if found else Fate.NO_CALL, len(found))
 
     def _holds_up(self, suspensions: Sequence[Suspension], deliveries: Sequence[Delivery]) -> bool:
         tell = self._deployed.fingerprint
@@ -165,7 +163,7 @@ class Forecaster:
         """Of which letters something has arrived: a letter of which no call was made has nothing to look for."""
         asked = (
             self._has_begun(letter.message)
-            if letter.message and one.verdict is Verdict.SENT and letter.attempts != 0
+            if letter.message and one.fate is Fate.SENT and letter.attempts != 0
             else _no()
             for letter, one in zip(letters, forecasts, strict=True)
         )

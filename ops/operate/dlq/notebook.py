@@ -15,7 +15,7 @@ class Notebook:
     def __init__(self) -> None:
         self._db = sqlite3.connect("")  # a file of its own, without a name
         self._db.execute("CREATE TABLE held (id TEXT PRIMARY KEY, handle TEXT) WITHOUT ROWID")
-        self._db.execute("CREATE TABLE planned (id TEXT PRIMARY KEY, verdict TEXT) WITHOUT ROWID")
+        self._db.execute("CREATE TABLE planned (id TEXT PRIMARY KEY, fate TEXT) WITHOUT ROWID")
         self._db.execute("CREATE TABLE sent (id TEXT PRIMARY KEY) WITHOUT ROWID")
 
     def hold(self, letter_id: str, handle: str) -> bool:
@@ -36,12 +36,12 @@ class Notebook:
     def release(self, letter_id: str) -> None:
         self._db.execute("DELETE FROM held WHERE id = ?", (letter_id,))
 
-    def plan(self, letter_id: str, verdict: str) -> None:
-        self._db.execute("INSERT OR REPLACE INTO planned VALUES (?, ?)", (letter_id, verdict))
+    def plan(self, letter_id: str, fate: str) -> None:
+        self._db.execute("INSERT OR REPLACE INTO planned VALUES (?, ?)", (letter_id, fate))
 
-    def verdict(self, letter_id: str) -> str | None:
+    def fate(self, letter_id: str) -> str | None:
         """What is planned of a letter; None: nothing."""
-        row = self._db.execute("SELECT verdict FROM planned WHERE id = ?", (letter_id,)).fetchone()
+        row = self._db.execute("SELECT fate FROM planned WHERE id = ?", (letter_id,)).fetchone()
         return None if row is None else str(row[0])
 
     def mark_sent(self, letter_id: str) -> None:

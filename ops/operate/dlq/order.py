@@ -122,8 +122,8 @@ def _planned(
         meant = 0
         for letter, forecast in zip(waiting, foresees.of(waiting), strict=True):
             plan.add(letter, forecast)
-            if not (sendable_only and forecast.verdict in COMES_BACK):
-                notebook.plan(letter.id, forecast.verdict)
+            if not (sendable_only and forecast.fate in COMES_BACK):
+                notebook.plan(letter.id, forecast.fate)
                 meant += 1
         waiting.clear()
         return meant
@@ -142,7 +142,7 @@ def _is_meant(letter: Letter, order: Order, newest_ms: int, foresees: Forecaster
     """Whether a letter of a FIFO queue that was behind others is sent: as old as those of the plan, and like them."""
     if letter.sent_ms > newest_ms or not order.chosen.matches(letter):
         return False
-    return not order.sendable_only or foresees.of([letter])[0].verdict not in COMES_BACK
+    return not order.sendable_only or foresees.of([letter])[0].fate not in COMES_BACK
 
 
 def _send(  # noqa: PLR0917 - all of one order

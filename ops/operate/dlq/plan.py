@@ -3,21 +3,21 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from ops.operate.dlq.forecast import COMES_BACK, Forecast, Verdict
+from ops.operate.dlq.forecast import COMES_BACK, Fate, Forecast
 from ops.operate.dlq.groups import kind_of
 from ops.operate.dlq.letters import Letter
 
 WORDS = {
-    Verdict.SENT: ("would now be sent", "would now be sent"),
-    Verdict.RESUMES: ("is half delivered and resumes", "are half delivered and resume"),
-    Verdict.NO_CALL: ("would end without a call", "would end without a call"),
-    Verdict.SUSPENDED: (
+    Fate.SENT: ("would now be sent", "would now be sent"),
+    Fate.RESUMES: ("is half delivered and resumes", "are half delivered and resume"),
+    Fate.NO_CALL: ("would end without a call", "would end without a call"),
+    Fate.SUSPENDED: (
         "belongs to an account that is still suspended",
         "belong to an account that is still suspended",
     ),
-    Verdict.UNMAPPABLE: ("is still unmappable", "are still unmappable"),
-    Verdict.UNREADABLE: ("still cannot be read", "still cannot be read"),
-    Verdict.NOT_TRIED: ("could not be tried", "could not be tried"),
+    Fate.UNMAPPABLE: ("is still unmappable", "are still unmappable"),
+    Fate.UNREADABLE: ("still cannot be read", "still cannot be read"),
+    Fate.NOT_TRIED: ("could not be tried", "could not be tried"),
 }
 """Of one letter, and of several."""
 MOST_SUSPENDED_NAMED = 3
@@ -28,8 +28,8 @@ MOST_ACCOUNTS_PLANNED = 100_000
 class Plan:
     """Counts, and of each end a letter to look at."""
 
-    counts: dict[Verdict, int] = field(default_factory=dict)
-    samples: dict[Verdict, str] = field(default_factory=dict)
+    counts: dict[Fate, int] = field(default_factory=dict)
+    samples: dict[Fate, str] = field(default_factory=dict)
     errors: dict[str, int] = field(default_factory=dict)
     """Why letters would come back, by kind."""
     suspended: dict[str, int] = field(default_factory=dict)
@@ -39,17 +39,17 @@ class Plan:
     newest_ms: int = 0
 
     def add(self, letter: Letter, forecast: Forecast) -> None:
-        verdict = forecast.verdict
-        self.counts[verdict] = self.counts.get(verdict, 0) + 1
-        self.samples.setdefault(verdict, letter.id)
+        fate = forecast.fate
+        self.counts[fate] = self.counts.get(fate, 0) + 1
+        self.samples.setdefault(fate, letter.id)
         self.calls += forecast.calls
         self.newest_ms = max(self.newest_ms, letter.sent_ms)
         if len(self.accounts) < MOST_ACCOUNTS_PLANNED:
             self.accounts.add(letter.account_id)
-        if verdict in COMES_BACK:
+        if fate in COMES_BACK:
             kind = kind_of(forecast.error) or "no reason is said"
             self.errors[kind] = self.errors.get(kind, 0) + 1
-        if verdict is Verdict.SUSPENDED:
+        if fate is Fate.SUSPENDED:
             self.suspended[letter.account_id] = self.suspended.get(letter.account_id, 0) + 1
 
     @property
@@ -58,24 +58,24 @@ class Plan:
 
     @property
     def coming_back(self) -> int:
-        return sum(count for verdict, count in self.counts.items() if verdict in COMES_BACK)
+        return sum(count for fate, count in self.counts.items() if fate in COMES_BACK)
 
     @property
     def calls_per_letter(self) -> float:
         """Of those that make calls; at least one."""
-        calling = self.letters - self.coming_back - self.counts.get(Verdict.NOT_TRIED, 0)
+        calling = self.letters - self.coming_back - self.counts.get(Fate.NOT_TRIED, 0)
         return max(1.0, self.calls / calling) if calling else 1.0
 
     def lines(self) -> Iterator[tuple[int, str]]:
         """How many letters, and what would become of them."""
-        for verdict in Verdict:
-            count = self.counts.get(verdict, 0)
+        for fate in Fate:
+            count = self.counts.get(fate, 0)
             if count:
-                yield count, self._words(verdict, is_one=count == 1)
+                yield count, self._words(fate, is_one=count == 1)
 
-    def _words(self, verdict: Verdict, *, is_one: bool) -> str:
-        one, several = WORDS[verdict]
-        return (one if is_one else several) + (self._whose() if verdict is Verdict.SUSPENDED else "")
+    def _words(self, fate: Fate, *, is_one: bool) -> str:
+        one, several = WORDS[fate]
+        return (one if is_one else several) + (self._whose() if fate is Fate.SUSPENDED else "")
 
     def _whose(self) -> str:
         named = sorted(self.suspended, key=lambda one: -self.suspended[one])

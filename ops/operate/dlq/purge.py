@@ -53,7 +53,7 @@ def _delete(desk: Desk, notebook: Notebook, count: int) -> int:
         while deleted < count and empty < 3:
             found = dead.receive(HIDDEN_S)
             empty = 0 if found else empty + 1
-            chosen = [one for one in found if notebook.verdict(one.id)]
+            chosen = [one for one in found if notebook.fate(one.id)]
             gone = dead.delete(chosen)
             deleted += len(gone)
             for one in found:

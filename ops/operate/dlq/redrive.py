@@ -149,9 +149,9 @@ class Redrive:
         return len(sent.taken) == len(letters)
 
     def _is_chosen(self, letter: Letter) -> bool:
-        verdict = self.notebook.verdict(letter.id)
-        if verdict is not None:
-            return bool(verdict)
+        fate = self.notebook.fate(letter.id)
+        if fate is not None:
+            return bool(fate)
         if not self.dead.is_fifo or not self.is_meant(letter):
             return False
         if self.archive is not None:

@@ -12,7 +12,7 @@ from rich.text import Text
 from ops.console.moments import ago, as_utc
 from ops.console.screen import BAD, DIM, GOOD, WARN
 from ops.console.terminal import safe, safe_json
-from ops.operate.dlq.forecast import COMES_BACK, Deployed, Verdict
+from ops.operate.dlq.forecast import COMES_BACK, Deployed, Fate
 from ops.operate.dlq.groups import Group, Groups
 from ops.operate.dlq.letters import KNOWN, NO_REASON, Letter
 from ops.operate.dlq.look import Looked
@@ -192,12 +192,12 @@ def show_plan(plan: Plan, deployed: Deployed, here: str, console: Console, *, sa
     console.print(
         Text(f"{plan.letters:,} {'letter matches' if one else 'letters match'} ({safe(said)}):", style="bold")
     )
-    verdicts = [verdict for verdict in Verdict if plan.counts.get(verdict)]
-    for verdict, (count, words) in zip(verdicts, plan.lines(), strict=True):
-        style = GOOD if verdict in {Verdict.SENT, Verdict.RESUMES} else WARN
+    fates = [fate for fate in Fate if plan.counts.get(fate)]
+    for fate, (count, words) in zip(fates, plan.lines(), strict=True):
+        style = GOOD if fate in {Fate.SENT, Fate.RESUMES} else WARN
         console.print(Text.assemble((f"{count:>8,}  ", style), safe(words)))
-        if verdict in COMES_BACK:
-            console.print(Text(f"          e.g. {safe(plan.samples[verdict])}", style=DIM))
+        if fate in COMES_BACK:
+            console.print(Text(f"          e.g. {safe(plan.samples[fate])}", style=DIM))
     for error, count in sorted(plan.errors.items(), key=lambda pair: -pair[1])[:3]:
         console.print(Text(f"          {count:,}: {safe(error)}", style=DIM))
     if deployed.problem:

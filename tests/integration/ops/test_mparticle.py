@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from ops.local.mparticle import Invocation, MParticle, Outcome, Parcel
+from ops.local.mparticle import Ended, Invocation, MParticle, Parcel
 
 ARN = "arn:aws:lambda:us-east-1:000000000000:function:ingest:production"
 ANSWER = b'{"type":"event_processing_response"}'
@@ -84,15 +84,15 @@ def invoke(api: Lambda, *bodies: bytes, **settings: int) -> list[Invocation]:
 @pytest.mark.parametrize(
     ("reply", "outcome"),
     [
-        ((200, {}, ANSWER), Outcome.ACCEPTED),
-        ((429, {"x-amzn-ErrorType": "TooManyRequestsException"}, b"{}"), Outcome.THROTTLED),
-        ((200, {"X-Amz-Function-Error": "Unhandled"}, b'{"errorMessage":"x"}'), Outcome.FAILED),
-        ((403, {}, b"{}"), Outcome.FAILED),
-        ((500, {}, b"{}"), Outcome.FAILED),
-        ((0, {}, b""), Outcome.FAILED),
+        ((200, {}, ANSWER), Ended.ACCEPTED),
+        ((429, {"x-amzn-ErrorType": "TooManyRequestsException"}, b"{}"), Ended.THROTTLED),
+        ((200, {"X-Amz-Function-Error": "Unhandled"}, b'{"errorMessage":"x"}'), Ended.FAILED),
+        ((403, {}, b"{}"), Ended.FAILED),
+        ((500, {}, b"{}"), Ended.FAILED),
+        ((0, {}, b""), Ended.FAILED),
     ],
 )
-def test_each_answer_has_its_outcome(reply: Reply, outcome: Outcome) -> None:
+def test_each_answer_has_its_outcome(reply: Reply, outcome: Ended) -> None:
     """A throttle is told from a failure, a function's error from success, and no answer raises."""
     with lambda_api(lambda _: reply) as api:
         (invocation,) = invoke(api, b"{}")
@@ -136,7 +136,7 @@ def test_a_connection_that_rested_is_replaced() -> None:
 
     with lambda_api(lambda _: (200, {}, ANSWER)) as api:
         invocations = asyncio.run(run(api))
-    assert [one.outcome for one in invocations] == [Outcome.ACCEPTED] * 2
+    assert [one.outcome for one in invocations] == [Ended.ACCEPTED] * 2
     assert api.connections == 2
 
 
@@ -152,7 +152,7 @@ def test_nobody_there_is_a_failure_not_a_crash() -> None:
     with lambda_api(lambda _: (200, {}, ANSWER)) as api:
         pass
     (invocation,) = invoke(api, b"{}")
-    assert (invocation.outcome, invocation.status) == (Outcome.FAILED, 0)
+    assert (invocation.outcome, invocation.status) == (Ended.FAILED, 0)
 
 
 def test_a_spike_does_not_wait_for_answers() -> None:
@@ -175,7 +175,7 @@ def test_a_spike_does_not_wait_for_answers() -> None:
     with lambda_api(reply) as api:
         booked = asyncio.run(run(api))
     assert sorted(one.parcel.event_ids[0] for one in booked) == list("01234")
-    assert {one.outcome for one in booked} == {Outcome.ACCEPTED}
+    assert {one.outcome for one in booked} == {Ended.ACCEPTED}
 
 
 def test_no_more_than_its_connections_are_under_way() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from shared.ledger import Depths, Ledger, Place, read_entry
+from shared.ledger import Depths, Ledger, Whereabouts, read_entry
 from shared.telemetry import Fact
 
 EMPTY = Depths(0, 0)
@@ -42,13 +42,13 @@ def test_what_is_delivered_and_left_out_is_told_apart() -> None:
 @pytest.mark.parametrize(
     ("last", "place"),
     [
-        (Fact.WAIT, Place.WAITING),
-        (Fact.PARKED, Place.PARKED),
-        (Fact.UNSETTLED, Place.WAITING),
-        (Fact.DEAD_LETTER, Place.DEAD),
+        (Fact.WAIT, Whereabouts.WAITING),
+        (Fact.PARKED, Whereabouts.PARKED),
+        (Fact.UNSETTLED, Whereabouts.WAITING),
+        (Fact.DEAD_LETTER, Whereabouts.DEAD),
     ],
 )
-def test_a_message_is_where_it_was_told_last(last: Fact, place: Place) -> None:
+def test_a_message_is_where_it_was_told_last(last: Fact, place: Whereabouts) -> None:
     """Whatever was told before, in whichever order it is read."""
     facts = [accepted(), told(Fact.WAIT), told(last, reason="rejected")]
     made = Ledger()
@@ -145,7 +145,10 @@ def test_two_accounts_may_have_requests_with_one_id() -> None:
     sums = made.sums(EMPTY)
     assert (sums.accepted, sums.delivered, sums.gap, sums.balance) == (8, 5, 3, 0)
     assert [(one.request_id, one.account_id) for one in sums.gap_of] == [("r", "1")]
-    assert [(one, end.place) for one, end in made.copies_of("r")] == [("1", Place.UNSEEN), ("2", Place.DELIVERED)]
+    assert [(one, end.place) for one, end in made.copies_of("r")] == [
+        ("1", Whereabouts.UNSEEN),
+        ("2", Whereabouts.DELIVERED),
+    ]
 
 
 def test_what_a_line_names_belongs_to_its_account_whatever_sqs_calls_it() -> None:

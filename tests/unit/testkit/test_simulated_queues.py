@@ -15,7 +15,7 @@ def test_a_lone_message_that_was_hidden_comes_back_when_it_was_told_to() -> None
     async def hidden_for_3_s() -> float:
         traffic = (Traffic(accounts=(1,), rate_per_s=1.0, until_s=1.0),)
         world = World(replace(load_all()[0], traffic=traffic), random.Random(1))
-        queues = Queues(world, Streams(traffic, world.ledger))
+        queues = Queues(world, Streams(traffic, world.truth))
         [record] = queues.receive(10)
         waiting = asyncio.ensure_future(queues.wait())
         await asyncio.sleep(1)

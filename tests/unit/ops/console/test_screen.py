@@ -24,7 +24,7 @@ from ops.console.findings import Finding, Severity
 from ops.console.screen import PIPE_WIDTH, Screen
 from ops.console.terminal import line_breaks, say
 from ops.demo.figures import Sample
-from ops.demo.live_view import Progress, view
+from ops.demo.live_view import SideNow, view
 from ops.operate import erasures, suspensions
 from ops.operate.suspensions import Suspended
 from shared.receipts import Receipt
@@ -253,7 +253,7 @@ def test_the_live_table_fits_into_80_columns(terminal: Screen) -> None:
     assert all(len(row) <= 80 for row in rows)
 
 
-PROGRESS = Progress(
+PROGRESS = SideNow(
     side="Spillway", elapsed_s=1.0, requests=100, invoked=40, under_way=2, accepted=38, throttled=1, failed=1,
     events_accepted=76, delivered=20, refused=3, invoked_per_s=20.0, throttled_per_s=1.0, delivered_per_s=10.0,
     partner_rate_per_s=12.0, sample=Sample(1.0, 25, 1234, 4.2, limit_per_s=12.0), oldest_s=4.2,

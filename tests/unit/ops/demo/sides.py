@@ -2,14 +2,18 @@
 
 from collections.abc import Sequence
 
-from ops.local.mparticle import Invocation, Outcome, Parcel
+from ops.local.mparticle import Ended, Invocation, Parcel
 from ops.local.partner_api import PartnerLedger
 
 BEGAN_S = 1000.0
 
 
 def invocation(
-    events: Sequence[str], outcome: Outcome = Outcome.ACCEPTED, *, at_s: float = 0.0, answer_ms: float = 10.0
+    events: Sequence[str],
+    outcome: Ended = Ended.ACCEPTED,
+    *,
+    at_s: float = 0.0,
+    answer_ms: float = 10.0,
 ) -> Invocation:
     return Invocation(Parcel(b"{}", tuple(events)), BEGAN_S + at_s, answer_ms, outcome, 200, b"")
 

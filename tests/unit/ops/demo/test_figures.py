@@ -15,7 +15,7 @@ from ops.demo.figures import (
     summarise,
     timeline,
 )
-from ops.local.mparticle import Outcome
+from ops.local.mparticle import Ended
 from ops.local.partner_api import Call, PartnerLedger
 from tests.unit.ops.demo.sides import BEGAN_S, invocation, ledger
 
@@ -26,8 +26,8 @@ def test_a_summary_counts_each_outcome() -> None:
         BEGAN_S,
         [
             invocation(["a", "b"]),
-            invocation(["c", "d"], Outcome.THROTTLED),
-            invocation(["e", "f"], Outcome.FAILED),
+            invocation(["c", "d"], Ended.THROTTLED),
+            invocation(["e", "f"], Ended.FAILED),
         ],
         ledger(("a", 1), ("b", 1)),
     )
@@ -44,7 +44,7 @@ def test_lost_is_what_was_accepted_and_never_arrived() -> None:
 
 def test_an_event_of_a_throttled_request_is_not_lost() -> None:
     """mParticle still has what was not accepted."""
-    side = Side(BEGAN_S, [invocation(["a"], Outcome.THROTTLED)], ledger())
+    side = Side(BEGAN_S, [invocation(["a"], Ended.THROTTLED)], ledger())
     assert summarise(side).lost == 0
 
 
@@ -58,7 +58,7 @@ def test_answer_times_are_of_accepted_requests_only() -> None:
     """A throttled request is answered in no time and would flatter a design that throttles."""
     side = Side(
         BEGAN_S,
-        [invocation(["a"], answer_ms=800.0), *[invocation(["b"], Outcome.THROTTLED, answer_ms=1.0)] * 9],
+        [invocation(["a"], answer_ms=800.0), *[invocation(["b"], Ended.THROTTLED, answer_ms=1.0)] * 9],
         ledger(),
     )
     assert (summarise(side).answer_ms_p50, summarise(side).answer_ms_p99) == (800.0, 800.0)
@@ -86,7 +86,11 @@ def test_the_timeline_has_every_second_once() -> None:
     """Each invocation and each delivery is in the second in which it began or arrived; empty seconds are there, too."""
     side = Side(
         BEGAN_S,
-        [invocation(["a"], at_s=0.0), invocation(["b"], Outcome.THROTTLED, at_s=0.9), invocation(["c"], at_s=2.0)],
+        [
+            invocation(["a"], at_s=0.0),
+            invocation(["b"], Ended.THROTTLED, at_s=0.9),
+            invocation(["c"], at_s=2.0),
+        ],
         ledger(("a", 2.5), ("c", 4.0)),
     )
     seconds = timeline(side)

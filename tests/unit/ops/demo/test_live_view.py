@@ -5,9 +5,9 @@ import pytest
 from rich.console import Console
 
 from ops.demo.figures import Sample
-from ops.demo.live_view import LiveView, PlainView, Progress, sparkline, view
+from ops.demo.live_view import LiveView, PlainView, SideNow, sparkline, view
 
-PROGRESS = Progress(
+PROGRESS = SideNow(
     side="Spillway", elapsed_s=1.0, requests=100, invoked=40, under_way=2, accepted=38, throttled=0, failed=0,
     events_accepted=76, delivered=20, refused=3, invoked_per_s=20.0, throttled_per_s=0.0, delivered_per_s=10.0,
     partner_rate_per_s=12.0, sample=Sample(1.0, 25, 3, 4.2), oldest_s=4.2,

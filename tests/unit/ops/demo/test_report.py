@@ -8,7 +8,7 @@ from rich.console import Console
 from ops.demo import report
 from ops.demo.figures import Customer, Expected, Letter, Remains, Sample, Side, summarise
 from ops.demo.report import problems
-from ops.local.mparticle import Outcome
+from ops.local.mparticle import Ended
 from tests.unit.ops.demo.sides import BEGAN_S, invocation, ledger
 
 CLEAN = summarise(Side(BEGAN_S, [invocation(["a"])], ledger(("a", 1))))
@@ -38,7 +38,7 @@ def test_the_demo_held_unless_something_was_lost_or_spillway_throttled(
 def test_the_report_is_json_with_both_sides_and_each_second() -> None:
     """`report.json` has what a program asks for: both summaries, the settings, the timeline, the notes."""
     sides = {
-        "direct": Side(BEGAN_S, [invocation(["a"], Outcome.THROTTLED)], ledger(), [Sample(BEGAN_S + 1.5, 1, 0, 0.0)]),
+        "direct": Side(BEGAN_S, [invocation(["a"], Ended.THROTTLED)], ledger(), [Sample(BEGAN_S + 1.5, 1, 0, 0.0)]),
         "Spillway": Side(BEGAN_S, [invocation(["a"])], ledger(("a", 1.0))),
     }
     written = json.loads(report.as_json(sides, scenario="spike", settings={"limit": 40}, notes=["once"]))

@@ -9,7 +9,7 @@ import pytest
 from ops.demo import charts, report_page
 from ops.demo.figures import Letter, Remains, Sample, Side
 from ops.demo.scenarios import SCENARIOS
-from ops.local.mparticle import Invocation, Outcome, Parcel
+from ops.local.mparticle import Ended, Invocation, Parcel
 from ops.local.partner_api import PartnerLedger
 
 VOID = {"meta"}
@@ -43,9 +43,9 @@ def side(*, throttled: int = 0, lost: bool = False) -> Side:
     ledger = PartnerLedger()
     invocations = []
     for number in range(20):
-        outcome = Outcome.THROTTLED if number < throttled else Outcome.ACCEPTED
+        outcome = Ended.THROTTLED if number < throttled else Ended.ACCEPTED
         invocations.append(Invocation(Parcel(b"", (f"{number}",)), number / 2, 5.0 + number, outcome, 200, b""))
-        if outcome is Outcome.ACCEPTED and not (lost and number == 19):
+        if outcome is Ended.ACCEPTED and not (lost and number == 19):
             ledger.arrivals[f"{number}"] = [number / 2 + 1]
             ledger.accepted_s.append(number / 2 + 1)
     return Side(0.0, invocations, ledger, [Sample(1.0, 5, 2, 1.0)])

@@ -6,13 +6,13 @@ import pytest
 
 from ops.console.findings import Finding, Severity
 from ops.doctor.checks import Plan, after, before, denied
-from ops.doctor.look import Account, Alarms, Facts, Feed, Function
+from ops.doctor.look import Account, Alarms, DeployedFeed, Facts, Function
 from ops.doctor.look_now import Now
 from ops.operate.pause import Pause
 
 ACCOUNTS = frozenset({"338661164609", "457804467337"})
 PLAN = Plan(accounts=ACCOUNTS, max_concurrency=10, zips={"ingest": "hash-i", "worker": "hash-w"})
-FEED = Feed("Enabled", "arn:aws:lambda:us-east-1:1:function:spillway-dev-worker:production", 10, True, 1)
+FEED = DeployedFeed("Enabled", "arn:aws:lambda:us-east-1:1:function:spillway-dev-worker:production", 10, True, 1)
 QUEUE = {"MessageRetentionPeriod": "1209600", "SqsManagedSseEnabled": "true", "VisibilityTimeout": "365"}
 INGEST = Function(
     "spillway-dev-ingest", "python3.13", "arm64", 5, "hash-i", {}, live="3", newest="3", invokers=ACCOUNTS

@@ -30,7 +30,7 @@ LIFE = [
 ]
 
 
-def shown(story: trace.Story) -> str:
+def shown(story: trace.Traced) -> str:
     console = Screen(file=io.StringIO(), width=80)
     trace.show(story, console, since="3d")
     return str(console.file.getvalue())  # type: ignore[attr-defined]

@@ -184,7 +184,7 @@ def test_a_message_that_is_removed_in_a_simulation_is_missing(
 
     def robbed(queues: Queues, most: int) -> list[dict[str, Any]]:
         records = receive(queues, most)
-        while left[0] and records and queues.world.ledger.invocations > 2:
+        while left[0] and records and queues.world.truth.invocations > 2:
             queues.delete(records.pop())
             left[0] -= 1
         return records

@@ -9,7 +9,7 @@ import pytest
 from partners import Bulk, Limits
 from tests.fakes.mapping import FakeMapping
 from tests.unit.worker_fn.intake import NOW_S, FakeQueues, hold, open_since, run_tick, set_flow
-from worker_fn.clients.mapping import LambdaMapping, Status
+from worker_fn.clients.mapping import LambdaMapping, MappingStatus
 from worker_fn.limits.adaptive import Bounds, Limit
 from worker_fn.limits.agreement import set_limit
 from worker_fn.limits.flow import Flow
@@ -106,7 +106,7 @@ def test_the_mapping_says_how_large_its_batches_are() -> None:
         def get_event_source_mapping(self, **_: Any) -> dict[str, Any]:
             return {"State": "Enabled", "BatchSize": 10, "ScalingConfig": {"MaximumConcurrency": 7}}
 
-    assert asyncio.run(LambdaMapping(Client(), "id").status()) == Status(True, True, 7, 10)
+    assert asyncio.run(LambdaMapping(Client(), "id").status()) == MappingStatus(True, True, 7, 10)
 
 
 def test_limit_that_is_not_reached_does_not_hold_back_environments() -> None:

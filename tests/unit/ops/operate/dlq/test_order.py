@@ -15,7 +15,7 @@ from ops.operate.dlq import order
 from ops.operate.dlq.archive import letters_in
 from ops.operate.dlq.desk import Desk
 from ops.operate.dlq.filters import Filter
-from ops.operate.dlq.forecast import Deployed, Forecast, Verdict
+from ops.operate.dlq.forecast import Deployed, Fate, Forecast
 from ops.operate.dlq.letters import Letter
 from ops.operate.dlq.order import Order
 from ops.operate.dlq.pace import Allowance
@@ -50,7 +50,7 @@ class Sendable:
     is_blind = False
 
     def of(self, letters: Sequence[Letter]) -> list[Forecast]:
-        return [Forecast(Verdict.SENT, 1) for _ in letters]
+        return [Forecast(Fate.SENT, 1) for _ in letters]
 
 
 @pytest.fixture(autouse=True)
@@ -120,8 +120,8 @@ def test_an_export_of_what_was_not_sent_does_not_stay(
 ) -> None:
     """It holds people's data, and nobody would know of it."""
     fill(sqs, 4)
-    verdict = Verdict.UNMAPPABLE if code == "all come back" else Verdict.SENT
-    monkeypatch.setattr(Sendable, "of", lambda _, found: [Forecast(verdict, 1) for _ in found])
+    fate = Fate.UNMAPPABLE if code == "all come back" else Fate.SENT
+    monkeypatch.setattr(Sendable, "of", lambda _, found: [Forecast(fate, 1) for _ in found])
     monkeypatch.setattr(order, "_allowance", lambda *_: Allowance(0.0, "busy"))
     reasons = {"too_old"} if code == "nothing matches" else {"rejected"}
     asked = Order(Filter(reasons=reasons), is_yes=True, sendable_only=True)

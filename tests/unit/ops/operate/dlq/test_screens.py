@@ -7,7 +7,7 @@ from rich.cells import cell_len
 
 from ops.console.screen import Screen
 from ops.operate.dlq import progress_bar, screens
-from ops.operate.dlq.forecast import Deployed, Forecast, Verdict
+from ops.operate.dlq.forecast import Deployed, Fate, Forecast
 from ops.operate.dlq.groups import USUAL, Groups
 from ops.operate.dlq.letters import Letter
 from ops.operate.dlq.plan import Plan
@@ -96,7 +96,7 @@ def test_a_plan_of_another_commit_says_so() -> None:
     """What the live worker has and this checkout has may map differently."""
     console, file = screen()
     plan = Plan()
-    plan.add(letter(), Forecast(Verdict.SENT, 1))
+    plan.add(letter(), Forecast(Fate.SENT, 1))
     screens.show_plan(plan, Deployed(None, "partners.acme", "aaaa"), "bbbb", console, said="reason rejected")
     text = clean(file)
     assert "1 letter matches (reason rejected)" in text

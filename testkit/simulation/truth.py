@@ -50,7 +50,7 @@ class Recorded:
 
 
 @dataclass(slots=True)
-class Ledger:
+class Truth:
     sent: dict[str, Sent] = field(default_factory=dict)
     accepted: dict[str, list[float]] = field(default_factory=dict)
     """Item -> when the partner took it; more than once is a duplicate."""
