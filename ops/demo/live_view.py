@@ -1,7 +1,7 @@
 """What a demo shows while it runs: a live table on a terminal, plain lines anywhere else.
 
-`SideNow` is one moment of one side's run; whoever runs the spike hands a new one over a few times a second. Nothing here
-measures anything.
+`SideNow` is one moment of one side's run; whoever runs the spike hands a new one over a few times a second. Nothing
+here measures anything.
 """
 
 import os

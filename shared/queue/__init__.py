@@ -1,5 +1,6 @@
 """How both functions talk to SQS: `sender` is ingest's way in, `worker_queue` the worker's way to settle what it
-received, `attributes` what travels beside a body. An operator's dead letters are of ops/operate/dlq/queues.py.
+received, `attributes` what travels beside a body, and in one batch. An operator's dead letters are of
+ops/operate/dlq/queues.py.
 
 Each function loads its own side alone: the other one's libraries would be a tenth of its cold start.
 """
@@ -9,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from shared.queue.sender import SEND_ATTEMPTS, SEND_BUDGET_S, Outgoing, Sender
-    from shared.queue.worker_queue import ENTRIES, MAX_VISIBILITY_S, WorkerQueue
+    from shared.queue.worker_queue import MAX_VISIBILITY_S, WorkerQueue
 
-__all__ = ["ENTRIES", "MAX_VISIBILITY_S", "SEND_ATTEMPTS", "SEND_BUDGET_S", "Outgoing", "Sender", "WorkerQueue"]
+__all__ = ["MAX_VISIBILITY_S", "SEND_ATTEMPTS", "SEND_BUDGET_S", "Outgoing", "Sender", "WorkerQueue"]
 
-_OF_THE_WORKER = frozenset({"ENTRIES", "MAX_VISIBILITY_S", "WorkerQueue"})
+_OF_THE_WORKER = frozenset({"MAX_VISIBILITY_S", "WorkerQueue"})
 
 
 def __getattr__(name: str) -> Any:

@@ -1,10 +1,16 @@
-"""The attributes of a message, in the form that SQS takes, as many as have room beside its body. Pure."""
+"""The attributes of a message, in the form that SQS takes, as many as have room beside its body; and how many messages
+travel in one batch. Pure.
+"""
 
 import base64
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 
+T = TypeVar("T")
+
+ENTRIES = 10
+"""SQS quota: entries of one batch call."""
 MAX_BATCH_BYTES = 1_048_576
 """SQS quota, since August 2025: one message, and all messages of one SendMessageBatch together, attributes included."""
 MAX_ATTRIBUTES = 10
@@ -66,6 +72,21 @@ def kept_attributes(record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         if one is not None and _NAME.fullmatch(name):
             kept[name] = one
     return kept
+
+
+def in_batches(messages: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:
+    """Cut messages into what one SendMessageBatch may carry; `size` gives the bytes of one, as SQS counts them."""
+    batch: list[T] = []
+    used = 0
+    for one in messages:
+        one_bytes = size(one)
+        if batch and (len(batch) == ENTRIES or used + one_bytes > MAX_BATCH_BYTES):
+            yield batch
+            batch, used = [], 0
+        batch.append(one)
+        used += one_bytes
+    if batch:
+        yield batch
 
 
 def _attribute(value: Mapping[str, Any]) -> dict[str, Any] | None:

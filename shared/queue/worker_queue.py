@@ -7,8 +7,8 @@ from typing import Any
 
 from shared.errors import MessageRefused, QueueUnavailable
 from shared.queue.attributes import (
-    MAX_BATCH_BYTES,
     fitting_attributes,
+    in_batches,
     kept_attributes,
     message_bytes,
     string_attributes,
@@ -16,9 +16,6 @@ from shared.queue.attributes import (
 
 MAX_VISIBILITY_S = 43_200
 """SQS quota: 12 hours, counted from the receive."""
-
-ENTRIES = 10
-"""SQS quota: entries of one batch call."""
 
 _REFUSED = frozenset(
     {
@@ -109,7 +106,7 @@ class WorkerQueue:
         if self._queue_url.endswith(".fifo"):
             return self._unpark_singly(records)
         failed: set[str] = set()
-        for batch in _batches(records):
+        for batch in in_batches(records, message_bytes):
             sent = self._send_batch(batch)
             deleted = self._delete_batch(sent)
             failed |= {record["receiptHandle"] for record in batch if record["receiptHandle"] not in deleted}
@@ -242,21 +239,6 @@ def _group(url: str, record: Mapping[str, Any]) -> dict[str, str]:
     if url.endswith(".fifo"):
         group |= {"MessageGroupId": group_id or record["messageId"], "MessageDeduplicationId": record["messageId"]}
     return group
-
-
-def _batches(records: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
-    """Cut records into what one SendMessageBatch may carry."""
-    batch: list[Mapping[str, Any]] = []
-    used = 0
-    for record in records:
-        size = message_bytes(record)
-        if batch and (len(batch) == ENTRIES or used + size > MAX_BATCH_BYTES):
-            yield batch
-            batch, used = [], 0
-        batch.append(record)
-        used += size
-    if batch:
-        yield batch
 
 
 def _as_record(message: Mapping[str, Any]) -> dict[str, Any]:

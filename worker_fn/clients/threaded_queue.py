@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from shared.queue import ENTRIES, WorkerQueue
+from shared.queue import WorkerQueue
+from shared.queue.attributes import ENTRIES
 
 
 class ThreadedQueue:

@@ -24,7 +24,7 @@ from ops.operate.dlq.pace import Pacer
 from ops.operate.dlq.queues import LetterQueue
 from ops.operate.dlq.redrive import redriven
 from shared.errors import InvalidSettings
-from shared.queue import ENTRIES
+from shared.queue.attributes import ENTRIES
 
 PER_S = 50.0
 MOST_LINES_NAMED = 20

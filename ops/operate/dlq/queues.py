@@ -15,8 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from ops.operate.depth import Depth, depth
 from ops.operate.dlq.letters import KNOWN, Letter
 from shared.errors import SpillwayError
-from shared.queue import ENTRIES
-from shared.queue.attributes import MAX_BATCH_BYTES, attribute_bytes, fitting_attributes
+from shared.queue.attributes import ENTRIES, attribute_bytes, fitting_attributes, in_batches
 
 MOST_HANDS = 16
 POLL_S = 1
@@ -74,7 +73,7 @@ class LetterQueue:
     def send(self, letters: Sequence[Letter]) -> Sent:
         """Put letters into the queue; one by one where it is FIFO, as a batch that fails in part breaks its order."""
         sent = Sent()
-        batches = [[one] for one in letters] if self.is_fifo else list(_batches(letters))
+        batches = [[one] for one in letters] if self.is_fifo else list(in_batches(letters, _bytes))
         for one in map(self._send_batch, batches) if self.is_fifo else _side_by_side(self._send_batch, batches):
             sent.taken += one.taken
             sent.refused += one.refused
@@ -189,16 +188,6 @@ def _fitting(letter: Letter) -> dict[str, Mapping[str, Any]]:
     return fitting_attributes(letter.body, {name: letter.attributes[name] for name in names})
 
 
-def _batches(letters: Sequence[Letter]) -> Iterator[list[Letter]]:
-    """Cut letters into what one SendMessageBatch may carry."""
-    batch: list[Letter] = []
-    used = 0
-    for one in letters:
-        size = len(one.body.encode()) + sum(attribute_bytes(*pair) for pair in _fitting(one).items())
-        if batch and (len(batch) == ENTRIES or used + size > MAX_BATCH_BYTES):
-            yield batch
-            batch, used = [], 0
-        batch.append(one)
-        used += size
-    if batch:
-        yield batch
+def _bytes(letter: Letter) -> int:
+    """Bytes that SQS counts: the body, and the attributes that fit beside it."""
+    return len(letter.body.encode()) + sum(attribute_bytes(*pair) for pair in _fitting(letter).items())

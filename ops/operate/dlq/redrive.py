@@ -18,7 +18,7 @@ from ops.operate.dlq.look import HIDDEN_S
 from ops.operate.dlq.notebook import Notebook
 from ops.operate.dlq.pace import Pacer
 from ops.operate.dlq.queues import MOST_HANDS, LetterQueue
-from shared.queue import ENTRIES
+from shared.queue.attributes import ENTRIES
 
 HAND_PER_S = 50.0
 """Letters a second that one hand moves: receive, send and delete take about 20 ms each, for ten."""
