@@ -4,7 +4,7 @@
 // that as much is left to act in; of an erasure a day at most, as a person waits for it.
 
 const DAY_S = 86_400;
-// As worker_fn/settings.py has them.
+// As worker_fn/batch/disposition.py has them (Budgets); a test compares them.
 const MAX_AGE_S = 3 * DAY_S;
 const ERASURE_MAX_AGE_S = 13 * DAY_S;
 

@@ -10,6 +10,7 @@ from shared.environment import credentials_of, endpoint_of, one_of
 from shared.errors import InvalidSettings
 from shared.sigv4 import Credentials
 from shared.telemetry import LOG_EVENTS, WITH_IDS, facts_for
+from worker_fn.batch.disposition import Budgets
 from worker_fn.batch.time_budget import SETTLE_RESERVE_S
 
 _ACCOUNT = re.compile(r"[0-9A-Za-z._-]{1,64}")
@@ -23,6 +24,8 @@ LONGEST_AGE_S = 1_209_600 - VISIBILITY_MARGIN_S
 """A message must reach the end of its age before its queue forgets it, after 14 days as infra/queues.yml has it.
 The doctor checks the deployed queues: a worker that asked SQS for this could not start while SQS is slow.
 """
+BUDGETS = Budgets()
+"""What a message has where nobody set it."""
 
 Env = Mapping[str, str]
 
@@ -88,10 +91,10 @@ class Settings:
     """Time kept back at the end of an invocation to settle everything that was received."""
     max_concurrency: int = _number("MAX_CONCURRENCY", 10, 2, 1_000)
     """Lambda environments at most: MaximumConcurrency of the mapping, which the deployment repeats here."""
-    max_age_s: float = _number("MAX_AGE_S", 72 * 3_600, 60, LONGEST_AGE_S)
+    max_age_s: float = _number("MAX_AGE_S", BUDGETS.max_age_s, 60, LONGEST_AGE_S)
     """How long a message may wait; then it is dead-lettered as too old."""
-    erasure_max_age_s: float = _number("ERASURE_MAX_AGE_S", 13 * 86_400, 60, LONGEST_AGE_S)
-    max_failed_attempts: int = _number("MAX_STRIKES", 50, 1, 10_000)
+    erasure_max_age_s: float = _number("ERASURE_MAX_AGE_S", BUDGETS.erasure_age_s, 60, LONGEST_AGE_S)
+    max_failed_attempts: int = _number("MAX_STRIKES", BUDGETS.max_failed_attempts, 1, 10_000)
     """How often the partner may fail on a message while it takes others."""
     fifo: bool = _read(lambda env: one_of(env, "QUEUE_TYPE", ("standard", "fifo")) == "fifo")
     memory_mib: int = _number("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", 512, 1, 1_000_000)

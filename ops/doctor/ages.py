@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 
-AGES = {"MAX_AGE_S": 72 * 3_600.0, "ERASURE_MAX_AGE_S": 13 * 86_400.0}
-"""As worker_fn/settings.py has them."""
+from worker_fn.settings import BUDGETS
+
+AGES = {"MAX_AGE_S": BUDGETS.max_age_s, "ERASURE_MAX_AGE_S": BUDGETS.erasure_age_s}
+"""As the worker has them where they are not set."""
 
 
 def age_s(env: Mapping[str, str], name: str) -> float:
