@@ -30,11 +30,14 @@
     ├── RegistrationUnreadable     nothing is checked
     └── LogoUnreadable             nothing is checked
 
-These errors are not in the tree: the caller catches them, and they go no further:
+These errors are not in the tree: the caller catches them, and they go no further. One that begins with `_` does not
+even leave its module.
 
     OSError
     ├── Unreached                  AWS was not reached and did nothing: it is asked again (shared.aws_http)
     └── Garbled                    no answer in HTTP: as a connection that broke (shared.http11)
+    PermissionError
+    └── Refused                    a partner's mapping reaches out: a fault in `spillway partner check` (ops.partner.purity)
     Exception
     ├── Conflict                   another writer was first: the item is read and written again (shared.state)
     ├── NotAsExpected              DynamoDB's word for that: Conflict (shared.state)
@@ -43,7 +46,15 @@ These errors are not in the tree: the caller catches them, and they go no furthe
     ├── CountsUnavailable          the gap is counted in the next hour (worker_fn.clients.counts)
     ├── OutOfTime                  a partner's code was interrupted: Unmappable
     ├── StageUnusable              no deploy begins; of a command: InvalidSettings (infra.stage)
-    └── BuildError                 no zip is built (infra.build)
+    ├── BuildError                 no zip is built (infra.build)
+    ├── LocalAwsError              no AWS on this machine: the command ends with what it says (ops.local.aws)
+    ├── DemoFailed                 the demo ends with what it says (ops.demo.side)
+    ├── PartnerRefused             the demo's direct design fails, as its invocation does (ops.demo.direct_stack)
+    ├── Unrenderable               an objection to the logo (ops.logo.picture)
+    ├── CannotMeasure              a benchmark does not begin, or is left out (bench.measure)
+    └── MeasuresNothing            a benchmark's figure is left out (bench.measure)
+    BaseException
+    └── Killed                     a simulated environment dies, and no code of the worker may catch it (testkit.clock)
 
 We cannot promise that mParticle repeats a request that ended in an error (docs/flow.md, section 1).
 

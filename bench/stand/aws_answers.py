@@ -15,7 +15,7 @@ Row = dict[str, dict[str, str]]
 _CLAUSE = re.compile(r"(SET|ADD|REMOVE) (.+?)(?= (?:SET|ADD|REMOVE) |$)")
 
 
-class Refused(Exception):
+class _Refused(Exception):
     """A condition that does not hold; the row as it is."""
 
     def __init__(self, row: Row) -> None:
@@ -48,7 +48,7 @@ class AwsAnswers:
             return f"unknown {operation}", 400, b'{"__type":"UnknownOperation"}', 0
         try:
             return operation, 200, orjson.dumps(known(orjson.loads(body))), self._latency_s
-        except Refused as refused:
+        except _Refused as refused:
             said = {"__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException", "Item": refused.row}
             return operation, 400, orjson.dumps(said), self._latency_s
 
@@ -81,7 +81,7 @@ class AwsAnswers:
         names, values = asked.get("ExpressionAttributeNames", {}), asked.get("ExpressionAttributeValues", {})
         row = dict(self._rows.get(_key(asked), {}))
         if not _holds(asked.get("ConditionExpression", ""), row, names, values):
-            raise Refused(row)
+            raise _Refused(row)
         for verb, parts in _CLAUSE.findall(asked["UpdateExpression"]):
             for part in re.split(r", (?=#)", parts):
                 name = names[re.match(r"#\w+", part)[0]]  # type: ignore[index]
