@@ -37,7 +37,7 @@ even leave its module.
     ├── Unreached                  AWS was not reached and did nothing: it is asked again (shared.aws_http)
     └── Garbled                    no answer in HTTP: as a connection that broke (shared.http11)
     PermissionError
-    └── Refused                    a partner's mapping reaches out: a fault in `spillway partner check` (ops.partner.purity)
+    └── Refused                    a partner's mapping reaches out: `partner check` tells (ops.partner.purity)
     Exception
     ├── Conflict                   another writer was first: the item is read and written again (shared.state)
     ├── NotAsExpected              DynamoDB's word for that: Conflict (shared.state)

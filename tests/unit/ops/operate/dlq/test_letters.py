@@ -6,10 +6,15 @@ import pytest
 from ops.console.moments import past_ms, since_ms
 from ops.operate.dlq.filters import Filter
 from ops.operate.dlq.groups import Groups, kind_of
-from ops.operate.dlq.letters import Letter
+from ops.operate.dlq.letters import KNOWN, Letter
 from ops.operate.dlq.masks import masked
 from shared.errors import InvalidSettings
-from shared.message import EVENTS, Head, encode, to_json
+from shared.message import EVENTS, Head, decode, encode, to_json
+from shared.queue.attributes import MAX_ATTRIBUTES
+from testkit.records import record
+from worker_fn.batch.disposition import DeadLetter, Reason
+from worker_fn.batch.job import Job
+from worker_fn.batch.settle import REDRIVEN, letter_attributes
 
 NOW_MS = 1_790_000_000_000
 HOUR_MS = 3_600_000
@@ -54,6 +59,16 @@ def test_a_letter_tells_what_only_we_can_have_written(said: dict[str, str], told
     """Where an attribute is missing, its body's envelope says it."""
     one = letter(**said)
     assert (one.reason, one.status, one.error, one.type, one.account_id) == told
+
+
+def test_what_the_worker_writes_is_known() -> None:
+    """Each attribute of a letter that was redriven and died again; SQS takes no more than there are."""
+    came = record(1, ["422"])
+    came["messageAttributes"] = {name: {"dataType": "String", "stringValue": "1"} for name in REDRIVEN}
+    job = Job(came, message=decode(came["body"]))
+    written = letter_attributes(job, DeadLetter(Reason.REJECTED, "HTTP 422", 422, 1), "acme")
+    assert set(written) == set(KNOWN)
+    assert len(written) <= MAX_ATTRIBUTES
 
 
 @pytest.mark.parametrize(
