@@ -5,7 +5,7 @@ Field by field as mParticle's SDK writes and reads its messages, level 3.2.0.
 
 import re
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ingest_fn.replies import REGISTRATION, SUBSCRIPTION
@@ -43,6 +43,17 @@ def refusals(exchanges: Iterable[Exchange], id_: str, message: str, mend: str) -
             yield Objection(id_, lost, mend, to)
         else:
             yield Objection(id_, message, mend, to)
+
+
+def refusals_apart(
+    exchanges: Sequence[Exchange], bare: str, refused: tuple[str, str, str], bare_refused: tuple[str, str, str]
+) -> Iterator[Objection]:
+    """Object to every request that was not accepted; to the one labelled `bare`, which lacks what is optional, in words
+    of its own, and only where another was accepted. Each objection is id, message and mend.
+    """
+    yield from refusals([one for one in exchanges if one.sent.label != bare], *refused)
+    if any(one.accepted for one in exchanges):
+        yield from refusals([one for one in exchanges if one.sent.label == bare], *bare_refused)
 
 
 def shapes(exchanges: Iterable[Exchange], now_ms: int) -> Iterator[Objection]:

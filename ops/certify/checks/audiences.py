@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from ops.certify.answers import refusals, shapes
+from ops.certify.answers import refusals_apart, shapes
 from ops.certify.check import Check
 from ops.certify.exchange import Exchange, Sent
 from ops.certify.objections import Objection
@@ -32,19 +32,20 @@ def _with_action(request: Json, action: str) -> Json:
 
 
 def _objections(exchanges: Sequence[Exchange], script: Script) -> Iterator[Objection]:
-    yield from refusals(
-        [one for one in exchanges if one.sent.label != _NO_USER],
-        "audiences.refused",
-        "audience changes are not accepted",
-        "accept the actions add, delete and attribute_update, with and without user_attributes",
-    )
-    if any(one.accepted for one in exchanges):
-        yield from refusals(
-            [one for one in exchanges if one.sent.label == _NO_USER],
+    yield from refusals_apart(
+        exchanges,
+        _NO_USER,
+        (
+            "audiences.refused",
+            "audience changes are not accepted",
+            "accept the actions add, delete and attribute_update, with and without user_attributes",
+        ),
+        (
             "audiences.bare",
             "an audience change without identities is not accepted",
             "answer it normally: one user who cannot be matched must not stop the others of the request",
-        )
+        ),
+    )
     yield from shapes(exchanges, script.now_ms)
 
 

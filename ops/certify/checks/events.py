@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from ops.certify.answers import refusals, shapes
+from ops.certify.answers import refusals_apart, shapes
 from ops.certify.check import Check
 from ops.certify.exchange import Exchange, Sent
 from ops.certify.objections import Objection
@@ -32,19 +32,20 @@ _BARE = "an event without environment, identities and attributes"
 
 
 def _objections(exchanges: Sequence[Exchange], script: Script) -> Iterator[Objection]:
-    yield from refusals(
-        [one for one in exchanges if one.sent.label != _BARE],
-        "events.refused",
-        "events are not accepted",
-        "accept every event type and environment that is registered, or register fewer",
-    )
-    if any(one.accepted for one in exchanges):
-        yield from refusals(
-            [one for one in exchanges if one.sent.label == _BARE],
+    yield from refusals_apart(
+        exchanges,
+        _BARE,
+        (
+            "events.refused",
+            "events are not accepted",
+            "accept every event type and environment that is registered, or register fewer",
+        ),
+        (
             "events.bare",
             "a batch without what is optional is not accepted",
             "expect account and events and nothing else: a user may have no identity, a batch no runtime_environment",
-        )
+        ),
+    )
     yield from shapes(exchanges, script.now_ms)
 
 

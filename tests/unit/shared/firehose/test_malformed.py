@@ -8,35 +8,15 @@ import pytest
 
 from shared.errors import InvalidRequest
 from shared.firehose import (
-    AudienceMembershipChangeRequest,
-    DsrProcessingRequest,
-    EventProcessingRequest,
     MalformedEvent,
     MalformedSystemNotification,
     UserIdentityChangeEvent,
     parse_request,
 )
+from tests.unit.shared.firehose.parsed import dsr_request, events_request, profiles_request
 
 ROOT = Path(__file__).parents[4]
 CANARY = "canary-7f3a"
-
-
-def events_request(*events: Any, **fields: Any) -> EventProcessingRequest:
-    request = parse_request({"type": "event_processing_request", "events": list(events), **fields})
-    assert isinstance(request, EventProcessingRequest)
-    return request
-
-
-def profiles_request(*profiles: Any) -> AudienceMembershipChangeRequest:
-    request = parse_request({"type": "audience_membership_change_request", "user_profiles": list(profiles)})
-    assert isinstance(request, AudienceMembershipChangeRequest)
-    return request
-
-
-def dsr_request(**fields: Any) -> DsrProcessingRequest:
-    request = parse_request({"type": "dsr_processing_request", **fields})
-    assert isinstance(request, DsrProcessingRequest)
-    return request
 
 
 # What has an impossible shape

@@ -6,11 +6,9 @@ import pytest
 from partners.reading import given
 from shared.errors import InvalidRequest, Unmappable
 from shared.firehose import (
-    AudienceMembershipChangeRequest,
     AudienceSubscriptionRequest,
     CcpaConsentStateNotification,
     CustomEvent,
-    DsrProcessingRequest,
     EventProcessingRequest,
     ProductActionEvent,
     PushSubscriptionEvent,
@@ -21,25 +19,7 @@ from shared.firehose import (
     UserAttributeChangeEvent,
     parse_request,
 )
-
-
-def events_request(*events: Any, **fields: Any) -> EventProcessingRequest:
-    request = parse_request({"type": "event_processing_request", "events": list(events), **fields})
-    assert isinstance(request, EventProcessingRequest)
-    return request
-
-
-def profiles_request(*profiles: Any) -> AudienceMembershipChangeRequest:
-    request = parse_request({"type": "audience_membership_change_request", "user_profiles": list(profiles)})
-    assert isinstance(request, AudienceMembershipChangeRequest)
-    return request
-
-
-def dsr_request(**fields: Any) -> DsrProcessingRequest:
-    request = parse_request({"type": "dsr_processing_request", **fields})
-    assert isinstance(request, DsrProcessingRequest)
-    return request
-
+from tests.unit.shared.firehose.parsed import dsr_request, events_request, profiles_request
 
 # What is new
 
