@@ -15,9 +15,15 @@ from worker_fn.batch.context import Worker
 from worker_fn.batch.disposition import DeadLetter, Delivered, Parked, Waiting
 from worker_fn.batch.job import UNREAD, Job
 from worker_fn.batch.settle import Report
+from worker_fn.dispatch.classify import Outcome, Verdict
+from worker_fn.dispatch.lanes import Dispatch
 
 MOST_MESSAGES_A_LINE, MOST_CHARS_A_LINE = 200, 20_000
 """Messages in one line, and characters of them: JSON writes one in up to twelve bytes, and CloudWatch takes 256 KB."""
+MOST_KEYS, MOST_OF_ALL = 10, 1_000
+"""Idempotency-Keys that are told of a call, its own first; and where all calls are told. They are digests, which say
+nothing of what they are made of.
+"""
 
 
 def tell_ends(jobs: Sequence[Job], worker: Worker) -> None:
@@ -120,11 +126,29 @@ async def note_left_out(job: Job, report: Report, worker: Worker) -> None:
         worker.log("a part of a request is left out", item=item, reason=why, **ids)
 
 
-def tell_attempt(worker: Worker, messages: Iterable[tuple[str, str]], **fields: Any) -> None:
-    """Write a call that did not deliver all that was in it; `messages` are request ids and SQS's ids."""
-    known = list(dict.fromkeys(messages))
-    if len(known) == 1:
-        worker.facts(Fact.ATTEMPT, request_id=known[0][0], message_id=known[0][1], **fields)
+def tell_attempt(worker: Worker, items: Sequence[Dispatch], outcome: Outcome, took_ms: int, key: str) -> None:
+    """Write a call that failed, or those of its items that it failed for; with LOG_EVENTS=ids every call."""
+    failed = [
+        item
+        for item, judged in zip(items, outcome.of_each(len(items)), strict=True)
+        if judged is None or judged.verdict is not Verdict.DELIVERED
+    ]
+    told = failed or (items if worker.tells_ids else ())
+    if not told:
         return
-    for named in _runs(f"{request_id} {message_id[:SHORT_ID]}" for request_id, message_id in known):
-        worker.facts(Fact.ATTEMPT, messages=named, **fields)
+    keys = dict.fromkeys(str(one) for one in (key, *(item.key for item in told)))
+    said = {
+        "status": outcome.status,
+        "error": outcome.error if failed else None,
+        "retry_after_s": outcome.retry_after_s,
+        "ms": took_ms,
+        "attempt": max(item.attempts for item in told) or None,
+        "items": len(told),
+        "keys": list(keys)[: MOST_OF_ALL if worker.tells_ids else MOST_KEYS],
+    }
+    messages = list(dict.fromkeys(item.of for item in told))
+    if len(messages) == 1:
+        worker.facts(Fact.ATTEMPT, request_id=messages[0][0], message_id=messages[0][1], **said)
+        return
+    for named in _runs(f"{request_id} {message_id[:SHORT_ID]}" for request_id, message_id in messages):
+        worker.facts(Fact.ATTEMPT, messages=named, **said)

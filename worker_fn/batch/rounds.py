@@ -19,8 +19,10 @@ from worker_fn.batch.refusals import place
 from worker_fn.batch.time_budget import TimeBudget
 from worker_fn.dispatch.caller import Caller
 from worker_fn.dispatch.dispatcher import Dispatcher
+from worker_fn.dispatch.fair_semaphore import FairSemaphore
 from worker_fn.dispatch.feedback import Feedback
 from worker_fn.dispatch.lanes import Lane, holds_up
+from worker_fn.dispatch.packing import CallsLeft
 
 MESSAGES_A_PART = 16
 """So many messages are decoded and mapped in two milliseconds of a whole core: until then connections are idle."""
@@ -68,12 +70,9 @@ class Rounds:
 
     async def send(self, dispatcher: Dispatcher) -> None:
         """Send the deliveries that are mapped, and map the rest, round by round."""
-        lanes = await self._next_lanes()
-        await dispatcher.deliver(lanes)
-        while lanes:
+        while lanes := await self._next_lanes():
+            await dispatcher.deliver(lanes)
             self._clear()
-            if lanes := await self._next_lanes():
-                await dispatcher.deliver(lanes)
         for job in self.jobs:
             let_go(job)
 
@@ -135,7 +134,8 @@ def dispatcher_for(worker: Worker, remaining_s: Callable[[], float]) -> Dispatch
         now_ms=worker.now_ms,
         log=worker.log,
         tell=partial(tell_attempt, worker),
-        tells_all=worker.tells_ids,
+        calls_left=CallsLeft(limits.bulk),
+        connections=FairSemaphore(worker.max_in_flight),
     )
     return Dispatcher(
         caller,

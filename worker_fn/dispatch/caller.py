@@ -23,13 +23,10 @@ from worker_fn.limits.registry import Sessions
 from worker_fn.limits.ruling import Because, Go, Wait
 from worker_fn.limits.session import Session
 
-MOST_KEYS, MOST_OF_ALL = 10, 1_000
-"""Idempotency-Keys that are told of a call, its own first; and where all calls are told. They are digests, which say
-nothing of what they are made of.
-"""
-
 SHORTEST_CALL_S = 0.5
 """A call that would have less time than this is not begun."""
+Tell = Callable[[Sequence[Dispatch], Outcome, int, str], None]
+"""Where a call is told that was made: its items, its outcome, how long it took (ms), and its Idempotency-Key."""
 
 
 @dataclass(slots=True)
@@ -55,21 +52,14 @@ class Caller:
     remaining_s: Callable[[], float]
     now_ms: Callable[[], int]
     log: Callable[..., None]
-    tell: Callable[..., None] = lambda *_, **__: None
-    """Where a call is told that did not deliver all that was in it."""
-    tells_all: bool = False
-    """Every call is told, with all of its keys."""
+    tell: Tell
+    calls_left: CallsLeft
+    connections: FairSemaphore
     call_ms: list[int] = field(default_factory=list)
     """How long each call took."""
-    calls_left: CallsLeft = field(init=False)
-    _connections: FairSemaphore = field(init=False)
     _under_way: int = 0
     """Calls that are made and not answered yet."""
     _numbers: Iterator[int] = field(default_factory=itertools.count)
-
-    def __post_init__(self) -> None:
-        self.calls_left = CallsLeft(self.partner.limits.bulk)
-        self._connections = FairSemaphore(self.max_in_flight)
 
     def left_s(self) -> float:
         """Seconds in which a call may still begin."""
@@ -88,7 +78,7 @@ class Caller:
             if isinstance(turn, Wait):
                 is_of_account = turn.because is not Because.TIME
                 return replace(_not_now(turn), is_of_account=is_of_account, endpoint=endpoint)
-            async with self._connections.held(account_id):
+            async with self.connections.held(account_id):
                 permit = await self._permit(credential)
                 if isinstance(permit, Wait):
                     return _not_now(permit)
@@ -105,10 +95,9 @@ class Caller:
         """The outcome of a call during which our own code failed: its items wait, as if the partner had failed on them,
         until their failed attempts or their age end them. The call may have arrived.
         """
-        number = next(self._numbers)
-        for item in items:
-            item.calls.append(number)
-        return Outcome(Verdict.RETRY, error=f"{type(error).__name__} in {raised_at(error)}")
+        outcome = Outcome(Verdict.RETRY, error=f"{type(error).__name__} in {raised_at(error)}")
+        self._note_attempt(items, outcome, is_ours=False)
+        return outcome
 
     async def _permit(self, credential: Credential | None) -> Go | Wait:
         """The partner's permission, for a call that has a connection."""
@@ -176,7 +165,7 @@ class Caller:
         elif probe:
             self.feedback.end_probe(said=f"{answer.fault} on our side")
         self._note_attempt(items, outcome, is_ours=is_ours)
-        self._tell(items, outcome, took_ms, key)
+        self.tell(items, outcome, took_ms, key)
         if credential is not None and outcome.verdict is Verdict.UNAUTHORIZED:
             self.auth_failures.note_refused(credential, [item.key for item in items], now_ms=now_ms)
         elif credential is not None and outcome.verdict is Verdict.DELIVERED:
@@ -194,27 +183,6 @@ class Caller:
                 item.again.append(number)
             elif judged.is_about_the_call and not is_ours:
                 item.calls.append(number)
-
-    def _tell(self, items: Sequence[Dispatch], outcome: Outcome, took_ms: int, key: str) -> None:
-        """Tell of a call that failed, or of those of its items that it failed for."""
-        failed = [
-            item
-            for item, judged in zip(items, outcome.of_each(len(items)), strict=True)
-            if judged is None or judged.verdict is not Verdict.DELIVERED
-        ]
-        told = failed or (items if self.tells_all else ())
-        if told:
-            keys = dict.fromkeys(str(one) for one in (key, *(item.key for item in told)))
-            self.tell(
-                (item.of for item in told),
-                status=outcome.status,
-                error=outcome.error if failed else None,
-                retry_after_s=outcome.retry_after_s,
-                ms=took_ms,
-                attempt=max(item.attempts for item in told) or None,
-                items=len(told),
-                keys=list(keys)[: MOST_OF_ALL if self.tells_all else MOST_KEYS],
-            )
 
 
 def _not_now(wait: Wait) -> Outcome:

@@ -14,6 +14,8 @@ from shared.telemetry import SAFE_FIELDS, Fact, fact
 from testkit.records import raw_record, record
 from worker_fn.batch.facts import tell_attempt
 from worker_fn.clients.http import Answer
+from worker_fn.dispatch.classify import Outcome, Verdict
+from worker_fn.dispatch.lanes import Dispatch
 from worker_fn.limits.adaptive import Bounds, Limit
 from worker_fn.limits.agreement import clear_limit, close_breaker, open_breaker, set_limit
 from worker_fn.limits.breaker import opened
@@ -194,7 +196,8 @@ def test_no_line_is_longer_than_cloudwatch_takes(watched: Any, capsys: pytest.Ca
     fleet.worker = replace(fleet.worker, facts=fact)
     long_id = "\U0001f600" * 122
     messages = [(f"{long_id}{number:06}", f"m-{number}") for number in range(400)]
-    tell_attempt(fleet.worker, messages, status=503)
+    items = [Dispatch(Delivery("https://p.example", b"", "e"), "key", of=of) for of in messages]
+    tell_attempt(fleet.worker, items, Outcome(Verdict.RETRY, 503), 9, "key")
     records = []
     for number, (request_id, _) in enumerate(messages[:200]):
         request = {"type": EVENTS, "id": request_id, "events": [{"type": "custom_event", "id": "e", "name": "200"}]}
