@@ -68,7 +68,7 @@ def _story(job: Job, progress: Progress, worker: Worker) -> Story:
         now_ms=worker.now_ms(),
         attempts=progress.attempts,
         total=job.total,
-        receives=job.receives,
+        receives=job.record.receives,
         refused=job.progress.refused,
         failures=max((progress.failing.get(key, 0) for key in waiting), default=0),
     )
@@ -119,7 +119,7 @@ def progress_after(job: Job, worker: Worker) -> Progress:
     noted = before.noted
     if job.is_mapped:
         noted = None
-    elif job.receives == 1 or noted is not None:
+    elif job.record.receives == 1 or noted is not None:
         noted = max(job.looked_at, noted or 0)
     return before.with_(
         done=done,

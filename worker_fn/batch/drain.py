@@ -17,6 +17,7 @@ from worker_fn.batch.facts import note_left_out, tell_ends
 from worker_fn.batch.job import Job
 from worker_fn.batch.mapper import give_turns
 from worker_fn.batch.pausing import hold_back, stop_mapping
+from worker_fn.batch.record import Record
 from worker_fn.batch.refusals import note_taken, place, suspend_refused
 from worker_fn.batch.return_times import reserve_return_times
 from worker_fn.batch.rounds import Rounds, dispatcher_for, parts_of
@@ -28,7 +29,7 @@ from worker_fn.dispatch.dispatcher import Dispatcher
 async def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Callable[[], float]) -> Report:
     """Work a batch of SQS records within `remaining_s` seconds; every record gets its end."""
     budget, report = TimeBudget(remaining_s, worker.settle_reserve_s), Report()
-    jobs = [Job(record) for record in records]
+    jobs = [Job(Record(one)) for one in records]
     if await worker.held.is_on():
         await hold_back(jobs, worker, budget)
         return await _ended(jobs, worker, report, budget)
@@ -92,5 +93,5 @@ def log_failures(jobs: Iterable[Job], worker: Worker) -> None:
     """Log what ended a record alone, wherever it happened."""
     for job in jobs:
         if job.failure:
-            message_id, kind = job.message_id, job.kind or None
+            message_id, kind = job.record.message_id, job.kind or None
             worker.log("a record failed", error=job.failure, message_id=message_id, type=kind)

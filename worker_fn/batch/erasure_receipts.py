@@ -34,7 +34,7 @@ async def write_receipts(jobs: Sequence[Job], worker: Worker, budget: TimeBudget
 
 
 async def _write(job: Job, worker: Worker, time_s: float) -> None:
-    message = decode(job.record["body"])
+    message = decode(job.record.raw["body"])
     subject_request_id = subject_of(message.payload, message.id)
     now_ms = worker.now_ms()
     try:
@@ -52,7 +52,7 @@ async def _write(job: Job, worker: Worker, time_s: float) -> None:
         _go_without(job, worker, subject_request_id, may_wait=False)
     except (StateUnavailable, TimeoutError):
         worker.limiters.trouble()
-        _go_without(job, worker, subject_request_id, may_wait=job.receives < MOST_WAITS)
+        _go_without(job, worker, subject_request_id, may_wait=job.record.receives < MOST_WAITS)
 
 
 async def _name(state: State, key: str, message: Message) -> str:
@@ -67,7 +67,7 @@ async def _name(state: State, key: str, message: Message) -> str:
 def _failed(job: Job, worker: Worker, error: Exception) -> None:
     """Our own code raised, and would raise each time: the end stands, without a receipt."""
     where = f"{type(error).__name__} in {raised_at(error)}"
-    worker.log("an erasure ends without a receipt", where=where, message_id=job.message_id)
+    worker.log("an erasure ends without a receipt", where=where, message_id=job.record.message_id)
 
 
 def _go_without(job: Job, worker: Worker, subject_request_id: str, *, may_wait: bool) -> None:
@@ -75,7 +75,7 @@ def _go_without(job: Job, worker: Worker, subject_request_id: str, *, may_wait: 
     if not isinstance(job.end, Delivered | DeadLetter):
         return
     if may_wait:
-        job.end = Waiting(back_off_s(job.receives, retry_after_s=None, rng=worker.rng), UNWRITTEN)
+        job.end = Waiting(back_off_s(job.record.receives, retry_after_s=None, rng=worker.rng), UNWRITTEN)
         return
     became = "delivered" if isinstance(job.end, Delivered) else f"dead-lettered, {job.end.reason}"
     ids = {"request_id": job.message.id, "subject_request_id": subject_request_id}

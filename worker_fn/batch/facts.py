@@ -31,7 +31,7 @@ def tell_ends(jobs: Sequence[Job], worker: Worker) -> None:
     for messages in _runs(entry(job) for job in jobs if isinstance(job.end, Delivered)):
         worker.facts(Fact.DELIVERED, messages=messages)
     for job in jobs:
-        if job.event_ids and (job.receives <= 1 or not isinstance(job.end, Waiting)):
+        if job.event_ids and (job.record.receives <= 1 or not isinstance(job.end, Waiting)):
             for named in _runs(job.event_ids):
                 worker.facts(Fact.CONTENT, **(ids(job) | {"events": None, "receive_count": None}), event_ids=named)
     now_ms = worker.now_ms()
@@ -68,7 +68,7 @@ def entry(job: Job) -> str:
     part = _part(job) or (WHOLE if has_part(job.message.id) else None)
     named = f"{job.message.id} {part}" if part else job.message.id
     left_out = min(max(0, job.events - job.called), len({one.item for _, one in job.left_out}))
-    return f"{named} {job.message_id[:SHORT_ID]} {job.events}{f'-{left_out}' if left_out else ''}"
+    return f"{named} {job.record.message_id[:SHORT_ID]} {job.events}{f'-{left_out}' if left_out else ''}"
 
 
 def _runs(entries: Iterable[str]) -> Iterator[list[str]]:
@@ -91,10 +91,10 @@ def ids(job: Job) -> dict[str, Any]:
     return {
         **known,
         "part": _part(job),
-        "message_id": job.message_id,
+        "message_id": job.record.message_id,
         "type": SHORT_TYPES.get(job.message.type),
         "events": job.events or None,
-        "receive_count": job.receives,
+        "receive_count": job.record.receives,
     }
 
 
@@ -112,7 +112,7 @@ async def note_left_out(job: Job, report: Report, worker: Worker) -> None:
     """
     if not (job.malformed or job.left_out) or job.place is not Place.SEND:
         return
-    before = 0 if job.receives == 1 else job.progress.noted
+    before = 0 if job.record.receives == 1 else job.progress.noted
     if before is None:
         return
     malformed = job.malformed if before == 0 else ()

@@ -1,6 +1,6 @@
 """A record on its way through one invocation."""
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ from worker_fn.accounts.suspension import Carried
 from worker_fn.accounts.suspensions import Place
 from worker_fn.batch.disposition import DeadLetter, Delivered, End, Reason
 from worker_fn.batch.progress import NO_PROGRESS, Progress
+from worker_fn.batch.record import Record
 from worker_fn.dispatch.classify import Verdict
 from worker_fn.dispatch.lanes import Dispatch
 
@@ -29,7 +30,7 @@ UNREAD = Message(id="", part="", type="", account_id=None, received_at_ms=0, pay
 class Job:
     """A record, and all that the worker knows of it so far."""
 
-    record: Mapping[str, Any]
+    record: Record
     message: Message = UNREAD
     """Without its payload."""
     payload: dict[str, Any] | None = None
@@ -111,46 +112,23 @@ class Job:
         return self.message.type if self.message.type in QUEUED_TYPES else ""
 
     @property
-    def message_id(self) -> str:
-        return str(self.record.get("messageId") or "")
-
-    @property
-    def group(self) -> str:
-        """Its group in a FIFO queue."""
-        return str(self.attribute("MessageGroupId") or "")
-
-    @property
-    def receives(self) -> int:
-        """How often it was received; if that is not known, a number as if a worker may have worked on it."""
-        return self.number("ApproximateReceiveCount", 2)
-
-    @property
     def was_seen_before(self) -> bool:
         """Whether a worker may have worked on it: received before, or sent again from another queue."""
-        accepted_ms = self.message.received_at_ms
-        return self.receives > 1 or self.number("SentTimestamp", accepted_ms) - accepted_ms > MOVED_MS or self.was_dead
-
-    @property
-    def was_dead(self) -> bool:
-        """Whether an operator redrove it: a dead letter keeps its reason."""
-        said = self.record.get("messageAttributes")
-        return isinstance(said, dict) and "reason" in said
+        record, accepted_ms = self.record, self.message.received_at_ms
+        was_moved = record.number("SentTimestamp", accepted_ms) - accepted_ms > MOVED_MS
+        return record.receives > 1 or was_moved or record.was_dead
 
     @property
     def begun_ms(self) -> int:
-        """The beginning of its age: when it was accepted or last redriven, but never after it was sent here."""
-        said = self.said("redriven_ms")
-        if not (said.isascii() and said.isdecimal() and len(said) < 16):
-            return self.message.received_at_ms
-        redriven_ms = min(int(said), self.number("SentTimestamp", int(said)))
-        return max(self.message.received_at_ms, redriven_ms)
+        """The beginning of its age: when it was accepted or last redriven."""
+        return max(self.message.received_at_ms, self.record.redriven_ms)
 
     @property
     def carried(self) -> Carried:
         """The part of the message that decides whether a suspension holds it up."""
-        message = self.message
+        one, record = self.message, self.record
         return Carried(
-            message.account_id, self.fingerprints, self.message_id, message.type, message.received_at_ms, self.was_dead
+            one.account_id, self.fingerprints, record.message_id, one.type, one.received_at_ms, record.was_dead
         )
 
     @property
@@ -163,20 +141,3 @@ class Job:
         """Whether all of it arrived, and nothing was known of it before: there is nothing to remember or to forget."""
         is_sent = self.is_mapped and self.place is Place.SEND and self.end is None and self.progress is NO_PROGRESS
         return is_sent and all(item.outcome and item.outcome.verdict is Verdict.DELIVERED for item in self.items)
-
-    def said(self, name: str) -> str:
-        """A message attribute, where it is a text."""
-        said = self.record.get("messageAttributes")
-        one = said.get(name) if isinstance(said, dict) else None
-        text = one.get("stringValue") if isinstance(one, dict) else None
-        return text if isinstance(text, str) else ""
-
-    def number(self, name: str, otherwise: int) -> int:
-        """One of SQS's own attributes that is a number, all of which are short digits."""
-        text = self.attribute(name)
-        return int(text) if isinstance(text, str) and text.isdecimal() and len(text) < 20 else otherwise
-
-    def attribute(self, name: str) -> object:
-        """One of SQS's own attributes."""
-        attributes = self.record.get("attributes")
-        return attributes.get(name) if isinstance(attributes, dict) else None

@@ -26,7 +26,7 @@ class Ordering:
     def lane_of(self, job: Job) -> LaneKey | None:
         """The lane that a message shares with others."""
         if self._in_groups:
-            return (job.message.account_id, job.group) if job.group else None
+            return (job.message.account_id, job.record.group) if job.record.group else None
         return (job.message.account_id, job.lane) if self._in_lanes and job.lane is not None else None
 
     def in_turn(self) -> list[Job]:
@@ -38,7 +38,7 @@ class Ordering:
         for index, job in enumerate(self._jobs):
             weight = job.weight
             if self._in_groups:
-                weight = weights[job.group] = max(weight, weights.get(job.group, 0))
+                weight = weights[job.record.group] = max(weight, weights.get(job.record.group, 0))
             keys[index] = (job.source is None, weight)
         order = sorted(range(len(self._jobs)), key=keys.__getitem__)
         return [self._jobs[index] for index in order if self._jobs[index].place is Place.SEND]
@@ -69,7 +69,7 @@ class Ordering:
     def _is_first(self, job: Job) -> bool:
         """In a FIFO queue: messages behind one that this worker cannot read yet wait as long as that one."""
         for other in takewhile(lambda other: other is not job, self._jobs):
-            if other.group != job.group:
+            if other.record.group != job.record.group:
                 continue
             if isinstance(other.end, Waiting):
                 job.end = other.end

@@ -16,7 +16,7 @@ from worker_fn.limits.ruling import Because
 async def hold_back(jobs: Sequence[Job], worker: Worker, budget: TimeBudget) -> None:
     """An operator paused delivery, but the mapping still runs: pause it, and leave the batch's messages alone."""
     for job in jobs:
-        job.end = Waiting(paused_wait_s(job.receives), Because.PAUSED)
+        job.end = Waiting(paused_wait_s(job.record.receives), Because.PAUSED)
     await in_time(stop_mapping(worker), budget.for_calls_s(), None)
 
 

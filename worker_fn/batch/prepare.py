@@ -46,7 +46,7 @@ CLOSING_S = 1.0
 
 def weigh(job: Job, room: Room) -> None:
     """Estimate the memory that reading a record takes. Raises Unmappable if the function has less."""
-    text = text_of(job.record["body"])
+    text = text_of(job.record.raw["body"])
     job.weight = weight_of(text)
     if job.weight > room.message:
         job.weight = exact_weight_of(text)
@@ -64,9 +64,9 @@ def read(job: Job, room: Room, *, now_ms: int, keeps: int) -> None:
     UndecodableMessage, or Unmappable as `weigh` does.
     """
     try:
-        message = decode(job.record["body"])
+        message = decode(job.record.raw["body"])
     except NewerMessage:
-        if now_ms - job.number("ApproximateFirstReceiveTimestamp", 0) >= NEWER_MS:
+        if now_ms - job.record.number("ApproximateFirstReceiveTimestamp", 0) >= NEWER_MS:
             raise
         job.end = Waiting(NEWER_WAIT_S, "of a later release")
         return
@@ -84,7 +84,7 @@ def begin(job: Job, worker: Worker) -> None:
     partner = worker.partner
     payload, job.payload = job.payload, None
     if payload is None:
-        payload = decode(job.record["body"]).payload
+        payload = decode(job.record.raw["body"]).payload
     request = parse_request(payload, only=partner.reads)
     if worker.tells_ids:
         job.event_ids = _event_ids(job.message.type, payload)
@@ -128,7 +128,7 @@ def _key(message: Message, delivery: Delivery, places: Places) -> Key:
 
 def _dispatches(job: Job, mapped: Iterator[Delivery | LeftOut], worker: Worker) -> Generator[Dispatch, None, None]:
     """The deliveries of a message with their keys and credentials, without the parts that become no call."""
-    ids, alone, places = (job.message.id, job.message_id), job.message.type == ERASURE, Places()
+    ids, alone, places = (job.message.id, job.record.message_id), job.message.type == ERASURE, Places()
     last: object = None
     try:
         for one in mapped:

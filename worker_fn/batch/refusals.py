@@ -59,10 +59,10 @@ async def place(jobs: Sequence[Job], worker: Worker) -> bool:
 
 async def _wait_behind_probe(job: Job, jobs: Sequence[Job], worker: Worker) -> None:
     """In a FIFO queue no message passes a waiting probe of its group, whatever credentials it carries."""
-    if not job.group or job.place is not Place.SEND:
+    if not job.record.group or job.place is not Place.SEND:
         return
     for other in takewhile(lambda other: other is not job, jobs):
-        if other.group == job.group and other.place is Place.PROBE_LATER:
+        if other.record.group == job.record.group and other.place is Place.PROBE_LATER:
             suspension = worker.suspensions.of(other.message.account_id, other.fingerprints)
             job.end = _wait_for_probe(job, suspension, worker)
 
@@ -96,7 +96,7 @@ async def suspend_refused(job: Job, auth_failures: AuthFailures, worker: Worker)
     status = item.outcome.status if item.outcome and item.outcome.status else 401
     suspension = worker.suspensions.of(job.message.account_id, [credential.fingerprint])
     if suspension is not None:
-        if suspension.fingerprint == EVERY and suspension.probe_id == job.message_id:
+        if suspension.fingerprint == EVERY and suspension.probe_id == job.record.message_id:
             await worker.suspensions.narrow(suspension, job.carried, credential.fingerprint, status=status)
         return
     job.is_refused_alone = await worker.suspensions.was_taken_since(
@@ -129,12 +129,12 @@ async def end_by_credentials(job: Job, end: End, progress: Progress, worker: Wor
         if suspension is None:
             refused = next((item.outcome for item in held if item.is_refused), None)
             return _refused_alone(job, refused, progress, worker)
-        if suspension.is_given_up(now_ms=worker.now_ms()) and not job.was_dead:
+        if suspension.is_given_up(now_ms=worker.now_ms()) and not job.record.was_dead:
             return _given_up(suspension, progress)
-        return _held(job, suspension, worker, is_probe=suspension.probe_id == job.message_id)
+        return _held(job, suspension, worker, is_probe=suspension.probe_id == job.record.message_id)
     taken = [item.fingerprint for item, outcome in known if outcome.verdict is Verdict.DELIVERED]
     suspension = worker.suspensions.of(account_id, taken)
-    if suspension is not None and suspension.probe_id == job.message_id:
+    if suspension is not None and suspension.probe_id == job.record.message_id:
         await worker.suspensions.clear(suspension)
         worker.facts(Fact.CLEARED, **ids(job))
     return end
@@ -153,7 +153,7 @@ def _wait_for_probe(job: Job, suspension: Suspension | None, worker: Worker) -> 
     FIFO queue is: it stays the probe for as long as the suspension lasts.
     """
     left_s = max(1.0, worker.budgets.age_s(job.message.type) - (worker.now_ms() - job.begun_ms) / 1_000)
-    least_s = min(least_wait_s(job.receives, left_s, worker.rng), int(left_s), LONGEST_HIDDEN_S)
+    least_s = min(least_wait_s(job.record.receives, left_s, worker.rng), int(left_s), LONGEST_HIDDEN_S)
     return Waiting(max(worker.suspensions.probe_wait_s(suspension), least_s), "suspended")
 
 

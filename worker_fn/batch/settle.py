@@ -96,10 +96,10 @@ async def settle(jobs: Sequence[Job], worker: Worker, report: Report, budget: Ti
         job.end = job.end or Waiting(1)
         if isinstance(job.end, Waiting):
             job.stays = True
-            if handle := job.record.get("receiptHandle"):
+            if handle := job.record.raw.get("receiptHandle"):
                 waits_s[handle] = job.end.wait_s
-        if job.stays and job.message_id:  # SQS gives each an id: an empty name would bring back the whole batch
-            report.failures.append(job.message_id)
+        if job.stays and job.record.message_id:  # SQS gives each an id: an empty name would bring back the whole batch
+            report.failures.append(job.record.message_id)
     if waits_s:
         # Those that fail are reported all the same, and come back when the queue's own visibility timeout ends.
         try:
@@ -119,9 +119,9 @@ async def _move(jobs: Sequence[Job], worker: Worker, time_s: float) -> None:
 
     async def move(job: Job) -> None:
         if isinstance(job.end, DeadLetter):
-            await worker.queue.dead_letter(job.record, letter_attributes(job, job.end, worker.partner.name))
+            await worker.queue.dead_letter(job.record.raw, letter_attributes(job, job.end, worker.partner.name))
         else:
-            await worker.queue.park(job.record)
+            await worker.queue.park(job.record.raw)
         job.stays = False
 
     for job in jobs:
@@ -138,7 +138,9 @@ def letter_attributes(job: Job, letter: DeadLetter, partner: str) -> dict[str, s
     """What stands in a dead letter beside the message's body, the most important first: SQS message attributes, ten at
     most, none of them empty.
     """
-    redriven = {name: text for name in REDRIVEN if len(text := job.said(name)) <= MAX_HISTORY and text.isprintable()}
+    redriven = {
+        name: text for name in REDRIVEN if len(text := job.record.said(name)) <= MAX_HISTORY and text.isprintable()
+    }
     full = {
         "reason": str(letter.reason),
         "error": letter.error[:256],
@@ -146,7 +148,7 @@ def letter_attributes(job: Job, letter: DeadLetter, partner: str) -> dict[str, s
         "partner": partner,
         "type": job.kind,
         "account_id": job.message.account_id or "",
-        "first_received_ms": str(job.attribute("ApproximateFirstReceiveTimestamp") or ""),
+        "first_received_ms": str(job.record.attribute("ApproximateFirstReceiveTimestamp") or ""),
         **redriven,
         "attempts": str(letter.attempts),
     }

@@ -13,6 +13,7 @@ from worker_fn.batch.alone import ends_alone
 from worker_fn.batch.context import Worker
 from worker_fn.batch.job import Job
 from worker_fn.batch.prepare import let_go, tell_credentials
+from worker_fn.batch.record import Record
 from worker_fn.batch.return_times import room_for
 from worker_fn.batch.time_limit import at_most, ticking
 
@@ -55,14 +56,14 @@ class Choice:
         if suspension.sk in self.lost:
             self.lost.discard(suspension.sk)
             return True
-        if is_too_old or (suspension.is_given_up(now_ms=now_ms) and not job.carried.was_dead):
+        if is_too_old or (suspension.is_given_up(now_ms=now_ms) and not job.record.was_dead):
             return True
         self.oldest_ms[kind] = min(accepted_ms, self.oldest_ms.get(kind, accepted_ms))
         return False
 
     def _read(self, record: Mapping[str, Any]) -> Job | None:
         """A parked message with its credentials; None for one that cannot be mapped, and so has to come back anyhow."""
-        job = Job(record)
+        job = Job(Record(record))
         with ends_alone(job), ticking(), at_most(READ_S):
             tell_credentials(job, self.worker)
         let_go(job)

@@ -18,6 +18,7 @@ from shared.state.patient import LONGEST_SILENT_MS
 from worker_fn.batch.disposition import DAY_S, DeadLetter, Delivered, Parked, Reason, Waiting
 from worker_fn.batch.erasure_receipts import MOST_WAITS, after
 from worker_fn.batch.job import Job
+from worker_fn.batch.record import Record
 from worker_fn.batch.time_budget import SETTLE_RESERVE_S
 
 NOW_MS = 1_700_000_000_000
@@ -306,7 +307,7 @@ EMPTY = Receipt("s", "r", "7", 1)
 )
 def test_what_a_receipt_becomes(receipt_: Receipt, end: Any, expected: Receipt) -> None:
     """The first delivery counts; a wait changes nothing but for what was dead."""
-    assert after(receipt_, Job({}, is_mapped=True, total=1, end=end), now_ms=9) == expected
+    assert after(receipt_, Job(Record({}), is_mapped=True, total=1, end=end), now_ms=9) == expected
 
 
 def test_a_table_that_loses_its_answer_is_no_trouble(fleet: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,11 +9,12 @@ from shared.errors import UndecodableMessage, Unmappable
 from testkit.records import record
 from worker_fn.batch.disposition import DeadLetter, Delivered, Reason
 from worker_fn.batch.job import MOVED_MS, UNREAD, Job
+from worker_fn.batch.record import Record
 from worker_fn.dispatch.lanes import Dispatch
 
 
 def job(**more: object) -> Job:
-    made = Job(record(1, ["200"]))
+    made = Job(Record(record(1, ["200"])))
     made.message = replace(UNREAD, id="r-1", type="event_processing_request", account_id="7", received_at_ms=1_000)
     for name, value in more.items():
         setattr(made, name, value)
@@ -23,8 +24,8 @@ def job(**more: object) -> Job:
 @pytest.mark.parametrize(
     ("made", "error", "reason"),
     [
-        (Job({}), UndecodableMessage("no JSON"), Reason.UNDECODABLE),
-        (Job({}), Unmappable("too heavy"), Reason.UNMAPPABLE),
+        (Job(Record({})), UndecodableMessage("no JSON"), Reason.UNDECODABLE),
+        (Job(Record({})), Unmappable("too heavy"), Reason.UNMAPPABLE),
         (job(), KeyError("canary"), Reason.UNMAPPABLE),
         (job(is_mapped=True), KeyError("canary"), Reason.FAILED),
     ],
@@ -65,7 +66,7 @@ def test_a_call_counts_once_however_many_of_its_items_are_a_messages() -> None:
 )
 def test_who_may_have_worked_on_it(attributes: object, seen: bool) -> None:
     """A second receive, a message that came from another queue, or one of which nobody knows."""
-    made = job(record={"attributes": attributes})
+    made = job(record=Record({"attributes": attributes}))
     assert made.was_seen_before is seen
 
 

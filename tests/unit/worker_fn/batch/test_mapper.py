@@ -14,6 +14,7 @@ from tests.fakes.echo import Echo
 from worker_fn.batch.job import Job
 from worker_fn.batch.mapper import Mapper
 from worker_fn.batch.ordering import Ordering
+from worker_fn.batch.record import Record
 from worker_fn.batch.time_budget import TimeBudget
 
 
@@ -35,7 +36,7 @@ class Watch:
 
 
 def made(fleet: Any, watch: Watch, *, time_s: float = 60.0) -> tuple[Job, Mapper]:
-    job, worker = Job({}), replace(fleet.worker, stopwatch=watch)
+    job, worker = Job(Record({})), replace(fleet.worker, stopwatch=watch)
     return job, Mapper(
         [job], Ordering([job], in_groups=False, in_lanes=False), worker, TimeBudget(lambda: time_s, 10.0)
     )

@@ -6,7 +6,6 @@ import pytest
 
 from testkit.records import record
 from worker_fn.batch.conclude import LETTER_KEPT_S
-from worker_fn.batch.job import Job
 
 RECEIVED_MS = 1_700_000_000_000
 HOUR_MS = 3_600_000
@@ -47,16 +46,6 @@ def test_what_is_no_moment_changes_no_age(fleet: Any, said: dict[str, str]) -> N
     """An attribute may say anything."""
     fleet.run(redriven(fleet, ["503"], said=said))
     assert [reason for reason, _ in fleet.letters()] == ["too_old"]
-
-
-def test_nobody_writes_itself_younger_than_it_was_sent(fleet: Any) -> None:
-    """A moment ahead counts as the one at which SQS had it; binary and odd attributes are none."""
-    one = redriven(fleet, ["503"], said={"redriven_ms": str(10**14)})
-    job = Job(one)
-    assert job.begun_ms == int(one["attributes"]["SentTimestamp"])
-    for odd in (None, 5, [], "x", {"binaryValue": "AA=="}, {"stringValue": 5}):
-        assert Job({**one, "messageAttributes": {"redriven_ms": odd}}).begun_ms == 0
-    assert Job({**one, "messageAttributes": odd}).begun_ms == 0
 
 
 def test_a_letter_again_carries_its_history(fleet: Any) -> None:

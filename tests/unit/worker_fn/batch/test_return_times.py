@@ -11,6 +11,7 @@ from shared.message import ERASURE, EVENTS
 from tests.unit.worker_fn.acme import Acme, scripted
 from worker_fn.batch.disposition import End, Parked, Waiting, Whose
 from worker_fn.batch.job import UNREAD, Job
+from worker_fn.batch.record import Record
 from worker_fn.batch.return_times import reserve_return_times, room_for
 from worker_fn.limits.agreement import MOST_IN_LINE
 
@@ -33,7 +34,7 @@ def test_messages_beyond_an_endpoints_rate_come_back_by_the_call(deliver: Any) -
 
 def waiting(count: int, whose: Whose = Whose.ACCOUNT_FAILURE, kind: str = EVENTS) -> list[Job]:
     message = replace(UNREAD, account_id="7", type=kind)
-    return [Job({}, message, end=Waiting(9, "x", whose)) for _ in range(count)]
+    return [Job(Record({}), message, end=Waiting(9, "x", whose)) for _ in range(count)]
 
 
 def reserved(fleet: Any, jobs: list[Job]) -> list[End | None]:

@@ -17,6 +17,7 @@ from tests.fakes.fanned import Fanned, FannedBulk
 from worker_fn.batch import rounds
 from worker_fn.batch.job import Job
 from worker_fn.batch.memory import MIB, Room
+from worker_fn.batch.record import Record
 from worker_fn.batch.rounds import Rounds, dispatcher_for, parts_of
 from worker_fn.batch.time_budget import SETTLE_RESERVE_S, TimeBudget
 
@@ -277,7 +278,7 @@ def test_a_batch_stays_whole_where_its_messages_concern_each_other(
     monkeypatch.setattr(rounds, "MESSAGES_A_PART", 4)
     fleet = make_fleet(partner, **{name: value for name, value in options.items() if name != "room"})
     worker = replace(fleet.worker, room=options["room"]) if "room" in options else fleet.worker
-    jobs = [Job(record(n, ["200"])) for n in range(10)]
+    jobs = [Job(Record(record(n, ["200"]))) for n in range(10)]
     made = parts_of(jobs, worker, TimeBudget(lambda: 60.0, 5.0))
     assert len(made) == parts
     assert [job for part in made for job in part.jobs] == jobs
@@ -289,7 +290,7 @@ def test_an_empty_batch_has_no_message(fleet: Any) -> None:
 
 
 def sent(fleet: Any, *records: dict[str, Any], time_s: float = 60.0) -> list[Job]:
-    jobs = [Job(one) for one in records]
+    jobs = [Job(Record(one)) for one in records]
     budget = TimeBudget(lambda: time_s, 5.0)
     part = Rounds(jobs, fleet.worker, budget)
 

@@ -9,6 +9,7 @@ from shared.message import decode
 from testkit.records import raw_record, record
 from worker_fn.batch.disposition import DeadLetter, Reason
 from worker_fn.batch.job import Job
+from worker_fn.batch.record import Record
 from worker_fn.batch.settle import letter_attributes
 
 
@@ -36,7 +37,7 @@ def test_settle_call_that_hangs_does_not_hold_the_batch(fleet: Any, monkeypatch:
 
 def told(letter: DeadLetter) -> dict[str, str]:
     came = record(1, ["200"])
-    return letter_attributes(Job(came, message=decode(came["body"])), letter, "acme")
+    return letter_attributes(Job(Record(came), message=decode(came["body"])), letter, "acme")
 
 
 def test_a_letter_says_whose_message_it_is_and_since_when() -> None:
