@@ -6,7 +6,9 @@ whose calls fail fills the queue's in-flight quota. Messages beyond the bound ar
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 
+from shared.errors import StateUnavailable
 from shared.message import ERASURE
 from shared.state import FLOW, account_key
 from worker_fn.batch.context import Worker
@@ -47,11 +49,19 @@ async def reserve_return_times(jobs: Sequence[Job], worker: Worker) -> None:
 
 
 async def _reserve(account_id: str, whose: Whose, endpoint: str | None, count: int, worker: Worker) -> list[int]:
-    """Reserve times in the count of an account's waiting messages; one time is for as many as a bulk call takes."""
+    """Reserve times (ms) in the count of an account's waiting messages; one time is for as many as a bulk call takes.
+    They are fewer than `count` when the line is full.
+    """
     limiter = worker.limiters.of(account_id, endpoint) if whose is Whose.ACCOUNT_RATE else None
-    if limiter is None:
-        return await worker.limiters.line(account_id).reserve(count)
-    return await limiter.item.reserve(count, 1 if endpoint is None else worker.partner.limits.bulk[endpoint].items)
+    item = worker.limiters.line(account_id) if limiter is None else limiter.item
+    per_call = 1 if limiter is None or endpoint is None else worker.partner.limits.bulk[endpoint].items
+    now_ms = worker.now_ms()
+    try:
+        return await item.change(
+            partial(agreement.reserve, bounds=item.bounds, count=count, per_call=per_call, now_ms=now_ms)
+        )
+    except StateUnavailable:
+        return [now_ms + 1_000 * (index // per_call + 1) for index in range(count)]
 
 
 async def room_for(account_id: str, worker: Worker) -> int:

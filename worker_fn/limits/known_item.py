@@ -17,7 +17,8 @@ FRESH_MS = 1_000
 """How old a worker's knowledge of the shared state may be when it starts a call."""
 KNOWN_MS = 10_000
 AGAIN_MS = 50
-"""When it is asked again whether it is left alone."""
+"""How long a call waits at least before it asks again, and how long the table is left alone that does not say itself.
+"""
 T = TypeVar("T")
 
 
@@ -126,19 +127,9 @@ class KnownItem:
         self._see(item, before)
         return result
 
-    async def reserve(self, count: int, per_call: int = 1) -> list[int]:
-        """Times (ms) to come back for messages that wait for this rate; fewer than asked for when the line is full."""
-        now_ms, bounds = self.now_ms(), self.bounds
-        try:
-            return await self.change(
-                lambda flow: agreement.reserve(flow, bounds, count=count, per_call=per_call, now_ms=now_ms)
-            )
-        except StateUnavailable:
-            return [now_ms + 1_000 * (index // per_call + 1) for index in range(count)]
-
     async def look(self, *, by_ms: int) -> None:
         """Read the item if what we know of it will be older than FRESH_MS by then, and the table is there."""
-        if by_ms - self._seen_ms >= FRESH_MS and self.now_ms() >= self.silent_until_ms:
+        if not self.is_fresh(by_ms) and self.now_ms() >= self.silent_until_ms:
             with suppress(StateUnavailable):
                 await self.read()
 

@@ -10,9 +10,9 @@ from contextlib import suppress
 
 from shared.errors import StateUnavailable
 from worker_fn.limits.flow import Tally
-from worker_fn.limits.known_item import FRESH_MS
+from worker_fn.limits.known_item import AGAIN_MS, FRESH_MS
 from worker_fn.limits.lease import Start
-from worker_fn.limits.limiter import AGAIN_MS, Limiter
+from worker_fn.limits.limiter import Limiter
 from worker_fn.limits.ruling import Because, Go, Wait
 from worker_fn.limits.windows import WINDOW_MS
 
@@ -88,7 +88,7 @@ class Session:
                 return blocked
         if blocked is None and (start := limiter.take()):
             return start
-        if blocked is None and len(self._near) > limiter.most_leased // 4:  # enough for now: others want some, too
+        if blocked is None and len(self._near) > limiter.leasing.most // 4:  # enough for now: others want some, too
             return Wait(max(min(self._near), now_ms + AGAIN_MS), Because.RATE)
         if self._table is not None:
             await self._table.look(now_ms)

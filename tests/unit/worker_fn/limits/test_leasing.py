@@ -11,9 +11,9 @@ from shared.state import FLOW, PARTNER
 from worker_fn.limits.adaptive import Bounds, Limit
 from worker_fn.limits.agreement import SILENCE_MS, alive
 from worker_fn.limits.flow import Flow
-from worker_fn.limits.known_item import KnownItem
+from worker_fn.limits.known_item import AGAIN_MS, KnownItem
 from worker_fn.limits.lease import Lease
-from worker_fn.limits.limiter import AGAIN_MS, Limiter
+from worker_fn.limits.limiter import Limiter
 from worker_fn.limits.ruling import UNLIMITED, AtRate, Wait
 from worker_fn.limits.windows import HEADROOM, LEASE_AHEAD_MS
 
@@ -39,7 +39,7 @@ def held(limiter: Limiter, fleet: Any) -> Counter[int]:
     """The calls that it may start, by second."""
     seconds: Counter[int] = Counter()
     now_ms = int(fleet.clock.now_s * 1_000)
-    while start := limiter._lease.take(now_ms=now_ms, not_before_ms=0, limit=limiter.item.limit):
+    while start := limiter.leasing.lease.take(now_ms=now_ms, not_before_ms=0, limit=limiter.item.limit):
         seconds[start.window] += 1
         now_ms = max(now_ms, start.ms)
     return seconds
@@ -69,9 +69,9 @@ def test_who_takes_a_step_with_its_lease_has_its_own_numbers(fleet: Any) -> None
     fleet.state.swap = swap_late
     asked(fleet, stepping, wanted=5)
     assert fleet.state.swap == swap
-    assert stepping._lease._numbers
-    assert other._lease._numbers
-    assert not stepping._lease._numbers & other._lease._numbers
+    assert stepping.leasing.lease._numbers
+    assert other.leasing.lease._numbers
+    assert not stepping.leasing.lease._numbers & other.leasing.lease._numbers
 
 
 def test_who_finds_nothing_left_waits_for_what_is(fleet: Any) -> None:
@@ -105,23 +105,23 @@ def test_who_leases_first_after_a_silence_has_everybody_keep_to_its_share(fleet:
     """Some may have called at theirs while the table was out of reach; what the first asked for is not used."""
     limiter = worker(fleet)
     asked(fleet, limiter)
-    limiter._lease = Lease()
+    limiter.leasing.lease = Lease()
     fleet.clock.now_s += SILENCE_MS / 1_000 + 1
     asked(fleet, limiter)
     flow = Flow.of(fleet.state.items[PARTNER, FLOW])
     assert flow.share_until_ms == limiter.item.share_until_ms > fleet.clock.now_s * 1_000
-    assert len(limiter._lease) == 0
+    assert len(limiter.leasing.lease) == 0
 
 
 def test_a_worker_that_is_alone_leases_more_than_its_share(fleet: Any) -> None:
     """Where nobody presses, each lease may reach twice as far as the one before."""
     limiter = worker(fleet, share=0.02)
-    before = limiter.most_leased
+    before = limiter.leasing.most
     for _ in range(3):
-        asked(fleet, limiter, wanted=limiter.most_leased)
-        limiter._lease = Lease()
+        asked(fleet, limiter, wanted=limiter.leasing.most)
+        limiter.leasing.lease = Lease()
         fleet.clock.now_s += 3
-    assert limiter.most_leased > 2 * before
+    assert limiter.leasing.most > 2 * before
 
 
 @pytest.mark.parametrize(("held", "seconds"), [(LIMIT, 2), (LIMIT / 5, 15)])
@@ -135,7 +135,7 @@ def test_what_is_leased_while_the_limit_rises_is_of_the_next_two_seconds(fleet: 
         asyncio.run(one.item.read())
         for _ in range(3):
             asked(fleet, one)
-            assert seconds > 2 or len(one._lease) <= 1
+            assert seconds > 2 or len(one.leasing.lease) <= 1
     leased = [int(name[1:], 36) for name in Flow.of(fleet.state.items[PARTNER, FLOW]).counts if name[0] == "w"]
     assert max(leased) - now_ms // 1_000 in {seconds - 1, seconds}
 
@@ -163,10 +163,10 @@ def test_an_account_keeps_to_its_share_when_all_do(fleet: Any) -> None:
     fleet.set_item(PARTNER, FLOW, Flow(alive_ms=now_ms - 1_000, share_until_ms=now_ms + 9_000).to_item())
     asyncio.run(table.read())
     assert asked(fleet, account) is None
-    assert len(account._lease) == 0
+    assert len(account.leasing.lease) == 0
     fleet.clock.now_s += 9
     asked(fleet, account)
-    assert len(account._lease) > 0
+    assert len(account.leasing.lease) > 0
 
 
 def test_who_leases_of_an_account_first_after_a_silence_ends_it_for_all(fleet: Any) -> None:
@@ -177,12 +177,12 @@ def test_who_leases_of_an_account_first_after_a_silence_ends_it_for_all(fleet: A
     account = worker(fleet, key="account#7", table=table)
     fleet.set_item(PARTNER, FLOW, Flow(alive_ms=int(fleet.clock.now_s * 1_000)).to_item())
     asked(fleet, account)
-    account._lease = Lease()
+    account.leasing.lease = Lease()
     fleet.clock.now_s += SILENCE_MS / 1_000 + 1
     asyncio.run(table.read())
     asked(fleet, account)
     known = Flow.of(fleet.state.items[PARTNER, FLOW])
-    assert len(account._lease) == 0
+    assert len(account.leasing.lease) == 0
     assert known.share_until_ms == account.item.share_until_ms > fleet.clock.now_s * 1_000
     late_ms = int(fleet.clock.now_s * 1_000) + 60_000
     assert alive(known, now_ms=late_ms).share_until_ms == known.share_until_ms
@@ -197,4 +197,4 @@ def test_idleness_of_an_account_is_not_silence(fleet: Any) -> None:
     fleet.set_item(PARTNER, FLOW, Flow(alive_ms=int(fleet.clock.now_s * 1_000) - 59_000).to_item())
     asyncio.run(table.read())
     asked(fleet, account)
-    assert len(account._lease) > 0
+    assert len(account.leasing.lease) > 0

@@ -76,7 +76,7 @@ def left_over(fleet: Any, calls: int) -> int:
         await asyncio.gather(*(call() for _ in range(calls)))
 
     asyncio.run(batch())
-    return len(limiter._lease)
+    return len(limiter.leasing.lease)
 
 
 @pytest.mark.parametrize("share", [0.05, 0.1, 0.25])

@@ -1,0 +1,85 @@
+"""What one environment asks the fleet's seconds for: how far ahead, how many calls of each, and when again."""
+
+import math
+
+from worker_fn.limits import agreement, windows
+from worker_fn.limits.known_item import AGAIN_MS, KnownItem
+from worker_fn.limits.lease import Lease
+from worker_fn.limits.reports import Reports
+from worker_fn.limits.ruling import AtRate, Because, Wait
+from worker_fn.limits.windows import LEASE_AHEAD_MS, WINDOW_MS
+
+RISING_AHEAD_MS = 2_000
+"""How far ahead calls are leased while the limit is on its way up: what sixty workers leased for a quarter of a minute
+at a third of the rate keeps their calls there long after it rose.
+"""
+
+
+class Leasing:
+    """Fills a lease. `share` is what of the limit it leases ahead where others press: one over MaximumConcurrency."""
+
+    def __init__(self, item: KnownItem, reports: Reports, *, share: float) -> None:
+        self.lease = Lease()
+        self._item = item
+        self._reports = reports
+        self._share = share
+        self._eased = 1
+        """How many times its share a worker leases ahead, where nobody else presses."""
+
+    @property
+    def most(self) -> int:
+        """Calls that it may lease ahead: its share, so that nobody finds all given away; more where few ask."""
+        share = min(1.0, self._eased * self._share)
+        return max(1, math.ceil((self._item.limit or 0.0) * share * self._ahead_ms / 1_000))
+
+    @property
+    def _ahead_ms(self) -> int:
+        """How far ahead calls are leased now."""
+        return RISING_AHEAD_MS if self._item.flow.limit.rises else LEASE_AHEAD_MS
+
+    async def ask(self, limit: float, *, until_ms: int, wanted: int, most_a_window: int) -> AtRate | Wait | None:
+        """Have numbers of the coming seconds in the lease, at the rate that is known then, or wait for those behind
+        them; None if none came of it, or something else holds now. Raises StateUnavailable.
+        """
+        item, lease, now_ms = self._item, self.lease, self._item.now_ms()
+        until_ms = min(until_ms, now_ms + self._ahead_ms)
+        asked = windows.plan(
+            item.flow.counts,
+            limit=limit,
+            now_ms=now_ms,
+            until_ms=until_ms,
+            wanted=min(wanted, self.most) - len(lease),
+            most_a_window=most_a_window,
+            least_a_window=int(limit * self._share),
+        )
+        if not asked:
+            lease.keep((), limit=limit, now_ms=now_ms)
+            return AtRate(limit) if len(lease) else self._in_line(until_ms - now_ms, limit)
+        given = await self._reports.add({windows.name_of(window): count for window, count in asked.items()})
+        if await self._was_silent() or item.limit is None:
+            return None
+        lease.keep(windows.numbers(given, asked), limit=item.limit, now_ms=item.now_ms())
+        self._ease(max(asked) + 1, item.limit)
+        return AtRate(item.limit) if len(lease) else None
+
+    async def _was_silent(self) -> bool:
+        """Whether the table was out of reach until now, and some call at their share: everybody does for a while."""
+        table, now_ms = self._item.table, self._item.now_ms()
+        if not agreement.is_silent(table.flow, now_ms=now_ms):
+            return False
+        await table.change(lambda flow: (agreement.alive(flow, now_ms=now_ms), None))
+        return True
+
+    def _ease(self, following: int, limit: float) -> None:
+        """Lease twice as far the next time where nobody presses: of the window behind the lease little is asked for.
+        While the limit rises nobody asks that far ahead.
+        """
+        flow = self._item.flow
+        half_asked = 2 * flow.counts.get(windows.name_of(following), 0) >= windows.quota(following, limit)
+        self._eased = 1 if half_asked or flow.limit.rises else min(2 * self._eased, round(1 / self._share))
+
+    def _in_line(self, ahead_ms: int, limit: float) -> Wait:
+        """Wait until a window comes within reach of which something is left, each worker a little longer or shorter."""
+        item, now_ms = self._item, self._item.now_ms()
+        free_ms = windows.first_free_ms(item.flow.counts, limit=limit, now_ms=now_ms)
+        return Wait(max(free_ms - ahead_ms + item.rng.randint(0, WINDOW_MS), now_ms + AGAIN_MS), Because.RATE)
