@@ -24,10 +24,12 @@ from partners import Delivery, LeftOut, Partner, PartnerBroken, load_partner
 from partners.in_line import Answer
 from shared.errors import InvalidRequest, InvalidSettings, Unmappable, raised_at
 from shared.firehose import AudienceSubscriptionRequest, parse_request, rules_unenforced
+from shared.idempotency import Places
+from shared.message import Message
 from shared.stored import without_stored
 from testkit import rules
 from testkit.rules import Fault
-from worker_fn.batch.prepare import with_keys
+from worker_fn.batch.prepare import key_for
 
 IMPURE = "Map from the request alone; what else is needed is read once, in from_env or at import"
 LEAVE_OUT_UNKNOWN = (
@@ -128,10 +130,10 @@ def try_case(
         trial.note((Fault("mapping.raises", str(one.why), LOST) for one in left_out if one.raised), case.label)
     trial.deliveries += len(mapped)
     try:
-        keyed = list(with_keys(message, mapped))
+        keyed = _with_keys(message, mapped)
         again_left_out = [one for one in repeated if isinstance(one, LeftOut)]
         first = digest(keyed, left_out)
-        second = digest(with_keys(message, [one for one in repeated if not isinstance(one, LeftOut)]), again_left_out)
+        second = digest(_with_keys(message, [one for one in repeated if not isinstance(one, LeftOut)]), again_left_out)
     except (ValueError, TypeError, AttributeError):
         return []  # a rule has said why
     if first != second:
@@ -143,6 +145,12 @@ def try_case(
         trial.digests[case.label] = first
     trial.note(_shared_keys(mapped), case.label)
     return [] if case.odd else keyed
+
+
+def _with_keys(message: Message, deliveries: Iterable[Delivery]) -> list[tuple[Delivery, str]]:
+    """Deliveries, each with the Idempotency-Key that the worker gives it."""
+    places = Places()
+    return [(one, key_for(message, one, places)) for one in deliveries]
 
 
 def digest(keyed: Iterable[tuple[Delivery, str]], left_out: Sequence[LeftOut] = ()) -> str:

@@ -26,6 +26,7 @@ START_MS = 1_790_000_000_000
 WORKERS = 4
 SLACK_MS = 4_000
 """The clocks' disagreement, twice."""
+PROBE_LEASE_MS = 30_000
 
 
 @dataclass
@@ -157,7 +158,9 @@ class Leases(RuleBasedStateMachine):
             ours = breaker.holds_probe(flow.breaker, now_ms=now_ms, by=worker.name)
             due = ruling(flow, self.bounds, now_ms=now_ms) == PROBE
             got.append(ours or due)
-            after = breaker.lease_probe(flow.breaker, now_ms=now_ms, by=worker.name) if due else flow.breaker
+            if not due:
+                return flow
+            after = breaker.lease_probe(flow.breaker, now_ms=now_ms, by=worker.name, lease_ms=PROBE_LEASE_MS)
             return replace(flow, breaker=after)
 
         self.change(worker, leased)

@@ -141,3 +141,9 @@ def by_account(items: Mapping[str, Item]) -> dict[str, list[Suspension]]:
 def holding(suspensions: Iterable[Suspension], fingerprints: Collection[str]) -> Suspension | None:
     """Of an account's suspensions, the one that holds up messages with these credentials."""
     return next((one for one in suspensions if fingerprints and one.fingerprint in {EVERY, *fingerprints}), None)
+
+
+def probe_wait_s(suspension: Suspension | None, *, now_ms: int) -> int:
+    """Whole seconds until its probe may be tried again; where nobody knows it, as for a new one."""
+    left_ms = suspension.probe_at_ms - now_ms if suspension else PROBE_EVERY_MS
+    return max(1, -(-left_ms // 1_000))

@@ -16,7 +16,7 @@ from shared.errors import StateUnavailable
 from shared.state import CLEARED, SUSPENDED, Conflict, State, whole_in
 from worker_fn.accounts.auth_failures import Credential
 from worker_fn.accounts.clearing import SUSPENSION_KEPT_S, clear, request_sweep
-from worker_fn.accounts.suspension import EVERY, PROBE_EVERY_MS, Carried, Suspension, by_account, holding, sk_of
+from worker_fn.accounts.suspension import EVERY, Carried, Suspension, by_account, holding, sk_of
 
 KNOWN_FOR_MS = 5_000
 """How old a worker's knowledge of suspensions may be."""
@@ -75,11 +75,6 @@ class Suspensions:
     def of(self, account_id: str | None, fingerprints: Collection[str]) -> Suspension | None:
         """The suspension that holds up a message of an account with these credentials."""
         return holding(self.of_account(account_id), fingerprints)
-
-    def probe_wait_s(self, suspension: Suspension | None) -> int:
-        """Whole seconds until its probe may be tried again."""
-        left_ms = suspension.probe_at_ms - self.now_ms() if suspension else PROBE_EVERY_MS
-        return max(1, -(-left_ms // 1_000))
 
     async def place(self, one: Carried) -> Place:
         """Where a message belongs; takes the turn if it is due for this message, which is the probe from then on."""

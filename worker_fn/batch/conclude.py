@@ -105,15 +105,15 @@ def _takes_others(job: Job, worker: Worker) -> bool:
 
 def progress_after(job: Job, worker: Worker) -> Progress:
     """The job's progress with what this invocation added."""
-    before, done, refused = job.progress, [], {}
+    before, done, refused = job.progress, set[str](), dict(job.progress.refused)
     failing = {} if job.is_mapped else dict(before.failing)
     for item in job.items:
         key, verdict = short(item.key), item.outcome.verdict if item.outcome else Verdict.RETRY
         failing[key] = before.failing.get(key, 0) + item.attempts if verdict is Verdict.RETRY else 0
         if verdict is Verdict.DELIVERED:
-            done.append(item.key)
+            done.add(key)
         elif item.outcome and verdict not in {Verdict.RETRY, Verdict.UNAUTHORIZED}:
-            refused[item.key] = item.outcome.error or ""
+            refused[key] = item.outcome.error or ""
     failed = sum(item.attempts for item in job.items if _failed(item)) if _takes_others(job, worker) else 0
     was_denied = any(item.is_refused for item in job.items)
     noted = before.noted
@@ -121,10 +121,11 @@ def progress_after(job: Job, worker: Worker) -> Progress:
         noted = None
     elif job.record.receives == 1 or noted is not None:
         noted = max(job.looked_at, noted or 0)
-    return before.with_(
-        done=done,
+    return replace(
+        before,
+        done=before.done | done,
         refused=refused,
-        attempts=job.calls,
+        attempts=before.attempts + job.calls,
         failing={key: count for key, count in failing.items() if count},
         failed_attempts=0 if job.has_given_up else before.failed_attempts + failed,
         auth_failures=before.auth_failures + (was_denied and job.is_refused_alone),

@@ -5,7 +5,7 @@ larger than the request.
 """
 
 import re
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import suppress
 from itertools import islice
 from typing import Any
@@ -112,16 +112,10 @@ def let_go(job: Job) -> None:
             source.close()
 
 
-def with_keys(message: Message, deliveries: Iterable[Delivery]) -> Iterator[tuple[Delivery, str]]:
-    """Give each delivery its Idempotency-Key: the same for the same part of the same request of the same account,
-    whoever sends it and when.
+def key_for(message: Message, delivery: Delivery, places: Places) -> Key:
+    """The Idempotency-Key of a request's next delivery: the same for the same part of the same request of the same
+    account, whoever sends it and when. `places` counts those before it.
     """
-    places = Places()
-    for delivery in deliveries:
-        yield delivery, _key(message, delivery, places)
-
-
-def _key(message: Message, delivery: Delivery, places: Places) -> Key:
     place = places.next(delivery.method, delivery.url, delivery.item)
     return Key.of(message.account_id or "", message.id, message.part, *place)
 
@@ -137,7 +131,7 @@ def _dispatches(job: Job, mapped: Iterator[Delivery | LeftOut], worker: Worker) 
                 hash(one)
                 job.left_out.append((job.looked_at, one))
                 continue
-            key = _key(job.message, one, places)
+            key = key_for(job.message, one, places)
             item = Dispatch(_declared(one, worker.partner), key, alone=alone, of=ids)
             job.called += one.item != last  # several calls of one item come one after the other
             last = one.item

@@ -11,7 +11,7 @@ id. The release before did neither: docs/adr/0031 says how its items, and the ke
 import base64
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from shared.errors import StateRefused
@@ -88,16 +88,6 @@ class Progress:
             return False
         names = {short(key), short(key.former)} if isinstance(key, Key) else {short(key)}
         return not names.isdisjoint(self.done) or not names.isdisjoint(self.refused)
-
-    def with_(self, *, done: Iterable[str], refused: Mapping[str, str], attempts: int, **changed: Any) -> "Progress":
-        """This progress and what an invocation adds to it; keys are whole."""
-        return replace(
-            self,
-            done=self.done.union(map(short, done)),
-            refused={**self.refused, **{short(key): why for key, why in refused.items()}},
-            attempts=self.attempts + attempts,
-            **changed,
-        )
 
 
 NO_PROGRESS = Progress()

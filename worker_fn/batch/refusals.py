@@ -11,7 +11,7 @@ from itertools import takewhile
 
 from shared.telemetry import Fact
 from worker_fn.accounts.auth_failures import AuthFailures
-from worker_fn.accounts.suspension import EVERY, Suspension
+from worker_fn.accounts.suspension import EVERY, Suspension, probe_wait_s
 from worker_fn.accounts.suspensions import Place
 from worker_fn.batch.alone import each
 from worker_fn.batch.context import Worker
@@ -154,7 +154,7 @@ def _wait_for_probe(job: Job, suspension: Suspension | None, worker: Worker) -> 
     """
     left_s = max(1.0, worker.budgets.age_s(job.message.type) - (worker.now_ms() - job.begun_ms) / 1_000)
     least_s = min(least_wait_s(job.record.receives, left_s, worker.rng), int(left_s), LONGEST_HIDDEN_S)
-    return Waiting(max(worker.suspensions.probe_wait_s(suspension), least_s), "suspended")
+    return Waiting(max(probe_wait_s(suspension, now_ms=worker.now_ms()), least_s), "suspended")
 
 
 def _refused_alone(job: Job, refused: Outcome | None, progress: Progress, worker: Worker) -> End:
@@ -164,7 +164,7 @@ def _refused_alone(job: Job, refused: Outcome | None, progress: Progress, worker
     if refused is None:  # the refusals were the other messages' own
         return Waiting(back_off_s(FEW_FAILURES, retry_after_s=None, rng=worker.rng), "refused", Whose.ACCOUNT_FAILURE)
     if not job.is_refused_alone:  # the tick could not be told; or it is known for its own refusals
-        return Waiting(worker.suspensions.probe_wait_s(None), "refused", Whose.ACCOUNT_FAILURE)
+        return Waiting(probe_wait_s(None, now_ms=worker.now_ms()), "refused", Whose.ACCOUNT_FAILURE)
     if progress.auth_failures >= worker.budgets.max_auth_failures:
         error = f"{refused.error} {progress.auth_failures} times, while others of its account are taken"
         return DeadLetter(Reason.UNAUTHORIZED, error, refused.status, progress.attempts)

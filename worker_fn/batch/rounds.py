@@ -23,6 +23,7 @@ from worker_fn.dispatch.fair_semaphore import FairSemaphore
 from worker_fn.dispatch.feedback import Feedback
 from worker_fn.dispatch.lanes import Lane, holds_up
 from worker_fn.dispatch.packing import CallsLeft
+from worker_fn.limits.registry import Sessions
 
 MESSAGES_A_PART = 16
 """So many messages are decoded and mapped in two milliseconds of a whole core: until then connections are idle."""
@@ -119,7 +120,7 @@ class Rounds:
 
 def dispatcher_for(worker: Worker, remaining_s: Callable[[], float]) -> Dispatcher:
     """The dispatcher that sends a batch's deliveries, within the time for its calls."""
-    limits, sessions = worker.partner.limits, worker.limiters.sessions()
+    limits, sessions = worker.partner.limits, Sessions(worker.limiters)
     caller = Caller(
         partner=worker.partner,
         send=worker.send,

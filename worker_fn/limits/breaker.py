@@ -18,8 +18,6 @@ MEMORY_MS = 30_000
 FIRST_PAUSE_MS = 5_000
 LONGEST_PAUSE_MS = 50_000
 """Less than a minute: a tick, which comes once a minute, finds each probe due."""
-PROBE_LEASE_MS = 30_000
-"""How long a probe is somebody's, where the caller does not say how long a call may take."""
 REPORTED_MS = 10_000
 """How long after its call a probe's answer may take to stand in the state table."""
 
@@ -106,7 +104,7 @@ def probe_lease_ms(call_timeout_s: float) -> int:
     return round(1_000 * call_timeout_s) + REPORTED_MS
 
 
-def lease_probe(breaker: Breaker, *, now_ms: int, by: str, lease_ms: int = PROBE_LEASE_MS) -> Breaker:
+def lease_probe(breaker: Breaker, *, now_ms: int, by: str, lease_ms: int) -> Breaker:
     """Take the lease of the one probe, if it is due."""
     due = probe_is_due(breaker, now_ms=now_ms)
     return replace(breaker, probe_until_ms=now_ms + lease_ms, probe_by=by) if due else breaker

@@ -47,10 +47,6 @@ class Registry:
     def __post_init__(self) -> None:
         self.partner = self._limiter(self._item(PARTNER, self.limits.rate.per_second if self.limits.rate else None))
 
-    def sessions(self) -> "Sessions":
-        """One batch's use of the limiters."""
-        return Sessions(self)
-
     def of(self, account_id: str | None, endpoint: str | None = None) -> Limiter | None:
         """An account's limiter for calls of a bulk endpoint (None: of any other); None where the partner does not limit
         them.

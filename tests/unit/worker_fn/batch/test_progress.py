@@ -9,17 +9,23 @@ from typing import Any
 import pytest
 
 from shared.errors import StateRefused, StateThrottled
+from shared.idempotency import Places
 from shared.message import EVENTS, Message
 from shared.state import Item, account_key, former_progress_key, of_account, progress_key
 from testkit.records import record
-from worker_fn.batch.prepare import with_keys
-from worker_fn.batch.progress import MAX_BYTES, Key, Progress, read_progress, short, write_progress
+from worker_fn.batch.prepare import key_for
+from worker_fn.batch.progress import MAX_BYTES, Progress, read_progress, short, write_progress
 
 MESSAGE = Message("r-1", "1/1", EVENTS, "7", 1_700_000_000_000, {})
 
 
 def keys(count: int, of: str = "done") -> list[str]:
     return [hashlib.sha256(f"{of}{number}".encode()).hexdigest()[:32] for number in range(count)]
+
+
+def after(done: list[str], refused: dict[str, str], **counts: int) -> Progress:
+    """Progress of deliveries that have these keys."""
+    return Progress(frozenset(map(short, done)), {short(key): why for key, why in refused.items()}, **counts)
 
 
 def kept(fleet: Any, progress: Progress) -> tuple[Progress, int]:
@@ -35,9 +41,7 @@ def kept(fleet: Any, progress: Progress) -> tuple[Progress, int]:
 
 def test_progress_is_read_as_it_was_written(fleet: Any) -> None:
     """Done, refused with its reasons, and the counts."""
-    before = Progress().with_(
-        done=keys(3), refused=dict.fromkeys(keys(2, "no"), "HTTP 422 é"), attempts=5, failed_attempts=2
-    )
+    before = after(keys(3), dict.fromkeys(keys(2, "no"), "HTTP 422 é"), attempts=5, failed_attempts=2)
     found, _ = kept(fleet, before)
     assert (found.done, found.refused) == (before.done, before.refused)
     assert (found.attempts, found.failed_attempts) == (5, 2)
@@ -49,7 +53,7 @@ def test_twenty_thousand_refusals_fit_into_an_item(fleet: Any, same: bool) -> No
     refused = {key: f"HTTP 422, {'é' * 300}{'' if same else number}" for number, key in enumerate(keys(20_000, "no"))}
     if not same:
         refused = {key: why[-100:] for key, why in refused.items()}
-    found, size = kept(fleet, Progress().with_(done=keys(10), refused=refused, attempts=1, failed_attempts=0))
+    found, size = kept(fleet, after(keys(10), refused))
     assert size <= MAX_BYTES
     assert found.refused.keys() == {short(key) for key in refused}
     assert found.done == {short(key) for key in keys(10)}
@@ -58,11 +62,11 @@ def test_twenty_thousand_refusals_fit_into_an_item(fleet: Any, same: bool) -> No
 def test_what_has_no_room_goes_in_the_order_of_its_worth(fleet: Any) -> None:
     """Refusals before what is done, and of that as much as there is room for: the rest is repeated."""
     refused = dict.fromkeys(keys(30000, "no"), "HTTP 422")
-    found, size = kept(fleet, Progress().with_(done=keys(40_000), refused=refused, attempts=1, failed_attempts=0))
+    found, size = kept(fleet, after(keys(40_000), refused))
     assert size <= MAX_BYTES
     assert (len(found.done), found.refused) == (40_000, {})
     fleet.state.items.clear()
-    found, size = kept(fleet, Progress().with_(done=keys(60_000), refused={}, attempts=1, failed_attempts=0))
+    found, size = kept(fleet, after(keys(60_000), {}))
     assert size <= MAX_BYTES
     assert 49_000 < len(found.done) < 60_000
     assert found.done < {short(key) for key in keys(60_000)}
@@ -87,8 +91,8 @@ def former_keys(fleet: Any, message: Mapping[str, Any]) -> list[str]:
     decoded = decode(message["body"])
     from shared.firehose import parse_request
 
-    keyed = with_keys(decoded, fleet.partner.deliveries(parse_request(decoded.payload)))
-    return [key.former for _, key in keyed if isinstance(key, Key)]
+    places, mapped = Places(), fleet.partner.deliveries(parse_request(decoded.payload))
+    return [key_for(decoded, one, places).former for one in mapped]
 
 
 def former_item(fleet: Any, message: Mapping[str, Any], done: int, **more: Any) -> None:

@@ -5,7 +5,6 @@ from worker_fn.limits.breaker import (
     LONGEST_PAUSE_MS,
     MEMORY_MS,
     MIN_CALLS,
-    PROBE_LEASE_MS,
     Breaker,
     Opened,
     closed_by_hand,
@@ -19,6 +18,7 @@ from worker_fn.limits.breaker import (
 )
 
 NOW = 1_700_000_000_000
+LEASE_MS = 30_000
 OPEN = Breaker(opened_ms=NOW, probe_at_ms=NOW + FIRST_PAUSE_MS)
 
 
@@ -46,15 +46,15 @@ def test_probe_is_due_after_the_pause_and_leased_once() -> None:
     assert not probe_is_due(OPEN, now_ms=NOW)
     due_ms = NOW + FIRST_PAUSE_MS
     assert probe_is_due(OPEN, now_ms=due_ms)
-    leased = lease_probe(OPEN, now_ms=due_ms, by="a")
-    assert not probe_is_due(leased, now_ms=due_ms + PROBE_LEASE_MS - 1)
-    assert next_try_ms(leased, now_ms=due_ms) == due_ms + PROBE_LEASE_MS
+    leased = lease_probe(OPEN, now_ms=due_ms, by="a", lease_ms=LEASE_MS)
+    assert not probe_is_due(leased, now_ms=due_ms + LEASE_MS - 1)
+    assert next_try_ms(leased, now_ms=due_ms) == due_ms + LEASE_MS
 
 
 def test_probe_of_a_worker_that_died_is_given_again() -> None:
     """A lease that nobody reports on runs out."""
-    leased = lease_probe(OPEN, now_ms=NOW + FIRST_PAUSE_MS, by="a")
-    assert probe_is_due(leased, now_ms=NOW + FIRST_PAUSE_MS + PROBE_LEASE_MS)
+    leased = lease_probe(OPEN, now_ms=NOW + FIRST_PAUSE_MS, by="a", lease_ms=LEASE_MS)
+    assert probe_is_due(leased, now_ms=NOW + FIRST_PAUSE_MS + LEASE_MS)
 
 
 def test_delivered_probe_closes() -> None:

@@ -173,7 +173,7 @@ def test_nobody_calls_or_probes_while_an_operator_has_the_breaker_open() -> None
         ruled = ruling(OPENED, DECLARED, now_ms=now_ms)
         assert isinstance(ruled, Wait)
         assert ruled.because is Because.BREAKER
-        assert breakers.lease_probe(OPENED.breaker, now_ms=now_ms, by="a") == OPENED.breaker
+        assert breakers.lease_probe(OPENED.breaker, now_ms=now_ms, by="a", lease_ms=9_000) == OPENED.breaker
     under_way = agreed.answered(OPENED, Tally(probe=True), DECLARED, now_ms=NOW + 1_000)
     assert under_way.breaker == OPENED.breaker
     assert agreed.end_cool_down(OPENED, now_ms=NOW + 1_000).breaker == OPENED.breaker

@@ -3,7 +3,7 @@ from typing import Any
 
 from partners import Bulk, Limits, Rate
 from worker_fn.limits import registry
-from worker_fn.limits.registry import Registry
+from worker_fn.limits.registry import Registry, Sessions
 
 
 def registry_of(fleet: Any, limits: Limits) -> Registry:
@@ -24,7 +24,7 @@ def test_an_account_has_a_limiter_where_the_partner_limits_it(fleet: Any) -> Non
 def test_a_batch_has_one_session_for_each_limiter(fleet: Any) -> None:
     """Its calls wait in one line, and those of the next batch in another."""
     limits = registry_of(fleet, Limits(account_rate=Rate(9)))
-    batch, following = limits.sessions(), limits.sessions()
+    batch, following = Sessions(limits), Sessions(limits)
     assert batch.of("7") is batch.of("7")
     assert batch.of("7") is not batch.of("8")
     assert batch.of("7") is not following.of("7")
