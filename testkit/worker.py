@@ -1,17 +1,27 @@
 """The one place where a worker is made outside a Lambda function; worker_fn/wiring.py makes the deployed one."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
-from partners import Partner
+from partners import Delivery, Partner
 from shared.state import Patient, State
+from worker_fn.accounts.fingerprint import fingerprint
 from worker_fn.accounts.suspensions import Suspensions
 from worker_fn.batch.context import Queue, Worker
 from worker_fn.batch.time_budget import SETTLE_RESERVE_S
 from worker_fn.clients.http import Send
-from worker_fn.clients.mapping import Held
+from worker_fn.clients.mapping import EventSourceMapping, Held
 from worker_fn.limits.registry import Registry
+
+
+async def no_mapping() -> EventSourceMapping | None:
+    """No mapping is known: nothing to pause."""
+    return None
+
+
+of_no_stack = partial(fingerprint, key=b"of no stack")
 
 
 def make_worker(
@@ -27,6 +37,8 @@ def make_worker(
     in_groups: bool = False,
     call_timeout_s: float = 13.0,
     settle_reserve_s: float = SETTLE_RESERVE_S,
+    mapping: Callable[[], Awaitable[EventSourceMapping | None]] = no_mapping,
+    fingerprint: Callable[[Delivery], str] = of_no_stack,
     rng: random.Random | None = None,
     **more: Any,
 ) -> Worker:
@@ -48,6 +60,8 @@ def make_worker(
         attempts=attempts,
         settle_reserve_s=settle_reserve_s,
         call_timeout_s=call_timeout_s,
+        mapping=mapping,
+        fingerprint=fingerprint,
         in_groups=in_groups,
         now_ms=now_ms,
         rng=rng,

@@ -4,12 +4,10 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Protocol
 
 from partners import Delivery, Partner
 from shared.state import State
-from worker_fn.accounts.fingerprint import fingerprint
 from worker_fn.accounts.outliers import Outliers
 from worker_fn.accounts.suspensions import Suspensions
 from worker_fn.batch.disposition import Budgets
@@ -37,14 +35,6 @@ async def no_need() -> None:
     """Nothing is to be done: without a fleet there is only our own clock, and what is simulated has no connections."""
 
 
-async def no_mapping() -> EventSourceMapping | None:
-    """No mapping is known: nothing to pause."""
-    return None
-
-
-of_no_stack = partial(fingerprint, key=b"of no stack")
-
-
 @dataclass(frozen=True, slots=True)
 class Worker:
     """Everything that waits or talks is handed in, so that the same code runs on Lambda and on a simulated clock."""
@@ -61,13 +51,13 @@ class Worker:
     attempts: int
     settle_reserve_s: float
     call_timeout_s: float
+    mapping: Callable[[], Awaitable[EventSourceMapping | None]]
+    """The event source mapping that feeds us, once its id is known."""
+    fingerprint: Callable[[Delivery], str]
+    """Tells a delivery's credentials apart."""
     budgets: Budgets = field(default_factory=Budgets)
     agree_on_time: Callable[[], Awaitable[None]] = no_need
     """Set our clock by the fleet's, once."""
-    mapping: Callable[[], Awaitable[EventSourceMapping | None]] = no_mapping
-    """The event source mapping that feeds us, once its id is known."""
-    fingerprint: Callable[[Delivery], str] = of_no_stack
-    """Tells a delivery's credentials apart."""
     outliers: Outliers = field(default_factory=Outliers)
     in_groups: bool = False
     """A FIFO queue: messages of a group stay in order, and a failure holds back those behind it."""

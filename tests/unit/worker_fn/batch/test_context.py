@@ -4,8 +4,8 @@ import asyncio
 from typing import Any
 
 from partners import Delivery, Secret
+from testkit.worker import no_mapping
 from worker_fn.accounts.fingerprint import NO_SECRETS
-from worker_fn.batch.context import no_mapping
 
 
 def test_where_no_mapping_is_known_there_is_nothing_to_pause() -> None:
