@@ -76,8 +76,7 @@ class Caller:
             if account is not None:
                 turn = await self._acquire(account, self.calls_left.count_of(account_id, endpoint))
             if isinstance(turn, Wait):
-                is_of_account = turn.because is not Because.TIME
-                return replace(_not_now(turn), is_of_account=is_of_account, endpoint=endpoint)
+                return replace(_not_now(turn), is_of_account=turn.because is not Because.TIME, endpoint=endpoint)
             async with self.connections.held(account_id):
                 permit = await self._permit(credential)
                 if isinstance(permit, Wait):
