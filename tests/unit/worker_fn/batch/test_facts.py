@@ -135,6 +135,17 @@ def test_a_bulk_call_is_told_with_its_own_key_first(watched: Any) -> None:
     assert len(set(attempt["keys"])) == len(attempt["keys"]) == 3
 
 
+@pytest.mark.parametrize(("tells_ids", "told"), [(False, 10), (True, 31)])
+def test_of_a_large_bulk_call_some_keys_are_told(watched: Any, tells_ids: bool, told: int) -> None:
+    """Its own and those of its first items; with ids as many as there are."""
+    fleet, facts = watched()
+    items = [Dispatch(Delivery("https://p.example", b"", "e"), f"key-{n}", of=("r-1", "m-1")) for n in range(30)]
+    tell_attempt(replace(fleet.worker, tells_ids=tells_ids), items, Outcome(Verdict.RETRY, 503, "HTTP 503"), 9, "own")
+    [attempt] = facts.of(Fact.ATTEMPT)
+    assert (attempt["request_id"], attempt["message_id"], attempt["items"]) == ("r-1", "m-1", 30)
+    assert attempt["keys"] == ["own", *(f"key-{n}" for n in range(told - 1))]
+
+
 def event(event_id: Any, name: str = "200") -> dict[str, Any]:
     return {"type": "custom_event", "id": event_id, "name": name}
 
