@@ -52,3 +52,11 @@ def test_a_class_of_the_worker_has_its_name_alone() -> None:
                     found[node.name].add(str(file.relative_to(ROOT)))
     of_the_worker = {name for name, where in found.items() if any(one.startswith("worker_fn/") for one in where)}
     assert {name: found[name] for name in of_the_worker - ON_BOTH_SIDES if len(found[name]) > 1} == {}
+
+
+def test_each_module_of_the_worker_has_a_unit_test_of_its_name() -> None:
+    """Whoever changes one finds what holds it in one place."""
+    modules = [one.relative_to(ROOT) for one in (ROOT / "worker_fn").rglob("*.py") if one.name != "__init__.py"]
+    without = {str(one) for one in modules if not (ROOT / "tests/unit" / one.parent / f"test_{one.name}").exists()}
+    assert modules
+    assert without == set()
