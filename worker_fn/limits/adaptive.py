@@ -1,23 +1,23 @@
 """The adaptive limit, as arithmetic: AIMD on the rate that the whole fleet shares. Pure.
 
-Once a window: down to nine tenths if the partner refused or timed out, up if nothing spoke against it, else as it is.
-Up means quickly below the last limit that held, whether all of the present one is used or not; there it rests for a
-while before it tries more, and then by a little, and only if it was reached. A partner that refused only a few calls
-showed where its limit is: what held is just below.
+The limit moves once a window: down to nine tenths if the partner refused calls or timed out, else up or not at all.
+Below the last limit that held it grows quickly, whether or not all of it is used. There it rests for a while, then
+grows in small steps, and only if it was reached. A partner that refused only a few calls showed where its limit is:
+just below the present one.
 
-What was learnt from trouble fades. Time-outs never show where a limit holds, a few refusals do not either where none is
+What trouble taught is forgotten in time. Time-outs never show where a limit holds, nor do a few refusals if no limit is
 declared: growth stays quick, and after a quiet minute the limit is what it was before. What many refusals showed is
 believed for ten minutes after the last of them.
 
-An operator's limit bounds it for a while as a declared one does. Then it grows quickly to what held before; or, where
-the partner showed meanwhile that less holds, to that.
+An operator's limit bounds this one for a while, as a declared one does. Then this one grows quickly to what held
+before, or to what the partner showed meanwhile if that is less.
 """
 
 from dataclasses import dataclass, replace
 
 STEP_MS = 2_000
 QUICK_STEP_MS = 1_000
-"""A window of a limit that is on its way back to what held."""
+"""The window while the limit grows back to what held."""
 DOWN = 0.9
 UP_FAST = 1.5
 RESTART = 0.3
@@ -25,16 +25,16 @@ RESTART = 0.3
 FADING = 0.99
 PUSHED_BACK, RECOVERING, BY_HAND = "pushed back", "recovering", "by hand"
 SHOWN = 5
-"""Push-backs in a window from which on a limit is learnt where none is known. One may have any cause."""
+"""This many push-backs in a window show a limit where none is known; a single one may have any cause."""
 BELIEVED_MS, DOUBTED_MS = 600_000, 60_000
-"""How long after the last push-back a limit is kept that the partner's refusals showed, and one that nothing showed."""
+"""How long after the last push-back a limit is kept: one that refusals showed, and one that nothing showed."""
 FEW_SHARE = 0.05
-"""Push-backs of at most this share of a window's calls: the limit was about right."""
+"""If at most this share of a window's calls is pushed back, the limit was about right."""
 JUST_BELOW = 0.97
 REST_MS = 30_000
-"""How long a limit that held is kept before more is tried: each try that is refused costs a cool-down."""
+"""How long a limit that held is kept before more is tried: each refused try costs a cool-down."""
 LOOSE = 4.0
-"""A limit that nothing showed, and that is so many times what is delivered, holds nobody back: it is forgotten."""
+"""A limit that no refusal showed is forgotten when it is this many times what is delivered: it holds nobody back."""
 UP_SHARE = 0.02
 """Share of the limit that a step up adds, at least one call a second."""
 
@@ -49,7 +49,7 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Cap:
-    """What an operator set, in calls a second; None: nothing. `held` is what held then."""
+    """An operator's limit, in calls a second; None: there is none. `held`: the limit that held when it was set."""
 
     per_second: float | None = None
     until_ms: int = 0
@@ -64,13 +64,13 @@ NO_CAP = Cap()
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """The limit in calls a second (None: none known yet), and what was seen since `since_ms`."""
+    """The limit in calls a second (None: none known yet), and the results of calls since `since_ms`."""
 
     per_second: float | None = None
     held: float | None = None
-    """The last limit at which the partner was content: below it, growth is quick. None: nobody knows one."""
+    """The last limit that held: below it, growth is quick. None: no such limit is known."""
     best: float = 0.0
-    """The most deliveries a second that a window saw; it fades, by a hundredth a window."""
+    """The most deliveries a second of any window; fades by a hundredth a window."""
     since_ms: int = 0
     delivered: int = 0
     pushed_back: int = 0
@@ -80,7 +80,7 @@ class Limit:
     """When the limit was last lowered."""
     rest_until_ms: int = 0
     reached: bool = False
-    """Somebody could have used more than the limit gave."""
+    """Workers could have used more than the limit gave."""
     why: str = "start"
 
     @property
@@ -89,7 +89,7 @@ class Limit:
 
     @property
     def rises(self) -> bool:
-        """Whether it is below the last one that held: growth is quick."""
+        """Whether the limit is below the last one that held, so that growth is quick."""
         return self.per_second is not None and (self.held is None or self.per_second < self.held)
 
 
@@ -98,7 +98,7 @@ def start(bounds: Bounds, now_ms: int) -> Limit:
 
 
 def add(limit: Limit, *, delivered: int, pushed_back: int, timeouts: int, now_ms: int) -> Limit:
-    """Count what calls came to. A window begins with its first call where no limit is known: idle time says nothing."""
+    """Count results of calls. Where no limit is known a window begins with its first call: idle time says nothing."""
     begins = limit.per_second is None and not limit.calls and bool(delivered or pushed_back or timeouts)
     return replace(
         limit,
@@ -116,7 +116,7 @@ def step(limit: Limit, bounds: Bounds, *, now_ms: int) -> Limit:
     if passed_ms < (QUICK_STEP_MS if limit.why == RECOVERING else STEP_MS) or (limit.per_second is None and not calls):
         return limit
     if not calls and limit.why == RECOVERING and limit.rises:
-        return limit  # the way back goes on with the first call that arrives
+        return limit  # growth goes on with the first call that arrives
     timeouts = limit.timeouts if limit.timeouts > max(1, FEW_SHARE * calls) else 0  # one call may always be slow
     best = max(limit.best * FADING, limit.delivered * 1_000 / passed_ms)
     moved = replace(_emptied(limit, now_ms), best=round(best, 3), reached=False, why="steady")
@@ -126,7 +126,7 @@ def step(limit: Limit, bounds: Bounds, *, now_ms: int) -> Limit:
 
 
 def restart(limit: Limit, bounds: Bounds, *, now_ms: int) -> Limit:
-    """Begin low after an outage: its backlog must not knock the partner over again. Grow quickly to what held."""
+    """Begin low after an outage, so that its backlog does not overload the partner again; grow quickly to what held."""
     before = max(limit.per_second or 0.0, limit.held or 0.0) or limit.best
     begun = Limit(best=limit.best, since_ms=now_ms, pushed_ms=now_ms, why=RECOVERING)
     if not before:
@@ -141,27 +141,27 @@ def within(bounds: Bounds, cap: Cap) -> Bounds:
 
 
 def capped(limit: Limit, cap: Cap, *, now_ms: int) -> Limit:
-    """The limit as an operator's begins."""
+    """The limit when an operator's limit begins."""
     now, held = lower(limit.per_second, cap.per_second), lower(limit.held, cap.per_second)
     moved = replace(_emptied(limit, now_ms), per_second=now, held=held)
     return replace(moved, why=RECOVERING if moved.rises else BY_HAND)
 
 
 def uncapped(limit: Limit, cap: Cap, *, now_ms: int) -> Limit:
-    """The limit as an operator's ends: it rises from where it is."""
+    """The limit when an operator's limit ends: it rises from where it is."""
     held = cap.held if limit.held == lower(cap.held, cap.per_second) else limit.held
-    pushed_ms = now_ms if held is None else limit.pushed_ms  # a limit that nobody showed is doubted from now on
+    pushed_ms = now_ms if held is None else limit.pushed_ms  # a limit that no refusal showed is doubted from now on
     moved = replace(_emptied(limit, now_ms), held=held, pushed_ms=pushed_ms)
     return replace(moved, why=RECOVERING) if moved.rises else moved
 
 
 def lower(one: float | None, other: float | None) -> float | None:
-    """The lower one of two limits of which there may be none."""
+    """The lower of two limits, each of which may be missing."""
     return other if one is None else one if other is None else min(one, other)
 
 
 def _lowered(limit: Limit, moved: Limit, bounds: Bounds, *, offered: float, timeouts: int) -> Limit:
-    """After a window that spoke against the limit; where none is known, if enough spoke."""
+    """The limit after a window with push-backs or time-outs; where none is known, only after enough of them."""
     pushed, now = limit.pushed_back + timeouts, limit.per_second
     if now is None and pushed < SHOWN:
         return replace(moved, pushed_ms=moved.since_ms)
@@ -172,14 +172,14 @@ def _lowered(limit: Limit, moved: Limit, bounds: Bounds, *, offered: float, time
         return replace(moved, per_second=_bounded(now, bounds), held=now if shown else None)
     held = limit.held
     if limit.pushed_back and limit.delivered:
-        # Some calls went through: this is about where it holds. Where none did, they say nothing of the rate.
+        # Some calls went through, so about this limit holds. If none did, the refusals say nothing of the rate.
         held = (JUST_BELOW if pushed <= FEW_SHARE * (limit.delivered + pushed) else DOWN) * now
     rest_until_ms = moved.since_ms + REST_MS if limit.pushed_back else moved.rest_until_ms
     return replace(moved, per_second=_bounded(DOWN * now, bounds), held=held, rest_until_ms=rest_until_ms)
 
 
 def _raised(limit: Limit, moved: Limit, bounds: Bounds) -> Limit:
-    """After a window in which the partner was content."""
+    """The limit after a window that gave no cause to lower it."""
     now, held = limit.per_second, limit.held
     if now is None:
         return moved
@@ -195,7 +195,7 @@ def _raised(limit: Limit, moved: Limit, bounds: Bounds) -> Limit:
 
 
 def _faded(limit: Limit, bounds: Bounds, now_ms: int) -> Limit:
-    """Forget what trouble taught when there was none for long: the declared rate, or none, is the limit again."""
+    """Forget what trouble taught after a long time without any: the declared rate, or none, is the limit again."""
     if limit.per_second is None or (bounds.highest is not None and limit.held == bounds.highest):
         return limit
     if now_ms - limit.pushed_ms < (DOUBTED_MS if limit.held is None else BELIEVED_MS):
@@ -206,7 +206,7 @@ def _faded(limit: Limit, bounds: Bounds, now_ms: int) -> Limit:
 
 
 def _emptied(limit: Limit, now_ms: int) -> Limit:
-    """With a window that begins now."""
+    """The limit with an empty window that begins now."""
     return replace(limit, since_ms=now_ms, delivered=0, pushed_back=0, timeouts=0)
 
 

@@ -1,10 +1,10 @@
 """The circuit breaker, as arithmetic: one for the whole fleet. Pure.
 
-Closed, calls go. When half of the last calls found the partner down (5xx, time-out, no connection) it opens: nobody
-calls. After a pause one worker gets the lease of a single probe; if that is delivered the breaker closes, else the
-next pause is longer. A worker that dies with the lease loses it when it runs out.
+Closed, it lets calls go. When half of the last calls found the partner down (5xx, time-out, no connection) it opens,
+and nobody calls. After a pause one worker gets the lease of a single probe: if the probe is delivered the breaker
+closes, else the next pause is longer. If a worker dies with the lease, the lease runs out.
 
-An operator may have it open or closed until a moment. Then it goes on by its own rules: an open one with a probe.
+An operator may open or close it until a set time. After that its own rules hold again: an open one makes a probe.
 """
 
 from dataclasses import dataclass, replace
@@ -13,13 +13,13 @@ from enum import Enum
 MIN_CALLS = 10
 FAILURE_SHARE = 0.5
 MEMORY_CALLS = 40
-"""The counts are halved beyond so many calls, and once every MEMORY_MS: what was long ago does not decide."""
+"""The counts are halved beyond this many calls, and once every MEMORY_MS, so that old calls do not decide."""
 MEMORY_MS = 30_000
 FIRST_PAUSE_MS = 5_000
 LONGEST_PAUSE_MS = 50_000
 """Less than a minute: a tick, which comes once a minute, finds each probe due."""
 REPORTED_MS = 10_000
-"""How long after its call a probe's answer may take to stand in the state table."""
+"""How long after its call a probe's answer may take to reach the state table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +33,11 @@ class Breaker:
     probe_at_ms: int = 0
     probe_until_ms: int = 0
     probe_by: str = ""
-    """Whose the probe is: an environment whose answer was lost knows its own lease again."""
+    """Who has leased the probe: an environment that lost the table's answer finds its own lease by this."""
     said: str = ""
     """What the last probe was answered: `HTTP 503`, `timeout`; empty while there was none."""
     by_hand_until_ms: int = 0
-    """Until when it stays as an operator put it last; 0: its own rules did. The moment itself, where they hold at once.
-    """
+    """Until when the state that an operator set lasts, when it was set at the earliest; 0: no operator set one."""
 
     @property
     def is_open(self) -> bool:
@@ -46,7 +45,7 @@ class Breaker:
 
 
 def count(breaker: Breaker, *, delivered: int, faults: int, now_ms: int) -> Breaker:
-    """Add what calls came to, and open if it is too much. An open breaker is moved by its probe alone."""
+    """Add results of calls, and open if too many failed. Only a probe moves an open breaker."""
     if breaker.is_open or delivered + faults == 0:
         return breaker
     fades = now_ms - breaker.counted_ms > MEMORY_MS or breaker.calls > MEMORY_CALLS
@@ -59,22 +58,22 @@ def count(breaker: Breaker, *, delivered: int, faults: int, now_ms: int) -> Brea
 
 
 def opened(*, now_ms: int, probe_at_ms: int) -> Breaker:
-    """An open one."""
+    """An open breaker."""
     return Breaker(opened_ms=now_ms, probe_at_ms=probe_at_ms)
 
 
 def opened_by_hand(*, now_ms: int, until_ms: int) -> Breaker:
-    """An open one that nothing closes before then, and no probe is made."""
+    """A breaker that an operator opened: nothing closes it before `until_ms`, and no probe is made."""
     return Breaker(opened_ms=now_ms, probe_at_ms=until_ms, by_hand_until_ms=until_ms)
 
 
 def closed_by_hand(*, now_ms: int, until_ms: int) -> Breaker:
-    """A closed one that nothing opens before then."""
+    """A breaker that an operator closed: nothing opens it before `until_ms`."""
     return Breaker(counted_ms=now_ms, by_hand_until_ms=until_ms)
 
 
 def is_by_hand(breaker: Breaker, *, now_ms: int) -> bool:
-    """Whether it stays as an operator put it."""
+    """Whether the state that an operator set still lasts."""
     return now_ms < breaker.by_hand_until_ms
 
 
@@ -87,7 +86,7 @@ class Opened(Enum):
 
 
 def why_open(breaker: Breaker, *, now_ms: int) -> Opened | None:
-    """Why it is open; None: it is closed."""
+    """Why the breaker is open; None: it is closed."""
     if not breaker.is_open:
         return None
     if is_by_hand(breaker, now_ms=now_ms):
@@ -100,7 +99,7 @@ def probe_is_due(breaker: Breaker, *, now_ms: int) -> bool:
 
 
 def probe_lease_ms(call_timeout_s: float) -> int:
-    """How long a probe is somebody's: as long as a call may take, and until its answer is known."""
+    """How long a probe is leased: as long as a call may take, and until its answer is known."""
     return round(1_000 * call_timeout_s) + REPORTED_MS
 
 
@@ -111,20 +110,20 @@ def lease_probe(breaker: Breaker, *, now_ms: int, by: str, lease_ms: int) -> Bre
 
 
 def holds_probe(breaker: Breaker, *, now_ms: int, by: str) -> bool:
-    """Whether the lease of the one probe is somebody's."""
+    """Whether `by` has the lease of the one probe."""
     return breaker.is_open and breaker.probe_by == by and now_ms < breaker.probe_until_ms
 
 
 def hasten(breaker: Breaker, *, now_ms: int) -> Breaker:
-    """Make a probe due now; one that is under way stays the only one, and what an operator opened has none."""
+    """Make a probe due now, or after one that is under way; a breaker that an operator opened has none."""
     if not breaker.is_open or is_by_hand(breaker, now_ms=now_ms):
         return breaker
     return replace(breaker, probe_at_ms=min(breaker.probe_at_ms, now_ms))
 
 
 def probed(breaker: Breaker, *, delivered: bool, now_ms: int, said: str = "") -> Breaker:
-    """Close after a probe that arrived; else wait longer for the next one. What was under way when an operator opened
-    it changes nothing.
+    """Close after a probe that arrived, else wait longer for the next one. A probe that was under way when an operator
+    opened the breaker changes nothing.
     """
     if not breaker.is_open or is_by_hand(breaker, now_ms=now_ms):
         return breaker
@@ -136,6 +135,6 @@ def probed(breaker: Breaker, *, delivered: bool, now_ms: int, said: str = "") ->
 
 
 def next_try_ms(breaker: Breaker, *, now_ms: int) -> int:
-    """When it makes sense to ask again: an operator may close it before the time that was named."""
+    """When to ask again: within LONGEST_PAUSE_MS if an operator opened the breaker, because one may close it early."""
     next_ms = max(now_ms, breaker.probe_at_ms, breaker.probe_until_ms)
     return min(next_ms, now_ms + LONGEST_PAUSE_MS) if is_by_hand(breaker, now_ms=now_ms) else next_ms

@@ -1,4 +1,4 @@
-"""A worker on its own, while nobody can keep count for all: its share of what was known last, evenly spread."""
+"""The fallback without a state table: each worker calls at its share of the last known limit, evenly spread."""
 
 import math
 from dataclasses import replace
@@ -15,23 +15,23 @@ from worker_fn.limits.windows import HEADROOM, WINDOW_MS
 
 LOST_MS = SILENCE_MS + 5_000
 """How long a worker waits for a state table that does not answer before it calls at its share of the limit. By then the
-others have lost it, too, and their leases have run out: all shares together are the limit, and a share beside leases
-would be more.
+others have lost the table too, and their leases have run out: all shares together are the limit, and a share beside
+leases would exceed it.
 """
 ALONE_SHARE = 0.9
-"""What of its share a worker uses while nobody keeps count for all: environments come and go within a second."""
+"""The part of its share that a worker uses: environments come and go within a second, and nobody counts for all."""
 AHEAD_MS = RETURN_MS - LONGEST_SILENT_MS - 2 * WINDOW_MS
-"""How far ahead a moment is ours: it must be over when the others lease from common seconds again, RETURN_MS after the
-first of us saw the table, which all of us have tried by LONGEST_SILENT_MS after that.
+"""How far ahead a worker takes a moment. It must be over when the others lease by numbers again: RETURN_MS after the
+first of them saw the table, which all of them have tried within LONGEST_SILENT_MS of that.
 """
 US = "alone"
 
 
 class Fallback:
-    """What a worker agrees on with itself, of what the fleet agreed on last; none while the fleet keeps count.
+    """A worker's own limit, breaker and cool-down while it calls at its share; begun with the fleet's last ones.
 
-    `share` is the part of the limit that is ours: one over MaximumConcurrency, so that all workers together stay within
-    it. Our place in time is drawn, so that others' calls do not fall together with ours.
+    `share` is the worker's part of the limit: one over MaximumConcurrency, so that all workers together stay within it.
+    The worker's place in time is random, so that workers' calls do not coincide.
     """
 
     def __init__(self, fleet: KnownItem, *, share: float, probe_lease_ms: int) -> None:
@@ -41,23 +41,23 @@ class Fallback:
         self._probe_lease_ms = probe_lease_ms
         self._place = fleet.rng.random()
         self._last_ms = 0.0
-        """The moment that was taken last."""
+        """The last moment that was taken."""
         self._since = (0, 0)
-        """By which loss of the table, or else for which time of shares, we have counted for ourselves."""
+        """The loss of the table, or else the end of all workers' shares, for which `flow` was begun."""
         self.flow = Flow()
 
     @property
     def is_open(self) -> bool:
-        """Whether we call at our share: of this loss of the table, or until its end for all."""
+        """Whether this worker calls at its share: during a loss of the table, or until all workers' shares end."""
         lost_ms, share_until_ms = self._since
         if lost_ms:
             return lost_ms == self._fleet.lost_ms
         return share_until_ms == self._fleet.share_until_ms > self._fleet.now_ms()
 
     def ask(self, until_ms: int) -> Go | Start | Wait:
-        """What holds for a call, at our share, once the table is out of reach for so long that it is for everybody.
+        """Whether a call may be made at this worker's share, once the table is lost for so long that all have lost it.
 
-        A probe is ours to make like a call: nobody could be asked whether it is somebody else's.
+        A probe is made like a call: no other worker can be asked whether it makes one.
         """
         now_ms, fleet = self._fleet.now_ms(), self._fleet
         known = (fleet.lost_ms and fleet.bounds.highest) or fleet.limit
@@ -65,7 +65,7 @@ class Fallback:
             known = within(Bounds(known), fleet.flow.cap).highest
         lost_ms = fleet.lost_ms or (0 if fleet.share_until_ms > now_ms else now_ms)
         if known is not None and now_ms < lost_ms + LOST_MS:
-            # Until the table is asked again: one call to it may fail amid others that do not.
+            # Wait until the table is asked again: a single call to it may fail while others succeed.
             return Wait(min(max(fleet.silent_until_ms, now_ms + 1), lost_ms + LOST_MS), Because.RATE)
         if not self.is_open:
             self._since = (fleet.lost_ms, fleet.share_until_ms)
@@ -79,14 +79,14 @@ class Fallback:
         return self._moment(ruled.limit, until_ms, now_ms) if isinstance(ruled, AtRate) else ruled
 
     def _own(self, limit: float) -> float:
-        """Our share of a limit. From one call a second on whole calls are shared, so that no second holds more than all
-        may have, however the shares' moments meet.
+        """This worker's share of a limit. Above one call a second it is a whole number, so that no second holds more
+        calls than all workers may make, however their moments fall.
         """
         share = limit * self._share
         return (math.floor(share) if share > 1 else share) * ALONE_SHARE
 
     def _moment(self, limit: float, until_ms: int, now_ms: int) -> Start | Wait:
-        """The next moment that is ours, a step after the last one at least."""
+        """The next moment for a call, at least a step after the last one."""
         step_ms = 1_000 / (limit * HEADROOM)
         placed_ms = (math.ceil(now_ms / step_ms - self._place) + self._place) * step_ms
         start_ms = max(placed_ms, self._last_ms + step_ms)
@@ -94,13 +94,13 @@ class Fallback:
         if start_ms < min(until_ms, lasts_ms):
             self._last_ms = start_ms
             return Start(math.ceil(start_ms))
-        self.flow = replace(self.flow, limit=replace(self.flow.limit, reached=True))  # we could have used more
+        self.flow = replace(self.flow, limit=replace(self.flow.limit, reached=True))  # more could have been used
         # A message that waits on the queue comes back up to a second late, and must not miss its moment.
         wait_ms = max(min(until_ms, lasts_ms), round(start_ms) - 2 * WINDOW_MS)
         return Wait(wait_ms if self._fleet.lost_ms else min(wait_ms, lasts_ms), Because.RATE)
 
     def note(self, tally: Tally) -> None:
-        """Learn what a call came to, as the fleet would."""
+        """Learn from the result of a call, as the fleet would."""
         now_ms, flow = self._fleet.now_ms(), self.flow.added(tally.counts(self.flow))
         if tally.cool_until_ms > flow.cool_until_ms:
             flow = replace(flow, cool_until_ms=tally.cool_until_ms, cool_from_ms=now_ms)

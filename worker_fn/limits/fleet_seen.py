@@ -1,6 +1,6 @@
-"""How the fleet stands with the partner, as one environment saw it last: what is new is a fact to be told. Pure.
+"""The fleet's state at the partner, as one environment last logged it: each change becomes a fact in the log. Pure.
 
-Each environment tells what it sees; the same change is told by several, and by each once.
+Each environment logs a change that it sees once, so several environments log the same change.
 """
 
 from collections.abc import Iterator
@@ -13,12 +13,12 @@ from worker_fn.limits.breaker import is_by_hand
 from worker_fn.limits.flow import Flow
 
 WORTH_A_LINE = 0.2
-"""A limit that moved by less than this share is not told, unless its reason is another."""
+"""A limit that moved by less than this share is not logged, unless its reason changed."""
 
 
 @dataclass(slots=True)
 class FleetSeen:
-    """What was told last."""
+    """The values that were logged last."""
 
     opened_ms: int | None = None
     by_hand_until_ms: int = 0
@@ -27,10 +27,10 @@ class FleetSeen:
     why: str = ""
     capped_until_ms: int = 0
     held: bool = False
-    """An operator's pause stood."""
+    """An operator's pause was in force."""
 
     def changes(self, flow: Flow, *, now_ms: int) -> Iterator[tuple[Fact, dict[str, Any]]]:
-        """What is new since; that is what was told then."""
+        """The changes since the last call, each of which the caller logs."""
         fleet = flow.breaker
         moved = fleet.opened_ms != self.opened_ms and fleet.is_open != (self.opened_ms is not None)
         if fleet.by_hand_until_ms and fleet.by_hand_until_ms != self.by_hand_until_ms:

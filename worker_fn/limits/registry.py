@@ -1,5 +1,5 @@
-"""The limiters of one Lambda environment: the partner's, and those of each account where the partner limits accounts:
-one for each bulk endpoint that has a rate of its own, one for all other calls.
+"""The limiters of one Lambda environment: the partner's and, if the partner limits accounts, those of each account: one
+for each bulk endpoint that has a rate of its own, one for all other calls.
 """
 
 import asyncio
@@ -18,24 +18,24 @@ from worker_fn.limits.limiter import Limiter
 from worker_fn.limits.session import Session
 
 MOST_ACCOUNTS = 2_000
-"""Limiters of accounts (and of their bulk endpoints) that are kept; the one not used for longest goes first."""
+"""The most limiters of accounts (and of their bulk endpoints) that are kept; the least recently used goes first."""
 ACCOUNT_TTL_S = 86_400
 LINE_EMPTIES_PER_S = 1_000 / 300
-"""Of an account whose calls fail about a thousand messages may wait by visibility; their back-offs are minutes."""
+"""How fast the line of an account with failing calls empties: about a thousand of its messages wait minutes each."""
 ACCOUNT_PATIENCE_MS = 2_000
-"""How long a call waits inside an invocation for its account's turn: one's flood must not hold what others need."""
+"""How long a call waits inside an invocation for its account's turn: a flood of one account must not hold up others."""
 T = TypeVar("T")
 
 
 @dataclass(eq=False)
 class Registry:
-    """`share` is one over MaximumConcurrency: what is ours of a rate while the state table is out of reach."""
+    """`share` is one over MaximumConcurrency: the worker's part of a rate while the state table is out of reach."""
 
     state: State
     limits: Limits
     share: float
     call_timeout_s: float
-    """What a call may take."""
+    """The longest time that a call may take."""
     now_ms: Callable[[], int]
     rng: random.Random
     partner: Limiter = field(init=False)
@@ -48,8 +48,8 @@ class Registry:
         self.partner = self._limiter(self._item(PARTNER, self.limits.rate.per_second if self.limits.rate else None))
 
     def of(self, account_id: str | None, endpoint: str | None = None) -> Limiter | None:
-        """An account's limiter for calls of a bulk endpoint (None: of any other); None where the partner does not limit
-        them.
+        """An account's limiter for calls to a bulk endpoint (None: for all other calls); None if the partner does not
+        limit them.
         """
         if account_id is None:
             return None
@@ -61,17 +61,17 @@ class Registry:
         return _kept(self._accounts, key, lambda: self._limiter(self._item(key, per_second), ACCOUNT_PATIENCE_MS))
 
     def line(self, account_id: str) -> KnownItem:
-        """Counts what an account has waiting for another reason than its rate; it empties as messages come back."""
+        """The line of an account's messages that wait for anything but its rate; it empties at LINE_EMPTIES_PER_S."""
         return _kept(self._lines, account_id, lambda: self._item(line_key(account_id), LINE_EMPTIES_PER_S))
 
     def note_delivered(self, account_id: str | None) -> None:
-        """Remember that the partner took something of an account."""
+        """Remember that the partner took a call for an account."""
         if account_id is not None:
             self._delivered_ms.pop(account_id, None)
             _kept(self._delivered_ms, account_id, self.now_ms)
 
     def is_served(self, account_id: str | None) -> bool:
-        """Whether the partner took something of an account lately, as far as this environment knows."""
+        """Whether the partner took a call for an account within HEALTHY_MS, as far as this environment knows."""
         return account_id is None or self.now_ms() - self._delivered_ms.get(account_id, 0) <= HEALTHY_MS
 
     def trouble(self) -> None:
@@ -79,7 +79,7 @@ class Registry:
         self._trouble += 1
 
     def take_trouble(self) -> int:
-        """How many calls failed since this was asked last."""
+        """Return the count of failed calls, and begin a new one."""
         count, self._trouble = self._trouble, 0
         return count
 
@@ -95,7 +95,7 @@ class Registry:
 
 
 class Sessions:
-    """One batch's sessions, each made when it is needed first."""
+    """One batch's sessions, each made when it is first needed."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
@@ -103,7 +103,7 @@ class Sessions:
         self.partner = Session(registry.partner)
 
     def of(self, account_id: str | None, endpoint: str | None = None) -> Session | None:
-        """An account's session, as `Registry.of` has its limiter."""
+        """An account's session, for the limiter that `Registry.of` gives."""
         limiter = self._registry.of(account_id, endpoint)
         if limiter is None:
             return None
@@ -112,7 +112,7 @@ class Sessions:
         return self._accounts[limiter]
 
     async def report_last(self) -> None:
-        """Tell the fleet what it should know at the end of a batch's calls."""
+        """Report the results that the fleet should know at the end of a batch's calls."""
         await asyncio.gather(*(session.report(last=True) for session in (self.partner, *self._accounts.values())))
 
 
@@ -122,12 +122,12 @@ def line_key(account_id: str) -> str:
 
 
 def bounds_of(per_second: float | None) -> Bounds:
-    """The bounds of a limit, by the rate that a partner declares; None: none."""
+    """The bounds of a limit for the rate that a partner declares; None: none is declared."""
     return Bounds(highest=per_second, lowest=min(1.0, per_second or 1.0))
 
 
 def _kept(cache: dict[str, T], key: str, make: Callable[[], T]) -> T:
-    """What is kept under a key, which is in use now, behind all others; the one not used for longest goes."""
+    """The value under a key, made if it is missing, as the most recently used; beyond MOST_ACCOUNTS the oldest goes."""
     cache[key] = value = cache.pop(key) if key in cache else make()
     if len(cache) > MOST_ACCOUNTS:
         del cache[next(iter(cache))]

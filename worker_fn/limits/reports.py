@@ -1,4 +1,4 @@
-"""What one environment's calls came to, on its way to the fleet."""
+"""The results of one environment's calls, on their way to the fleet."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -13,32 +13,32 @@ from worker_fn.limits.flow import FAULTS, PUSHED, Flow, Tally
 from worker_fn.limits.known_item import KnownItem
 
 URGENT_EVERY_MS = 250
-"""Faults and push-backs travel so often at most: a fleet that fails must not fight over one item. Cool-downs and probes
-travel at once."""
+"""Faults and push-backs are reported this often at most: workers of a failing fleet must not contend for one item.
+Cool-downs and probes are reported at once."""
 MANY = MIN_CALLS // 2
-"""So many faults and push-backs at once, too: two workers' are enough to open the breaker."""
+"""This many faults and push-backs are reported at once, too: those of two workers are enough to open the breaker."""
 REPORT_EVERY_MS = 1_000
-"""Good news travels this often, if there is any; more seldom where there are many workers."""
+"""Good results are reported this often, if there are any; less often where there are many workers."""
 REPORTS_A_SECOND = 100
-"""Good news of all workers together."""
+"""The most reports of good results a second, of all workers together."""
 UNSENT = (StateSilent, StateThrottled, StateRefused, Conflict)
-"""After these nothing was counted; after any other failure it may have been, and is not counted again."""
+"""After these errors nothing was counted; after any other the results may have been, and are not counted again."""
 
 
 class Reports:
-    """It outlives a batch: what is not urgent goes with the next one."""
+    """The results that are still to be reported. They outlive a batch: what is not urgent goes with the next one's."""
 
     def __init__(self, item: KnownItem, *, share: float) -> None:
         self._item = item
         self._seldom_ms = max(REPORT_EVERY_MS, round(1_000 / REPORTS_A_SECOND / share))
         self._counts: Counter[str] = Counter()
-        """What calls came to, as counts of the item. Push-backs are about the limit that was known then."""
+        """Results of calls, as counts of the item. Push-backs count for the limit that was known at their time."""
         self.for_all: list[Tally] = []
-        """What everybody should know at once: a cool-down, or a probe's answer."""
+        """Results that the fleet should know at once: a cool-down, or a probe's answer."""
         self._told_ms = 0
 
     def is_due(self, *, last: bool) -> bool:
-        """Whether the fleet should be told now. `last`: the batch is done."""
+        """Whether to report now. `last`: the batch is done."""
         now_ms = self._item.now_ms()
         if not (self._counts or self.for_all) or now_ms < self._item.silent_until_ms:
             return False
@@ -48,7 +48,7 @@ class Reports:
         return now_ms - self._told_ms >= (URGENT_EVERY_MS if trouble else self._seldom_ms)
 
     def note(self, tally: Tally) -> None:
-        """Remember what a call came to. What pushed back a call that began before the limit was lowered is an echo."""
+        """Remember a call's result. A push-back of a call begun before the limit was lowered is an echo: ignored."""
         if tally.refused and self._item.is_echo(self._item.now_ms() - tally.took_ms):
             tally = replace(tally, refused=0)
         self._counts.update(tally.counts(self._item.flow.added(self._counts)))
@@ -56,7 +56,7 @@ class Reports:
             self.for_all.append(tally)
 
     async def tell(self) -> None:
-        """Tell the fleet what calls came to. Raises StateUnavailable."""
+        """Report the results to the fleet. Raises StateUnavailable."""
         told, self.for_all = self.for_all, []
         until_ms = max((tally.cool_until_ms for tally in told), default=0)
 
@@ -71,27 +71,27 @@ class Reports:
                     await self._item.raise_to(until_ms, counts)
             if any(tally.probe is not None or tally.asks_long for tally in told):
                 await self._item.change(after)
-        except StateUnavailable:  # a probe that nobody heard of ends with its lease
+        except StateUnavailable:  # a probe that is not reported ends with its lease
             self.for_all += [replace(tally, probe=None) for tally in told if tally.cool_until_ms]
             raise
         await self.add(NO_COUNTS)
 
     async def add(self, numbers: Mapping[str, int]) -> Mapping[str, int]:
-        """Ask for numbers, and tell with it what calls came to; gives the counts as the asking left them. Others may
-        have asked since. Raises StateUnavailable.
+        """Ask for numbers and report results in one write; returns the counts as that write left them, to which others
+        may have added since. Raises StateUnavailable.
         """
         given: Mapping[str, int] = {}
         with self._taken() as counts:
             if asked := {**numbers, **counts}:
                 given = await self._item.add(asked)
         if self._is_step_due(self._item.flow):
-            with suppress(StateUnavailable):  # what was counted stands there for the next one who looks
+            with suppress(StateUnavailable):  # the counts stay in the item for the next worker that looks
                 await self._item.change(lambda flow: (self._stepped(flow), None))
         return given
 
     @contextmanager
     def _taken(self) -> Iterator[Mapping[str, int]]:
-        """What was counted, on its way to the fleet."""
+        """The counts to report; kept for the next report if this one did not count them."""
         counts, self._counts, self._told_ms = self._counts, Counter(), self._item.now_ms()
         try:
             yield counts
@@ -104,6 +104,6 @@ class Reports:
         return agreement.fold(flow, self._item.bounds, now_ms=self._item.now_ms()) if due else flow
 
     def _is_step_due(self, flow: Flow) -> bool:
-        """Whoever sees that a step is due takes it, or that the breaker would open."""
-        is_first = self._item.of_partner is None and not flow.alive_ms  # nobody else leaves a sign of life there
+        """Whether this worker has to take in the counts: a step of the limit is due, or the breaker would open."""
+        is_first = self._item.of_partner is None and not flow.alive_ms  # no sign of life was ever left there
         return is_first or agreement.is_due(flow, self._item.bounds, now_ms=self._item.now_ms())

@@ -1,4 +1,4 @@
-"""What holds for a call, by what the fleet knows: whether it may be made, at which rate, or when to ask again. Pure."""
+"""Whether a call may be made, by what the fleet knows: now, at a rate, or not before a given time. Pure."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,8 +9,7 @@ from worker_fn.limits.breaker import Opened
 from worker_fn.limits.flow import Flow
 
 LONG_COOL_DOWN_MS = 60_000
-"""From here on a cool-down stops the intake, as an open breaker does: it takes about so long to stop it and start it
-again.
+"""A longer cool-down stops the intake, as an open breaker does: to stop and restart the intake takes about this long.
 """
 
 
@@ -30,37 +29,37 @@ class Because(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Go:
-    """A call may start now; within `window`, where a rate is known. `probe`: what an open breaker lets through."""
+    """A call may start now, until `window` ends if there is a rate. `probe`: the one that an open breaker allows."""
 
     probe: bool = False
     window: int | None = None
 
 
 UNLIMITED, PROBE = Go(), Go(probe=True)
-"""No rate is known or declared, and nothing forbids; the breaker is open, and lets one call through."""
+"""UNLIMITED: no rate is known or declared, and nothing forbids. PROBE: the breaker is open and allows one call."""
 
 
 @dataclass(frozen=True, slots=True)
 class AtRate:
-    """Nothing forbids, and calls have numbers at `limit` calls a second."""
+    """Nothing forbids a call, but it needs a number: `limit` calls a second are allowed."""
 
     limit: float
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """No call before `until_ms`, and why; ask again then."""
+    """No call before `until_ms`, for the reason in `because`; ask again then."""
 
     until_ms: int
     because: Because
 
 
 Ruling = Go | AtRate | Wait
-"""All that can be the case. That no rate is known is said in so many words: nothing else may be read as it."""
+"""Every possible answer. That no rate is known is one of its own, so no missing value can be taken for it."""
 
 
 def ruling(flow: Flow, bounds: Bounds, *, now_ms: int) -> Ruling:
-    """What holds for a call now. A cool-down and an open breaker come before the rate."""
+    """Whether a call may be made now. A cool-down and an open breaker take precedence over the rate."""
     blocked = block(flow, now_ms=now_ms)
     if blocked is not None:
         is_probed = blocked.because is Because.BREAKER and breaker.probe_is_due(flow.breaker, now_ms=now_ms)
@@ -70,7 +69,7 @@ def ruling(flow: Flow, bounds: Bounds, *, now_ms: int) -> Ruling:
 
 
 def block(flow: Flow, *, now_ms: int) -> Wait | None:
-    """What forbids every call now, if anything does."""
+    """The cool-down or open breaker that forbids every call now, if there is one."""
     if flow.cool_until_ms > now_ms:
         return Wait(flow.cool_until_ms, Because.COOL_DOWN)
     if flow.breaker.is_open:
@@ -79,7 +78,7 @@ def block(flow: Flow, *, now_ms: int) -> Wait | None:
 
 
 def what_stops_mapping(flow: Flow, *, now_ms: int) -> str:
-    """What it is, in words; empty where nothing does."""
+    """Why the event source mapping has to be paused, in words; empty if it has not."""
     opened = breaker.why_open(flow.breaker, now_ms=now_ms)
     if opened is Opened.BY_HAND:
         return "the breaker, which an operator opened"
