@@ -1,4 +1,4 @@
-"""What is left to do of a message that comes back, and STAGE 3's end: what its deliveries' outcomes mean for it, its
+"""Resuming a message that comes back, and STAGE 3's end: what the outcomes of its deliveries mean for the message, its
 credentials and its progress.
 """
 
@@ -19,14 +19,14 @@ from worker_fn.limits import agreement
 from worker_fn.limits.ruling import Because
 
 LETTER_KEPT_S = 14 * 86_400
-"""For so long a dead letter may lie before it is redriven: what of it arrived is known until then."""
+"""How long a dead letter may lie before it is redriven: until then it is known which of its deliveries arrived."""
 KEPT_LONGER_S = 86_400
 """The progress of a message is kept for a day longer than the message may wait."""
 
 
 async def resume(job: Job, worker: Worker) -> None:
-    """Leave out deliveries of a message that was seen before, which arrived then. With the state table down all are
-    sent again, with the same keys.
+    """Leave out deliveries that arrived at an earlier receive of the message. Without the state table all are sent
+    again, with the same keys.
     """
     if job.place in {Place.SEND, Place.GIVE_UP}:
         await _recall(job, worker)
@@ -75,9 +75,9 @@ def _story(job: Job, progress: Progress, worker: Worker) -> Story:
 
 
 def give_up_failing(job: Job, worker: Worker) -> None:
-    """Refuse the delivery on which the partner failed too often while it took others: those behind it go on.
+    """Reject a delivery on which the partner failed too often while it took others, so that those behind it go on.
 
-    An erasure is not refused, only its age ends it: the API for erasures may be down while the API for data works.
+    An erasure is not rejected, only its age ends it: the API for erasures may be down while the API for data works.
     """
     if job.message.type == ERASURE:
         return
@@ -98,7 +98,7 @@ def _failed(item: Dispatch) -> bool:
 
 
 def _takes_others(job: Job, worker: Worker) -> bool:
-    """Whether other calls arrive, also of this account: then the message itself is at fault."""
+    """Whether the partner takes other calls, also for this account: then the message itself is at fault."""
     served = worker.limiters.is_served(job.message.account_id)
     return served and agreement.is_healthy(worker.limiters.partner.flow, now_ms=worker.now_ms())
 

@@ -32,7 +32,7 @@ class Queue(Protocol):
 
 
 async def no_need() -> None:
-    """Nothing is to be done: without a fleet there is only our own clock, and what is simulated has no connections."""
+    """Do nothing: without a fleet there is no clock to agree on, and a simulation has no connections to close."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Worker:
     limiters: Registry
     suspensions: Suspensions
     held: Held
-    """Whether an operator's pause stands."""
+    """Whether an operator's pause is in force."""
     max_in_flight: int
     attempts: int
     settle_reserve_s: float
@@ -57,24 +57,24 @@ class Worker:
     """Tells a delivery's credentials apart."""
     budgets: Budgets = field(default_factory=Budgets)
     agree_on_time: Callable[[], Awaitable[None]] = no_need
-    """Set our clock by the fleet's, once."""
+    """Sets the worker's clock by the fleet's, once."""
     outliers: Outliers = field(default_factory=Outliers)
     in_groups: bool = False
     """A FIFO queue: messages of a group stay in order, and a failure holds back those behind it."""
     room: Room = field(default_factory=lambda: Room.of_function(512))
     """How much memory a batch may use."""
     stopwatch: Callable[[], float] = time.perf_counter
-    """Seconds by which the mapping is measured."""
+    """The clock, in seconds, that measures how long mapping takes."""
     now_ms: Callable[[], int] = lambda: int(time.time() * 1_000)
     rng: random.Random = field(default_factory=random.Random)
     log: Callable[..., None] = lambda *_, **__: None
     facts: Callable[..., None] = lambda *_, **__: None
-    """Where facts go: a kind, and what is on the allow-list."""
+    """Logs a fact: its kind, and fields of the allow-list."""
     tells_ids: bool = False
     """Whether facts also hold the ids of events, and every call with its keys: LOG_EVENTS=ids."""
     measured_accounts: frozenset[str] = frozenset()
     """Accounts whose ends are metrics of their own."""
     fleet_seen: FleetSeen = field(default_factory=FleetSeen)
-    """What of the fleet was told last."""
+    """What was last logged of the fleet."""
     close: Callable[[], Awaitable[None]] = no_need
-    """End its connections."""
+    """Closes the worker's connections."""

@@ -48,7 +48,7 @@ class Whose(StrEnum):
     ACCOUNT_RATE = "account_rate"
     """The account waits for its rate or cool-down: its messages come back one after the other."""
     ACCOUNT_FAILURE = "account_failure"
-    """Calls for it failed: of its account only a bounded number of messages may wait."""
+    """Calls for the message failed: only a bounded number of its account's messages may wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Parked:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """Never again, unless someone mends the cause and redrives. `error` holds nothing of the payload."""
+    """Not tried again, unless someone mends the cause and redrives. `error` holds nothing of the payload."""
 
     reason: Reason
     error: str
@@ -87,7 +87,7 @@ REASON_OF = {
 }
 
 MANY_RECEIVES, MOST_RECEIVES = 50, 900
-"""Receives are spaced from the first number on, and end at the second: before the queue's maxReceiveCount of 1,000."""
+"""From the first number on, receives are spaced to end by the second: before the queue's maxReceiveCount of 1,000."""
 
 LONGEST_HIDDEN_S = MAX_VISIBILITY_S - 1_200
 """SQS counts its 12 hours from the receive, and refuses to hide for more: before it is hidden a message may have been
@@ -120,8 +120,8 @@ class Budgets:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """What is known of a message when its end is decided. Times in ms since the epoch; `refused`: key -> why, from
-    before.
+    """What is known of a message when its end is decided. Times in ms since the epoch; `refused`: key -> reason, from
+    earlier receives.
     """
 
     kind: str
@@ -187,7 +187,7 @@ def _wait_s(
         return 1  # nobody said no: the time of this invocation ran out
     until_s = max((one.wait_until_ms - story.now_ms) / 1_000 for one in waiting)
     if any(one.because is Because.BREAKER for one in waiting):
-        # Past the next try, and half of its age at most: it sees its partner recover in proportion to the outage.
+        # Past the next probe, by at most half the message's age: it notices a recovery in proportion to the outage.
         bound = min(LONGEST_BACK_OFF_S, max(FIRST_BACK_OFF_S, age_s / 2))
         return max(1, math.ceil(max(0.0, until_s) + rng.uniform(0, bound)))
     return max(1, round(until_s + rng.uniform(0, min(30.0, max(1.0, until_s / 4))) + 0.5))

@@ -27,14 +27,14 @@ from worker_fn.dispatch.dispatcher import Dispatcher
 
 
 async def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Callable[[], float]) -> Report:
-    """Work a batch of SQS records within `remaining_s` seconds; every record gets its end."""
+    """Process a batch of SQS records within `remaining_s` seconds; every record gets its end."""
     budget, report = TimeBudget(remaining_s, worker.settle_reserve_s), Report()
     jobs = [Job(Record(one)) for one in records]
     if await worker.held.is_on():
         await hold_back(jobs, worker, budget)
         return await _ended(jobs, worker, report, budget)
 
-    # Part after part is decoded, mapped and sent, while the calls of those before are under way.
+    # The parts are decoded, mapped and sent one after the other, while the calls of earlier parts are under way.
     dispatcher = dispatcher_for(worker, budget.for_calls_s)
     tried: list[Job] = []
     await worker.agree_on_time()
@@ -72,7 +72,7 @@ async def drain(records: list[dict[str, Any]], worker: Worker, remaining_s: Call
 
 
 async def _work(rounds: Rounds, tried: list[Job], dispatcher: Dispatcher, worker: Worker) -> None:
-    """Work one part of a batch that is mapped, up to its answers; what may be sent is added to `tried`."""
+    """Send one mapped part of a batch, and wait for its answers; messages that may be sent are added to `tried`."""
     await place(rounds.jobs, worker)
     new = [job for job in rounds.jobs if not job.is_over]
     tried += new
@@ -82,7 +82,7 @@ async def _work(rounds: Rounds, tried: list[Job], dispatcher: Dispatcher, worker
 
 
 async def _ended(jobs: list[Job], worker: Worker, report: Report, budget: TimeBudget) -> Report:
-    """Carry out the ends, and tell of them."""
+    """Carry out the ends, and log them."""
     report.state_trouble = worker.limiters.take_trouble()
     await settle(jobs, worker, report, budget)
     tell_ends(jobs, worker)
@@ -90,7 +90,7 @@ async def _ended(jobs: list[Job], worker: Worker, report: Report, budget: TimeBu
 
 
 def log_failures(jobs: Iterable[Job], worker: Worker) -> None:
-    """Log what ended a record alone, wherever it happened."""
+    """Log each exception that ended a single record."""
     for job in jobs:
         if job.failure:
             message_id, kind = job.record.message_id, job.kind or None

@@ -48,7 +48,7 @@ async def _write(job: Job, worker: Worker, time_s: float) -> None:
                 rng=worker.rng,
                 expires_at=now_ms // 1_000 + RECEIPT_KEPT_S,
             )
-    except StateRefused:  # now, and whenever it comes again
+    except StateRefused:  # as it would be at every further receive
         _go_without(job, worker, subject_request_id, may_wait=False)
     except (StateUnavailable, TimeoutError):
         worker.limiters.trouble()
@@ -56,7 +56,7 @@ async def _write(job: Job, worker: Worker, time_s: float) -> None:
 
 
 async def _name(state: State, key: str, message: Message) -> str:
-    """The key of the message's receipt: the present one, unless the release before began the receipt."""
+    """The key of the message's receipt: the present one, unless the previous release began the receipt."""
     name = receipt_name(message.account_id, message.id)
     if (await state.read(key, name)).rev:
         return name
@@ -71,7 +71,7 @@ def _failed(job: Job, worker: Worker, error: Exception) -> None:
 
 
 def _go_without(job: Job, worker: Worker, subject_request_id: str, *, may_wait: bool) -> None:
-    """What becomes of an erasure whose receipt could not be written; one that waits is written by its next receive."""
+    """Decide the end of an erasure whose receipt was not written; if it waits, its next receive writes the receipt."""
     if not isinstance(job.end, Delivered | DeadLetter):
         return
     if may_wait:
@@ -85,7 +85,7 @@ def _go_without(job: Job, worker: Worker, subject_request_id: str, *, may_wait: 
 def after(receipt: Receipt, job: Job, *, now_ms: int) -> Receipt:
     """The receipt of an erasure whose message came to this end; earlier entries are kept. Pure."""
     match job.end:
-        case Delivered() if job.is_mapped and not job.total:  # done, and no partner knows of it
+        case Delivered() if job.is_mapped and not job.total:  # done without any call to the partner
             return receipt if receipt.no_call_ms is not None else replace(receipt, no_call_ms=now_ms)
         case Delivered():
             return receipt if receipt.delivered_ms is not None else replace(receipt, delivered_ms=now_ms)

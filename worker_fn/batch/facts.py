@@ -1,7 +1,7 @@
-"""What a batch came to, as facts: a line for each end that is not `delivered`, and one for all that were delivered.
+"""The ends of a batch, as facts in the log: a line for each that is not `delivered`, and one for all that are.
 
 A message is known by its request's id and its part, which stay the same through parking and redrives; SQS gives it a
-new id each time it is sent. Written before the function answers: what leaves the queue has its line.
+new id each time it is sent. Facts are written before the function answers, so what leaves the queue has its line.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,15 +19,15 @@ from worker_fn.dispatch.classify import Outcome, Verdict
 from worker_fn.dispatch.lanes import Dispatch
 
 MOST_MESSAGES_A_LINE, MOST_CHARS_A_LINE = 200, 20_000
-"""Messages in one line, and characters of them: JSON writes one in up to twelve bytes, and CloudWatch takes 256 KB."""
+"""Messages in one line, and characters: JSON may take twelve bytes for a character, and CloudWatch takes 256 KB."""
 MOST_KEYS, MOST_OF_ALL = 10, 1_000
-"""Idempotency-Keys that are told of a call, its own first; and where all calls are told. They are digests, which say
+"""Idempotency-Keys that are logged of a call, its own first; and with LOG_EVENTS=ids. They are digests, which reveal
 nothing of what they are made of.
 """
 
 
 def tell_ends(jobs: Sequence[Job], worker: Worker) -> None:
-    """Write what became of each message, and what is new of the fleet."""
+    """Log the end of each message, and what is new of the fleet."""
     for messages in _runs(entry(job) for job in jobs if isinstance(job.end, Delivered)):
         worker.facts(Fact.DELIVERED, messages=messages)
     for job in jobs:
@@ -56,14 +56,14 @@ def _end(job: Job, now_ms: int) -> tuple[Fact, dict[str, Any]]:
 
 
 def tell_fleet(worker: Worker) -> None:
-    """Write what is new of the fleet."""
+    """Log what is new of the fleet."""
     for kind, fields in worker.fleet_seen.changes(worker.limiters.partner.flow, now_ms=worker.now_ms()):
         worker.facts(kind, **fields)
 
 
 def entry(job: Job) -> str:
     """A delivered message in a batch's line: request, part if there are several, SQS's id, its events, and how many of
-    these were left out. What is beside the events, and an event that has a call as well, is not counted as left out.
+    these were left out. Items beside the events do not count as left out, nor do events that also have a call.
     """
     part = _part(job) or (WHOLE if has_part(job.message.id) else None)
     named = f"{job.message.id} {part}" if part else job.message.id
@@ -72,7 +72,7 @@ def entry(job: Job) -> str:
 
 
 def _runs(entries: Iterable[str]) -> Iterator[list[str]]:
-    """Cut messages into what one line may hold."""
+    """Divide messages into groups, each of which fits into one line."""
     run: list[str] = []
     chars = 0
     for one in entries:
@@ -86,7 +86,7 @@ def _runs(entries: Iterable[str]) -> Iterator[list[str]]:
 
 
 def ids(job: Job) -> dict[str, Any]:
-    """What every line of one message begins with; of what nobody could read, only what SQS says."""
+    """The fields that begin every line of a message; only SQS's own for a message that could not be read."""
     known = {} if job.message is UNREAD else {"request_id": job.message.id, "account_id": job.message.account_id}
     return {
         **known,
@@ -99,7 +99,7 @@ def ids(job: Job) -> dict[str, Any]:
 
 
 def _part(job: Job) -> str | None:
-    """The part that a message is, of a request that has several."""
+    """The message's part of its request; None if the request has only one."""
     return None if job.message.part in {WHOLE, ""} else job.message.part
 
 
@@ -107,8 +107,8 @@ async def note_left_out(job: Job, report: Report, worker: Worker) -> None:
     """Count and log the parts of a message that could not be read, and those that the partner makes no call for: a line
     for each kind.
 
-    A message is mapped again whenever it comes back, but logged at its first receive: again after it was parked or
-    redriven, which makes it a new one to SQS, and never if that receive was lost, or an operator's pause held it back.
+    A message is mapped at every receive, but this is logged only at the first: again after parking or a redrive, which
+    make it a new message to SQS; never if the first receive was lost, or held back by an operator's pause.
     """
     if not (job.malformed or job.left_out) or job.place is not Place.SEND:
         return
@@ -127,7 +127,7 @@ async def note_left_out(job: Job, report: Report, worker: Worker) -> None:
 
 
 def tell_attempt(worker: Worker, items: Sequence[Dispatch], outcome: Outcome, took_ms: int, key: str) -> None:
-    """Write a call that failed, or those of its items that it failed for; with LOG_EVENTS=ids every call."""
+    """Log a call that failed, or those of its items that it failed for; with LOG_EVENTS=ids every call."""
     failed = [
         item
         for item, judged in zip(items, outcome.of_each(len(items)), strict=True)

@@ -1,5 +1,5 @@
-"""How far a batch is mapped at a time: as far as there is room in the memory, which is nearly always to its end, and
-for as long as one message may take.
+"""How much of a batch is mapped at a time: as much as the memory has room for, nearly always all of it, and for no
+longer than one message may take.
 
 Where there is no room, some deliveries of each message are mapped, sent and forgotten, then the next ones. Light
 messages go first, so a heavy one costs itself time and its neighbours nothing.
@@ -26,8 +26,8 @@ BODIES_SHARE = 1 / 8
 """The share of a batch's room that is kept for bodies, however much the requests take that are being mapped."""
 
 TURN_S, TURNS = 0.1, 5
-"""After so long between two messages, and after each part, the loop has as many turns as an answer takes to be heard,
-or a call to leave: an answer that nobody hears for long would count as a time-out of the partner.
+"""After this many seconds between two messages, and after each part, the event loop has this many turns, enough to read
+an answer or to send a call: an answer that is left unread for long would count as a time-out of the partner.
 """
 
 
@@ -43,16 +43,16 @@ class Mapper:
         self._budget = budget
         self._room = worker.room.batch // parts
         self._least = int(BODIES_SHARE * self._room)
-        """Bytes that a round has for bodies, however much the requests take that are being mapped."""
+        """Bytes that a round has for bodies in any case."""
         self._left = 0
         """Bytes of memory that are free for the round."""
         self._most_s = budget.for_one_mapping_s()
         self._turn_s = worker.stopwatch()
-        """When the loop had its turns last."""
+        """When the event loop last had its turns."""
 
     def read(self) -> None:
-        """Decode all records. Payloads are kept as long as they take half of the room; the others are decoded again
-        when it is their turn.
+        """Decode all records. Payloads are kept while they fit into half of the room; the others are decoded again when
+        it is their turn.
         """
         keeps, room, now_ms = self._room // 2, self._worker.room, self._worker.now_ms()
         with ticking():

@@ -18,13 +18,13 @@ LEAST = 16 * MIB
 """The least room for a batch, however small the function: one message at a time fits into it."""
 
 BYTE, BRACE, COMMA = 4, 1_100, 180
-"""The memory for a byte, an object and a value of JSON text."""
+"""Bytes of memory for each byte, object and value of JSON text."""
 
 PIECE = 65_536
-"""Bytes of a text that are taken apart at a time."""
+"""Bytes of a text that are split at a time."""
 
 PARTS = ("events", "system_notifications", "user_profiles")
-"""Lists of a request of which each element becomes an object of the protocol, whatever it is."""
+"""Lists of a request: each element of them becomes an object of the protocol, whatever it is."""
 
 BODY, DELIVERY = 3, 2_000
 """The memory for a byte of a delivery's body (alone, merged, and on the wire), and for a delivery as such."""
@@ -54,11 +54,11 @@ def weight_of(text: str | bytes) -> int:
 
 
 def exact_weight_of(text: str | bytes) -> int:
-    """The same, but text inside strings that looks like JSON does not count: for a text that seems too heavy."""
+    """As `weight_of`, but what looks like JSON inside strings does not count: for a text that seems too heavy."""
     if isinstance(text, str):
         text = text.encode("utf-8", "surrogatepass")
     plain, outside, inside_first = text.replace(rb"\\", b"").replace(rb"\"", b""), bytearray(), 0
-    for start in range(0, len(plain), PIECE):  # of millions of strings, no more at a time than are in a piece
+    for start in range(0, len(plain), PIECE):  # a text may have millions of strings: a piece has fewer
         parts = plain[start : start + PIECE].split(b'"')
         outside += b"".join(parts[inside_first::2])
         inside_first = (inside_first + len(parts) - 1) % 2

@@ -1,4 +1,4 @@
-"""Which message of a batch goes before which: light ones first, a FIFO group and a partner's lane in their order."""
+"""The order of a batch's messages: light ones first, a FIFO group and a partner's lane in their own order."""
 
 from collections.abc import Sequence
 from itertools import takewhile
@@ -67,7 +67,7 @@ class Ordering:
         return first is job
 
     def _is_first(self, job: Job) -> bool:
-        """In a FIFO queue: messages behind one that this worker cannot read yet wait as long as that one."""
+        """On a FIFO queue: whether no earlier message of the group is left; one behind a later release's waits with it."""
         for other in takewhile(lambda other: other is not job, self._jobs):
             if other.record.group != job.record.group:
                 continue

@@ -1,5 +1,5 @@
 """When a batch pauses the event source mapping that feeds the worker: nobody may be called for long, or an operator's
-pause stands.
+pause is in force.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """STAGE 3, its beginning: a record is decoded, and mapped to deliveries, each with its Idempotency-Key.
 
-It is mapped only as far as the caller asks: each delivery repeats the request's context, so all together may be far
-larger than the request.
+A record is mapped only as far as the caller asks: each delivery repeats the request's context, so all deliveries
+together may be far larger than the request.
 """
 
 import re
@@ -31,17 +31,17 @@ it. Two releases are at work while an alias moves, and for longer where somebody
 """
 
 FIRST = 100
-"""How many of its first deliveries tell which credentials a message carries. Credentials come from the account's
-settings, so they are nearly always alike; a message that is not mapped as a whole is mapped at least so far.
+"""How many of a message's first deliveries tell which credentials it carries. Credentials come from the account's
+settings, so they are nearly always alike; even a message that is not wholly mapped is mapped this far.
 """
 
 MOST_IDS = 2_000
-"""Event ids of one message that are told; of a request of more events the first ones."""
+"""The most event ids of one message that are logged: the first ones."""
 _ID = re.compile(r"-?[0-9A-Za-z][0-9A-Za-z._:-]{0,127}")
-"""What mParticle's ids are made of: no address of a person has this form."""
+"""The form of mParticle's ids: no address of a person has it."""
 
 CLOSING_S = 1.0
-"""The time for closing a generator that is not asked any more: it has nothing left to do."""
+"""The time for closing a generator that is not needed any more: it has nothing left to do."""
 
 
 def weigh(job: Job, room: Room) -> None:
@@ -135,7 +135,7 @@ def _dispatches(job: Job, mapped: Iterator[Delivery | LeftOut], worker: Worker) 
             item = Dispatch(_declared(one, worker.partner), key, alone=alone, of=ids)
             job.called += one.item != last  # several calls of one item come one after the other
             last = one.item
-            with suppress(*UNSENDABLE):  # it carries none
+            with suppress(*UNSENDABLE):  # a delivery that cannot be sent has no credentials
                 item.fingerprint = worker.fingerprint(one)
             if job.total < FIRST:
                 job.fingerprints.add(item.fingerprint)
@@ -155,7 +155,7 @@ def _declared(delivery: Delivery, partner: Partner) -> Delivery:
 
 
 def _event_ids(kind: str, payload: Mapping[str, Any]) -> tuple[str, ...]:
-    """The ids of a request's events and notifications, in their order; what is no id is passed over."""
+    """The ids of a request's events and notifications, in their order; a value that is no id is left out."""
     fields = ("events", "system_notifications") if kind == EVENTS else ()
     lists = (listed for field in fields if isinstance(listed := payload.get(field), list))
     given = (one.get("id") for listed in lists for one in listed if isinstance(one, Mapping))

@@ -5,7 +5,7 @@ message was received before. A delivery is remembered by the start of its idempo
 repeated delivery, which carries the same key; it never costs a delivery.
 
 The account is part of the item's key and of every idempotency key, because two accounts may have requests with the same
-id. The release before did neither: docs/adr/0031 says how its items, and the keys of its calls, are recognised.
+id. The previous release did neither: docs/adr/0031 says how its items, and the keys of its calls, are recognised.
 """
 
 import base64
@@ -26,10 +26,10 @@ MAX_BYTES = 400_000
 """The largest value of an item: DynamoDB takes 409,600 bytes an item, its keys included, which take less than 2 KB."""
 
 MAX_REASONS, REASON_CHARS, SOME_REASON = 50, 200, "refused"
-"""How many different reasons of refusals are kept in words, how many characters of each, and what stands for others."""
+"""How many reasons for refusals are kept in words, how many characters of each, and what stands for the others."""
 
 FORMER_KEPT_S = 15 * 86_400
-"""How long the owner of an item of the release before is remembered: longer than a message can be on a queue."""
+"""How long the owner of an item of the previous release is remembered: longer than a message can be on a queue."""
 
 COUNTS = {
     "attempts": "attempts",
@@ -38,10 +38,10 @@ COUNTS = {
     "auth_failed_ms": "denied_ms",
     "noted": "noted",
 }
-"""Fields, and their names in the state table, which releases beside this one read as well."""
+"""Fields, and their names in the state table, which other releases also read."""
 
 MAX_FAILING = 500
-"""Failures are counted for so many deliveries: a message's back-off follows the one that failed most."""
+"""Failures are counted for this many deliveries at most: a message's back-off follows the one that failed most."""
 
 
 class Key(str):
@@ -58,7 +58,7 @@ class Key(str):
 
     @property
     def former(self) -> str:
-        """The one that the release before gave the same delivery."""
+        """The key that the previous release gave the same delivery."""
         return key_of(*self._former)
 
 
@@ -104,8 +104,8 @@ async def read_progress(state: State, message: Message) -> Progress:
 
 
 async def _of_former_release(state: State, message: Message) -> Mapping[str, Any]:
-    """The progress that the release before wrote of a message. It did not name the account: the first account that asks
-    gets it, and another account's deliveries are repeated, never taken for done.
+    """The progress that the previous release wrote of a message. It did not name the account: the first account that
+    asks gets it, and another account's deliveries are repeated, never taken for done.
     """
     account_id, key = message.account_id or "", former_progress_key(message.id)
     for _ in range(2):
@@ -127,7 +127,7 @@ async def _of_former_release(state: State, message: Message) -> Mapping[str, Any
 
 
 async def write_progress(state: State, message: Message, progress: Progress, *, expires_at: int) -> None:
-    """Remember it until the message can not come back any more. Raises StateUnavailable, Conflict.
+    """Keep progress until its message cannot come back any more. Raises StateUnavailable, Conflict.
 
     A conflict means that SQS delivered the message twice at once: the other worker's entry is as good.
     """

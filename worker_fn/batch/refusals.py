@@ -34,12 +34,12 @@ from worker_fn.dispatch.lanes import credential_of
 from worker_fn.limits.ruling import Because
 
 FEW_FAILURES = 4
-"""A message that was not sent waits as after so many failures: half a minute, so that those before it are done."""
+"""A message that was not sent waits as after four failures, 40 s at most, so that those before it are done."""
 
 
 async def place(jobs: Sequence[Job], worker: Worker) -> bool:
-    """Find the messages with suspended credentials among those that were mapped since: one is the probe, the others are
-    parked. Returns whether there are any.
+    """Find the messages with suspended credentials, of those mapped since the last call: one is the probe, the others
+    are parked. Returns whether there are any.
     """
     found = [job for job in jobs if not (job.is_over or job.is_placed) and (job.fingerprints or job.is_mapped)]
     if not found:
@@ -161,9 +161,9 @@ def _refused_alone(job: Job, refused: Outcome | None, progress: Progress, worker
     """The end of a message that a refusal holds up, its own or that of another message of the batch, although its
     credentials are not suspended.
     """
-    if refused is None:  # the refusals were the other messages' own
+    if refused is None:  # only other messages were refused
         return Waiting(back_off_s(FEW_FAILURES, retry_after_s=None, rng=worker.rng), "refused", Whose.ACCOUNT_FAILURE)
-    if not job.is_refused_alone:  # the tick could not be told; or it is known for its own refusals
+    if not job.is_refused_alone:  # the suspension could not be written, or the message was refused alone before
         return Waiting(probe_wait_s(None, now_ms=worker.now_ms()), "refused", Whose.ACCOUNT_FAILURE)
     if progress.auth_failures >= worker.budgets.max_auth_failures:
         error = f"{refused.error} {progress.auth_failures} times, while others of its account are taken"

@@ -1,5 +1,5 @@
-"""A batch goes in rounds, each as far as it is mapped at a time: nearly always that is one. The order of a FIFO group
-holds over them, and messages of one lane go before or behind each other, never beside.
+"""A batch is sent in rounds, each of which holds what is mapped at a time: nearly always one round is enough. Rounds
+keep the order of a FIFO group, and messages of one lane are sent one after the other, never side by side.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,15 +26,15 @@ from worker_fn.dispatch.packing import CallsLeft
 from worker_fn.limits.registry import Sessions
 
 MESSAGES_A_PART = 16
-"""So many messages are decoded and mapped in two milliseconds of a whole core: until then connections are idle."""
+"""Decoding and mapping this many messages takes two milliseconds of a whole core, while connections are idle."""
 
 GONE = Delivery("", b"", "")
 """In place of a delivery that will not be sent any more in this invocation."""
 
 
 def parts_of(jobs: Sequence[Job], worker: Worker, budget: TimeBudget) -> "list[Rounds]":
-    """The batch in parts, so that the first calls leave before the rest is decoded; as a whole where messages have an
-    order or travel together, and where they are heavy.
+    """The batch in parts, so that the first calls leave before the rest is decoded; one part if messages have an order,
+    travel together or are heavy.
     """
     for job in jobs:
         with ends_alone(job):
@@ -87,8 +87,8 @@ class Rounds:
         return lanes
 
     def _lanes(self) -> list[Lane]:
-        """This round's deliveries. A message's go one after the other, or each for itself; a FIFO group's messages are
-        one lane, and so are those for which the partner names one.
+        """The lanes of this round. A message's deliveries go one after the other, or each for itself; the messages of a
+        FIFO group share a lane, and so do those for which the partner names the same one.
         """
         own: list[Lane] = []
         named: dict[LaneKey, Lane] = {}

@@ -1,7 +1,7 @@
-"""Each record's end, carried out and counted. No record has none, and none has two.
+"""Each record's end, carried out and counted. Every record has exactly one.
 
-The order of the calls is what keeps a message safe: first it is in the dead-letter or parking queue, only then may it
-leave this one. Whatever can not be settled is reported as a batch item failure, and comes back.
+The order of the calls keeps a message safe: it leaves the main queue only after it is in the dead-letter or parking
+queue. A message that cannot be settled is reported as a batch item failure, and comes back.
 """
 
 import asyncio
@@ -22,8 +22,8 @@ CAUSES = frozenset(map(str, Because)) | {"account rate", "suspended", "refused",
 """Causes of waits that are counted by their name; all others are a failed call."""
 
 REDRIVEN, MAX_HISTORY = ("redriven_ms", "history"), 256
-"""Attributes that `spillway dlq redrive` gives a message, and how long they may be: when it was redriven last; how
-often, and as what it was dead-lettered before.
+"""Attributes that `spillway dlq redrive` gives a message (when it was last redriven; how often before, and for which
+reasons it was dead-lettered), and their greatest length.
 """
 
 
@@ -41,21 +41,21 @@ class Report:
     state_trouble: int = 0
     failures: list[str] = field(default_factory=list)
     delivered_after_ms: list[int] = field(default_factory=list)
-    """Of each delivered message: since mParticle's request was accepted."""
+    """For each delivered message, the time since mParticle's request was accepted."""
     waits: Counter[str] = field(default_factory=Counter)
     """By cause."""
     letters: Counter[str] = field(default_factory=Counter)
     """By reason."""
     by_account: dict[str, Counter[Metric]] = field(default_factory=dict)
-    """How messages of the accounts ended that are measured by themselves."""
+    """The ends of messages, for accounts with metrics of their own."""
     oldest_waiting_s: float = 0.0
     oldest_erasure_s: float = 0.0
-    """Of those that wait or are parked."""
+    """Ages of the oldest message, and of the oldest erasure, that wait or are parked."""
     call_ms: list[int] = field(default_factory=list)
     """How long the partner took for each call."""
 
     def count(self, job: Job, *, now_ms: int, measured: Collection[str]) -> None:
-        """Count how a message ended that was settled; `measured` are accounts that are counted by themselves too."""
+        """Count how a message ended; `measured` are accounts with metrics of their own."""
         account_id, age_ms = job.message.account_id, now_ms - job.message.received_at_ms
         match job.end:
             case Delivered():
@@ -101,7 +101,7 @@ async def settle(jobs: Sequence[Job], worker: Worker, report: Report, budget: Ti
         if job.stays and job.record.message_id:  # SQS gives each an id: an empty name would bring back the whole batch
             report.failures.append(job.record.message_id)
     if waits_s:
-        # Those that fail are reported all the same, and come back when the queue's own visibility timeout ends.
+        # A message that cannot be hidden is reported too, and comes back when the queue's visibility timeout ends.
         try:
             async with asyncio.timeout(budget.for_hiding_s()):
                 report.unsettled += len(await worker.queue.hide(waits_s))
@@ -113,8 +113,8 @@ async def settle(jobs: Sequence[Job], worker: Worker, report: Report, budget: Ti
 
 
 async def _move(jobs: Sequence[Job], worker: Worker, time_s: float) -> None:
-    """Put records into the place that their ends name. Those that can not be moved, for whatever reason, stay and come
-    back; in the end SQS itself dead-letters them.
+    """Move records to the queue that their ends name. One that cannot be moved, for whatever reason, stays and comes
+    back; in the end SQS itself dead-letters it.
     """
 
     async def move(job: Job) -> None:
@@ -135,7 +135,7 @@ async def _move(jobs: Sequence[Job], worker: Worker, time_s: float) -> None:
 
 
 def letter_attributes(job: Job, letter: DeadLetter, partner: str) -> dict[str, str]:
-    """What stands in a dead letter beside the message's body, the most important first: SQS message attributes, ten at
+    """What stands in a dead letter beside the message's body: SQS message attributes, the most important first, ten at
     most, none of them empty.
     """
     redriven = {

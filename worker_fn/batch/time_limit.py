@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any
 
 LOOKS_EVERY_S = 0.05
-"""So often the timer looks whether the code's time is over; code that catches the interruption is interrupted again."""
+"""How often the timer checks whether the code's time is over; code that catches the interruption gets another one."""
 
 
 class OutOfTime(Exception):
@@ -25,7 +25,7 @@ class OutOfTime(Exception):
 
 
 class _Interrupted(BaseException):
-    """No Exception: a partner's `except Exception` around one event must not take it for that event's fault."""
+    """Not an Exception: a partner's `except Exception` around one event must not take it for that event's fault."""
 
 
 class _Timer:
@@ -33,7 +33,7 @@ class _Timer:
     thread = 0
     """The thread in which it ticks; 0: in none."""
     ends_s = math.inf
-    """When the time is over of the code that runs."""
+    """When the running code's time is over."""
     began_s: float
     handler: Any
     before: tuple[float, float]
@@ -63,8 +63,8 @@ class _Timer:
 
 @contextmanager
 def ticking() -> Iterator[None]:
-    """Have the timer tick, once for every `at_most` inside: to set it costs more than many a mapping. Coroutines may
-    have it tick at the same time.
+    """Run one timer for every `at_most` inside: setting a timer costs more than a small mapping. Several coroutines may
+    run it at the same time.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
