@@ -1,7 +1,7 @@
 """Authentication failures of one batch: what its answers say of each credential that was used. Pure.
 
 A refusal (401, 403) may be about the credential or about one message: a key may be good for some calls only. So calls
-with it go on until some in a row are refused; if one that was begun after a refusal arrives, the message is to blame.
+with it go on until some in a row are refused; if one begun after a refusal arrives, the refused message is to blame.
 """
 
 from collections import Counter
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 REFUSALS_IN_A_ROW = 3
-"""After so many refusals in a row a batch makes no more calls with a credential: each costs the partner a call."""
+"""After this many refusals in a row a batch makes no more calls with a credential: each costs the partner a call."""
 
 
 class Credential(NamedTuple):
@@ -44,7 +44,7 @@ class AuthFailures:
             self._in_a_row[credential] = 0
 
     def is_refused(self, credential: Credential | None) -> bool:
-        """Whether no further call with a credential should be made."""
+        """Whether the batch should make no further call with a credential."""
         return credential is not None and self._in_a_row[credential] >= REFUSALS_IN_A_ROW
 
     def taken_since(self, credential: Credential, key: str) -> bool:
@@ -52,5 +52,5 @@ class AuthFailures:
         return self.begun_ms(credential) >= self._refused_ms.get(key, 0) > 0
 
     def begun_ms(self, credential: Credential) -> int:
-        """When the last call that arrived with it was begun; 0 if none was."""
+        """When the last call that arrived with a credential was begun; 0 if none arrived."""
         return self._taken_ms.get(credential, 0)

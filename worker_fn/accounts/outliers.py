@@ -1,12 +1,12 @@
-"""Outliers: accounts whose calls fail while others' arrive. Their failures are their own, and not the partner's.
+"""Outliers: accounts whose calls fail while others' arrive. Their failures do not count against the partner.
 
-Calls that fail are made again and make up half of all sooner or later: the breaker would open for everybody.
+Failed calls are made again, so in time they are half of all calls, and the breaker would open for everybody.
 """
 
 from collections import OrderedDict
 
 FAILURES_IN_A_ROW = 3
-"""After so many failures, and no call that arrived, an account's failures are its own if others' calls arrive."""
+"""After this many failures without a call that arrived, an account's failures are its own if others' calls arrive."""
 MOST_ACCOUNTS = 2_000
 
 
@@ -25,7 +25,7 @@ class Outliers:
             self._failing.pop(account_id, None)
 
     def failed(self, account_id: str | None, *, now_ms: int) -> bool:
-        """Note a call that failed. Says whether that is the account's own trouble: others arrived since it began."""
+        """Note a call that failed. Returns whether the account alone fails: others' calls arrived since it began to."""
         if account_id is None:
             return False
         began_ms, count = self._failing.pop(account_id, (now_ms, 0))

@@ -1,6 +1,6 @@
 """One suspension, as the state table holds it: a credential that the partner refuses, and its probe. Pure.
 
-All stand under one key, so that a worker learns of all with one read:
+All suspensions stand under one key, so that a worker reads them at once:
 
     suspended   7              messages of account 7 that carry no secrets
     suspended   7#3f9c…        messages that carry those secrets
@@ -19,22 +19,22 @@ PROBE_EVERY_MS = 180_000
 PROBE_LOST_MS = 3 * PROBE_EVERY_MS
 """A probe that does not come back within this time is gone (too old, or dead-lettered), and the next one is made."""
 HEAD_START_MS = 30_000
-"""So much earlier than the probe a new message may be tried: only new ones carry what the customer has mended."""
+"""How much earlier than the probe a new message may be tried: only new ones carry what the customer has corrected."""
 TURNS_EACH = 3
-"""How often a message is refused as the probe before another one of its credential takes its place."""
+"""How often a message is refused as the probe before another one with its credential takes its place."""
 GIVE_UP_MS = 3_600_000
-"""A refused credential is an old key so long after another one of its account was accepted: until then a key revoked by
-mistake can be mended. Then its messages are dead letters, of which an operator learns before the three days are over.
+"""A refused credential counts as an old key this long after another one of its account was accepted: until then a key
+revoked by mistake can be restored. Then its messages become dead letters, before they are three days old.
 """
 NOBODY = ""
-"""In place of the probe's id: the tick chooses one of those that are parked."""
+"""In place of the probe's id: the tick chooses a parked message."""
 EVERY = "*"
 """In place of a fingerprint: all credentials of the account."""
 
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """The part of a message that matters here: its account and its credentials."""
+    """The part of a message that decides about suspensions: its account and its credentials."""
 
     account_id: str | None
     fingerprints: Collection[str]
@@ -54,9 +54,9 @@ class Suspension:
     since_ms: int
     probe_id: str
     probe_at_ms: int
-    """The probe's next turn."""
+    """When the probe may be tried next."""
     others_at_ms: int
-    """From then on another message with the credential, if one comes, takes the turn and becomes the probe."""
+    """From then on another message with the credential may be tried, and becomes the probe."""
     turns: int = 1
     """How often this probe was refused."""
     kind: str = ""
@@ -67,8 +67,8 @@ class Suspension:
 
     @classmethod
     def from_item(cls, sk: str, item: Item) -> "Suspension":
-        """Read an item; one of the release before suspends everything of its account until its probe's next turn.
-        Raises TypeError for one that is no suspension.
+        """Read an item; one of the previous release suspends everything of its account until its probe's next turn.
+        Raises TypeError for an item that is no suspension.
         """
         others_at_ms = whole_in(item.value, "probe_at_ms") + PROBE_LOST_MS
         value = {"account_id": sk, "fingerprint": EVERY, "others_at_ms": others_at_ms, **item.value}
@@ -76,7 +76,7 @@ class Suspension:
 
     @classmethod
     def begun(cls, one: Carried, fingerprint: str, *, status: int, now_ms: int, in_groups: bool) -> "Suspension":
-        """A new one, with the message that was refused as its probe."""
+        """A new suspension; the message that was refused is its probe."""
         account_id, probe_at_ms = str(one.account_id), now_ms + PROBE_EVERY_MS
         return cls(
             sk=sk_of(account_id, fingerprint),
@@ -95,20 +95,20 @@ class Suspension:
 
     @property
     def lost_ms(self) -> int:
-        """When the probe counts as lost, unless it is seen before."""
+        """When the probe counts as lost, if it is not seen before."""
         return self.probe_at_ms if self.probe_id == NOBODY else self.probe_at_ms + PROBE_LOST_MS
 
     @property
     def gives_up_ms(self) -> int | None:
-        """From then on its messages are dead-lettered; None while nothing shows that it is an old key."""
+        """From then on its messages are dead-lettered; None while nothing shows that the credential is an old key."""
         return self.superseded_ms + GIVE_UP_MS if self.superseded_ms else None
 
     def is_given_up(self, *, now_ms: int) -> bool:
         return self.gives_up_ms is not None and self.gives_up_ms <= now_ms
 
     def turn_of(self, message_id: str, *, now_ms: int, in_groups: bool) -> "Suspension | None":
-        """What it is if a message takes the turn; None if that is not due. A message that had it a few times leaves it
-        to another, but not on a FIFO queue, where none may take the turn of those before it.
+        """The suspension after a message took the turn; None if no turn is due. After TURNS_EACH turns a message leaves
+        the next to another one, but not on a FIFO queue, where no message may pass those before it.
         """
         is_probe = self.probe_id == message_id
         if now_ms < (self.probe_at_ms if is_probe else self.others_at_ms):
@@ -124,12 +124,12 @@ _STORED = tuple(one.name for one in fields(Suspension) if one.name not in {"sk",
 
 
 def sk_of(account_id: str, fingerprint: str) -> str:
-    """Where a suspension stands in the state table."""
+    """The sort key of a suspension in the state table."""
     return account_id if fingerprint == NO_SECRETS else f"{account_id}#{fingerprint}"
 
 
 def by_account(items: Mapping[str, Item]) -> dict[str, list[Suspension]]:
-    """The suspensions that the state table lists, by account. An item that is none suspends nobody."""
+    """The listed suspensions by account. An item that is no suspension suspends nobody."""
     found: dict[str, list[Suspension]] = {}
     for sk, item in items.items():
         with suppress(TypeError):
@@ -139,7 +139,7 @@ def by_account(items: Mapping[str, Item]) -> dict[str, list[Suspension]]:
 
 
 def holding(suspensions: Iterable[Suspension], fingerprints: Collection[str]) -> Suspension | None:
-    """Of an account's suspensions, the one that holds up messages with these credentials."""
+    """The one of an account's suspensions that holds up messages with these credentials."""
     return next((one for one in suspensions if fingerprints and one.fingerprint in {EVERY, *fingerprints}), None)
 
 

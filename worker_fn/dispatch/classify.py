@@ -26,12 +26,12 @@ class Verdict(Enum):
     UNSENDABLE = "unsendable"
     """The partner's code made a call that HTTP cannot carry: it never left."""
     UNREADABLE = "unreadable"
-    """It arrived, but the partner's code can not read the answer."""
+    """The call arrived, but the partner's code cannot read the answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`status` is the partner's, None without an answer; `error` says in a word what there was instead of success."""
+    """`status` is the partner's, None without an answer; `error` names in a word what came instead of success."""
 
     verdict: Verdict
     status: int | None = None
@@ -55,7 +55,7 @@ class Outcome:
 
     @property
     def is_about_the_call(self) -> bool:
-        """Whether it counts as an attempt: the partner was called, did more than push back, and we did not freeze."""
+        """Whether the call counts as an attempt: made, not pushed back, and not cut short because our process froze."""
         if self.because is not None or self.error == FROZEN:
             return False
         return self.status != 429 or self.is_of_item

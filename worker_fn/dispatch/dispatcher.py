@@ -1,7 +1,7 @@
-"""Sending a batch: which delivery goes when, and with which others.
+"""Sending a batch: when each delivery is sent, and which others its call carries.
 
-Deliveries stand in lanes, each lane in order. Lanes go side by side; if the partner takes bulk calls, an account's
-lanes go in step, so that the deliveries at their heads can travel together.
+Deliveries stand in lanes, each lane in order. Lanes are sent side by side; if the partner takes bulk calls, the lanes
+of an account advance together, so that the deliveries at their heads can travel in one call.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ class Dispatcher:
     """Whether lanes have several items, whose order must hold."""
 
     async def deliver(self, lanes: Sequence[Lane]) -> None:
-        """Send everything that may be sent in the time there is; outcomes are set in the items. Called once a round."""
+        """Send everything that time allows; outcomes are set in the items. Called once a round."""
         left = self.caller.calls_left
         for lane in lanes:
             left.expect(lane.account_id, lane.items)
@@ -70,7 +70,7 @@ class Dispatcher:
                 jitter=self.jitter,
                 sleep=asyncio.sleep,
             )
-        except Exception as error:  # our own code's
+        except Exception as error:  # an error of our own code
             outcome = self.caller.failed(items, error)
         if len(items) > 1 and outcome.items is None and outcome.verdict in HALVED:
             first, second = items[: len(items) // 2], items[len(items) // 2 :]

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 
 
 class FairSemaphore:
-    """At most `capacity` holders at once; of those that wait, the account with the fewest is next, then the one that
-    came first.
-    """
+    """At most `capacity` holders at once. The next is of the account with the fewest; among its own, who came first."""
 
     def __init__(self, capacity: int) -> None:
         self._free = capacity

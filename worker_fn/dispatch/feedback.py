@@ -37,7 +37,7 @@ class Feedback:
         took_ms: int,
         probe: bool,
     ) -> None:
-        """Note what the partner answered, or that it did not. `probe`: the call was the breaker's probe."""
+        """Note the partner's answer, or that there was none. `probe`: the call was the breaker's probe."""
         asked_s = outcome.retry_after_s
         asks_long = asked_s is not None and asked_s > agreement.LONGEST_FOR_ALL_S
         if asked_s is None and answer.retry_after is not None and outcome.verdict is Verdict.RETRY:
@@ -46,7 +46,7 @@ class Feedback:
         if self.rate_headers is not None:
             spent_s = rate_headers.cool_down_s(answer.headers, self.rate_headers, now_s=self.now_ms() / 1_000)
         throttled = outcome.status == 429
-        pushed_back = throttled and outcome.items is None  # else some items were pushed back, and not the rate
+        pushed_back = throttled and outcome.items is None  # else only some items were pushed back
         fault = outcome.verdict is Verdict.RETRY and not throttled
         for_all = asks_long and account_limiter is None
         own = (fault or for_all) and self.outliers.failed(account_id, now_ms=self.now_ms())
@@ -74,7 +74,7 @@ class Feedback:
         self.limiter.note(tally)
 
     def end_probe(self, *, said: str = "") -> None:
-        """Note that the breaker's probe found nothing out, because others wait for its result."""
+        """Note that the breaker's probe found nothing out, because other workers wait for its result."""
         self.limiter.note(Tally(probe=False, said=said))
 
     def _until_ms(self, *waits_s: float | None, longest_s: float) -> int:

@@ -20,7 +20,7 @@ def item_results(
 ) -> Outcome:
     """The outcome of a call, with each item's own outcome if the answer names items.
 
-    `attempts`: how often an item may be sent again because of another item of its call.
+    An item may be sent again at most `attempts` times because of another item of its call.
     """
     arrived = outcome.verdict is Verdict.DELIVERED
     if not answer.is_whole:  # half an answer is not enough to judge its items
@@ -38,13 +38,13 @@ def item_results(
         results, problem = [], f"{type(error).__name__} in read_response"
     if problem and arrived:
         return Outcome(Verdict.UNREADABLE, outcome.status, problem)
-    if problem:  # a proxy's error page, say: nothing arrived, and the status says enough
+    if problem:  # a proxy's error page, say: nothing arrived, and the status decides
         log("an answer could not be told apart", status=outcome.status, error=problem)
         return outcome
     if Result.UNAUTHORIZED in results:
         refused = Outcome(Verdict.UNAUTHORIZED, outcome.status, f"unauthorized inside HTTP {outcome.status}")
-        return replace(refused, items=(refused,) * len(items))  # whoever is alone would be refused as well
-    names_nobody = set(results) == {Result.AGAIN}  # all are to be sent again, and nothing would be different
+        return replace(refused, items=(refused,) * len(items))  # each would be refused alone, too
+    names_nobody = set(results) == {Result.AGAIN}  # to send all of them again would be the same call
     return replace(
         outcome,
         items=tuple(

@@ -22,9 +22,9 @@ class Dispatch:
     again: list[int] = field(default_factory=list)
     """The numbers of calls that were refused because of another item: they are no attempts of its own."""
     alone: bool = False
-    """It travels alone, also to a bulk endpoint: another item's fault must not be its end."""
+    """The delivery is sent alone, even to a bulk endpoint: another item's fault must not be its end."""
     of: tuple[str, str] = ("", "")
-    """Its request's id and its message's, for the log."""
+    """The ids of its request and of its message, for the log."""
     fingerprint: str = NO_SECRETS
     """The fingerprint of the credentials that it carries."""
 
@@ -57,7 +57,7 @@ class Lane:
         return self.next < len(self.items)
 
     def head(self, bulk: Mapping[str, Bulk]) -> list[Dispatch]:
-        """The next item, and those behind it that the same bulk call could take."""
+        """The next item, and those behind it that the same bulk call could carry."""
         first = self.items[self.next]
         run = [first]
         if first.delivery.merge is not None and not first.alone:
@@ -77,14 +77,14 @@ class Lane:
 
 
 def holds_up(outcome: Outcome | None, account_id: str | None) -> bool:
-    """Whether the deliveries behind this one in its lane have to wait, because this one comes back."""
+    """Whether the deliveries behind this one in its lane have to wait, because this one will be sent again."""
     is_refused = outcome is not None and outcome.verdict is Verdict.UNAUTHORIZED
     return outcome is None or outcome.verdict is Verdict.RETRY or (is_refused and account_id is not None)
 
 
 def together(delivery: Delivery) -> tuple[object, ...]:
-    """The properties that must be alike in deliveries that travel in one call. Host and credentials are among them,
-    because a customer may have changed these.
+    """The properties that deliveries must have in common to be sent in one call: host and credentials too, because a
+    customer may have changed them.
     """
     secrets = (*delivery.secret_headers.items(), *delivery.secret_fields.items(), delivery.sign_with)
     login = tuple(value for name, value in delivery.headers.items() if str(name).lower() == "authorization")

@@ -1,4 +1,4 @@
-"""Which deliveries travel in one bulk call, and how many calls are still to be made."""
+"""Which deliveries are sent in one bulk call, and how many calls are still to be made."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +10,7 @@ from shared.idempotency import key_of
 from worker_fn.dispatch.lanes import Dispatch, together
 
 EVERYBODY = object()
-"""Stands for all accounts; None is that of messages without one."""
+"""Stands for all accounts; None is the account of messages without one."""
 
 
 @dataclass(slots=True)
@@ -79,7 +79,7 @@ def _packed(heads: Iterable[Sequence[Dispatch]], bulk: Mapping[str, Bulk], *, di
 
 
 def _fewest(calls: Sequence[Sequence[Dispatch]], bulk: Mapping[str, Bulk]) -> int:
-    """How many calls would do for these calls' items, if each were full."""
+    """How many calls these calls' items would need if each call were full."""
     if len(calls) <= 1:  # as nearly always
         return len(calls)
     fewest, wholes = 0, defaultdict[tuple[object, ...], _Call](_Call)
@@ -98,8 +98,8 @@ def _fewest(calls: Sequence[Sequence[Dispatch]], bulk: Mapping[str, Bulk]) -> in
 
 
 def merged(partner: Partner, items: Sequence[Dispatch]) -> tuple[Delivery, str]:
-    """One call of the deliveries that travel together, and its idempotency key. Raises ValueError where the partner's
-    code can not merge them.
+    """The deliveries of one call as a single delivery, and its idempotency key. Raises ValueError if the partner's code
+    cannot merge them.
     """
     if len(items) == 1:
         return items[0].delivery, items[0].key
@@ -117,23 +117,23 @@ class CallsLeft:
     def __init__(self, bulk: Mapping[str, Bulk]) -> None:
         self._bulk = bulk
         self._items: defaultdict[tuple[object, str | None], Counter[str]] = defaultdict(Counter)
-        """Items by their account, or EVERYBODY, and by the bulk endpoint that takes them, and by their kind there."""
+        """The number of items by account (or EVERYBODY) and bulk endpoint, and then by their kind at the endpoint."""
 
     def expect(self, account_id: str | None, items: Iterable[Dispatch], count: int = 1) -> None:
-        """Items of a round that begins, beside those that are under way."""
+        """Add items of a round that begins to those that are under way."""
         for item in items:
             for whose in (EVERYBODY, account_id):
                 self._items[whose, item.delivery.merge][item.delivery.merge_kind] += count
 
     def done(self, account_id: str | None, items: Iterable[Dispatch]) -> None:
-        """Items that need no call any more."""
+        """Remove items that need no further call."""
         self.expect(account_id, items, -1)
 
     def count(self) -> int:
-        """Calls to all endpoints, of all accounts."""
+        """The calls that are left, to all endpoints and of all accounts."""
         return sum([self.count_of(EVERYBODY, endpoint) for endpoint in (None, *self._bulk)])
 
     def count_of(self, whose: object, endpoint: str | None) -> int:
-        """Calls of an account to a bulk endpoint; None: to any other."""
+        """The calls that are left of an account (or EVERYBODY) to a bulk endpoint; None: to any other URL."""
         kinds = self._items[whose, endpoint]
         return kinds.total() if endpoint is None else self._bulk[endpoint].calls_for(kinds)

@@ -1,4 +1,4 @@
-"""What an API's rate headers ask for: nothing is left, so nobody calls until the reset. Pure."""
+"""Reading an API's rate headers: once no call is left, nobody calls until the reset. Pure."""
 
 import re
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
-"""Short retries of one call, inside the invocation. Longer waits are spent on the queue: batch/disposition.py.
+"""Short retries of one call, inside the invocation. Longer waits are spent on the queue (batch/disposition.py).
 
-Exponential with full jitter: each pause is drawn evenly from zero to a bound that doubles.
+Exponential back-off with full jitter: each pause is drawn evenly from zero to a bound that doubles.
 """
 
 from collections.abc import Awaitable, Callable
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 5.0
-"""Waits up to here are spent inside the invocation; the Lambda is paid for meanwhile, so longer ones are not."""
+"""Longer waits are spent on the queue, because the Lambda is paid for while it waits."""
 
 
 async def send_with_retries(
@@ -26,9 +26,8 @@ async def send_with_retries(
 ) -> Outcome:
     """Call `attempt` until its verdict is not RETRY, at most `attempts` times; returns the last outcome.
 
-    `jitter` draws a pause from zero to a bound. Stops early when the next wait would be longer than LONGEST_PAUSE_S or
-    than the time that remains, when no call was allowed, and when an answer told its items apart: longer waits are
-    spent on the queue.
+    `jitter` draws a pause from zero to a bound. Stops early if the next pause would be longer than LONGEST_PAUSE_S or
+    the time that remains, if no call was allowed, or if an answer gave each item its own outcome.
     """
     first = await attempt()
     if not _may_help(first):
