@@ -2,7 +2,7 @@
 
 import gc
 
-gc.disable()  # what is imported stays: to look for garbage in it would be a twentieth of a cold start
+gc.disable()  # imports leave no garbage: looking for it would be a twentieth of a cold start
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -45,17 +45,17 @@ def _stored() -> Stored:
 
 
 _made: list[Worker] = []
-"""The worker in use: its connections are the loop's, and end only when they are closed."""
+"""The worker in use: its connections belong to the loop, and stay open until they are closed."""
 
 
 @lru_cache(maxsize=1)
 def _worker(stored_texts: tuple[tuple[str, str], ...]) -> Worker:
-    """Made anew when a setting in SSM or Secrets Manager has changed, which happens a few times a year."""
+    """The worker, made anew when a setting in SSM or Secrets Manager has changed, which happens a few times a year."""
     worker = build(_settings(), stored_texts)
     for before in _made:
         _loop().run_until_complete(before.close())
     _made[:] = [worker]
-    gc.freeze()  # all that was imported stays: the collector need not look through it at each batch
+    gc.freeze()  # what was imported stays: the collector need not look through it at each batch
     return worker
 
 
@@ -69,7 +69,7 @@ def _loop() -> asyncio.AbstractEventLoop:
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Drain one batch, or do what is due each minute. Raises InvalidSettings: then Lambda keeps the whole batch."""
+    """Drain one batch, or run the minute's tick. Raises InvalidSettings: then the whole batch stays in the queue."""
 
     def remaining_s() -> float:
         return context.get_remaining_time_in_millis() / 1_000
@@ -105,7 +105,7 @@ async def _tick(worker: Worker, asked: Mapping[str, Any], remaining_s: Callable[
 
 
 async def _gap(worker: Worker, remaining_s: Callable[[], float]) -> int | None:
-    """The ledger's gap, once an hour; None in all other minutes, or where it cannot be known."""
+    """The ledger's gap, once an hour; None in all other minutes, or if it cannot be counted."""
     if not gap.is_due(worker.now_ms()) or remaining_s() < COUNTS_NEED_S:
         return None
     try:

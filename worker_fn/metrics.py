@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from worker_fn.maintenance.ticker import TickReport
 
 OF_AN_ACCOUNT = (Metric.DELIVERED, Metric.WAITING, Metric.PARKED, Metric.DEAD_LETTERED, Metric.SETTLE_FAILED)
-"""Counted apart for the accounts that METRICS_ACCOUNTS names."""
+"""Metrics that the accounts in METRICS_ACCOUNTS also have of their own."""
 TIMES_A_BATCH = 16
-"""Of a batch's times; more would cost as much as the lines of its messages."""
+"""The most latencies of a batch that are written; more would cost as much as its messages' own log lines."""
 
 metrics = Metrics(namespace=NAMESPACE, service="worker")
 
@@ -66,7 +66,7 @@ def measure(report: Report, worker: Worker) -> None:
 
 
 def measure_tick(report: "TickReport", gap: int | None = None) -> None:
-    """Write what the tick knows: the oldest that are parked, the share of the rate that is used, the ledger's gap."""
+    """Write the tick's metrics: the oldest parked messages, the share of the rate that is used, the ledger's gap."""
     _ages(report.oldest_parked_s, report.oldest_parked_erasure_s)
     if report.allowance_used is not None:
         metrics.add_metric(Metric.ALLOWANCE_USED, MetricUnit.Percent, round(100 * report.allowance_used, 1))
@@ -83,7 +83,7 @@ def _ages(waiting_s: float, erasure_s: float) -> None:
 
 
 def _by_name(metric: Metric, dimension: str, counts: Mapping[str, int]) -> None:
-    """A metric that is counted apart for each cause or reason: a line for each, and they are few."""
+    """Write a metric by cause or by reason: one line for each, and they are few."""
     for name, count in counts.items():
         with single_metric(metric, MetricUnit.Count, count, namespace=NAMESPACE) as one:
             one.add_dimension("stage", _stage())

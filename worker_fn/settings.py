@@ -17,12 +17,12 @@ _ACCOUNT = re.compile(r"[0-9A-Za-z._-]{1,64}")
 _NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
 
 MOST_MEASURED = 20
-"""Accounts with metrics of their own: CloudWatch takes $0.30 a month for each metric of each."""
+"""The most accounts with metrics of their own: CloudWatch charges $0.30 a month for each metric of each account."""
 VISIBILITY_MARGIN_S = 43_200
 """A message that is hidden when its age ends comes back within SQS's longest visibility timeout, 12 hours."""
 LONGEST_AGE_S = 1_209_600 - VISIBILITY_MARGIN_S
-"""A message must reach the end of its age before its queue forgets it, after 14 days as infra/queues.yml has it.
-The doctor checks the deployed queues: a worker that asked SQS for this could not start while SQS is slow.
+"""A message must reach the end of its age before its queue deletes it, after 14 days as infra/queues.yml has it. The
+doctor checks the deployed queues: a worker that asked SQS for this could not start while SQS is slow.
 """
 BUDGETS = Budgets()
 """What a message has where nobody set it."""
@@ -31,7 +31,7 @@ Env = Mapping[str, str]
 
 
 def _read(by: Callable[[Env], Any], *, shown: bool = True) -> Any:
-    """A field, and how it is read from the environment."""
+    """A field, with the function that reads it from the environment."""
     return field(repr=shown, metadata={"by": by})
 
 
@@ -45,7 +45,7 @@ def _url(name: str) -> Any:
 
 
 def _number(name: str, default: float, lowest: float, highest: float) -> Any:
-    """A number; a whole one where none below 1 is allowed."""
+    """A number; it must be whole if the lowest allowed value is at least 1."""
 
     def read(env: Env) -> float:
         text, is_whole = (env.get(name) or str(default)).strip(), lowest >= 1
@@ -82,7 +82,7 @@ class Settings:
     state_table: str = _read(_table)
     stage: str = _read(lambda env: env.get("STAGE") or "none")
     max_in_flight: int = _number("MAX_IN_FLIGHT", 10, 1, 1_000)
-    """Connections of one Lambda environment; the partner sees at most so many times MaximumConcurrency."""
+    """Connections of one Lambda environment; the partner sees at most this many times MaximumConcurrency."""
     attempts: int = _number("ATTEMPTS", 3, 1, 10)
     """Tries of one delivery within one invocation, the first included."""
     connect_timeout_s: float = _number("CONNECT_TIMEOUT_S", 3, 0.1, 60)
@@ -90,7 +90,7 @@ class Settings:
     settle_reserve_s: float = _number("SETTLE_RESERVE_S", SETTLE_RESERVE_S, 4, 60)
     """Time kept back at the end of an invocation to settle everything that was received."""
     max_concurrency: int = _number("MAX_CONCURRENCY", 10, 2, 1_000)
-    """Lambda environments at most: MaximumConcurrency of the mapping, which the deployment repeats here."""
+    """The most Lambda environments: MaximumConcurrency of the mapping, which the deployment repeats here."""
     max_age_s: float = _number("MAX_AGE_S", BUDGETS.max_age_s, 60, LONGEST_AGE_S)
     """How long a message may wait; then it is dead-lettered as too old."""
     erasure_max_age_s: float = _number("ERASURE_MAX_AGE_S", BUDGETS.erasure_age_s, 60, LONGEST_AGE_S)
@@ -109,14 +109,14 @@ class Settings:
     facts: Callable[..., None] = _read(lambda env: facts_for(one_of(env, "LOG_EVENTS", LOG_EVENTS)))  # noqa: RUF009 - a field
     """Writes facts to the log; LOG_EVENTS=off leaves out those of delivered messages."""
     tells_ids: bool = _read(lambda env: env.get("LOG_EVENTS") == WITH_IDS)
-    """Also the ids of events, and every call."""
+    """LOG_EVENTS=ids: the log also has the ids of events, and every call."""
     measured_accounts: frozenset[str] = _read(_measured)
-    """METRICS_ACCOUNTS: whose ends are metrics of their own, too."""
+    """METRICS_ACCOUNTS: accounts that have metrics of their own, too."""
     region: str = _read(_region)
     dynamodb_endpoint: str = _read(lambda env: endpoint_of("dynamodb", env, region=_region(env)))
     credentials: Callable[[], Credentials] = _read(credentials_of, shown=False)  # noqa: RUF009 - a field
     env: Env = _read(lambda env: env, shown=False)  # noqa: RUF009 - a field
-    """For the partner, which reads its own variables."""
+    """The whole environment, from which the partner reads its own variables."""
 
     beginning_s: ClassVar[float] = 4.0
     """The time that an invocation needs before its first call: for setting its clock by the fleet's (3 s at most), and
@@ -129,12 +129,12 @@ class Settings:
 
     @classmethod
     def from_env(cls, env: Env | None = None) -> Self:
-        """Raises InvalidSettings that names the missing or bad variable."""
+        """Read the settings. Raises InvalidSettings, which names the missing or bad variable."""
         known = os.environ if env is None else env
         return cls(**{one.name: one.metadata["by"](known) for one in fields(cls)})
 
     def __post_init__(self) -> None:
-        """A time-out that leaves no room for a whole call is refused: no call or probe would ever be made."""
+        """Refuse a time-out that leaves no room for a whole call: no call or probe would ever be made."""
         needed_s = self.beginning_s + self.call_timeout_s + self.settle_reserve_s
         if self.worker_timeout_s < needed_s:
             raise InvalidSettings(

@@ -28,13 +28,13 @@ from worker_fn.limits.registry import Registry
 from worker_fn.settings import Settings
 
 CALLS_TO_AWS = 32
-"""Calls to AWS at once: the progress of a batch's messages is read side by side."""
+"""Simultaneous calls to AWS: the progress of a batch's messages is read side by side."""
 COUNTS_NEED_S = 10.0
-"""What reading the counts may take: a page, and its repetition."""
+"""How long reading the counts may take: one page, and one retry of it."""
 
 
 class Boto3Client:
-    """A boto3 client that is made when its first call is: importing boto3 would be most of a cold start."""
+    """A boto3 client that is made at its first call: importing boto3 would be most of a cold start."""
 
     _making = threading.Lock()
 
@@ -167,7 +167,7 @@ def _log(message: str, **fields: Any) -> None:
 
 
 def observe(clock: FleetClock, asked_s: float, heard_s: float, date: str) -> None:
-    """Let the fleet's clock learn from an HTTP date; one that nobody can read tells it nothing."""
+    """Let the fleet's clock learn from an HTTP date; ignore one that cannot be read."""
     try:
         date_ms = int(parsedate_to_datetime(date).timestamp() * 1_000)
     except (ValueError, OverflowError):

@@ -11,11 +11,11 @@ from shared.telemetry import NAMESPACE, Metric
 STEP_S, STEPS = 300, 288
 """A day, in steps of five minutes."""
 SETTLED_S = 1_200
-"""How old a step must be: a queue that wakes up is counted a quarter of an hour late."""
+"""How old a step must be: CloudWatch counts a queue that wakes up a quarter of an hour late."""
 PAGES_OF_A_DAY = 5
 
 ENDS = (Metric.DELIVERED, Metric.DEAD_LETTERED, Metric.PARKED)
-"""What leaves the main queue, by what the workers write."""
+"""The worker's metrics of messages that left the main queue."""
 DEPTHS = (
     "ApproximateNumberOfMessagesVisible",
     "ApproximateNumberOfMessagesNotVisible",
@@ -30,21 +30,21 @@ class Step:
     """Five minutes of the main and the parking queue together, in messages."""
 
     came: float
-    """Into one of them; what left the parking queue is taken away, and a FIFO queue's copies are."""
+    """Messages sent to one of the two, without those moved out of the parking queue and a FIFO queue's duplicates."""
     ended: float
-    """What workers told of as having left the main queue."""
+    """Messages that left the main queue, as the workers counted them."""
     least: float | None
-    """How many lay there, at least and at most. None: SQS told nothing of the main queue."""
+    """The least and the most that lay there. None: SQS reported nothing of the main queue."""
     most: float | None
 
 
 class CountsUnavailable(Exception):
-    """CloudWatch did not say; the text is its name of the error."""
+    """CloudWatch did not answer; the text is its name of the error."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """CloudWatch; `client` is a boto3 one, whose calls run in threads."""
+    """Reads CloudWatch with a boto3 `client`, whose calls run in threads."""
 
     client: Any
     queue: str

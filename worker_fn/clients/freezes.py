@@ -1,20 +1,20 @@
-"""Whether this process stood still: Lambda freezes an environment, and a busy machine does much the same.
+"""Whether this process stood still: Lambda freezes an environment, and a busy machine has much the same effect.
 
-Two clocks are compared, because one of them may stop with the process. While it stands still the process notices
-nothing that it waits for, so a time-out then says nothing about the partner.
+Two clocks are compared, because one of them may stop with the process. A process that stands still notices nothing that
+it waits for, so a time-out then says nothing about the partner.
 """
 
 from collections.abc import Callable
 
 BEAT_S = 0.5
-"""How often a client looks while calls are under way."""
+"""How often a client compares the clocks while calls are under way."""
 
 STILL_S = 2.0
-"""If a look comes later than this, by either clock, the process stood still."""
+"""If a comparison comes this much too late, by either clock, the process stood still."""
 
 
 class Freezes:
-    """Looked at when a call begins and ends, and each BEAT_S between."""
+    """The clocks are compared when a call begins and ends, and every BEAT_S between."""
 
     def __init__(self, clock: Callable[[], float], wall_clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -24,7 +24,7 @@ class Freezes:
         """How often the process stood still."""
 
     def look(self) -> None:
-        """Compare the clocks with the last look."""
+        """Compare the clocks with their last readings."""
         now_s, now_wall_s = self._clock(), self._wall_clock()
         passed_s, passed_wall_s = now_s - self._seen_s, now_wall_s - self._seen_wall_s
         self._seen_s, self._seen_wall_s = now_s, now_wall_s

@@ -1,8 +1,8 @@
 """The only module of the worker that opens partner sockets: libcurl on the worker's event loop.
 
 Connections are kept for the life of the Lambda environment. Nothing is retried here (`dispatch/retry.py` decides that),
-with one exception, which is nobody's fault: if a kept connection turns out to be dead before a byte of an answer came,
-the call is made again at once, on a new one.
+with one exception: if a kept connection turns out to be dead before a byte of an answer came, the call is made again at
+once, on a new one.
 """
 
 import asyncio
@@ -88,7 +88,7 @@ class HttpClient(AbstractAsyncContextManager["HttpClient"]):
         return answer
 
     async def _exchange(self, request: Request, timeout_s: float, *, on_new: bool = False) -> tuple[Answer, bool]:
-        """One try; and whether it failed only because a kept connection was dead."""
+        """Try the call once; also returns whether it failed only because a kept connection was dead."""
         exchange = self._idle.pop() if self._idle else self._new_exchange()
         exchange.begin(request, timeout_s=timeout_s)
         exchange.curl.setopt(pycurl.MAXAGE_CONN, IDLE_S)

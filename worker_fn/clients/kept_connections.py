@@ -1,7 +1,7 @@
 """Which of the connections that libcurl keeps may be used again: checked before a byte of a call is sent on it.
 
-libcurl sees whether a kept connection is closed, but not whether unexpected bytes have arrived on it: these would be
-taken for the next call's answer. And it measures idle time by a clock that may stop in a frozen environment.
+libcurl sees whether a kept connection is closed, but not whether unexpected bytes have arrived on it, which would be
+taken for the next call's answer. It also measures idle time by a clock that may stop in a frozen environment.
 """
 
 import select
@@ -15,12 +15,12 @@ IDLE_S = 45
 
 
 class Kept:
-    """Where and when each connection was used last; times by the wall's clock."""
+    """The descriptor and the last use of each connection; times by the wall clock."""
 
     def __init__(self, wall_clock: Callable[[], float]) -> None:
         self._wall_clock = wall_clock
         self._used: dict[Ends, tuple[int, float]] = {}
-        """Connection -> descriptor, and when. What the next connection uses anew is dropped, so it stays small."""
+        """Connection -> descriptor, and when. A descriptor opened anew replaces its entry, so this stays small."""
 
     def may_be_used(self, connection: Ends, opened: Sequence[int]) -> bool:
         """Whether a call may go over a connection: one of those that were `opened` for it, or one that was used lately
@@ -37,14 +37,14 @@ class Kept:
         return 0 <= self._wall_clock() - used_s <= IDLE_S and not _has_something_to_say(descriptor)
 
     def used(self, connection: Ends) -> None:
-        """Note the end of a call."""
+        """Note the end of a call on a connection."""
         if connection in self._used:
             self._used[connection] = (self._used[connection][0], self._wall_clock())
 
 
 def _port_of(descriptor: int) -> int | None:
-    """The local port; None for what is no connection any more."""
-    try:  # told its kind, it need not ask the kernel; the port stands in the same place for IPv4
+    """The local port; None if the descriptor is no connection any more."""
+    try:  # given the family, Python need not ask the kernel; the port is in the same place for IPv4
         connection = socket.socket(socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, descriptor)
     except OSError:
         return None

@@ -18,4 +18,4 @@ class SafeFormatter(LambdaPowertoolsFormatter):
 
 logger = Logger(service="worker", logger_formatter=SafeFormatter(utc=True, use_rfc3339=True))
 logging.getLogger().setLevel(logging.WARNING)
-"""Of libraries, which may write what they send. It is Python's own level, which LOG_FORMAT=json makes INFO."""
+"""The level for libraries, which may log what they send. It is Python's own; LOG_FORMAT=json makes it INFO."""

@@ -1,5 +1,5 @@
-"""The event source mapping, which feeds the worker from the queue; operators know it as the intake. Paused while nobody
-may be called.
+"""The event source mapping, which feeds the worker from the queue; operators know it as the intake. It is paused while
+nobody may be called.
 
 A paused mapping delivers nothing, so messages stay visible in the queue, which has no limit, instead of in flight,
 where the limit is 120,000. The shared flow, or an operator, decides whether it should be paused; the tick finishes
@@ -29,8 +29,8 @@ MARK = "spillway:paused"
 KNOWN_FOR_MS = 5_000
 """How old a worker's knowledge of an operator's pause may be."""
 PAUSED_WAIT_S, LONGEST_PAUSED_WAIT_S = 60, 900
-"""A message that comes during an operator's pause is hidden for so long: by then the mapping is paused, and the message
-stays visible. If it is received all the same, each wait is longer, as SQS dead-letters it after a thousand receives.
+"""How long a message that comes during an operator's pause is hidden: by then the mapping is paused, and the message
+stays visible. If it is received again, each wait is longer, because SQS dead-letters it after a thousand receives.
 """
 
 
@@ -60,8 +60,8 @@ class EventSourceMapping(Protocol):
 
 
 class LambdaMapping:
-    """The mapping by its id. `client` is a boto3 Lambda client; all that is asked of it runs in threads, also what
-    makes it when it is asked first.
+    """The mapping by its id. `client` is a boto3 Lambda client; its calls, and its making at the first call, run in
+    threads.
     """
 
     def __init__(self, client: Any, mapping_id: str) -> None:
@@ -109,7 +109,7 @@ class LambdaMapping:
 
 
 async def hold(state: State, *, why: str, who: str, now_ms: int, rng: random.Random) -> None:
-    """Note an operator's pause; one that lasts already keeps its beginning. Raises StateUnavailable."""
+    """Note an operator's pause; if one is noted already, its beginning stays. Raises StateUnavailable."""
 
     def noted(value: Mapping[str, Any]) -> tuple[Mapping[str, Any], None]:
         return {"why": why, "who": who, "since_ms": whole_in(value, "since_ms") or now_ms}, None
@@ -118,15 +118,15 @@ async def hold(state: State, *, why: str, who: str, now_ms: int, rng: random.Ran
 
 
 async def is_held(state: State) -> bool:
-    """Whether an operator's pause stands. Raises StateUnavailable."""
+    """Whether an operator's pause is in force. Raises StateUnavailable."""
     return bool((await state.read(PARTNER, HOLD)).value)
 
 
 class Held:
-    """An operator's pause, as one Lambda environment knows it. `state` bounds each call: a shared.state.Patient.
+    """An operator's pause, as one Lambda environment knows it. `state`, a shared.state.Patient, bounds each call.
 
-    While the state table is out of reach the last reading stays valid: nobody can end a pause that is noted there.
-    An environment that could never read the table does not know of a pause, and delivers.
+    While the state table is out of reach the last reading stays valid: nobody can end a pause that is noted there. An
+    environment that has never read the table does not know of a pause, and delivers.
     """
 
     def __init__(self, state: State, *, now_ms: Callable[[], int], on_trouble: Callable[[], None]) -> None:
@@ -138,7 +138,7 @@ class Held:
         self._read_ms: int | None = None
 
     async def is_on(self) -> bool:
-        """Whether a pause stands, by a reading that is no older than KNOWN_FOR_MS."""
+        """Whether a pause is in force, by a reading that is no older than KNOWN_FOR_MS."""
         now_ms = self._now_ms()
         if self._read_ms is None or now_ms - self._read_ms >= KNOWN_FOR_MS:
             self._read_ms = now_ms

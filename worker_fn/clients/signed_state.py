@@ -1,6 +1,6 @@
 """The state table without boto3: signed calls over the worker's own HTTP client.
 
-boto3 would be half of a cold start, and each of its calls, in a thread, several times as dear (docs/adr/0053).
+boto3 would be half of a cold start, and its calls, in threads, would cost several times as much (docs/adr/0053).
 """
 
 import json
@@ -15,10 +15,10 @@ from shared.sigv4 import Credentials, signed_headers
 from shared.state import ANSWER_WITHIN_S, NotAsExpected, OnDate, StateTable, failure_of
 
 TIMES_TRIED = 2
-"""A call that broke off, or that failed on DynamoDB's side, is made once more, while its caller waits still."""
+"""A call that broke off, or that failed on DynamoDB's side, is made once more, while its caller still waits."""
 
 Make = Callable[[Request, float], Awaitable[Answer]]
-"""Makes one call within so many seconds; worker_fn.clients.http has it."""
+"""Makes one call within a number of seconds; worker_fn.clients.http has it."""
 
 
 class SignedState(StateTable):
@@ -61,7 +61,7 @@ class SignedState(StateTable):
     async def _ask(self, target: str, body: bytes) -> Answer:
         try:
             credentials = self._credentials()
-        except Exception as error:  # whatever botocore's chain raises where it is behind them
+        except Exception as error:  # on Lambda they are variables; elsewhere botocore's chain may raise anything
             raise failure_of("", type(error).__name__) from None
         headers = signed_headers(
             credentials,
@@ -81,7 +81,7 @@ class SignedState(StateTable):
 
 
 def _read(answer: Answer) -> Mapping[str, Any] | None:
-    """The JSON object in an answer; None where there is none to its end."""
+    """The JSON object in an answer; None if there is none, or the answer is cut off."""
     try:
         said = json.loads(answer.body) if answer.is_whole else None
     except (ValueError, RecursionError):

@@ -1,6 +1,6 @@
-"""libcurl's transfers on asyncio's loop, which sees one selector for all of their sockets.
+"""libcurl's transfers on asyncio's loop, which watches one selector for all of their sockets.
 
-pycurl's AsyncCurlMulti has the loop watch each socket of its own for each call: a quarter of a call's CPU
+pycurl's AsyncCurlMulti would have the loop watch each socket separately for each call: a quarter of a call's CPU
 (docs/adr/0059).
 """
 
@@ -12,9 +12,9 @@ import pycurl
 
 
 class Transfers:
-    """Calls side by side, at most `most_kept` connections of which are kept; for the loop that first uses it.
+    """Calls side by side, of whose connections at most `most_kept` are kept; for the loop that first uses it.
 
-    libcurl's numbers for reading and writing are the selector's.
+    libcurl's numbers for reading and writing are those of the selector.
     """
 
     def __init__(self, *, most_kept: int) -> None:
@@ -28,7 +28,7 @@ class Transfers:
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._wake_up)
 
     async def perform(self, curl: pycurl.Curl) -> None:
-        """Have a call made. Raises pycurl.error where it fails; cancelled, it is broken off at once."""
+        """Make a call. Raises pycurl.error if it fails; if it is cancelled, the call is broken off at once."""
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
             self._loop.add_reader(self._sockets.fileno(), self._on_sockets)
@@ -64,7 +64,7 @@ class Transfers:
             self._sockets.modify(descriptor, what)
 
     def _wake_up(self, after_ms: int) -> None:
-        """Have libcurl called at its time, or sooner: called too early it says the time again. A timer for each call
+        """Call libcurl at its time, or sooner: if it is called too early it gives the time again. A timer for each call
         would nearly always be set in vain.
         """
         if self._loop is None or after_ms < 0:
@@ -84,7 +84,7 @@ class Transfers:
         self._act(*((key.fd, events) for key, events in self._sockets.select(0)))
 
     def _act(self, *events: tuple[int, int]) -> None:
-        """Let libcurl do what is due, and tell those whose call has ended."""
+        """Let libcurl do what is due, and wake the callers whose call has ended."""
         try:
             for descriptor, event in events:
                 self._multi.socket_action(descriptor, event)

@@ -12,20 +12,20 @@ from itertools import accumulate, pairwise
 from worker_fn.clients.counts import STEP_S, Step
 
 EDGE = 12
-"""Steps of the first hour, and of the last."""
+"""Steps in the first hour, and in the last one."""
 LAG_S = 60
-"""What comes in so long SQS may count on the other side of a moment."""
+"""SQS may count what comes within this time on the other side of a moment."""
 MINUTE = 7
-"""Of the hour: when it is counted, by the tick that falls into it."""
+"""The minute of each hour in which the gap is counted, by the tick that falls into it."""
 
 
 def is_due(now_ms: int) -> bool:
-    """Whether this minute's tick counts: CloudWatch's answers are paid."""
+    """Whether this minute's tick counts: once an hour, because CloudWatch charges for its answers."""
     return now_ms // 60_000 % 60 == MINUTE
 
 
 def missing(steps: Sequence[Step]) -> int | None:
-    """How many messages are surely missing; None where too little is known. A delivery twice over hides one."""
+    """How many messages are surely missing; None if too little is known. Each message delivered twice hides one."""
     known = [number for number, step in enumerate(steps) if step.most is not None]
     steps = steps[known[0] : known[-1] + 1] if known else ()
     if len(steps) <= 2 * EDGE:
@@ -42,7 +42,7 @@ def missing(steps: Sequence[Step]) -> int | None:
 
 
 def _between(total: float, one: Step, after: Step) -> tuple[float, float] | None:
-    """What is unaccounted for where two steps meet, at least and at most."""
+    """The least and the most that is unaccounted for at the moment where two steps meet."""
     if one.least is None or one.most is None or after.least is None or after.most is None:
         return None
     return total - max(one.most, after.most), total - min(one.least, after.least)

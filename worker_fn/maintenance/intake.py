@@ -1,4 +1,4 @@
-"""The tick's duties about the event source mapping: paused or resumed, and steered."""
+"""The tick's duties for the event source mapping: to pause or resume it, and to set its concurrency."""
 
 import math
 
@@ -8,8 +8,8 @@ from worker_fn.limits.ruling import what_stops_mapping
 from worker_fn.maintenance.ticker import Ticker
 
 SPARE = 2.0
-"""So many times the environments that the limit needs by arithmetic are allowed: an invocation is more than its calls,
-and with too few the rate would stay below the limit, which would then never grow.
+"""How many times the computed number of environments is allowed: an invocation is more than its calls, and with too few
+environments the rate would stay below the limit, which would then never grow.
 """
 LEAST_CONCURRENCY = 2
 """The smallest MaximumConcurrency that Lambda takes."""
@@ -50,13 +50,13 @@ async def steer(ticker: Ticker) -> None:
 
 
 def concurrency_for(flow: Flow, *, max_in_flight: int, most: int, calls_a_batch: int | None = None) -> int:
-    """Environments that a limit keeps busy: calls under way at once (rate x latency) over connections each; and at
-    least as many as are needed if each sends one batch a second, because a batch's lease is spread over a second.
+    """How many environments a limit keeps busy: calls under way at once (rate x latency) over the connections of each;
+    at least as many as are needed if each sends one batch a second, because a batch's lease is spread over a second.
     """
     limit = flow.limit.per_second
     if limit is None or not flow.latency_ms or flow.why in {"start", "steady"}:
         return most  # the limit is not what holds the fleet back
-    if flow.limit.why == RECOVERING:  # within seconds, and a change of the mapping takes longer
+    if flow.limit.why == RECOVERING:  # it recovers within seconds, and a change of the mapping takes longer
         limit = max(limit, flow.limit.held or 0.0)
     by_connections = limit * flow.latency_ms / 1_000 / max_in_flight
     by_batches = limit / calls_a_batch if calls_a_batch else 0.0

@@ -18,24 +18,24 @@ from worker_fn.batch.return_times import room_for
 from worker_fn.batch.time_limit import at_most, ticking
 
 READ_S = 1.0
-"""For finding out which credentials a message carries; one that takes longer, or cannot be read, moves to a worker."""
+"""The time for reading a message's credentials; a message that takes longer, or cannot be read, moves to a worker."""
 
 
 @dataclass(slots=True)
 class Choice:
-    """Decides for one message after the other."""
+    """Decides for each parked message whether it moves back."""
 
     worker: Worker
     suspended: Mapping[str, Sequence[Suspension]]
     """By account."""
     cleared: frozenset[str]
-    """Accounts."""
+    """Accounts whose suspension was cleared lately."""
     lost: set[str]
-    """Suspensions, by their place in the state table."""
+    """Suspensions whose probe is lost, by their sort keys."""
     left: int = 0
-    """Messages that should move and have to wait: their account has as many waiting as it may."""
+    """Messages that should move but have to stay: their account has the most messages waiting that it may."""
     oldest_ms: dict[str, int] = field(default_factory=dict)
-    """When the oldest was accepted of those that stay with their credentials suspended, by type."""
+    """By type, when the oldest message was accepted that stays because its credentials are suspended."""
     _rooms: dict[str, int] = field(default_factory=dict)
 
     async def moves(self, record: Mapping[str, Any]) -> bool:
@@ -50,7 +50,7 @@ class Choice:
         return False
 
     def _moves_held(self, job: Job, suspension: Suspension) -> bool:
-        """Whether one moves that a suspension holds up; the worker says in the dead-letter queue why it was in vain."""
+        """Whether a message that a suspension holds up moves all the same; the worker dead-letters it if it has to."""
         now_ms, kind, accepted_ms = self.worker.now_ms(), job.message.type, job.message.received_at_ms
         is_too_old = now_ms - job.begun_ms > 1_000 * self.worker.budgets.age_s(kind)
         if suspension.sk in self.lost:
@@ -62,7 +62,7 @@ class Choice:
         return False
 
     def _read(self, record: Mapping[str, Any]) -> Job | None:
-        """A parked message with its credentials; None for one that cannot be mapped, and so has to come back anyhow."""
+        """A parked message with its credentials; None if it cannot be mapped, so that it moves back in any case."""
         job = Job(Record(record))
         with ends_alone(job), ticking(), at_most(READ_S):
             tell_credentials(job, self.worker)
@@ -70,7 +70,7 @@ class Choice:
         return None if job.is_over else job
 
     async def _has_room(self, account_id: str) -> bool:
-        """Whether one more of an account may wait by visibility: else it would be called in vain and parked again."""
+        """Whether one more of an account's messages may wait by visibility: else it would only be parked again."""
         if account_id not in self._rooms:
             try:
                 room = await room_for(account_id, self.worker)

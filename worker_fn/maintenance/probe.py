@@ -16,13 +16,13 @@ from worker_fn.maintenance.ticker import Ticker
 
 OPENED_BY_HAND = "an operator opened the breaker"
 PROBES = 5
-"""So many messages a tick takes at most: one that is parked, hidden or dead-lettered without a call is no probe."""
+"""The most messages that a tick tries: one that is parked, hidden or dead-lettered without a call is no probe."""
 
 
 async def probe(ticker: Ticker, budget: TimeBudget) -> None:
-    """Send one message to see whether the partner is back, if that is due and no batch can, or an operator asks for it.
+    """Send one message to see whether the partner is back: if a probe is due that no batch can make, or on request.
 
-    What an operator opened is tried when its time is over, and closed where no message is there to try with.
+    A breaker that an operator opened is probed when its time is over, and closed if there is no message to try with.
     """
     worker, report, bounds = ticker.worker, ticker.report, ticker.worker.limiters.partner.item.bounds
     status = await ticker.mapping.status()
@@ -46,7 +46,7 @@ async def probe(ticker: Ticker, budget: TimeBudget) -> None:
                 ticker.flow = await _changed(
                     worker, lambda flow: agreement.end_breaker(flow, bounds, now_ms=worker.now_ms())
                 )
-            if not status.is_enabled and status.is_settled:  # the next batch brings it
+            if not status.is_enabled and status.is_settled:  # the next batch will be the probe
                 await ticker.mapping.resume()
                 report.resumed = True
             return
@@ -62,7 +62,7 @@ async def probe(ticker: Ticker, budget: TimeBudget) -> None:
 
 
 def _why_none(ticker: Ticker, budget: TimeBudget) -> str:
-    """Why no probe is to be made now, in words; empty if one is."""
+    """Why no probe should be made now, in words; empty if one should."""
     worker, flow, fleet = ticker.worker, ticker.flow, ticker.flow.breaker
     now_ms = worker.now_ms()
     opened = breaker.why_open(fleet, now_ms=now_ms)

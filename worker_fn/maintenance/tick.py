@@ -1,4 +1,4 @@
-"""Once a minute, whatever else happens: learn what stands, probe, pause or resume, steer, move parked messages back.
+"""The tick, once a minute: read the state, probe, pause or resume, set the concurrency, move parked messages back.
 
 Each duty reads the present state and does what is missing. So the next tick mends whatever a tick that failed, or a
 worker that died, left undone.
@@ -23,8 +23,8 @@ from worker_fn.maintenance.unpark import unpark
 async def tick(ticker: Ticker, remaining_s: Callable[[], float]) -> TickReport:
     """Do what is due. Never raises for a failure that the next tick can mend.
 
-    Without the state table nobody may know why the mapping was paused, so messages are delivered all the same. An
-    operator's pause is the exception, because a tag on the mapping shows it.
+    Without the state table the reason for which the mapping was paused is unknown, so messages are delivered all the
+    same. An operator's pause is the exception, because a tag on the mapping shows it.
     """
     budget, report = TimeBudget(remaining_s, ticker.worker.settle_reserve_s), ticker.report
     try:
@@ -55,8 +55,8 @@ def _counted(report: TickReport) -> Iterator[None]:
 
 
 async def look(ticker: Ticker) -> None:
-    """Learn of an operator's pause and of the partner; leave a sign of life, because an idle fleet is not cut off; take
-    in the last calls' results, and end a limit by hand whose time is over. Raises StateUnavailable.
+    """Read an operator's pause and the partner's item; leave a sign of life, so that an idle fleet's table does not
+    count as lost; take in the last calls' results, and end a limit by hand whose time is over. Raises StateUnavailable.
     """
     worker, bounds = ticker.worker, ticker.worker.limiters.partner.item.bounds
 

@@ -1,4 +1,4 @@
-"""What a tick works with, and what it did: as a report, and as facts."""
+"""What a tick works with, and its report, which is also logged as facts."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ class Queues(Protocol):
         """Receive one message of the main queue, as a Lambda record; None if none is visible."""
 
     async def delete(self, record: Mapping[str, Any]) -> None:
-        """Delete it from the main queue."""
+        """Delete a message from the main queue."""
 
     async def parked(self, sight_s: int) -> Sequence[dict[str, Any]]:
         """Receive up to ten parked messages, as records, and hide them for `sight_s` seconds."""
@@ -44,17 +44,17 @@ class TickReport:
     stopped_by: str = ""
     """The reason why the mapping is paused, or will be."""
     held: bool = False
-    """An operator's pause stands."""
+    """An operator's pause is in force."""
     concurrency: int | None = None
     unparked: int = 0
     swept: bool = True
-    """No parked message is left that should move back, as far as the sweep could see."""
+    """No parked message that should move back is left, as far as the sweep could see."""
     trouble: int = 0
     oldest_parked_s: float = 0.0
-    """The true age of the oldest message that was seen parked with suspended credentials, and of the oldest erasure."""
+    """The age, since acceptance, of the oldest message parked with suspended credentials, and of the oldest erasure."""
     oldest_parked_erasure_s: float = 0.0
     allowance_used: float | None = None
-    """The share of the calls that the rate allowed in the last seconds which was taken; None: no rate is known."""
+    """The share that was taken of the calls that the rate allowed in the last seconds; None: no rate is known."""
 
 
 @dataclass(slots=True)
@@ -65,16 +65,16 @@ class Ticker:
     most: int
     """The deployment's MaximumConcurrency: the tick stays within it."""
     probe_now: bool = False
-    """An operator asks for a probe, whether it is time for one or not."""
+    """An operator asks for a probe, even if none is due."""
     measure: Callable[[Report], None] = lambda _: None
-    """Takes in what became of a probe's message, before that leaves the queue."""
+    """Measures the end of a probe's message, before the message leaves the queue."""
     flow: Flow = field(default_factory=Flow)
     """What the fleet knows of the partner, as the duties so far left it."""
     report: TickReport = field(default_factory=TickReport)
 
 
 def tell(report: TickReport, worker: Worker) -> None:
-    """Write as facts what a tick changed, and what is new of the fleet; one that changed nothing writes nothing."""
+    """Log as facts what a tick changed, and what is new of the fleet; a tick that changed nothing logs nothing."""
     if report.paused or report.resumed:
         worker.facts(Fact.INTAKE, is_paused=report.paused, why=report.stopped_by or None)
     elif report.held and not worker.fleet_seen.held:  # the operator's own command paused the mapping

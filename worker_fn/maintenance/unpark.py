@@ -1,5 +1,5 @@
-"""Parked messages on their way back: SQS cannot filter, so a sweep receives every parked message and moves those that
-should move; the rest stay hidden until the sweep is over.
+"""Moving parked messages back: SQS cannot filter, so a sweep receives every parked message and moves those that should
+move; the rest stay hidden until the sweep is over.
 """
 
 import asyncio
@@ -16,17 +16,17 @@ from worker_fn.maintenance.parked import Choice
 from worker_fn.maintenance.ticker import Ticker
 
 HANDS = 16
-"""Tasks that receive and move at once; one alone on a FIFO queue, whose order has to hold."""
+"""Tasks that receive and move side by side; a single one on a FIFO queue, whose order has to hold."""
 SWEEP_EVERY_MS = 600_000
 """How often the parking queue is swept without a request: a worker may have died before it could make one."""
 SIGHT_S = 50
-"""A message that was looked at stays hidden for so long: the sweep sees it once, and the next tick sees it again."""
+"""How many seconds a message stays hidden after a look: the sweep sees it once, and the next tick sees it again."""
 CLEARED_FOR_MS = 3_600_000
-"""So long after an account was cleared all its messages move back; later only as many as may wait by visibility."""
+"""For this long after a clear all messages of the account move back; later only as many as may wait by visibility."""
 
 
 async def unpark(ticker: Ticker, budget: TimeBudget) -> None:
-    """Sweep the parking queue, if a worker or an operator asked or it is time. Raises StateUnavailable."""
+    """Sweep the parking queue, if a worker or an operator asked for it, or it is time. Raises StateUnavailable."""
     worker, report = ticker.worker, ticker.report
     state, now_ms = worker.state, worker.now_ms()
     asked = await state.read(PARTNER, SWEEP)
@@ -61,13 +61,13 @@ async def unpark(ticker: Ticker, budget: TimeBudget) -> None:
 
 
 def late_ms(invocation_s: float) -> int:
-    """So long a batch that began before a clear may park: an invocation, and a minute between the queues."""
+    """How long after a clear an earlier batch may still park: an invocation, and a minute between the queues."""
     return round(1_000 * (invocation_s + 60))
 
 
 async def _work(choice: Choice, ticker: Ticker, time_s: Callable[[], float]) -> None:
-    """One task of a sweep: it ends when no more are found, queues or table are out of reach, or the time is up. What
-    does not move stays, and the others go on; if none of several moves, the queue is out of reach.
+    """One task of a sweep. It ends when no message is found, a queue or the table is out of reach, or time is up. A
+    message that cannot move stays, and the others go on; if none of several can, the queue is out of reach.
     """
     queues, report = ticker.queues, ticker.report
     while time_s() > 0:
