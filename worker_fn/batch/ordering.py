@@ -67,7 +67,7 @@ class Ordering:
         return first is job
 
     def _is_first(self, job: Job) -> bool:
-        """On a FIFO queue: whether no earlier message of the group is left; one behind a later release's waits with it."""
+        """On a FIFO queue: whether no earlier message of the group is left. One behind a later release's waits, too."""
         for other in takewhile(lambda other: other is not job, self._jobs):
             if other.record.group != job.record.group:
                 continue
