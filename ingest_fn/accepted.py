@@ -1,4 +1,4 @@
-"""What ingest tells of a request that it accepted: a line of facts, and figures for many requests at once."""
+"""What ingest logs of accepted requests: a line of facts for each, and metrics for many requests at once."""
 
 import sys
 import time
@@ -10,9 +10,9 @@ from shared.message import SHORT_TYPES, Head
 from shared.telemetry import SHORT_ID, Fact, Metric, measured, spread
 
 REQUESTS_A_LINE, TIMES_A_LINE = 100, 25
-"""Of one line, and how many of their times stand in it."""
+"""The most requests in one line of metrics, and the most of their answer times."""
 LONGEST_MS = 60_000
-"""CloudWatch keeps a metric by the minute: so long an environment counts before it writes."""
+"""An environment counts for this long before it writes, because CloudWatch keeps metrics by the minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Accepted:
     size_bytes: int
 
     def fields(self, took_ms: float) -> dict[str, Any]:
-        """What its line says."""
+        """The fields of the request's fact."""
         return {
             "request_id": self.head.id,
             "messages": [one[:SHORT_ID] for one in self.message_ids],
@@ -45,8 +45,8 @@ def tell(accepted: Accepted, took_ms: float, facts: Callable[..., None]) -> None
 class Figures:
     """The metrics of one environment's requests: a line for up to a hundred of them, or for a minute's.
 
-    A line for each would cost more than all others. What an environment had not written when Lambda ends it is missing
-    from the metrics, and not from the facts.
+    A line for each would cost more than all other lines. Requests that an environment has not written when Lambda ends
+    it are missing from the metrics, but not from the facts.
     """
 
     def __init__(self, stage: str, now_ms: Callable[[], int] = lambda: int(time.time() * 1_000)) -> None:

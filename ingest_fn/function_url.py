@@ -26,11 +26,11 @@ REGISTRATION_BYTES = 4_096
 """A registration request is no larger than its envelope. Larger requests without a token are not parsed."""
 
 TELL_EVERY_S = 10.0
-"""Refused callers are logged and counted together, at most so often: they must not fill the log."""
+"""Refused callers are logged and counted together, once in this time at most: they must not fill the log."""
 
 
 class FunctionUrl:
-    """One environment's side of the Function URL. Without tokens there should be no URL, and nobody is let in."""
+    """One environment's side of the Function URL. Without tokens there should be no URL, and all calls are refused."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class FunctionUrl:
 
 
 def _refused(event: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The fault of a call that is refused before its token is checked; None without a fault."""
+    """Why a call is refused before its token is checked; None if it is not."""
     if not payload.came_by_url(event):
         return _response(400, {"error": "this is no call of a Function URL"})
     asked = event["requestContext"]["http"]
@@ -108,7 +108,7 @@ def _refused(event: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _registration(body: bytes) -> Any:
-    """The request, if it is for our registration; None for everything else, JSON or not."""
+    """The request, if it asks for the registration; None for everything else, JSON or not."""
     if len(body) > REGISTRATION_BYTES:
         return None
     try:

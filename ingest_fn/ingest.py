@@ -118,7 +118,7 @@ def user_of(request: Mapping[str, Any]) -> str | None:
 
 
 def _digest(*parts: str | None) -> str:
-    """Makes one id that SQS takes of any texts: letters and digits, at most 128."""
+    """One id that SQS accepts, made of any texts: letters and digits, at most 128."""
     return hashlib.sha256("\n".join(part or "" for part in parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -23,7 +23,7 @@ class PartnerCall:
         self._places = Places()
 
     def __call__(self, delivery: Delivery) -> Answer:
-        """Raises SubscriptionFailed, and ValueError or TypeError for a call that HTTP cannot carry."""
+        """Make a call. Raises SubscriptionFailed, and ValueError or TypeError for a call that HTTP cannot carry."""
         key = key_of(*self._about, *self._places.next(delivery.method, delivery.url, delivery.item))
         headers = headers_of(delivery, idempotency_key=key, now_s=time.time())
         request = request_of(delivery.method, delivery.url, headers, body_of(delivery))

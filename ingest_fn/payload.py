@@ -51,7 +51,7 @@ def keep_bytes() -> bool:
 
 
 def _write_quickly(marshaller: Any) -> None:
-    """Let orjson write the answers: simplejson, which the runtime gives them to, makes an encoder for each."""
+    """Let orjson write the answers: simplejson, to which the runtime passes them, makes an encoder for each."""
     original = getattr(marshaller, "marshal_response", None)
     if original is None:
         return
@@ -66,13 +66,13 @@ def _write_quickly(marshaller: Any) -> None:
 
 
 def came_by_url(event: object) -> TypeGuard[dict[str, Any]]:
-    """Whether Lambda wrapped the request (payload format 2.0), rather than somebody invoked the function with it."""
+    """Whether the Function URL wrapped the request (payload format 2.0); otherwise the function was invoked with it."""
     context = event.get("requestContext") if isinstance(event, dict) else None
     return isinstance(context, dict) and isinstance(context.get("http"), dict)
 
 
 def read(text: bytes) -> Any:
-    """Parse a request; an object keeps its text. A byte order mark before it is left away.
+    """Parse a request; an object keeps its text. A leading byte order mark is dropped.
 
     Raises InvalidRequest for a request that a worker could not read.
     """

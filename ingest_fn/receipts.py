@@ -15,7 +15,7 @@ from shared.receipts import RECEIPT_KEPT_S, Receipt, receipt_key, receipt_name, 
 from shared.telemetry import log
 
 RECEIPT_TIMEOUT_S = 0.5
-"""mParticle asks for 200 ms of 99% of its calls; erasures are far fewer than the other one."""
+"""mParticle asks for 200 ms in 99% of its calls; erasures are far fewer than the remaining 1%."""
 
 
 class Receipts:
@@ -40,7 +40,7 @@ class Receipts:
             )
 
     def _put(self, receipt: Receipt) -> str | None:
-        """The problem, if there was one."""
+        """Write the receipt; returns the problem, if there was one."""
         body = orjson.dumps(
             {
                 "TableName": self._table,

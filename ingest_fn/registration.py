@@ -1,7 +1,7 @@
 """Module registration: the partner's declaration as mParticle reads it.
 
 This module imports pydantic and the partner's own code, so it is imported only when mParticle asks, which is rare. It
-answers as deployed: the deploy refused a declaration that breaks a rule, or somebody let it pass on purpose.
+answers even if the declaration breaks a rule: the deploy refused that, unless somebody allowed it on purpose.
 """
 
 from collections.abc import Mapping

@@ -13,7 +13,7 @@ from shared.stored import FORM, Reference, reference_of
 from shared.telemetry import LOG_EVENTS, facts_for
 
 _STORES = ("ssm", "secretsmanager")
-"""Services that keep texts."""
+"""Services in which a setting's text may be kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +34,13 @@ class Settings:
     trace: Callable[[], str | None]
     """The X-Ray header of this invocation, for the message; TRACING=on."""
     store_endpoints: Mapping[str, str]
-    """Of `ssm` and `secretsmanager`."""
+    """The endpoints of `ssm` and `secretsmanager`."""
     credentials: Callable[[], Credentials] = field(repr=False)
     env: Mapping[str, str] = field(repr=False)
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Self:
-        """Raises InvalidSettings that names the missing or bad variable."""
+        """Read the settings. Raises InvalidSettings, which names the missing or bad variable."""
         env = os.environ if env is None else env
         queue_url = env.get("QUEUE_URL", "")
         address = urlsplit(queue_url)

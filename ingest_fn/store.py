@@ -1,4 +1,4 @@
-"""Reads one text from SSM or Secrets Manager, by our own signed HTTP (docs/adr/0005)."""
+"""Reads one text from SSM or Secrets Manager, by ingest's own signed HTTP (docs/adr/0005)."""
 
 from shared.aws_http import AwsHttp, error_code
 from shared.stored import Reference, Unreadable, request_for, text_in
@@ -8,7 +8,7 @@ READ_ATTEMPTS = 2
 
 
 def read(store: AwsHttp, reference: Reference) -> str:
-    """Give the text. Raises Unreadable, which says why in a few words."""
+    """Return the text. Raises Unreadable, which says why in a few words."""
     target, body = request_for(reference)
     for attempt in range(1, READ_ATTEMPTS + 1):
         status, answer, problem = _call(store, target, body)
@@ -23,7 +23,7 @@ def read(store: AwsHttp, reference: Reference) -> str:
 
 
 def _call(store: AwsHttp, target: str, body: bytes) -> tuple[int, bytes, str]:
-    """Status, answer and problem; status 0 without an answer."""
+    """Make the call; returns status, answer and problem; status 0 without an answer."""
     try:
         status, answer = store.call(target, body, timeout_s=READ_TIMEOUT_S)
     except OSError as error:

@@ -80,7 +80,7 @@ def in_time(
 
 
 def check(settings: object, request: AudienceSubscriptionRequest, partner: Partner) -> None:
-    """Hold the settings against the registered ones. Raises SubscriptionFailed, which names them and no value."""
+    """Compare the settings with the registered ones. Raises SubscriptionFailed, which names them and no value."""
     with rules_unenforced():  # the deploy checked it, or was forced
         declared = partner.registration().audience_processing_registration
     wrong = problems(

@@ -17,9 +17,9 @@ from shared.aws_http import AwsHttp
 
 REFRESH_S = 60.0
 KINDS = {"account_id": str, "fingerprint": str, "status": int, "since_ms": int, "probe_id": str, "probe_at_ms": int}
-"""What each suspension says (worker_fn/accounts/suspension.py), but one of the release before, of its credentials."""
+"""The fields of each suspension (worker_fn/accounts/suspension.py); the previous release wrote no fingerprint."""
 LOOK_TIMEOUT_S = 0.1
-"""Half of what mParticle gives the whole call."""
+"""Half of the time that mParticle gives the whole call."""
 
 
 class Suspended:
@@ -48,7 +48,7 @@ class Suspended:
         return account_id in self._accounts
 
     def _read(self) -> frozenset[str]:
-        """One query; of more than a megabyte of suspensions (some thousand) it reads only the first."""
+        """Read the suspensions with one query; of over a megabyte (some thousand) it reads only the first ones."""
         try:
             status, answer = self._dynamodb.call("DynamoDB_20120810.Query", self._query, timeout_s=LOOK_TIMEOUT_S)
             if status != 200:
@@ -59,8 +59,8 @@ class Suspended:
 
 
 def _accounts(items: Iterable[Mapping[str, Any]]) -> Iterable[str]:
-    """The accounts that are suspended as a whole. An item of the release before is an account's; one that is no
-    suspension, for the worker neither, suspends nobody.
+    """The accounts that are suspended as a whole. An item of the previous release suspends its account; an item that is
+    no suspension suspends nobody, as in the worker.
     """
     for item in items:
         with suppress(ValueError, KeyError, TypeError, AttributeError):

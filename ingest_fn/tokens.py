@@ -19,13 +19,13 @@ from shared.stored import Reference, Unreadable
 from shared.telemetry import log
 
 FRESH_S = 300.0
-"""Tokens are used for so long before they are read again; after this time every environment knows a change."""
+"""How long tokens are used before they are read again; after this time every environment knows a change."""
 STALE_S = 3_600.0
-"""Tokens stay in use for so long if the store does not answer."""
+"""How long tokens stay in use if the store does not answer."""
 ASK_AGAIN_S = 10.0
-"""An unknown token makes us read the store, but at most so often: not every one may cause a call."""
+"""An unknown token makes ingest read the store, but only once in this time: not every one may cause a call."""
 FAILED_S = 1.0
-"""The same after a failed first try: until one succeeds nobody is let in."""
+"""The same after a failed first try: until one succeeds every caller is refused."""
 MOST_TOKENS = 2
 TOKEN = re.compile(r"[!-~]{16,512}")
 """A token is too long to guess, and of characters that a header carries as they are. mParticle makes it, so its form is
@@ -47,8 +47,8 @@ class Tokens:
         self._problem = ""
 
     def know(self, token: str) -> bool:
-        """Whether it is one of the tokens, in a time that does not depend on it. Raises TokensUnavailable when that can
-        not be told.
+        """Whether a text is one of the tokens, in a time that does not depend on it. Raises TokensUnavailable when that
+        cannot be told.
         """
         self._refresh(older_than_s=FRESH_S)
         if self._clock() - self._read_s > STALE_S:
@@ -97,5 +97,5 @@ def _digests(value: str) -> tuple[bytes, ...]:
 
 
 def _digest(token: str) -> bytes:
-    """Of one length for every token, so that comparing tells nothing of the length either."""
+    """A digest, which has the same length for every token, so that comparing does not reveal that length either."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
