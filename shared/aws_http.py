@@ -1,7 +1,7 @@
 """One AWS service over one kept connection: a signed JSON call, without botocore.
 
 It is for ingest, because importing botocore would be most of a cold start (docs/adr/0005-ingest-signs-by-itself.md). It
-is not for several threads at once.
+must not be used by several threads at once.
 """
 
 import json
@@ -93,7 +93,7 @@ class AwsHttp:
         return self._connection
 
     def _open(self, timeout_s: float) -> http11.Connection:
-        """A new connection; with all roots, from then on, where Amazon's do not vouch for the endpoint."""
+        """Open a connection; if Amazon's roots do not vouch for the endpoint, with all roots from then on."""
         try:
             return self._open_once(timeout_s)
         except ssl.SSLCertVerificationError:

@@ -1,7 +1,7 @@
 """The roots that AWS's endpoints are checked against: Amazon's own first, out of those that this machine trusts.
 
 Reading all roots of a machine, some 145, takes a sixth of ingest's cold start; Amazon's four take a tenth of that
-(docs/adr/0052-lean-ingest.md). Never is one trusted that the machine does not trust.
+(docs/adr/0052-lean-ingest.md). No root is trusted that the machine does not trust.
 """
 
 import binascii
@@ -11,12 +11,12 @@ from functools import lru_cache
 _AMAZON = b"Amazon"
 """Stands as text in the names of a certificate of Amazon Trust Services, which signs for AWS's endpoints."""
 _BEGIN, _END = b"\n-----BEGIN CERTIFICATE-----", b"\n-----END CERTIFICATE-----"
-"""Each on a line of its own: one behind a `#` is no certificate to OpenSSL either."""
+"""Each must stand on a line of its own: OpenSSL does not read a certificate behind a `#` either."""
 
 
 @lru_cache(maxsize=1)
 def amazons_roots() -> ssl.SSLContext:
-    """Trusts Amazon's roots alone; all roots, where the machine keeps no file of roots or Amazon's are not in it."""
+    """Trusts only Amazon's roots, or all if the machine keeps no file of roots or Amazon's are not in it."""
     bundle = ssl.get_default_verify_paths().cafile  # SSL_CERT_FILE names another one
     try:
         found = _amazons(bundle) if bundle else b""
@@ -32,8 +32,8 @@ def all_roots() -> ssl.SSLContext:
 
 
 def _amazons(bundle: str) -> bytes:
-    """Amazon's certificates in a file of PEM blocks, as DER, one after the other. Raises ValueError for a block that is
-    not as it should be: OpenSSL, which then trusts less, is asked.
+    """Amazon's certificates in a file of PEM blocks, as DER, one after the other. Raises ValueError for a malformed
+    block: then OpenSSL is asked, which trusts less.
     """
     with open(bundle, "rb") as file:  # noqa: PTH123 - pathlib is not loaded otherwise
         blocks = (b"\n" + file.read()).split(_BEGIN)[1:]

@@ -1,4 +1,4 @@
-"""What the settings of both functions read of the environment in the same way. Ingest imports it at each cold start."""
+"""Settings that both functions read from the environment in the same way. Ingest imports this at each cold start."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -9,9 +9,9 @@ from shared.errors import InvalidSettings
 from shared.sigv4 import Credentials
 
 _SDK_NAMES = {"dynamodb": "DYNAMODB", "ssm": "SSM", "secretsmanager": "SECRETS_MANAGER"}
-"""What the services are called in AWS_ENDPOINT_URL_..."""
+"""The names of the services in AWS_ENDPOINT_URL_..."""
 _ENDPOINT = re.compile(r"https?://[A-Za-z0-9._:\[\]-]+/?")
-"""A path would have to be signed."""
+"""An endpoint's URL, without a path, which would have to be signed."""
 
 
 def one_of(env: Mapping[str, str], variable: str, allowed: Sequence[str]) -> str:
@@ -23,8 +23,9 @@ def one_of(env: Mapping[str, str], variable: str, allowed: Sequence[str]) -> str
 
 
 def endpoint_of(service: str, env: Mapping[str, str], *, region: str) -> str:
-    """Where a service is called: as the AWS SDKs are told it; else in the region, and in the domain of the queue's URL,
-    which is the partition's: amazonaws.com, amazonaws.com.cn. Raises InvalidSettings for what no call could reach.
+    """The endpoint of a service: from the AWS SDKs' variables, else in the region, and in the domain of the queue's
+    URL, which is the partition's: amazonaws.com, amazonaws.com.cn. Raises InvalidSettings for one that cannot be
+    called.
     """
     own = f"AWS_ENDPOINT_URL_{_SDK_NAMES[service]}"
     told = env.get(own) or env.get("AWS_ENDPOINT_URL")
@@ -35,8 +36,8 @@ def endpoint_of(service: str, env: Mapping[str, str], *, region: str) -> str:
 
 
 def credentials_of(env: Mapping[str, str]) -> Callable[[], Credentials]:
-    """The function's role, which signs its calls to AWS: in the environment of a plain Lambda, behind botocore's chain
-    anywhere else (SnapStart).
+    """The credentials of the function's role, which sign its calls to AWS: in the environment of a plain Lambda, from
+    botocore's chain anywhere else (SnapStart).
     """
     access_key, secret_key = env.get("AWS_ACCESS_KEY_ID"), env.get("AWS_SECRET_ACCESS_KEY")
     if access_key and secret_key:

@@ -129,7 +129,7 @@ class StateRefused(StateUnavailable):
 
 
 class UndecodableMessage(SpillwayError):
-    """A queue message that is not one of ours: not JSON, an unknown version or encoding, a damaged payload."""
+    """A queue message that Spillway did not write: not JSON, an unknown version or encoding, a damaged payload."""
 
 
 class NewerMessage(UndecodableMessage):
@@ -141,8 +141,8 @@ class Unmappable(SpillwayError):
 
 
 def raised_at(error: BaseException, folder: os.PathLike[str] | None = None) -> str:
-    """File and line of the innermost frame of a file, if one is below `folder` then of those: where to look, without
-    what was looked at.
+    """File and line of the innermost frame in a file, or of those below `folder` if there is one: where to look,
+    without the content that was looked at.
     """
     frames = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)]
     frames = [(file, line) for file, line in frames if not file.startswith("<") and "importlib" not in file]

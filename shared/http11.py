@@ -1,6 +1,6 @@
-"""HTTP/1.1 over one kept connection: as much of it as a signed POST to an AWS service and its answer need.
+"""HTTP/1.1 over one kept connection: only as much as a signed POST to an AWS service and its answer need.
 
-It is for ingest, half of whose CPU for a request was http.client's, which reads headers with the parser of mail
+It is for ingest: http.client took half of the CPU of a request, because it reads headers with the parser of mail
 (docs/adr/0052-lean-ingest.md). llhttp reads the answers. One that does not keep to RFC 9112 is an error, never a guess.
 """
 
@@ -18,7 +18,7 @@ AWS_BODY_BYTES = 16 * 1_048_576
 
 
 class Garbled(OSError):
-    """What came is no answer in HTTP/1.1, or is larger than any of AWS's."""
+    """The bytes that came are no answer in HTTP/1.1, or are larger than any answer of AWS."""
 
 
 def connect(host: str, port: int | None, *, timeout_s: float, tls: ssl.SSLContext | None) -> "Connection":
@@ -35,7 +35,7 @@ def connect(host: str, port: int | None, *, timeout_s: float, tls: ssl.SSLContex
 
 
 class Connection:
-    """A connection; `is_kept` tells whether it can take another call, `has_come` whether there is something to read."""
+    """A connection; `is_kept`: it can take another call, `has_come`: there is something to read."""
 
     def __init__(self, sock: socket.socket, has_come: Callable[[], object]) -> None:
         self._sock, self._has_come = sock, has_come
@@ -69,8 +69,8 @@ class Connection:
         return answer.status, bytes(answer.body)
 
     def _expect_silence(self) -> None:
-        """Between two calls nothing comes: it would be taken for the next call's answer. Raises OSError for what did,
-        and for an end, so that nothing is sent where nobody listens.
+        """Check that nothing came between two calls: it would be taken for the next call's answer. Raises OSError if
+        something did, or if the connection has ended, so that nothing is sent where nobody listens.
         """
         timeout_s = self._sock.gettimeout()
         self._sock.setblocking(False)
@@ -83,10 +83,10 @@ class Connection:
 
 
 class _Answer:
-    """The answer that is awaited, as llhttp tells of it; what is interim goes by.
+    """The answer that is awaited, as llhttp reports it; interim answers are passed over.
 
-    There is one for all answers of a connection: it and its parser know each other, so only a search for garbage, which
-    ingest hardly ever makes, would find them.
+    One object serves all answers of a connection: it and its parser refer to each other, so only the garbage collector,
+    which ingest hardly ever runs, would free them.
     """
 
     def __init__(self) -> None:

@@ -18,7 +18,7 @@ from typing import Any, Self
 from shared.errors import InvalidRequest
 
 MAX_DEPTH = 254
-"""Objects and lists within each other; mParticle's requests have about ten. orjson writes no deeper, so ingest, which
+"""Nesting of objects and lists; mParticle's requests have about ten levels. orjson writes no deeper, so ingest, which
 reads with orjson, has the check from there; a test keeps the two numbers equal."""
 
 MAX_VALUES = 500_000
@@ -97,7 +97,7 @@ def loads(text: bytes | str, *, depth: int = MAX_DEPTH, values: int = MAX_VALUES
 
 
 def check_depth(content: object, depth: int = MAX_DEPTH) -> None:
-    """Raise InvalidRequest for a value that is nested deeper. Looks at one level after the other, without recursion."""
+    """Raise InvalidRequest for a value nested deeper than MAX_DEPTH. Looks at one level after the other."""
     level = [content]
     for _ in range(depth):
         level = [
@@ -113,7 +113,7 @@ def check_depth(content: object, depth: int = MAX_DEPTH) -> None:
 
 
 def check_values(text: bytes | str, values: int) -> None:
-    """Raise InvalidRequest for a document of more values, before it is parsed."""
+    """Raise InvalidRequest for a document with more values than allowed, before it is parsed."""
     if len(text) <= 2 * values:  # a value takes two characters, `0,` or `{}`
         return
     if isinstance(text, str):

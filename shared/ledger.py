@@ -1,13 +1,13 @@
-"""The ledger: what became of all that was accepted, counted from the facts that the functions write. Pure.
+"""The ledger: what became of all accepted requests, counted from the facts that the functions log. Pure.
 
-    accepted = delivered + left out + waiting + parked + dead-lettered + gap        in events
+accepted = delivered + left out + waiting + parked + dead-lettered + gap in events
 
 A message is known by its request's id and its part. SQS gives it a new id with each send, also when it is parked, moved
-back or redriven, so by its own ids only copies are told apart: a request that mParticle sent twice has two, and each
-has to have its end. SQS delivers at least once: a message that was delivered twice is counted once.
+back or redriven, so SQS's ids only tell copies apart: a request that mParticle sent twice has two, and each has to have
+its end. SQS delivers at least once: a message that was delivered twice is counted once.
 
-A gap is what was accepted, has no end, and is in no queue. Facts alone cannot tell it from what waits: it takes the
-queues' depths, which SQS gives roughly.
+The gap is what was accepted, has no end, and is in no queue. Facts alone cannot tell it from messages that wait: it
+takes the queues' depths, which SQS gives roughly.
 """
 
 import re
@@ -20,25 +20,25 @@ from shared.telemetry import SHORT_ID, Fact
 
 WHOLE = "1/1"
 NO_ACCOUNT = "-"
-"""In place of an account's id, of a request that has none."""
+"""In place of an account's id, for a request that has none."""
 _PART = re.compile(r" ([0-9]{1,4}/[0-9]{1,4})\Z")
 _AMOUNT = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
 
 
 class Whereabouts(StrEnum):
-    """Where a message is by the last that was told of it."""
+    """Where a message is, by the last fact about it."""
 
     DELIVERED = "delivered"
     WAITING = "waiting"
     PARKED = "parked"
     DEAD = "dead"
     UNSEEN = "unseen"
-    """No worker told anything of it."""
+    """No worker logged a fact about it."""
 
 
 @dataclass(slots=True)
 class Copy:
-    """What was told of one of SQS's messages."""
+    """The facts about one of SQS's messages."""
 
     place: Whereabouts
     at_ms: int
@@ -46,9 +46,9 @@ class Copy:
     left_out: int = 0
     reason: str = ""
     account_id: str | None = None
-    """None: the line named none, as one of delivered messages does."""
+    """None: the line named no account, like a line of delivered messages."""
     wait_s: int = 0
-    """How long it was said to wait."""
+    """How long the message waits, by its last fact."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +60,9 @@ class Open:
     account_id: str
     place: Whereabouts
     since_ms: int
-    """When it was told last; when it was accepted, if no worker told anything."""
+    """The time of its last fact; of its acceptance, if no worker logged one."""
     due_ms: int
-    """Until when nothing more is to be expected: a message that waits is told of again when its wait is over."""
+    """Until when no further fact is to be expected: a message that waits has one when its wait is over."""
     events: int
 
 
@@ -76,7 +76,7 @@ class Depths:
 
 @dataclass(slots=True)
 class Sums:
-    """In events. `gap` is None where nobody asked SQS how much there is."""
+    """In events. `gap` is None if SQS was not asked for the depths of its queues."""
 
     accepted: int = 0
     delivered: int = 0
@@ -87,7 +87,7 @@ class Sums:
     """By reason."""
     gap: int | None = None
     gap_of: Sequence[Open] = ()
-    """The messages that it may consist of: of what has no end, those that have been due for longest."""
+    """The messages that may be missing: of those without an end, the ones that have been due for longest."""
     requests: int = 0
     more_copies: int = 0
     """Messages that were delivered beyond what was accepted: SQS took a request twice, say."""
@@ -98,21 +98,21 @@ class Sums:
 
     @property
     def balance(self) -> int:
-        """What is left of the accepted when all ends are taken away: 0, or the counting is wrong."""
+        """The accepted minus all ends: 0, or the counting is wrong."""
         ends = self.delivered + self.left_out + self.waiting + self.parked + self.all_dead + (self.gap or 0)
         return self.accepted - ends
 
 
 @dataclass(slots=True)
 class _Request:
-    """What one account's requests of one id came to."""
+    """What became of one account's requests with one id."""
 
     at_ms: int
     account_id: str
     events: int
     parts: int
     short_ids: list[str]
-    """The begins of SQS's ids of its messages."""
+    """The first characters of SQS's ids of its messages."""
     copies: int = 1
 
 
@@ -124,7 +124,7 @@ class Ledger:
         self._told: dict[tuple[str, str], dict[str, Copy]] = {}
 
     def add(self, kind: str, fields: Mapping[str, Any], at_ms: int) -> None:
-        """Take in a fact; what says nothing of a message's place is passed over."""
+        """Take in a fact; facts that say nothing of a message's place are ignored."""
         if kind == Fact.ACCEPTED:
             self._accept(fields, at_ms)
         elif kind == Fact.DELIVERED:
@@ -141,7 +141,7 @@ class Ledger:
             self._tell(key, str(fields.get("message_id") or "")[:SHORT_ID], copy)
 
     def sums(self, depths: Depths | None = None, *, account_id: str | None = None) -> Sums:
-        """Sum up; with the queues' depths also the gap, which is known for all accounts together alone."""
+        """Sum up; with the queues' depths also the gap, which is known only for all accounts together."""
         sums = Sums()
         still: list[Open] = []
         for request_id, of_id in self._requests.items():
@@ -163,11 +163,11 @@ class Ledger:
         return sums
 
     def place_of(self, request_id: str, part: str = WHOLE) -> Whereabouts:
-        """Where a message is by what was told of it."""
+        """Where a message is, by the facts about it."""
         return self.end_of(request_id, part).place
 
     def end_of(self, request_id: str, part: str = WHOLE) -> Copy:
-        """What was told last of a message, whoever accepted it."""
+        """The last fact about a message, whichever account it was accepted for."""
         return _ends(self._told.get((request_id, part), {}).values(), 1)[0]
 
     def copies_of(self, request_id: str, part: str = WHOLE) -> list[tuple[str, Copy]]:
@@ -180,7 +180,7 @@ class Ledger:
         ]
 
     def parts_of(self, request_id: str) -> list[str]:
-        """The parts of a request: as many as were accepted, or those that were told of."""
+        """The parts of a request: as many as were accepted, or those that facts name."""
         accepted = max((one.parts for one in self._requests.get(request_id, ())), default=1)
         if accepted > 1:
             return [f"{number}/{accepted}" for number in range(1, accepted + 1)]
@@ -235,8 +235,8 @@ class Ledger:
                     yield Open(request_id, key[1], request.account_id, end.place, since_ms, due_ms, events)
 
     def _told_of(self, key: tuple[str, str], request: _Request) -> list[Copy]:
-        """What was told of a message of one request: all that was told of its id, unless another account has a request
-        with the same id.
+        """The facts about a message of one request: all facts with its id, unless another account has a request with
+        the same id.
         """
         told, of_id = self._told.get(key, {}), self._requests.get(key[0], ())
         if len(of_id) <= 1:
@@ -245,9 +245,9 @@ class Ledger:
 
 
 def _by_request(told: Mapping[str, Copy], requests: Sequence[_Request]) -> list[tuple[_Request, list[Copy]]]:
-    """Whose each message is: of the account that its line names, or that was accepted with SQS's id. One that was moved
-    has another id, and a line of delivered ones names no account: it is that of a request whose message was moved, or
-    of one of which nothing else was told.
+    """Which request each message belongs to: that of the account which its line names, or which was accepted with SQS's
+    id. A moved message has another id, and a line of delivered ones names no account: such a message belongs to a
+    request whose message was moved, or to one about which there is no other fact.
     """
     owned: list[tuple[_Request, list[Copy]]] = [(one, []) for one in requests]
     ownerless: list[Copy] = []
@@ -266,20 +266,20 @@ def _by_request(told: Mapping[str, Copy], requests: Sequence[_Request]) -> list[
 
 
 def _has_its_end(owned: tuple[_Request, list[Copy]]) -> tuple[bool, bool]:
-    """Orders requests by how likely a message of unknown owner is theirs."""
+    """Orders requests by how likely a message of unknown owner belongs to them."""
     request, copies = owned
     done = sum(one.place is Whereabouts.DELIVERED for one in copies) >= request.copies
     return done, not any(one.place in {Whereabouts.PARKED, Whereabouts.DEAD} for one in copies)
 
 
 def _ends(told: Iterable[Copy], count: int) -> list[Copy]:
-    """Where `count` copies of a message are: first those that were delivered, then what was told last."""
+    """Where `count` copies of a message are: first the delivered ones, then by their last facts."""
     newest = sorted(told, key=_rank, reverse=True)[:count]
     return [*newest, *[Copy(Whereabouts.UNSEEN, 0)] * (count - len(newest))]
 
 
 def _rank(copy: Copy) -> tuple[bool, int]:
-    """What is delivered stays so, whatever else is told; else the later word counts."""
+    """Delivered is final, whatever other facts say; otherwise the later fact counts."""
     return copy.place is Whereabouts.DELIVERED, copy.at_ms
 
 
@@ -297,8 +297,8 @@ def has_part(request_id: str) -> bool:
 
 
 def read_entry(entry: str) -> tuple[tuple[str, str], str, int, int] | None:
-    """A message in a line of delivered ones: its key, the begin of SQS's id, events, and those left out; None for what
-    is none.
+    """A message in a line of delivered ones: its key, the first characters of SQS's id, events, and those left out;
+    None if it cannot be read.
     """
     head, _, amount = entry.rpartition(" ")
     head, _, short_id = head.rpartition(" ")

@@ -13,7 +13,7 @@ worker needs to see another part. The same request is always split in the same w
 `decode` reads every message that `encode` writes, and no other: the fields of the envelope have bounds (`Head`), and so
 has the payload (MAX_PAYLOAD_BYTES, and depth and values in shared/json_text.py).
 
-`v` is the envelope's version. Messages of the release before are on the queue when a worker goes live: ingest writes
+`v` is the envelope's version. Messages of the previous release are on the queue when a worker goes live: ingest writes
 VERSION, a worker reads that and the one before it (READS). A new form is a new VERSION with a reader of its own in
 READERS; the reader of the form before stays for one release, with messages of that release in tests/fixtures/messages.
 """
@@ -44,30 +44,30 @@ MAX_BODY_BYTES = 1_048_576 - 2_048
 """SQS quota: 1 MiB for a message (since August 2025), its attributes included; these take less than 2 KiB."""
 
 COMPRESS_ABOVE_BYTES = 6_144
-"""Ten messages of so much, which Lambda receives at once, are just one of the units of 64 KiB that SQS charges by.
-Smaller requests, which most are, stay readable on the queue; from here on a smaller message also saves ingest as much
-(hashing, escaping, sending) as compressing it costs.
+"""Ten messages of this size, which Lambda receives at once, are one of the units of 64 KiB that SQS charges by. Smaller
+requests, which most are, stay readable on the queue; from here on a smaller message also saves ingest as much (hashing,
+escaping, sending) as compressing it costs.
 """
 
 MAX_PAYLOAD_BYTES = 2 * 6 * 1_048_576
-"""Nothing of ours inflates to more: Lambda takes 6 MB a request, which escaping can double (`_FORBIDDEN`). A larger
-frame is damage or an attack."""
+"""No payload of Spillway inflates to more: Lambda takes 6 MB a request, which escaping can double (`_FORBIDDEN`). A
+larger frame is damage or an attack."""
 
 MAX_GROWTH = 4
-"""The parts of a request are together at most so many times its size. Each part repeats the fields beside the list: if
-these nearly fill a message, 6 MB would become a gigabyte."""
+"""The parts of a request together are at most this many times its size. Each part repeats the fields beside the list:
+if these nearly fill a message, 6 MB would become a gigabyte."""
 
 MAX_TEXT = 128
 """SQS quota for a MessageGroupId; longer ids are not mParticle's (int32 and UUID)."""
 
 SURELY_READABLE_BYTES = 1_000_000
-"""No payload of so much holds more values than a worker reads at once (json_text.MAX_VALUES): each takes two bytes."""
+"""No payload of this size holds more values than a worker reads at once (json_text.MAX_VALUES), two bytes each."""
 
 MAX_REQUEST_VALUES = 1_000_000
-"""Values of a whole request, before it is split: a request of 6 MB could hold three million, each an object."""
+"""The most values of a request, before it is split: a request of 6 MB could hold three million, each an object."""
 
 ENVELOPE_VALUES = 16
-"""More than an envelope has beside its payload."""
+"""More values than an envelope has beside its payload."""
 
 MAX_TIME_MS = 4_102_444_800_000
 """The year 2100: a later time cannot be that at which a request was received."""
@@ -80,7 +80,7 @@ EVENTS, AUDIENCE, ERASURE = (
 QUEUED_TYPES = (EVENTS, AUDIENCE, ERASURE)
 
 SHORT_TYPES = {EVENTS: "events", AUDIENCE: "audience", ERASURE: "erasure"}
-"""As facts call them, and options of the command line."""
+"""The names of types in facts and in options of the command line."""
 
 _COUNTED = {EVENTS: ("events", "system_notifications"), AUDIENCE: ("user_profiles",)}
 _SPLIT_ON = {EVENTS: "events", AUDIENCE: "user_profiles"}
@@ -118,7 +118,7 @@ Reader = Callable[[dict[str, Any]], Message]
 
 
 def head_of(request: Mapping[str, Any], payload: bytes, *, received_at_ms: int) -> Head:
-    """Read the few fields that travel outside of the payload.
+    """Read the few fields that the message carries outside of the payload.
 
     The id is the request's own; a request without one gets an id derived from its content, so that it is the same if
     mParticle sends the request again. Raises InvalidRequest if `type` is not a string.
@@ -133,7 +133,7 @@ def head_of(request: Mapping[str, Any], payload: bytes, *, received_at_ms: int) 
 
 
 def events_in(kind: str, request: Mapping[str, Any]) -> int:
-    """How much a request, or its part in a message, is in events: events and notifications, or profiles; else one."""
+    """The size of a request, or of a part of it, in events: its events and notifications, or its profiles; else one."""
     listed = [request.get(field) for field in _COUNTED.get(kind, ())]
     return sum([len(one) for one in listed if isinstance(one, list)]) or 1
 
@@ -162,7 +162,7 @@ def is_account_id(text: str) -> bool:
 
 
 def of_account(account_id: str | None, request_id: str) -> str:
-    """A request, told from another account's of the same id; an account's id has no blank in it."""
+    """A request's name, other than that of another account's request with the same id; no account's id has a blank."""
     return f"{account_id or ''} {request_id}"
 
 
@@ -191,7 +191,7 @@ def encode(head: Head, payload: bytes) -> list[str]:
 
 def decode(body: str | bytes, readers: Mapping[int, Reader] | None = None) -> Message:
     """Read a queue message of any version in READS. Raises UndecodableMessage for everything that `encode` did not
-    write, NewerMessage where a later release may have written it.
+    write, NewerMessage if a later release may have written it.
     """
     try:
         return _message(_envelope(body), READERS if readers is None else readers)
@@ -209,7 +209,7 @@ def text_of(body: str) -> str | bytes:
     if '"zstd"' not in body and "\\u" not in body:
         return body
     with suppress(Exception):
-        envelope = _envelope(body)  # as `decode` reads it: what only one of two readers takes would be weighed wrongly
+        envelope = _envelope(body)  # as `decode` reads it: a reader that accepts other bodies would weigh them wrongly
         if envelope["encoding"] == "zstd":
             frame = base64.b64decode(envelope["payload"], validate=True)
             if 0 <= zstandard.frame_content_size(frame) <= MAX_PAYLOAD_BYTES:
@@ -260,12 +260,12 @@ def _fit(head: Head, payload: bytes, part: str) -> str | None:
 
 @lru_cache(maxsize=8)
 def _compressor(_thread: int) -> zstandard.ZstdCompressor:
-    """A thread's own: to make one takes half as long as to compress a request."""
+    """The compressor of a thread: making one takes half as long as compressing a request."""
     return zstandard.ZstdCompressor(level=1)
 
 
 def _is_readable(payload: bytes) -> bool:
-    """Whether a worker can read so much at once."""
+    """Whether a worker can read the payload at once."""
     if len(payload) <= SURELY_READABLE_BYTES:
         return True
     text = _json_text()
@@ -403,7 +403,7 @@ def _payload(encoding: object, content: object) -> dict[str, Any]:
 def _inflated(frame: bytes) -> bytes:
     """The content of one whole zstd frame. The frame states the size, as ingest's frames do, and nothing follows it.
 
-    Written in one piece into a buffer of that size: a window, however wide the frame says it is, takes no room beside.
+    It is written in one piece into a buffer of that size: so a window takes no memory, however large it claims to be.
     """
     if not 0 < zstandard.frame_content_size(frame) <= MAX_PAYLOAD_BYTES:
         raise UndecodableMessage("the payload's size is not given or beyond any request")

@@ -1,8 +1,8 @@
 """One HTTP call to a partner, by libcurl: what may be sent, how much of an answer is kept, when a call is given up.
 
-The worker makes many at once (worker_fn/clients/http.py), ingest one while mParticle waits (ingest_fn/partner_call.py).
-Both: HTTP/1.1, certificates verified against the system's roots, no redirects, cookies, proxies, .netrc or
-`Expect: 100-continue`. Once a status line was read, it is the answer, whatever follows it.
+The worker makes many calls at once (worker_fn/clients/http.py), ingest one while mParticle waits
+(ingest_fn/partner_call.py). Both use HTTP/1.1, certificates verified against the system's roots, and no redirects,
+cookies, proxies, .netrc or `Expect: 100-continue`. Once a status line was read, it decides, whatever follows it.
 """
 
 import re
@@ -34,7 +34,7 @@ MAX_HEAD_BYTES = 262_144
 """The most for URL and headers of a call together: no server takes more."""
 
 MOST_KNOWN_CHARS = 1_024
-"""Longer URLs, which hold what is somebody's, are not remembered: 256 of the longest would be a function's memory."""
+"""Longer URLs, which hold a customer's data, are not remembered: 256 of the longest would fill a function's memory."""
 
 SCHEMES = {"http": 80, "https": 443}
 
@@ -42,7 +42,7 @@ ABORT = -1
 """The value with which a callback ends the call."""
 
 _QUICK_EXIT = 322
-"""CURLOPT_QUICK_EXIT, which pycurl has no name for: nobody waits for a name server that does not answer."""
+"""CURLOPT_QUICK_EXIT, which pycurl does not name: closing does not wait for a name server that does not answer."""
 
 _OF_EVERY_CALL = {
     pycurl.PROTOCOLS: pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS,
@@ -61,7 +61,7 @@ _OF_EVERY_CALL = {
 }
 
 _LEFT_OUT = {"accept": b"Accept:", "content-type": b"Content-Type:", "expect": b"Expect:"}
-"""Headers of libcurl's own: it leaves out one that it is given without a value."""
+"""Headers that libcurl adds by itself: it leaves out one that is given without a value."""
 
 _KEPT_ALWAYS = frozenset({"date", "retry-after"})
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -70,7 +70,7 @@ _CONTROL_BUT_TAB = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _BRACKETED = re.compile(r"\[[0-9A-Fa-f]*:[0-9A-Fa-f:.]*\](:[0-9]*)?")
 _LEGAL = "!#$%&'()*+,/:;=?@[]~"
-"""Beside letters, digits and `-._`: what stays as it is in a path or a query."""
+"""Characters that stay as they are in a path or a query, beside letters, digits and `-._`."""
 
 _STATUS_LINE = re.compile(rb"[A-Za-z]+(?:/[0-9.]+)? +([0-9]{3})(?![0-9])")
 
@@ -88,7 +88,7 @@ class Answer:
     body: bytes = field(default=b"", repr=False)
     fault: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """By their names in small letters: Date, Retry-After, and those that were asked for."""
+    """Headers by their names in small letters: Date, Retry-After, and those that were asked for."""
     is_whole: bool = True
     """False if the body broke off, went over the bound or could not be read: `body` is the part read until then."""
 
@@ -178,7 +178,7 @@ def _is_host(host: str, netloc: str) -> bool:
 
 
 class Ends(NamedTuple):
-    """What tells a connection from all others that are open: two to different addresses may have one local port."""
+    """What distinguishes a connection from all other open ones: two to different addresses may have one local port."""
 
     ip: str
     port: int
@@ -218,7 +218,7 @@ class Exchange:
 
     @property
     def is_answered(self) -> bool:
-        """Whether any byte came back, of an interim answer too."""
+        """Whether any byte came back, even of an interim answer."""
         return self._status is not None
 
     def begin(self, request: Request, *, timeout_s: float) -> None:
@@ -243,8 +243,8 @@ class Exchange:
         self.curl.setopt(pycurl.POSTFIELDS, b"")
 
     def close(self) -> None:
-        """End the handle, and the credentials in it, at once: it and its callbacks know each other, so else only a
-        search for garbage would.
+        """End the handle, and the credentials in it, at once: it and its callbacks refer to each other, so otherwise
+        only the garbage collector would.
         """
         self.curl.close()
 
@@ -256,9 +256,9 @@ class Exchange:
         self.opened: list[int] = []
         """Descriptors of the connections that were begun for it: several if a name has several addresses."""
         self.is_refused = False
-        """Whether a connection was refused that it might have used."""
+        """Whether `_check` refused a connection that the call might have used."""
         self.went_over: Ends | None = None
-        """The connection that carried it last."""
+        """The connection that carried the last call."""
 
     def answer(self, failure: pycurl.error | None) -> Answer:
         """The result of the call; `failure` is libcurl's error, None if the answer was read to its end. Raises
@@ -338,7 +338,7 @@ def call(request: Request, *, timeout_s: float) -> Answer:
 
 
 def is_for_later(status: int) -> bool:
-    """Whether the same call may succeed later: the partner is busy, limits us, or is down."""
+    """Whether the same call may succeed later: the partner is busy, limits its callers, or is down."""
     return status in FOR_LATER_4XX or status >= 500
 
 
@@ -355,7 +355,7 @@ def _system_roots() -> dict[int, str]:
 
 
 def _ms(seconds: float) -> int:
-    """For libcurl, to which 0 means no bound."""
+    """Milliseconds for libcurl, at least 1 because 0 means no bound."""
     return max(1, int(1_000 * seconds))
 
 

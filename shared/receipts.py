@@ -4,8 +4,8 @@ Ingest writes a receipt when it has queued the request, the worker when the mess
 receipt holds ids, times and a reason, and nothing of the person. It has both mParticle's id of the subject's request
 and our id of the message, because the same subject request may come for several accounts, or again.
 
-A receipt's key is the subject's request and, within it, account and request. The release before left the account out; a
-receipt that it began keeps its key, if it is of this account.
+A receipt's key is the subject's request and, within it, account and request. The previous release left the account out;
+a receipt that it began keeps its key, if it is of this account.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from shared.message import is_text, of_account
 RECEIPT_PREFIX = "dsr#"
 
 RECEIPT_KEPT_S = 400 * 86_400
-"""Longer than a year, so that a year's requests can be accounted for at its end; then the state table forgets."""
+"""Longer than a year, so that a year's requests can be accounted for at its end; then the state table deletes it."""
 
 
 class Standing(StrEnum):
@@ -44,11 +44,11 @@ class Receipt:
     reason: str | None = None
     no_call_ms: int | None = None
     redriven_ms: int | None = None
-    """A worker received it again after that."""
+    """When a worker received it again after that."""
 
     @classmethod
     def from_value(cls, pk: str, sk: str, value: Mapping[str, Any]) -> Self:
-        """Read an item of the state table; fields of later versions are ignored, and so is a time that is none."""
+        """Read an item of the state table; fields of later versions are ignored, and so are invalid times."""
         known = {name: _time_ms(value.get(name)) for name in _TIMES}
         return cls(
             pk.removeprefix(RECEIPT_PREFIX),
@@ -96,11 +96,11 @@ def receipt_key(subject_request_id: str) -> str:
 
 
 def receipt_name(account_id: str | None, request_id: str) -> str:
-    """The receipt's place under its subject's request."""
+    """The receipt's sort key under its subject's request."""
     return of_account(account_id, request_id)
 
 
 def subject_of(request: Mapping[str, Any], request_id: str) -> str:
-    """The id of the subject's request, a GUID; of a request without one, our own id of it."""
+    """The id of the subject's request, a GUID; for a request without one, our own id of it."""
     given = request.get("subject_request_id")
     return given if isinstance(given, str) and is_text(given) else request_id

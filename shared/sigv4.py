@@ -19,7 +19,7 @@ class Credentials:
 
 
 JSON_VERSION = {"ssm": "1.1", "secretsmanager": "1.1"}
-"""AWS's JSON protocol comes in two versions, which differ in this number; services that are not named here have 1.0."""
+"""AWS's JSON protocol has two versions, which differ in this number; services not named here have 1.0."""
 
 
 def signed_headers(
@@ -35,7 +35,7 @@ def signed_headers(
 
 
 _STAMP = "\0"
-"""Stands in a form for the time; no header can hold it."""
+"""Stands in a `_Form` in place of the time; no header can hold it."""
 
 
 class _Form:

@@ -20,9 +20,9 @@ VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*_SECRET_HEADERS")
 """Variables of a partner whose value is a reference."""
 
 FRESH_S = 300.0
-"""A text is used for so long before it is read again; after this time every environment knows a change."""
+"""How long a text is used before it is read again; after this time every environment knows a change."""
 ASK_STORE_AGAIN_S = 30.0
-"""After a failure the known text stays in use, and the store is asked again at most so often."""
+"""After a failure the known text stays in use, and the store is not asked again for this long."""
 
 _SSM = re.compile(r"ssm:(/[A-Za-z0-9_./-]+)")
 _SECRET = re.compile(r"secretsmanager:(arn:[a-z-]+:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+)")
@@ -73,7 +73,7 @@ def without_stored(env: Mapping[str, str]) -> dict[str, str]:
 
 
 def request_for(reference: Reference) -> tuple[str, bytes]:
-    """The operation and the JSON body of the call that reads it."""
+    """The operation and the JSON body of the call that reads a reference."""
     if reference.service == "ssm":
         return "AmazonSSM.GetParameter", orjson.dumps({"Name": reference.name, "WithDecryption": True})
     return "secretsmanager.GetSecretValue", orjson.dumps({"SecretId": reference.name})

@@ -21,7 +21,7 @@ NAMESPACE = "Spillway"
 
 SAFE_FIELDS = frozenset(
     {
-        # what Lambda and Powertools say of themselves
+        # fields that Lambda and Powertools add
         "level", "location", "message", "timestamp", "service", "stage", "cold_start", "function_name",
         "function_memory_size", "function_arn", "function_request_id", "xray_trace_id", "sampling_rate",
         # what the message is, never what it says
@@ -37,11 +37,11 @@ SAFE_FIELDS = frozenset(
 
 
 class Fact(StrEnum):
-    """Every kind of fact that is a log line; docs/flow.md says what stands in each."""
+    """Every kind of fact that is logged; docs/flow.md lists the fields of each."""
 
     ACCEPTED = "accepted"
     DELIVERED = "delivered"
-    """Of a batch: its messages that are delivered."""
+    """The delivered messages of a batch, in one line."""
     WAIT = "wait"
     PARKED = "parked"
     DEAD_LETTER = "dead_letter"
@@ -61,43 +61,42 @@ class Fact(StrEnum):
 
 
 SHORT_ID = 8
-"""Characters of SQS's id that tell the copies of a request apart; all of it would double what a delivery costs, and an
-accepted request an eighth more.
+"""Characters of SQS's id that tell the copies of a request apart; the whole id would double the cost of logging a
+delivery, and add an eighth to that of an accepted request.
 """
 
 LOG_EVENTS = ("on", "off", WITH_IDS := "ids")
-"""How much is told: as it is meant, trouble alone, or also what the requests hold."""
+"""How much is logged: everything but contents, trouble alone, or also the ids of what requests hold."""
 OF_EACH_REQUEST = frozenset({Fact.ACCEPTED, Fact.DELIVERED})
-"""What is written while all is well: LOG_EVENTS=off leaves it out."""
+"""The facts of normal operation: LOG_EVENTS=off leaves them out."""
 
 
 class Metric(StrEnum):
-    """Every metric that Spillway emits; UNITS has their units, docs/flow.md what they are good for."""
+    """Every metric that Spillway emits; UNITS has their units, docs/flow.md their meaning."""
 
     ACCEPTED = "Accepted"
-    """Requests, counted by an environment and written together: what one that ends had not written is missing."""
+    """Requests, counted by an environment and written together; those not written when it ends are missing."""
     ANSWER_TIME = "AnswerTime"
-    """From the invocation's begin to mParticle's answer."""
+    """From the beginning of the invocation to mParticle's answer."""
     ENQUEUED_BYTES = "EnqueuedBytes"
-    """Of the requests as they came."""
+    """The size of the requests as they came."""
     ATTEMPTS = "Attempts"
     """Calls to the partner that were answered or failed."""
     ALLOWANCE_USED = "AllowanceUsed"
-    """Tokens used of those allowed: of the calls that the rate allowed in nine seconds before a tick, what was taken.
-    """
+    """The share that was taken of the calls that the rate allowed in the nine seconds before a tick."""
     ACCEPTED_TO_DELIVERED = "AcceptedToDelivered"
     PARTNER_LATENCY = "PartnerLatency"
-    """Of single calls, failed ones included."""
+    """The time of single calls, failed ones included."""
     WAITS = "Waits"
     """By `cause`."""
     DEAD_LETTERS = "DeadLetters"
     """By `reason`."""
     OLDEST_WAITING = "OldestWaiting"
-    """Since mParticle's request was accepted, whatever its message went through; of those that wait or are parked."""
+    """The age of the oldest message that waits or is parked, since mParticle's request was accepted."""
     OLDEST_ERASURE = "OldestErasure"
-    """The same, of erasures alone."""
+    """The same, for erasures alone."""
     LEDGER_GAP = "LedgerGap"
-    """Messages that left the queues in a day without an end that a worker told of, as far as counts can prove it."""
+    """Messages that left the queues in a day without an end that a worker logged, as far as counts can prove it."""
 
     INVALID_REQUEST = "InvalidRequest"
     QUEUE_UNAVAILABLE = "QueueUnavailable"
@@ -111,9 +110,9 @@ class Metric(StrEnum):
     DEAD_LETTERED = "DeadLettered"
     SETTLE_FAILED = "SettleFailed"
     MALFORMED = "Malformed"
-    """Parts of requests that could not be read; they are delivered as they came, where the partner passes them on."""
+    """Parts of requests that could not be read; a partner that passes them on delivers them as they came."""
     LEFT_OUT = "LeftOut"
-    """Parts of requests that the partner's mapping makes no call of, although somebody may look for them."""
+    """Parts of requests for which the partner's mapping makes no call, although somebody may look for them."""
     STATE_UNAVAILABLE = "StateUnavailable"
     """Calls to the state table that failed; deliveries go on without it."""
     LIMIT = "Limit"
@@ -131,7 +130,7 @@ UNITS: Mapping[Metric, str] = {
     Metric.OLDEST_ERASURE: "Seconds",
     Metric.LIMIT: "Count/Second",
 }
-"""Where it is not Count."""
+"""Units other than Count."""
 
 
 def safe(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -141,7 +140,7 @@ def safe(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def log(level: str, message: str, *, service: str, **fields: Any) -> None:
     """Print one JSON log line. `message` is a constant text; what varies goes into fields. In Lambda's JSON format only
-    lines with a time in RFC 3339 have the level that they say.
+    lines with a time in RFC 3339 keep their own level.
     """
     now_s = time.time()
     timestamp = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(now_s))}.{int(now_s % 1 * 1_000):03}Z"
@@ -150,15 +149,15 @@ def log(level: str, message: str, *, service: str, **fields: Any) -> None:
 
 
 def fact(kind: Fact, **fields: Any) -> None:
-    """Print a fact as one JSON line, as short as it can be: a million requests write two million of them."""
+    """Print a fact as one JSON line, as short as possible: a million requests write two million lines."""
     sys.stdout.write(f"{_short({'fact': str(kind), **safe(fields)})}\n")  # print would write twice
     sys.stdout.flush()
 
 
 def _short(content: Mapping[str, Any]) -> str:
-    """JSON in ASCII. orjson writes it in a tenth of json's time, but not what it would have to escape.
+    """JSON in ASCII. orjson writes it in a tenth of json's time, except text that has to be escaped.
 
-    Of an object its `str` is written, which leaves out what it hides: orjson would write all fields of a dataclass.
+    An object is written as its `str`, which leaves out what it hides: orjson would write all fields of a dataclass.
     """
     try:
         text = orjson.dumps(content, default=str, option=orjson.OPT_PASSTHROUGH_DATACLASS).decode()
@@ -168,7 +167,7 @@ def _short(content: Mapping[str, Any]) -> str:
 
 
 def facts_for(log_events: str) -> Callable[..., None]:
-    """How facts are written under a setting of LOG_EVENTS: with `off`, only what is not as it should be."""
+    """The function that writes facts under a setting of LOG_EVENTS: with `off`, only facts of trouble."""
     return _only_trouble if log_events == "off" else fact
 
 
@@ -178,8 +177,8 @@ def _only_trouble(kind: Fact, **fields: Any) -> None:
 
 
 def spread(values: Sequence[int], most: int) -> list[int]:
-    """At most so many of the values, evenly through all of them from the least to the largest: percentiles of many such
-    lines are what they were, or a little higher.
+    """At most `most` of the values, evenly spread from the least to the largest: percentiles of many such lines are
+    what they were, or a little higher.
     """
     if len(values) <= most:
         return list(values)

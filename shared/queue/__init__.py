@@ -1,8 +1,8 @@
-"""How both functions talk to SQS: `sender` is ingest's way in, `worker_queue` the worker's way to settle what it
-received, `attributes` what travels beside a body, and in one batch. An operator's dead letters are of
-ops/operate/dlq/queues.py.
+"""How both functions talk to SQS: `sender` is how ingest enqueues, `worker_queue` how the worker settles what it
+received, `attributes` what travels beside a body, and in one batch. ops/operate/dlq/queues.py has an operator's access
+to dead letters.
 
-Each function loads its own side alone: the other one's libraries would be a tenth of its cold start.
+Each function loads only its own side: the other one's libraries would be a tenth of its cold start.
 """
 
 from importlib import import_module

@@ -17,7 +17,7 @@ MAX_ATTRIBUTES = 10
 """SQS quota for a message."""
 
 OURS = ("account_id", "type", "redriven_ms")
-"""The attributes that ingest gives a message, and what the worker goes by of one that was redriven."""
+"""The attributes that ingest gives a message, and the one by which the worker knows a redriven message's age."""
 
 _NAME = re.compile(r"(?!(?i:aws|amazon)\.)[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
@@ -28,9 +28,9 @@ def string_attributes(attributes: Mapping[str, str]) -> dict[str, dict[str, Any]
 
 
 def _clean(text: str) -> str:
-    """The text, with U+FFFD in place of the characters that SQS takes in no body and no attribute.
+    """The text, with U+FFFD in place of the characters that SQS accepts in no body and no attribute.
 
-    The pattern is compiled only where there may be one: that takes 3 ms, and what ingest writes has none.
+    The pattern is compiled only if the text may have such a character: that takes 3 ms, and texts of ingest have none.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -38,7 +38,7 @@ def _clean(text: str) -> str:
 
 
 def fitting_attributes(body: str, attributes: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """The attributes that have room beside a body, the first ones first."""
+    """As many attributes as have room beside a body, the first ones first."""
     room = MAX_BATCH_BYTES - len(body.encode("utf-8", "surrogatepass"))
     fitting: dict[str, Mapping[str, Any]] = {}
     for name, one in attributes.items():
@@ -50,7 +50,7 @@ def fitting_attributes(body: str, attributes: Mapping[str, Mapping[str, Any]]) -
 
 
 def message_bytes(record: Mapping[str, Any]) -> int:
-    """Bytes that SQS counts: the body, and of each attribute its name, type and value."""
+    """The bytes that SQS counts: the body, and the name, type and value of each attribute."""
     attributes = fitting_attributes(record["body"], kept_attributes(record))
     body_bytes = len(record["body"].encode("utf-8", "surrogatepass"))
     return body_bytes + sum(attribute_bytes(name, one) for name, one in attributes.items())

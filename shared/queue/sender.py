@@ -1,5 +1,5 @@
-"""Ingest's way into the queue: one signed call over a kept connection, no botocore, an answer or a clear failure within
-about a second.
+"""How ingest enqueues: one signed call over a kept connection, without botocore, with an answer or a clear failure
+within about a second.
 """
 
 import hashlib
@@ -16,12 +16,12 @@ from shared.errors import QueueUnavailable
 from shared.queue.attributes import string_attributes
 
 SEND_BUDGET_S = 1.0
-"""mParticle asks for 200 ms in 99% of its calls: longer tries are of no use."""
+"""mParticle asks for 200 ms in 99% of its calls: trying for longer is of no use."""
 
 SEND_ATTEMPTS = 3
-"""Attempts, where SQS surely did not take the one before. If one was sent and has no answer, SQS may have taken it: it
-is the last, and ingest waits for its answer until the budget is used up. Another attempt could make a second copy, on
-top of the one from mParticle's own repetition; waiting makes none, and more often learns that SQS has taken it.
+"""The most attempts; each needs that SQS surely did not take the one before. If one was sent and has no answer, SQS may
+have taken it: ingest then waits for the answer until the budget is used up. Another attempt could make a second copy,
+on top of the one from mParticle's own repetition; waiting makes none, and more often learns that SQS has taken it.
 """
 PAUSE_S = 0.05
 """Upper bound of the first pause between two attempts; it doubles, and each pause is drawn evenly from zero to it."""
@@ -46,10 +46,10 @@ class Outgoing:
 class Sender:
     """Sends messages to one queue and believes SQS only when its MD5 of the body is ours.
 
-    `trace` gives the X-Ray header that a message carries on; it is no part of the body, nor of its quota.
+    `trace` gives the X-Ray header that a message carries on; it is not part of the body, nor of its quota.
 
-    One connection, kept open between invocations; not for several threads at once (Lambda runs one invocation a
-    process).
+    One connection, kept open between invocations; not to be used by several threads at once (Lambda runs one invocation
+    a process).
     """
 
     def __init__(
@@ -69,15 +69,15 @@ class Sender:
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
         self._trace = trace
         self._message_id = ""
-        """SQS's id of what it confirmed last."""
+        """SQS's id of the message that it confirmed last."""
 
     def close(self) -> None:
         """Close the connection; the next send opens another."""
         self._sqs.close()
 
     def send(self, messages: Iterable[Outgoing]) -> list[str]:
-        """Send all messages, in order; gives SQS's ids of them. Raises QueueUnavailable unless SQS has confirmed every
-        one of them.
+        """Send all messages, in order; returns SQS's ids of them. Raises QueueUnavailable unless SQS has confirmed
+        every one of them.
         """
         return [self._send_one(message) for message in messages]
 
@@ -107,7 +107,7 @@ class Sender:
         raise AssertionError  # the last attempt returned or raised
 
     def _attempt(self, body: bytes, expected_md5: str, give_up_at: float) -> tuple[str | None, bool]:
-        """The problem, if there is one, and whether another attempt may help."""
+        """Try to send; returns the problem, if there is one, and whether another attempt may help."""
         timeout_s = max(SHORTEST_S, give_up_at - self._clock())
         try:
             status, answer = self._sqs.call("AmazonSQS.SendMessage", body, timeout_s=timeout_s)

@@ -1,4 +1,4 @@
-"""The worker's way to settle messages that it received, by boto3, which the Lambda runtime has."""
+"""How the worker settles messages that it received: by boto3, which the Lambda runtime has."""
 
 import base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,7 +30,7 @@ _REFUSED = frozenset(
 
 
 class WorkerQueue:
-    """Lets messages that the worker holds wait, parks or dead-letters them. `sqs` is a boto3 client.
+    """Hides, parks or dead-letters messages that the worker received. `sqs` is a boto3 client.
 
     A body always moves unchanged: SQS took it once. Attributes count towards the same quota: as many move with the body
     as have room beside it, and none if SQS refuses the message because of them.
@@ -52,7 +52,7 @@ class WorkerQueue:
         self._parking_url = parking_url
 
     def hide(self, waits_s: Mapping[str, int]) -> set[str]:
-        """Make at most ten received messages (SQS quota) invisible for so many seconds; keys are receipt handles.
+        """Make at most ten received messages (SQS quota) invisible, each for its number of seconds, by receipt handle.
 
         Returns the handles for which that failed: they keep the queue's own visibility timeout, and come back all the
         same, only at another time.
@@ -93,7 +93,7 @@ class WorkerQueue:
             self._sqs.delete_message(QueueUrl=self._queue_url, ReceiptHandle=record["receiptHandle"])
 
     def parked(self, sight_s: int) -> list[dict[str, Any]]:
-        """Receive up to ten parked messages (SQS quota), as records, hidden for so long."""
+        """Receive up to ten parked messages (SQS quota), as records, hidden for `sight_s` seconds."""
         return self._receive(self._parking_url, 10, sight_s)
 
     def unpark(self, records: Sequence[Mapping[str, Any]]) -> set[str]:
@@ -229,7 +229,7 @@ def _as_unavailable() -> Iterator[None]:
 
 
 def _group(url: str, record: Mapping[str, Any]) -> dict[str, str]:
-    """A record's group, for whatever queue it goes to.
+    """A record's group, for the queue that it is sent to.
 
     On a FIFO queue the deduplication id is the id of the message that is moved: SQS drops another move of the same
     message, but takes a later message with the same content.

@@ -1,4 +1,4 @@
-"""The state table, what the fleet remembers together: how worker and tools talk to DynamoDB.
+"""The state table, in which the fleet keeps what it shares: how worker and tools talk to DynamoDB.
 
 Ingest does that without boto3, for two kinds of item (ingest_fn/suspended.py, ingest_fn/receipts.py).
 
@@ -14,15 +14,15 @@ One table, keys `pk` and `sk`; every item is small, and all but the partner's ow
     trail         <ms>#<hex>  what an operator did, who and why                     ops/operate/trail.py
     dsr#<id>      7 <request> when an erasure was accepted and what became of it    shared/receipts.py
 
-An account's id, of an account that has none the empty text, stands in every key that is made of a request's id: two
-accounts may have requests of one id.
+Every key that is made of a request's id also has the account's id (empty without an account), because two accounts may
+have requests with the same id.
 
 Everything here can be lost, or out of reach, without losing a message: callers catch StateUnavailable and go on
 without it.
 
-`keys` says where a thing stands, `items` what stands there, `dynamo` makes the calls (by boto3; the worker's own are in
-worker_fn/clients/signed_state.py), `patient` leaves alone a table that does not answer, and `changes` writes what
-others write too.
+`keys` has the keys, `items` what is stored under them, `dynamo` makes the calls (by boto3; the worker's own are in
+worker_fn/clients/signed_state.py), `patient` backs off from a table that does not answer, and `changes` writes items
+that others write, too.
 """
 
 from shared.message import of_account

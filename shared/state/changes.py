@@ -1,4 +1,4 @@
-"""Reading an item, changing it and writing it, although others do the same: whoever is late does it again."""
+"""Reading an item, changing it and writing it while others do the same: whoever is late starts again."""
 
 import asyncio
 import random
@@ -22,10 +22,10 @@ async def change(
     expires_at: int | None = None,
     tries: int = 10,
 ) -> tuple[Item, T]:
-    """Run `function` on an item's value and write what it makes of it, again on what others wrote if they were first.
+    """Run `function` on an item's value and write the result; if others wrote first, again on what they wrote.
 
-    `known` saves the read when it is still what stands there. Nothing is written when nothing changes. Raises
-    StateUnavailable; of these, Contended when others are first `tries` times in a row.
+    `known` saves the read if the item has not changed since. Nothing is written if nothing changes. Raises
+    StateUnavailable, and Contended, which is one, if others are first `tries` times in a row.
     """
 
     def on_item(item: Item) -> tuple[Item, T]:
@@ -46,8 +46,8 @@ async def change_item(
     expires_at: int | None = None,
     tries: int = 10,
 ) -> tuple[Item, T]:
-    """Do what `change` does to an item with its counts: what the function took from them or added is taken and added,
-    and what others added meanwhile stays.
+    """Do what `change` does, for an item with counts: what the function added to them or took from them is added or
+    taken, and what others added meanwhile stays.
     """
     item = known if known is not None else await state.read(pk, sk)
     for attempt in range(tries):

@@ -24,30 +24,29 @@ REFUSALS = frozenset(
         "RequestEntityTooLarge",
     }
 )
-"""DynamoDB's codes for a call that it would take at no time, and that says nothing of the next one.
+"""DynamoDB's codes for a call that it will never take, whatever becomes of other calls.
 
-A table that is not there, or not ours to use (ResourceNotFound, AccessDenied), takes none: that is an outage, which
-ends when somebody mends the deployment.
+A missing table, or one that we may not use (ResourceNotFound, AccessDenied), is not among them: that is an outage,
+which ends when somebody mends the deployment.
 """
 
 ITEMS_A_PAGE = 500
-"""Items in an answer: a page of DynamoDB's own, 1 MB before it is written as JSON, would be more than the worker reads
-of an answer.
+"""Items in an answer: a page of DynamoDB's default size, 1 MB before it is written as JSON, would exceed what the
+worker reads of an answer.
 """
 
 Sets = Mapping[str, int | str | None]
-"""What an update sets, by attribute; None: nothing."""
+"""The attributes that an update sets; None: nothing."""
 
 FIRST: Mapping[str, int | str] = MappingProxyType({"rev": FIRST_REV, "value": "{}"})
-"""What an item has beside its first counts: releases before that of the counts read no item without it."""
+"""What an item gets with its first counts: releases before the counts cannot read an item without it."""
 
 OnDate = Callable[[float, float, str], None]
-"""Told of the time that an answer carried: when it was asked for and when it came (epoch seconds), and the HTTP date.
-"""
+"""Called with an answer's time: when it was asked for and when it came (epoch seconds), and the HTTP date."""
 
 
 class NotAsExpected(Exception):
-    """A condition did not hold; `row` is what stands there."""
+    """A condition did not hold; `row` is the item as it is."""
 
     def __init__(self, row: Mapping[str, Any] | None) -> None:
         super().__init__()
@@ -55,7 +54,7 @@ class NotAsExpected(Exception):
 
 
 class StateTable(ABC):
-    """State in DynamoDB, by whatever makes the calls."""
+    """State in DynamoDB; subclasses make the calls."""
 
     async def read(self, pk: str, sk: str) -> Item:
         answer = await self._call("get_item", Key=_key(pk, sk), ConsistentRead=True)
@@ -111,7 +110,7 @@ class StateTable(ABC):
         condition: str = "",
         expected: Mapping[str, int] = NO_COUNTS,
     ) -> Mapping[str, Any]:
-        """One UpdateItem; gives the row as it is then. `first` is set where it is missing; `expected` are the values
+        """Make one UpdateItem; returns the row after it. `first` is set where it is missing; `expected` are the values
         that its condition names.
         """
         given = {name: value for name, value in sets.items() if value is not None}
@@ -151,7 +150,7 @@ class StateTable(ABC):
         return {row["sk"]["S"]: item for row, item in _ours(rows)}
 
     async def under(self, prefix: str) -> dict[tuple[str, str], Item]:
-        """Read all items whose `pk` begins so, by both their keys: reads the whole table, for a person who asks."""
+        """Read all items whose `pk` has a prefix, by both their keys: reads the whole table, for a person who asks."""
         rows = await self._all(
             "scan",
             FilterExpression="begins_with(pk, :prefix)",
@@ -160,7 +159,7 @@ class StateTable(ABC):
         return {(row["pk"]["S"], row["sk"]["S"]): item for row, item in _ours(rows)}
 
     async def _all(self, operation: str, **arguments: Any) -> list[Mapping[str, Any]]:
-        """The rows of all pages, as they were written last."""
+        """The rows of all pages, read consistently."""
         rows: list[Mapping[str, Any]] = []
         start: dict[str, Any] = {}
         while True:
@@ -172,11 +171,11 @@ class StateTable(ABC):
 
     @abstractmethod
     async def _call(self, operation: str, **arguments: Any) -> Mapping[str, Any]:
-        """Make a call of boto3's name, and give its answer. Raises NotAsExpected and StateUnavailable."""
+        """Make the call that boto3 names so, and return its answer. Raises NotAsExpected and StateUnavailable."""
 
 
 class DynamoState(StateTable):
-    """By boto3: `client` is its client; each call runs in a thread, so that others go on meanwhile."""
+    """State through boto3's `client`; each call runs in a thread, so that other work goes on meanwhile."""
 
     def __init__(self, client: Any, table: str, *, on_date: OnDate = lambda *_: None) -> None:
         self._client = client
@@ -212,7 +211,7 @@ class DynamoState(StateTable):
 
 
 def failure_of(code: str, otherwise: str) -> StateUnavailable:
-    """What an error of DynamoDB's means; `otherwise` says what it was where that has no code of ours."""
+    """The exception for an error of DynamoDB; `otherwise` describes an error whose code is not handled here."""
     if code in THROTTLES:
         return StateThrottled("the state table is throttled")
     if code in REFUSALS:
@@ -225,7 +224,7 @@ def _key(pk: str, sk: str) -> dict[str, dict[str, str]]:
 
 
 def item_of(row: Mapping[str, Any] | None) -> Item:
-    """An item out of DynamoDB's attributes. Raises StateRefused for what is none of ours."""
+    """An item from DynamoDB's attributes. Raises StateRefused if they are no item of Spillway."""
     if not row:
         return Item()
     try:
@@ -237,14 +236,14 @@ def item_of(row: Mapping[str, Any] | None) -> Item:
 
 
 def _ours(rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], Item]]:
-    """The rows that are items of ours: one that is none does not hide the others."""
+    """The rows that are items of Spillway; any other row does not hide them."""
     for row in rows:
         with suppress(StateRefused):
             yield row, item_of(row)
 
 
 NO_COUNT = frozenset({"rev", "expires_at"})
-"""The attributes that are numbers and no counts."""
+"""Attributes that are numbers but no counts."""
 
 
 def _typed(value: int | str) -> dict[str, str]:

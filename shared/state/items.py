@@ -9,15 +9,15 @@ from typing import Any, Protocol, get_args
 from shared.errors import StateUnavailable
 
 COOL_UNTIL, COOL_FROM = "cu", "cf"
-"""The counts of a cool-down: until when, and when that was asked for (ms since the epoch)."""
+"""The counts of a cool-down: when it ends, and when the partner asked for it (ms since the epoch)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """What stands under a key: JSON values, and the revision that the next writer has to name. None yet: revision 0.
+    """What is stored under a key: JSON values, and the revision that the next writer has to name; 0: nothing yet.
 
-    `counts` are numbers beside the value, by short names. They can be added to whoever else does, and without naming
-    a revision.
+    `counts` are numbers beside the value, by short names. Workers add to them at the same time, without naming a
+    revision.
     """
 
     rev: int = 0
@@ -38,7 +38,7 @@ class Conflict(Exception):  # no failure: somebody else was first, and `current`
 
 
 class Contended(StateUnavailable):
-    """Others were first too often. The table is well; `current` is what it holds."""
+    """Other writers were first too often. The table is well; `current` is what it holds."""
 
     def __init__(self, current: Item) -> None:
         super().__init__("others were first too often")
@@ -48,12 +48,12 @@ class Contended(StateUnavailable):
 NO_COUNTS: Mapping[str, int] = MappingProxyType({})
 
 MOST_BITS = 63
-"""A number of more is none of ours."""
+"""Numbers with more bits are not Spillway's."""
 
 
 def fields_in(value: object, of: type) -> dict[str, Any]:
-    """What of a value are fields of a dataclass: texts, numbers from 0 on, and whether something is so. What is of
-    another kind than its field is as if it were not there.
+    """The fields of a dataclass in a value: texts, numbers from 0 on, and flags. A field of another type counts as
+    missing.
     """
     if not isinstance(value, Mapping):
         return {}
@@ -61,7 +61,7 @@ def fields_in(value: object, of: type) -> dict[str, Any]:
 
 
 def whole_in(value: Mapping[str, Any], name: str) -> int:
-    """A whole number of a value; 0 where none stands there."""
+    """A whole number in a value; 0 if there is none."""
     found: Any = value.get(name)
     return found if _is_one(found, {int}) else 0
 
@@ -82,7 +82,7 @@ class State(Protocol):
     """The table as the worker uses it: DynamoDB, or a dictionary in tests. Every call may raise StateUnavailable."""
 
     async def read(self, pk: str, sk: str) -> Item:
-        """Read one item, as it was written last."""
+        """Read one item, consistently."""
 
     async def swap(
         self,
@@ -96,21 +96,21 @@ class State(Protocol):
         drop: Collection[str] = (),
     ) -> Item:
         """Replace the value of `item`, as it was read, by a new one; add to its counts and drop some of them, which may
-        have changed since. Raises Conflict with what stands there instead.
+        have changed since. Raises Conflict, with the present item, if another writer was first.
         """
 
     async def add(
         self, pk: str, sk: str, counts: Mapping[str, int], *, drop: Collection[str] = (), expires_at: int | None
     ) -> Item:
-        """Add to counts, whoever else does, and drop some others; gives the item as it is then."""
+        """Add to counts, while others may do so, too, and drop some others; returns the item after that."""
 
     async def raise_to(
         self, pk: str, sk: str, until_ms: int, *, since_ms: int, counts: Mapping[str, int], expires_at: int | None
     ) -> Item:
-        """Make a cool-down last until then, and add to counts. Raises Conflict where a longer one stands."""
+        """Extend a cool-down to `until_ms`, and add to counts. Raises Conflict if a longer one is stored."""
 
     async def delete(self, pk: str, sk: str) -> None:
-        """Remove an item; one that is not there is removed already."""
+        """Remove an item, if it is there."""
 
     async def listed(self, pk: str) -> dict[str, Item]:
         """Read all items under a key, by their `sk`."""

@@ -20,5 +20,5 @@ def progress_key(account_id: str | None, request_id: str) -> str:
 
 
 def former_progress_key(request_id: str) -> str:
-    """As the release before had it, for whichever account the request was."""
+    """The key of the previous release, which did not have the account in it."""
     return f"message#{request_id}"

@@ -10,16 +10,16 @@ from shared.state.items import NO_COUNTS, Item, State
 T = TypeVar("T")
 
 ANSWER_WITHIN_S = 1.0
-"""DynamoDB answers in milliseconds: what takes longer is not worth a batch's time."""
+"""DynamoDB answers in milliseconds: a slower answer is not worth a batch's time."""
 
 LONGEST_SILENT_MS = 5_000
-"""How long a table that did not answer is left alone at most."""
+"""The longest time for which a table that did not answer is left alone."""
 
 
 class Patient:
     """A state table that is left alone for a while after it did not answer: its callers' time is worth more than a try.
 
-    One call that fails costs a batch its time-out; without this, fifty messages would cost it fifty.
+    One failed call costs a batch its time-out; without this back-off, fifty messages would cost it fifty time-outs.
     """
 
     def __init__(self, state: State, *, now_ms: Callable[[], int], first_pause_ms: int = 500) -> None:
