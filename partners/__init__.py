@@ -71,14 +71,14 @@ def load_partner(env: Mapping[str, str]) -> Partner:
 
 
 def _is_missing(error: BaseException, name: str) -> bool:
-    """Whether the module itself is missing, and not one that it imports; the name may not be a module's at all."""
+    """Whether the module itself is missing, and not one that it imports; its name may be no module name at all."""
     if isinstance(error, ModuleNotFoundError):
         return error.name is not None and f"{name}.".startswith(f"{error.name}.")
     return not all(part.isidentifier() for part in name.split("."))
 
 
 def _hint(name: str) -> str:
-    """The name that the operator may have meant."""
+    """A hint at the partner's name that the operator may have meant."""
     plain = name.strip().strip("./").removesuffix(".py").replace("/", ".").replace("-", "_").lower()
     meant = f"partners.{plain.rpartition('.')[2]}"
     if meant != name and _file_of(meant) is not None:
@@ -95,7 +95,7 @@ def _file_of(module: str) -> Path | None:
 
 
 def _said(error: BaseException, module: str, *, with_text: bool) -> str:
-    """The exception, and its line in the partner's code, in one line of text."""
+    """The exception and its line in the partner's code, in one line of text."""
     file = _file_of(module)
     if isinstance(error, SyntaxError):
         name = (error.filename or str(file or module)).rpartition("/")[2]

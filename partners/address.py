@@ -1,7 +1,7 @@
-"""A URL that calls can be made to, as it goes over the wire: ASCII, its host's name in punycode. Pure.
+"""A URL that can be called, in the form that goes over the wire: ASCII, its host's name in punycode. Pure.
 
-    callable_url("HTTPS://Bücher.example/ö")    "https://xn--bcher-kva.example/%C3%B6"
-    callable_url("https://hook..example")       ValueError("has a host with an empty label ...")
+callable_url("HTTPS://Bücher.example/ö") "https://xn--bcher-kva.example/%C3%B6" callable_url("https://hook..example")
+ValueError("has a host with an empty label ...")
 
 A parser would accept the URLs that are refused here; each call would then fail, or reach another host than it names.
 """
@@ -25,8 +25,8 @@ _DOTS = re.compile("[.\u3002\uff0e\uff61]")
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _SPELLED_TWO_WAYS = frozenset("ßς\u200c\u200d" + "\u115f\u1160\u17b4\u17b5\u3164\uffa0")
-"""The older and the newer IDNA make different names of these (RFC 5894, 7.2), the last ones being invisible marks: it
-is not known which is meant.
+"""The older and the newer IDNA make different names of these (RFC 5894, 7.2), the last ones being invisible marks, so
+it is not known which name is meant.
 """
 _NOBODYS = tuple(map(ipaddress.ip_network, ("0.0.0.0/8", "fd00:ec2::/32")))
 """`This network` (RFC 1122), and the IPv6 network in which AWS serves a machine's own keys and clock."""
@@ -69,7 +69,7 @@ def _host_and_port(netloc: str) -> tuple[str, int | None]:
 
 
 def callable_host(text: str) -> str:
-    """A host as it is looked up: a name in punycode, or an address (IPv6 without its brackets). Raises ValueError."""
+    """The host as it is looked up: a name in punycode, or an address (IPv6 without its brackets). Raises ValueError."""
     if text.startswith("["):
         try:
             return _public(ipaddress.IPv6Address(text[1:-1]))
@@ -97,7 +97,7 @@ def callable_host(text: str) -> str:
 
 
 def _public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
-    """An address that a partner can have. Link-local ones are the machine's own: its role's keys are served there."""
+    """An address that a partner can have. Link-local ones are the machine's own, where AWS serves its role's keys."""
     if isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None:
         raise ValueError("has an IPv6 address with a zone, which names an interface of one machine")
     plain = getattr(address, "ipv4_mapped", None) or address

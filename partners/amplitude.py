@@ -28,9 +28,9 @@ DELETIONS = {
 LIMITS = Limits(
     account_rate=Rate(100), bulk={"batch": Bulk(1_000, 10_000_000), "deletions/users": Bulk(1, rate=Rate(1))}
 )
-"""The limits are by project, and each account of mParticle has one, so a 429 or 503 asks that account to wait. A batch
-may have 2,000 events and 20 MB; half of that is as quick. Amplitude expects up to 100 uploads a second. Deletions: one
-call a second.
+"""The limits are by project, and each account of mParticle has one project, so a 429 or 503 asks that account to wait.
+A batch may have 2,000 events and 20 MB; half of that is as quick. Amplitude expects up to 100 uploads a second.
+Deletions: one call a second.
 """
 
 BEFORE, AFTER = b'{"events":[', b'],"options":{"min_id_length":1}}'
@@ -125,7 +125,7 @@ def _event(delivery: Delivery) -> bytes:
 
 
 def _places(said: object) -> Iterator[int]:
-    """Places of events: a list of them, or one for each field."""
+    """Reads places of events: from a list, or from a list for each field."""
     for one in said.values() if isinstance(said, dict) else [said]:
         yield from (place for place in one if type(place) is int) if isinstance(one, list) else ()
 
@@ -144,7 +144,7 @@ def _keys(said: object) -> Iterable[str]:
 
 
 def _registration() -> "mp.Registration":
-    """Made when it is asked for, which no worker does: to build its models would be a tenth of a cold start."""
+    """Made at the first request for it, which no worker makes: building its models would be a tenth of a cold start."""
     api_key = mp.TextSetting(
         id="apiKey", name="API key", description="Of your project.", required=True, confidential=True
     )

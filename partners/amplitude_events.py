@@ -51,11 +51,11 @@ REVENUE = frozenset({mp.ProductActionType.PURCHASE, mp.ProductActionType.REFUND}
 NO_PROPERTY = frozenset(
     {"type", "id", "timestamp_ms", "source_id", "session_id", "location", "attributes", "custom_flags", "name"}
 )
-"""Fields of an event that say what it is, are spread out among its properties, or are meant for others."""
+"""Fields of an event that are no properties: they say what it is, become properties one by one, or have other uses."""
 
 
 Named = tuple[str, dict[str, Any]]
-"""An event of Amplitude's with its item's name."""
+"""An Amplitude event with the name of its item."""
 
 
 def events_of(request: mp.Request, settings: Mapping[str, str]) -> Iterator[Named | LeftOut]:
@@ -103,7 +103,7 @@ def _who(
     stamp: str | None,
     settings: Mapping[str, str],
 ) -> dict[str, str]:
-    """The ids by which Amplitude knows the user; none that it would not take."""
+    """The ids by which Amplitude knows the user, without those that it would not take."""
     field = user_id_field(settings)
     user_ids = [mpid] if field == "mpid" else values_of(users, UserIdentityType(field.removesuffix("Id")))
     device_ids = [value for name in ("idfv", "android_id") for value in values_of(devices, DEVICE_IDS[name])]

@@ -52,8 +52,8 @@ class Bulk:
     """A bulk endpoint: how many deliveries one call takes, and how many bytes their bodies may have together.
 
     `rate` is the endpoint's rate for each customer, in place of `account_rate`. A delivery that names the endpoint
-    counts there, also when it travels alone. If a call has several lists, `kinds` is the number of items for each kind
-    that deliveries name in `Delivery.merge_kind`: `Bulk(150, kinds={"events": 75, "attributes": 75})`.
+    counts towards it, even if it travels alone. If a call has several lists, `kinds` is the number of items for each
+    kind that deliveries name in `Delivery.merge_kind`: `Bulk(150, kinds={"events": 75, "attributes": 75})`.
     """
 
     items: int
@@ -70,7 +70,7 @@ class Bulk:
         return min(self.items, self.kinds.get(kind, self.items))
 
     def calls_for(self, counts: Mapping[str, int]) -> int:
-        """The number of calls for so many items of each kind, if their bytes allow it."""
+        """The number of calls that items of these kinds need, if their bytes allow it."""
         of_kinds = (ceil(count / self.most_of(kind)) for kind, count in counts.items())
         return max(ceil(sum(counts.values()) / self.items), *of_kinds, 0)
 
@@ -95,7 +95,7 @@ class RateHeaders:
 
     @property
     def names(self) -> frozenset[str]:
-        """In small letters."""
+        """The names of the headers, in small letters."""
         return frozenset({self.remaining.lower(), self.reset.lower()})
 
 
@@ -140,13 +140,13 @@ class Partner(ABC):
 
     reads: Collection[str] | None = None
     """The fields of a request that the partner's code reads (`{"account"}`, say); None: all. Other objects and lists
-    stand in `request.raw` alone: to read one as a field dead-letters the message. For a partner that passes them on:
+    are only in `request.raw`: reading one as a field dead-letters the message. For a partner that passes them on:
     models of all that is in a request would be a third of what a call costs.
     """
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Self:  # noqa: ARG003 - the default partner needs no settings
-        """Build the partner from the function's environment. Raises InvalidSettings that names the bad variable."""
+        """Build the partner from the function's environment. Raises InvalidSettings, which names the bad variable."""
         return cls()
 
     limits: Limits = Limits()

@@ -34,13 +34,13 @@ class Delivery:
     secret_fields: Mapping[str, Secret] = field(default_factory=dict)
     """For an API that wants its key in the body: fields that join the body, a JSON object, when the call is made."""
     merge: str | None = None
-    """Name of the bulk endpoint that takes it, as in `Limits.bulk`; neighbours of the same account, with the same name,
-    host and credentials, may travel in one call.
+    """The name of the bulk endpoint that takes the delivery, as in `Limits.bulk`; neighbours of the same account, with
+    the same name, host and credentials, may travel in one call.
     """
     merge_group: str = ""
-    """Deliveries travel together only if this is equal, too: the list that is changed, say."""
+    """Deliveries travel together only if they have this in common, too: the list that is changed, say."""
     merge_kind: str = ""
-    """Its kind, for a bulk call with a limit for each (`Bulk.kinds`): an event, a purchase."""
+    """The delivery's kind, for a bulk call with a limit for each kind (`Bulk.kinds`): an event, a purchase."""
     sign_with: Secret | None = None
     """Key of a Standard Webhooks signature (HMAC-SHA256 over id, timestamp and body), made anew for each attempt."""
 

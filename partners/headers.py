@@ -20,7 +20,7 @@ Value = TypeVar("Value")
 
 
 def merged(*groups: Mapping[str, Value]) -> dict[str, Value]:
-    """One header of each name, whatever its case: the later one's, as that is spelled."""
+    """The headers with one of each name, whatever its case: the later one, in its own spelling."""
     kept: dict[str, tuple[str, Value]] = {}
     for group in groups:
         for name, value in group.items():
@@ -35,12 +35,12 @@ def is_name(text: str) -> bool:
 
 
 def is_of_the_client(name: str) -> bool:
-    """Whether a header frames the message or belongs to the connection: no call with one of these is made."""
+    """Whether a header frames the message or belongs to the connection: a call with such a header is not made."""
     return name.lower() in OF_THE_CLIENT
 
 
 def why_reserved(name: str) -> str | None:
-    """Why nobody but us may set a header; None for one that may be set."""
+    """Why only Spillway may set a header; None for one that may be set."""
     if is_of_the_client(name):
         return "the HTTP client writes it"
     if name.lower() in _OF_SPILLWAY:

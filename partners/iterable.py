@@ -58,7 +58,7 @@ class Iterable(Partner):
         return _registration()
 
     def lane_of(self, request: mp.Request) -> str | None:
-        """Requests about one user go in order: no bulk update beside a change of its address."""
+        """Requests about one user go in order, so that no bulk update is sent beside a change of the user's address."""
         if isinstance(request, mp.EventProcessingRequest):
             return first_of(request.mpid, request.device_application_stamp)
         profiles = request.user_profiles if isinstance(request, mp.AudienceMembershipChangeRequest) else []
@@ -198,7 +198,7 @@ def _user(
 
 
 def _registration() -> "mp.Registration":
-    """Made when it is asked for, which no worker does: to build its models would be a tenth of a cold start."""
+    """Made at the first request for it, which no worker makes: building its models would be a tenth of a cold start."""
     api_key = mp.TextSetting(
         id="apiKey",
         name="API Key",

@@ -40,7 +40,7 @@ INT_BITS = 32
 """Ids of lists, channels and message types, and whole attributes."""
 
 _NAMED_BY = {"Emails": "email", "UserIds": "userId", "EventNames": "eventName"}
-"""The endings of the names of lists in an answer, and the field by which each names what failed."""
+"""The endings of the names of lists in an answer that name failures, and the field whose values such a list holds."""
 
 _NOT_PHONE = re.compile(r"[^0-9+]")
 _INT = re.compile(r"[+-]?[0-9]+")
@@ -61,7 +61,7 @@ def data_fields(attributes: Mapping[str, str | None] | None, *, coerced: bool) -
 
 
 def user_fields(attributes: Mapping[str, str | None] | None, *, coerced: bool) -> dict[str, Any] | None:
-    """The same of a user or a product: mParticle's reserved `$Mobile` is Iterable's phone number."""
+    """The same for a user or a product: mParticle's reserved `$Mobile` is Iterable's phone number."""
     mobile = (attributes or {}).get("$Mobile")
     if attributes is not None:
         attributes = {name: value for name, value in attributes.items() if name != "$Mobile"}
@@ -291,7 +291,7 @@ def _entries(delivery: Delivery) -> list[dict[str, Any]]:
 
 
 def _by_field(named: Mapping[str, Collection[str]]) -> dict[str, set[str]]:
-    """Addresses, ids and names of events that lists of an answer hold, by the field of an entry that may have one."""
+    """The values in an answer's lists of failures, by the field (address, id, name of an event) that they belong to."""
     return {
         field: {_known_as(field, one) for name, ids in named.items() if name.endswith(ending) for one in ids}
         for ending, field in _NAMED_BY.items()
@@ -299,7 +299,7 @@ def _by_field(named: Mapping[str, Collection[str]]) -> dict[str, set[str]]:
 
 
 def _known_as(field: str, value: str) -> str:
-    """An address may come back in small letters."""
+    """A value in the form in which it is compared: an address may come back in small letters."""
     return value.lower() if field == "email" else value
 
 

@@ -73,12 +73,12 @@ def values_of(
 
 
 def device_identities(request: EventProcessingRequest) -> list[DeviceIdentity]:
-    """What identifies the device, of whichever environment."""
+    """The identities of the device, in any environment."""
     return request.runtime_environment.identities if request.runtime_environment else []
 
 
 def first_of(*candidates: str | None) -> str | None:
-    """The first candidate that is there and not empty."""
+    """The first candidate that is present and not empty."""
     return next((one for one in candidates if one), None)
 
 
@@ -130,7 +130,7 @@ def one_by_one(
 
 
 def attributes_of(event: "mp.Event") -> Mapping[str, Any]:
-    """An event's attributes, those of a type that should have none too. Raises TypeError where they are no object."""
+    """An event's attributes, even of a type that should have none. Raises TypeError if they are no object."""
     attributes = getattr(event, "attributes", None)
     if attributes is not None and not isinstance(attributes, Mapping):
         raise TypeError("attributes that are no object")
@@ -152,7 +152,7 @@ def whole(value: object, *, bits: int = 64) -> int | None:
 
 
 def truncated(value: object, *, bits: int = 64) -> int | None:
-    """A number cut towards zero; None for what is none, and for what has more bits."""
+    """A number cut towards zero; None for a value that is no number, or has more bits."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
@@ -168,13 +168,13 @@ def _within(number: int, bits: int) -> int | None:
 
 
 def double(text: str) -> float | None:
-    """The double nearest to a decimal number in a text; None for text that is none, or too large a number."""
+    """The double nearest to the decimal number in a text; None if the text is no number, or the number is too large."""
     number = float(text) if _DECIMAL.fullmatch(text) else None
     return number if number is not None and isfinite(number) else None
 
 
 def double_of_hex(text: str) -> float | None:
-    """The double of a hexadecimal number, `0x1.8p1` is 3.0; None for text that is none, or too large a number."""
+    """The double of a hexadecimal number, 3.0 for `0x1.8p1`; None if the text is no number, or it is too large."""
     try:
         return float.fromhex(text) if _HEX.fullmatch(text) else None
     except OverflowError:

@@ -45,7 +45,7 @@ __all__ = [
 
 _RATE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(?:/([0-9]{1,9}(?:\.[0-9]{1,9})?))?")
 _SLOWEST_RATE, _FASTEST_RATE = 1 / 3_600, 1_000_000.0
-"""Calls a second. One an hour: a message waits for three days at most; and more than a million nobody takes."""
+"""In calls a second. At less than one an hour messages would exceed their three days; nobody takes over a million."""
 
 
 def url(env: Mapping[str, str], variable: str, default: str = "") -> str:
@@ -57,7 +57,7 @@ def url(env: Mapping[str, str], variable: str, default: str = "") -> str:
 
 
 def rate(env: Mapping[str, str], variable: str) -> Rate | None:
-    """`50` is 50 calls a second, `45/20` is 45 calls every 20 seconds; nothing is no limit. Raises InvalidSettings."""
+    """A rate: `50` is 50 calls a second, `45/20` is 45 calls every 20 seconds; empty: None. Raises InvalidSettings."""
     text = env.get(variable)
     if not text:
         return None
@@ -74,7 +74,7 @@ def rate(env: Mapping[str, str], variable: str) -> Rate | None:
 
 
 def headers(env: Mapping[str, str], variable: str, *, taken: Collection[str] = ()) -> dict[str, str]:
-    """A JSON object of header names and texts. Raises InvalidSettings.
+    """Read a JSON object of header names and texts. Raises InvalidSettings.
 
     `taken` are the names of headers that are sent anyway: a second one would be one too many.
     """
@@ -84,8 +84,8 @@ def headers(env: Mapping[str, str], variable: str, *, taken: Collection[str] = (
 
 def secret_headers(env: Mapping[str, str], variable: str, *, taken: Collection[str] = ()) -> dict[str, Secret] | None:
     """The same for headers that nobody may read in the function's environment: the variable holds a reference,
-    `ssm:/name` or `secretsmanager:ARN`, and a function puts what is kept there in its place before it sends. None
-    where that has not been done: for the registration, say. Raises InvalidSettings.
+    `ssm:/name` or `secretsmanager:ARN`, which a function replaces by the stored text before it sends. None where that
+    has not been done: for the registration, say. Raises InvalidSettings.
     """
     text = env.get(variable)
     if not text:
@@ -120,16 +120,16 @@ def _headers(text: str, variable: str, taken: Collection[str]) -> dict[str, str]
 
 
 class _Pairs(list[tuple[str, Any]]):
-    """A JSON object with every name that it was written with: a dict would keep the last of two alike."""
+    """A JSON object with every name that it was written with: a dict would keep only the last of two equal names."""
 
 
 def _fits(value: object) -> bool:
-    """Whether it arrives as it is: receivers drop the spaces around a header's value."""
+    """Whether a header's value arrives unchanged: receivers drop the spaces around it."""
     return isinstance(value, str) and value.isascii() and value.isprintable() and value == value.strip()
 
 
 def settings_of(request: Request) -> Mapping[str, str]:
-    """The customer's account settings by id, and with them those of the connection."""
+    """The customer's account settings by id, together with those of the connection."""
     account = getattr(request, "account", None)
     return account.account_settings if account else {}
 

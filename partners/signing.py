@@ -12,11 +12,11 @@ import re
 
 KEY_PREFIX = "whsec_"
 LEAST_KEY_BYTES = 24
-"""Standard Webhooks's least. Its most, 64, is not asked for: HMAC takes more, and so do the libraries that verify."""
+"""Standard Webhooks's lower limit. Its upper one, 64, is not enforced: HMAC and the libraries that verify take more."""
 
 _STANDARD, _URL_SAFE = re.compile(r"[A-Za-z0-9+/]+(={0,2})"), re.compile(r"[A-Za-z0-9_-]+(={0,2})")
 _A_PREFIX = re.compile(r"wh[a-z]+_", re.IGNORECASE)
-"""`whsk_` and `whpk_` are keys of the other kind of signature; WHSEC_ is none of the libraries'."""
+"""`whsk_` and `whpk_` are keys of the other kind of signature; no library accepts WHSEC_."""
 
 
 def key_of(secret: str) -> bytes:
@@ -28,7 +28,7 @@ def key_of(secret: str) -> bytes:
     text = secret.removeprefix(KEY_PREFIX)
     form = None if _A_PREFIX.match(text) else _STANDARD.fullmatch(text) or _URL_SAFE.fullmatch(text)
     bare = text.rstrip("=")
-    # Padding is right, or left out altogether.
+    # Padding is complete, or left out altogether.
     if form is None or len(bare) % 4 == 1 or (form[1] and len(text) % 4):
         raise ValueError(f"must be {KEY_PREFIX} and base64, as Standard Webhooks has it")
     try:
@@ -41,6 +41,6 @@ def key_of(secret: str) -> bytes:
 
 
 def sign(secret: str, message_id: str, timestamp: str, body: bytes) -> str:
-    """HMAC-SHA256 over id, timestamp and body. Raises ValueError for a secret that is none."""
+    """HMAC-SHA256 over id, timestamp and body. Raises ValueError for an invalid secret."""
     content = b".".join((message_id.encode(), timestamp.encode(), body))
     return "v1," + base64.b64encode(hmac.new(key_of(secret), content, hashlib.sha256).digest()).decode()

@@ -43,7 +43,7 @@ _PARTS_OF: Mapping[type[mp.Request], Mapping[str, str]] = {
     mp.AudienceMembershipChangeRequest: {"user_profiles": "user_profile"},
 }
 """The fields of a request whose elements become a call each, in this order, and are left out of the other calls; and
-what an element is called.
+the name of an element of each.
 """
 
 Part = tuple[str, object]
@@ -56,7 +56,7 @@ class Webhook(Partner):
     method: str = "POST"
     headers: Mapping[str, str] = field(default_factory=dict)
     secret_headers: Mapping[str, Secret] | None = field(default_factory=dict)
-    """None: the secret headers are in a store, and were not read."""
+    """None: the secret headers are in a store, and have not been read."""
     per_event: bool = True
     credential_header: str | None = "Authorization"
     signs: bool = False

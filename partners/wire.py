@@ -1,4 +1,4 @@
-"""A delivery on the wire, credentials and signature included: for the client that sends it and nobody else."""
+"""A delivery on the wire, credentials and signature included: for the client that sends it only."""
 
 from collections.abc import Mapping
 
@@ -11,9 +11,9 @@ USER_AGENT = "spillway"
 
 
 def headers_of(delivery: Delivery, *, idempotency_key: str, now_s: float) -> dict[str, str]:
-    """All headers, one of each name, in whatever case it was written: a secret one stands before a plain one, and what
-    Spillway writes before both. Raises ValueError as `body_of` does, for a secret that cannot sign, and for a header
-    that the HTTP client writes.
+    """All headers, one of each name, whatever its case: a secret header replaces a plain one, and Spillway's own
+    replace both. Raises ValueError as `body_of` does, for a secret that cannot sign, and for a header that the HTTP
+    client writes.
     """
     if any(map(is_of_the_client, (*delivery.headers, *delivery.secret_headers))):
         raise ValueError("a header that the HTTP client writes")
@@ -30,7 +30,7 @@ def _signature(delivery: Delivery, message_id: str, timestamp: str) -> Mapping[s
 
 
 def body_of(delivery: Delivery) -> bytes:
-    """The body with its secret fields as the first ones. Raises ValueError if they have no JSON object to join."""
+    """The body with its secret fields first. Raises ValueError if it is no JSON object that they can join."""
     if not delivery.secret_fields:
         return delivery.body
     fields = to_json({name: secret.value for name, secret in delivery.secret_fields.items()})

@@ -24,12 +24,12 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def present(**fields: Any) -> dict[str, Any]:
-    """The fields that have a value. An empty text, list or object is one; None is not."""
+    """The fields that have a value. An empty text, list or object is a value; None is not."""
     return {name: value for name, value in fields.items() if value is not None}
 
 
 def seconds(timestamp_ms: int | None, *, bits: int = 64) -> int | None:
-    """Whole seconds of a time in milliseconds, cut towards zero; what `bits` can not hold becomes the nearest."""
+    """Whole seconds of a time in milliseconds, cut towards zero; beyond `bits` the nearest number that fits."""
     if timestamp_ms is None:
         return None
     whole = abs(timestamp_ms) // 1_000 * (1 if timestamp_ms >= 0 else -1)
@@ -49,12 +49,12 @@ def iso8601(timestamp_ms: int | None) -> str | None:
 
 
 def cut(text: str, most: int) -> str:
-    """The beginning of a text, at most so many characters."""
+    """The first `most` characters of a text."""
     return text[:most]
 
 
 def cut_bytes(text: str, most: int) -> str:
-    """The beginning of a text, at most so many bytes in UTF-8."""
+    """The beginning of a text that fits into `most` bytes of UTF-8."""
     return text.encode("utf-8", "replace")[:most].decode("utf-8", "ignore")
 
 
