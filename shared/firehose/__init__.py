@@ -257,7 +257,7 @@ __all__ = [
 ]
 
 _LATER = ("environments", "events", "notifications", "registration", "responses")
-"""Modules whose names are looked for when they are asked for."""
+"""Modules that are imported when one of their names is first asked for."""
 
 if not TYPE_CHECKING:  # with it, mypy would believe in any name
 

@@ -13,8 +13,8 @@ def is_enforced() -> bool:
 
 @contextmanager
 def rules_unenforced() -> Iterator[None]:
-    """Let declarations break rules while the block lasts: for who lists what is broken, and for a function that was
-    deployed all the same and has to answer.
+    """Let declarations break rules while the block lasts: for a tool that lists broken rules, and for a function that
+    was deployed all the same and has to answer.
     """
     before = _by_the_rules.set(False)
     try:

@@ -155,7 +155,7 @@ class GenericEnvironment(_App, _Screen, _Radios):
 
 
 class UnknownEnvironment(RuntimeEnvironment):
-    """Of a type that this version does not know, or without one; its own fields are in `model_extra`."""
+    """An environment of a type that this version does not know, or without one; its own fields are in `model_extra`."""
 
     type: Annotated[Unknown | None, Read(unknown)] = None
 

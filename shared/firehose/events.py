@@ -268,7 +268,7 @@ class AttributionEvent(Event):
 
 
 class UnknownEvent(Event):
-    """Of a type that this version does not know, or without one; its own fields are in `model_extra`."""
+    """An event of a type that this version does not know, or without one; its own fields are in `model_extra`."""
 
     type: Annotated[Unknown | None, Read(unknown)] = None
 

@@ -182,7 +182,7 @@ class Message(Part):
 
     @property
     def malformed(self) -> tuple[Malformed, ...]:
-        """What could not be read, in the message and in all its parts."""
+        """The values that could not be read, in the message and in all its parts."""
         return (*self._aside.malformed, *self._malformed_in_parts())
 
     def _malformed_in_parts(self) -> Iterator[Malformed]:
@@ -203,7 +203,7 @@ class Message(Part):
 
 
 class ModuleRegistrationRequest(Message):
-    """Asks who we are."""
+    """Asks the integration to describe itself."""
 
     type: Literal["module_registration_request"] = "module_registration_request"
 
@@ -211,7 +211,7 @@ class ModuleRegistrationRequest(Message):
 class EventProcessingRequest(Message):
     """A batch of one user's events. Element i of `events` is element i of the wire, whatever it holds.
 
-    Without events and notifications it is a probe: mParticle verifies that we are there.
+    Without events and notifications it is a probe: mParticle verifies that the integration answers.
     """
 
     parts: ClassVar[frozenset[str]] = frozenset({"runtime_environment", "events", "system_notifications"})
@@ -247,7 +247,7 @@ class AudienceMembershipChangeRequest(Message):
 
 
 class AudienceSubscriptionRequest(Message):
-    """An audience is connected to us, changed or disconnected."""
+    """An audience is connected to the integration, changed or disconnected."""
 
     type: Literal["audience_subscription_request"] = "audience_subscription_request"
     account: Account | None = None

@@ -25,14 +25,14 @@ from shared.errors import InvalidRequest, Unmappable
 from shared.firehose.values import well_formed
 
 sys.modules.setdefault("pydantic.plugin._loader", SimpleNamespace(get_plugins=tuple))  # type: ignore[arg-type]
-"""Without plugins of pydantic's: it would look for some in what all installed packages say of themselves, which is 8 ms
-of a cold start, and no zip carries one. If pydantic calls this module otherwise one day, it looks again.
+"""Without plugins for pydantic: it would look for some in the metadata of all installed packages, which takes 8 ms of a
+cold start, and no zip carries one. If pydantic ever calls this module differently, it looks again.
 """
 
 Path = tuple[int | str, ...]
 
 _MAX_ROUNDS = 4
-"""One round takes out every fault that pydantic sees; another is for what only shows once the keys are well formed."""
+"""One round takes out every fault that pydantic sees; another is for those that only show once keys are well formed."""
 _UNSOUND_KEY = {"string_unicode", "invalid_key"}
 _EXPECTED = {"list_type": "expected a list", "dict_type": "expected an object", "model_type": "expected an object"}
 
@@ -91,12 +91,12 @@ class Part(Wire):
 
     @property
     def malformed(self) -> tuple[Malformed, ...]:
-        """What of `raw` could not be read, outermost first."""
+        """The values in `raw` that could not be read, outermost first."""
         return self._aside.malformed
 
     def read_in_part(self, raw: Any, unread: frozenset[str]) -> Self:
-        """The same object, and `raw` is that of which only a part was read: its fields `unread` have no value, and who
-        asks for one, or for all, gets Unmappable. An empty one would be a value that is lost, and nobody would miss it.
+        """The same object with `raw`, of which only a part was read: its fields `unread` have no value, and asking for
+        one of them, or for all, raises Unmappable. An empty value would be a lost one that nobody misses.
         """
         self._aside.raw, self._aside.unread = raw, unread
         for name in unread:
@@ -159,7 +159,7 @@ def by_type(value: Any, kinds: Mapping[str, type[PartT]], unknown: type[PartT]) 
 
 
 def as_malformed(part: Part, kind: type[PartT]) -> PartT:
-    """The same part as a `kind` that says of itself that it is malformed."""
+    """The same part as a `kind`, which marks itself as malformed."""
     stand_in = kind.model_validate(part.raw)
     stand_in._aside = part._aside
     return stand_in
@@ -205,7 +205,7 @@ def _without(value: Any, faults: Iterable[ErrorDetails], malformed: list[Malform
 
 
 _GONE: dict[int | str, Any] = {}
-"""Marks the end of a path in the tree of what is taken out."""
+"""Marks the end of a path in the tree of values to take out."""
 
 
 def _pruned(value: Any, doomed: dict[int | str, Any]) -> Any:
@@ -221,8 +221,8 @@ def _pruned(value: Any, doomed: dict[int | str, Any]) -> Any:
 
 
 def _unit(path: Path) -> Path:
-    """What goes together: the innermost list element or map entry, or else the one field. An attribute change whose
-    value is unreadable must not look like a change without a value."""
+    """The unit that is taken out: the innermost list element or map entry, or else the one field. An attribute change
+    whose value is unreadable must not look like a change without a value."""
     ends = [i for i, free in enumerate(_free_steps(path)) if free]
     return path[: ends[-1] + 1] if ends else path
 

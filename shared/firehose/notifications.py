@@ -37,7 +37,7 @@ class CcpaConsentStateNotification(SystemNotification):
 
 
 class UnknownSystemNotification(SystemNotification):
-    """Of a type that this version does not know, or without one."""
+    """A notification of a type that this version does not know, or without one."""
 
     type: Annotated[Unknown | None, Read(unknown)] = None
 

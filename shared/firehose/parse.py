@@ -34,14 +34,14 @@ def parse_request(payload: dict[str, Any] | bytes | str, *, only: Collection[str
     """Read one request: JSON text, or the object that Lambda's runtime made of it (whose floats are taken by their
     shortest spelling). The request's `raw` is that object.
 
-    `only`: the fields whose objects and lists are read; of all others there is what `raw` has, and who asks for such a
-    field gets Unmappable. What is no request is refused all the same. An audience subscription, which ingest answers
-    and no worker maps, is always read as a whole.
+    `only`: the fields whose objects and lists are read; all others are only in `raw`, and asking for such a field
+    raises Unmappable. Invalid requests are refused all the same. An audience subscription, which ingest answers and no
+    worker maps, is always read as a whole.
 
     Raises InvalidRequest for what is no request at all: not JSON, not an object, no `type` or one that is no request's,
-    or the container of what it carries (`events`, `system_notifications`, `user_profiles`, `subject_identities`) not
-    being the list or object that it is declared as. Everything else is read: see `malformed`, `Unknown`,
-    `UnknownEvent`, `MalformedEvent`.
+    or the container of its content (`events`, `system_notifications`, `user_profiles`, `subject_identities`) not being
+    the list or object that it is declared as. Everything else is read: see `malformed`, `Unknown`, `UnknownEvent`,
+    `MalformedEvent`.
     """
     content: Any = decode(payload) if isinstance(payload, bytes | str) else payload
     if not isinstance(content, dict):
@@ -75,7 +75,7 @@ def id_of(value: Any) -> str | None:
 
 @cache
 def _plain_fields(model: type[BaseModel]) -> frozenset[str]:
-    """Fields that hold no object or list: with one they are malformed, like any other wrong value."""
+    """Fields that hold no object or list: if such a field has one, it is malformed, like any other wrong value."""
 
     def holds(kind: Any) -> bool:
         return (

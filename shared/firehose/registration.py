@@ -1,7 +1,7 @@
-"""Who we are, as mParticle is told: what a partner declares, and the response that says it.
+"""The integration as mParticle sees it: what a partner declares, and the response that carries it.
 
-Declarations are strict: an unknown field, event type or identity type is a mistake of ours and fails when it is made,
-and so does what breaks a rule of mParticle's (shared/firehose/rules).
+Declarations are strict: an unknown field, event type or identity type is a mistake of the partner's author and fails
+when it is made, and so does a breach of mParticle's rules (shared/firehose/rules).
 """
 
 from enum import StrEnum
@@ -17,7 +17,7 @@ from shared.firehose.messages import SubjectRequestType
 from shared.firehose.notifications import SystemNotificationType
 
 SDK_VERSION = "3.2.0"
-"""The level of mParticle's Java SDK that our messages have: the `firehose_version` and `sdk_version` that we send."""
+"""The level of mParticle's Java SDK that Spillway has: it is sent as `firehose_version` and `sdk_version`."""
 
 
 class _OnlyWhenTrue:
@@ -37,7 +37,7 @@ class _Declaration(BaseModel):
 
 
 class _Setting(_Declaration):
-    """What a customer fills in. `id` is the key under which the value comes back in `account_settings`."""
+    """A setting that a customer fills in. `id` is the key under which the value comes back in `account_settings`."""
 
     id: NotEmpty
     name: NotEmpty
@@ -103,7 +103,7 @@ class PartnerIdentityPermission(_IdentityPermission):
 
 
 class Permissions(_Declaration):
-    """What of a user's data we ask for; what is not asked for is not sent."""
+    """The data of a user that the integration asks for; mParticle sends no other."""
 
     device_identities: list[DeviceIdentityPermission] = Field(default_factory=list)
     user_identities: list[UserIdentityPermission] = Field(default_factory=list)
@@ -144,7 +144,7 @@ class OAuth2(_Declaration):
 
 
 class BulkConfiguration(_Declaration):
-    """How long mParticle collects audience messages: up to so many of them, or so many minutes."""
+    """How long mParticle collects audience messages: up to a number of them, or of minutes."""
 
     bulk_forward_wait_for_messages: int | None = None
     bulk_forward_wait_in_minutes: int | None = None
@@ -218,7 +218,7 @@ class ModuleRegistrationResponse(_Registration):
     sdk_version: str | None = None
 
     def registration(self) -> Registration:
-        """The declaration in it, without the envelope, whatever rules it breaks."""
+        """The declaration in the response, without the envelope, whatever rules it breaks."""
         with rules_unenforced():
             return Registration(**{name: getattr(self, name) for name in Registration.model_fields})
 

@@ -38,7 +38,7 @@ _LAST_SECOND = 253_402_300_799
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Marks a field as read by a function. It is written as what that gave, whatever the annotation says."""
+    """Marks a field as read by a function. Its result is written as it is, whatever the annotation says."""
 
     by: Callable[[object], object]
 
@@ -177,7 +177,7 @@ def one_of(enum: type[EnumT]) -> Callable[[object], EnumT | Unknown | None]:
 
 
 def unknown(value: object) -> Unknown | None:
-    """The tag of an object whose `type` is none that is known."""
+    """The tag of an object whose `type` is unknown."""
     word = text(value)
     return None if word is None else Unknown(word)
 
@@ -226,7 +226,7 @@ def instant(value: object) -> datetime | None:
 
 
 def no_items() -> list[Any]:
-    """A default. Of `list` itself pydantic would read the signature, with Python's tokenizer: 2 ms of a cold start."""
+    """A default value. For `list` itself pydantic would read the signature by Python's tokenizer: 2 ms of a cold start."""
     return []
 
 

@@ -1,7 +1,7 @@
 """The rules of a registration, as mParticle's guide has them or as its protocol makes them: one pure function.
 
-A declaration of ours is held to them when it is made (shared/firehose/registration.py), the JSON of any integration by
-`spillway registration --check`. Fields of a wrong type are passed over here: the models find those.
+A partner's declaration is checked when it is made (shared/firehose/registration.py), the JSON of any integration by
+`spillway registration --check`. Fields of a wrong type are ignored here: the models find those.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""What of a description is more than inline markup."""
+"""The parts of a description that are more than inline markup."""
 
 import re
 from html.parser import HTMLParser
@@ -11,7 +11,7 @@ _WITHOUT_END_TAG = frozenset({"br", "wbr"})
 
 
 class _Markup(HTMLParser):
-    """Collects what is more than inline markup."""
+    """Collects whatever is more than inline markup."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class _Markup(HTMLParser):
 
 
 def _scheme(address: str) -> str:
-    """Lower case; browsers pass over blanks and control characters in it."""
+    """The scheme in lower case; browsers ignore blanks and control characters in it."""
     return re.sub(r"[\x00-\x20]", "", address).partition(":")[0].lower() if ":" in address else ""
 
 

@@ -120,7 +120,7 @@ def _number(setting: Mapping[str, Any], where: str, name: str) -> Iterator[Viola
 
 
 def _settings_that_differ(registration: Mapping[str, Any]) -> Iterator[Violation]:
-    """An account's setting that two kinds of request share is the same setting in both."""
+    """Check that an account's setting that two kinds of request share is the same setting in both."""
     first: dict[str, tuple[str, Mapping[str, Any]]] = {}
     for kind in (EVENTS, AUDIENCES, ERASURES):
         for index, setting in enumerate(objects_of(object_of(registration, kind), "account_settings")):

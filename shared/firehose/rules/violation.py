@@ -1,4 +1,4 @@
-"""What a rule finds, and how rules read JSON of which nothing is sure: a value of a wrong type is as if absent."""
+"""What a rule finds, and how rules read JSON of unknown shape: a value of a wrong type counts as absent."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -59,15 +59,15 @@ def text_of(value: object) -> str:
 
 
 def is_blank(value: object) -> bool:
-    """A text of blanks alone; one that is empty is left out when it is written, and then missing."""
+    """Whether a text has only blanks; an empty text is left out when it is written, and so counts as missing."""
     return isinstance(value, str) and bool(value) and not value.strip()
 
 
 def is_integer(value: object) -> TypeGuard[int]:
-    """Whether it is a whole number; true and false are none."""
+    """Whether a value is a whole number; true and false are none."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
-    """Whether it is a number; true and false are none."""
+    """Whether a value is a number; true and false are none."""
     return isinstance(value, int | float) and not isinstance(value, bool)
