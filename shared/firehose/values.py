@@ -226,7 +226,7 @@ def instant(value: object) -> datetime | None:
 
 
 def no_items() -> list[Any]:
-    """A default value. For `list` itself pydantic would read the signature by Python's tokenizer: 2 ms of a cold start."""
+    """A default. For `list` itself pydantic would read the signature with Python's tokenizer: 2 ms of a cold start."""
     return []
 
 
