@@ -82,7 +82,7 @@ def show(console: Console, result: Result) -> None:
     console.print()
     form.show(result.findings, console, good="Certified: mParticle would have nothing to object to.")
     if result.findings and form.passed(result.findings):
-        console.print(Text.assemble(("✓ ", GOOD), "Certified: what is above are warnings."))
+        console.print(Text.assemble(("✓ ", GOOD), "Certified: all of the above are warnings."))
 
 
 def as_json(result: Result, target: str, script: Script) -> str:

@@ -44,7 +44,7 @@ def set_(  # noqa: PLR0917 - each is an option of the command line
     below = "no rate is declared" if declared is None else f"the declared rate is {declared:g}"
     say(f"{below}; workers keep to it within a second, and end it by themselves")
     if flow.limit.per_second is not None and flow.limit.per_second < calls:
-        say(f"it is at {flow.limit.per_second:g} now, by an earlier limit or the partner's answers: it may rise")
+        say(f"it is {flow.limit.per_second:g} now, because of an earlier limit or the partner's answers; it may rise")
 
 
 @limit.command()
@@ -61,6 +61,6 @@ def clear(account: Account = None, endpoint: Endpoint = None, why: Why = "", sta
             was_set = verb.clear_limit(stack, scope)
             noted.result = "cleared" if was_set else "there was none"
     if not was_set:
-        say(f"there was no limit by hand of {scope.name}: `spillway status` shows those that there are", err=True)
+        say(f"there was no limit by hand for {scope.name}: `spillway status` shows those that are set", err=True)
         raise typer.Exit(1)
     say(f"cleared: the rate of {scope.name} grows to what it was before, within seconds")

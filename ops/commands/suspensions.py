@@ -72,7 +72,7 @@ def clear(  # noqa: PLR0917 - each is an option of the command line
         if not as_json:
             say(f"cleared: {', '.join(cleared.accounts) or 'nobody was suspended'}")
         if wait and not cleared.is_done:
-            say("Waiting, about two minutes, for what is still being parked; Ctrl-C ends no more than this.", err=True)
+            say("Waiting two minutes or so for messages that are still being parked; Ctrl-C ends only this.", err=True)
         try:
             cleared = verb.move_back(
                 stack,
@@ -89,8 +89,8 @@ def clear(  # noqa: PLR0917 - each is an option of the command line
     else:
         for one in cleared.refused_again:
             refusal = f"{one.account_id}: refused again with HTTP {one.status}"
-            say(f"{refusal}; what carries these credentials is parked as before")
+            say(f"{refusal}; messages with these credentials are parked as before")
         if not cleared.is_done:
-            say("What is parked late, or out of sight for now, follows with the worker's next ticks.")
+            say("Messages that are parked late, or hidden for now, follow with the worker's next ticks.")
     if wait and cleared.refused_again:
         raise typer.Exit(1)

@@ -82,10 +82,10 @@ def per_second_of(text: str) -> float:
 def checked_length_s(text: str) -> int:
     """Read how long something is to hold, in seconds. Raises InvalidSettings."""
     if not text.strip():
-        raise InvalidSettings("say for how long, it ends by itself then: --for 2h")
+        raise InvalidSettings("say for how long; then it ends by itself: --for 2h")
     if 0 < (seconds := length_s(text)) <= LONGEST_BY_HAND_S:
         return seconds
-    raise InvalidSettings(f"--for is longer than no time, and at most {LONGEST_BY_HAND_S // 86_400}d: not {text}")
+    raise InvalidSettings(f"--for must be longer than 0, and at most {LONGEST_BY_HAND_S // 86_400}d: not {text}")
 
 
 def checked_scope(account_id: str | None, endpoint: str | None) -> Scope:

@@ -96,14 +96,14 @@ def show(counted: Counted, console: Console) -> None:
     if len(sums.gap_of) > NAMED:
         console.print(f"  and {len(sums.gap_of) - NAMED:,} more: --json names them")
     if sums.gap_of:
-        console.print("These have no end, and the queues hold fewer: `spillway trace` tells what is known of one.")
+        console.print("These have no end, and the queues hold fewer: `spillway trace` shows what is known of one.")
     if sums.more_copies:
         copies = "1 message" if sums.more_copies == 1 else f"{sums.more_copies:,} messages"
         console.print(f"{copies} more than accepted: mParticle was not answered, or SQS took one twice.")
     for account_id, of_account in counted.by_account.items():
         console.print(Text.assemble((f"account {safe(account_id)}: ", DIM), line_of(of_account)))
     if counted.bounded_by:
-        console.print(f"Not everything was read: {counted.bounded_by} were over. Count a shorter time.")
+        console.print(f"Not everything was read: it stopped after {counted.bounded_by}. Count a shorter time.")
     if not counted.lines:
         console.print("The logs hold no facts of this time: LOG_EVENTS=off, or nothing came.")
     elif not sums.requests:

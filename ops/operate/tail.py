@@ -101,7 +101,7 @@ def follow(
     """
 
     def wait(pause_s: float, cause: str) -> None:
-        say(safe(f"CloudWatch Logs takes no call now ({cause}): this goes on in {pause_s:.0f} s"), err=True)
+        say(safe(f"CloudWatch Logs takes no call now ({cause}): it is asked again in {pause_s:.0f} s"), err=True)
         sleep(pause_s)
 
     seen, accounts, from_ms = _Seen(), _Accounts(wanted.accounts), since_ms

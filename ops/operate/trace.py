@@ -153,7 +153,7 @@ def show(story: Traced, console: Console, *, since: str) -> None:
     """Print the story, a line a step, and at last where each message is."""
     if not story.steps:
         console.print(f"Nothing was written of {safe(story.id)} since {since}.")
-        console.print("What was delivered is found by its request's id, by an event's or a call's with LOG_EVENTS=ids.")
+        console.print("A delivered request is found by its own id; by an event's or a call's only with LOG_EVENTS=ids.")
     for request_id, steps in groupby(story.steps, lambda step: step.request_id):
         console.print(Text.assemble(("request ", DIM), (safe(request_id), "bold")))
         console.print(_lines(steps))
@@ -162,9 +162,9 @@ def show(story: Traced, console: Console, *, since: str) -> None:
             named = f"{safe(request_id)} {_named(part)}".rstrip()
             console.print(Text.assemble(("now: ", DIM), f"{named} ", (safe(place), "bold")))
     if story.more:
-        console.print(f"It stands in lines of {story.more:,} requests more, which are not told.")
+        console.print(f"{story.more:,} more requests have lines with this id; they are not shown.")
     if story.bounded_by:
-        console.print(f"Not everything was read: {story.bounded_by} were over. A later --since reads less.")
+        console.print(f"Not everything was read: it stopped after {story.bounded_by}. A later --since reads less.")
 
 
 def _named(part: str) -> str:

@@ -83,7 +83,7 @@ def checked_why(why: str) -> str:
 def required_why(why: str, example: str) -> str:
     """The reason that whatever stays must have. Raises InvalidSettings."""
     if not why.strip():
-        raise InvalidSettings(f"say why, for those who find it so: {example}")
+        raise InvalidSettings(f"say why, for whoever finds it so later: {example}")
     return checked_why(why)
 
 

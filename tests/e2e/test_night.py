@@ -176,7 +176,7 @@ def midnight(night: Night) -> None:
         in plan
     )
     assert "2 are still unmappable" in plan
-    assert "The partner is down, its last answer was HTTP 500: what is sent waits in the queue" in plan
+    assert "The partner is down, its last answer was HTTP 500: letters that are sent wait in the queue" in plan
     assert "Nothing was sent" in plan
     assert not night.arrived() & {*DOWN, *EVENING, *MALFORMED}
 

@@ -32,7 +32,7 @@ async def probe(ticker: Ticker, budget: TimeBudget) -> None:
             worker, lambda flow: replace(flow, breaker=breaker.hasten(flow.breaker, now_ms=worker.now_ms()))
         )
     elif not report.held and opened is not Opened.OVER and (status.is_enabled or not status.is_settled):
-        by_batch = "the mapping runs or is being changed: a batch brings it"
+        by_batch = "the mapping runs or is being changed: a batch makes the probe"
         report.no_probe = OPENED_BY_HAND if opened is Opened.BY_HAND else by_batch
         return
     for _ in range(PROBES):

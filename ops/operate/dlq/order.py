@@ -84,7 +84,7 @@ def redrive(desk: Desk, order: Order) -> int:
             return 1
         if allowance.per_s <= 0:
             raise LettersUnavailable(
-                "nothing is left over for letters beside live traffic: wait, or give --rate to send all the same"
+                "no calls are left over for letters beside live traffic: wait, or give --rate to send all the same"
             )
         is_kept = True
         desk.say(f"Exported to {safe(path)}: delete it when it is not needed.", DIM)
@@ -187,7 +187,7 @@ def _allowance(desk: Desk, limits: Limits, plan: Plan, per_s: float | None) -> A
 
 def _say_pace(desk: Desk, allowance: Allowance, most: int) -> None:
     if allowance.per_s <= 0:
-        desk.say(f"Rate: nothing is left over ({allowance.why}).", WARN)
+        desk.say(f"Rate: no calls are left over ({allowance.why}).", WARN)
         return
     takes_s = math.ceil(most / allowance.per_s)
     takes = f"{takes_s:,.0f} s" if takes_s < 180 else f"{takes_s / 60:,.0f} min"
@@ -211,15 +211,15 @@ def _say_what_holds(desk: Desk) -> None:
     except StateUnavailable:
         return
     if held is not None:
-        desk.say(f"The intake is {held.said(now_ms)}: what is sent waits in the queue.", WARN)
+        desk.say(f"The intake is {held.said(now_ms)}: letters that are sent wait in the queue.", WARN)
     opened = why_open(flow.breaker, now_ms=now_ms)
     if opened is Opened.BY_HAND:
-        desk.say("An operator opened the breaker: what is sent waits in the queue.", WARN)
+        desk.say("An operator opened the breaker: letters that are sent wait in the queue.", WARN)
     elif opened is Opened.OVER:
         desk.say("The breaker that an operator opened is over its time: one message is tried first.", WARN)
     elif opened is Opened.DOWN:
         said = f", its last answer was {flow.breaker.said}" if flow.breaker.said else ""
-        desk.say(safe(f"The partner is down{said}: what is sent waits in the queue. Better wait with it."), WARN)
+        desk.say(safe(f"The partner is down{said}: letters that are sent wait in the queue. Better wait."), WARN)
     elif flow.cool_until_ms > now_ms:
         desk.say(f"The partner asked for a pause: calls go on {ahead(flow.cool_until_ms, now_ms)}.", WARN)
 

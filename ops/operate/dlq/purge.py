@@ -36,7 +36,7 @@ def purge(desk: Desk, chosen: Filter, *, is_yes: bool, ask: Callable[[str], str]
             return 0
         words = f"purge {groups.count}"
         if ask(f"Type {words!r} to delete them") != words:
-            desk.say("Nothing was deleted: that was something else.")
+            desk.say("Nothing was deleted: what you typed is not the text that was asked for.")
             return 1
         with trail.act(desk.stack, f"dlq purge ({chosen.said()}), {counted(groups.count)}", why=why) as noted:
             deleted = _delete(desk, notebook, groups.count)

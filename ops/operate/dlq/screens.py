@@ -30,7 +30,7 @@ def show_notes(looked: Looked, console: Console, *, is_fifo: bool) -> None:
     for line in looked.said(is_fifo=is_fifo):
         console.print(Text(line, style=WARN))
     if looked.not_given_back:
-        console.print(Text(f"{looked.not_given_back:,} letters come back into sight by themselves.", style=DIM))
+        console.print(Text(f"{looked.not_given_back:,} letters are hidden, and come back by themselves.", style=DIM))
 
 
 def nothing(looked: Looked, console: Console, *, said: str) -> None:
@@ -135,7 +135,7 @@ def show(letter: Letter, console: Console, *, now_ms: int, reveal: bool) -> None
             one = letter.attributes[name]
             console.print(Text(safe(f"attribute {name}: {one.get('StringValue', 'binary')}")))
     elif others:
-        console.print(Text(f"{len(others)} attributes are not ours: --reveal shows them.", style=DIM))
+        console.print(Text(f"{len(others)} attributes are not Spillway's: --reveal shows them.", style=DIM))
     if message is None:
         _show_body(letter, console, reveal=reveal)
         return
@@ -201,7 +201,7 @@ def show_plan(plan: Plan, deployed: Deployed, here: str, console: Console, *, sa
     for error, count in sorted(plan.errors.items(), key=lambda pair: -pair[1])[:3]:
         console.print(Text(f"          {count:,}: {safe(error)}", style=DIM))
     if deployed.problem:
-        console.print(Text(safe(f"Tried with nothing: {deployed.problem}."), style=WARN))
+        console.print(Text(safe(f"Tried with no partner: {deployed.problem}."), style=WARN))
         return
     console.print(Text(safe(f"Tried with {deployed.name}, as the live worker has it."), style=DIM))
     if "unknown" not in {deployed.commit, here} and deployed.commit != here:

@@ -51,7 +51,7 @@ def test_nothing_to_object_to_is_said(console: Console, target: Any, play: Any) 
 def test_warnings_alone_are_no_refusal(console: Console, target: Any, play: Any) -> None:
     """They are shown, and that it passes is said."""
     report.show(console, play(target("registration_shown_key")))
-    assert printed(console).splitlines()[-1] == "✓ Certified: what is above are warnings."
+    assert printed(console).splitlines()[-1] == "✓ Certified: all of the above are warnings."
 
 
 def test_what_will_be_sent_is_said_before(console: Console, target: Any) -> None:

@@ -87,7 +87,7 @@ def test_each_says_for_how_long(arguments: list[str]) -> None:
 def test_what_stays_needs_a_reason(arguments: list[str], why: str | None) -> None:
     """As a pause does: somebody else finds it so."""
     said = refused(with_option(arguments, "--why", why))
-    assert "say why, for those who find it so: spillway " in said or "--why must be one line" in said
+    assert "say why, for whoever finds it so later: spillway " in said or "--why must be one line" in said
 
 
 @pytest.mark.parametrize("whose", [["--account", ""], ["--endpoint", "events/bulk"]])

@@ -7,7 +7,7 @@ from ops.cli import app
 from ops.operate import stack, suspensions
 from ops.operate.suspensions import Cleared, Suspended
 
-WAITS = "Waiting, about two minutes, for what is still being parked; Ctrl-C ends no more than this."
+WAITS = "Waiting two minutes or so for messages that are still being parked; Ctrl-C ends only this."
 AGAIN = Suspended("7", 401, 0, None)
 
 
@@ -25,7 +25,7 @@ def test_messages_that_are_refused_again_are_said(cleared: list[Cleared]) -> Non
     """Whose, with which status, and what becomes of them; whoever waited for it is told by the exit status."""
     cleared.append(Cleared(["7"], 40, is_done=True, refused_again=[AGAIN]))
     done = CliRunner().invoke(app, ["suspensions", "clear", "7", "--wait"])
-    assert "7: refused again with HTTP 401; what carries these credentials is parked as before" in done.output
+    assert "7: refused again with HTTP 401; messages with these credentials are parked as before" in done.output
     assert done.exit_code == 1
     assert CliRunner().invoke(app, ["suspensions", "clear", "7"]).exit_code == 0
 

@@ -54,7 +54,7 @@ def test_a_call_that_is_not_taken_now_is_made_again(
 ) -> None:
     """Nothing is left out, and who looks is told that it waits, and why: it may be the network here."""
     assert followed(Client(error, error)) == ([1, 2], list(PAUSES_S[:2]))
-    assert f"({cause}): this goes on in 2 s" in capsys.readouterr().err
+    assert f"({cause}): it is asked again in 2 s" in capsys.readouterr().err
 
 
 def test_the_waits_grow_and_are_bounded() -> None:

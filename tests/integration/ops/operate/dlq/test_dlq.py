@@ -160,7 +160,7 @@ def test_a_plan_says_what_would_keep_letters_waiting(spillway: Callable[..., Res
     table(PARTNER, FLOW, down.to_item())
     plan = spillway("dlq", "redrive")
     clean(plan)
-    assert "The partner is down, its last answer was HTTP 500: what is sent waits" in plan.output
+    assert "The partner is down, its last answer was HTTP 500: letters that are sent wait" in plan.output
     table(PARTNER, FLOW, Flow(cool_until_ms=10**13).to_item())
     plan = spillway("dlq", "redrive")
     clean(plan)
