@@ -1,4 +1,4 @@
-"""`spillway breaker`: no calls for a while, or calls again now, at an operator's word."""
+"""`spillway breaker`: an operator stops all calls for a while, or lets them go on now."""
 
 import time
 from typing import Annotated
@@ -17,7 +17,7 @@ ForClosed = Annotated[
 
 @breaker.command("open")
 def open_(length: For = "", why: WhyItStays = "", stage: Stage = "dev") -> None:
-    """Call nobody, and make no probe, until the time is over or `spillway breaker close`; then one probe finds out."""
+    """Stop all calls and probes until the time is over or `spillway breaker close`; then one probe finds out."""
     from ops.console.moments import ahead, as_utc  # noqa: PLC0415 - ops/commands/__init__.py says why
     from ops.operate import by_hand as verb  # noqa: PLC0415
     from ops.operate import trail, worker_tick  # noqa: PLC0415
@@ -41,7 +41,7 @@ def open_(length: For = "", why: WhyItStays = "", stage: Stage = "dev") -> None:
 def close(length: ForClosed = "", why: Why = "", stage: Stage = "dev") -> None:
     """Try again now: calls begin low, as after a probe that arrived; if they fail, it opens by its own rules.
 
-    With --for nothing opens it before. Ends with status 1 where something else keeps the intake stopped.
+    With --for nothing opens it before that time. Ends with status 1 if something else keeps the intake stopped.
     """
     from ops.console.moments import ahead, as_utc  # noqa: PLC0415 - ops/commands/__init__.py says why
     from ops.operate import by_hand as verb  # noqa: PLC0415

@@ -42,7 +42,7 @@ def certify(  # noqa: PLR0917 - each is an option of the command line
     seed: Seed = None,
     as_json: AsJson = False,
 ) -> None:
-    """Play mParticle against a deployed integration, ours or any other: what would it object to?"""
+    """Play mParticle against a deployed integration, Spillway or any other, and say what mParticle would object to."""
     from ops.certify import run as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
     from ops.operate.stack import enter_stage, find_stack  # noqa: PLC0415
 

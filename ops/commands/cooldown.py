@@ -1,4 +1,4 @@
-"""`spillway cooldown`: what the partner asked to wait for, and the operator's end of it."""
+"""`spillway cooldown`: how long the partner asked callers to wait, and the operator's end of it."""
 
 import time
 from typing import Annotated
@@ -18,7 +18,7 @@ Everything = Annotated[bool, typer.Option("--all", help="What all were asked, an
 
 @cooldown.command("list")
 def listed(as_json: AsJson = False, stage: Stage = "dev") -> None:
-    """List who is left alone: everybody, or accounts whose own limit the partner spoke of."""
+    """List the cool-downs: of everybody, or of accounts if the partner limits accounts."""
     from ops.console.screen import Screen  # noqa: PLC0415
     from ops.operate import cooldowns as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
     from ops.operate.stack import find_stack  # noqa: PLC0415
@@ -40,7 +40,7 @@ def end(
     as_json: AsJson = False,
     stage: Stage = "dev",
 ) -> None:
-    """End what everybody was asked to wait for, or with --account what these were; then try the partner."""
+    """End everybody's cool-down, or with --account those of these accounts; then try the partner."""
     from ops.operate import cooldowns as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
     from ops.operate import trail, worker_tick  # noqa: PLC0415
     from ops.operate.stack import find_stack  # noqa: PLC0415

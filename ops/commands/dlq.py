@@ -64,7 +64,7 @@ def chosen_by(  # noqa: PLR0917 - each is an option of the command line
     until: Until = "",
     where: Where = "",
 ) -> "Filter":
-    """The letters that are meant, by the options that say it. Raises InvalidSettings."""
+    """The filter that the options describe. Raises InvalidSettings."""
     import time  # noqa: PLC0415
 
     from ops.console.moments import past_ms, since_ms  # noqa: PLC0415 - ops/commands/__init__.py says why
@@ -101,7 +101,7 @@ def filtered(verb: Callable[..., None]) -> Callable[..., None]:
 
 @contextmanager
 def stopped_well() -> Iterator[None]:
-    """End in one line, with Ctrl-C too: what a look held is given back by then."""
+    """End in one line, also after Ctrl-C: the letters that a look held are given back by then."""
     with one_line_errors():
         try:
             yield
@@ -113,7 +113,7 @@ def stopped_well() -> Iterator[None]:
 @dlq.command()
 @filtered
 def summary(chosen: "Filter", by: By = None, as_json: AsJson = False, stage: Stage = "dev") -> None:
-    """Say what lies there, in groups with one letter of each; nothing is taken out."""
+    """Show the dead letters in groups, with one letter of each; nothing is taken out."""
     from ops.operate.dlq import browse, groups  # noqa: PLC0415
 
     for name in by or ():

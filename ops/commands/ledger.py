@@ -20,9 +20,9 @@ def ledger(  # noqa: PLR0917 - each is an option of the command line
     as_json: AsJson = False,
     stage: Stage = "dev",
 ) -> None:
-    """Prove where all is that was accepted: in events, and the messages of a gap; ends with 1 if there is one.
+    """Show where everything is that was accepted, in events, and the messages of a gap; ends with 1 if there is one.
 
-    To lay beside mParticle's forwarding figures. Counted from both functions' logs.
+    Compare it with mParticle's forwarding figures. Counted from both functions' logs.
     """
     import time  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""`spillway limit`: the shared rate below the declared one, for a while."""
+"""`spillway limit`: an operator holds the shared rate below the declared one for a while."""
 
 import time
 from typing import Annotated
@@ -22,7 +22,7 @@ def set_(  # noqa: PLR0917 - each is an option of the command line
     endpoint: Endpoint = None,
     stage: Stage = "dev",
 ) -> None:
-    """Keep all workers to so many calls a second, until the time is over or `spillway limit clear`."""
+    """Keep all workers to at most this many calls a second, until the time is over or `spillway limit clear`."""
     from ops.console.moments import ahead, as_utc  # noqa: PLC0415 - ops/commands/__init__.py says why
     from ops.operate import by_hand as verb  # noqa: PLC0415
     from ops.operate import trail  # noqa: PLC0415
@@ -49,7 +49,7 @@ def set_(  # noqa: PLR0917 - each is an option of the command line
 
 @limit.command()
 def clear(account: Account = None, endpoint: Endpoint = None, why: Why = "", stage: Stage = "dev") -> None:
-    """End it now: the rate grows to what it was before, within seconds."""
+    """End an operator's limit now: the rate grows to what it was before, within seconds."""
     from ops.operate import by_hand as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
     from ops.operate import trail  # noqa: PLC0415
     from ops.operate.stack import find_stack  # noqa: PLC0415

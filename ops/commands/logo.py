@@ -22,7 +22,7 @@ def verbs() -> None:
 def check(file: File, preview: Preview = Path("build/logo/preview.png"), as_json: AsJson = False) -> None:
     """Say what is wrong with a logo, and draw a preview to look at.
 
-    Exit status: 0; 1 if mParticle would object to it; 2 if that could not be found out.
+    Exit status: 0; 1 if mParticle would object to it; 2 if the command could not find out.
     """
     from ops.logo.run import run  # noqa: PLC0415 - ops/commands/__init__.py says why
 

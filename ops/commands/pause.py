@@ -1,4 +1,4 @@
-"""`spillway pause` and `spillway resume`: the intake at an operator's word."""
+"""`spillway pause` and `spillway resume`: an operator stops and restarts the intake."""
 
 import time
 from typing import Annotated
@@ -32,7 +32,7 @@ def pause(why: WhyItStays = "", show: Show = False, stage: Stage = "dev") -> Non
 
 
 def resume(why: Why = "", stage: Stage = "dev") -> None:
-    """Deliver again after `spillway pause`; ends with status 1 where something else keeps the intake stopped."""
+    """Deliver again after `spillway pause`; ends with status 1 if something else keeps the intake stopped."""
     from ops.operate import pause as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
     from ops.operate import trail, worker_tick  # noqa: PLC0415
     from ops.operate.stack import find_stack  # noqa: PLC0415

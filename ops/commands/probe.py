@@ -7,7 +7,7 @@ from ops.console.terminal import say, say_json
 
 
 def probe(why: Why = "", as_json: AsJson = False, stage: Stage = "dev") -> None:
-    """Try with one message whether the partner is back; status 1 while the intake stays stopped."""
+    """Try one message to see whether the partner is back; ends with status 1 while the intake stays stopped."""
     import json  # noqa: PLC0415 - ops/commands/__init__.py says why
 
     from ops.operate import trail, worker_tick  # noqa: PLC0415

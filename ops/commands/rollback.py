@@ -1,4 +1,4 @@
-"""`spillway rollback`: what was live before is live again."""
+"""`spillway rollback`: the versions that were live before are live again."""
 
 from ops.commands.options import Stage, Why, one_line_errors
 from ops.console.terminal import say

@@ -56,7 +56,7 @@ def clear(  # noqa: PLR0917 - each is an option of the command line
 ) -> None:
     """Serve accounts again whose credentials were mended: their parked messages, and only those, move back.
 
-    With --wait it ends with 1 if some are refused again.
+    With --wait it ends with 1 if the credentials of some are refused again.
     """
     from ops.operate import suspensions as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
     from ops.operate import trail  # noqa: PLC0415

@@ -13,7 +13,7 @@ Id = Annotated[
 
 
 def trace(asked: Id, since: Since = "3d", as_json: AsJson = False, stage: Stage = "dev") -> None:
-    """Tell what happened to a request: accepted, waits, attempts, and where it is now; ends with 1 if nothing is known.
+    """Show what happened to a request: accepted, waits, attempts, and where it is now; ends with 1 if nothing is known.
 
     Also by the id of its message, of an erasure or an event, or by an Idempotency-Key. Read from both functions' logs.
     """

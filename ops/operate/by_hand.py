@@ -1,7 +1,7 @@
-"""`spillway limit`, `spillway breaker`: the shared rate and the breaker at an operator's word, each until a moment.
+"""`spillway limit`, `spillway breaker`: an operator sets the shared rate or the breaker, each until a set time.
 
-What workers obey stands in the item that they look at anyway, and ends by their clocks (worker_fn/limits/agreement.py).
-Who set it and why stands beside it, for `spillway status`.
+The setting is in the item that workers read anyway, and ends by their clocks (worker_fn/limits/agreement.py). Who set
+it and why is noted beside it, for `spillway status`.
 """
 
 import asyncio
@@ -26,16 +26,16 @@ from worker_fn.limits.known_item import change_flow
 from worker_fn.limits.registry import ACCOUNT_TTL_S, bounds_of
 
 LONGEST_BY_HAND_S = 7 * 86_400
-"""What is to hold for longer is declared by the partner's code, which is reviewed and deployed."""
+"""A limit that should hold for longer is declared in the partner's code, which is reviewed and deployed."""
 LEAST, MOST = 0.01, 100_000.0
-"""Calls a second that a limit may be."""
+"""The least and the most calls a second that a limit may allow."""
 _DECIMAL = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 LIMIT, OPEN, CLOSED = "limit", "open", "closed"
 
 
 @dataclass(frozen=True, slots=True)
 class Turned:
-    """What an operator set and is in force: a limit, or the breaker open or closed."""
+    """A setting of an operator that is in force: a limit, or the breaker open or closed."""
 
     kind: str
     scope: Scope
@@ -44,11 +44,11 @@ class Turned:
     who: str = ""
     why: str = ""
     since_ms: int | None = None
-    """When it was set; None, and nothing of who and why, where that could not be written."""
+    """When it was set; None, as are who and why, if that could not be noted."""
 
 
 def turned(key: str, flow: Flow, note: Mapping[str, Any], *, now_ms: int) -> Iterator[Turned]:
-    """What is in force of an agreement; `note` is what its item says of who and why."""
+    """The operator's settings that are in force in an item; `note` says who set them and why."""
     found: list[tuple[str, int, float | None]] = []
     if flow.cap.per_second is not None and not flow.cap.is_over(now_ms):
         found.append((LIMIT, flow.cap.until_ms, flow.cap.per_second))
@@ -89,15 +89,15 @@ def checked_length_s(text: str) -> int:
 
 
 def checked_scope(account_id: str | None, endpoint: str | None) -> Scope:
-    """Raises InvalidSettings for what names nobody."""
+    """The scope that the options name. Raises InvalidSettings if they name none."""
     if account_id == "" or (endpoint is not None and account_id is None):
         raise InvalidSettings("--account takes an account's id, and --endpoint is one of its bulk endpoints'")
     return Scope(account_id, endpoint)
 
 
 def declared(stack: Stack, scope: Scope) -> float | None:
-    """The rate that the deployed partner declares for these calls; None: none. Raises InvalidSettings where it limits
-    no such calls, StackUnavailable where nobody can tell.
+    """The rate that the deployed partner declares for these calls; None: none. Raises InvalidSettings if it does not
+    limit such calls, StackUnavailable if the partner cannot be loaded.
     """
     from ops.operate.dlq.forecast import deployed_partner  # noqa: PLC0415 - it brings the whole worker
 
@@ -108,7 +108,7 @@ def declared(stack: Stack, scope: Scope) -> float | None:
 
 
 def declared_by(limits: Limits, scope: Scope) -> float | None:
-    """The rate that a partner declares. Raises InvalidSettings where it limits no such calls."""
+    """The rate that a partner declares. Raises InvalidSettings if it does not limit such calls."""
     if scope.account_id is None:
         return None if limits.rate is None else limits.rate.per_second
     of_endpoints = {name: bulk.rate.per_second for name, bulk in limits.bulk.items() if bulk.rate is not None}
@@ -138,7 +138,7 @@ def checked_rate(stack: Stack, scope: Scope, per_second: float) -> float | None:
 def set_limit(
     stack: Stack, scope: Scope, per_second: float, *, declared_per_s: float | None, until_ms: int, by: Act
 ) -> Flow:
-    """Have all workers make at most so many calls a second until then. Raises StackUnavailable, StateUnavailable."""
+    """Keep all workers to at most a number of calls a second, for a time. Raises StackUnavailable, StateUnavailable."""
     bounds = bounds_of(declared_per_s)
     return _turn(
         stack,
@@ -149,7 +149,7 @@ def set_limit(
 
 
 def clear_limit(stack: Stack, scope: Scope) -> bool:
-    """End an operator's limit; False where none is in force. Raises StackUnavailable, StateUnavailable."""
+    """End an operator's limit; False if none is in force. Raises StackUnavailable, StateUnavailable."""
     before = Flow.of(asyncio.run(stack.state().read(scope.key, FLOW)))
     if before.cap.per_second is None or before.cap.is_over(_now_ms()):
         return False
@@ -158,7 +158,7 @@ def clear_limit(stack: Stack, scope: Scope) -> bool:
 
 
 def open_breaker(stack: Stack, *, until_ms: int, by: Act) -> None:
-    """Have nobody call until then. Raises StackUnavailable, StateUnavailable."""
+    """Stop all calls until a time. Raises StackUnavailable, StateUnavailable."""
     _turn(
         stack,
         EVERYBODY,
@@ -168,8 +168,8 @@ def open_breaker(stack: Stack, *, until_ms: int, by: Act) -> None:
 
 
 def close_breaker(stack: Stack, *, until_ms: int | None, by: Act) -> bool:
-    """Have calls go on now, and the breaker closed until then; None: by its own rules at once, and False where it was
-    closed and stays as it is. Raises StackUnavailable, StateUnavailable.
+    """Let calls go on now, and keep the breaker closed until a time; None: by its own rules at once, and False if it
+    was closed and stays as it is. Raises StackUnavailable, StateUnavailable.
     """
     was_open = Flow.of(asyncio.run(stack.state().read(PARTNER, FLOW))).breaker.is_open
     if until_ms is None and not was_open:
@@ -187,7 +187,7 @@ Note = Mapping[str, Any] | None
 
 
 def _turn(stack: Stack, scope: Scope, change_to: Callable[[Flow, int], Flow], notes: Mapping[str, Note]) -> Flow:
-    """Change what workers look at, and before that what is noted beside it: a note alone is shown to nobody."""
+    """Change the item that workers read, after the note beside it: a note alone is shown to nobody."""
     state, rng = stack.state(), random.Random()  # noqa: S311 - jitter
     ends_ms = max((note["until_ms"] for note in notes.values() if note), default=_now_ms())
     expires_at = None if scope.account_id is None else ends_ms // 1_000 + ACCOUNT_TTL_S

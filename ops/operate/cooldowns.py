@@ -1,4 +1,4 @@
-"""`spillway cooldown`: what the partner asked to wait for, of all or of an account, and the operator's end of it."""
+"""`spillway cooldown`: how long the partner asked everybody or an account to wait, and the operator's end of it."""
 
 import asyncio
 import json
@@ -26,18 +26,18 @@ ACCOUNTS = account_key("")
 
 
 class NoCoolDown(SpillwayError):
-    """Nothing of what was named is left alone; nothing was ended."""
+    """An account that was named has no cool-down; nothing was ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class CoolDown:
-    """Who is left alone: an account, at one bulk endpoint where that has a limit of its own; None: everybody."""
+    """A cool-down of an account, or of its calls to one bulk endpoint with a limit of its own; None: of everybody."""
 
     account_id: str | None
     endpoint: str | None
     since_ms: int
     until_ms: int
-    """When calls go on by themselves; of everybody: when a probe tries, if `is_probed`."""
+    """When calls go on by themselves; with `is_probed`, when the next probe is tried."""
     is_probed: bool = False
     """The breaker is open: one probe at a time finds out when it is over."""
 
@@ -47,14 +47,14 @@ class CoolDown:
 
 
 def listing(stack: Stack, *, now_ms: int) -> list[CoolDown]:
-    """Return who is left alone now, everybody first. Raises StackUnavailable, StateUnavailable."""
+    """Return the present cool-downs, everybody's first. Raises StackUnavailable, StateUnavailable."""
     return asyncio.run(_found(stack.state(), now_ms))
 
 
 def end(stack: Stack, accounts: Sequence[str], *, everything: bool = False) -> list[CoolDown]:
-    """End what all were asked to wait for, or what these accounts were; `everything`: both, of whichever account.
+    """End everybody's cool-down, or those of these accounts; `everything`: all cool-downs.
 
-    Returns what was ended. Raises NoCoolDown before anything is, if an account that was named is not left alone.
+    Returns what was ended. Raises NoCoolDown, before it ends any, if an account that was named has none.
     """
     state, now_ms = stack.state(), int(time.time() * 1_000)
 
@@ -80,7 +80,7 @@ def as_json(found: Sequence[CoolDown]) -> str:
 
 
 def show(found: Sequence[CoolDown], console: Console, *, now_ms: int) -> None:
-    """Print who is left alone."""
+    """Print the cool-downs."""
     if not found:
         console.print("Nobody is left alone: no cool-down lasts, and the breaker is closed.")
         return

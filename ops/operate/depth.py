@@ -8,7 +8,7 @@ NAMES = [f"ApproximateNumberOfMessages{of}" for of in ("", "NotVisible", "Delaye
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """`hidden` are with somebody, or wait."""
+    """`hidden` messages are being worked on, or wait."""
 
     visible: int = 0
     hidden: int = 0
@@ -19,7 +19,7 @@ class Depth:
 
 
 def depth(sqs: Any, url: str) -> Depth:
-    """Ask SQS; raises what boto3 does."""
+    """Ask SQS; raises boto3's errors."""
     found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=NAMES)["Attributes"]
     visible, hidden, delayed = (int(found.get(name, 0)) for name in NAMES)
     return Depth(visible, hidden + delayed)

@@ -25,18 +25,18 @@ _STYLE = {
 }
 
 ID_WIDTH = 36
-"""A GUID's, which is whole on 80 columns: `spillway dsr status` asks for it."""
+"""The width of a GUID, which is whole on 80 columns, because `spillway dsr status` asks for it."""
 
 ACCOUNT_WIDTH = 9
 OTHERS_WIDTH = 35
-"""Of the time, the longest standing, and what is between four columns: 80 in all, with the two above."""
+"""The width of the time, the longest standing, and the gaps between four columns: with the two above, 80 in all."""
 
 REASONS_FROM_WIDTH, REASON_WIDTH = 100, 40
-"""Where the list has room for why a request was dead-lettered, and how much of it."""
+"""From this width on the list has room for the reason of a dead letter, and the width of that."""
 
 
 def status(subject_request_id: str, stage: str, *, as_json: bool, console: Console | None = None) -> int:
-    """Print what became of one request; returns 0 if all there is of it was delivered. Raises StackUnavailable,
+    """Print what became of one request; returns 0 if all of it was delivered. Raises StackUnavailable,
     StateUnavailable.
     """
     console = console or Screen()
@@ -101,7 +101,7 @@ def _print_json(document: dict[str, object], console: Console) -> None:
 
 
 def show(receipts: Sequence[Receipt], console: Console) -> None:
-    """Print a line for each receipt; where there is no room, ids are cut that are longer than mParticle's."""
+    """Print a line for each receipt; if there is no room, ids longer than mParticle's are cut."""
     table = Table(box=None, header_style=DIM, pad_edge=False, padding=(0, 2, 0, 0))
     id_width = max(ID_WIDTH, console.width - OTHERS_WIDTH - ACCOUNT_WIDTH)
     table.add_column("subject's request", no_wrap=True, max_width=id_width)

@@ -1,4 +1,4 @@
-"""The facts that both functions wrote, read from CloudWatch Logs; bounded in time and in pages, and it says so."""
+"""The facts that both functions wrote, read from CloudWatch Logs, within bounds on time and pages."""
 
 import json
 import re
@@ -19,30 +19,30 @@ ALL = "{ $.fact = * }"
 PAGE = 10_000
 """CloudWatch's most for one page, or 1 MB."""
 MOST_PAGES, LONGEST_S = 1_000, 60.0
-"""A look reads so much of each function's log at most, and for so long."""
+"""The most pages of each function's log that a look reads, and the longest time."""
 PAUSES_S = (2.0, 4.0, 8.0, 16.0, 30.0)
-"""Of who waits while CloudWatch takes no call: longer each time, the last one again and again."""
+"""Pauses of a command that waits while CloudWatch takes no call: longer each time, the last one again and again."""
 BUSY = frozenset({"LimitExceededException", "ServiceUnavailableException", "Throttling", "ThrottlingException"})
 """CloudWatch's codes for a call that it would take at another time."""
 SERVER_ERROR = 500
 DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
 MOST_PARTS = 9_999
-"""Of a request; ingest makes a few hundred at most."""
+"""The most parts of a request; ingest makes a few hundred at most."""
 LISTS, NUMBERS = ("messages", "keys", "event_ids"), ("parts", "events", "bytes", "retry_after_s", "age_s")
-"""The fields of a fact that are no mere text to who reads it."""
+"""The fields of a fact that are lists or numbers, not texts."""
 MOST_COUNTED = 10**12
-"""What one line counts at most: no bytes, events or seconds of ours are more, and sums of them stay numbers."""
+"""The largest number in a line: no bytes, events or seconds of Spillway's are more, and sums of them stay numbers."""
 ADDED_BY_LAMBDA = frozenset({"timestamp", "level", "requestId"})
 """Fields that Lambda may add to a line in its JSON format; no fact has them."""
 MOST_CHARS = 1_000
-"""Of an id: a filter pattern takes 1,024."""
+"""The longest id: a filter pattern takes 1,024 characters."""
 
 
 _PLAIN = re.compile(r"[ !#-\[\]-~]+")
 
 
 class LogsBusy(StackUnavailable):
-    """CloudWatch takes no call now, or is out of reach, by `cause`: the same call is good at another time."""
+    """CloudWatch takes no call now, or is out of reach, because of `cause`: the same call may succeed later."""
 
     def __init__(self, text: str, cause: str) -> None:
         super().__init__(text)
@@ -51,7 +51,7 @@ class LogsBusy(StackUnavailable):
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A fact, of `function`, as it stands in the log."""
+    """A fact that `function` wrote, as the log has it."""
 
     at_ms: int
     function: str
@@ -61,17 +61,17 @@ class Told:
 
 @dataclass(slots=True)
 class Reading:
-    """How far a look through the logs came."""
+    """How far a look through the logs got."""
 
     pages: int = 0
     lines: int = 0
     bounded_by: str = ""
-    """What ended it before all was read."""
+    """The bound that ended it before all was read."""
 
 
 def phrase(text: str) -> str:
-    """A filter pattern that finds all lines which hold a text: its longest run of what JSON and patterns leave alone.
-    Raises StackUnavailable for what no id can be.
+    """A filter pattern for all lines that hold a text: its longest run of characters that neither JSON nor patterns
+    change. Raises StackUnavailable for a text that can be no id.
     """
     if not 0 < len(text) <= MOST_CHARS or not text.isprintable():
         raise StackUnavailable("an id is a text of at most 1,000 printable characters")
@@ -138,8 +138,8 @@ def read(
 
 
 def facts_in(message: str, function: str, at_ms: int) -> Iterator[Told]:
-    """The facts in an event of the log, which may hold several lines; a partner's code writes there, too, and what has
-    not the form of ours is passed over.
+    """The facts in an event of the log, which may hold several lines; lines that are no facts, such as those of a
+    partner's code, are ignored.
     """
     for line in message.splitlines():
         if '"fact"' not in line:

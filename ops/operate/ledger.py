@@ -1,4 +1,4 @@
-"""`spillway ledger`: what became of all that was accepted in a time, counted from what the functions wrote.
+"""`spillway ledger`: what became of everything accepted in a range of time, counted from what the functions wrote.
 
 Requests that were accepted in the range are followed to their ends, also those that come after it.
 """
@@ -54,7 +54,7 @@ def count(
 
 
 def depths_of(stack: Stack) -> Depths:
-    """How many messages there are, as SQS counts: roughly. Raises StackUnavailable."""
+    """How many messages there are, by SQS's rough count. Raises StackUnavailable."""
     client = stack.client("sqs")
     with refusal_as("SQS does not say how much is in a queue ({}): the same command may be given again"):
         return Depths(*(depth(client, stack.output(one)).all for one in ("QueueUrl", "ParkingQueueUrl")))

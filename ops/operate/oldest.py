@@ -1,4 +1,4 @@
-"""When the oldest message was accepted that waits or is parked, by what CloudWatch was told in the last minutes."""
+"""When the oldest message that waits or is parked was accepted, by CloudWatch's metrics of the last minutes."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -8,14 +8,14 @@ from ops.operate.stack import Stack
 from shared.telemetry import NAMESPACE, Metric
 
 TOLD_WITHIN_S = 1_200
-"""The tick tells of what is parked every ten minutes, at least."""
+"""The tick measures parked messages every ten minutes, at least."""
 
 
 def accepted_ms(stack: Stack, now_ms: int) -> int | None:
-    """The earliest moment that an age speaks of; None where none was told. Raises botocore's errors.
+    """The earliest acceptance that a metric of age implies; None if there was none. Raises botocore's errors.
 
-    A worker's age is of a message that it had, since the request was accepted. SQS's is of one that lies there, since
-    it was sent to that queue, and leaves out what was received three times.
+    A worker's metric is the age of a message that it had, since the request was accepted. SQS's is that of a message in
+    the queue, since it was sent to that queue, and leaves out messages that were received three times.
     """
     until = datetime.fromtimestamp(now_ms / 1_000, UTC)
     answer = stack.client("cloudwatch").get_metric_data(

@@ -1,6 +1,6 @@
-"""`spillway pause`, `spillway resume`: the intake at an operator's word.
+"""`spillway pause`, `spillway resume`: an operator stops and restarts the intake.
 
-The pause stands in the state table, which each tick reads, and as a tag on the mapping, for a tick that cannot read the
+The pause is in the state table, which each tick reads, and in a tag on the mapping, for a tick that cannot read the
 table. Accepted messages stay in the queue meanwhile, up to 14 days.
 """
 
@@ -30,11 +30,11 @@ class Pause:
     why: str
     since_ms: int
     who: str = ""
-    """As AWS knows them; empty where nobody could say."""
+    """The operator, as AWS knows them; empty if that is not known."""
 
     @classmethod
     def from_value(cls, value: Mapping[str, Any]) -> Self | None:
-        """Read an item, of the release before too; None where none stands. Any item is a pause, as for the worker."""
+        """Read an item, also of the previous release; None if there is none. Any item is a pause, as for the worker."""
         if not value:
             return None
         return cls(without_addresses(str(value.get("why", ""))), whole_in(value, "since_ms"), str(value.get("who", "")))
@@ -82,7 +82,7 @@ def held_by(flow: Flow | None, now_ms: int) -> tuple[str, str]:
 
 
 def current(stack: Stack) -> Pause | None:
-    """Return the pause that lasts, if one does. Raises StackUnavailable, StateUnavailable."""
+    """Return the present pause, if there is one. Raises StackUnavailable, StateUnavailable."""
     return Pause.from_value(asyncio.run(stack.state().read(PARTNER, HOLD)).value)
 
 
@@ -92,7 +92,7 @@ def checked_why(why: str) -> str:
 
 
 def pause(stack: Stack, why: str, *, who: str = "") -> bool:
-    """Pause the intake until `resume`; False where the mapping has to be paused by the next tick, within a minute.
+    """Pause the intake until `resume`; False if the next tick has to pause the mapping, within a minute.
 
     Raises InvalidSettings, StackUnavailable, StateUnavailable.
     """
@@ -109,7 +109,7 @@ def pause(stack: Stack, why: str, *, who: str = "") -> bool:
 
 
 def resume(stack: Stack) -> dict[str, Any]:
-    """End the pause and let the worker resume, if nothing else holds the intake; gives its tick's report.
+    """End the pause and let the worker resume, if nothing else holds the intake; returns its tick's report.
 
     Raises StackUnavailable, StateUnavailable.
     """

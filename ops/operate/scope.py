@@ -1,4 +1,4 @@
-"""Whose calls an agreement is about, and by which key it stands in the state table."""
+"""Whose calls an item of the state table is about, and its key."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -10,7 +10,7 @@ from shared.state import PARTNER, account_key
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Everybody's calls, or an account's, there at one bulk endpoint with a rate of its own."""
+    """Everybody's calls, an account's, or an account's to one bulk endpoint with a rate of its own."""
 
     account_id: str | None = None
     endpoint: str | None = None

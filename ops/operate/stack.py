@@ -1,7 +1,7 @@
-"""A deployed stack, as the verbs find it: by stage, with the outputs that infra/outputs.yml names.
+"""A deployed stack, as the commands find it: by stage, with the outputs that infra/outputs.yml names.
 
-AWS is reached as boto3 reaches it: AWS_PROFILE, AWS_REGION and so on, and AWS_ENDPOINT_URL for an embedded AWS. What
-the stage's file says of them counts as the shell's does (infra/stage.py).
+AWS is reached as boto3 reaches it: AWS_PROFILE, AWS_REGION and so on, and AWS_ENDPOINT_URL for an embedded AWS. These
+variables count as set if the stage's file sets them (infra/stage.py).
 """
 
 import json
@@ -52,11 +52,11 @@ class Stack:
     outputs: Mapping[str, str]
     session: Any = field(repr=False)
     status: str = "CREATE_COMPLETE"
-    """CloudFormation's word for how it stands."""
+    """The stack's status, as CloudFormation names it."""
     name: str = ""
-    """CloudFormation's name of it, with which the names of all that is in it begin."""
+    """The stack's name, with which the names of all its resources begin."""
     changed_ms: int | None = None
-    """When it was deployed last."""
+    """When it was last deployed."""
 
     def client(self, service: str, **config: Any) -> Any:
         """Return a boto3 client for the stack's account and region."""
@@ -74,7 +74,7 @@ class Stack:
 
 
 def error_name(error: Exception) -> str:
-    """AWS's own name of an error (`AccessDenied`), or the kind of one that kept us from asking; never its text."""
+    """AWS's own name of an error (`AccessDenied`), or the kind of the error that prevented the call; never its text."""
     return str(error.response["Error"]["Code"]) if isinstance(error, ClientError) else type(error).__name__
 
 
@@ -135,7 +135,7 @@ def find_stack(stage: str, session: Any = None) -> Stack:
 
 
 def _place(session: Any) -> str:
-    """Name region, account and profile: where was looked."""
+    """Name region, account and profile, so that a reader sees where the command looked."""
     try:
         account = f"account {session.client('sts', config=CLIENT_CONFIG).get_caller_identity()['Account']}"
     except (BotoCoreError, ClientError):

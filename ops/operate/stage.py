@@ -1,4 +1,4 @@
-"""A stage entered: what its file says counts as the shell's does. No library of AWS's is needed: a deploy asks, too."""
+"""Entering a stage: variables of its file count as set by the shell. Needs no library of AWS: a deploy uses it, too."""
 
 import os
 
@@ -8,7 +8,8 @@ from shared.errors import InvalidSettings
 
 
 def enter_stage(stage: str) -> None:
-    """Set what the stage's file says and the shell does not; what the shell overrides is said on standard error.
+    """Set the variables that the stage's file has and the shell does not; name those that the shell overrides on
+    standard error.
 
     Raises InvalidSettings.
     """

@@ -1,6 +1,6 @@
-"""What `spillway status` knows of a stack: how much is where, what was agreed, what was told lately. Reads only.
+"""What `spillway status` reads of a stack: depths, what the fleet agreed on, the facts of the last minutes. Reads only.
 
-Rates are those of the last minutes that the facts tell of; depths are SQS's, which are rough.
+Rates are those of the last minutes that the facts cover; depths are SQS's rough counts.
 """
 
 import asyncio
@@ -30,15 +30,15 @@ from worker_fn.limits.adaptive import Bounds
 from worker_fn.limits.flow import Flow
 
 LATELY_MS = 300_000
-"""Rates and reasons are of so long."""
+"""The time that rates and reasons are taken from."""
 STATE = "state"
 FAILS_OFTEN = 3
-"""Messages of an account that wait for failed calls, from which on it is named."""
+"""An account is named if at least this many of its messages wait for failed calls."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lately:
-    """What the facts tell of the last minutes; `minutes` is how many."""
+    """The facts of the last minutes, summed up; `minutes` is how many."""
 
     minutes: float = 5.0
     accepted: int = 0
@@ -49,13 +49,13 @@ class Lately:
     failing: Mapping[str, int] = field(default_factory=dict)
     """Messages that wait for failed calls, by account."""
     oldest_ms: int | None = None
-    """When the oldest of those that wait was accepted, of what workers or CloudWatch told of lately."""
+    """When the oldest message that waits was accepted, by the facts and CloudWatch's metrics of the last minutes."""
     bounded_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """All that status_screen.py shows. None, or nothing, where it could not be read: `unread` says what."""
+    """All that status_screen.py shows. None, or empty, if it could not be read: `unread` says what."""
 
     stage: str
     now_ms: int
@@ -65,24 +65,24 @@ class Status:
     flow: Flow = field(default_factory=Flow)
     allowed_per_s: float | None = None
     used: float | None = None
-    """The share of these calls that was taken in the last seconds."""
+    """The share that was taken of these calls in the last seconds."""
     pause: Pause | None = None
     turned: Sequence[Turned] = ()
     """What operators set beside a pause, the partner's first."""
     mapping: str = ""
-    """AWS's word: Enabled, Disabled, ..."""
+    """The mapping's state in AWS's words: Enabled, Disabled, ..."""
     suspended: Sequence[Suspended] = ()
     account_cool_downs: Mapping[str, int] = field(default_factory=dict)
-    """Until when accounts are left alone."""
+    """When the cool-downs of accounts end."""
     lately: Lately = field(default_factory=Lately)
     serves: Sequence[str] = ()
     unread: Sequence[str] = ()
     unknown: Collection[str] = ()
-    """What stands here empty because it could not be read: `queue`, `parking`, `dead`, `state`, ..."""
+    """The parts that are empty because they could not be read: `queue`, `parking`, `dead`, `state`, ..."""
 
 
 def look(stack: Stack, *, now_ms: int) -> Status:
-    """Read it all. What AWS refuses is named and left empty; raises StackUnavailable where the logs cannot be read."""
+    """Read everything. Parts that AWS refuses are named and empty; raises StackUnavailable if the logs are refused."""
     unread: dict[str, str] = {}
     found: dict[str, Any] = {}
     sqs = stack.client("sqs")

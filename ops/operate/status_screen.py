@@ -1,4 +1,4 @@
-"""What `spillway status` says: the worst first, then how much is where and why nothing moves. Pure but for `show`."""
+"""What `spillway status` shows: the worst problem first, then depths and why nothing moves. Pure but for `show`."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -28,7 +28,7 @@ def as_json(status: Status) -> str:
 
 
 def sentence(status: Status) -> tuple[str, str]:
-    """What is wrong, the worst first, and how bad that is (a style). What was not read is not said to be well."""
+    """What is wrong, the worst first, and how bad that is (a style). It does not call well what was not read."""
     well = (GOOD, "All is well: what is accepted is delivered.")
     if status.unread:
         well = (WARN, f"Nothing wrong is seen, but not all was read: {', '.join(status.unread)}.")
@@ -41,7 +41,7 @@ def _wrongs(status: Status) -> Iterator[tuple[str, str]]:
 
 
 def _stops(status: Status) -> Iterator[tuple[str, str]]:
-    """Why nothing is delivered at all."""
+    """The reasons why nothing is delivered at all."""
     now_ms, fleet = status.now_ms, status.flow.breaker
     if status.pause is not None:
         yield WARN, f"Nothing is delivered: an operator {status.pause.said(now_ms)}."
@@ -60,7 +60,7 @@ def _stops(status: Status) -> Iterator[tuple[str, str]]:
 
 
 def _troubles(status: Status) -> Iterator[tuple[str, str]]:
-    """What is not delivered as it should be."""
+    """The reasons why some messages are not delivered as they should be."""
     if total := sum(status.lately.dead.values()):
         yield BAD, f"{_messages(total)} dead-lettered in the last minutes: {_named(status.lately.dead)}."
     if status.suspended:
@@ -202,12 +202,12 @@ def _of_operators(status: Status, *kinds: str) -> Iterator[tuple[str, str]]:
 
 
 def _until(one: Turned, now_ms: int) -> str:
-    """Until when an operator's word holds, and why, as the end of a sentence."""
+    """Until when an operator's setting holds, and why, as the end of a sentence."""
     return f" until {as_utc(one.until_ms)} UTC ({ahead(one.until_ms, now_ms)})" + (f": {one.why}" if one.why else "")
 
 
 def _named(counts: Mapping[str, int], form: str = "{1:,} {0}") -> str:
-    """The most frequent, each with its name and how often."""
+    """The most frequent names, each with its count."""
     ordered = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
     named = ", ".join(form.format(*one) for one in ordered[:MANY_LINES])
     return named + (f" and {len(ordered) - MANY_LINES} more" if len(ordered) > MANY_LINES else "")

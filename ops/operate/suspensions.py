@@ -1,6 +1,6 @@
-"""`spillway suspensions`: whose credentials the partner refuses, and the operator's clear.
+"""`spillway suspensions`: the accounts whose credentials the partner refuses, and the operator's clear.
 
-An account can have several; how many is shown, and of none what it is.
+An account can have several credentials: the list shows how many are refused, and nothing of them.
 """
 
 import asyncio
@@ -26,11 +26,11 @@ from worker_fn.accounts.suspension import NOBODY, Suspension, by_account
 from worker_fn.accounts.suspensions import KNOWN_FOR_MS
 
 LOOK_AGAIN_S = 15.0
-"""Between two ticks of a clear that waits."""
+"""The pause between two ticks of a clear that waits."""
 
 
 NOTICED_S = KNOWN_FOR_MS / 1_000 + 1
-"""By then every worker knows of a clear: otherwise it would park messages that come back."""
+"""By then every worker knows of a clear: before, it would park messages that come back."""
 
 
 class NotSuspended(SpillwayError):
@@ -50,8 +50,8 @@ class Suspended:
     credentials: int = 1
     """How many of the account's credentials are refused."""
     gives_up_at_ms: int | None = None
-    """Newer credentials of the account are taken: when the messages with the last of these are dead-lettered as
-    `unauthorized`. None while some of them may be the customer's present ones.
+    """When the messages with the last refused credentials are dead-lettered as `unauthorized`, if the partner takes
+    newer ones of the account. None while some of them may be the customer's present ones.
     """
 
 
@@ -59,7 +59,7 @@ class Suspended:
 class Listing:
     suspensions: Sequence[Suspended]
     parked_about: int
-    """Messages in the parking queue, of all accounts, as SQS counts: roughly."""
+    """Messages in the parking queue, of all accounts, by SQS's rough count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,8 @@ class Cleared:
     is_done: bool = False
     """Nothing is left to move, as far as could be seen."""
     refused_again: Sequence[Suspended] = ()
-    """Those of them whose messages were tried meanwhile and refused: what still carries these credentials is parked."""
+    """The cleared accounts whose messages were tried meanwhile and refused: messages with these credentials are parked.
+    """
 
 
 def listing(stack: Stack) -> Listing:
@@ -83,7 +84,7 @@ def _suspended(stack: Stack) -> list[Suspended]:
 
 
 def summed_up(suspensions: Sequence[Suspension]) -> Suspended:
-    """What there is to say of an account's suspensions."""
+    """The line that sums up an account's suspensions."""
     last = max(suspensions, key=lambda one: one.since_ms)
     probes_ms = [one.probe_at_ms for one in suspensions if one.probe_id != NOBODY]
     moments_ms = [one.gives_up_ms for one in suspensions]
@@ -123,7 +124,7 @@ def move_back(
 ) -> Cleared:
     """Have the worker move the parked messages now, once or, with `wait`, until nothing is left to move.
 
-    It is said of whom messages were refused again meanwhile: these are parked as before, and no tick moves them.
+    Says which accounts' messages were refused again meanwhile: these are parked as before, and no tick moves them.
     Raises StackUnavailable when the worker cannot be invoked: its own tick does it within a minute.
     """
     moved, told, is_done = 0, -1, cleared.is_done

@@ -1,4 +1,4 @@
-"""`spillway tail`: follow what both functions write of messages and of the fleet, a line a fact."""
+"""`spillway tail`: follow the facts that both functions write about messages and the fleet, a line for each."""
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -20,34 +20,34 @@ from shared.telemetry import Fact
 
 EVERY_S = 2.0
 REQUESTS_KNOWN = 100_000
-"""Of the accounts that are followed, so many are known."""
+"""The most requests that are remembered of the accounts that are followed."""
 OVERLAP_MS = 15_000
-"""CloudWatch takes in a line some seconds after it was written: so far back each look begins."""
+"""How far back each look begins: CloudWatch takes in a line some seconds after it was written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is followed; empty: everything."""
+    """The facts to follow; empty: everything."""
 
     accounts: frozenset[str] = frozenset()
     ends: frozenset[str] = frozenset()
     functions: frozenset[str] = frozenset()
 
     def has(self, told: Told) -> bool:
-        """Whether a line is followed, its account aside."""
+        """Whether to show a line, without regard to its account."""
         return (not self.ends or told.kind in self.ends) and (not self.functions or told.function in self.functions)
 
 
 @dataclass(slots=True)
 class _Accounts:
-    """Whose requests are whose, by what was told since the beginning: a line of many messages names no account."""
+    """Which account each request belongs to, by the facts so far: a line of many messages names no account."""
 
     wanted: frozenset[str]
     requests: dict[str, None] = field(default_factory=dict)
     """Those of the wanted accounts, the last ones."""
 
     def part_of(self, told: Told) -> Told | None:
-        """The line with only what is of these accounts; None where that is nothing."""
+        """The line with only the messages of these accounts; None if there are none."""
         account_id, messages = told.fields.get("account_id"), told.fields.get("messages")
         if not self.wanted:
             return told
@@ -73,7 +73,7 @@ def _request_of(kind: str, entry: str) -> str:
 
 @dataclass(slots=True)
 class _Seen:
-    """What was shown already: lines come in late, so looks overlap."""
+    """The lines that were shown already: lines come in late, so looks overlap."""
 
     told: dict[tuple[int, str, str], None] = field(default_factory=dict)
 
@@ -96,7 +96,7 @@ def follow(
     looks: int | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[Told]:
-    """Yield facts as they come, for ever or for so many looks; while CloudWatch takes no call, wait. Raises
+    """Yield facts as they come, for ever or for a number of looks; while CloudWatch takes no call, wait. Raises
     StackUnavailable.
     """
 
@@ -119,9 +119,7 @@ def follow(
 
 
 def check_partner(stack: Stack, asked: str) -> None:
-    """See that a stage's partner, of which it has one, is the one that is meant. Raises InvalidSettings,
-    StackUnavailable.
-    """
+    """Check that the stage's only partner is the expected one. Raises InvalidSettings, StackUnavailable."""
     with refusal_as("which partner the stage has is not known: the worker's settings cannot be read ({})"):
         found = stack.client("lambda").get_function_configuration(FunctionName=stack.output("WorkerAliasArn"))
     name = only_its_name(found.get("Environment", {}).get("Variables", {}))
@@ -130,7 +128,7 @@ def check_partner(stack: Stack, asked: str) -> None:
 
 
 def line_of(told: Told) -> Text:
-    """A fact in one line: the time, who, what, and its fields as they were written, whose first and its ids last."""
+    """A fact in one line: the time, the account, the kind, and its fields as they were written, its ids last."""
     moment = moment_of(told.at_ms)
     clock = f"{moment:%H:%M:%S}" if moment else "no time"
     kind = (safe(f"{told.kind:<11}"), _STYLES.get(told.kind, ""))

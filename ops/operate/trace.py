@@ -1,8 +1,8 @@
 """`spillway trace ID`: the life of a request, message, erasure, event or idempotency key, as both functions wrote it.
 
-An id is looked for in every fact. Facts of a message carry its request's id, so whatever id was given, the story is
-that of the requests which it was found in. An event's own id and the Idempotency-Key of a call that arrived stand in
-the log with LOG_EVENTS=ids alone; without, such events are found while they lie in the dead-letter queue.
+An id is searched for in every fact. Facts of a message carry its request's id, so whatever id was given, the story is
+that of the requests in whose facts it was found. Only with LOG_EVENTS=ids does the log have an event's own id and the
+Idempotency-Key of a call that arrived; without it such events are found only in the dead-letter queue.
 """
 
 import asyncio
@@ -34,16 +34,16 @@ from shared.telemetry import SHORT_ID, Fact
 LETTERS_S = 20.0
 """How long dead letters are looked through for an id that no line has."""
 EVENTS_NAMED = 3
-"""Events of a line that are named; what was looked for is known."""
+"""The most events of a line that are named; the one that was searched for is known."""
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """SQS's ids of messages."""
 MOST_REQUESTS = 20
-"""Requests whose story is told at once: an account's id, say, is found in more."""
+"""The most requests whose story is shown: an account's id, say, is found in more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """One thing that happened. `about` is a sentence of it; `part` names the message of a request with several."""
+    """One thing that happened. `about` is a sentence about it; `part` names the message of a request with several."""
 
     at_ms: int
     request_id: str
@@ -54,7 +54,7 @@ class Happening:
 
 @dataclass(frozen=True, slots=True)
 class Traced:
-    """What was found of an id. `places`: where each message is by the last that was told of it, by its part."""
+    """What was found for an id. `places`: where each message is by its last fact, by its part."""
 
     id: str
     steps: Sequence[Happening]
@@ -82,7 +82,7 @@ def trace(stack: Stack, asked: str, *, since_ms: int) -> Traced:
 
 
 def _erasures(stack: Stack, asked: str) -> list[str]:
-    """Our ids of the erasures that mParticle calls so: their receipts have both."""
+    """Our ids of the erasures that mParticle knows by an id: their receipts have both."""
     state = stack.state()
     key = receipt_key(asked)
     found = asyncio.run(state.listed(key))
@@ -102,8 +102,8 @@ def _letters(stack: Stack, asked: str) -> list[str]:
 
 
 def requests_of(found: Iterable[Told], asked: str) -> list[str]:
-    """The requests that an id stands for, each once, in their order: those that are called so; else those with a
-    message, a call or an event that is; else those in whose lines it stands as a part of something.
+    """The requests that an id stands for, each once, in their order: those with this id; else those with a message, a
+    call or an event that has it; else those in whose lines it occurs as a part of something.
     """
     named, having, mentioning = dict[str, None](), dict[str, None](), dict[str, None]()
     for told in found:
@@ -130,7 +130,7 @@ def _has_message(found: Iterable[Told], request_id: str, short_id: str) -> bool:
 
 
 def story(asked: str, found: Iterable[Told], ids: Sequence[str], *, bounded_by: str = "", more: int = 0) -> Traced:
-    """Tell what happened to some requests, in order; a line that was read twice is told once."""
+    """Return what happened to some requests, in order; a line that was read twice counts once."""
     ledger, steps = Ledger(), dict[Happening, None]()
     once = {(told.at_ms, told.function, told.kind, repr(told.fields)): told for told in found}.values()
     for told in once:
@@ -168,12 +168,12 @@ def show(story: Traced, console: Console, *, since: str) -> None:
 
 
 def _named(part: str) -> str:
-    """A part, for who reads it: nothing where there is one alone."""
+    """A part in words; empty if there is only one."""
     return safe(part.removeprefix(WHOLE).removeprefix(", ").strip() if part.startswith(WHOLE) else f"part {part}")
 
 
 def _lines(steps: Iterable[Happening]) -> Table:
-    """A step a line: when, what, and the sentence of it."""
+    """A line for each step: when, what, and the sentence about it."""
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     for _ in range(2):
         table.add_column(no_wrap=True)
@@ -217,7 +217,7 @@ def _mentions(told: Told) -> Iterable[tuple[str, list[str]]]:
 
 
 def _parts_by_message(found: Iterable[Told]) -> dict[tuple[str, str], str]:
-    """Which part of a request SQS took as which message: by the request's id, and the begin of SQS's."""
+    """The part of a request in each of SQS's messages: by the request's id, and the first characters of SQS's id."""
     return {
         (str(told.fields.get("request_id")), str(message_id)[:SHORT_ID]): f"{number}/{len(told.fields['messages'])}"
         for told in found
@@ -227,8 +227,8 @@ def _parts_by_message(found: Iterable[Told]) -> dict[tuple[str, str], str]:
 
 
 def _said(told: Told, parts: Mapping[tuple[str, str], str]) -> Iterable[tuple[str, str, str]]:
-    """What a line says of each request in it: its id, the part, a sentence. Lines of a call name no part, but the
-    message.
+    """What a line says about each request in it: its id, the part, a sentence. Lines of a call name the message, no
+    part.
     """
     fields = told.fields
     if told.kind == Fact.DELIVERED:

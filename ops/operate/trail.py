@@ -1,8 +1,8 @@
 """`spillway trail`: who did what to a stage, when and why.
 
-Every verb that changes something writes a line into the state table before it acts, and what came of it afterwards: one
-that was killed has no end. A line holds ids, counts and words, and nothing of a message; it is kept for 400 days. The
-trail is a help and no lock: where it cannot be written, that is said and the verb goes on.
+Every command that changes something writes a line into the state table before it acts, and the result afterwards: one
+that was killed has no result. A line holds ids, counts and words, and nothing of a message; it is kept for 400 days.
+The trail is a help and no lock: if it cannot be written, the command says so and goes on.
 """
 
 import asyncio
@@ -29,14 +29,14 @@ from shared.state import TRAIL, Conflict, Item
 ACT_KEPT_S = 400 * 86_400
 LONGEST_WHY = 200
 QUICK: Mapping[str, Any] = {"connect_timeout": 2, "read_timeout": 2, "retries": {"total_max_attempts": 2}}
-"""Nobody's rollback waits for the trail."""
+"""Short time-outs, so that no rollback waits for the trail."""
 UNKNOWN = "somebody unknown"
 CUT_OFF = "no end: it was cut off, or is under way"
 
 
 @dataclass(slots=True)
 class Act:
-    """One act. `what` and `result` are ours; `why` is the operator's own words."""
+    """One act. `what` and `result` are Spillway's words; `why` is the operator's own."""
 
     at_ms: int
     who: str
@@ -46,7 +46,7 @@ class Act:
 
     @classmethod
     def from_value(cls, value: Mapping[str, Any]) -> "Act":
-        """Read an item; what a later version added is passed over."""
+        """Read an item; fields of a later version are ignored."""
         at_ms = value.get("at_ms")
         texts = {name: str(value.get(name, "")) for name in ("who", "what", "why", "result")}
         return cls(at_ms if isinstance(at_ms, int) else 0, **texts)
@@ -54,8 +54,8 @@ class Act:
 
 @contextmanager
 def act(stack: Stack, what: str, *, why: str = "") -> Iterator[Act]:
-    """Write down that something is done, and at the end what came of it: `result`, if the verb says none whether it
-    failed. Raises InvalidSettings for a `why` that is no line.
+    """Write down an act, and at its end the result: `result`, or, if the command sets none, whether it failed. Raises
+    InvalidSettings for a `why` that is no line.
     """
     now_ms = int(time.time() * 1_000)
     noted = Act(now_ms, _caller(stack), _plain(what), checked_why(why))
@@ -74,14 +74,14 @@ def act(stack: Stack, what: str, *, why: str = "") -> Iterator[Act]:
 
 
 def checked_why(why: str) -> str:
-    """The operator's reason, as it may be kept and shown. Raises InvalidSettings for what is no line."""
+    """The operator's reason, as it may be kept and shown. Raises InvalidSettings if it is no line."""
     if len(why) > LONGEST_WHY or not why.isprintable():
         raise InvalidSettings(f"--why must be one line of at most {LONGEST_WHY} characters")
     return without_addresses(why.strip())
 
 
 def required_why(why: str, example: str) -> str:
-    """The reason that whatever stays must have. Raises InvalidSettings."""
+    """The reason, which an act that stays must have. Raises InvalidSettings."""
     if not why.strip():
         raise InvalidSettings(f"say why, for whoever finds it so later: {example}")
     return checked_why(why)
@@ -98,7 +98,7 @@ def as_json(acts: Sequence[Act]) -> str:
 
 
 def show(acts: Sequence[Act], console: Console) -> None:
-    """Print each act: when and what, by whom and why, and what came of it."""
+    """Print each act: when and what, by whom and why, and its result."""
     if not acts:
         console.print("Nothing was done by hand in the last 400 days.")
     for one in acts:
@@ -117,7 +117,7 @@ class _Line:
         self._item: Item | None = Item()
 
     def write(self, noted: Act) -> None:
-        """Write it, once more with its end; where that fails, it is said once."""
+        """Write the act, and once more with its result; if that fails, it is said once."""
         if self._item is None:
             return
         try:
@@ -139,5 +139,5 @@ def _caller(stack: Stack) -> str:
 
 
 def _plain(text: str) -> str:
-    """What an option may have brought: an id that is an address is nobody's business."""
+    """The text of an act without addresses: an option may have brought an id that is an e-mail address."""
     return without_addresses(safe(text))[:LONGEST_WHY]

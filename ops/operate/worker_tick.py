@@ -1,4 +1,4 @@
-"""The worker's tick, run now: a verb that changes what it acts on need not wait for the next one, within a minute."""
+"""The worker's tick, run now, so that the effect of a command need not wait for the next tick, within a minute."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,8 @@ LONGEST_TICK_S = 900
 
 
 def run(stack: Stack, *, probe: bool = False) -> dict[str, Any]:
-    """Invoke the live worker as its schedule does; gives the tick's report. `probe`: try the partner now, due or not.
+    """Invoke the live worker as its schedule does; returns the tick's report. `probe`: try the partner even if none is
+    due.
 
     Raises StackUnavailable.
     """
@@ -31,9 +32,9 @@ def is_running(report: Mapping[str, Any]) -> bool:
 
 
 def said(report: Mapping[str, Any], *, of_probe: bool = True) -> Iterator[str]:
-    """What a tick's report says of the partner and of the intake, a line for each.
+    """What a tick's report says about the partner and the intake, a line for each.
 
-    Without `of_probe`, where nobody asked for one, an intake that runs needs no word on why there was none.
+    Without `of_probe`, if nobody asked for a probe, nothing is said about why a running intake had none.
     """
     if report["probed"]:
         answer = report.get("answer")

@@ -1,8 +1,8 @@
 """Letters in a file: NDJSON, gzipped, a letter a line, with body and attributes as they are in the queue.
 
-    {"v": 1, "id": "...", "sent_ms": 1790000000000, "group_id": "7", "attributes": {"reason": {...}}, "body": "..."}
+{"v": 1, "id": "...", "sent_ms": 1790000000000, "group_id": "7", "attributes": {"reason": {...}}, "body": "..."}
 
-It holds people's data and customers' keys: for its owner alone (0600).
+The file holds people's data and customers' keys, so only its owner may read it (0600).
 """
 
 import base64
@@ -28,14 +28,14 @@ MAX_LINE_BYTES = 12 * MAX_BATCH_BYTES
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
-    """A line that is no letter, and why, without anything of it."""
+    """A line that is no letter, and why, without any of its content."""
 
     number: int
     why: str
 
 
 class Archive:
-    """Writes letters. What was flushed is a whole file, whatever becomes of the process: each flush ends a member."""
+    """Writes letters. Flushed letters are a whole file, whatever becomes of the process: a flush ends a gzip member."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -44,7 +44,7 @@ class Archive:
 
     @classmethod
     def at(cls, path: Path) -> Self:
-        """Begin a new file. Raises InvalidSettings where it cannot be made, or is there already."""
+        """Begin a new file. Raises InvalidSettings if it cannot be made, or is there already."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             return cls(os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "w+b"))
@@ -55,11 +55,11 @@ class Archive:
 
     @classmethod
     def passing(cls) -> Self:
-        """A file without a name, for letters that are looked at twice: gone with the process, however it ends."""
+        """A file without a name, for letters that are read twice: it goes with the process, however that ends."""
         return cls(tempfile.TemporaryFile())
 
     def write(self, letter: Letter) -> None:
-        """Write a letter, some of it later. Raises InvalidSettings where the disk is full."""
+        """Write a letter, buffered. Raises InvalidSettings if the disk is full."""
         with _on_disk():
             if self._member is None:
                 self._member = gzip.GzipFile(fileobj=self._file, mode="wb", compresslevel=1, mtime=0)
@@ -67,7 +67,7 @@ class Archive:
         self.letters += 1
 
     def flush(self) -> None:
-        """Have all that was written on the disk. Raises InvalidSettings where that is full."""
+        """Write the buffer to the disk. Raises InvalidSettings if that is full."""
         with _on_disk():
             if self._member is not None:
                 member, self._member = self._member, None
@@ -83,7 +83,7 @@ class Archive:
         self._file.seek(0, os.SEEK_END)
 
     def close(self) -> None:
-        """Raises InvalidSettings where the disk is full."""
+        """Close the file. Raises InvalidSettings if the disk is full."""
         try:
             self.flush()
         finally:
@@ -122,7 +122,7 @@ def letters_in(path: Path) -> Iterator[Letter | BadLine]:
 
 
 def letters_of(file: IO[bytes], name: str = "the export") -> Iterator[Letter | BadLine]:
-    """Read letters from an open file. One that was cut off gives what is whole of it, and says so last."""
+    """Read letters from an open file. From a file that was cut off it gives the whole letters, and says so last."""
     number = 0
     with gzip.GzipFile(fileobj=file, mode="rb") as lines:
         while True:

@@ -30,7 +30,7 @@ class Desk:
     sleep: Callable[[float], None] = time.sleep
     exports: Path = EXPORTS
     named: Named = only_its_name
-    """Where a worker with such an environment delivers."""
+    """Names the place to which a worker with an environment delivers."""
 
     @property
     def dead(self) -> LetterQueue:

@@ -1,4 +1,4 @@
-"""Which letters are meant: filters that act on everything that matches."""
+"""Filters for letters; a command acts on everything that matches."""
 
 import re
 from collections.abc import Collection
@@ -17,15 +17,15 @@ from shared.message import QUEUED_TYPES, SHORT_TYPES
 
 _STATUS = re.compile(r"[0-9]{3}")
 UNTOLD = frozenset({"-", OTHER})
-"""How a letter is shown that says nothing of its status or type, or something that we do not write."""
+"""How a missing status or type of a letter is shown, and one that Spillway does not write."""
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Everything that is named has to fit; of what is named several times, one."""
+    """A letter has to match every field that is set, and one of the values of each."""
 
     ids: Collection[str] = frozenset()
-    """A letter's, or of the request that it is a part of."""
+    """Ids of letters, or of the requests that they are a part of."""
     reasons: Collection[str] = frozenset()
     statuses: Collection[str] = frozenset()
     accounts: Collection[str] = frozenset()
@@ -33,10 +33,10 @@ class Filter:
     since_ms: int | None = None
     until_ms: int | None = None
     where: str = field(default="", repr=False)
-    """A JMESPath expression on mParticle's request. It may name a person: it is in no text that is kept."""
+    """A JMESPath expression on mParticle's request. It may name a person, so no text that is kept has it."""
 
     def __post_init__(self) -> None:
-        """Raises InvalidSettings for what no letter has: a slip of the hand is not told that nothing matches."""
+        """Raises InvalidSettings for values that no letter can have: otherwise a typing error would match nothing."""
         _check("--reason", self.reasons, {*REASONS, NO_REASON, OTHER})
         _check("--type", self.types, {*SHORT_TYPES.values(), *QUEUED_TYPES, *UNTOLD})
         for one in set(self.statuses) - UNTOLD:
@@ -48,7 +48,7 @@ class Filter:
             _compiled(self.where)
 
     def matches(self, letter: Letter) -> bool:
-        """Whether a letter is meant. What cannot be read fits no `where`."""
+        """Whether a letter matches. One that cannot be read matches no `where`."""
         return (
             (not self.reasons or letter.reason in self.reasons)
             and (not self.statuses or letter.status in self.statuses)
@@ -61,7 +61,7 @@ class Filter:
         )
 
     def said(self) -> str:
-        """In words, for the plan and the trail: what it is compared with, but of `where` only that there is one."""
+        """The filter in words, for the plan and the trail: its values, but of `where` only that there is one."""
         named = (
             ("reason", self.reasons), ("status", self.statuses), ("account", self.accounts),
             ("type", self.types), ("id", self.ids),
@@ -104,7 +104,7 @@ def _compiled(expression: str) -> Any:
 
 
 def _fits(letter: Letter, expression: str) -> bool:
-    """JMESPath's own notion of what is true: null, false, and what is empty are not."""
+    """Whether JMESPath takes a value for true: null, false, and empty values are not."""
     if letter.message is None:
         return False
     try:
@@ -115,7 +115,7 @@ def _fits(letter: Letter, expression: str) -> bool:
 
 
 def _floats(value: Any) -> Any:
-    """The same JSON with numbers as JMESPath knows them."""
+    """The same JSON with the number types that JMESPath knows."""
     if isinstance(value, dict):
         return {name: _floats(one) for name, one in value.items()}
     if isinstance(value, list):

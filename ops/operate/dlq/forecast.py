@@ -1,7 +1,7 @@
 """What would become of a letter that is sent again: the worker's own code on the deployed partner's mapping.
 
-As `spillway partner replay` has it: the whole worker runs, with an API that takes every call. Beside that, what only
-the stage knows: whose credentials are suspended, and what of a letter has arrived already.
+As in `spillway partner replay` the whole worker runs, with an API that takes every call. In addition there is what only
+the stage knows: which credentials are suspended, and which deliveries of a letter have arrived already.
 """
 
 import asyncio
@@ -32,10 +32,10 @@ from worker_fn.clients.http import Answer
 PLANNED_AT_ONCE = 10
 """Letters that the worker in memory has in one batch."""
 LOOKED_AT = 100
-"""Deliveries of a letter that are counted, and whose credentials are looked at."""
+"""The most deliveries of a letter that are counted, and whose credentials are checked."""
 TAKEN = Answer(200, body=b"{}")
 TIME_S = 900.0
-"""What ten letters may take on the simulated clock: Lambda's longest time-out."""
+"""The time for ten letters on the simulated clock: Lambda's longest time-out."""
 
 
 Named = Callable[[Mapping[str, str]], str]
@@ -58,7 +58,7 @@ class Fate(StrEnum):
 
 
 COMES_BACK = frozenset({Fate.UNMAPPABLE, Fate.UNREADABLE})
-"""What would be in the dead-letter queue again at once."""
+"""Fates of letters that would be back in the dead-letter queue at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +72,18 @@ class Forecast:
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """The partner that the live worker has, as this checkout knows it; None: it cannot be loaded here, and why."""
+    """The live worker's partner, as this checkout has it; None: it cannot be loaded here, and why."""
 
     partner: Partner | None
     name: str
     commit: str = "unknown"
     problem: str = ""
     fingerprint: Callable[[Delivery], str] | None = field(default=None, repr=False)
-    """Tells credentials apart as the live worker does; None where it has some that are kept elsewhere."""
+    """Fingerprints credentials as the live worker does; None if some of them are kept in a store."""
 
 
 def deployed_partner(stack: Stack, named: Named = only_its_name) -> Deployed:
-    """The stage's partner, with the settings of its live worker; `named` says of these where it delivers."""
+    """The stage's partner, with the settings of its live worker; `named` says where these deliver."""
     try:
         found = stack.client("lambda").get_function_configuration(FunctionName=stack.output("WorkerAliasArn"))
     except (BotoCoreError, ClientError) as error:
@@ -108,7 +108,7 @@ def partner_of(env: Mapping[str, str], named: Named = only_its_name) -> Deployed
 
 
 class Forecaster:
-    """Says of letters what would become of them. A state table that does not answer says nothing, and `is_blind`."""
+    """Says what would become of letters; if the state table does not answer, nothing of it (`is_blind`)."""
 
     def __init__(self, deployed: Deployed, state: State) -> None:
         self._deployed, self._state = deployed, state
@@ -127,7 +127,7 @@ class Forecaster:
         return [Forecast(Fate.RESUMES, one.calls) if begun else one for one, begun in zip(mapped, resumes, strict=True)]
 
     def _ends(self, letters: Sequence[Letter]) -> Iterator[Forecast | None]:
-        """What the worker in memory makes of each; None of one that it sends."""
+        """The end that the worker in memory gives each letter; None for one that it delivers."""
         worker = Harness(self._deployed.partner, PartnerApi(TAKEN), max_in_flight=1)  # type: ignore[arg-type]
         worker.work([letter.body for letter in letters], receives=1, time_s=TIME_S)
         for number in range(len(letters)):
@@ -160,7 +160,7 @@ class Forecaster:
         return tell is None or holding(suspensions, {tell(one) for one in deliveries}) is not None
 
     async def _which_resume(self, letters: Sequence[Letter], forecasts: Sequence[Forecast]) -> list[bool]:
-        """Of which letters something has arrived: a letter of which no call was made has nothing to look for."""
+        """The letters of which some deliveries have arrived; a letter that made no call is not looked up."""
         asked = (
             self._has_begun(letter.message)
             if letter.message and one.fate is Fate.SENT and letter.attempts != 0

@@ -1,4 +1,4 @@
-"""Letters in groups: what lies there, how much of each kind, and one letter of each to look at. Pure."""
+"""Letters in groups: how many there are of each kind, and one letter of each to look at. Pure."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from ops.operate.dlq.letters import Letter
 KEYS = ("reason", "status", "error", "type", "account", "age")
 USUAL = ("reason", "status", "error", "type", "account")
 MOST_GROUPS = 5_000
-"""Groups that are kept apart; what is of others is counted in one."""
+"""The most groups; letters of further kinds are counted in one."""
 KEPT_MS = 14 * 86_400_000
-"""SQS's longest retention, and the dead-letter queue's: what is older is gone."""
+"""SQS's longest retention, and the dead-letter queue's: older letters are gone."""
 
 AGES = ((3_600_000, "under 1 h"), (6 * 3_600_000, "1 to 6 h"), (86_400_000, "6 to 24 h"), (3 * 86_400_000, "1 to 3 d"))
 _COUNTED = ("of", "deliver", "times", "hours", "MiB")
-"""What stands behind a count in an error: `for 3 of 9 deliveries`, `after 73 hours`."""
+"""The words behind a count in an error: `for 3 of 9 deliveries`, `after 73 hours`."""
 
 
 @dataclass(slots=True)
@@ -30,14 +30,14 @@ class Group:
 
 
 class Groups:
-    """Counts letters by what tells them apart."""
+    """Counts letters by kind."""
 
     def __init__(self, by: Sequence[str] = USUAL, *, now_ms: int) -> None:
         self.by, self._now_ms = by, now_ms
         self._groups: dict[tuple[str, ...], Group] = {}
         self.count = 0
         self.leaving = 0
-        """Those that SQS deletes within a day."""
+        """Letters that SQS deletes within a day."""
 
     def add(self, letter: Letter) -> None:
         key = tuple(_told(letter, name, self._now_ms) for name in self.by)

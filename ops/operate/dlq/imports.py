@@ -1,7 +1,7 @@
-"""`spillway dlq import`: letters of an export on their way back into a queue; what is there already is not sent again.
+"""`spillway dlq import`: letters of an export on their way back into a queue; letters already there are not sent again.
 
-What is in the dead-letter queue is seen: a letter whose body lies there is left out. Into the main queue nobody sees:
-what was sent is noted in a file beside the export, after each batch, so that the same command goes on.
+Into the dead-letter queue, a letter whose body is there is left out. The main queue cannot be searched: the letters
+that were sent are noted in a file beside the export, after each batch, so that the same command goes on.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ from shared.queue.attributes import ENTRIES
 
 PER_S = 50.0
 MOST_LINES_NAMED = 20
-"""Bad lines that are named; what is behind them is as bad."""
+"""The most bad lines that are named."""
 
 
 @dataclass(slots=True)
@@ -89,7 +89,7 @@ class Import:
     on_progress: Callable[[int], None]
 
     def into_dead_letters(self, clock: Callable[[], float]) -> Imported:
-        """As they were, without those whose bodies are there. Raises LettersUnavailable."""
+        """Send letters unchanged, without those whose bodies are there. Raises LettersUnavailable."""
         there = Notebook()
         try:
             look(self.target, lambda one: there.mark_sent(_digest(one)), clock=clock)
@@ -98,7 +98,7 @@ class Import:
             there.close()
 
     def into_queue(self) -> Imported:
-        """As a redrive sends them, without those that an earlier run noted. Raises LettersUnavailable."""
+        """Send letters as a redrive does, without those that an earlier run noted. Raises LettersUnavailable."""
         noted = self.path.with_name(self.path.name + ".sent")
         there = Notebook()
         try:
@@ -157,10 +157,10 @@ def _tens(letters: Iterable[Letter]) -> Iterator[list[Letter]]:
 
 
 def _digest(letter: Letter) -> str:
-    """A letter by what it says: SQS gives it another id each time it is sent."""
+    """A letter's identity by its content, because SQS gives it another id each time it is sent."""
     return hashlib.sha256(letter.body.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _name(letter: Letter) -> str:
-    """By its id in the export, and its body: a digest, as a file may hold any text for an id."""
+    """A letter's name by its id in the export and its body: a digest, because a file may hold any text for an id."""
     return hashlib.sha256(f"{letter.id}\n{_digest(letter)}".encode("utf-8", "surrogatepass")).hexdigest()

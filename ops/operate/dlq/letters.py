@@ -1,8 +1,8 @@
-"""A dead letter, and what may be told of it.
+"""A dead letter, and what may be shown of it.
 
-Anything may lie in the queue: what SQS itself moved there without a reason, what another program sent, a body that
-nobody can read. What is told of a letter is what only we can have written, in the form in which we write it; all else
-is `other`. Its body and its other attributes are shown to who asks for them (`--reveal`), and to nobody else.
+Anything may lie in the queue: messages that SQS itself moved there without a reason, those of another program, a body
+that cannot be read. By default only values in the form in which Spillway writes them are shown; all else is `other`.
+`--reveal` shows the body and the other attributes.
 """
 
 import re
@@ -18,9 +18,9 @@ from worker_fn.batch.disposition import Reason
 
 REASONS = frozenset(map(str, Reason))
 NO_REASON = "none"
-"""SQS moved it after 1,000 receives: a worker died of it each time."""
+"""SQS moved the letter after 1,000 receives: a worker died of it each time."""
 OTHER = "other"
-"""Something that we do not write."""
+"""A value that Spillway does not write."""
 
 KNOWN = (
     "redriven_ms",
@@ -34,7 +34,7 @@ KNOWN = (
     "partner",
     "first_received_ms",
 )
-"""Our attributes of a letter, what is worth most first."""
+"""Spillway's attributes of a letter, the most important first."""
 
 MAX_ERROR = 256
 _ACCOUNT = re.compile(r"[0-9]{1,19}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -60,7 +60,7 @@ class Letter:
 
     @classmethod
     def from_sqs(cls, message: Mapping[str, Any]) -> Self:
-        """What ReceiveMessage gave."""
+        """The letter that ReceiveMessage gave."""
         system = message.get("Attributes", {})
         given = message.get("MessageAttributes", {})
         sent = str(system.get("SentTimestamp", ""))
@@ -74,13 +74,13 @@ class Letter:
         )
 
     def said(self, name: str) -> str:
-        """An attribute as it stands there; nothing for one that is not there, or no text."""
+        """An attribute's text; empty if it is missing or no text."""
         value = self.attributes.get(name, {}).get("StringValue", "")
         return value if isinstance(value, str) else ""
 
     @cached_property
     def message(self) -> Message | None:
-        """The message in its body; None where nobody can read it."""
+        """The message in its body; None if it cannot be read."""
         try:
             return decode(self.body)
         except UndecodableMessage:
@@ -92,13 +92,13 @@ class Letter:
 
     @property
     def status(self) -> str:
-        """The partner's, `-` where it did not answer."""
+        """The partner's status, `-` if it did not answer."""
         said = self.said("status")
         return _known(said, said.isascii() and said.isdecimal() and len(said) == 3, "-")
 
     @property
     def error(self) -> str:
-        """In the worker's words, which hold nothing of the payload; nothing where they are not the worker's."""
+        """The error in the worker's words, which hold nothing of the payload; empty if the words are not its own."""
         said = self.said("error")
         return without_addresses(said[:MAX_ERROR]) if self.reason in REASONS and said.isprintable() else ""
 
@@ -109,23 +109,23 @@ class Letter:
 
     @property
     def account(self) -> str:
-        """Whose it is, as it says: to compare with, and not to show."""
+        """The account's id as the letter has it: to compare with, and not to show."""
         return self.said("account_id") or ((self.message and self.message.account_id) or "")
 
     @property
     def account_id(self) -> str:
-        """Whose it is, where that is an id as mParticle has them."""
+        """The account's id, if it has the form of mParticle's."""
         return _known(self.account, bool(_ACCOUNT.fullmatch(self.account)), "-")
 
     @property
     def history(self) -> str:
-        """How often it was redriven, and as what it was dead-lettered before: `2 rejected:422 unmappable`."""
+        """How often it was redriven, and its reasons each time before: `2 rejected:422 unmappable`."""
         said = self.said("history")
         return said if len(said) <= MAX_ERROR and _HISTORY.fullmatch(said) else ""
 
     @property
     def attempts(self) -> int | None:
-        """Calls that something of it was in; None where nobody says."""
+        """Calls that carried a part of it; None if the letter does not say."""
         said = self.said("attempts")
         return int(said) if said.isascii() and said.isdecimal() and len(said) < 10 else None
 

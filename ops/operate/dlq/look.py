@@ -1,7 +1,7 @@
 """A look through the dead-letter queue that takes nothing out of it.
 
-SQS lets nobody look: a letter is received, which hides it for a while, and given back at the end. Bounded in time and
-in letters; a look that is killed leaves letters out of sight for HIDDEN_S at most, and none is ever lost.
+SQS has no way to look: a letter is received, which hides it for a while, and given back at the end. A look is bounded
+in time and in letters; one that is killed leaves letters hidden for HIDDEN_S at most, and loses none.
 """
 
 import time
@@ -15,29 +15,29 @@ from ops.operate.dlq.queues import LetterQueue
 LOOK_S = 120.0
 """How long a look may take."""
 HIDDEN_S = 150
-"""How long a letter stays out of sight that was looked at: a look is shorter, and sees each one once."""
+"""How long a letter stays hidden that was looked at: longer than a look, which so sees each one once."""
 MOST_LETTERS = 100_000
-"""SQS hands out no more than about 120,000 before some are given back."""
+"""SQS hands out only about 120,000 before some are given back."""
 ASKED_AT_ONCE = 40
 """Letters that are asked for at once."""
 EMPTY_TWICE = 2
-"""A queue of many letters answers with none now and then."""
+"""An empty answer is believed the second time: a queue of many letters gives one now and then."""
 
 
 @dataclass(slots=True)
 class Looked:
-    """How far a look came. `there` is what SQS counted, roughly, before it began."""
+    """How far a look got. `there` is SQS's rough count before it began."""
 
     letters: int = 0
     there: int = 0
     hidden: int = 0
-    """What was out of sight before it began: with somebody else, or left by a look that was killed."""
+    """Letters that were hidden before it began: held by somebody else, or by a look that was killed."""
     bounded_by: str = ""
-    """What ended it before all was seen."""
+    """The bound that ended it before all letters were seen."""
     not_given_back: int = 0
 
     def said(self, *, is_fifo: bool) -> list[str]:
-        """What to tell of a look that may not have seen everything."""
+        """The notes about a look that may not have seen everything."""
         lines = []
         if self.bounded_by:
             lines.append(f"Looked at {self.letters:,} of about {self.there:,} letters: {self.bounded_by}.")
@@ -62,7 +62,8 @@ def look(
     within_s: float = LOOK_S,
     clock: Callable[[], float] = time.monotonic,
 ) -> Looked:
-    """Show every letter to `each`, once, until it says True: it has seen enough. Gives all of them back, always.
+    """Show every letter to `each`, once, until that returns True, because it has seen enough. Always gives all of them
+    back.
 
     Raises LettersUnavailable.
     """

@@ -18,14 +18,14 @@ from shared.message import QUEUED_TYPES
 
 MASK = "***"
 MOST_ITEMS = 3
-"""Of a list: the others are counted."""
+"""Items of a list that are shown; the others are counted."""
 
 MAX_DIGITS = 12
-"""Of an account's id: mParticle's are int32."""
+"""The most digits of an account's id: mParticle's are int32."""
 
 
 def masked(value: Any, name: str = "") -> Any:
-    """The same value as it may be shown, of the member that is called so."""
+    """A value as it may be shown, as the member with this name."""
     if isinstance(value, dict):
         known = _names() if name not in _maps() else frozenset[str]()
         shown = {str(key): masked(one, str(key)) for key, one in value.items() if key in known}
@@ -64,7 +64,7 @@ def _names() -> frozenset[str]:
 
 @cache
 def _maps() -> frozenset[str]:
-    """Those of them under which the sender chooses the names."""
+    """The names under which the sender chooses the names."""
     return frozenset(name for name, field in _fields() if field.default_factory is dict)
 
 

@@ -1,6 +1,6 @@
-"""What a run remembers of letters, on disk: thousands of ids and receipt handles take no memory.
+"""What a run remembers of letters, on disk, so that thousands of ids and receipt handles take no memory.
 
-A temporary database that is gone with the process, however it ends.
+A temporary database that goes with the process, however that ends.
 """
 
 import sqlite3
@@ -10,7 +10,7 @@ ROWS_AT_ONCE = 1_000
 
 
 class Notebook:
-    """By a letter's id: its receipt handle as it was received last, what is planned of it, whether it was sent."""
+    """For each letter's id: its last receipt handle, its fate by the plan, whether it was sent."""
 
     def __init__(self) -> None:
         self._db = sqlite3.connect("")  # a file of its own, without a name
@@ -19,7 +19,7 @@ class Notebook:
         self._db.execute("CREATE TABLE sent (id TEXT PRIMARY KEY) WITHOUT ROWID")
 
     def hold(self, letter_id: str, handle: str) -> bool:
-        """Note a letter that was received; whether it was not before."""
+        """Note a letter that was received; returns whether it is new."""
         before = self._db.total_changes
         self._db.execute("INSERT OR IGNORE INTO held VALUES (?, ?)", (letter_id, handle))
         if self._db.total_changes > before:
@@ -40,7 +40,7 @@ class Notebook:
         self._db.execute("INSERT OR REPLACE INTO planned VALUES (?, ?)", (letter_id, fate))
 
     def fate(self, letter_id: str) -> str | None:
-        """What is planned of a letter; None: nothing."""
+        """A letter's fate by the plan; None: it has none."""
         row = self._db.execute("SELECT fate FROM planned WHERE id = ?", (letter_id,)).fetchone()
         return None if row is None else str(row[0])
 

@@ -1,4 +1,4 @@
-"""`spillway dlq redrive`: what is asked for, planned, exported, sent at its pace, and written down."""
+"""`spillway dlq redrive`: plan the chosen letters, export them, send them at a rate, and write the result down."""
 
 import asyncio
 import math
@@ -33,12 +33,12 @@ from worker_fn.limits.breaker import Opened, why_open
 from worker_fn.limits.flow import Flow
 
 WAITING = 100
-"""So many messages may wait in the queue whatever the rate is."""
+"""This many messages may wait in the queue at any rate."""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a redrive is asked for."""
+    """The options of a redrive."""
 
     chosen: Filter
     is_yes: bool = False
@@ -50,7 +50,7 @@ class Order:
 
 
 def redrive(desk: Desk, order: Order) -> int:
-    """Plan, and with `is_yes` send; returns 0, and 1 where letters are left that should have moved."""
+    """Plan, and with `is_yes` send; returns 0, or 1 if letters are left that should have moved."""
     trail.checked_why(order.why)
     deployed, foresees = forecaster(desk.stack, desk.named)
     path = order.export or desk.exports / f"{safe(desk.stack.stage)}-{_stamp(desk)}.ndjson.gz"
@@ -115,7 +115,7 @@ def _planned(
     *,
     sendable_only: bool,
 ) -> tuple[Plan, int]:
-    """The plan of what was exported, and how many letters of it are to be sent: they are noted."""
+    """The plan of the exported letters, and how many of them are to be sent: those are noted."""
     plan, planned, waiting = Plan(), 0, list[Letter]()
 
     def tell() -> int:
@@ -139,7 +139,7 @@ def _planned(
 
 
 def _is_meant(letter: Letter, order: Order, newest_ms: int, foresees: Forecaster) -> bool:
-    """Whether a letter of a FIFO queue that was behind others is sent: as old as those of the plan, and like them."""
+    """Whether to send a letter of a FIFO queue that was behind others: as old as those of the plan, and like them."""
     if letter.sent_ms > newest_ms or not order.chosen.matches(letter):
         return False
     return not order.sendable_only or foresees.of([letter])[0].fate not in COMES_BACK
@@ -203,7 +203,7 @@ def _offer(plan: Plan, planned: int, most: int) -> str:
 
 
 def _say_what_holds(desk: Desk) -> None:
-    """Why what is sent would wait."""
+    """Say why letters that are sent would wait."""
     now_ms = desk.now_ms()
     try:
         held = pause.current(desk.stack)

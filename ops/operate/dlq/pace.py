@@ -22,19 +22,19 @@ from worker_fn.limits.flow import Flow
 
 FREE = 0.9
 SHARE_UNKNOWN = 0.5
-"""What may be taken of an allowance of which nobody says how much live traffic uses."""
+"""The share of the partner's rate that is used if nobody knows how much live traffic uses."""
 WITHOUT_LIMIT = 20.0
-"""Calls a second to a partner of which no limit is known."""
+"""Calls a second to a partner without a known limit."""
 LIVE_S = 300
 CATCH_UP_S = 1.0
-"""After an interruption no more than this is made up for: what follows would be a burst."""
+"""The most time that is made up for after an interruption: more would be a burst."""
 WAITING_S = 5.0
-"""The queue may hold what the partner takes in so many seconds; with more in it, live traffic waits."""
+"""The queue may hold the messages that the partner takes in this time; with more in it, live traffic waits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """Letters a second, and how that was found."""
+    """Letters a second, and how they were computed."""
 
     per_s: float
     why: str
@@ -43,7 +43,7 @@ class Allowance:
 def left_over(
     limits: Limits, *, learnt: float | None, live_per_s: float | None, calls_per_letter: float, accounts: int
 ) -> Allowance:
-    """What is left over for letters. `learnt` is the fleet's limit in calls a second, `live_per_s` are messages."""
+    """The rate that is left for letters. `learnt` is the fleet's limit in calls a second, `live_per_s` are messages."""
     declared = limits.rate.per_second if limits.rate else None
     known = [one for one in (declared, learnt) if one is not None]
     if not known:
@@ -67,7 +67,7 @@ def left_over(
 
 
 async def learnt_limit(state: State) -> float | None:
-    """The limit that the fleet has learnt, in calls a second; None: none, or nobody says."""
+    """The limit that the fleet has learnt, in calls a second; None: it has none, or the table does not answer."""
     try:
         return Flow.of(await state.read(PARTNER, FLOW)).limit.per_second
     except StateUnavailable:
@@ -75,7 +75,7 @@ async def learnt_limit(state: State) -> float | None:
 
 
 def live_per_s(cloudwatch: Any, queue_url: str, *, now_s: float) -> float | None:
-    """Messages a second that came into the queue in the last whole minutes; None where CloudWatch does not say."""
+    """Messages a second that came into the queue in the last whole minutes; None if CloudWatch does not say."""
     end = datetime.fromtimestamp(now_s // 60 * 60, UTC)
     metric = {
         "Namespace": "AWS/SQS",
@@ -94,7 +94,7 @@ def live_per_s(cloudwatch: Any, queue_url: str, *, now_s: float) -> float | None
 
 
 class Pacer:
-    """Holds a rate by an absolute schedule, so that what a call takes is not lost."""
+    """Holds a rate by an absolute schedule, so that the time of a call is not lost."""
 
     def __init__(
         self,
@@ -111,7 +111,7 @@ class Pacer:
         return self._clock()
 
     def wait(self, longest_s: float = 1.0) -> bool:
-        """Wait until more may be sent, for so long at most; whether it may."""
+        """Wait until more may be sent, but not longer than a bound; returns whether it may."""
         early_s = self._due_s - self._clock()
         if early_s > 0:
             self._sleep(min(early_s, longest_s))
@@ -121,6 +121,6 @@ class Pacer:
         self._due_s = max(self._due_s, self._clock() - CATCH_UP_S) + count / self.per_s
 
     def pause(self, seconds: float) -> None:
-        """Send nothing for a while, and make nothing of it up."""
+        """Send nothing for a while, and do not make up for it."""
         self._sleep(seconds)
         self._due_s = max(self._due_s, self._clock())

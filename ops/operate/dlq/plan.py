@@ -19,14 +19,14 @@ WORDS = {
     Fate.UNREADABLE: ("still cannot be read", "still cannot be read"),
     Fate.NOT_TRIED: ("could not be tried", "could not be tried"),
 }
-"""Of one letter, and of several."""
+"""The words for one letter, and for several."""
 MOST_SUSPENDED_NAMED = 3
 MOST_ACCOUNTS_PLANNED = 100_000
 
 
 @dataclass(slots=True)
 class Plan:
-    """Counts, and of each end a letter to look at."""
+    """Counts letters by their ends, and keeps one letter of each to look at."""
 
     counts: dict[Fate, int] = field(default_factory=dict)
     samples: dict[Fate, str] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class Plan:
 
     @property
     def calls_per_letter(self) -> float:
-        """Of those that make calls; at least one."""
+        """The calls of a letter, on average of those that make any; at least one."""
         calling = self.letters - self.coming_back - self.counts.get(Fate.NOT_TRIED, 0)
         return max(1.0, self.calls / calling) if calling else 1.0
 

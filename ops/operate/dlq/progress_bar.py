@@ -10,14 +10,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 LINE_EVERY_S = 10.0
 SAME_EVERY_S = 60.0
-"""A line that says nothing new."""
+"""How often a line is repeated that says nothing new."""
 
 
 @contextmanager
 def shown(
     console: Console, total: int, what: str, *, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[Callable[[int, str], None]]:
-    """Give a function that is told how many are done, and what holds it up if something does."""
+    """Give a function to call with the number that is done, and what holds the rest up if something does."""
     if console.is_terminal and not os.environ.get("CI"):
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=console, transient=True) as bar:

@@ -1,6 +1,6 @@
 """The dead-letter queue and the main one, as an operator reaches them: by hand, with boto3.
 
-Nothing leaves the dead-letter queue here but by `delete`, and whoever moves a letter sends first.
+Only `delete` takes anything out of the dead-letter queue, and whoever moves a letter sends it first.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ from shared.queue.attributes import ENTRIES, attribute_bytes, fitting_attributes
 
 MOST_HANDS = 16
 POLL_S = 1
-"""A long poll: a short one asks only some of SQS's servers, and may find none of what is there."""
+"""A long poll: a short one asks only some of SQS's servers, and may miss all letters."""
 _OF_THE_MESSAGE = frozenset(
     {"InvalidMessageContents", "InvalidParameterValue", "MessageTooLong", "BatchRequestTooLong"}
 )
@@ -28,12 +28,12 @@ _GONE = frozenset({"QueueDoesNotExist", "NonExistentQueue"})
 
 
 class LettersUnavailable(SpillwayError):
-    """SQS does not do it; the text says what to do."""
+    """SQS refused a call; the text says what to do."""
 
 
 @dataclass(slots=True)
 class Sent:
-    """Ids of the letters that a queue took, and of those that it takes at no time."""
+    """Ids of the letters that a queue took, and of those that it never takes."""
 
     taken: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
@@ -62,7 +62,7 @@ class LetterQueue:
         return list({one.id: one for found in received for one in found}.values())
 
     def give_back(self, handles: Sequence[str]) -> int:
-        """Make received letters visible again; gives how many are not: they come back by themselves."""
+        """Make received letters visible again; returns for how many that failed: they come back by themselves."""
         failed = 0
         batches = [handles[start : start + ENTRIES] for start in range(0, len(handles), ENTRIES)]
         for _ in range(0, len(batches), MOST_HANDS):
@@ -71,7 +71,7 @@ class LetterQueue:
         return failed
 
     def send(self, letters: Sequence[Letter]) -> Sent:
-        """Put letters into the queue; one by one where it is FIFO, as a batch that fails in part breaks its order."""
+        """Put letters into the queue, one by one if it is FIFO, because a batch that fails in part breaks its order."""
         sent = Sent()
         batches = [[one] for one in letters] if self.is_fifo else list(in_batches(letters, _bytes))
         for one in map(self._send_batch, batches) if self.is_fifo else _side_by_side(self._send_batch, batches):
@@ -80,7 +80,7 @@ class LetterQueue:
         return sent
 
     def delete(self, letters: Sequence[Letter]) -> set[str]:
-        """Delete received letters; gives the ids of those that are gone."""
+        """Delete received letters; returns the ids of those that are gone."""
         batches = [letters[start : start + ENTRIES] for start in range(0, len(letters), ENTRIES)]
         return {one for gone in _side_by_side(self._delete, batches) for one in gone}
 
@@ -173,8 +173,8 @@ def _side_by_side(call: Any, arguments: Sequence[Any]) -> list[Any]:
 def _message(queue: LetterQueue, letter: Letter) -> dict[str, Any]:
     """A letter as SendMessageBatch takes it.
 
-    On a FIFO queue its id is what it is a duplicate of: SQS takes one letter once within five minutes, and another
-    letter of the same content, as one that was dead-lettered again is, at any time.
+    On a FIFO queue its id is the deduplication id: SQS takes one letter once within five minutes, and another letter
+    with the same content, such as one that was dead-lettered again, at any time.
     """
     group = {"MessageGroupId": letter.group_id} if letter.group_id else {}
     if queue.is_fifo:
@@ -189,5 +189,5 @@ def _fitting(letter: Letter) -> dict[str, Mapping[str, Any]]:
 
 
 def _bytes(letter: Letter) -> int:
-    """Bytes that SQS counts: the body, and the attributes that fit beside it."""
+    """The bytes that SQS counts: the body, and the attributes that fit beside it."""
     return len(letter.body.encode()) + sum(attribute_bytes(*pair) for pair in _fitting(letter).items())

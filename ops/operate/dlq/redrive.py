@@ -1,11 +1,11 @@
 """Letters on their way back: each is in the main queue before it leaves the dead-letter queue, never in neither.
 
-Killed at any point, what was under way, one stride of letters at most, is in both and is sent once more by the next
-run; with Ctrl-C the stride is ended first. What of a letter has arrived is not sent again by the worker, which
-remembers it (worker_fn/batch/progress.py).
+If it is killed, at most one stride of letters is in both queues, and the next run sends it once more; after Ctrl-C the
+stride is ended first. Deliveries of a letter that arrived are not made again, because the worker remembers them
+(worker_fn/batch/progress.py).
 
-A redriven letter says when (`redriven_ms`, from which the worker counts its age) and how often, and as what it was
-dead-lettered before (`history`).
+A redriven letter says when it was redriven (`redriven_ms`, from which the worker counts its age), how often, and for
+which reasons it was dead-lettered before (`history`).
 """
 
 import math
@@ -21,34 +21,34 @@ from ops.operate.dlq.queues import MOST_HANDS, LetterQueue
 from shared.queue.attributes import ENTRIES
 
 HAND_PER_S = 50.0
-"""Letters a second that one hand moves: receive, send and delete take about 20 ms each, for ten."""
+"""Letters a second that one thread moves: receive, send and delete take about 20 ms each, for ten."""
 STRIDE_S = 0.5
-"""A stride is what is sent in so long, at most ten letters a hand."""
+"""The time of a stride: the letters that are sent in it, at most ten for each thread."""
 EMPTY = 3
-"""Empty answers in a row after which nothing more is waited for."""
+"""After this many empty answers in a row no more letters are expected."""
 LOOK_EVERY_S, NOTHING_LEFT_PAUSE_S = 10.0, 5.0
 MOST_PAUSE_S = 600.0
-"""Live traffic that leaves nothing for so long leaves nothing today: the intake is stopped, or the partner down."""
+"""If live traffic leaves nothing for this long, the intake is stopped or the partner is down: the redrive ends."""
 MOST_HISTORY = 8
 
 
 @dataclass(slots=True)
 class Moved:
-    """What a redrive came to."""
+    """The result of a redrive."""
 
     planned: int
     sent: int = 0
     refused: int = 0
-    """SQS does not take them as they are: they stay."""
+    """Letters that SQS does not take as they are: they stay."""
     held_back_s: float = 0.0
-    """For so long it waited for live traffic."""
+    """How long it waited for live traffic."""
     is_stopped: bool = False
-    """By Ctrl-C."""
+    """Ctrl-C ended it."""
 
     gave_way: bool = False
-    """It ended as live traffic left nothing."""
+    """It ended because live traffic left nothing."""
     held_up: str = ""
-    """What holds it up just now."""
+    """The cause that holds it up at the moment."""
 
     @property
     def left(self) -> int:
@@ -79,7 +79,7 @@ class Redrive:
         return 1 if self.dead.is_fifo else min(MOST_HANDS, max(1, math.ceil(self.pacer.per_s / HAND_PER_S)))
 
     def run(self, planned: int, *, most: int) -> Moved:
-        """Send what is planned, `most` letters of it. Raises LettersUnavailable; what was done by then is done."""
+        """Send what is planned, at most `most` letters. Raises LettersUnavailable; letters sent by then stay sent."""
         moved, empty, paused_s = Moved(planned=min(planned, most)), 0, 0.0
         stride = max(1, min(ENTRIES * self.hands, math.floor(self.pacer.per_s * STRIDE_S)))
         looked_s = float("-inf")
@@ -129,8 +129,8 @@ class Redrive:
                 held |= {one.group_id for one in some}
 
     def _sent(self, letters: Sequence[Letter], moved: Moved) -> bool:
-        """Send letters, then delete them; whether SQS took them all. Of a FIFO queue one at a time: killed in between,
-        it is the next one to be sent again, and stays in its place.
+        """Send letters, then delete them; returns whether SQS took them all. On a FIFO queue one at a time: after a
+        kill in between, that letter is the next one to be sent again, and stays in its place.
         """
         now_ms = self.now_ms()
         sent = self.main.send([redriven(one, now_ms) for one in letters])
@@ -161,14 +161,14 @@ class Redrive:
 
 
 def redriven(letter: Letter, now_ms: int) -> Letter:
-    """The letter as it is sent: its attributes as they are, and that it is redriven, when and how often."""
+    """The letter to send: its attributes, and when and how often it was redriven."""
     said = {"redriven_ms": str(now_ms), "history": history_after(letter)}
     ours = {name: {"DataType": "String", "StringValue": value} for name, value in said.items()}
     return replace(letter, attributes={**letter.attributes, **ours})
 
 
 def history_after(letter: Letter) -> str:
-    """`2 rejected:422 unmappable`: how often it was redriven, this time included, and as what it lay here each time."""
+    """`2 rejected:422 unmappable`: how often it was redriven, this time included, and its reason each time before."""
     times, *before = letter.history.split() or ["0"]
     status = f":{letter.status}" if letter.status.isdecimal() else ""
     return " ".join([str(int(times) + 1), *[*before, letter.reason + status][-MOST_HISTORY:]])

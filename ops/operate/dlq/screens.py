@@ -1,4 +1,4 @@
-"""What `spillway dlq` prints: 80 columns, light and dark terminals, nothing of a letter's that was not asked for."""
+"""What `spillway dlq` prints: 80 columns, for light and dark terminals, of a letter only what was asked for."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ from shared.message import SHORT_TYPES
 
 MOST_GROUPS_SHOWN = 20
 BODY_SHOWN = 20_000
-"""Characters of a body that nobody can read, with --reveal."""
+"""The most characters shown of a body that cannot be read, with --reveal."""
 
 
 def show_notes(looked: Looked, console: Console, *, is_fifo: bool) -> None:
@@ -34,7 +34,7 @@ def show_notes(looked: Looked, console: Console, *, is_fifo: bool) -> None:
 
 
 def nothing(looked: Looked, console: Console, *, said: str) -> None:
-    """Say that there is no letter, or none that matches. Of those that are out of sight the notes tell."""
+    """Say that there is no letter, or none that matches. The notes name hidden ones."""
     if not looked.letters and looked.hidden:
         return
     if looked.letters:
@@ -102,7 +102,7 @@ def row(letter: Letter, console: Console, *, now_ms: int) -> None:
 
 
 def as_dict(letter: Letter) -> dict[str, Any]:
-    """What `list --json` says of a letter."""
+    """A letter as `list --json` has it."""
     return {
         "id": letter.id,
         "reason": letter.reason,
@@ -117,7 +117,7 @@ def as_dict(letter: Letter) -> dict[str, Any]:
 
 
 def show(letter: Letter, console: Console, *, now_ms: int, reveal: bool) -> None:
-    """Print a letter: what is told of it, then its payload."""
+    """Print a letter: its reason and ids, then its payload."""
     message = letter.message
     facts = Table.grid(padding=(0, 2))
     facts.add_column(no_wrap=True)
