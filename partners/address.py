@@ -1,7 +1,7 @@
 """A URL that can be called, in the form that goes over the wire: ASCII, its host's name in punycode. Pure.
 
-callable_url("HTTPS://Bücher.example/ö") "https://xn--bcher-kva.example/%C3%B6" callable_url("https://hook..example")
-ValueError("has a host with an empty label ...")
+    callable_url("HTTPS://Bücher.example/ö")    "https://xn--bcher-kva.example/%C3%B6"
+    callable_url("https://hook..example")       ValueError("has a host with an empty label ...")
 
 A parser would accept the URLs that are refused here; each call would then fail, or reach another host than it names.
 """

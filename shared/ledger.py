@@ -1,6 +1,6 @@
 """The ledger: what became of all accepted requests, counted from the facts that the functions log. Pure.
 
-accepted = delivered + left out + waiting + parked + dead-lettered + gap in events
+    accepted = delivered + left out + waiting + parked + dead-lettered + gap        in events
 
 A message is known by its request's id and its part. SQS gives it a new id with each send, also when it is parked, moved
 back or redriven, so SQS's ids only tell copies apart: a request that mParticle sent twice has two, and each has to have
