@@ -1,4 +1,4 @@
-"""The command `spillway`: one verb a task, each declared in ops/commands."""
+"""The command `spillway`: one subcommand for each task, declared in ops/commands."""
 
 from importlib.metadata import version
 from typing import Annotated

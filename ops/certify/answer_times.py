@@ -45,7 +45,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """`warm` is of requests one after the other, `cold` of as many at once as the burst has, when one was warm."""
+    """`warm`: of requests one after the other; `cold`: of the burst's requests at once, with one environment warm."""
 
     limit_ms: float
     network_ms: float | None = None

@@ -47,7 +47,7 @@ class Ending(StrEnum):
     FUNCTION_ERROR = "function error"
     THROTTLED = "throttled"
     REFUSED = "refused"
-    """An HTTP status that is no 2xx, or Lambda itself did not take the invocation."""
+    """An HTTP status other than 2xx, or Lambda itself did not take the invocation."""
     TIMED_OUT = "timed out"
     NO_ANSWER = "no answer"
     """The connection broke."""
@@ -83,7 +83,7 @@ class Exchange:
 
     @property
     def ending(self) -> str:
-        """How it ended, in words that fit behind a label. The error's text is left out: it may quote secrets."""
+        """How it ended, in words that fit behind a label; without the error's text, which may quote secrets."""
         answer = self.answer
         if answer.ending is Ending.FUNCTION_ERROR:
             found = answer.json()

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from ops.console.findings import Finding, Severity
 
 _NAMED = 3
-"""So many requests are named in a finding; the others are counted."""
+"""The most requests that a finding names; the others are counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Objection:
-    """`to` names the request whose answer is meant, and in brackets how it ended; empty for the integration itself."""
+    """`to` names the request with the faulty answer, and in brackets how it ended; empty for the integration itself."""
 
     id: str
     message: str

@@ -21,7 +21,7 @@ _UNAUTHORIZED = frozenset({401, 403})
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The plan of the run, known when the registration was answered and before any data is sent."""
+    """The plan of the run, made when the registration was answered and before any data is sent."""
 
     registered: Registered
     checks: tuple[Check, ...]
@@ -49,7 +49,7 @@ class Result:
 
 
 TellProgress = Callable[[str, int], object]
-"""Told what is being done and how many requests were answered since it was told last."""
+"""Called with what is being done, and how many requests were answered since the last call."""
 
 
 @dataclass(slots=True)

@@ -21,7 +21,7 @@ _KINDS = {EVENTS: "events", AUDIENCE: "audiences", ERASURE: "erasure requests"}
 
 
 def announce(console: Console, target: str, plan: Plan, script: Script) -> None:
-    """Say what will be sent where, before it is. Values of settings are never shown."""
+    """Say what will be sent, and where, before anything is. Values of settings are never shown."""
     registered = plan.registered
     asked_for = [name for kind, name in _KINDS.items() if kind in registered.kinds]
     lines = [
@@ -53,7 +53,7 @@ def announce(console: Console, target: str, plan: Plan, script: Script) -> None:
 
 @contextmanager
 def progress(console: Console, total: int) -> Iterator[TellProgress]:
-    """A bar on a terminal, nothing anywhere else."""
+    """A progress bar on a terminal, nothing anywhere else."""
     bar = Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),

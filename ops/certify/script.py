@@ -95,11 +95,11 @@ class Script:
     calls: int = 100
     burst: int = 10
     check: str = ""
-    """The check that asks: its ids are its own, whatever other checks send."""
+    """The check that makes the request: its ids are its own, whatever other checks send."""
     taken: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
     """An accepted request of each kind: later checks vary it, so that each fault is found once."""
     refused: frozenset[str] = frozenset()
-    """Kinds of which none was accepted: no later check sends them."""
+    """Kinds of which no request was accepted: no later check sends them."""
 
     def registration(self) -> Json:
         return self.fresh({"type": REGISTRATION, "firehose_version": FIREHOSE_VERSION}, 0)
@@ -254,7 +254,7 @@ def _cut_identities(holder: Json, permissions: Permissions) -> None:
 def _permitted(
     identities: Sequence[Json], wanted: Sequence[UserIdentityPermission | DeviceIdentityPermission]
 ) -> list[Json]:
-    """The identities that were asked for, encoded as asked for: those that a user must have, and one at least."""
+    """The identities that the registration asks for, encoded as it asks: the required ones, and one at least."""
     found = {identity["type"]: identity for identity in identities}
     chosen = [one for one in wanted if one.type.value in found or one.required] or wanted[:1]
     return [_encoded(one, found.get(one.type.value, {})) for one in chosen]

@@ -62,7 +62,7 @@ class Target(Protocol):
     speaks_http: bool
     has_token: bool
     qualified: bool
-    """Whether it stays the same while others are deployed: an alias or a version, not the newest code."""
+    """Whether the target stays the same when others deploy: an alias or a version, not the newest code."""
 
     def send(self, sent: Sent) -> Answer:
         """Send once and say how it was answered. Raises TargetUnavailable where no request could be answered."""
@@ -209,7 +209,7 @@ def _ending(status: int) -> Ending:
 
 
 def _cause(error: Exception) -> str:
-    """Name the failure without the address, which urllib3 puts before it."""
+    """The failure without the address, which urllib3 puts before it."""
     return str(error).rpartition(": ")[2] or type(error).__name__
 
 

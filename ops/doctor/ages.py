@@ -1,11 +1,11 @@
-"""How long a deployed worker lets a message wait, as its settings say it."""
+"""How long a deployed worker lets a message wait, by its settings."""
 
 from collections.abc import Mapping
 
 from worker_fn.settings import BUDGETS
 
 AGES = {"MAX_AGE_S": BUDGETS.max_age_s, "ERASURE_MAX_AGE_S": BUDGETS.erasure_age_s}
-"""As the worker has them where they are not set."""
+"""The worker's defaults."""
 
 
 def age_s(env: Mapping[str, str], name: str) -> float:

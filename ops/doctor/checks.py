@@ -19,13 +19,13 @@ from worker_fn.settings import LONGEST_AGE_S, VISIBILITY_MARGIN_S, Settings
 UNRESERVED = 100
 """Executions that Lambda keeps for functions without a reservation: an account can reserve its limit less these."""
 WISHED_BY_MPARTICLE = 1_000
-"""Executions at once that mParticle's guide suggests for an integration."""
+"""Concurrent executions that mParticle's guide suggests for an integration."""
 LONGEST_RETENTION_S = 1_209_600
 """SQS quota: 14 days."""
 TIMEOUTS_A_VISIBILITY = 6
 """Lambda asks for a visibility timeout of six times the function's timeout, and the batching window on top."""
 TAKES_FACTS = frozenset({None, "TRACE", "DEBUG", "INFO"})
-"""The least levels with which Lambda's JSON format keeps lines that name none."""
+"""The log levels with which Lambda's JSON format keeps lines that name none."""
 QUOTA = "aws service-quotas request-service-quota-increase --service-code lambda --quota-code L-B99A9384"
 
 
@@ -104,7 +104,7 @@ def after(facts: Facts, plan: Plan) -> Iterable[Finding]:
 
 
 def denied(operations: Iterable[tuple[str, str]]) -> Iterable[Finding]:
-    """The parts that could not be looked at."""
+    """The parts that could not be read."""
     for operation, why in operations:
         is_denied = "Denied" in why or "Unauthorized" in why
         yield Finding(
@@ -318,7 +318,7 @@ def _parked(facts: Facts) -> Iterable[Finding]:
 
 
 def _ages(facts: Facts) -> Iterable[Finding]:
-    """A message must reach the end of its age before its queue forgets it."""
+    """Check that a message reaches the end of its age before its queue deletes it."""
     worker, queue = facts.functions.get("worker"), facts.queues.get("messages") or {}
     retention_s = int(queue.get("MessageRetentionPeriod", LONGEST_RETENTION_S))
     for name in AGES:

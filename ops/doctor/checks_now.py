@@ -1,4 +1,4 @@
-"""The stage's troubles now, in words, with what to do about each. Pure.
+"""The stage's present troubles, in words, with what to do about each. Pure.
 
 A delay that the partner, a customer or an operator's pause causes is a warning, because the stage does what it should.
 A part of the stage that does not work is an error.
@@ -18,12 +18,12 @@ from worker_fn.limits.flow import Flow
 from worker_fn.maintenance.unpark import SWEEP_EVERY_MS
 
 TICKS_MISSED_MS = SWEEP_EVERY_MS + 300_000
-"""A tick sweeps the parking queue at least so often, whatever else happens."""
+"""If no tick swept the parking queue within this time, ticks are missing."""
 FIRST_TICK_MS = 300_000
 OLD_S = 900.0
-"""A message that waits for so long waits for something."""
+"""A message that has waited for this long waits for a reason."""
 LATELY_MS = 300_000
-"""An older push-back of the partner says nothing about now: nobody has called it since."""
+"""An older push-back says nothing about now: nobody has called the partner since."""
 MOST_NAMED = 5
 """Accounts that are named one by one."""
 

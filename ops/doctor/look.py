@@ -48,7 +48,7 @@ class Function:
     newest: str | None = None
     invokers: frozenset[str] = frozenset()
     log_level: str | None = None
-    """The least level of what it writes that Lambda keeps; None: all is kept, as in the text format."""
+    """The least level of its lines that Lambda keeps; None: all are kept, as in the text format."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class DeployedFeed:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Executions at once that an account may have in a region, and those of them that no function has reserved."""
+    """Concurrent executions that an account may have in a region, and those of them that no function has reserved."""
 
     concurrency: int
     unreserved: int
@@ -85,7 +85,7 @@ class Facts:
 
     stage: str
     name: str
-    """The stack's."""
+    """The stack's name."""
     region: str
     account: Account | None
     status: str | None = None
@@ -93,7 +93,7 @@ class Facts:
     mapping: DeployedFeed | None = None
     queues: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     urls: Mapping[str, str] = field(default_factory=dict)
-    """The queues'."""
+    """The queues' URLs."""
     table_status: str | None = None
     table_has_ttl: bool = True
     tick_state: str | None = None
@@ -112,7 +112,7 @@ class Look:
         self.denied: list[tuple[str, str]] = []
 
     def at(self, what: str, read: Callable[[], Any], otherwise: Any) -> Any:
-        """AWS's answer; `otherwise` if there is no such thing, or we may not read it."""
+        """AWS's answer; `otherwise` if there is no such thing, or the caller may not read it."""
         try:
             return read()
         except ClientError as error:

@@ -1,6 +1,6 @@
-"""What is going on at this moment: what the fleet wrote into the state table, and what CloudWatch counted. Reads only.
+"""The present state: what the fleet wrote into the state table, and what CloudWatch counted. Reads only.
 
-No message is read: what dead letters say of themselves is for whoever may see people's data.
+No message is read: dead letters are only for people who may see users' data.
 """
 
 import asyncio
@@ -31,18 +31,18 @@ class Now:
 
     now_ms: int
     pause: Pause | None = None
-    """An operator's."""
+    """An operator's pause."""
     flow: Flow | None = None
     """None: no worker has called the partner yet."""
     account_flows: Mapping[str, Flow] = field(default_factory=dict)
-    """Where the partner limits accounts: what is known of each, by its key in the state table."""
+    """If the partner limits accounts: what is known of each, by its key in the state table."""
     suspended: Sequence[Suspended] = ()
     swept_ms: int | None = None
-    """When a tick looked through the parking queue last."""
+    """When a tick last swept the parking queue."""
     ticked: bool = True
     """Whether any tick ever ran."""
     changed_ms: int | None = None
-    """When the stack was deployed last."""
+    """When the stack was last deployed."""
     oldest_s: float | None = None
     """How long the oldest message of the main queue has waited."""
     errors: Mapping[str, int] = field(default_factory=dict)
@@ -52,11 +52,11 @@ class Now:
 
 
 Noted = Callable[[str, Callable[[], Any], Any], Any]
-"""Reads, or notes what was not allowed to: Look.at."""
+"""Reads, or notes that it was not allowed to: Look.at."""
 
 
 def look_now(found: Stack, names: Mapping[str, str], noted: Noted) -> Now:
-    """Read it. `names` are the deployed functions'."""
+    """Read the present state. `names` are the deployed functions'."""
     now_ms = int(time.time() * 1_000)
     rows, suspended = noted("dynamodb:Query", lambda: _rows(found), ({}, {}))
     accounts = noted("dynamodb:Scan", lambda: _account_flows(found), {})
@@ -79,7 +79,7 @@ def look_now(found: Stack, names: Mapping[str, str], noted: Noted) -> Now:
 
 
 def _rows(found: Stack) -> tuple[dict[str, Item], dict[str, Item]]:
-    """What stands under the partner's key, and the suspensions."""
+    """The items under the partner's key, and the suspensions."""
     state = found.state()
 
     async def read() -> tuple[dict[str, Item], dict[str, Item]]:
@@ -119,7 +119,7 @@ def _figures(found: Stack, names: Mapping[str, str], noted: Noted) -> dict[str, 
 
 
 def _asked(name: str, metric: tuple[str, str], of: tuple[str, str], statistic: str) -> dict[str, Any]:
-    """A question to CloudWatch: a metric by namespace and name, of a dimension's value."""
+    """A query to CloudWatch: a metric by namespace and name, for a dimension's value."""
     dimensions = [{"Name": of[0], "Value": of[1]}]
     found = {"Namespace": metric[0], "MetricName": metric[1], "Dimensions": dimensions}
     return {"Id": name, "MetricStat": {"Metric": found, "Period": 60, "Stat": statistic}}

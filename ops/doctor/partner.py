@@ -64,7 +64,7 @@ def try_partner(
 
 
 def _severity(settings: Mapping[str, str]) -> Severity:
-    """A refusal is no fault if no customer's settings were given."""
+    """How bad a finding is: a refusal is no fault if no customer's settings were given."""
     return Severity.ERROR if settings else Severity.WARNING
 
 

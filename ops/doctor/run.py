@@ -1,4 +1,4 @@
-"""The doctor's round: look, judge, try the partner, say it."""
+"""The doctor's run: read, judge, try the partner, print."""
 
 import base64
 import hashlib
@@ -85,7 +85,7 @@ def _tried(
     """The findings of trying the partner. A partner that cannot be loaded here is not tried; other findings stand."""
     try:
         partner = load_partner(without_stored(env))
-    except PartnerBroken as error:  # what and where: a finding is passed on, and a text may quote a variable's value
+    except PartnerBroken as error:  # kind and place only: a text may quote a variable's value
         why = error.said.partition(": ")[0]
     except InvalidSettings as error:
         why = str(error)

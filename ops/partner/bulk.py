@@ -22,10 +22,10 @@ GARBAGE = (
 
 STATUSES = (200, 207, 400, 429, 503)
 NOT_NOW = frozenset({429, 503})
-"""Nothing arrived: items can only be told apart into those that wait and those that are sent again without them."""
+"""Statuses with which nothing arrived: the items can only wait, or be sent again without others."""
 
 MOST_LEFT_OUT = 20
-"""So many items of a full call are left out of it, one by one: the last ones, which a limit would cut off."""
+"""The most items of a full call that are left out of it, one by one: the last ones, which a limit would cut off."""
 
 
 def faults(
@@ -59,7 +59,7 @@ def _one_of_each(keyed: Iterable[tuple[Delivery, str]]) -> Iterable[tuple[Delive
 
 
 def _full_call(limits: Bulk, group: Sequence[tuple[Delivery, str]]) -> list[tuple[Delivery, str]]:
-    """As many as one call may hold, as the worker packs them."""
+    """As many deliveries as one call may hold, as the worker packs them."""
     call: list[tuple[Delivery, str]] = []
     used, kinds = 0, Counter[str]()
     for delivery, key in group:

@@ -23,14 +23,14 @@ TRIAL_TIMEOUT_S = 300
 
 FIRST_RUN = {"PYTHONHASHSEED": "1", "TZ": "UTC"}
 SECOND = {"PYTHONHASHSEED": "2", "TZ": "Pacific/Kiritimati"}
-"""What sets on order or local time gives other deliveries in the other process, which also maps in reverse."""
+"""For the second process, which also maps in reverse: code that relies on a set's order or local time differs there."""
 MORE = (["--half", "0"], ["--half", "1", "--backwards"])
 """Each tries half of the odd fields."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What was found, and what it was found with."""
+    """The findings, and what they were found with."""
 
     findings: Sequence[Finding]
     requests: int = 0
@@ -86,7 +86,7 @@ def _start(arguments: list[str], env: Mapping[str, str], root: Path) -> subproce
 
 
 def _said(answer: Path) -> Path:
-    """Where the process that writes an answer complains."""
+    """The file to which the process that writes an answer prints its errors."""
     return answer.with_suffix(".txt")
 
 

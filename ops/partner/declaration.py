@@ -17,7 +17,7 @@ from shared.firehose import Registration, Request, Setting, rules_unenforced
 from testkit.rules import Fault
 
 UNKNOWN = frozenset({"registration.invalid", "registration.raises", "registration.type", "declaration.reads"})
-"""Faults that leave no registration to go by, or no way to read a request."""
+"""Faults that leave no registration to check by, or no way to read a request."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 

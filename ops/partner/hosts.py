@@ -1,4 +1,4 @@
-"""Which hosts a partner's code calls, asked by requests that are made up: for variables that name a region, no URL."""
+"""Which hosts a partner's code calls, found with made-up requests: for variables that name a region and not a URL."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -13,7 +13,7 @@ from shared.stored import without_stored
 
 
 def hosts_called(env: Mapping[str, str]) -> tuple[str, ...]:
-    """The hosts, sorted; none where the partner cannot be asked here, or makes no call of what it is given."""
+    """The hosts, sorted; none if the partner cannot be loaded here, or makes no call for these requests."""
     module = env.get("PARTNER") or DEFAULT_PARTNER
     own = {name: value for name, value in env.items() if name.startswith(prefix_of(module))}
     return _called(module, tuple(sorted(own.items())))

@@ -17,11 +17,11 @@ FILES = {
 }
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 TAKEN = frozenset({"base", "test", "aws", "lambda", "partner"})
-"""Names of our own, and those whose variables (AWS_URL) are somebody else's."""
+"""Names of Spillway, and those whose variables (AWS_URL) belong to somebody else."""
 
 
 def module_of(name: str) -> str:
-    """The module that a partner's name means: `acme` is partners.acme. Raises InvalidSettings for what is no name."""
+    """The module of a partner's name: `acme` is partners.acme. Raises InvalidSettings for an invalid name."""
     parts = name.removeprefix("partners.").split(".")
     if not all(part.isidentifier() and not keyword.iskeyword(part) for part in parts):
         raise InvalidSettings(f"{name!r} is no module's name: the file without .py, as acme for partners/acme.py")

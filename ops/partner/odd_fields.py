@@ -1,4 +1,4 @@
-"""What one field of a wrong type may cost: its event or profile, and nothing beside it.
+"""What one field of a wrong type may cost: its own event or profile, and nothing beside it.
 
 Every field of the requests that a partner is tried with is given each odd value, one at a time. A field of the request
 itself may cost the request (InvalidRequest: there is no user), one of a part only that part.
@@ -50,7 +50,7 @@ ODD: dict[str, Any] = {
     "an object": {"x": "y", "": None, "type": 5},
     "nesting": _deep(DEEP),
 }
-"""A larger exponent is the same kind, and `int()` of it would hold up the check for minutes."""
+"""Odd values. A larger exponent is of the same kind, and `int()` of it would hold up the check for minutes."""
 
 FREE = frozenset(
     {"attributes", "custom_flags", "user_attributes", "user_attribute_lists", "integration_attributes"}
@@ -59,11 +59,11 @@ FREE = frozenset(
 """Objects whose names are the customer's: one of them stands for all."""
 
 AT_ONCE = 25
-"""So many odd parts come in one request; where it shows a fault, each comes by itself."""
+"""Odd parts in one request; if it shows a fault, each is tried by itself."""
 SLOW_S = 0.5
-"""Processor time for a field of a few KB. What is linear takes a thousandth of it."""
+"""The most processor time for a field of a few KB. Linear code takes a thousandth of it."""
 MOST_FAULTS = 10
-"""Then it is clear enough."""
+"""The faults after which the check stops."""
 MEND = "Map each event and profile by partners.reading.one_by_one: an odd one is left out, alone"
 
 Path = tuple[str | int, ...]
@@ -97,8 +97,8 @@ def faults(
     half: int | None = None,
     at: Callable[[str], object] = lambda _: None,
 ) -> Iterator[tuple[Fault, str]]:
-    """What odd fields of valid requests show, each with the field; `half` 0 or 1 tries every second one. `at` is told
-    what comes next.
+    """The faults that odd fields of valid requests show, each with the field; `half` 0 or 1 tries every second field.
+    `at` is called with the one that comes next.
     """
     mapping = _Mapping(partner, secrets, watch)
     for count, found in enumerate(_all_faults(mapping, list(requests), half, at), start=1):
@@ -133,8 +133,8 @@ def _half(some: Iterable[OddT], half: int | None) -> list[OddT]:
 
 
 def _odd_requests(requests: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Requests with one odd field outside of their events and profiles, which are two. A customer's settings are texts,
-    whatever was sent: they stay.
+    """Requests with one odd field outside of their events and profiles, of which there are two. A customer's settings
+    are always texts, so they stay.
     """
     seen: set[str] = set()
     for request in requests:
@@ -186,7 +186,7 @@ def _most_telling(
     request: Callable[[Sequence[Mapping[str, Any]]], Mapping[str, Any]],
     mapping: "_Mapping",
 ) -> list[Mapping[str, Any]]:
-    """Valid parts, first those of which calls are made."""
+    """Valid parts, those that become calls first."""
     one_of_each = list({part.get("type"): part for part in reversed(valid)}.values())
     one_of_each = one_of_each if len(one_of_each) > 1 else list(valid)
     return sorted(one_of_each, key=lambda part: -len(mapping.calls_of(request([part]))))
@@ -223,8 +223,8 @@ def _with_ids(parts: Iterable[Mapping[str, Any]], prefix: str, name: str) -> lis
 
 
 def _places(value: Any, path: Path = (), shown: str = "") -> Iterator[tuple[Path, str]]:
-    """Every place below a JSON value, with a name in which `*` stands for a name of the customer's; of a list and of
-    such names the first.
+    """Every place below a JSON value, with a name in which `*` stands for a name of the customer's. Of a list, and of
+    such names, only the first.
     """
     if path:
         yield path, shown
@@ -255,7 +255,7 @@ class _Mapping:
     watch: Watch
 
     def calls_of(self, content: Mapping[str, Any]) -> list[Delivery]:
-        """The calls of a valid request; none of one that is not mapped, which others say."""
+        """The calls of a valid request; none if it cannot be mapped, which other checks report."""
         try:
             request = parse_request(dict(content), only=self.partner.reads)
             with self.watch.over(closely=False):
@@ -297,7 +297,7 @@ class _Mapping:
                 yield from rules.faults(one, self.secrets)
 
     def _said(self, content: Mapping[str, Any]) -> list[Any]:
-        """What a request becomes. Raises InvalidRequest, and _Odd for what may never be."""
+        """What a request becomes. Raises InvalidRequest, and _Odd for a result that is never allowed."""
         request, again = (parse_request(dict(content), only=self.partner.reads) for _ in range(2))
         if isinstance(request, AudienceSubscriptionRequest):
             return self._subscribed(request)
@@ -337,7 +337,7 @@ class _Mapping:
 
 
 class _Odd(Exception):
-    """A fault, on its way out of a mapping."""
+    """Carries a fault out of a mapping."""
 
     def __init__(self, identity: str, problem: str, mend: str) -> None:
         super().__init__(problem)

@@ -1,9 +1,10 @@
-"""Sees a mapping that does more than map: that reads a clock, a file, the environment or dice, opens a socket, logs.
+"""Detects a mapping that does more than map: that reads a clock, a file, the environment or random numbers, opens a
+socket, logs.
 
 Three ways of looking, each for what the others miss: Python's audit events (sockets, files, processes, threads,
-sleeping), its profiler (every C function that Python code calls: clocks, dice, what the file system says; and the
+sleeping), its profiler (every C function that Python code calls: clocks, random numbers, the file system; and the
 environment, which is read in Python), and stand-ins for the few functions that read the clock only when they are not
-given a time. What C code calls by itself none of them sees: a clock handed to `map`, an extension's own system calls.
+given a time. None of them sees what C code calls by itself: a clock handed to `map`, an extension's own system calls.
 """
 
 import _thread
@@ -55,7 +56,7 @@ AUDIT_EVENTS = {
 """Audit event, or the beginning of several, and what it means; the longest name that fits counts."""
 
 REFUSED = frozenset({SOCKET, PROCESS})
-"""What is not only noted but prevented: a check must not reach anybody."""
+"""Acts that are not only noted but prevented: a check must not reach anybody."""
 
 _TIME = (
     "time",
@@ -89,7 +90,7 @@ _SHARED_DICE: Any = getattr(random.random, "__self__", None)
 """The instance behind the functions of `random`."""
 
 OF_NOW = {"gmtime": 0, "localtime": 0, "ctime": 0, "asctime": 0, "strftime": 1}
-"""Functions of `time` that read the clock when they are given no more than so many arguments."""
+"""Functions of `time` that read the clock when they get at most this many arguments."""
 
 
 class Refused(PermissionError):
@@ -104,7 +105,7 @@ class Act(NamedTuple):
 
 
 class Watch:
-    """Notes what code below `folder` does, itself or through others, while it is watched. One thread only."""
+    """Notes what code below `folder` does, itself or through others, while it is watched. For one thread only."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = f"{folder.resolve()}{os.sep}"

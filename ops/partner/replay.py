@@ -49,10 +49,10 @@ TIME_S = 900.0
 class Case:
     name: str
     bodies: list[str]
-    """Texts as they stand on a queue: requests, or queue messages."""
+    """Texts as a queue holds them: requests, or queue messages."""
     answers: list[Answer]
     problem: str = ""
-    """Why it can not be read, if it can not: nothing of it is replayed."""
+    """Why the case cannot be read, if it cannot: nothing of it is replayed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +63,13 @@ class Replayed:
     calls: list[Delivery]
     outcome: str
     ends: list[str]
-    """Of each message that did not simply arrive, in words without anything of its content."""
+    """The end of each message that was not simply delivered, in words without anything of its content."""
     left_out: list[LeftOut] = field(default_factory=list)
-    """What of them the partner makes no call of."""
+    """The parts that the partner makes no call for."""
 
 
 def cases(lines: Iterable[bytes]) -> Iterator[Case]:
-    """Read a file: a case a line, or one case over all of its lines. What is no case says so, and why."""
+    """Read a file: a case a line, or one case over all of its lines. A line that is no case says so, and why."""
     rows: Iterator[tuple[int, bytes]] = enumerate(lines, start=1)
     for number, line in rows:
         if not line.strip():
@@ -140,7 +140,7 @@ def _end(end: End, body: str, partner: Partner) -> tuple[str, str]:
 
 
 def _left_out(body: str, partner: Partner) -> list[LeftOut]:
-    """What of a message the partner makes no call of; nothing of one that it can not map."""
+    """The parts of a message that the partner makes no call for; none of one that it cannot map."""
     try:
         mapped = list(partner.deliveries(parse_request(decode(body).payload, only=partner.reads)))
     except Exception:  # the worker has met it, too: the message's end says so
@@ -159,7 +159,7 @@ def _says_it_can_not_be_sent(body: str, partner: Partner) -> bool:
 
 
 def as_json(replayed: Replayed) -> str:
-    """One line, as a tool reads it; the credential in plain text, every number with its digits."""
+    """One line for tools; credentials in plain text, every number with its digits."""
     calls = [
         {
             "method": call.method,
@@ -173,7 +173,7 @@ def as_json(replayed: Replayed) -> str:
 
 
 def as_text(replayed: Replayed, *, values: bool = False) -> Iterator[str]:
-    """Lines for people. Credentials are masked always, what a body says of a user unless `values`."""
+    """Lines for people. Credentials are always masked, users' data in bodies unless `values`."""
     yield f"{replayed.name}: {replayed.outcome}"
     for call in replayed.calls:
         yield f"  {call.method} {_path(call)}  [{call.item}]" if values else f"  {call.method} {_path(call)}"
@@ -253,7 +253,7 @@ def _content(call: Delivery) -> Any:
 
 
 def _masked(content: Any) -> Any:
-    """The same shape, without what it says."""
+    """The same shape, without its values."""
     if isinstance(content, dict):
         return {name: _masked(value) for name, value in content.items()}
     if isinstance(content, list):

@@ -1,7 +1,8 @@
-"""What a partner is tried with: valid requests as mParticle would send them to it, its own samples, and odd ones.
+"""The requests that a partner is tried with: valid ones as mParticle would send them to it, its own samples, and odd
+ones.
 
-Settings are those that the partner's registration declares. Where one is confidential its value is a canary, which may
-be seen again in a secret header and nowhere else.
+Settings are those that the partner's registration declares. A confidential one has a canary as its value, which may
+show in a secret header and nowhere else.
 """
 
 import codecs
@@ -24,12 +25,12 @@ from testkit.requests import ENVIRONMENTS, EVENT_TYPES, make_request
 
 SAMPLE_ACCOUNT_ID = 7
 _TRUTHS = ("true", "false", "True", "False")
-"""How a checked and an unchecked box come."""
+"""The texts that mParticle sends for a checked and an unchecked box."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One request to try. `odd`: no valid one, so that the partner may refuse it with InvalidRequest."""
+    """One request to try. `odd`: it is not valid, so the partner may refuse it with InvalidRequest."""
 
     label: str
     request: Mapping[str, Any]
@@ -101,7 +102,7 @@ def cases(
 
 
 def _with_asked(request: dict[str, Any], declared: Registration) -> dict[str, Any]:
-    """Give every user what the registration asks of a user: a partner that goes by one identity would else see few."""
+    """Give every user the identities that the registration asks for: a partner that goes by one would see few users."""
     asked = declared.permissions.user_identities if declared.permissions else []
     for holder in (request, *(request.get("user_profiles") or ())):
         if "user_identities" in holder:
@@ -129,7 +130,7 @@ def _kinds(declared: Registration) -> Sequence[str]:
 
 
 class _Settings:
-    """Values for what a registration declares: what a sample says, else the default, else something that fits."""
+    """Values for the declared settings: a sample's, else the default, else a value that fits."""
 
     def __init__(self, declared: Registration, samples: Iterable[Mapping[str, Any]]) -> None:
         self._canaries = canaries(declared)
@@ -150,7 +151,7 @@ class _Settings:
             self._said |= said if isinstance(said, Mapping) else {}
 
     def fill(self, request: Mapping[str, Any], *, seed: int, keep: bool = False) -> dict[str, Any]:
-        """The request with settings; `keep`: those that it has stay, but for secrets."""
+        """The request with settings; `keep`: its own settings stay, except secrets."""
         filled = copy.deepcopy(dict(request))
         account = filled.setdefault("account", {})
         if isinstance(account, dict):

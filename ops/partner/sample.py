@@ -19,8 +19,7 @@ def texts(
 ) -> Iterator[str]:
     """Yield one request, indented; or `count` of them, from `seed` on, a line each.
 
-    Raises InvalidSettings for a type or environment that there is not, and for an option that the type has no place
-    for.
+    Raises InvalidSettings for an unknown type or environment, and for an option that does not apply to the type.
     """
     for name, chosen, known in (("TYPE", kind, KINDS), ("--environment", environment, ENVIRONMENTS)):
         if chosen is not None and chosen not in known:

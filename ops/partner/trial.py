@@ -40,7 +40,7 @@ LOST = "Map what is valid: one_by_one leaves out what raises, and nobody would m
 
 @dataclass(slots=True)
 class Trial:
-    """What came of it. `digests` stand for what was mapped, case by case; `seen` for each fault, where it showed."""
+    """A trial's result. `digests` stand for the mapped requests, case by case; `seen` says where each fault showed."""
 
     requests: int = 0
     deliveries: int = 0
@@ -67,7 +67,7 @@ def run(
     at: Callable[[str], object] = lambda _: None,
 ) -> Trial:
     """Try a partner with everything. `backwards` takes the cases from the last to the first, `half` 0 or 1 every second
-    odd field; `at` is told what comes next.
+    odd field; `at` is called with what comes next.
     """
     trial = Trial()
     trial.note(declaration.faults(partner), "")
@@ -98,7 +98,7 @@ def run(
 def try_case(
     trial: Trial, partner: Partner, case: Case, secrets: Mapping[str, str], watch: Watch
 ) -> list[tuple[Delivery, str]]:
-    """Map one request twice; gives the deliveries of a valid one with their keys."""
+    """Map one request twice; returns the deliveries of a valid one with their keys."""
     trial.requests += 1
     try:
         message = case.message()
@@ -154,7 +154,7 @@ def _with_keys(message: Message, deliveries: Iterable[Delivery]) -> list[tuple[D
 
 
 def digest(keyed: Iterable[tuple[Delivery, str]], left_out: Sequence[LeftOut] = ()) -> str:
-    """A name for deliveries and their keys, and for what is left out: equal only if all of them are, order included."""
+    """A digest of deliveries and their keys, and of what is left out: equal only if all of them are, order included."""
     said = [
         (
             one.url, one.body, one.item, one.method, one.merge, one.merge_group, one.merge_kind, key,
@@ -221,12 +221,12 @@ def _shared_keys(mapped: list[Delivery]) -> Iterator[Fault]:
 
 
 def place_of(answer: Path) -> Path:
-    """Where stands what is being tried: all that remains of a mapping without an end."""
+    """Where the mapping is that is being tried: all that is known of one without an end."""
     return answer.with_suffix(".place")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Try a partner and write down what was found; gives the exit status."""
+    """Try a partner and write down what was found; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m ops.partner.trial")
     parser.add_argument("module")
     parser.add_argument("answer", type=Path)

@@ -1,7 +1,7 @@
-"""Which variables a partner reads, and which were meant for it and are read by nobody. Pure, but for the import.
+"""Which variables a partner reads, and which seem meant for it but are read by nobody. Pure, but for the import.
 
-Known are those that its `from_env` asks for, and those that its file or a helper of its own names in quotes: a variable
-may be asked for only when another one says so.
+Known are the variables that its `from_env` asks for, and those that its file or one of its helpers names in quotes,
+because a variable may be asked for only if another one says so.
 """
 
 import ast
@@ -18,7 +18,7 @@ from partners import DEFAULT_PARTNER, load_partner
 
 
 class Asked(dict[str, str]):
-    """An environment that remembers which variables somebody asked it for: all, if it was gone through or copied."""
+    """An environment that records which variables somebody asked it for: all, if it was iterated or copied."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
         super().__init__(env)
@@ -54,7 +54,7 @@ def module_of(env: Mapping[str, str]) -> str:
 
 
 def prefix_of(module: str) -> str:
-    """What the names of a partner's variables begin with: `partners.acme` has ACME_."""
+    """The prefix of a partner's variables: `partners.acme` has ACME_."""
     return f"{module.rpartition('.')[2].upper()}_"
 
 
@@ -74,7 +74,7 @@ def selected(env: Mapping[str, str]) -> dict[str, str]:
 
 
 def unread(env: Mapping[str, str], known: Collection[str]) -> list[Finding]:
-    """Variables that begin with the partner's name and that it does not read: a slip of the pen turns a setting off."""
+    """Variables that begin with the partner's name but that it does not read: a typing error turns a setting off."""
     prefix = prefix_of(module_of(env))
     findings = []
     for name in sorted(env):
@@ -87,7 +87,7 @@ def unread(env: Mapping[str, str], known: Collection[str]) -> list[Finding]:
 
 
 def _named(module: str) -> Iterator[str]:
-    """Texts in the partner's file and in its helpers: modules of its package or beside it that it imports, and they."""
+    """Texts in the partner's file and in its helpers: all modules of its package, or beside it, that these import."""
     seen, waiting = set[str](), [module]
     beside = path.parent if (path := _path_of(module)) else None
     while waiting:
@@ -112,7 +112,7 @@ def _named(module: str) -> Iterator[str]:
 
 
 def _imported(node: ast.AST, package: str) -> Iterator[str]:
-    """What an import statement in a module of `package` may mean: a module, or what stands in one."""
+    """The names that an import statement in a module of `package` may mean: a module, or something in one."""
     if isinstance(node, ast.Import):
         yield from (one.name for one in node.names)
     elif isinstance(node, ast.ImportFrom):

@@ -1,1 +1,1 @@
-"""What mParticle is told about a partner: printed, checked, and compared with what it was told before."""
+"""A partner's registration at mParticle: printed, checked, and compared with the one before."""

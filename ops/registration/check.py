@@ -1,4 +1,4 @@
-"""Everything that is wrong with a registration: of the partner here, or in a file, of any integration.
+"""Everything that is wrong with a registration: the one of the partner here, or one of any integration in a file.
 
 Its form can be wrong (a value of a wrong type, a word that mParticle does not know): the models find that. Or it breaks
 a rule (shared/firehose/rules).
@@ -129,7 +129,7 @@ def _problem(error: Mapping[str, Any]) -> str:
 
 
 def _path(location: tuple[int | str, ...]) -> list[int | str]:
-    """Leave out what the models put between: the type of a setting, after its place in a list of settings."""
+    """A fault's path without the models' addition: the type of a setting, after its place in a list of settings."""
     return [
         step
         for place, step in enumerate(location)

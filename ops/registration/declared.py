@@ -32,5 +32,5 @@ def declared(env: Mapping[str, str]) -> dict[str, Any]:
 
 
 def written(registration: Registration) -> dict[str, Any]:
-    """Write a registration as an answer of this moment."""
+    """Write a registration as an answer with the present time."""
     return registration_response(registration, id=str(uuid.uuid4()), timestamp_ms=int(time.time() * 1000))

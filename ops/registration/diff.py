@@ -1,7 +1,7 @@
-"""What changed between two registrations, in words, and which of the changes mParticle or its customers will feel.
+"""What changed between two registrations, in words, and which of the changes mParticle or its customers will notice.
 
 A registration is taken as a set of named things: a setting by its id, an identity by its type, an event type by itself.
-Where they stand in their lists does not matter.
+Their order in lists does not matter.
 """
 
 import json
@@ -88,7 +88,7 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
 
 
 def things(document: Mapping[str, Any]) -> dict[Thing, Any]:
-    """Return everything in a registration that has a name, and what is said of it."""
+    """Return everything in a registration that has a name, with its fields."""
     found: dict[Thing, Any] = {}
     for field, value in document.items():
         if field in _PARTS:
@@ -120,7 +120,7 @@ def _inside(part: str, holder: Mapping[str, Any], of: str = "") -> Iterator[tupl
 
 
 def _apart(thing: Thing, found: Mapping[Thing, Any]) -> Thing:
-    """Two of one name, which a rule forbids, are told apart by number."""
+    """Number things with the same name, which a rule forbids, so that they stay apart."""
     number, numbered = 1, thing
     while numbered in found:
         number += 1
@@ -129,7 +129,7 @@ def _apart(thing: Thing, found: Mapping[Thing, Any]) -> Thing:
 
 
 def felt(found: list[Change], *, same_version: bool) -> list[Finding]:
-    """Return which changes may never be made (errors), and which existing customers feel (warnings)."""
+    """Return which changes may never be made (errors), and which existing customers notice (warnings)."""
     whole = {one.thing.part for one in found if one.thing.kind == WHOLE_PART}
     findings = [
         finding

@@ -1,10 +1,10 @@
-"""What a customer might fill in, for requests that are made up."""
+"""Values that a customer might fill in, for made-up requests."""
 
 from shared.firehose import Setting
 
 
 def value_of(setting: Setting, made_by: str) -> str:
-    """A value within a setting's bounds, as text: mParticle sends settings of every type so."""
+    """A value within a setting's bounds, as text: mParticle sends settings of every type as texts."""
     if setting.type == "boolean":
         return str(setting.default_value).lower()
     if setting.default_value is not None:

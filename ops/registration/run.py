@@ -47,7 +47,7 @@ def check(env: Mapping[str, str], file: Path | None, *, as_json: bool) -> int:
 
 
 def diff(env: Mapping[str, str], old_file: Path, new_file: Path | None, *, as_json: bool) -> int:
-    """Show what changed since `old_file`, and who will feel it. Status 1: something that may never change."""
+    """Show what changed since `old_file`, and who will notice it. Status 1: a change that is never allowed."""
     old = _registration(old_file)
     new = _registration(new_file) if new_file else _declared(env)
     found = changes(old, new)

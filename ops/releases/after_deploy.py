@@ -1,7 +1,7 @@
-"""Asked by a deploy once it has moved the aliases: `python -m ops.releases.after_deploy`. Prints what both remember.
+"""Called by a deploy after it has moved the aliases: `python -m ops.releases.after_deploy`. Prints both aliases' note.
 
 On standard input, as JSON, versions as [ingest, worker]: {"live": [6, 6], "was": [5, 5] or null, "notes": [...]}, the
-notes as they stood on both aliases before. infra/alias.cjs asks, and writes it.
+notes as they were on both aliases before. infra/alias.cjs calls this, and writes the note.
 """
 
 import json
@@ -15,7 +15,7 @@ from ops.releases.pair import Pair
 
 
 def noted(live: Pair, was: Pair | None, notes: Sequence[str], now: datetime) -> str:
-    """What both aliases remember once `live` serves, `was` having served."""
+    """The note of both aliases when `live` serves and `was` served before."""
     if was is None:
         return str(Note((Entry(live, now),)))
     return str(read_note(was, *notes).promoted(live, now))

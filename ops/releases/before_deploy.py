@@ -1,11 +1,13 @@
-"""Asked by a deploy before AWS is: `python -m ops.releases.before_deploy variables`, `settings`, `hosts`. Prints JSON.
+"""Called by a deploy before it calls AWS: `python -m ops.releases.before_deploy variables`, `settings`, `hosts`.
+
+Each prints JSON:
 
 variables    PARTNER and the partner's variables of this shell: infra/partner.cjs gives them to both functions
-settings     findings about what each function will be told, which is on standard input: settings that it could not
-             start with, variables that nobody reads, calls that `spillway partner check` would refuse
-hosts        where workers deliver that are told what stands on standard input, a list of environments
+settings     findings about the variables that each function will get, which are on standard input: settings that it
+             could not start with, variables that nobody reads, calls that `spillway partner check` would refuse
+hosts        where workers deliver that get the environments of the list on standard input
 
-Whatever the deploy tool does, it asks for `variables` first: what only the others need they import themselves.
+A deploy tool always calls `variables` first, so the others import their modules themselves.
 """
 
 import json

@@ -14,7 +14,7 @@ IN_ITS_CODE = "its host is in its code"
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """`hosts` is empty where the partner's own code knows the host, and is not here."""
+    """`hosts` is empty if only the partner's code knows the host, and the checkout does not have that code."""
 
     partner: str
     hosts: tuple[str, ...]
@@ -32,7 +32,7 @@ def destination(env: Mapping[str, str]) -> Destination:
 
 
 def _is_partners(name: str, env: Mapping[str, str]) -> bool:
-    """A partner's variables begin with its name (infra/partner.cjs); the queues' URLs are none of them."""
+    """Whether a variable is the partner's: it begins with the partner's name (infra/partner.cjs)."""
     return name.startswith(f"{(env.get('PARTNER') or DEFAULT_PARTNER).rpartition('.')[2].upper()}_")
 
 

@@ -15,7 +15,7 @@ from ops.releases.rules import Messages
 from shared.errors import SpillwayError
 
 BEFORE_NOTES = "1"
-"""What versions write and read that were deployed before they noted it."""
+"""The messages that a version writes and reads which was deployed before versions noted it."""
 
 
 class AliasNotMoved(SpillwayError):
@@ -40,9 +40,9 @@ class Version:
     number: int
     commit: str
     published: str
-    """When, as AWS writes it: 2026-11-24T16:20:31.000+0000."""
+    """When it was published, as AWS writes it: 2026-11-24T16:20:31.000+0000."""
     messages: tuple[int, ...]
-    """Which it writes, of ingest; which it reads, of the worker."""
+    """The message versions that it writes (ingest), or reads (worker)."""
     destination: Destination
 
 

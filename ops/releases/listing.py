@@ -44,14 +44,14 @@ def show(functions: Functions, console: Console) -> None:
 
 
 def _short(commit: str) -> str:
-    """Enough of a commit to find it by, and whether what was deployed differed from it."""
+    """Enough of a commit to find it, and whether the deployed code differed from it."""
     return commit if len(commit) <= SHORT else commit[:SHORT] + ("-dirty" if commit.endswith("-dirty") else "")
 
 
 def prune(deployed: DeployedFunctions, functions: Functions, keep: int) -> list[str]:
-    """Delete all but the newest `keep` versions of each function; gives a line for each that went.
+    """Delete all but the newest `keep` versions of each function; returns a line for each that was deleted.
 
-    What an alias serves stays, and so does the pair that a rollback would go to.
+    Versions that an alias serves stay, and so does the pair that a rollback would go to.
     """
     lines = []
     previous = functions.note.previous

@@ -19,7 +19,7 @@ def utc_now() -> datetime:
 
 
 def promote(deployed: DeployedFunctions, to: str | None, *, clock: Callable[[], datetime] = utc_now) -> list[str]:
-    """Make the newest versions live, or those that `to` names; gives a line for each function.
+    """Make the newest versions live, or those that `to` names; returns a line for each function.
 
     Raises NotPromoted, UnknownVersion, AliasNotMoved; then nothing has changed.
     """
@@ -34,7 +34,7 @@ def promote(deployed: DeployedFunctions, to: str | None, *, clock: Callable[[], 
 
 
 def rollback(deployed: DeployedFunctions, *, clock: Callable[[], datetime] = utc_now) -> list[str]:
-    """Make the pair live that was live before; gives a line for each function. Raises as `promote` does."""
+    """Make the pair live that was live before; returns a line for each function. Raises as `promote` does."""
     functions = deployed.read()
     note = functions.note
     if note.previous is None:
@@ -67,5 +67,5 @@ def _move(deployed: DeployedFunctions, functions: Functions, target: Pair, note:
 
 
 def _step(before: int, now_live: int) -> str:
-    """Where one function of the two went, or that it had nowhere to go."""
+    """The move of one of the two functions in words, or that it had nowhere to go."""
     return f"stays {now_live}" if before == now_live else f"{before} -> {now_live}"

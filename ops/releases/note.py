@@ -6,8 +6,8 @@ It is the description of both aliases, so that it moves in the same call as the 
 be read, and shows in Lambda's console. A deploy writes it, too (`after_deploy.py`). `back from` are pairs that were
 rolled back, each with the time of that.
 
-The numbers that are really live decide: where the note names others, somebody moved an alias without it, and what it
-calls live was live before.
+The versions that are really live count: if the note names others, somebody moved an alias without it, and the versions
+that it calls live were live before.
 """
 
 import re
@@ -30,7 +30,7 @@ ENTRY = re.compile(r"(?P<ingest>[0-9]+)/(?P<worker>[0-9]+) (?P<at>[0-9]{8}T[0-9]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A pair, and when it went live; of one that was rolled back, when that was. None: not known."""
+    """A pair, and when it went live or, in `back`, when it was rolled back. None: not known."""
 
     pair: Pair
     at: datetime | None
@@ -48,7 +48,7 @@ class Note:
     back: tuple[Entry, ...] = ()
 
     def __str__(self) -> str:
-        """Return the text as an alias holds it: what is oldest is left out where it would be too long."""
+        """Return the text as an alias holds it: the oldest entries are left out if it would be too long."""
         live, back = list(self.live), list(self.back)
         while len(text := _text(live, back)) > MAX_CHARS:
             (live if len(live) > 2 else back).pop()
@@ -83,7 +83,7 @@ def read_note(live: Pair, ingest_text: str, worker_text: str) -> Note:
     texts = [note for note in map(_parsed, (ingest_text, worker_text)) if note]
     if not texts:
         return Note((Entry(live, None),))
-    # Where they differ, a move was cut short between the two: the older one tells what was live before it.
+    # If they differ, a move was cut short between the two: the older note says what was live before it.
     note = min(texts, key=lambda one: one.live[0].at or datetime.min.replace(tzinfo=UTC))
     if note.live[0].pair == live:
         return note

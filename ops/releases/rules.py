@@ -1,8 +1,8 @@
 """Which pair may follow which on one queue.
 
-A worker reads the messages of some versions, an ingest writes those of one (shared/message.py). A worker that goes live
-finds what the ingest beside it writes, and what the ones before it wrote and nobody has delivered yet. What it cannot
-read it dead-letters as `undecodable`: nothing is lost, and somebody has to redrive it.
+A worker reads messages of some versions, an ingest writes those of one (shared/message.py). A worker that goes live
+finds messages of the ingest beside it, and undelivered ones of earlier ingests. It dead-letters those that it cannot
+read as `undecodable`: nothing is lost, but somebody has to redrive them.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,7 +13,7 @@ from ops.releases.pair import Pair
 
 @dataclass(frozen=True, slots=True)
 class Messages:
-    """Of each version of ingest which messages it writes, of each version of the worker which it reads."""
+    """The message version that each version of ingest writes, and those that each version of the worker reads."""
 
     writes: Mapping[int, int]
     reads: Mapping[int, tuple[int, ...]]
@@ -60,7 +60,7 @@ def worker_first(messages: Messages, live: Pair, target: Pair) -> bool:
 
 
 def _instead(messages: Messages, live: Pair, target: Pair) -> str:
-    """Offer the older ingest with the newer worker, which reads both forms, where that is a change and fits."""
+    """Offer the older ingest with the newer worker, which reads both forms, if that is a change and fits."""
     halfway = Pair(target.ingest, live.worker)
     if halfway == live or not messages.fit(halfway):
         return ""

@@ -1,4 +1,4 @@
-"""Whether the functions could work with what a deploy will tell them: what before_deploy is asked as `settings`."""
+"""Whether the functions could work with the settings of a deploy: the checks behind before_deploy's `settings`."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -21,13 +21,13 @@ SETTINGS_OF: Mapping[str, Callable[[Mapping[str, str]], object]] = {
     "worker": worker_fn.settings.Settings.from_env,
 }
 MADE = {"AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "-", "AWS_SECRET_ACCESS_KEY": "-"}
-"""What Lambda sets."""
+"""Variables that Lambda sets."""
 REFERRED = "https://made-by-the-deploy.example/0/name"
-"""What stands in the template as a reference, the URL of a queue or a table's name, is not there yet."""
+"""In place of the template's references, such as a queue's URL or the table's name, whose values do not exist yet."""
 
 
 def check(env: Mapping[str, str], told: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
-    """What is wrong with what the functions will be told; `env` is the shell's."""
+    """The faults of the variables that the functions will get; `env` is the shell's."""
     found: list[Finding] = []
     for function, variables in told.items():
         found += _start(function, {name: _text(value) for name, value in variables.items()})
@@ -36,7 +36,7 @@ def check(env: Mapping[str, str], told: Mapping[str, Mapping[str, Any]]) -> list
 
 
 def _start(function: str, env: Mapping[str, str]) -> Iterator[Finding]:
-    """What a function raises at its first invocation."""
+    """The error that a function raises at its first invocation."""
     try:
         SETTINGS_OF[function]({**MADE, **env})
         references(env)
@@ -49,7 +49,7 @@ def _text(value: Any) -> str:
 
 
 def partner_faults(env: Mapping[str, str]) -> Iterator[Finding]:
-    """What `spillway partner check` refuses of the calls that this configuration makes, one request of each kind."""
+    """The faults that `spillway partner check` finds in the calls of this configuration, one request of each kind."""
     try:
         partner = load_partner(without_stored(env))
     except SpillwayError as error:

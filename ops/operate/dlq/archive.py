@@ -1,6 +1,6 @@
 """Letters in a file: NDJSON, gzipped, a letter a line, with body and attributes as they are in the queue.
 
-{"v": 1, "id": "...", "sent_ms": 1790000000000, "group_id": "7", "attributes": {"reason": {...}}, "body": "..."}
+    {"v": 1, "id": "...", "sent_ms": 1790000000000, "group_id": "7", "attributes": {"reason": {...}}, "body": "..."}
 
 The file holds people's data and customers' keys, so only its owner may read it (0600).
 """
