@@ -21,11 +21,11 @@ from worker_fn.accounts.suspension import EVERY, Carried, Suspension, by_account
 KNOWN_FOR_MS = 5_000
 """How old a worker's knowledge of suspensions may be."""
 STRAGGLERS_MS = 600_000
-"""So long after a customer changed its key requests may carry the one before; later ones show that it uses both."""
+"""How long after a customer changed its key requests may still carry the old one; later ones show that it uses both."""
 MOST_EACH = 5
-"""So many credentials of an account are suspended one by one: a partner might make a secret for each message."""
+"""The most credentials of an account that are suspended one by one: a partner might make a secret for each message."""
 MOST_OLD = 20
-"""So many replaced credentials are kept besides: who rotates its key every day is not suspended as a whole for that."""
+"""The most replaced credentials kept besides: a customer that rotates its key every day is not suspended as a whole."""
 MOST_REMEMBERED = 2_000
 
 
@@ -36,18 +36,18 @@ class Place(Enum):
     PROBE_LATER = "probe_later"
     PARK = "park"
     GIVE_UP = "give_up"
-    """To the dead-letter queue: its credential is an old one."""
+    """The message belongs in the dead-letter queue: its credential is an old one."""
 
 
 @dataclass(slots=True)
 class Suspensions:
-    """One environment's knowledge of them: read every few seconds, and what it writes itself is known at once."""
+    """One environment's knowledge of suspensions: read every few seconds; what it writes itself it knows at once."""
 
     state: State
     _: KW_ONLY
     now_ms: Callable[[], int]
     on_trouble: Callable[[], None]
-    """Called where the state table took no call: all goes on without it."""
+    """Called when a call to the state table failed: work goes on without it."""
     rng: random.Random
     in_groups: bool = False
     """A FIFO queue."""
@@ -55,10 +55,10 @@ class Suspensions:
     _read_ms: int | None = None
     _reading: asyncio.Lock = field(default_factory=asyncio.Lock)
     _taken_ms: OrderedDict[Credential, int] = field(default_factory=OrderedDict)
-    """Credential -> when the last call was begun that this environment saw arrive."""
+    """Credential -> when the last call that arrived, as this environment saw, was begun."""
 
     async def refresh(self) -> None:
-        """Read the suspensions, if that was not done lately; who comes while they are read waits for them."""
+        """Read the suspensions, if that was not done within KNOWN_FOR_MS; one reading serves all who wait."""
         async with self._reading:
             now_ms = self.now_ms()
             if self._read_ms is None or now_ms - self._read_ms >= KNOWN_FOR_MS:
@@ -77,12 +77,12 @@ class Suspensions:
         return holding(self.of_account(account_id), fingerprints)
 
     async def place(self, one: Carried) -> Place:
-        """Where a message belongs; takes the turn if it is due for this message, which is the probe from then on."""
+        """Where a message belongs; if a turn is due for it, it takes the turn and is the probe from then on."""
         suspension = self.of(one.account_id, one.fingerprints)
         if suspension is None:
             return Place.SEND
         if suspension.superseded_ms and one.received_at_ms - suspension.superseded_ms > STRAGGLERS_MS:
-            await self.write(replace(suspension, superseded_ms=0))  # the customer uses it still
+            await self.write(replace(suspension, superseded_ms=0))  # the customer still uses it
             suspension = self.of(one.account_id, one.fingerprints) or suspension
         turn = suspension.turn_of(one.message_id, now_ms=self.now_ms(), in_groups=self.in_groups)
         if turn is not None and await self.write(turn) and turn.probe_id == one.message_id:
@@ -93,8 +93,8 @@ class Suspensions:
         return Place.PROBE_LATER if suspension is None or suspension.probe_id == one.message_id else Place.PARK
 
     async def suspend(self, one: Carried, fingerprint: str, *, status: int) -> None:
-        """Suspend a credential, unless another worker was first; the message that was refused is its probe. Of too many
-        old keys the one that was replaced first is forgotten: its messages were given up long ago.
+        """Suspend a credential, unless another worker was first; the refused message is its probe. Among too many old
+        keys the one that was replaced first is forgotten: its messages were given up long ago.
         """
         known = self.of_account(one.account_id)
         old = [each for each in known if each.superseded_ms]
@@ -107,8 +107,8 @@ class Suspensions:
         )
 
     async def narrow(self, whole: Suspension, one: Carried, fingerprint: str, *, status: int) -> None:
-        """The probe of a whole account's suspension, as the release before wrote it, was refused: suspend its
-        credentials instead, and have messages with others moved back.
+        """Suspend the credentials of a probe in place of its whole account, as the previous release had suspended it,
+        because the probe was refused; messages with other credentials are moved back.
         """
         current = [each for each in self.of_account(whole.account_id) if not each.superseded_ms]
         if len(current) <= MOST_EACH and await self.expect_sweep() and await self._drop(whole):
@@ -117,8 +117,8 @@ class Suspensions:
     async def note_taken(
         self, credential: Credential, *, kind: str, begun_ms: int, beside: Collection[str] = ()
     ) -> None:
-        """A call arrived: other credentials of its account that are suspended for the same kind of request may be old
-        keys, except those that the call's own message carries `beside` it.
+        """Note a call that arrived: other credentials of its account that are suspended for the same kind of request
+        may be old keys, except those that the call's own message carries `beside` it.
         """
         self._taken_ms[credential] = max(begun_ms, self._taken_ms.get(credential, 0))
         self._taken_ms.move_to_end(credential)
@@ -130,13 +130,13 @@ class Suspensions:
                 await self.write(replace(one, superseded_ms=self.now_ms()))
 
     async def clear(self, suspension: Suspension) -> None:
-        """The partner accepts it again: forget the suspension and have its parked messages moved back."""
+        """Clear a suspension, because the partner accepts its credential again: its parked messages move back."""
         await self._done(clear(self.state, suspension, now_ms=self.now_ms(), accepted=True, rng=self.rng))
         self._forget(suspension)
 
     async def was_taken_since(self, credential: Credential, *, refused_ms: int, received_at_ms: int) -> bool:
-        """Whether a message that carries it arrived after this one was refused before, or, never refused before, the
-        credential was cleared by one that arrived since mParticle sent this one.
+        """Whether the credential was accepted after this message was refused; or, if the message was never refused,
+        whether a message that arrived has cleared the credential since mParticle sent this one.
         """
         if refused_ms and self._taken_ms.get(credential, 0) > refused_ms:
             return True
@@ -148,7 +148,7 @@ class Suspensions:
         return bool(cleared.get("accepted")) and whole_in(cleared, "at_ms") > (refused_ms or received_at_ms)
 
     async def expect_sweep(self) -> bool:
-        """Have the tick look through the parking queue; False if it could not be told, and nothing should be parked."""
+        """Ask the tick to sweep the parking queue; False if that failed, and nothing should be parked."""
         return await self._done(request_sweep(self.state, now_ms=self.now_ms(), rng=self.rng))
 
     async def write(self, suspension: Suspension) -> bool:

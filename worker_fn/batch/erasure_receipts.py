@@ -22,7 +22,7 @@ from worker_fn.batch.time_budget import TimeBudget
 from worker_fn.clients.or_else import or_else
 
 MOST_WAITS = 20
-"""After so many receives a message no longer waits for its receipt: with its back-off that takes some hours."""
+"""After this many receives a message no longer waits for its receipt: with its back-off that takes some hours."""
 UNWRITTEN = "its receipt could not be written"
 
 

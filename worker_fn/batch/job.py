@@ -17,7 +17,7 @@ from worker_fn.dispatch.classify import Verdict
 from worker_fn.dispatch.lanes import Dispatch
 
 MOVED_MS = 5_000
-"""A message that reaches the queue so soon after mParticle sent it is new; a later one may come from another queue.
+"""A message that reaches the queue this soon after mParticle sent it is new; a later one may come from another queue.
 Ingest needs a second; parking and moving back take at least the two seconds that a call waits for its account's turn,
 and a few for the sweep.
 """
@@ -32,15 +32,15 @@ class Job:
 
     record: Record
     message: Message = UNREAD
-    """Without its payload."""
+    """The message without its payload."""
     payload: dict[str, Any] | None = None
-    """Its request, until it is mapped; None as well where memory is short."""
+    """The message's request, until it is mapped; None also if memory is short."""
     weight: int = 0
     """The memory that its request needs while it is read and mapped, in bytes: an estimate (memory.py)."""
     source: Generator[Dispatch, None, None] | None = None
     """The deliveries that were not mapped yet, once its mapping has begun."""
     is_mapped: bool = False
-    """Nothing is left in the source."""
+    """All of its deliveries are mapped: nothing is left in the source."""
     is_stopped: bool = False
     """Nothing more of it is mapped in this invocation, because a message that goes before it waits."""
     took_s: float = 0.0
@@ -64,7 +64,7 @@ class Job:
     event_ids: tuple[str, ...] = ()
     """The ids of its events, where the log is to hold them."""
     events: int = 0
-    """How much it carries, as ingest counts it (shared/message.py)."""
+    """The size of the message in events, as ingest counts it (shared/message.py)."""
     called: int = 0
     """Items that became calls, settled ones included."""
     left_out: list[tuple[int, LeftOut]] = field(default_factory=list)
@@ -74,7 +74,7 @@ class Job:
     end: End | None = None
     """The end that was decided; a return time or a receipt that could not be written may still change it."""
     stays: bool = False
-    """The queue keeps it: it waits, or could not be moved to where its end says."""
+    """The queue keeps the message: it waits, or could not be moved to the queue that its end names."""
     failure: str = ""
     """The exception that a step raised while it worked on this record, and its place."""
     has_given_up: bool = False
@@ -138,6 +138,6 @@ class Job:
 
     @property
     def arrived_at_once(self) -> bool:
-        """Whether all of it arrived, and nothing was known of it before: there is nothing to remember or to forget."""
+        """Whether all of it arrived, and no progress was known before: there is none to remember or to forget."""
         is_sent = self.is_mapped and self.place is Place.SEND and self.end is None and self.progress is NO_PROGRESS
         return is_sent and all(item.outcome and item.outcome.verdict is Verdict.DELIVERED for item in self.items)

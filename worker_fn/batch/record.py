@@ -1,4 +1,4 @@
-"""What SQS says of a message. What is of another kind than it should be counts as not said."""
+"""What SQS says of a message. A value of another type than it should have counts as missing."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +18,7 @@ class Record:
         self.group = str(self.attribute("MessageGroupId") or "")
         """Its group in a FIFO queue."""
         self.receives = self.number("ApproximateReceiveCount", 2)
-        """How often it was received; if that is not known, a number as if a worker may have worked on it."""
+        """How often it was received; if that is unknown, two, because a worker may have worked on it before."""
         self.was_dead = "reason" in self._said
         """Whether an operator redrove it: a dead letter keeps its reason."""
 
@@ -31,7 +31,7 @@ class Record:
         return min(int(said), self.number("SentTimestamp", int(said)))
 
     def said(self, name: str) -> str:
-        """A message attribute, where it is a text."""
+        """A message attribute, if it is a text."""
         one = self._said.get(name)
         text = one.get("stringValue") if isinstance(one, dict) else None
         return text if isinstance(text, str) else ""

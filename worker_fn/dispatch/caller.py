@@ -26,13 +26,13 @@ from worker_fn.limits.session import Session
 SHORTEST_CALL_S = 0.5
 """A call that would have less time than this is not begun."""
 Tell = Callable[[Sequence[Dispatch], Outcome, int, str], None]
-"""Where a call is told that was made: its items, its outcome, how long it took (ms), and its Idempotency-Key."""
+"""Logs a call that was made: its items, its outcome, how long it took (ms), and its Idempotency-Key."""
 
 
 @dataclass(slots=True)
 class Caller:
-    """Makes the calls of one batch. What the limiters know outlives it; sessions, connections, time and numbers are the
-    batch's own.
+    """Makes the calls of one batch. The limiters' knowledge outlives it; sessions, connections, time and numbers are
+    the batch's own.
     """
 
     partner: Partner
@@ -40,7 +40,7 @@ class Caller:
     limiters: Sessions
     feedback: Feedback
     held: Held
-    """Whether an operator's pause stands meanwhile."""
+    """Whether an operator's pause is in force by now."""
     auth_failures: AuthFailures
     """What this batch's answers said about credentials: no further call is made with refused ones."""
     max_in_flight: int
@@ -66,7 +66,7 @@ class Caller:
         return self.remaining_s() - SHORTEST_CALL_S
 
     async def call(self, items: Sequence[Dispatch], account_id: str | None) -> Outcome:
-        """Make one call of some items, if it may be made; else the outcome says until when to wait."""
+        """Make one call of some items, if it may be made; otherwise the outcome says until when to wait."""
         credential, endpoint = credential_of(items[0], account_id), items[0].delivery.merge
         if self.auth_failures.is_refused(credential):
             return _not_now(Wait(self.now_ms(), Because.SUSPENDED))
@@ -105,7 +105,7 @@ class Caller:
         permit = self._ruled_out(credential) or await self._acquire(self.limiters.partner, wanted)
         if isinstance(permit, Wait):
             return permit
-        wait = self._ruled_out(credential)  # because of answers that came while this one waited
+        wait = self._ruled_out(credential)  # because of answers that came while this call waited
         if wait is not None and permit.probe and wait.because is Because.SUSPENDED:
             wait = None
         if wait is None and self.left_s() < 0:
@@ -143,7 +143,7 @@ class Caller:
         try:
             delivery, key = merged(self.partner, items)
             answer = await self.send(delivery, key, time_s)
-        except UNSENDABLE as error:  # a header with a line break, a merge that raises: it never left
+        except UNSENDABLE as error:  # a header with a line break, a merge that raises: the call never left
             if probe:
                 self.feedback.end_probe()
             return Outcome(Verdict.UNSENDABLE, error=type(error).__name__)

@@ -55,7 +55,7 @@ class Fallback:
         return share_until_ms == self._fleet.share_until_ms > self._fleet.now_ms()
 
     def ask(self, until_ms: int) -> Go | Start | Wait:
-        """Whether a call may be made at this worker's share, once the table is lost for so long that all have lost it.
+        """Whether a call may be made at this worker's share, once the table has been lost for LOST_MS.
 
         A probe is made like a call: no other worker can be asked whether it makes one.
         """

@@ -1,7 +1,7 @@
 """The rate limiter of one Lambda environment, for one agreement: the partner's, or one account's at it.
 
-It keeps what outlives a batch: what is known of the shared item, the calls that were leased, and what calls came to and
-the fleet was not told yet. A batch uses it through a session of its own (worker_fn/limits/session.py).
+It keeps what outlives a batch: the last state of the shared item, the leased calls, and the results that are still to
+be reported. A batch uses it through a session of its own (worker_fn/limits/session.py).
 """
 
 from dataclasses import replace
@@ -18,14 +18,14 @@ from worker_fn.limits.reports import Reports
 from worker_fn.limits.ruling import PROBE, AtRate, Because, Go, Ruling, Wait, block, ruling, what_stops_mapping
 
 TRIES = 3
-"""How often a call asks for numbers in a row, where others were first each time."""
+"""How often in a row a call asks for numbers if other workers were first each time."""
 LONGEST_AGAIN_MS = 1_000
-"""How long a call waits at most before it asks again, where others were first each time."""
+"""The longest time that a call waits before it asks again, if other workers were first each time."""
 
 
 class Limiter:
-    """`share` is one over MaximumConcurrency: what a worker leases ahead where others press, and what is its own of the
-    limit when the state table is out of reach. `probe_lease_ms` is how long a probe is somebody's.
+    """`share` is one over MaximumConcurrency: what a worker leases ahead at least, and its part of the limit while the
+    state table is out of reach. `probe_lease_ms` is how long a probe is leased.
     """
 
     def __init__(self, item: KnownItem, *, share: float, probe_lease_ms: int, patience_ms: int | None = None) -> None:
@@ -37,45 +37,45 @@ class Limiter:
         self._alone = Fallback(item, share=share, probe_lease_ms=probe_lease_ms)
         self._probe_lease_ms = probe_lease_ms
         self._name = f"{item.rng.getrandbits(32):x}"
-        """Whose a probe is."""
+        """The name under which this limiter leases probes."""
 
     @property
     def flow(self) -> Flow:
-        """What the fleet agreed on, as far as it is known here."""
+        """What the fleet agreed on, as this environment last saw it."""
         return self.item.flow
 
     def blocked(self) -> Wait | None:
-        """What forbids a call: a cool-down that we know of, and the breaker, our own while the table is lost."""
+        """What forbids a call: a known cool-down, or the breaker; without the table, this worker's own breaker."""
         is_own = self.item.lost_ms and self._alone.is_open
         known = replace(self.flow, breaker=self._alone.flow.breaker) if is_own else self.flow
         return block(known, now_ms=self.item.now_ms())
 
     def what_stops_mapping(self) -> str:
-        """Why the intake has to stop, in words; empty where it has not, for an account, or without fresh knowledge."""
+        """Why the intake has to stop, in words; empty if it need not, for an account, or without fresh knowledge."""
         knows = self.patience_ms is None and self.item.is_of_now
         return what_stops_mapping(self.flow, now_ms=self.item.now_ms()) if knows else ""
 
     def take(self) -> Start | None:
-        """The next moment that was leased; None also where an earlier one may be had since the limit rose."""
+        """The next leased moment; None also if the limit has risen, so that an earlier one may be leased."""
         item, now_ms = self.item, self.item.now_ms()
         if item.share_until_ms > now_ms:
-            self.leasing.lease = Lease()  # what was leased is somebody's share now
+            self.leasing.lease = Lease()  # the leased moments belong to shares now
         if self._alone.is_open:
             return None
         return self.leasing.lease.take(now_ms=now_ms, not_before_ms=item.flow.cool_until_ms, limit=item.limit)
 
     def put_back(self, start: Start) -> None:
-        """Have a moment that was taken used by another call; one of our own share is over."""
+        """Return a moment that was taken, so that another call uses it; moments of the fallback lapse."""
         if not self._alone.is_open:
             self.leasing.lease.put_back(start)
 
     def holds(self, start: Start) -> bool:
-        """Whether a moment is still ours at the limit that is known now, which may have gone down since."""
+        """Whether a moment is still within the limit, which may have been lowered since."""
         limit = self.item.limit
         return self._alone.is_open or limit is None or start.number < windows.quota(start.window, limit)
 
     def note(self, tally: Tally) -> None:
-        """Remember what a call came to; our own next call knows it at once, the fleet with the next report."""
+        """Remember a call's result; this worker's next call knows it at once, the fleet with the next report."""
         self.reports.note(tally)
         if self._alone.is_open:
             self._alone.note(tally)
@@ -83,7 +83,7 @@ class Limiter:
             self.item.cool_down(tally.cool_until_ms)
 
     async def ask(self, *, until_ms: int, wanted: int, most_a_window: int) -> Go | Start | Wait:
-        """Ask for calls: `wanted` that can start until `until_ms`, at most so many a window; gives the first."""
+        """Lease `wanted` calls that start before `until_ms`, at most `most_a_window` in a window; returns the first."""
         ruled: Ruling | Start | None = None
         if self.item.now_ms() >= self.item.silent_until_ms:
             try:
@@ -102,7 +102,7 @@ class Limiter:
         return ruled
 
     async def _of_fleet(self, until_ms: int, wanted: int, most_a_window: int) -> Ruling | None:
-        """What holds for a call; at a rate something is leased. None where everybody keeps to its share."""
+        """Whether a call may be made; with a rate, calls are leased. None while every worker keeps to its share."""
         item = self.item
         for _ in range(TRIES):
             ruled = ruling(item.flow, item.bounds, now_ms=item.now_ms())
@@ -119,7 +119,7 @@ class Limiter:
         return self._soon()
 
     def _soon(self) -> Wait:
-        """Others were first each time: ask again in a moment."""
+        """Wait a moment before asking again, because other workers were first each time."""
         return Wait(self.item.now_ms() + self.item.rng.randint(AGAIN_MS, LONGEST_AGAIN_MS), Because.RATE)
 
     async def _lease_probe(self) -> Go | Wait:

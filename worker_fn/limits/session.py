@@ -1,8 +1,8 @@
 """Permission to call: how the calls of one batch wait for their turn.
 
-A `Session` is one batch's use of a limiter. It hands out what the limiter leases call by call at its time, looks at the
-shared item at least once a second while it does, holds the batch while nobody may be called, and has the fleet told
-what the calls came to.
+A `Session` is one batch's use of a limiter. It hands out leased calls one by one at their moments, reads the shared
+item at least once a second meanwhile, holds the batch while nobody may be called, and has the results of calls
+reported.
 """
 
 import asyncio
@@ -17,20 +17,20 @@ from worker_fn.limits.ruling import Because, Go, Wait
 from worker_fn.limits.windows import WINDOW_MS
 
 PATIENCE_MS = 5_000
-"""A cool-down of up to so long is waited out inside the invocation: that holds back the intake. Longer ones on the
+"""A cool-down of up to this time is waited out inside the invocation, which holds back the intake; a longer one on the
 queue.
 """
 HOLD_MS = 15_000
 """How long a batch is held when nobody may be called, so that its Lambda does not fetch the next one before the intake
 has stopped: that takes tens of seconds, and every batch that is given back at once makes room for another."""
 LOOK_AHEAD_MS = 200
-"""A look that is due is taken so long before a call's moment, so that the call is not late for it."""
+"""How long before a call's moment a due look at the item is taken, so that the call is not late for it."""
 GUESSED_LATENCY_MS = 300.0
-"""How long a call takes, until somebody knows."""
+"""The assumed time of a call, until it is known."""
 
 
 class Session:
-    """`table` is the session of the limiter whose item the tick keeps alive; None: this one."""
+    """`table` is the session of the limiter whose item the tick keeps alive, the partner's; None: this one."""
 
     def __init__(self, limiter: Limiter, *, table: "Session | None" = None) -> None:
         self._limiter = limiter
@@ -42,10 +42,10 @@ class Session:
         self._probing = False
         self._probe_ended = asyncio.Event()
         self._held_until_ms = 0
-        """Until when the batch is held: once, however many of its calls wait."""
+        """Until when the batch is held, only once even if many of its calls wait."""
 
     async def acquire(self, *, until_ms: int, wanted: int, in_flight: int) -> Go | Wait:
-        """Return when a call may start, or with the time to come back at, if that is not before `until_ms`."""
+        """Wait until a call may start, and permit it; return a Wait instead if that is not before `until_ms`."""
         if self._is_free(until_ms):
             return Go()
         if self._limiter.patience_ms is not None:
@@ -78,7 +78,7 @@ class Session:
                     await self._sleep_until(wait_until_ms)
 
     async def _next(self, until_ms: int, wanted: int, in_flight: int) -> Go | Wait | Start:
-        """What is possible: a call now, a call at a time that is ours, or a wait."""
+        """The next possibility: a call now, a call at a leased moment, or a wait."""
         limiter, now_ms = self._limiter, self._now_ms()
         blocked = limiter.blocked()
         if blocked is not None and blocked.because is Because.COOL_DOWN:
@@ -92,7 +92,7 @@ class Session:
             return Wait(max(min(self._near), now_ms + AGAIN_MS), Because.RATE)
         if self._table is not None:
             await self._table.look(now_ms)
-        # What is leased and can not be used is lost to the others: who waits for its moment needs no other one.
+        # Leased numbers that are not used are lost to other workers: a call that waits for its moment needs no other.
         wanted = max(1, wanted - len(self._near))
         usable = max(1, round(in_flight * WINDOW_MS / max(limiter.flow.latency_ms or GUESSED_LATENCY_MS, 1.0)))
         permit = await limiter.ask(until_ms=until_ms, wanted=wanted, most_a_window=usable)
@@ -102,7 +102,7 @@ class Session:
         return permit
 
     async def _is_come(self, start: Start) -> bool:
-        """Wait for a moment; False where it may not be used any more."""
+        """Wait for a moment; False if it may not be used any more."""
         self._near.append(start.ms)
         try:
             await self._sleep_until(start.ms - LOOK_AHEAD_MS)
@@ -111,50 +111,50 @@ class Session:
             await self.look(self._now_ms())
         finally:
             self._near.remove(start.ms)
-        # Later than its window a number is worth nothing: the next one has its own.
+        # After its window a number is worth nothing: the next window has its own.
         in_time = self._now_ms() // WINDOW_MS == start.window
         return in_time and self._limiter.blocked() is None and self._limiter.holds(start)
 
     def _is_free(self, until_ms: int) -> bool:
-        """Whether the partner is known, by fresh knowledge, to have no rate and nothing that forbids a call."""
+        """Whether fresh knowledge says that the partner has no rate and nothing forbids a call."""
         item, now_ms = self._limiter.item, self._now_ms()
         knows = item.silent_until_ms <= now_ms < until_ms and item.is_fresh(now_ms) and not item.lost_ms
         return knows and item.limit is None and self._table is None and self._limiter.blocked() is None
 
     def is_current(self, go: Go) -> bool:
-        """Whether the window of a permission is not over yet."""
+        """Whether the window of a permission has not ended."""
         return go.window is None or go.window == self._now_ms() // WINDOW_MS
 
     def put_back(self, go: Go) -> None:
-        """Another call may start in place of the one that was permitted."""
+        """Let another call start in place of the permitted one."""
         if go.window is not None and self.is_current(go):
             self._limiter.put_back(Start(self._now_ms()))
 
     def _too_late(self, permit: Go | Start, now_ms: int) -> Wait:
-        """What was permitted came when its time was over: it is not used."""
+        """The Wait for a permission that came after its time, and is not used."""
         if isinstance(permit, Go) and permit.probe:
             self.note(Tally(probe=False))
         return Wait(now_ms + WINDOW_MS, Because.RATE if self._limiter.patience_ms is not None else Because.TIME)
 
     def note(self, tally: Tally) -> None:
-        """Remember what a call came to; our own next call knows it at once, the fleet with the next report."""
+        """Remember a call's result; this worker's next call knows it at once, the fleet with the next report."""
         self._limiter.note(tally)
         if tally.probe is not None:
             self._probing = False
             self._probe_ended.set()
 
     async def report(self, *, last: bool = False) -> None:
-        """Tell the fleet what it should know now. `last`: the batch is done."""
+        """Report the results that are due. `last`: the batch is done."""
         reports = self._limiter.reports
         if self._telling.locked() and not last and not reports.for_all:
-            return  # one report at a time: what comes meanwhile goes with the next one
+            return  # one report at a time: results that come meanwhile go with the next one
         async with self._telling:
             if reports.is_due(last=last):
                 with suppress(StateUnavailable):
                     await reports.tell()
 
     async def look(self, by_ms: int) -> None:
-        """Know what the fleet agreed on, no older than FRESH_MS by then where the table answers. One look at a time."""
+        """Have the item no older than FRESH_MS at `by_ms`, if the table answers. One look at a time."""
         async with self._looking:
             await self._limiter.item.look(by_ms=by_ms)
 

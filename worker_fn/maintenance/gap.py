@@ -1,4 +1,4 @@
-"""Whether messages left the queues without an end that a worker told of, by a day of counts. Pure.
+"""Whether messages left the queues without an end that a worker reported, by a day of counts. Pure.
 
     what lies in the queues = what lay there before + what came - what ended        in messages
 
