@@ -61,13 +61,14 @@ class Harness:
         together: bool = False,
         time_s: float = INVOCATION_S,
     ) -> None:
-        """Put messages on the queue and work them as they become visible: `for_s` seconds long, at most so many
-        receives. `together`: what waits is received again when all of it is back. `queue.ends` says how each ended.
+        """Put messages on the queue and process them as they become visible, for `for_s` seconds and at most a number
+        of receives. `together`: waiting messages are received again when all of them are back. `queue.ends` has their
+        ends.
         """
         self.clock.run(self._worked(bodies, for_s, receives, together, time_s))
 
     def set_item(self, pk: str, sk: str, value: Mapping[str, Any]) -> None:
-        """Put something into the state table."""
+        """Put an item into the state table."""
         self.state.put(pk, sk, Item(1, value))
 
     async def _drained(self, records: list[dict[str, Any]], time_s: float, worker: Worker) -> Report:

@@ -18,7 +18,7 @@ class End:
 
     how: str
     reason: str = ""
-    """Of a dead letter: `rejected`, `unmappable`, ..."""
+    """The reason of a dead letter: `rejected`, `unmappable`, ..."""
     error: str = ""
     wait_s: int = 0
     """If it waits: seconds until it comes back."""
@@ -46,7 +46,7 @@ class MemoryQueue:
         self._back_s: list[tuple[float, dict[str, Any]]] = []
 
     def put(self, records: Sequence[dict[str, Any]]) -> None:
-        """Have records received, for the first time or again."""
+        """Make records visible, for the first time or again."""
         self._back_s += [(now_s(), record) for record in records]
 
     async def receive(self, *, until_s: float, together: bool = False) -> list[dict[str, Any]]:

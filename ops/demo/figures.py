@@ -1,4 +1,4 @@
-"""What a demo's run comes to: the summary of each side, its customers and its timeline.
+"""The figures of a demo's run: the summary of each side, its customers and its timeline.
 
 Pure: invocations, the partner's ledger and what is left in the queues in, numbers out.
 """
@@ -13,8 +13,8 @@ from ops.local.partner_api import Call, PartnerLedger
 from testkit.percentile import percentile
 
 NEWS_S = 1.5
-"""For so long after a 429 was sent other workers may still call: a worker looks once a second at what the fleet knows,
-and the cool-down must be written before."""
+"""For this long after a 429 was sent other workers may still call: a worker reads the fleet's state once a second, and
+the cool-down must be written before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Expected:
     """The outcome that the scenario intends."""
 
     refused: frozenset[str] = frozenset()
-    """Events that the partner never takes: they belong into the dead-letter queue."""
+    """Events that the partner never takes: they belong in the dead-letter queue."""
     never: frozenset[str] = frozenset()
     """Events that can not arrive, those included."""
     stay: int = 0
@@ -98,8 +98,7 @@ class Summary:
     throttled: int
     failed: int
     answer_ms_p50: float | None
-    """Of the accepted invocations: a throttled one is answered at once and would flatter whoever
-    throttles.
+    """Of accepted invocations only: a throttled one is answered at once, which would flatter a design that throttles.
     """
     answer_ms_p99: float | None
     events_sent: int
@@ -148,7 +147,7 @@ class Side:
     expected: Expected = field(default_factory=Expected)
     busy_elsewhere: float | None = None
     accounted: str = ""
-    """The ledger by what the functions wrote themselves; nothing of a design that writes nothing."""
+    """The ledger by the functions' own facts; empty for a design that writes none."""
 
 
 def summarise(side: Side) -> Summary:
@@ -233,13 +232,13 @@ def customers(side: Side) -> list[Customer]:
 
 
 def waits_s(invocation: Invocation, ledger: PartnerLedger) -> list[float]:
-    """How long each event of an accepted request took from the answer to the partner; 0 if it was there before."""
+    """The time of each event of an accepted request from the answer to the partner; 0 if it was there before."""
     arrivals = (ledger.arrivals.get(event_id) for event_id in invocation.parcel.event_ids)
     return [max(0.0, times_s[0] - _answered_s(invocation)) for times_s in arrivals if times_s]
 
 
 def calls_during_cooldown(calls: Iterable[Call]) -> list[Call]:
-    """Calls that came while a Retry-After still held, of the same customer, later than the news of it needs to travel.
+    """Calls that came while a Retry-After of the same customer still held, later than the news of it takes to spread.
 
     They are counted where they do harm, at the partner, which cannot tell which worker knew what.
     """

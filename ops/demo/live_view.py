@@ -77,7 +77,7 @@ class View(Protocol):
     """Where the demo's news goes."""
 
     def say(self, text: str) -> None:
-        """A line that stays."""
+        """Print a line that stays."""
 
     def show(self, progress: SideNow) -> None:
         """The state of the side that runs now."""

@@ -34,7 +34,7 @@ class Neighbours:
 
 
 class _Machine:
-    """Reads the CPU times; what a process of ours took that has ended is kept from when it was seen last."""
+    """Reads the CPU times; the time of a process of ours that has ended is kept from its last reading."""
 
     def __init__(self) -> None:
         self._seen: dict[tuple[int, float], float] = {}

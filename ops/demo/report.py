@@ -1,4 +1,4 @@
-"""What is said of a demo's figures: its problems, its verdict, the tables and `report.json`.
+"""A demo's figures in words: its problems, its verdict, the tables and `report.json`.
 
 `report_page.py` makes the HTML page of the same figures.
 """
@@ -139,7 +139,7 @@ def customers_table(summary: Summary) -> Table:
 
 
 def customer_cells(one: Customer) -> list[str]:
-    """A customer's row: who, how many events, what became of them, how long they took."""
+    """A customer's row: its name, its events, their ends, their times."""
     counts = [f"{count:,}" for count in (one.accepted, one.delivered, one.parked, one.dead)]
     times = ["–" if value is None else f"{value:,.1f} s" for value in (one.p50_s, one.p99_s)]
     return [f"{one.account_id} {one.name}".strip(), *counts, *times]

@@ -29,7 +29,7 @@ HEALTHY, FLOODING, UNAUTHORIZED = 5001, 5002, 5003
 SEEDS_APART = 200_000
 """Each request of a demo has a seed of its own; those of another SEED start where these end."""
 POISON_EVERY = 41
-"""One request in so many has an event that the partner refuses with 400."""
+"""One request in this many has an event that the partner refuses with 400."""
 POISON_STRIKES = 6
 """MAX_STRIKES of the poison demo: with the default of 50 the event that gets 500 is given up after hours."""
 SMALL = {"limit": 24, "calls_at_once_at_least": 40}
@@ -46,7 +46,7 @@ class Plan:
     never: frozenset[str] = frozenset()
     """Events that can not arrive in this demo."""
     refused: frozenset[str] = frozenset()
-    """Those of them that the partner refuses for good: they belong into the dead-letter queue."""
+    """Those of them that the partner refuses for good: they belong in the dead-letter queue."""
     stay: int = 0
     """Messages that may be on the main queue when all is done: a suspended account's."""
 
@@ -77,7 +77,7 @@ class DemoScenario:
     env: Callable[[DemoSettings], Mapping[str, str]] = lambda _: {}
     """Variables of the deploy, beside those of every demo."""
     shows: Sequence[str] = ()
-    """Settings that only this scenario has a use for."""
+    """Settings that only this scenario uses."""
     names: Mapping[int, str] = field(default_factory=dict)
     """Customers that have a part to play."""
     settle_s: float = 20.0

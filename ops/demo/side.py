@@ -23,7 +23,7 @@ RATE_OVER_S = 2.0
 STALLED_S = 120.0
 """The drain is given up when the partner has seen nothing new for this long: more than a tick and a back-off take."""
 EMPTY_S = 20.0
-"""With empty queues it is given up sooner: what has not arrived never will, unless it is parked."""
+"""With empty queues the drain is given up sooner: events that have not arrived never will, unless they are parked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class DesignQueues:
     look: Callable[[float, float], Sample]
     """The state now: told the time and how long the oldest event has waited."""
     remains: Callable[[], Remains]
-    """What is left when all is over; takes the dead letters out of sight."""
+    """Reads what is left when all is over; hides the dead letters while it does."""
     settle_s: float
     """How long the queue may take to become empty after the last delivery; duplicates would arrive now."""
 
@@ -170,7 +170,7 @@ async def run_side(
 
 
 async def _greet(name: str, mparticle: MParticle, traffic: Traffic) -> None:
-    """What mParticle does before it sends anything: ask who is there, and probe."""
+    """Do what mParticle does before it sends anything: ask for the registration, and probe."""
     registration = await mparticle.invoke(traffic.registration)
     _need(name, "the registration", registration)
     if orjson.loads(registration.payload).get("type") != "module_registration_response":

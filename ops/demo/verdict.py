@@ -22,7 +22,7 @@ TOO_BUSY_TO_TELL = 3
 
 
 def run(scenario: DemoScenario, settings: DemoSettings, folder: Path) -> int:
-    """Run the demo; gives the exit status."""
+    """Run the demo; returns the exit status."""
     console, errors = Screen(), Screen(stderr=True)
     try:
         with sigterm_as_exit(), view(console) as shown:

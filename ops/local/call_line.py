@@ -8,7 +8,7 @@ from typing import Any
 from ops.local.partner_api import Exchange
 
 PLAIN_SEGMENT = re.compile(r"[A-Za-z][A-Za-z_-]{0,31}|v[0-9]{1,3}")
-"""A part of a path that names an endpoint. Others may be an id or an address, and are masked."""
+"""The form of a part of a path that names an endpoint. Other parts may be an id or an address, and are masked."""
 
 CREDENTIAL = re.compile(r"auth|key|token|secret|signature|cookie", re.IGNORECASE)
 NO_CREDENTIAL = frozenset({"idempotency-key"})

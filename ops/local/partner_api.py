@@ -49,7 +49,7 @@ class Behaviour:
     outages: tuple[tuple[float, float], ...] = ()
     """Windows of (start, end) in seconds after `begin`: everything gets 503."""
     answers: Mapping[str, int] = field(default_factory=dict)
-    """Event id -> the status that it is always answered with, whatever the others are."""
+    """Event id -> the status with which it is always answered, whatever the others get."""
     token: str | None = None
     """The bearer token that a call must carry. None: not looked at."""
     seed: int = 0
@@ -61,7 +61,7 @@ class Reply(NamedTuple):
 
 
 class Exchange(NamedTuple):
-    """One call as it came over the wire, with its answer: for who watches."""
+    """One call as it came over the wire, with its answer: for a watcher."""
 
     method: str
     target: str
@@ -114,7 +114,7 @@ class PartnerLedger:
 
 
 class _Allowance:
-    """A rate as a bucket of tokens, or strictly: so many calls in any second."""
+    """A rate as a bucket of tokens, or strictly: at most its number of calls in any second."""
 
     def __init__(self, rate_per_s: float, *, burst: int | None, strict: bool, now_s: float) -> None:
         self._rate_per_s = rate_per_s
@@ -123,7 +123,7 @@ class _Allowance:
         self._recent_s: deque[float] | None = deque() if strict else None
 
     def wait_s(self, now_s: float) -> float:
-        """Take room for one call; gives 0, or the seconds until there is room."""
+        """Take room for one call; returns 0, or the seconds until there is room."""
         if self._recent_s is not None:
             while self._recent_s and now_s - self._recent_s[0] >= 1:
                 self._recent_s.popleft()
@@ -176,7 +176,7 @@ class LoopbackPartner:
         return None if rate_per_s is None else _Allowance(rate_per_s, burst=burst, strict=strict, now_s=self._clock())
 
     def judge(self, authorization: str = "", event_id: str | None = None, account_id: str | None = None) -> Reply:
-        """Answer one call: authorised, then up, then within the rates, then what the event gets, then lucky."""
+        """Answer one call: check its token, outages, rates, the event's own answer, and last the random failures."""
         behaviour, now_s = self.behaviour, self._clock()
         if behaviour.token is not None and authorization != f"Bearer {behaviour.token}":
             self.ledger.unauthorized += 1

@@ -24,14 +24,14 @@ LEDGER_CALLS = 100_000
 """The partner API remembers its calls; one that stands for days forgets them from time to time."""
 
 ALARMS = {"ALARM_EMAIL": "oncall@example.com"}
-"""Who hears the alarms: nobody, as no mail leaves this machine."""
+"""The address for alarms, which get nowhere: no mail leaves this machine."""
 
 # A profile or a session of the person's own account would win over what is set here.
 UNSET = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE")
 
 
 def run(stage: str | None, *, port: int, partner_port: int, env_file: Path, account_concurrency: int) -> int:
-    """Stand until Ctrl-C or SIGTERM, with `stage` deployed, or nothing if it is None; gives the exit status."""
+    """Run until Ctrl-C or SIGTERM, with `stage` deployed, or nothing if it is None; returns the exit status."""
     console, errors = Screen(), Screen(stderr=True)
     try:
         with sigterm_as_exit():
@@ -107,7 +107,7 @@ def written(env_file: Path, variables: Mapping[str, str]) -> Iterator[None]:
 
 
 def next_steps(stage: str | None, env_file: Path) -> str:
-    """Say what a person does next, in another shell."""
+    """Say what to do next, in another shell."""
     deploy = [] if stage is not None else ["    make deploy STAGE=production"]
     return "\n".join(
         [

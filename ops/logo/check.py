@@ -37,7 +37,7 @@ def check(path: Path) -> tuple[Image.Image | None, list[Finding]]:
 
 
 def judge(measured: Measures, picture: Image.Image) -> Iterator[Finding]:
-    """Yield what the measures of a rendered logo mean."""
+    """Yield the faults that the measures of a rendered logo show."""
     if not measured.visible:
         yield Finding(
             "logo.empty",

@@ -48,7 +48,7 @@ class Drawing:
 
 
 class _Refused(Exception):
-    """What was found while reading is reason enough to read no further."""
+    """A fault found while reading that is reason enough to read no further."""
 
 
 def read(path: Path) -> tuple[Drawing | None, list[Finding]]:

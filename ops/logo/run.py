@@ -1,4 +1,4 @@
-"""`spillway logo check`: what it prints; what it returns is the exit status."""
+"""`spillway logo check`: prints, and returns the exit status."""
 
 from pathlib import Path
 

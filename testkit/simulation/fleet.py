@@ -33,7 +33,7 @@ from worker_fn.maintenance.ticker import Ticker, TickReport
 
 COLD_S = 0.4
 ENVIRONMENT_IDLE_S = 600.0
-"""An environment that was not used for so long is gone."""
+"""An environment that was not used for this long is gone."""
 TICK_S = 60.0
 FIRST_INVOCATIONS, MORE_A_MINUTE = 5, 300
 """Event source mapping for SQS: concurrent invocations at first, and how many more a minute."""
@@ -245,7 +245,7 @@ class Deployment:
 
 
 async def _finished(work: Callable[[], Awaitable[None]]) -> BaseException | None:
-    """What ended it, None if nothing did: an invocation that dies takes nothing with it."""
+    """The error that ended an invocation, or None: one that dies takes nothing with it."""
     try:
         await work()
     except BaseException as error:

@@ -1,4 +1,4 @@
-"""What a run came to, in numbers, and which accepted bands it breaks."""
+"""A run's figures, and which accepted bands they break."""
 
 import math
 from collections import Counter
@@ -45,7 +45,7 @@ class Figures:
     healthy_p99_ratio: float | None = None
     out_of_order: int = 0
     misplaced: int = 0
-    """Messages that the facts, as the workers wrote them, have in another place than they truly are in."""
+    """Messages that are elsewhere than the workers' facts say."""
     gap: int = 0
     """Messages that the ledger's alarm would call missing."""
     waiting: int = 0
@@ -159,7 +159,7 @@ def misplaced(run: Run, waiting: Container[str], parked: Container[str], dead: C
 
 
 def broken_bands(figures: Figures, scenario: Scenario) -> Iterable[str]:
-    """What is not within the scenario's bands, in words."""
+    """The figures outside of the scenario's bands, in words."""
     bands = scenario.bands
     unexplained = figures.duplicates - figures.duplicates_explained
     most: list[tuple[str, float, float]] = [
@@ -261,7 +261,7 @@ def over_admitted(truth: Truth, scenario: Scenario) -> int:
 
 
 def beyond_what_an_operator_set(truth: Truth, scenario: Scenario) -> int:
-    """Calls beyond it, from when every worker can know of it."""
+    """Calls beyond an operator's limit, from when every worker can know of it."""
     grace_s = FRESH_MS / 1_000 + 2 * truth.state_s
     count = 0
     for one in scenario.by_hand:

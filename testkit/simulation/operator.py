@@ -1,4 +1,4 @@
-"""An operator of the simulated fleet: what is turned by hand, at its time."""
+"""An operator of the simulated fleet: the commands that a scenario gives, each at its time."""
 
 import asyncio
 import random

@@ -28,7 +28,7 @@ class Traffic:
     poison_every: int = 0
     """Every n-th request holds one event that the partner will never take."""
     users: int = 0
-    """FIFO: each account's requests come from so many users, whose order matters."""
+    """FIFO: the number of users of each account's requests, whose order matters."""
     key: str = ""
     """The customer's key that its requests carry."""
     is_revoked: bool = False

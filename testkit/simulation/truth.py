@@ -64,7 +64,7 @@ class Truth:
     """
     deaths: int = 0
     timeouts: int = 0
-    """Those of them at the end of the invocation's time: the worker should never run into that."""
+    """Invocations that ended by Lambda's time-out: the worker should never run into it."""
     steps: int = 0
     invocations: int = 0
     paid_s: float = 0.0
