@@ -14,6 +14,7 @@ from shared.queue.attributes import MAX_ATTRIBUTES
 from testkit.records import record
 from worker_fn.batch.disposition import DeadLetter, Reason
 from worker_fn.batch.job import Job
+from worker_fn.batch.record import Record
 from worker_fn.batch.settle import REDRIVEN, letter_attributes
 
 NOW_MS = 1_790_000_000_000
@@ -65,7 +66,7 @@ def test_what_the_worker_writes_is_known() -> None:
     """Each attribute of a letter that was redriven and died again; SQS takes no more than there are."""
     came = record(1, ["422"])
     came["messageAttributes"] = {name: {"dataType": "String", "stringValue": "1"} for name in REDRIVEN}
-    job = Job(came, message=decode(came["body"]))
+    job = Job(Record(came), message=decode(came["body"]))
     written = letter_attributes(job, DeadLetter(Reason.REJECTED, "HTTP 422", 422, 1), "acme")
     assert set(written) == set(KNOWN)
     assert len(written) <= MAX_ATTRIBUTES
