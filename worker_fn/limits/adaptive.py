@@ -6,7 +6,7 @@ grows in small steps, and only if it was reached. A partner that refused only a 
 just below the present one.
 
 What trouble taught is forgotten in time. Time-outs never show where a limit holds, nor do a few refusals if no limit is
-declared: growth stays quick, and after a quiet minute the limit is what it was before. What many refusals showed is
+known: growth stays quick, and after a quiet minute the limit is what it was before. What many refusals showed is
 believed for ten minutes after the last of them.
 
 An operator's limit bounds this one for a while, as a declared one does. Then this one grows quickly to what held
@@ -161,7 +161,7 @@ def lower(one: float | None, other: float | None) -> float | None:
 
 
 def _lowered(limit: Limit, moved: Limit, bounds: Bounds, *, offered: float, timeouts: int) -> Limit:
-    """The limit after a window with push-backs or time-outs; where none is known, only after enough of them."""
+    """Lower the limit after a window's push-backs or time-outs; where none is known, begin one after SHOWN of them."""
     pushed, now = limit.pushed_back + timeouts, limit.per_second
     if now is None and pushed < SHOWN:
         return replace(moved, pushed_ms=moved.since_ms)

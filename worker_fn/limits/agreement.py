@@ -177,7 +177,7 @@ def obeyed_until_ms(flow: Flow, *, seen_ms: int) -> int:
     """Until when a worker that first saw a cool-down at `seen_ms` obeys it, by its own clock.
 
     A clock ahead of the writer's would end the cool-down early. So the worker obeys for the full length, counted from
-    `seen_ms`, but beyond the end at most by what clocks may differ, or a quarter of the length.
+    `seen_ms`, but past the end by at most CLOCKS_APART_MS, or a quarter of the length if that is less.
     """
     asked_ms = flow.cool_until_ms - flow.cool_from_ms
     longest_ms = flow.cool_until_ms + min(CLOCKS_APART_MS, asked_ms // 4)

@@ -4,7 +4,7 @@ Closed, it lets calls go. When half of the last calls found the partner down (5x
 and nobody calls. After a pause one worker gets the lease of a single probe: if the probe is delivered the breaker
 closes, else the next pause is longer. If a worker dies with the lease, the lease runs out.
 
-An operator may open or close it until a set time. After that its own rules hold again: an open one makes a probe.
+An operator may open or close it until a set time. After that its own rules hold again: an open one lets a probe go.
 """
 
 from dataclasses import dataclass, replace
@@ -37,7 +37,7 @@ class Breaker:
     said: str = ""
     """What the last probe was answered: `HTTP 503`, `timeout`; empty while there was none."""
     by_hand_until_ms: int = 0
-    """Until when the state that an operator set lasts, when it was set at the earliest; 0: no operator set one."""
+    """Until when an operator's setting lasts (its beginning, if for no time); 0: its own rules moved it last."""
 
     @property
     def is_open(self) -> bool:
@@ -135,6 +135,6 @@ def probed(breaker: Breaker, *, delivered: bool, now_ms: int, said: str = "") ->
 
 
 def next_try_ms(breaker: Breaker, *, now_ms: int) -> int:
-    """When to ask again: within LONGEST_PAUSE_MS if an operator opened the breaker, because one may close it early."""
+    """When to ask again: within LONGEST_PAUSE_MS if an operator opened the breaker, who may close it early."""
     next_ms = max(now_ms, breaker.probe_at_ms, breaker.probe_until_ms)
     return min(next_ms, now_ms + LONGEST_PAUSE_MS) if is_by_hand(breaker, now_ms=now_ms) else next_ms

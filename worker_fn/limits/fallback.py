@@ -79,7 +79,7 @@ class Fallback:
         return self._moment(ruled.limit, until_ms, now_ms) if isinstance(ruled, AtRate) else ruled
 
     def _own(self, limit: float) -> float:
-        """This worker's share of a limit. Above one call a second it is a whole number, so that no second holds more
+        """This worker's part of a limit. A share above one call a second is rounded down, so that no second holds more
         calls than all workers may make, however their moments fall.
         """
         share = limit * self._share

@@ -1,6 +1,6 @@
 """The fleet's state at the partner, as one environment last logged it: each change becomes a fact in the log. Pure.
 
-Each environment logs a change that it sees once, so several environments log the same change.
+Each environment logs every change that it sees, once, so several environments log the same change.
 """
 
 from collections.abc import Iterator

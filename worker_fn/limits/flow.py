@@ -26,7 +26,7 @@ class Flow:
     """How often the limit was lowered; each push-back (429) counts for the generation that it was about."""
     breaker: Breaker = field(default_factory=Breaker)
     cap: Cap = NO_CAP
-    """The limit that an operator set: `limit` stays below it."""
+    """The limit that an operator set: `limit` does not exceed it."""
     cool_until_ms: int = 0
     cool_from_ms: int = 0
     """When the partner asked for the cool-down, by the clock of the worker that it answered."""
@@ -39,7 +39,7 @@ class Flow:
     share_until_ms: int = 0
     """Until when every worker keeps to its share of the limit, because some did while the table was out of reach."""
     alive_ms: int = 0
-    """When a worker or the tick last wrote here: the table was in reach then."""
+    """The last sign of life of a worker or the tick: the table was in reach then."""
     booked_ms: int = 0
     """Until when return times are taken by messages that wait for this account's rate."""
     counts: dict[str, int] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class Flow:
 
     @classmethod
     def of(cls, item: Item) -> Self:
-        """Read an item, of another version too: a field that is missing, or of another type, has its initial value."""
+        """Read an item, even another release's: a field that is missing, or of another type, has its initial value."""
         value, counts = item.value, dict(item.counts)
         read = {**fields_in(value, cls), "counts": counts}
         for name, part in (("limit", Limit), ("breaker", Breaker), ("cap", Cap)):

@@ -83,7 +83,7 @@ class Limiter:
             self.item.cool_down(tally.cool_until_ms)
 
     async def ask(self, *, until_ms: int, wanted: int, most_a_window: int) -> Go | Start | Wait:
-        """Lease `wanted` calls that start before `until_ms`, at most `most_a_window` in a window; returns the first."""
+        """Lease `wanted` calls before `until_ms`, at most `most_a_window` a window; returns the first, a Go or Wait."""
         ruled: Ruling | Start | None = None
         if self.item.now_ms() >= self.item.silent_until_ms:
             try:

@@ -45,7 +45,7 @@ class Session:
         """Until when the batch is held, only once even if many of its calls wait."""
 
     async def acquire(self, *, until_ms: int, wanted: int, in_flight: int) -> Go | Wait:
-        """Wait until a call may start, and permit it; return a Wait instead if that is not before `until_ms`."""
+        """Wait until a call may start, and permit it; return a Wait if not before `until_ms`, or too far off."""
         if self._is_free(until_ms):
             return Go()
         if self._limiter.patience_ms is not None:
