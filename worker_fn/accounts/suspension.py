@@ -24,7 +24,7 @@ TURNS_EACH = 3
 """How often a message is refused as the probe before another one with its credential takes its place."""
 GIVE_UP_MS = 3_600_000
 """A refused credential counts as an old key this long after another one of its account was accepted: until then a key
-revoked by mistake can be restored. Then its messages become dead letters, before they are three days old.
+revoked by mistake can be restored. Then its messages are dead letters: an operator learns of them within three days.
 """
 NOBODY = ""
 """In place of the probe's id: the tick chooses a parked message."""

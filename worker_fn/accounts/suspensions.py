@@ -107,7 +107,7 @@ class Suspensions:
         )
 
     async def narrow(self, whole: Suspension, one: Carried, fingerprint: str, *, status: int) -> None:
-        """Suspend the credentials of a probe in place of its whole account, as the previous release had suspended it,
+        """Suspend the credentials of a probe in place of its whole account, which the previous release had suspended,
         because the probe was refused; messages with other credentials are moved back.
         """
         current = [each for each in self.of_account(whole.account_id) if not each.superseded_ms]

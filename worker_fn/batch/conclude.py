@@ -25,8 +25,8 @@ KEPT_LONGER_S = 86_400
 
 
 async def resume(job: Job, worker: Worker) -> None:
-    """Leave out deliveries that arrived at an earlier receive of the message. Without the state table all are sent
-    again, with the same keys.
+    """Leave out deliveries that an earlier receive of the message settled. Without the state table all are sent again,
+    with the same keys.
     """
     if job.place in {Place.SEND, Place.GIVE_UP}:
         await _recall(job, worker)

@@ -32,7 +32,7 @@ class Queue(Protocol):
 
 
 async def no_need() -> None:
-    """Do nothing: without a fleet there is no clock to agree on, and a simulation has no connections to close."""
+    """Do nothing: without a declared rate no clock has to be agreed on, and a simulation has no connections."""
 
 
 @dataclass(frozen=True, slots=True)

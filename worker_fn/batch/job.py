@@ -34,7 +34,7 @@ class Job:
     message: Message = UNREAD
     """The message without its payload."""
     payload: dict[str, Any] | None = None
-    """The message's request, until it is mapped; None also if memory is short."""
+    """The message's request, until its mapping begins; None also if memory is short."""
     weight: int = 0
     """The memory that its request needs while it is read and mapped, in bytes: an estimate (memory.py)."""
     source: Generator[Dispatch, None, None] | None = None

@@ -26,8 +26,8 @@ BODIES_SHARE = 1 / 8
 """The share of a batch's room that is kept for bodies, however much the requests take that are being mapped."""
 
 TURN_S, TURNS = 0.1, 5
-"""After this many seconds between two messages, and after each part, the event loop has this many turns, enough to read
-an answer or to send a call: an answer that is left unread for long would count as a time-out of the partner.
+"""Between two messages, if this many seconds have passed, and after each part the event loop has this many turns,
+enough to read an answer or to send a call: an answer left unread for long would count as a time-out of the partner.
 """
 
 

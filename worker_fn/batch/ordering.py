@@ -67,7 +67,7 @@ class Ordering:
         return first is job
 
     def _is_first(self, job: Job) -> bool:
-        """On a FIFO queue: whether no earlier message of the group is left. One behind a later release's waits, too."""
+        """On a FIFO queue: whether no earlier message of the group is left; behind a later release's one it waits."""
         for other in takewhile(lambda other: other is not job, self._jobs):
             if other.record.group != job.record.group:
                 continue

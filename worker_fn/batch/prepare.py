@@ -38,7 +38,7 @@ settings, so they are nearly always alike; even a message that is not wholly map
 MOST_IDS = 2_000
 """The most event ids of one message that are logged: the first ones."""
 _ID = re.compile(r"-?[0-9A-Za-z][0-9A-Za-z._:-]{0,127}")
-"""The form of mParticle's ids: no address of a person has it."""
+"""The form of mParticle's ids: no e-mail address has it."""
 
 CLOSING_S = 1.0
 """The time for closing a generator that is not needed any more: it has nothing left to do."""

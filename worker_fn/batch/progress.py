@@ -26,7 +26,7 @@ MAX_BYTES = 400_000
 """The largest value of an item: DynamoDB takes 409,600 bytes an item, its keys included, which take less than 2 KB."""
 
 MAX_REASONS, REASON_CHARS, SOME_REASON = 50, 200, "refused"
-"""How many reasons for refusals are kept in words, how many characters of each, and what stands for the others."""
+"""How many different reasons for refusals are kept in words, how many characters of each, and what replaces others."""
 
 FORMER_KEPT_S = 15 * 86_400
 """How long the owner of an item of the previous release is remembered: longer than a message can be on a queue."""

@@ -11,7 +11,7 @@ from shared.telemetry import NAMESPACE, Metric
 STEP_S, STEPS = 300, 288
 """A day, in steps of five minutes."""
 SETTLED_S = 1_200
-"""How old a step must be: CloudWatch counts a queue that wakes up a quarter of an hour late."""
+"""How old a step must be: CloudWatch's counts of a queue that wakes up come a quarter of an hour late."""
 PAGES_OF_A_DAY = 5
 
 ENDS = (Metric.DELIVERED, Metric.DEAD_LETTERED, Metric.PARKED)
@@ -39,7 +39,7 @@ class Step:
 
 
 class CountsUnavailable(Exception):
-    """CloudWatch did not answer; the text is its name of the error."""
+    """CloudWatch gave no counts; the text is the name of the error."""
 
 
 @dataclass(frozen=True, slots=True)

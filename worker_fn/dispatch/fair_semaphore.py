@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 class FairSemaphore:
-    """At most `capacity` holders at once. The next is of the account with the fewest; among its own, who came first."""
+    """At most `capacity` holders at once; the next is the first that waits of the account that holds the fewest."""
 
     def __init__(self, capacity: int) -> None:
         self._free = capacity
