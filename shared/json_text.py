@@ -97,7 +97,7 @@ def loads(text: bytes | str, *, depth: int = MAX_DEPTH, values: int = MAX_VALUES
 
 
 def check_depth(content: object, depth: int = MAX_DEPTH) -> None:
-    """Raise InvalidRequest for a value nested deeper than MAX_DEPTH. Looks at one level after the other."""
+    """Raise InvalidRequest for a value nested deeper than `depth`. Goes level by level, without recursion."""
     level = [content]
     for _ in range(depth):
         level = [

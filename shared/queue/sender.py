@@ -19,9 +19,10 @@ SEND_BUDGET_S = 1.0
 """mParticle asks for 200 ms in 99% of its calls: trying for longer is of no use."""
 
 SEND_ATTEMPTS = 3
-"""The most attempts; each needs that SQS surely did not take the one before. If one was sent and has no answer, SQS may
-have taken it: ingest then waits for the answer until the budget is used up. Another attempt could make a second copy,
-on top of the one from mParticle's own repetition; waiting makes none, and more often learns that SQS has taken it.
+"""The most attempts: after no connection, a broken one, a throttle, a 5xx or a wrong checksum. If one was sent and is
+not answered, SQS may have taken it: it is the last, and ingest waits for its answer until the budget is used up.
+Another attempt could make a second copy, on top of the one from mParticle's own repetition; waiting makes none, and
+more often learns that SQS has taken it.
 """
 PAUSE_S = 0.05
 """Upper bound of the first pause between two attempts; it doubles, and each pause is drawn evenly from zero to it."""

@@ -24,7 +24,7 @@ REFUSALS = frozenset(
         "RequestEntityTooLarge",
     }
 )
-"""DynamoDB's codes for a call that it will never take, whatever becomes of other calls.
+"""DynamoDB's codes for a call that it will never take; they say nothing of the next call.
 
 A missing table, or one that we may not use (ResourceNotFound, AccessDenied), is not among them: that is an outage,
 which ends when somebody mends the deployment.
@@ -36,7 +36,7 @@ worker reads of an answer.
 """
 
 Sets = Mapping[str, int | str | None]
-"""The attributes that an update sets; None: nothing."""
+"""The attributes that an update sets; one that is None is left as it is."""
 
 FIRST: Mapping[str, int | str] = MappingProxyType({"rev": FIRST_REV, "value": "{}"})
 """What an item gets with its first counts: releases before the counts cannot read an item without it."""
