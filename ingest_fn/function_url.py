@@ -30,7 +30,9 @@ TELL_EVERY_S = 10.0
 
 
 class FunctionUrl:
-    """One environment's side of the Function URL. Without tokens there should be no URL, and all calls are refused."""
+    """One environment's side of the Function URL. Without tokens there should be no URL, and only a request for the
+    registration is answered.
+    """
 
     def __init__(
         self,
@@ -90,7 +92,7 @@ class FunctionUrl:
 
 
 def _refused(event: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Why a call is refused before its token is checked; None if it is not."""
+    """The answer to a call that is refused before its token is checked; None for any other call."""
     if not payload.came_by_url(event):
         return _response(400, {"error": "this is no call of a Function URL"})
     asked = event["requestContext"]["http"]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 keep_bytes()
 gc.set_threshold(100_000)
-"""A large request has very many objects, none of them garbage: collecting meanwhile would take a tenth of its time."""
+"""A large request has this many objects, none of them garbage: collecting meanwhile would take a tenth of its time."""
 
 
 @lru_cache(maxsize=1)

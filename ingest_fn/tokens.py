@@ -25,7 +25,7 @@ STALE_S = 3_600.0
 ASK_AGAIN_S = 10.0
 """An unknown token makes ingest read the store, but only once in this time: not every one may cause a call."""
 FAILED_S = 1.0
-"""The same after a failed first try: until one succeeds every caller is refused."""
+"""The same after a failed first try: until one succeeds every call that needs a token is answered with 503."""
 MOST_TOKENS = 2
 TOKEN = re.compile(r"[!-~]{16,512}")
 """A token is too long to guess, and of characters that a header carries as they are. mParticle makes it, so its form is
@@ -97,5 +97,5 @@ def _digests(value: str) -> tuple[bytes, ...]:
 
 
 def _digest(token: str) -> bytes:
-    """A digest, which has the same length for every token, so that comparing does not reveal that length either."""
+    """A digest, which has the same length for every token, so that comparing does not reveal a token's either."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

@@ -144,7 +144,7 @@ def _keys(said: object) -> Iterable[str]:
 
 
 def _registration() -> "mp.Registration":
-    """Made at the first request for it, which no worker makes: building its models would be a tenth of a cold start."""
+    """Made each time it is asked for, which no worker does: building its models would be a tenth of a cold start."""
     api_key = mp.TextSetting(
         id="apiKey", name="API key", description="Of your project.", required=True, confidential=True
     )

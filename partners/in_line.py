@@ -22,6 +22,6 @@ Call = Callable[[Delivery], Answer]
 """Make one call within the time that is left, with an Idempotency-Key that is the same when mParticle sends the request
 again. `item` tells several calls to one endpoint apart; `merge` has no effect here.
 
-Raises SubscriptionFailed if trying again may help: without an answer in time, and for 408, 425, 429 and 5xx. Let it
-through. Every other answer is the partner's to judge: a 409 may say that the list is there already.
+Raises SubscriptionFailed if trying again may help: without an answer in time, and for 408, 425, 429 and 5xx. Do not
+catch it. Every other answer is the partner's to judge: a 409 may say that the list is there already.
 """

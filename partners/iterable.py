@@ -198,7 +198,7 @@ def _user(
 
 
 def _registration() -> "mp.Registration":
-    """Made at the first request for it, which no worker makes: building its models would be a tenth of a cold start."""
+    """Made each time it is asked for, which no worker does: building its models would be a tenth of a cold start."""
     api_key = mp.TextSetting(
         id="apiKey",
         name="API Key",

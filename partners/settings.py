@@ -45,7 +45,7 @@ __all__ = [
 
 _RATE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(?:/([0-9]{1,9}(?:\.[0-9]{1,9})?))?")
 _SLOWEST_RATE, _FASTEST_RATE = 1 / 3_600, 1_000_000.0
-"""In calls a second. At less than one an hour messages would exceed their three days; nobody takes over a million."""
+"""In calls a second: one an hour, because a message waits for three days at most; a million, as nobody takes more."""
 
 
 def url(env: Mapping[str, str], variable: str, default: str = "") -> str:

@@ -61,8 +61,8 @@ class Harness:
         together: bool = False,
         time_s: float = INVOCATION_S,
     ) -> None:
-        """Put messages on the queue and process them as they become visible, for `for_s` seconds and at most a number
-        of receives. `together`: waiting messages are received again when all of them are back. `queue.ends` has their
+        """Put messages on the queue and process them as they become visible, for at most `for_s` seconds and `receives`
+        receives. `together`: waiting messages are received again when all of them are back. `queue.ends` has their
         ends.
         """
         self.clock.run(self._worked(bodies, for_s, receives, together, time_s))

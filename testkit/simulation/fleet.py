@@ -245,7 +245,7 @@ class Deployment:
 
 
 async def _finished(work: Callable[[], Awaitable[None]]) -> BaseException | None:
-    """The error that ended an invocation, or None: one that dies takes nothing with it."""
+    """The error that ended an invocation, or None; not raised, as an invocation that dies takes nothing with it."""
     try:
         await work()
     except BaseException as error:

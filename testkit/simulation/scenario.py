@@ -28,7 +28,7 @@ class Traffic:
     poison_every: int = 0
     """Every n-th request holds one event that the partner will never take."""
     users: int = 0
-    """FIFO: the number of users of each account's requests, whose order matters."""
+    """FIFO: how many users the requests of an account come from; the order matters within a user."""
     key: str = ""
     """The customer's key that its requests carry."""
     is_revoked: bool = False
