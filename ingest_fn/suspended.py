@@ -17,7 +17,7 @@ from shared.aws_http import AwsHttp
 
 REFRESH_S = 60.0
 KINDS = {"account_id": str, "fingerprint": str, "status": int, "since_ms": int, "probe_id": str, "probe_at_ms": int}
-"""The fields of each suspension (worker_fn/accounts/suspension.py); the previous release wrote no fingerprint."""
+"""The fields of each suspension (worker_fn/accounts/suspension.py); the previous release lacked the first two."""
 LOOK_TIMEOUT_S = 0.1
 """Half of the time that mParticle gives the whole call."""
 

@@ -34,9 +34,9 @@ def parse_request(payload: dict[str, Any] | bytes | str, *, only: Collection[str
     """Read one request: JSON text, or the object that Lambda's runtime made of it (whose floats are taken by their
     shortest spelling). The request's `raw` is that object.
 
-    `only`: the fields whose objects and lists are read; all others are only in `raw`, and asking for such a field
-    raises Unmappable. Invalid requests are refused all the same. An audience subscription, which ingest answers and no
-    worker maps, is always read as a whole.
+    `only`: the fields whose objects and lists are read; other objects and lists are only in `raw`, and asking for such
+    a field raises Unmappable. Invalid requests are refused all the same. An audience subscription, which ingest answers
+    and no worker maps, is always read as a whole.
 
     Raises InvalidRequest for what is no request at all: not JSON, not an object, no `type` or one that is no request's,
     or the container of its content (`events`, `system_notifications`, `user_profiles`, `subject_identities`) not being
