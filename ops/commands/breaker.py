@@ -8,16 +8,16 @@ import typer
 from ops.commands.options import For, Stage, Why, WhyItStays, one_line_errors
 from ops.console.terminal import say
 
-breaker = typer.Typer(name="breaker", help="Open or close by hand what stops all calls while the partner is down.")
+breaker = typer.Typer(name="breaker", help="Stop all calls to the partner by hand, or let them go on.")
 
 ForClosed = Annotated[
-    str, typer.Option("--for", metavar="LENGTH", help="Keep it closed for so long, whatever calls come to: 30min, 2h.")
+    str, typer.Option("--for", metavar="LENGTH", help="Keep it closed for this long, even if calls fail: 30min, 2h.")
 ]
 
 
 @breaker.command("open")
 def open_(length: For = "", why: WhyItStays = "", stage: Stage = "dev") -> None:
-    """Stop all calls and probes until the time is over or `spillway breaker close`; then one probe finds out."""
+    """Stop all calls and probes until the time is over or `spillway breaker close`; then one probe is made."""
     from ops.console.moments import ahead, as_utc  # noqa: PLC0415 - ops/commands/__init__.py says why
     from ops.operate import by_hand as verb  # noqa: PLC0415
     from ops.operate import trail, worker_tick  # noqa: PLC0415
@@ -39,7 +39,7 @@ def open_(length: For = "", why: WhyItStays = "", stage: Stage = "dev") -> None:
 
 @breaker.command()
 def close(length: ForClosed = "", why: Why = "", stage: Stage = "dev") -> None:
-    """Try again now: calls begin low, as after a probe that arrived; if they fail, it opens by its own rules.
+    """Let calls go on now, at a low rate that grows; if they fail, the breaker opens again by its own rules.
 
     With --for nothing opens it before that time. Ends with status 1 if something else keeps the intake stopped.
     """
@@ -62,10 +62,10 @@ def close(length: ForClosed = "", why: Why = "", stage: Stage = "dev") -> None:
             say("it was closed already: `spillway status` says why nothing moves", err=True)
             raise typer.Exit(1)
         if until_ms is None:
-            say("closed: calls begin low and grow; if they fail, it opens by its own rules")
+            say("closed: calls begin at a low rate that grows; if they fail, it opens by its own rules")
         else:
             left = ahead(until_ms, int(time.time() * 1_000))
-            say(f"closed, whatever calls come to, until {as_utc(until_ms)} UTC, {left}")
+            say(f"closed, even if calls fail, until {as_utc(until_ms)} UTC, {left}")
         report = worker_tick.run(stack)
     for line in worker_tick.said(report, of_probe=False):
         say(line)

@@ -21,10 +21,10 @@ Token = Annotated[
 Only = Annotated[list[str] | None, typer.Option(metavar="CHECK", help="Play this check; repeatable.")]
 Skip = Annotated[list[str] | None, typer.Option(metavar="CHECK", help="Leave this check out; repeatable.")]
 Burst = Annotated[int, typer.Option(min=2, max=500, help="Requests that are sent at once.")]
-Calls = Annotated[int, typer.Option(min=100, max=2_000, help="Requests that the answer times are taken of.")]
+Calls = Annotated[int, typer.Option(min=100, max=2_000, help="Requests whose answer times are measured.")]
 MaxMs = Annotated[
     float | None,
-    typer.Option(min=1, help="What 99% of the answers must keep, ms: 200 for an ARN, 100 for a URL."),
+    typer.Option(min=1, help="The most time for 99% of the answers, ms; by default 200 for an ARN, 100 for a URL."),
 ]
 Seed = Annotated[int | None, typer.Option(min=0, help="The same seed, the same requests but for ids and times.")]
 

@@ -8,12 +8,10 @@ import typer
 from ops.commands.options import AsJson, Stage, Why, one_line_errors
 from ops.console.terminal import say, say_json
 
-cooldown = typer.Typer(name="cooldown", help="Who is left alone because the partner asked for it, and the end of that.")
+cooldown = typer.Typer(name="cooldown", help="List or end cool-downs: waits that the partner asked for.")
 
-Accounts = Annotated[
-    list[str] | None, typer.Option("--account", metavar="ID", help="An account of mParticle's; may be given again.")
-]
-Everything = Annotated[bool, typer.Option("--all", help="What all were asked, and each account.")]
+Accounts = Annotated[list[str] | None, typer.Option("--account", metavar="ID", help="Only this account's; repeatable.")]
+Everything = Annotated[bool, typer.Option("--all", help="Everybody's cool-down, and each account's.")]
 
 
 @cooldown.command("list")
@@ -40,7 +38,7 @@ def end(
     as_json: AsJson = False,
     stage: Stage = "dev",
 ) -> None:
-    """End everybody's cool-down, or with --account those of these accounts; then try the partner."""
+    """End everybody's cool-down and try the partner, or with --account only end those of these accounts."""
     from ops.operate import cooldowns as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
     from ops.operate import trail, worker_tick  # noqa: PLC0415
     from ops.operate.stack import find_stack  # noqa: PLC0415

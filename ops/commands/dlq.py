@@ -16,42 +16,53 @@ if TYPE_CHECKING:
     from ops.operate.dlq.desk import Desk
     from ops.operate.dlq.filters import Filter
 
-dlq = typer.Typer(name="dlq", help="Look at dead letters, plan, and send them again.", no_args_is_help=True)
+dlq = typer.Typer(
+    name="dlq", help="Look at dead letters, export or delete them, and send them again.", no_args_is_help=True
+)
 
 Reasons = Annotated[
     list[str] | None, typer.Option("--reason", metavar="NAME", help="rejected, unmappable, ..., or none; repeatable.")
 ]
 Statuses = Annotated[
-    list[str] | None, typer.Option("--status", metavar="CODE", help="The partner's, 422 say; repeatable.")
+    list[str] | None, typer.Option("--status", metavar="CODE", help="The partner's HTTP status, as 422; repeatable.")
 ]
 Accounts = Annotated[list[str] | None, typer.Option("--account", metavar="ID", help="Of this account; repeatable.")]
 Types = Annotated[
     list[str] | None, typer.Option("--type", metavar="NAME", help="events, audience or erasure; repeatable.")
 ]
 Ids = Annotated[list[str] | None, typer.Option("--id", metavar="ID", help="This letter, or request; repeatable.")]
-Since = Annotated[str, typer.Option("--since", metavar="WHEN", help="There since: 3h, 2d, 2026-11-24T10:00Z.")]
-Until = Annotated[str, typer.Option("--until", metavar="WHEN", help="There before: 3h, 2d, 2026-11-24T10:00Z.")]
-Where = Annotated[str, typer.Option("--where", metavar="JMESPATH", help="What has to hold of mParticle's request.")]
+Since = Annotated[str, typer.Option("--since", metavar="WHEN", help="Dead-lettered since: 3h, 2d, 2026-11-24T10:00Z.")]
+Until = Annotated[str, typer.Option("--until", metavar="WHEN", help="Dead-lettered before: 3h, 2d, 2026-11-24T10:00Z.")]
+Where = Annotated[str, typer.Option("--where", metavar="JMESPATH", help="A condition on mParticle's request.")]
 By = Annotated[
     list[str] | None,
-    typer.Option("--by", metavar="NAME", help="reason, status, error, type, account, age; repeatable."),
+    typer.Option("--by", metavar="NAME", help="Group by reason, status, error, type, account or age; repeatable."),
 ]
-Most = Annotated[int, typer.Option("--limit", min=1, metavar="N", help="So many lines at most.")]
+Most = Annotated[int, typer.Option("--limit", min=1, metavar="N", help="At most this many lines.")]
 LetterId = Annotated[str, typer.Argument(metavar="ID", help="The letter's id, or its request's.")]
-Reveal = Annotated[bool, typer.Option("--reveal", help="With all that it says of customers and people.")]
+Reveal = Annotated[bool, typer.Option("--reveal", help="Unmasked: shows customers' keys and users' data.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do it, to everything that matches.")]
-Sendable = Annotated[bool, typer.Option("--sendable", help="Leave what would come back at once.")]
+Sendable = Annotated[bool, typer.Option("--sendable", help="Leave out letters that would come back at once.")]
 Rate = Annotated[
     float | None,
-    typer.Option("--rate", min=0.01, metavar="N", callback=finite, help="Letters a second; else what is left over."),
+    typer.Option(
+        "--rate", min=0.01, metavar="N", callback=finite, help="Letters a second; by default what live traffic leaves."
+    ),
 ]
-MostSent = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Send so many at most.")]
+ImportRate = Annotated[
+    float | None,
+    typer.Option("--rate", min=0.01, metavar="N", callback=finite, help="Letters a second; by default 50."),
+]
+MostSent = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Send at most this many.")]
 Export = Annotated[
-    Path | None, typer.Option("--export", metavar="FILE", help="Where what is sent is exported to before.")
+    Path | None,
+    typer.Option("--export", metavar="FILE", help="The file to which letters are exported before they are sent."),
 ]
-NewFile = Annotated[Path, typer.Argument(metavar="FILE.ndjson.gz", help="A file that is not there yet.")]
-File = Annotated[Path, typer.Argument(metavar="FILE.ndjson.gz", help="What `dlq export` or `redrive` wrote.")]
-Target = Annotated[str, typer.Option("--to", metavar="QUEUE", help="dlq, or queue: then they are delivered.")]
+NewFile = Annotated[Path, typer.Argument(metavar="FILE.ndjson.gz", help="A file that does not exist yet.")]
+File = Annotated[Path, typer.Argument(metavar="FILE.ndjson.gz", help="The file that `dlq export` or `redrive` wrote.")]
+Target = Annotated[
+    str, typer.Option("--to", metavar="QUEUE", help="dlq: back among the dead letters; queue: to be delivered.")
+]
 
 
 def chosen_by(  # noqa: PLR0917 - each is an option of the command line
@@ -182,11 +193,11 @@ def import_(  # noqa: PLR0917
     file: File,
     to: Target = "dlq",
     yes: Yes = False,
-    rate: Rate = None,
+    rate: ImportRate = None,
     why: Why = "",
     stage: Stage = "dev",
 ) -> None:
-    """Put an export's letters back: with --yes into the dead-letter queue, or into the main one."""
+    """Say what would be put back of an export; with --yes put it into the dead-letter queue, or the main one."""
     from ops.operate.dlq import imports  # noqa: PLC0415
 
     if to not in {"dlq", "queue"}:
@@ -199,7 +210,7 @@ def import_(  # noqa: PLR0917
 @dlq.command()
 @filtered
 def purge(chosen: "Filter", yes: Yes = False, why: Why = "", stage: Stage = "dev") -> None:
-    """Say what would be deleted for good; with --yes delete it, once its number is typed."""
+    """Say what would be deleted for good; with --yes delete it, once you have typed `purge` and the number."""
     from ops.operate.dlq import purge as verb  # noqa: PLC0415
 
     with stopped_well():

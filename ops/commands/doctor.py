@@ -13,8 +13,7 @@ Before = Annotated[bool, typer.Option("--before", help="Before the first deploy:
 def doctor(stage: Stage = "dev", before: Before = False, setting: Settings = None, as_json: AsJson = False) -> None:
     """Look at the account and the stack, and say in words what is wrong and what mends it.
 
-    Reads only, but for one harmless call to the partner. Ends with 0 if nothing is an error, 1 if something is, 2 if it
-    could not look.
+    Reads only, but for one harmless call to the partner. Exit status: 0; 1 on errors; 2 if it could not look.
     """
     from ops.console.screen import Screen  # noqa: PLC0415
     from ops.doctor.run import run  # noqa: PLC0415 - ops/commands/__init__.py says why

@@ -7,7 +7,7 @@ import typer
 from ops.commands.options import AsJson, Stage, one_line_errors
 
 SubjectRequestId = Annotated[str, typer.Argument(metavar="ID", help="mParticle's id of the subject's request.")]
-Certify = Annotated[bool, typer.Option("--certify", help="Those too that `spillway certify` made up.")]
+Certify = Annotated[bool, typer.Option("--certify", help="Also those that `spillway certify` made up.")]
 OpenOnly = Annotated[bool, typer.Option("--open", help="Only those that are not delivered.")]
 
 dsr = typer.Typer(name="dsr", help="Say whether erasure requests were forwarded, and when.", no_args_is_help=True)

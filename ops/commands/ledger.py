@@ -7,8 +7,8 @@ import typer
 from ops.commands.options import AsJson, Since, Stage, one_line_errors
 from ops.console.terminal import say_json
 
-Until = Annotated[str, typer.Option("--until", metavar="WHEN", help="Accepted before; now, if it is not given.")]
-Account = Annotated[str | None, typer.Option("--account", metavar="ID", help="Of this account alone.")]
+Until = Annotated[str, typer.Option("--until", metavar="WHEN", help="Accepted before then; by default now.")]
+Account = Annotated[str | None, typer.Option("--account", metavar="ID", help="Only this account.")]
 ByAccount = Annotated[bool, typer.Option("--by-account", help="A line for each account, too.")]
 
 
@@ -20,7 +20,7 @@ def ledger(  # noqa: PLR0917 - each is an option of the command line
     as_json: AsJson = False,
     stage: Stage = "dev",
 ) -> None:
-    """Show where everything is that was accepted, in events, and the messages of a gap; ends with 1 if there is one.
+    """Show what became of all accepted events, and which messages are missing (the gap); ends with 1 if any are.
 
     Compare it with mParticle's forwarding figures. Counted from both functions' logs.
     """

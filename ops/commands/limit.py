@@ -8,9 +8,9 @@ import typer
 from ops.commands.options import Account, Endpoint, For, Stage, Why, WhyItStays, one_line_errors
 from ops.console.terminal import say
 
-limit = typer.Typer(name="limit", help="A lower rate than the declared one, by hand and for a while.")
+limit = typer.Typer(name="limit", help="Limit the calls a second by hand, for a while: below the declared rate.")
 
-PerSecond = Annotated[str, typer.Argument(metavar="CALLS", help="Calls a second, of all workers together.")]
+PerSecond = Annotated[str, typer.Argument(metavar="CALLS", help="The most calls a second, of all workers together.")]
 
 
 @limit.command("set", context_settings={"ignore_unknown_options": True})  # -5 is a number, and refused as one

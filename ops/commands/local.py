@@ -11,7 +11,7 @@ StageToDeploy = Annotated[str, typer.Option("--stage", envvar="STAGE", help="The
 Deploy = Annotated[bool, typer.Option("--deploy/--no-deploy", help="Deploy the stack, or leave that to you.")]
 Port = Annotated[int, typer.Option(min=1, max=65_535, help="The embedded AWS's port on 127.0.0.1.")]
 PartnerPort = Annotated[int, typer.Option(min=1, max=65_535, help="The partner API's port on 127.0.0.1.")]
-EnvFile = Annotated[Path, typer.Option(help="What other shells source to reach it; removed at the end.")]
+EnvFile = Annotated[Path, typer.Option(help="The file that other shells source to reach it; removed at the end.")]
 AccountLimit = Annotated[
     int, typer.Option(min=1, help="The account's limit of concurrent executions; each that runs holds 60 MB.")
 ]

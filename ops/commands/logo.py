@@ -7,7 +7,7 @@ import typer
 
 from ops.commands.options import AsJson, one_line_errors
 
-logo = typer.Typer(name="logo", help="A partner's logo: the SVG that mParticle asks for.", no_args_is_help=True)
+logo = typer.Typer(name="logo", help="Check a partner's logo, the SVG that mParticle asks for.", no_args_is_help=True)
 
 File = Annotated[Path, typer.Argument(help="The logo, an SVG.", metavar="FILE.svg")]
 Preview = Annotated[Path, typer.Option("--preview", help="Where the preview goes, a PNG on white and on grey.")]

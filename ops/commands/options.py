@@ -11,18 +11,34 @@ from ops.console.terminal import say
 from shared.errors import InvalidSettings, SpillwayError
 
 Stage = Annotated[str, typer.Option("--stage", envvar="STAGE", help="The deployed stage.")]
-Since = Annotated[str, typer.Option("--since", metavar="WHEN", help="30min, 3h, 2d ago, or 2026-11-24T10:00Z.")]
+Since = Annotated[
+    str, typer.Option("--since", metavar="WHEN", help="Since when: 30min, 3h or 2d ago, or 2026-11-24T10:00Z.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for tools.")]
 Why = Annotated[
-    str, typer.Option("--why", metavar="TEXT", help="For the trail, in a line; nothing of a customer's data.")
+    str,
+    typer.Option("--why", metavar="TEXT", help="Your reason, one line for the trail; nothing of a customer's data."),
 ]
 WhyItStays = Annotated[
-    str, typer.Option("--why", metavar="TEXT", help="For those who find it so; nothing of a customer's data.")
+    str,
+    typer.Option(
+        "--why",
+        metavar="TEXT",
+        help="Your reason, in one line that others will read: must be given; nothing of a customer's data.",
+    ),
 ]
-For = Annotated[str, typer.Option("--for", metavar="LENGTH", help="45s, 30min, 2h, 1d; at most 7d.")]
-Account = Annotated[str | None, typer.Option("--account", metavar="ID", help="Of this account of mParticle's alone.")]
+For = Annotated[
+    str,
+    typer.Option(
+        "--for", metavar="LENGTH", help="How long it holds: must be given, as 45s, 30min, 2h, 1d; at most 7d."
+    ),
+]
+Account = Annotated[
+    str | None, typer.Option("--account", metavar="ID", help="Only for this account, by mParticle's id.")
+]
 Endpoint = Annotated[
-    str | None, typer.Option("--endpoint", metavar="NAME", help="The account's bulk calls there, which have their own.")
+    str | None,
+    typer.Option("--endpoint", metavar="NAME", help="Only for the account's bulk calls to it, if they have a rate."),
 ]
 Settings = Annotated[
     list[str] | None,

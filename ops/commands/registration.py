@@ -29,8 +29,7 @@ def registration(
 ) -> None:
     """Print what mParticle is told about the partner of a stage, the one that PARTNER names: the JSON to send.
 
-    Exit status: 0; 1 if a rule is broken or something changed that must never change; 2 if the command could not find
-    out.
+    Exit status: 0; 1 if a rule is broken or something changed that must never change; 2 if it cannot tell.
     """
     if check and diff:
         raise typer.BadParameter("--check and --diff are two questions: ask them one after the other")

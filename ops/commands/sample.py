@@ -16,7 +16,7 @@ ENVIRONMENTS = "android, ios, tvos, mobileweb, roku, xbox, firetv, unknown, smar
 
 Kind = Annotated[str, typer.Argument(metavar="TYPE", help=f"One of {KINDS}.")]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed, the same request.")]
-Count = Annotated[int | None, typer.Option(min=1, help="So many requests, a line each, from this seed on.")]
+Count = Annotated[int | None, typer.Option(min=1, help="Print this many requests, a line each, from this seed on.")]
 Events = Annotated[int | None, typer.Option(min=0, help="Events in it; 0 makes a verification probe.")]
 Environment = Annotated[str | None, typer.Option(help=f"One of {ENVIRONMENTS}; by default they take turns.")]
 AccountId = Annotated[int | None, typer.Option(help="The integration's account at mParticle.")]
@@ -31,7 +31,7 @@ def sample(  # noqa: PLR0917 - each is an option of the command line
     account_id: AccountId = None,
     setting: Settings = None,
 ) -> None:
-    """Print a valid request of a type, or --count of them as NDJSON."""
+    """Print a valid request of one type, as mParticle sends it, or --count of them as NDJSON."""
     from ops.partner import sample as verb  # noqa: PLC0415 - ops/commands/__init__.py says why
 
     with one_line_errors():

@@ -8,7 +8,7 @@ from ops.commands.options import AsJson, Stage, one_line_errors
 from ops.console.terminal import say, say_json
 from shared.errors import SpillwayError
 
-Watch = Annotated[bool, typer.Option("--watch", help="Again every five seconds, until Ctrl-C.")]
+Watch = Annotated[bool, typer.Option("--watch", help="Show it again every five seconds, until Ctrl-C.")]
 REDRAWN_EVERY_S = 5.0
 
 

@@ -12,7 +12,9 @@ suspensions = typer.Typer(name="suspensions", invoke_without_command=True)
 
 Accounts = Annotated[list[str] | None, typer.Argument(metavar="ACCOUNT", help="mParticle's account ids.")]
 Everybody = Annotated[bool, typer.Option("--all", help="Every account that is suspended.")]
-Wait = Annotated[bool, typer.Option("--wait", help="Until all parked messages are back; about two minutes at least.")]
+Wait = Annotated[
+    bool, typer.Option("--wait", help="Wait until all parked messages are back: about two minutes, or more.")
+]
 
 
 @suspensions.callback()

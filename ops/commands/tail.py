@@ -6,10 +6,12 @@ import typer
 
 from ops.commands.options import Since, Stage, one_line_errors
 
-Accounts = Annotated[list[str] | None, typer.Option("--account", metavar="ID", help="Of this account; repeatable.")]
-Ends = Annotated[list[str] | None, typer.Option("--end", help="dead_letter, wait, parked, delivered, ...; repeatable.")]
+Accounts = Annotated[list[str] | None, typer.Option("--account", metavar="ID", help="Only this account; repeatable.")]
+Ends = Annotated[
+    list[str] | None, typer.Option("--end", help="Only this: dead_letter, wait, parked, delivered, ...; repeatable.")
+]
 Partner = Annotated[
-    str, typer.Option("--partner", help="See that the stage delivers to it: webhook, or partners.webhook.")
+    str, typer.Option("--partner", help="Refuse a stage that delivers to another one: webhook, or partners.webhook.")
 ]
 Functions = Annotated[list[str] | None, typer.Option("--function", help="ingest or worker; both if none is named.")]
 

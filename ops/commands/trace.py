@@ -8,7 +8,7 @@ from ops.commands.options import AsJson, Since, Stage, one_line_errors
 from ops.console.terminal import say_json
 
 Id = Annotated[
-    str, typer.Argument(metavar="ID", help="Of a request, message, erasure or event; or an Idempotency-Key.")
+    str, typer.Argument(metavar="ID", help="The id of a request, message, erasure or event, or an Idempotency-Key.")
 ]
 
 

@@ -7,7 +7,7 @@ import typer
 from ops.commands.options import AsJson, Stage, one_line_errors
 from ops.console.terminal import say_json
 
-Most = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="The last so many acts.")]
+Most = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="At most this many acts, the latest.")]
 
 
 def trail(most: Most = 50, as_json: AsJson = False, stage: Stage = "dev") -> None:

@@ -13,7 +13,7 @@ Prune = Annotated[
         "--prune",
         min=1,
         metavar="KEEP",
-        help="Delete all but the newest KEEP; never what is live, nor what was before.",
+        help="Delete old versions: keep the newest KEEP, those that are live, and those that a rollback goes to.",
     ),
 ]
 
