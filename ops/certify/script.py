@@ -254,7 +254,7 @@ def _cut_identities(holder: Json, permissions: Permissions) -> None:
 def _permitted(
     identities: Sequence[Json], wanted: Sequence[UserIdentityPermission | DeviceIdentityPermission]
 ) -> list[Json]:
-    """The identities that the registration asks for, encoded as it asks: the required ones, and one at least."""
+    """Identities that the registration asks for, encoded as it asks: those that are there or required, one at least."""
     found = {identity["type"]: identity for identity in identities}
     chosen = [one for one in wanted if one.type.value in found or one.required] or wanted[:1]
     return [_encoded(one, found.get(one.type.value, {})) for one in chosen]

@@ -82,7 +82,7 @@ class Status:
 
 
 def look(stack: Stack, *, now_ms: int) -> Status:
-    """Read everything. Parts that AWS refuses are named and empty; raises StackUnavailable if the logs are refused."""
+    """Read everything. Parts that AWS refuses are named and empty; without the logs it raises StackUnavailable."""
     unread: dict[str, str] = {}
     found: dict[str, Any] = {}
     sqs = stack.client("sqs")

@@ -128,7 +128,7 @@ def check_partner(stack: Stack, asked: str) -> None:
 
 
 def line_of(told: Told) -> Text:
-    """A fact in one line: the time, the account, the kind, and its fields as they were written, its ids last."""
+    """A fact in one line: the time, the function, the kind, and its fields as they were written, the account first."""
     moment = moment_of(told.at_ms)
     clock = f"{moment:%H:%M:%S}" if moment else "no time"
     kind = (safe(f"{told.kind:<11}"), _STYLES.get(told.kind, ""))

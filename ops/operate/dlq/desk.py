@@ -30,7 +30,7 @@ class Desk:
     sleep: Callable[[float], None] = time.sleep
     exports: Path = EXPORTS
     named: Named = only_its_name
-    """Names the place to which a worker with an environment delivers."""
+    """Says, by a worker's environment variables, to where it delivers."""
 
     @property
     def dead(self) -> LetterQueue:

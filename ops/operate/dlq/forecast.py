@@ -108,7 +108,7 @@ def partner_of(env: Mapping[str, str], named: Named = only_its_name) -> Deployed
 
 
 class Forecaster:
-    """Says what would become of letters; if the state table does not answer, nothing of it (`is_blind`)."""
+    """Says what would become of letters; without the state table not what only that knows (`is_blind`)."""
 
     def __init__(self, deployed: Deployed, state: State) -> None:
         self._deployed, self._state = deployed, state

@@ -33,7 +33,7 @@ from worker_fn.limits.breaker import Opened, why_open
 from worker_fn.limits.flow import Flow
 
 WAITING = 100
-"""This many messages may wait in the queue at any rate."""
+"""This many messages may wait in the queue, however low the rate is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ _GONE = frozenset({"QueueDoesNotExist", "NonExistentQueue"})
 
 
 class LettersUnavailable(SpillwayError):
-    """SQS refused a call; the text says what to do."""
+    """SQS refused a call or did not answer; the text says what to do."""
 
 
 @dataclass(slots=True)
