@@ -7,7 +7,7 @@ settings     findings about the variables that each function will get, which are
              could not start with, variables that nobody reads, calls that `spillway partner check` would refuse
 hosts        where workers deliver that get the environments of the list on standard input
 
-A deploy tool always calls `variables` first, so the others import their modules themselves.
+The deploy tool calls `variables` whatever it does, so modules that only the others need are imported by these.
 """
 
 import json

@@ -32,7 +32,7 @@ def destination(env: Mapping[str, str]) -> Destination:
 
 
 def _is_partners(name: str, env: Mapping[str, str]) -> bool:
-    """Whether a variable is the partner's: it begins with the partner's name (infra/partner.cjs)."""
+    """Whether a variable is the partner's: it begins with its name (infra/partner.cjs), as no queue's URL does."""
     return name.startswith(f"{(env.get('PARTNER') or DEFAULT_PARTNER).rpartition('.')[2].upper()}_")
 
 

@@ -96,7 +96,7 @@ def redrive(desk: Desk, order: Order) -> int:
             noted.result = _result(moved)
         desk.say(noted.result, GOOD if not moved.left else WARN)
         if moved.left:
-            hidden = "" if moved.is_stopped else f" What is out of sight is back in {HIDDEN_S} s."
+            hidden = "" if moved.is_stopped else f" Letters that are hidden are back in {HIDDEN_S} s."
             again = "the same command goes on" + (", with another --export" if order.export else "")
             desk.say(f"{_are_left(moved.left)}: {again}.{hidden}")
         return 0 if not (moved.left or moved.refused) else 1
