@@ -1,7 +1,8 @@
 """`spillway trail`: who did what to a stage, when and why.
 
-Every command that changes something writes a line into the state table before it acts, and the result afterwards: one
-that was killed has no result. A line holds ids, counts and words, and nothing of a message; it is kept for 400 days.
+A command that changes what is live, called or queued writes a line into the state table before it acts, and the result
+afterwards: one that was killed has no result. A line holds ids, counts and words, and nothing of a message; it is kept
+for 400 days.
 The trail is a help and no lock: if it cannot be written, the command says so and goes on.
 """
 
