@@ -66,13 +66,17 @@ def measure(report: Report, worker: Worker) -> None:
 
 
 def measure_tick(report: "TickReport", gap: int | None = None) -> None:
-    """Write the tick's metrics: the oldest parked messages, the share of the rate that is used, the ledger's gap."""
+    """Write the tick's metrics: the breaker, which no batch may see for hours, the oldest parked messages, the share of
+    the rate that is used, and the ledger's gap.
+    """
     _ages(report.oldest_parked_s, report.oldest_parked_erasure_s)
+    if report.breaker_open is not None:
+        metrics.add_metric(Metric.BREAKER_OPEN, MetricUnit.Count, int(report.breaker_open))
     if report.allowance_used is not None:
         metrics.add_metric(Metric.ALLOWANCE_USED, MetricUnit.Percent, round(100 * report.allowance_used, 1))
     if gap is not None:
         metrics.add_metric(Metric.LEDGER_GAP, MetricUnit.Count, gap)
-    if report.oldest_parked_s or report.allowance_used is not None or gap is not None:
+    if metrics.metric_set:
         metrics.flush_metrics()
 
 

@@ -31,6 +31,7 @@ async def tick(ticker: Ticker, remaining_s: Callable[[], float]) -> TickReport:
         await look(ticker)
         with _counted(report):
             await probe(ticker, budget)
+        report.breaker_open = ticker.flow.breaker.is_open
         with _counted(report):
             await switch(ticker)
         with _counted(report):

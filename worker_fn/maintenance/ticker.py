@@ -53,6 +53,8 @@ class TickReport:
     oldest_parked_s: float = 0.0
     """The age, since acceptance, of the oldest message parked with suspended credentials, and of the oldest erasure."""
     oldest_parked_erasure_s: float = 0.0
+    breaker_open: bool | None = None
+    """None: the state table did not say."""
     allowance_used: float | None = None
     """The share that was taken of the calls that the rate allowed in the last seconds; None: no rate is known."""
 

@@ -73,6 +73,13 @@ def test_a_tick_tells_how_much_of_the_rate_is_used_and_what_is_missing(capsys: p
     assert (said["LedgerGap"], "AllowanceUsed" in said) == ([3], False)
 
 
+@pytest.mark.parametrize("is_open", [True, False])
+def test_a_tick_tells_whether_the_breaker_is_open(is_open: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    """While an operator keeps it open no batch comes that could tell; and its alarm ends by a zero."""
+    measure_tick(TickReport(breaker_open=is_open))
+    assert json.loads(capsys.readouterr().out)["BreakerOpen"] == [int(is_open)]
+
+
 def test_the_accounts_that_are_named_are_measured_by_themselves(
     make_fleet: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -28,6 +28,16 @@ def test_a_tick_tells_how_much_of_the_rate_was_used_lately(setting: Any) -> None
     assert run_tick(setting, FakeMapping(), FakeQueues()).allowance_used == 0
 
 
+def test_a_tick_tells_whether_the_breaker_is_open_and_nothing_where_the_table_is_silent(setting: Any) -> None:
+    """Its alarm must not end because nobody could look."""
+    set_flow(setting, open_since(1))
+    assert run_tick(setting, FakeMapping(), FakeQueues()).breaker_open is True
+    set_flow(setting, Flow())
+    assert run_tick(setting, FakeMapping(), FakeQueues()).breaker_open is False
+    setting.state.down = True
+    assert run_tick(setting, FakeMapping(), FakeQueues()).breaker_open is None
+
+
 def test_failing_pause_call_is_made_good_by_the_next_tick(setting: Any) -> None:
     """Lambda may not answer: the tick counts it and the next one does what is missing."""
     set_flow(setting, open_since(1))
