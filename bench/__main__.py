@@ -1,6 +1,7 @@
-"""`make bench`: every row, ours and the peers in turn, into build/bench; docs/performance.md says how to read it.
+"""`make bench`: measures each row, Spillway and its peers in turn, and writes build/bench; docs/performance.md says how
+to read it.
 
-make bench ARGS="--only worker"     groups whose name holds this; `--only growth` takes as long as a million messages do
+make bench ARGS="--only worker"     only groups whose name contains this; `--only growth` runs a million messages
 make bench ARGS=--write-docs        also renews the table and the plot in docs
 """
 
@@ -38,13 +39,13 @@ GROUPS: dict[str, Callable[[Stand], Iterator[Row]]] = {
 }
 OUTPUT = ROOT / "build/bench"
 ALONE = ROOT / "build/.benching"
-"""Locked while a bench runs in this checkout."""
+"""A file that is locked while a bench runs in this checkout."""
 PAGE, PLOT = ROOT / "docs/performance.md", ROOT / "docs/performance.svg"
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
-Quick = Annotated[bool, typer.Option(help="A minute in place of ten: fewer and shorter runs.")]
-Only = Annotated[str, typer.Option(help="Groups whose name holds this.")]
+Quick = Annotated[bool, typer.Option(help="Take a minute instead of ten, with fewer and shorter runs.")]
+Only = Annotated[str, typer.Option(help="Measure only groups whose name contains this.")]
 WriteDocs = Annotated[bool, typer.Option(help="Renew docs/performance.md and its plot.")]
 
 
@@ -67,7 +68,9 @@ def bench(quick: Quick = False, only: Only = "", write_docs: WriteDocs = False) 
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Be the one bench of this checkout: two would measure each other, and write one report. Raises CannotMeasure."""
+    """Be the only bench in this checkout: two would slow each other down, and overwrite each other's report. Raises
+    CannotMeasure.
+    """
     ALONE.parent.mkdir(exist_ok=True)
     with ALONE.open("w") as file:
         try:
@@ -78,7 +81,7 @@ def alone() -> Iterator[None]:
 
 
 def run(chosen: dict[str, Callable[[Stand], Iterator[Row]]], *, quick: bool, only: str, write_docs: bool) -> int:
-    """Measure some groups and write the report; gives the exit code. Raises CannotMeasure before the first row."""
+    """Measure some groups and write the report; returns the exit code. Raises CannotMeasure before the first row."""
     effort, began_s, neighbours = QUICK if quick else FULL, time.monotonic(), Neighbours()
     if only == "growth" and not quick:
         effort = replace(effort, growth_s=math.inf)
@@ -111,7 +114,7 @@ def tell(row: Row) -> None:
 
 
 def write(run: report.Run, rows: list[Row], *, docs: bool) -> None:
-    """Everything into build/bench, and what a reader of the documentation sees into docs."""
+    """Write all results into build/bench, and with `docs` also the table and the plot of docs/performance.md."""
     OUTPUT.mkdir(parents=True, exist_ok=True)
     table, picture = f"{run.said()}\n\n{report.markdown(rows)}", plot.drawn(rows)
     (OUTPUT / "report.json").write_text(json.dumps(report.reported(rows), indent=2) + "\n", encoding="utf-8")

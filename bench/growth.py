@@ -1,10 +1,10 @@
-"""A worker's environment that goes on and on: what a message costs, and the memory, at 10³, 10⁴, ... messages.
+"""One environment of the worker that delivers many messages: CPU time per message and memory at 10³, 10⁴, ... messages.
 
     python -m bench.growth MESSAGES SECONDS
 
-Encode, decode, map, dispatch, settle: the code as it is deployed, with a queue, a state table and a partner that keep
-nothing. It prints a line of JSON for each power of ten that it reached, and for where it ended: messages, the median
-CPU of a message in milliseconds over what came since the line before, its quartiles, and the most memory in MiB.
+It runs the deployed code (encode, decode, map, dispatch, settle) with a queue, a state table and a partner that keep
+nothing. At each power of ten, and at the end, it prints a line of JSON: the number of messages, the median CPU time of
+a message in milliseconds since the line before, its quartiles, and the most memory so far in MiB.
 """
 
 import json
@@ -37,7 +37,7 @@ class Taking:
 
 
 class Environment:
-    """One, for all messages; each has an id of its own."""
+    """One environment for all messages; each message has an id of its own."""
 
     def __init__(self) -> None:
         partner = Webhook.from_env({"WEBHOOK_URL": "https://partner.example/"})
@@ -46,7 +46,7 @@ class Environment:
         self._done = 0
 
     def work(self, messages: int) -> None:
-        """Encode so many, and drain them."""
+        """Encode this many messages, and drain them."""
         report = self._harness.run(*self._records(messages))
         if report.failures:
             raise SystemExit(f"{len(report.failures)} messages were not delivered")
@@ -60,7 +60,7 @@ class Environment:
 
 
 def main(messages: str, seconds: str) -> None:
-    """Until so many are done or the time is over, but a thousand at least."""
+    """Work until `messages` are done or `seconds` have passed, but on at least a thousand messages."""
     environment, until_s = Environment(), time.monotonic() + float(seconds)
     for _ in range(WARM_UP // BATCH):
         environment.work(BATCH)
@@ -84,7 +84,7 @@ def tell(done: int, chunks: list[float]) -> None:
 
 
 def peak_mib() -> float:
-    """Of this process since it was started; getrusage would tell of the one that started it, too."""
+    """The most memory of this process since its start; getrusage would include that of the process that started it."""
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     return int(status.partition("VmHWM:")[2].split()[0]) / 1_024
 

@@ -1,4 +1,4 @@
-"""Runs that alternate, what they took, and what a figure is held against. The arithmetic is pure."""
+"""Alternating runs, the time that they took, and the peers, limits and goals of a figure. The arithmetic is pure."""
 
 import statistics
 import time
@@ -8,16 +8,16 @@ from typing import Self
 
 
 class CannotMeasure(Exception):
-    """Something that a benchmark stands on is missing or failed; the text says what."""
+    """Something that a benchmark needs is missing or failed; the error's text says what."""
 
 
 class MeasuresNothing(Exception):
-    """A run did less than it claims, or took less than the clock can tell: its figure would mean nothing."""
+    """A run did less than it claims, or took less time than the clock can measure, so its figure would mean nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What one run took; `units` are the calls, events or messages that it is a figure of."""
+    """The time that one run took for a number of calls, events or messages (`units`)."""
 
     cpu_s: float
     wall_s: float
@@ -56,17 +56,17 @@ class Figure:
 
     @classmethod
     def exact(cls, value: float) -> Self:
-        """A figure that is counted or calculated: it has no spread."""
+        """A figure that was counted or calculated, so that it has no spread."""
         return cls(value, value, value, 1)
 
     def less(self, other: Self) -> Self:
-        """Net of another figure, as a cold start is of the bare runtime client's."""
+        """This figure less another's median: a cold start, for example, less that of the bare runtime client."""
         return type(self)(self.median - other.median, self.low - other.median, self.high - other.median, self.runs)
 
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A bound: on the figure itself, or on its ratio to the peer's or to the limit's."""
+    """A bound on a figure, or on its ratio to the peer's figure or to the limit."""
 
     bound: float
     at_least: bool = False
@@ -78,11 +78,13 @@ class Goal:
         return f"{'≥' if self.at_least else '≤'} {self.bound:g} {what}"
 
     def is_met(self, row: "Row") -> bool:
-        """Whether the median meets it, and the worse quartile of both figures does too: what straddles is not met."""
+        """Whether the median meets the goal, and the worse quartiles of both figures do, too. A figure whose spread
+        lies on both sides of the bound does not meet it.
+        """
         return self._holds(row, worst=True)
 
     def is_near(self, row: "Row") -> bool:
-        """Whether the median meets it, but the spread does not."""
+        """Whether the median meets the goal, but the spread does not."""
         return self._holds(row, worst=False) and not self.is_met(row)
 
     def _holds(self, row: "Row", *, worst: bool) -> bool:
@@ -98,7 +100,7 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of the report. `beside` are further figures of the same runs, by what they are of."""
+    """A line of the report. `beside` has further figures of the same runs, by name."""
 
     name: str
     unit: str
@@ -124,17 +126,17 @@ class Row:
 
     @property
     def met(self) -> bool | None:
-        """None for a row without a goal."""
+        """Whether the row meets all its goals; None for a row without a goal."""
         return all(goal.is_met(self) for goal in self.goals) if self.goals else None
 
     @property
     def is_near(self) -> bool:
-        """Not met for the spread's sake alone."""
+        """Whether the row misses its goals only because of the spread."""
         return not self.met and bool(self.goals) and all(one.is_met(self) or one.is_near(self) for one in self.goals)
 
 
 def ratio(ours: Figure, other: Figure | None) -> float | None:
-    """Of the medians; None if there is nothing to hold it against."""
+    """The ratio of two figures' medians; None if there is no other figure, or its median is 0."""
     return ours.median / other.median if other is not None and other.median > 0 else None
 
 
@@ -148,8 +150,8 @@ def alternately(
     budget_s: float,
     clock: Callable[[], float] = time.monotonic,
 ) -> dict[str, list[Sample]]:
-    """Run each contender once a round, every round beginning with another: what disturbs the machine disturbs all.
-    At least so many rounds, then more while another as long as the longest ends within the budget.
+    """Run each contender once a round. Each round begins with another one, so that a disturbance of the machine is
+    shared by all. There are at least `least` rounds, and more while one as long as the longest fits the budget.
     """
     names, taken = list(contenders), {name: list[Sample]() for name in contenders}
     began_s, longest_s, rounds = clock(), 0.0, 0
@@ -162,7 +164,7 @@ def alternately(
 
 
 def checked(sample: Sample, *, counted: int, claimed: int, clock_step_s: float) -> Sample:
-    """A run as it is, if a stub saw what it claims and the clock could measure it. Raises MeasuresNothing."""
+    """The run itself, if a stub counted what it claims and the clock could measure it. Raises MeasuresNothing."""
     if claimed < 1 or sample.units < 1:
         raise MeasuresNothing("a run without work")
     if counted != claimed:

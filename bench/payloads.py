@@ -1,4 +1,6 @@
-"""The requests that are sent: an Android device's events, as many as a size takes. The same arguments give the same."""
+"""The requests that the bench sends: an Android device's events, as many as fit a size. The same arguments give the
+same requests.
+"""
 
 import json
 import uuid
@@ -16,8 +18,8 @@ OPTIONAL = ("user_attributes", "platform_fields", "integration_attributes", "con
 
 @cache
 def request_of(size_bytes: int, *, random: bool = False) -> bytes:
-    """An event request of about that size: an app's events over and over, each with an id and a time of its own.
-    `random`: each attribute, too, which no app sends, and which hardly compresses.
+    """An event request of about that size: an app's events repeated, each with an id and a time of its own. With
+    `random` the attributes differ, too: no app sends such a request, and it hardly compresses.
     """
     request = _request(seed=SEED, events=1)
     for field in OPTIONAL if len(text_of(request)) > size_bytes else ():
@@ -46,10 +48,10 @@ def _repeated() -> Iterator[dict[str, Any]]:
 
 @cache
 def single_events(many: int) -> tuple[dict[str, Any], ...]:
-    """Requests of one custom event each, of one account and with its credentials, each about another user."""
+    """Requests with one custom event each, all of one account and its credentials, and each about another user."""
     made = [_request(seed=SEED + number, events=1) for number in range(many)]
     for number, one in enumerate(made):
-        one.pop("system_notifications", None)  # each would be a call of its own
+        one.pop("system_notifications", None)  # each notification would be a call of its own
         one["events"] = [_custom(one["events"][0], number)]
         one["account"] = made[0]["account"]
     return tuple(made)

@@ -1,6 +1,6 @@
-"""The rows as bars, in SVG: ours, the peer's and the limit's, each row in its own unit. Pure, without a script.
+"""The rows as bars in SVG, for Spillway, the peer and the limit, each row in its own unit. Pure; the SVG has no script.
 
-It is shown as an image, so its fonts are those of whoever looks, and it is dark where they prefer that.
+Pages show the SVG as an image, so it uses fonts of the reader's system, and dark colours if the reader prefers them.
 """
 
 import textwrap
@@ -11,17 +11,17 @@ from bench.measure import Row
 from bench.report import shown
 
 ACROSS, LABEL, NAME_ROOM = 940, 344, 290
-"""Of the picture, of the names on the left, and of the longest bar; what is left is for its text."""
+"""Widths: of the picture, of the names on the left, and of the longest bar. The rest is for the bar's text."""
 BAR, LINE, GAP, PLOT_TOP = 12, 15, 14, 46
 NAME_LETTERS = 54
 FONTS = "-apple-system,'Segoe UI',Helvetica,Arial,'Liberation Sans','DejaVu Sans',sans-serif"
 COLOURS = {"ours": ("#2563eb", "#60a5fa"), "peer": ("#d97706", "#fbbf24"), "limit": ("#9ca3af", "#6b7280")}
-"""On white, and on black."""
+"""The colour on a light page, and on a dark one."""
 TEXT, PAPER = ("#1f2937", "#e5e7eb"), ("#ffffff", "#0d1117")
 
 
 def drawn(rows: Sequence[Row]) -> str:
-    """Rows with nothing to hold them against are left out, those of a further peer, and those about the stubs."""
+    """Draw the rows, but not those without peer and limit, those of a further peer, and those of the stubs."""
     parts, y = [_legend()], PLOT_TOP
     for row in rows:
         if (row.peer or row.limit) and ", against " not in row.name and not row.name.startswith("stub "):
@@ -47,7 +47,7 @@ def _filled() -> dict[str, tuple[str, str]]:
 
 
 def _legend() -> str:
-    """What the colours are, and which way is better."""
+    """The meaning of the colours, and whether shorter or longer is better."""
     parts, x = [], 12
     for kind, label in (("ours", "Spillway"), ("peer", "the usual way"), ("limit", "the limit")):
         parts.append(f'<rect class="{kind}" x="{x}" y="14" width="{BAR}" height="{BAR}" rx="2"/>')
@@ -59,7 +59,7 @@ def _legend() -> str:
 
 
 def _row(row: Row, y: int) -> tuple[str, int]:
-    """Its drawing, and how high it is."""
+    """The row's drawing, and its height."""
     names, bars = textwrap.wrap(f"{row.name}, {row.unit}", NAME_LETTERS), list(_bars(row))
     lines = [
         f'<text class="name" x="12" y="{y + LINE * number + 11}">{escape(name)}</text>'

@@ -1,4 +1,4 @@
-"""What a run leaves: report.json for programs, details.json with every figure's spread, a Markdown table. Pure."""
+"""The results of a run: report.json for programs, details.json with every figure's spread, a Markdown table. Pure."""
 
 import platform
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ COLUMNS = ("ours", "peer", "limit", "× peer", "× limit", "goal", "met")
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Of which commit, where and when; `others_share`: the part of the machine that other work took meanwhile."""
+    """A run's commit, machine and time; `others_share` is the part of the machine that other work took meanwhile."""
 
     commit: str
     date: str
@@ -30,7 +30,7 @@ class Run:
 
 
 def machine() -> str:
-    """Processors, their name where the system tells it, Python."""
+    """The processors, with their name if the system has it, and Python's version."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -39,7 +39,7 @@ def machine() -> str:
 
 
 def reported(rows: Iterable[Row]) -> list[dict[str, Any]]:
-    """report.json: a row a line of the table, medians alone."""
+    """report.json: the rows of the table, only with medians."""
     return [
         {
             "name": row.name,
@@ -58,12 +58,12 @@ def reported(rows: Iterable[Row]) -> list[dict[str, Any]]:
 
 
 def detailed(run: Run, rows: Iterable[Row]) -> dict[str, Any]:
-    """details.json: the medians with their quartiles and the number of runs, and the figures beside them."""
+    """details.json: the medians with their quartiles and the number of runs, and the further figures of each row."""
     return {"run": asdict(run), "rows": [asdict(row) for row in rows]}
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """The table; below it, a line for each row with the spread and what was measured beside."""
+    """The table, and below it a line for each row with the spread and the further figures."""
     table = [["row", *COLUMNS], ["---", *["---:"] * 5, "---", "---"], *(_cells(row) for row in rows)]
     lines = ["| " + " | ".join(cells) + " |" for cells in table]
     return "\n".join([*lines, "", *(f"- {_spread(row)}" for row in rows)])
@@ -90,7 +90,7 @@ def _figure(one: Figure) -> str:
 
 
 def shown(value: float) -> str:
-    """Three digits that tell something."""
+    """A number with three significant digits, or without decimals from 100 on."""
     if value == 0:
         return "0"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -1,7 +1,8 @@
-"""The usual ways with a partner's 429, on simulated time: environments that take messages off a queue, a call for each.
+"""The usual ways to deal with a partner's 429, on simulated time: environments receive messages and make a call for
+each.
 
-Both leave it to the queue to bring a failed message back. They are given what favours them: a queue and a function
-that cost no time, and a queue that takes a message up to any number of times.
+Both ways let the queue bring a failed message back. The assumptions favour them: queue and function take no time, and
+a message may be received any number of times.
 """
 
 import asyncio
@@ -13,14 +14,14 @@ from testkit.clock import now_s, run
 from testkit.simulation.partner import PartnerLimit
 
 RECEIVED, HIDDEN_FOR_S = 10, 30.0
-"""SQS's defaults for a function: messages of a batch, and how soon a failed one comes back."""
+"""SQS's defaults for a function: the messages in a batch, and the time until a failed one comes back."""
 RECEIVES, FIRST_WAIT_S, LONGEST_WAIT_S = 5, 0.5, 20.0
-"""Of the jittered exponential back-off within an invocation."""
+"""The jittered exponential back-off within an invocation: its attempts, its first and its longest wait."""
 
 
 @dataclass(frozen=True, slots=True)
 class Throttled:
-    """A partner that takes so many calls in any second, and a backlog of messages; `from_s` to `until_s` is counted."""
+    """A partner that takes `rate_per_s` calls in any second, and a backlog; calls from `from_s` to `until_s` count."""
 
     environments: int
     in_flight: int
@@ -30,7 +31,7 @@ class Throttled:
     from_s: float
     until_s: float
     backs_off: bool
-    """Whether a 429 is tried again in the invocation, after a jittered exponential wait, before it is a failure."""
+    """Whether a call is tried again after a 429, with a jittered exponential wait, before its message fails."""
 
 
 @dataclass(slots=True)
@@ -45,13 +46,13 @@ class _Fleet:
     rng: random.Random
     limiter: PartnerLimit
     new: int
-    """Messages that were not received yet."""
+    """The number of messages that were not received yet."""
     back_s: list[float] = field(default_factory=list)
-    """When failed messages come back, a heap."""
+    """A heap of the times at which failed messages come back."""
     outcome: Calls = field(default_factory=Calls)
 
     async def environment(self) -> None:
-        """Take batches until the end: messages that came back first, as they are the oldest."""
+        """Take batches until the end, beginning with messages that came back, because they are the oldest."""
         room = asyncio.Semaphore(self.given.in_flight)
         while True:
             batch = [self._receive() for _ in range(RECEIVED)]
@@ -82,7 +83,7 @@ class _Fleet:
 
 
 def throttled(given: Throttled, seed: int) -> Calls:
-    """What the partner took and refused. The same arguments give the same."""
+    """The number of calls that the partner took and refused. The same arguments give the same numbers."""
     rng = random.Random(seed)  # noqa: S311 - a simulation
     fleet = _Fleet(given, rng, PartnerLimit(given.rate_per_s, "sliding_window"), given.messages)
 

@@ -1,4 +1,4 @@
-"""Amplitude, at an address of this machine: lies beside the worker's zip, and PARTNER names it."""
+"""Amplitude at an address of this machine: this module is beside the worker's code, and PARTNER names it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

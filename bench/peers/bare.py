@@ -1,4 +1,4 @@
-"""Nothing but Lambda's runtime client: what every cold start has."""
+"""Nothing but Lambda's runtime client, which is part of every cold start."""
 
 from typing import Any
 

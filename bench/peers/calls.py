@@ -1,4 +1,4 @@
-"""What the peers send for a message: the calls that Spillway makes of the same one, of the same size."""
+"""The calls that the peers make for a message: the same calls as Spillway's, of the same size."""
 
 import json
 import os
@@ -61,7 +61,7 @@ def iterable_calls(request: dict[str, Any], events: list[dict[str, Any]], key: s
 
 
 def amplitude_calls(request: dict[str, Any], events: list[dict[str, Any]], key: str) -> Iterator[Call]:
-    """What is known of the user, then each event."""
+    """The user's properties, then each event."""
     headers, user = {"Content-Type": "application/json"}, {"device_id": request["device_application_stamp"]}
     known = {**user, "event_type": "$identify", "user_properties": request.get("user_attributes", {})}
     named = [

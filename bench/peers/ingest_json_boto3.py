@@ -1,4 +1,4 @@
-"""json and boto3 and nothing else: the least that the usual ingest does for each request."""
+"""The usual ingest at its leanest: json and boto3 and nothing else."""
 
 import os
 from typing import Any

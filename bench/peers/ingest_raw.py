@@ -1,5 +1,6 @@
-"""The limit: orjson and one kept TLS socket, the payload as it came, unsigned and unchecked; from 6 KiB on
-compressed, as fewer bytes through TLS cost less than zstd does. No function that could be deployed does so little.
+"""The limit: orjson and one kept TLS socket, the payload as it came, unsigned and unchecked. From 6 KiB on it is
+compressed, because that costs less than sending more bytes through TLS. No function that could be deployed does so
+little.
 """
 
 import base64

@@ -37,7 +37,7 @@ async def deliver(bodies: list[bytes]) -> None:
 
 
 async def one_by_one(curl: pycurl.Curl, bodies: list[bytes]) -> None:
-    """Takes what is left until there is nothing."""
+    """Send the bodies that are left, one after another, until none is."""
     while bodies:
         curl.setopt(pycurl.POSTFIELDS, bodies.pop())
         await multi.perform(curl)

@@ -15,7 +15,7 @@ from calls import calls_of
 
 processor = BatchProcessor(event_type=EventType.SQS)
 session = requests.Session()
-sqs = boto3.client("sqs")  # with which a worker changes a visibility timeout
+sqs = boto3.client("sqs")  # a worker needs it to change a visibility timeout
 
 
 def deliver(record: SQSRecord) -> None:

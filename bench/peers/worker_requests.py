@@ -1,4 +1,4 @@
-"""A thread for each connection, and a requests.Session that all share, its pool as large as there are threads.
+"""A thread for each connection, and a requests.Session that all threads share, with a connection for each of them.
 
 https://requests.readthedocs.io/en/latest/user/advanced/#session-objects
 """

@@ -1,1 +1,1 @@
-"""What is measured: a module for each group of rows, each a function from the stand to its rows."""
+"""What is measured: a module for each group of rows. Its function `rows` takes the stand and yields the rows."""

@@ -1,5 +1,5 @@
-"""What a million requests cost by the price list, each quantity counted from a run; how many requests a second a
-hundred executions take; and the calls to AWS that a message makes.
+"""The price of a million requests, from quantities that are counted in a run; the number of requests a second that a
+hundred executions take; and the calls to AWS for a message.
 """
 
 import json
@@ -23,26 +23,26 @@ from shared.message import Head, encode
 
 REQUEST_BYTES = 10_000
 SLOW_PARTNER_S = 0.6
-"""The partner's."""
+"""The partner's latency."""
 AWS_S = 0.01
-"""Of each call to SQS and DynamoDB: an assumption, as no AWS is here. Everything else in this module is counted."""
+"""The latency of each call to SQS and DynamoDB: an assumption, because the bench has no AWS. All else is counted."""
 DIRECT_MB = 256
-"""As ops/demo/direct_stack has it."""
+"""The memory that ops/demo/direct_stack gives the direct function."""
 MILLION = 1_000_000
 PRICE, PRICE_WITH_LOGS, CAPACITY_OF_PEER = 0.85, 1.00, 30
 TUNED_MERGED, TUNED_SINGLE = {"BATCH_SIZE": 640}, {"BATCH_SIZE": 640, "MAX_IN_FLIGHT": 128}
-"""What docs/limits.md advises, beside LOG_FORMAT=json, for a partner that is known to take it."""
+"""The settings, beside LOG_FORMAT=json, that docs/limits.md advises for a partner that is known to take them."""
 EXECUTIONS = 100
 INGEST_CALLS, DIRECT_CALLS = 100, 4
 INGEST_S, WORKER_S = 16, 10
-"""Of a full run, for each."""
+"""Seconds of a full run for each of the two."""
 INGEST_PEER, DIRECT = "ingest_json_boto3", "direct"
 READS, WRITES = ("GetItem", "Query"), ("UpdateItem", "PutItem", "DeleteItem")
 SETTLES = ("ChangeMessageVisibilityBatch", "ChangeMessageVisibility", "SendMessageBatch", "DeleteMessageBatch")
 
 
 def default(name: str) -> int:
-    """A number of serverless.yml's parameters."""
+    """A number from the params of serverless.yml."""
     found = re.search(rf"^    {name}: (\d+)$", (ROOT / "serverless.yml").read_text(encoding="utf-8"), re.MULTILINE)
     if found is None:
         raise MeasuresNothing(f"serverless.yml has no {name}")
@@ -63,27 +63,27 @@ def rows(stand: Stand) -> Iterator[Row]:
 
 @dataclass(frozen=True, slots=True)
 class Invocations:
-    """Runs of a function, each the mean of its invocations; `used` but the GB-seconds, which the runs differ in."""
+    """Runs of a function, each the mean of its invocations. `used` has no GB-seconds, because these differ by run."""
 
     samples: list[Sample]
     memory_mb: int
     used: Used
-    """Of one unit of a sample."""
+    """What one unit of a sample uses."""
     units: int
-    """Of an invocation."""
+    """The number of units in an invocation."""
 
     def billed_s(self) -> Figure:
-        """Of an invocation, by run."""
+        """The billed seconds of an invocation, over the runs."""
         each = [(one.wall_s * self.units / one.units, one.cpu_s * self.units / one.units) for one in self.samples]
         return Figure.of([billed_s(wall_s, cpu_s, self.memory_mb) for wall_s, cpu_s in each])
 
     def priced(self, seconds: float) -> Used:
-        """Of one unit, if an invocation is billed for so long."""
+        """What one unit uses if an invocation is billed for `seconds`."""
         return self.used + Used(invocations=1 / self.units, gb_s=seconds * self.memory_mb / 1_024 / self.units)
 
 
 def functions(stand: Stand, partner: Running) -> Mapping[str, Invocations]:
-    """Ours, the peer's and the direct one, in turn, with the same request."""
+    """Run Spillway's ingest, the peer's ingest and the direct function in turn, with the same request."""
     request = request_of(REQUEST_BYTES)
     times = {"ingest": stand.effort.of(INGEST_CALLS), INGEST_PEER: stand.effort.of(INGEST_CALLS)}
     times[DIRECT] = max(2, stand.effort.of(DIRECT_CALLS))
@@ -112,7 +112,7 @@ def functions(stand: Stand, partner: Running) -> Mapping[str, Invocations]:
         logs = {name: written(one.said()[len(said[name]) :], many[name]) for name, one in running.items()}
 
     def used(name: str) -> Used:
-        asked = counted if name == "ingest" else {}  # the others ask the table nothing
+        asked = counted if name == "ingest" else {}  # the others do not use the table
         reads, writes = (_of(asked, operations) / many[name] for operations in (READS, WRITES))
         return Used(table_reads=reads, table_writes=writes) + logs[name]
 
@@ -120,8 +120,8 @@ def functions(stand: Stand, partner: Running) -> Mapping[str, Invocations]:
 
 
 def capacity(taken: Mapping[str, Invocations]) -> Row:
-    """Requests a second that a hundred executions take, a part of which are workers: executions over what each request
-    takes of one.
+    """The requests a second that a hundred executions take, some of which are workers: the number of executions over
+    the seconds of an execution that each request takes.
     """
     workers = default("maxConcurrency")
     ours, direct = taken["ingest"].billed_s(), taken[DIRECT].billed_s()
@@ -167,11 +167,11 @@ def _sizes(said: Mapping[str, int]) -> dict[str, int]:
 
 
 def _priced(what: str, taken: Mapping[str, Invocations], worked: Invocations, log_format: Logs) -> Iterator[Row]:
-    """What a million requests cost, without logs and with them."""
+    """Rows with the price of a million requests, without logs and with them."""
     direct, other = taken[DIRECT], pipes(taken[INGEST_PEER])
     with_logs = f"{' LOG_FORMAT=json' if log_format is Logs.JSON else ''}, logs included"
     for named, logs, most in (("", Logs.NONE, PRICE), (with_logs, log_format, PRICE_WITH_LOGS)):
-        # The others' logs are in the text format, as Lambda has it unless it is told otherwise.
+        # The peers' logs are in the text format, Lambda's default.
         theirs = Logs.NONE if logs is Logs.NONE else Logs.TEXT
         yield Row(
             f"a million requests of 10 KB, {what}{named}",
@@ -204,13 +204,13 @@ def _dollars(ingest: Invocations, worked: Invocations, *, logs: Logs) -> Figure:
 
 
 def pipes(ingest: Invocations) -> Used:
-    """The peer's ingest and a queue, which a pipe receives one by one and hands to an API destination."""
+    """The peer's ingest and a queue, whose messages a pipe receives one by one and hands to an API destination."""
     sqs = Used(sqs_requests=3)  # sent, received, deleted
     return ingest.priced(ingest.billed_s().median) + sqs + Used(pipes=1, api_destinations=1)
 
 
 def _told(ingest: Invocations, worked: Invocations) -> str:
-    """The quantities, by which a reader can price them anew."""
+    """The quantities, with which a reader can calculate with other prices."""
     all_of_it = ingest.priced(ingest.billed_s().median) + worked.priced(worked.billed_s().median)
     return (
         f"Ingest is billed {ingest.billed_s().median * 1_000:.0f} ms a request, the worker "
@@ -221,7 +221,7 @@ def _told(ingest: Invocations, worked: Invocations) -> str:
 
 
 def worker(stand: Stand, partner: Running, env: Mapping[str, str], *, batch: int, in_flight: int) -> Invocations:
-    """Batches of that request as ingest queues it, one after another on a warm environment."""
+    """Run batches of the request as ingest queues it, one after another on a warm environment."""
     bodies = [body for number in range(batch) for body in _queued(number)]
     event = event_of(bodies)
     with Function(stand.code("worker"), stand.env(**settings(partner, in_flight, env))) as function:
@@ -254,7 +254,7 @@ def worker(stand: Stand, partner: Running, env: Mapping[str, str], *, batch: int
 
 
 def aws_calls(stand: Stand, partner: Running) -> Iterator[Row]:
-    """Of each message, in batches of the default size: counted by the stub, so without a spread."""
+    """Calls to AWS for each message in batches of the default size; the stub counts them, so they have no spread."""
     batch, in_flight = default("batchSize"), default("maxInFlight")
     usual = {"WEBHOOK_URL": f"{partner.url}/events"}
     cases = {
@@ -280,7 +280,7 @@ def aws_calls(stand: Stand, partner: Running) -> Iterator[Row]:
 
 
 def _counted(stand: Stand, partner: Running, env: Mapping[str, str], batch: int, in_flight: int) -> Mapping[str, float]:
-    """Calls to AWS for each message, after a first batch."""
+    """The calls to AWS for each message, without those of the first batch."""
     times = stand.effort.of(10)
     with Function(stand.code("worker"), stand.env(**settings(partner, in_flight, env))) as function:
         function.next(our_batch(batch))

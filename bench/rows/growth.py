@@ -1,4 +1,4 @@
-"""From a thousand to a million messages in one environment (bench/growth.py): what a message costs, and the memory."""
+"""From a thousand to a million messages in one environment (bench/growth.py): CPU time per message, and memory."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ THOUSAND = 1_000
 
 
 def rows(stand: Stand) -> Iterator[Row]:
-    """As far as the time of this run allows, which the row's name says; `--only growth` goes on to the end."""
+    """Run as many messages as the run's time allows; the row's name says how many. `--only growth` runs all."""
     done = subprocess.run(
         [sys.executable, "-m", "bench.growth", str(stand.effort.messages), str(stand.effort.growth_s)],
         cwd=ROOT, capture_output=True, text=True, check=False,

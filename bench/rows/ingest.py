@@ -1,4 +1,4 @@
-"""Ingest: the CPU of a cold start to the first accepted message, and of a call on a warm environment."""
+"""Ingest: CPU time of a cold start until the first accepted message, and of a call on a warm environment."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
@@ -14,11 +14,11 @@ from bench.stand.stubs import stub
 
 SIZES = {"2 KB": 2_000, "32 KB": 32_000, "254 KB": 254_000, "1 MB": 1_000_000, "5.3 MB": 5_300_000}
 CALLS = {"2 KB": 200, "32 KB": 120, "254 KB": 40, "1 MB": 12, "5.3 MB": 4}
-"""In each run: a tenth of a second of CPU and more, so that a run tells more of the code than of the machine."""
+"""The number of calls in a run: they take at least 0.1 s of CPU, so that the machine's noise hardly counts."""
 MOST_OF_PEER = dict.fromkeys(SIZES, 0.25) | {"5.3 MB": 0.35}
 BARE_CALLS = 100
 COLD_ROW_S, WARM_S = 20, 14
-"""Of a full run, for each row."""
+"""Seconds of a full run for each row."""
 PEER, LIMIT = "ingest_json_boto3", "ingest_raw"
 
 
@@ -35,7 +35,7 @@ def rows(stand: Stand) -> Iterator[Row]:
 
 
 def cold(stand: Stand, title: str) -> Row:
-    """A new process for each run, until its first answer; the bare runtime client's CPU is taken off."""
+    """Each run is a new process until its first answer; the bare runtime client's CPU time is subtracted."""
     request = request_of(SIZES["2 KB"])
 
     def start(name: str, messages: int) -> Callable[[], Sample]:
@@ -69,8 +69,8 @@ def cold(stand: Stand, title: str) -> Row:
 
 
 def warm(stand: Stand, functions: Mapping[str, Function], size: str) -> Row:
-    """Calls one after another on an environment that has had some, net of what the bare runtime client takes for a call
-    without content: reading the request's JSON is everybody's own.
+    """Calls one after another on a warm environment, less what the bare runtime client takes for a call without
+    content. So each contender is charged for reading the request's JSON.
     """
     request = request_of(SIZES[size])
     goals = (Goal(MOST_OF_PEER[size], of="peer"),)
@@ -78,7 +78,7 @@ def warm(stand: Stand, functions: Mapping[str, Function], size: str) -> Row:
 
 
 def split(stand: Stand, functions: Mapping[str, Function]) -> Row:
-    """A request that stays over SQS's limit when it is compressed."""
+    """A request that is over SQS's limit even when it is compressed."""
     name = "ingest, warm, 5.3 MB that hardly compress, split"
     return warm_row(stand, functions, name, request_of(SIZES["5.3 MB"], random=True), 2)
 
@@ -112,5 +112,5 @@ def warm_row(stand: Stand, functions: Mapping[str, Function], title: str, reques
 
 
 def sent(stand: Stand) -> int:
-    """Messages that SQS has taken."""
+    """The number of messages that the stub of SQS has taken."""
     return stand.aws.counts().get("SendMessage", 0)

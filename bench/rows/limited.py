@@ -1,6 +1,6 @@
-"""A partner that takes so many calls a second: what share of them is used, and how many are refused.
+"""A partner with a limit of calls a second: the share of it that is used, and the share of calls that is refused.
 
-On simulated time, which is said in each row's name: the worker's own code, AWS and the partner as in `make scenarios`.
+The rows run on simulated time, as their names say: the worker's own code, with AWS and partner as in `make scenarios`.
 """
 
 import multiprocessing
@@ -16,19 +16,21 @@ from testkit.simulation.scenario import ApiModel, Fleet, Scenario, Traffic
 
 RATE_PER_S, LATENCY_S, IN_FLIGHT = 100.0, 0.05, 64
 SIZES = ((1, 1_000), (4, 1_000), (16, 1_000), (1, 50))
-"""Environments and batch: ten seconds' worth of the partner's rate; and what the default makes of one environment."""
+"""Environments and batch, which together hold ten seconds of the partner's rate; and the same for one environment with
+the default batch.
+"""
 BEGINS_S, FOR_S = 5.0, 40.0
-"""What is counted: so many seconds, from five after the first call, when ours knows of the limit and has its share."""
+"""Calls count from 5 s after the first one, when Spillway knows the limit and has its share, for 40 s."""
 FULL_SEEDS = 3
 BACKLOG = int(2 * RATE_PER_S * (BEGINS_S + FOR_S))
-"""Twice what the partner takes meanwhile."""
+"""Twice the number of calls that the partner takes in that time."""
 SHARE, REFUSED = 0.95, 0.01
 SIMULATED = "simulated time"
 PEER = "429 → batch failure → redelivery"
 
 
 def rows(stand: Stand) -> Iterator[Row]:
-    """All runs at once, a process for each core: on simulated time they disturb nothing."""
+    """Run all at once, in a process for each core: on simulated time the runs cannot disturb each other."""
     seeds = range(1, 1 + (FULL_SEEDS if stand.effort.is_full else 1))
     with ProcessPoolExecutor(os.cpu_count(), mp_context=multiprocessing.get_context("spawn")) as pool:
 
@@ -96,7 +98,7 @@ def _given(environments: int, *, backs_off: bool) -> Throttled:
 
 
 def _ours(environments: int, batch: int, seed: int) -> Calls:
-    """A fleet that was not there before starts, with the backlog on its queue within a second."""
+    """A fleet that starts cold, with the whole backlog in its queue within a second."""
     latency_ms = LATENCY_S * 1_000
     scenario = Scenario(
         name="bench",

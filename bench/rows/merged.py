@@ -1,4 +1,4 @@
-"""Partners with bulk endpoints: events a second when many messages become one call, against one call after another."""
+"""Partners with bulk endpoints: events a second if many messages become one call, compared with single calls."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -10,8 +10,8 @@ from bench.stand.stubs import Running, stub
 
 PEER = "worker_powertools"
 MESSAGES, ONE_BY_ONE = 1_000, 20
-"""Of one invocation, each with one event: as many as a bulk call takes, near the 6 MB that Lambda hands over. Of the
-peer fewer, as it needs a tenth of a second for each.
+"""The messages of one invocation, each with one event: as many as a bulk call takes, near Lambda's 6 MB. The peer gets
+fewer, because it needs 0.1 s for each.
 """
 GOAL = 100
 MERGED_ROW_S = 16
@@ -20,15 +20,15 @@ MERGED_ROW_S = 16
 def rows(stand: Stand) -> Iterator[Row]:
     with stub("partner", stand.certificates, latency_s=LATENCY_S) as partner:
         iterable = {"PARTNER": "iterable_here", "ITERABLE_MODE": "bulk", "BENCH_ITERABLE_URL": partner.url}
-        # Users and events are bulk endpoints of their own.
+        # Users and events have a bulk endpoint each.
         yield row(stand, partner, "Iterable bulk", iterable, calls=2)
         amplitude = {"PARTNER": "amplitude_here", "BENCH_AMPLITUDE_URL": partner.url}
-        # What is known of the user is an event of Amplitude's, too: two a message, and a thousand a call.
+        # At Amplitude a change of user properties is an event, too: two events for each message, and 1,000 in a call.
         yield row(stand, partner, "Amplitude", amplitude, calls=2)
 
 
 def row(stand: Stand, partner: Running, name: str, env: Mapping[str, str], *, calls: int) -> Row:
-    """`calls`: of all messages together. One by one it is two for each message."""
+    """`calls` is the number of bulk calls for all messages together; the peer makes two calls for each message."""
     few = max(8, stand.effort.of(ONE_BY_ONE))
     loads = {
         "worker": Load(our_batch(MESSAGES), MESSAGES, calls, 1, our_batch(1)),

@@ -1,4 +1,4 @@
-"""The stubs: what they could answer in a second, against the most that any row asks of them."""
+"""The stubs: how many calls they could answer in a second, compared with the most that any row makes."""
 
 import ssl
 import time
@@ -15,7 +15,7 @@ from bench.stand.stubs import Running, stub
 CONNECTIONS, CALLS = 8, 1_500
 STUBS_ROW_S = 8
 MOST_ASKED = 64 / 0.05
-"""Calls a second: 64 in flight at 50 ms, which no row exceeds, as its limit is that."""
+"""Calls a second with 64 in flight at 50 ms: the limit of all rows, so none makes more."""
 STUB_ROOM = 1.5
 BODY = b'{"QueueUrl":"q","MessageBody":"' + b"x" * 3_000 + b'"}'
 HEADERS = {"X-Amz-Target": "AmazonSQS.SendMessage", "Content-Type": "application/json"}
@@ -28,7 +28,7 @@ def rows(stand: Stand) -> Iterator[Row]:
 
 
 def row(stand: Stand, running: Running, what: str, operation: str) -> Row:
-    """By the stub's own CPU: it has one thread, so a core is what it can use, however slow its callers are."""
+    """Calculated from the stub's CPU time: it has one thread, so it can use one core, however slow its callers are."""
     calls = stand.effort.of(CALLS)
 
     def run() -> Sample:
@@ -55,7 +55,7 @@ def row(stand: Stand, running: Running, what: str, operation: str) -> Row:
 
 
 def _call_often(running: Running, calls: int) -> int:
-    """Over one kept connection; the last status."""
+    """Make calls over one kept connection; returns the last status."""
     trust = ssl.create_default_context(cafile=str(running.certificates.cert))
     connection = HTTPSConnection("127.0.0.1", running.port, timeout=30, context=trust)
     try:

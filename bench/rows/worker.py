@@ -1,4 +1,4 @@
-"""The worker: events a second against what its connections allow, and the CPU that an event takes."""
+"""The worker: events a second, compared with what its connections allow, and the CPU time of an event."""
 
 import json
 import time
@@ -17,7 +17,7 @@ from shared.message import Head, encode
 from testkit.records import sqs_record
 
 LATENCY_S = 0.05
-"""The partner's; loopback adds nothing to speak of."""
+"""The partner's latency; loopback adds almost nothing."""
 PEER, ASYNC_PEER, LEAN_PEER, LIMIT = "worker_requests", "worker_httpx", "worker_urllib3", "worker_curl"
 COLD_PEER = "worker_powertools"
 NAMES = {
@@ -29,7 +29,7 @@ NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """`others`: the peers beside threads and requests."""
+    """`others` are the peers beside the one with threads and requests."""
 
     in_flight: int
     batch: int
@@ -42,13 +42,13 @@ SIZES = (Size(10, 50, (ASYNC_PEER, LEAN_PEER)), Size(10, 640), Size(64, 50), Siz
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a function is given in each run: an invocation `times` over, which makes so many calls of `units`."""
+    """A function's work in each run: the same invocation `times` over, which makes `calls` calls for `units`."""
 
     event: bytes
     units: int
-    """Messages or calls that the figure is of, in an invocation."""
+    """The messages or calls of an invocation for which the figure is given."""
     calls: int
-    """Those that the partner sees of it."""
+    """The calls that the partner sees for an invocation."""
     times: int
     warm_up: bytes
     """An invocation that opens the connections before anything is measured."""
@@ -57,11 +57,11 @@ class Load:
 IDEAL = 0.90
 CPU_MS, CPU_OF_PEER = 0.35, 0.30
 FIRST_MS = int(time.time() * 1_000)
-"""When the messages were queued: a worker gives up old ones."""
+"""The time at which the messages were queued; a worker gives up old ones."""
 CALLS_A_RUN = {10: 200, 64: 640}
-"""By what is in flight: some seconds of the partner's time, in several batches if they are small."""
+"""Calls of a run, by the number in flight: some seconds of the partner's time, in several batches if small."""
 SIZE_S, ITERABLE_S, COLD_ROW_S = 30, 20, 20
-"""Of a full run, for each row."""
+"""Seconds of a full run for each row."""
 COLD_OF_PEER = 0.6
 
 
@@ -74,7 +74,7 @@ def rows(stand: Stand) -> Iterator[Row]:
 
 
 def cold(stand: Stand, partner: Running) -> Row:
-    """A new process for each run, until the answer to its first batch, of one message; CPU of the whole process."""
+    """Each run is a new process, until the answer to its first batch of one message; CPU time of the whole process."""
     names, env = {"worker": 1, COLD_PEER: 1, LIMIT: 1, "bare": 0}, settings(partner, 10, webhook_env(partner))
     events = {"worker": our_batch(1)} | dict.fromkeys((COLD_PEER, LIMIT, "bare"), their_batch(1))
 
@@ -108,7 +108,7 @@ def cold(stand: Stand, partner: Running) -> Row:
 
 
 def webhook(stand: Stand, partner: Running, size: Size) -> Iterator[Row]:
-    """One event a message, one call an event."""
+    """Messages of one event each, and a call for each event."""
     names = ("worker", PEER, *(size.others if stand.effort.is_full else ()), LIMIT)
     times = stand.effort.of(max(1, CALLS_A_RUN[size.in_flight] // size.batch))
     loads = dict.fromkeys(names, load(size, 1, times, ours=False)) | {"worker": load(size, 1, times)}
@@ -120,7 +120,7 @@ def webhook(stand: Stand, partner: Running, size: Size) -> Iterator[Row]:
 
 
 def iterable(stand: Stand, partner: Running) -> Iterator[Row]:
-    """The same through a partner that makes another API's calls: the user's profile and the event, so two a message."""
+    """The same with a partner that makes two calls for each message: one for the user's profile, one for the event."""
     size = Size(64, 320)
     env = settings(partner, size.in_flight, {"PARTNER": "iterable_here", "BENCH_ITERABLE_URL": partner.url})
     loads = {"worker": load(size, 2, 1), PEER: load(size, 2, 1, ours=False), LIMIT: load(size, 1, 1, ours=False)}
@@ -129,7 +129,7 @@ def iterable(stand: Stand, partner: Running) -> Iterator[Row]:
 
 
 def settings(partner: Running, in_flight: int, env: Mapping[str, str]) -> Mapping[str, str]:
-    """A function's variables, ours, a peer's or the limit's."""
+    """The variables of a function: Spillway's, a peer's or the limit's."""
     return {"MAX_IN_FLIGHT": str(in_flight), "BENCH_LIMIT_URL": f"{partner.url}/limit", **env}
 
 
@@ -138,8 +138,8 @@ def webhook_env(partner: Running) -> Mapping[str, str]:
 
 
 def load(size: Size, calls: int, times: int, *, ours: bool = True) -> Load:
-    """Messages of one event, that make so many calls each; `ours`: as our ingest queues them. Two for each connection
-    open it.
+    """Messages of one event that make `calls` calls each; with `ours`, as Spillway's ingest queues them. The warm-up
+    has two messages for each connection, which open it.
     """
     batch, made = our_batch if ours else their_batch, size.batch * calls
     return Load(batch(size.batch), made, made, times, batch(min(size.batch, 2 * size.in_flight)))
@@ -155,7 +155,7 @@ def throughput(what: str, taken: Mapping[str, Sequence[Sample]], at_once: int) -
 
 
 def cpu(title: str, unit: str, taken: Mapping[str, Sequence[Sample]]) -> Iterator[Row]:
-    """Against threads and requests, which has the goals, and against the other peers."""
+    """Rows that compare with threads and requests, which have the goals, and with the other peers."""
     used = {name: Figure.of([one.cpu_ms_a_unit for one in samples]) for name, samples in taken.items()}
     passed = {name: Figure.of([one.wall_ms_a_unit for one in samples]) for name, samples in taken.items()}
     for name in (PEER, ASYNC_PEER, LEAN_PEER):
@@ -169,7 +169,7 @@ def cpu(title: str, unit: str, taken: Mapping[str, Sequence[Sample]]) -> Iterato
 def measured(
     stand: Stand, partner: Running, env: Mapping[str, str], loads: Mapping[str, Load], budget_s: float
 ) -> dict[str, list[Sample]]:
-    """Each function's load, in turn; all of them have had some before, so that their connections are open."""
+    """Run each function's load in turn, after a warm-up that opens its connections."""
     with ExitStack() as ends:
         functions = {name: ends.enter_context(Function(stand.code(name), stand.env(**env))) for name in loads}
         for name, one in loads.items():
@@ -189,13 +189,13 @@ def measured(
 
 
 def calls_of(partner: Running) -> int:
-    """Calls that the partner has answered."""
+    """The number of calls that the partner has answered."""
     return partner.counts().get("calls", 0)
 
 
 @cache
 def our_batch(messages: int) -> bytes:
-    """As SQS hands over what ingest has queued."""
+    """A batch as SQS hands over what Spillway's ingest has queued."""
     bodies = []
     for request in single_events(messages):
         head = Head(request["id"], EVENTS, str(request["account"]["account_id"]), FIRST_MS)

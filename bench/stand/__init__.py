@@ -1,1 +1,1 @@
-"""What a benchmark stands on: functions as Lambda starts them, and stubs that answer them; each is a process."""
+"""The surroundings of a benchmark: functions as Lambda starts them, and stubs that answer them; each is a process."""

@@ -1,6 +1,6 @@
-"""What the stub of AWS answers: SQS's sends and settle calls, and a table in memory as the worker uses DynamoDB.
+"""The answers of the stub of AWS: to SQS's sends and settle calls, and of a table in memory that stands for DynamoDB.
 
-It knows the expressions that shared/state/dynamo.py writes, and no others.
+The table knows the expressions that shared/state/dynamo.py writes, and no others.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ _CLAUSE = re.compile(r"(SET|ADD|REMOVE) (.+?)(?= (?:SET|ADD|REMOVE) |$)")
 
 
 class _Refused(Exception):
-    """A condition that does not hold; the row as it is."""
+    """A condition does not hold; `row` is the present row."""
 
     def __init__(self, row: Row) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class _Refused(Exception):
 
 
 class AwsAnswers:
-    """One table for all its life; each answer comes after so long."""
+    """SQS and one table; each answer comes after `latency_s`."""
 
     def __init__(self, latency_s: float = 0) -> None:
         self._latency_s = latency_s

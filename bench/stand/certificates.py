@@ -1,6 +1,6 @@
-"""TLS as a function meets it: the system's bundle of roots, two more in it, and a stub that shows one of these.
+"""TLS as a function meets it: the system's bundle of roots with two more, and a stub that shows one of these two.
 
-The first bears Amazon's name, as the roots do that AWS's endpoints are signed by; the second does not.
+The first has Amazon's name, like the roots that sign AWS's endpoints; the second does not.
 """
 
 import os
@@ -18,8 +18,9 @@ SYSTEM_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-b
 
 @dataclass(frozen=True, slots=True)
 class Certificates:
-    """What a stub shows, and what its callers trust: `bundle` and `folder` hold the system's roots and ours, one file,
-    and a file for each named by its hash. `other` is the root without Amazon's name, and its key.
+    """The certificate that a stub shows, and the roots that its callers trust: the system's and two of the bench. They
+    are in one file (`bundle`), and in a file each, named by hash (`folder`). `other` is the root without Amazon's name,
+    and its key.
     """
 
     cert: Path
@@ -30,18 +31,18 @@ class Certificates:
     roots: int
 
     def by_another(self) -> "Certificates":
-        """The same trust, and a stub that no root of Amazon's vouches for."""
+        """The same trusted roots, but for a stub whose root does not have Amazon's name."""
         cert, key = self.other
         return replace(self, cert=cert, key=key)
 
     def trusted(self) -> Mapping[str, str]:
-        """The variables with which Python's ssl, libcurl in Spillway, botocore and requests trust the same bundle."""
+        """Variables that make Python's ssl, Spillway's libcurl, botocore and requests trust the same bundle."""
         files = dict.fromkeys(("SSL_CERT_FILE", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"), str(self.bundle))
         return {**files, "SSL_CERT_DIR": str(self.folder)}
 
 
 def make_certificates(folder: Path) -> Certificates:
-    """Write them into an empty folder. Raises CannotMeasure where a machine has no bundle or no openssl."""
+    """Write the certificates into an empty folder. Raises CannotMeasure if the machine has no bundle or no openssl."""
     system = next((path for path in (ssl.get_default_verify_paths().cafile, *SYSTEM_BUNDLES) if _is_file(path)), None)
     if system is None or shutil.which("openssl") is None:
         raise CannotMeasure("the bench needs openssl, and a bundle of the system's roots")
@@ -57,7 +58,7 @@ def make_certificates(folder: Path) -> Certificates:
 
 
 def _root(folder: Path, organisation: str) -> tuple[Path, Path]:
-    """A root that is its own server's certificate, and the key."""
+    """A self-signed certificate, which is both the server's and the root, and its key."""
     cert, key = (folder / f"{organisation}.{kind}.pem" for kind in ("cert", "key"))
     _openssl(
         "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",

@@ -1,4 +1,4 @@
-"""The functions that are measured: ours out of the zips as they are deployed, the peers' compiled as those are."""
+"""The functions that are measured: Spillway's from the zips that are deployed, the peers' compiled in the same way."""
 
 import shutil
 import sys
@@ -12,7 +12,7 @@ PEERS = ROOT / "bench/peers"
 
 
 def ours(function: str, folder: Path) -> Path:
-    """Build `ingest` or `worker` for this machine and unpack it; gives the folder."""
+    """Build `ingest` or `worker` for this machine and unpack it; returns the folder."""
     zipped = build(TARGETS["local"], function, ROOT / "build").path
     with zipfile.ZipFile(zipped) as archive:
         archive.extractall(folder / function)
@@ -20,7 +20,7 @@ def ours(function: str, folder: Path) -> Path:
 
 
 def peers(folder: Path) -> Path:
-    """The peers' modules, each a function of its own; gives the folder."""
+    """Copy and compile the peers' modules, each of which is a function; returns the folder."""
     tree = folder / "peers"
     shutil.copytree(PEERS, tree, ignore=shutil.ignore_patterns("__pycache__"))
     compile_tree(tree, sys.executable)

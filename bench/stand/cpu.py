@@ -1,4 +1,4 @@
-"""CPU time of another process, to the nanosecond: all its threads, those that have ended among them."""
+"""CPU time of another process, to the nanosecond: of all its threads, including those that have ended."""
 
 import sys
 import time
@@ -6,11 +6,11 @@ import time
 from bench.measure import CannotMeasure
 
 CLOCK_STEP_S = 1e-6
-"""The step of the clock, with room to spare."""
+"""More than the clock's step: a shorter time cannot be measured."""
 
 
 def cpu_s(pid: int) -> float:
-    """CPU seconds that a running process has used since it was started. Raises CannotMeasure but on Linux."""
+    """CPU seconds that a running process has used since it was started. Raises CannotMeasure if this is not Linux."""
     if not sys.platform.startswith("linux"):
         raise CannotMeasure("the bench needs Linux, which tells another process's CPU time to the nanosecond")
-    return time.clock_gettime(~pid << 3 | 2)  # clock_getcpuclockid(3), which Python has for its own process alone
+    return time.clock_gettime(~pid << 3 | 2)  # clock_getcpuclockid(3), which Python offers only for its own process

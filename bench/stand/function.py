@@ -1,4 +1,4 @@
-"""A function as Lambda runs it: its code in a folder, Lambda's own runtime client, no more in the environment."""
+"""A function as Lambda runs it: its code in a folder, Lambda's runtime client, and only Lambda's variables."""
 
 import queue
 import subprocess
@@ -24,7 +24,7 @@ LAMBDA = {
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_ACCESS_KEY_ID": "AKIAEXAMPLEEXAMPLE00",
     "AWS_SECRET_ACCESS_KEY": "not-a-secret",
-    "AWS_SESSION_TOKEN": "not-a-token" * 40,  # as long as a role's
+    "AWS_SESSION_TOKEN": "not-a-token" * 40,  # about as long as a real one
     "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
     "AWS_LAMBDA_FUNCTION_NAME": "bench",
     "AWS_LAMBDA_FUNCTION_VERSION": "1",
@@ -35,7 +35,7 @@ LAMBDA = {
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """`folder` is what Lambda has at /var/task; `beside` folders that only a benchmark adds to it."""
+    """`folder` takes the place of /var/task; `beside` has folders that only a benchmark adds to the path."""
 
     name: str
     folder: Path
@@ -46,7 +46,7 @@ class Code:
 
 @dataclass(frozen=True, slots=True)
 class Invoked:
-    """How an invocation ended, and what it took from before it was handed over until its answer was here."""
+    """How an invocation ended, and the time that it took from its start until its answer was received."""
 
     kind: str
     body: bytes
@@ -54,7 +54,7 @@ class Invoked:
 
 
 class Function:
-    """One execution environment, from its start to its end; its log goes to a file."""
+    """One execution environment; its log goes to a file."""
 
     def __init__(self, code: Code, env: Mapping[str, str]) -> None:
         self._code = code
@@ -103,6 +103,6 @@ class Function:
         return kind, body
 
     def said(self) -> str:
-        """What it has written to its log."""
+        """What the function has written to its log."""
         self._log.seek(0)
         return self._log.read().decode("utf-8", "replace")

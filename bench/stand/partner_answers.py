@@ -1,12 +1,12 @@
-"""What the stub of a partner answers: 200 after its latency, with what Iterable says of a call or of a bulk."""
+"""The answers of the stub of a partner: 200 after its latency, with the body that Iterable sends after a success."""
 
 DONE = b'{"code":"Success","msg":"","params":{}}'
 FAILS = "fails-every-"
 
 
 class PartnerAnswers:
-    """A path that begins with a number of milliseconds is answered after these, any other after the usual latency; one
-    that begins with `fails-every-10` has every tenth call answered with 503.
+    """If a path begins with a number, the answer comes after that many milliseconds, otherwise after the usual latency.
+    If it begins with `fails-every-10`, every tenth call is answered with 503.
     """
 
     def __init__(self, latency_s: float) -> None:

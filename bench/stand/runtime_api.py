@@ -9,11 +9,11 @@ from types import TracebackType
 from typing import Any, Self
 
 DEADLINE_S = 60.0
-"""serverless.yml's time-out of the worker: the time that an invocation is given."""
+"""The time that an invocation has: the worker's time-out in serverless.yml."""
 
 
 class RuntimeApi:
-    """One function's side: `invoke` gives how it ended (`response`, `error`, `init`) and the bytes."""
+    """The API for one function. `invoke` returns how it ended (`response`, `error`, `init`) and the bytes."""
 
     def __init__(self) -> None:
         self._pending: queue.Queue[bytes | None] = queue.Queue()
@@ -31,7 +31,7 @@ class RuntimeApi:
         return self._results.get(timeout=DEADLINE_S + 10)
 
     def next(self) -> bytes | None:
-        """The next invocation, when there is one; None at the end."""
+        """Wait for the next invocation; None at the end."""
         return self._pending.get()
 
     def ended(self, kind: str, body: bytes) -> None:
@@ -52,7 +52,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, *_: object) -> None:
-        """A function that is ended hangs up; that is no news."""
+        """Ignore the error: a function that is killed closes its connection."""
 
 
 def _handler_of(api: RuntimeApi) -> type[BaseHTTPRequestHandler]:

@@ -1,4 +1,4 @@
-"""Everything that the rows share: the functions' code, the certificates, the stub of AWS, and how long to measure."""
+"""What all rows share: the functions' code, the certificates, the stub of AWS, and how long to measure."""
 
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -14,13 +14,13 @@ from bench.stand.stubs import Running, stub
 from infra.stage import ROOT
 
 HERE = ROOT / "bench/here"
-"""Partners of ours at addresses of this machine."""
+"""Spillway's partners with addresses of this machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How long to measure: the part of a full run's work in a round, the rounds of a row at least, and the part of the
-    seconds that a full run gives each row. `messages`: how far the growth row goes, if `growth_s` seconds are enough.
+    """How long to measure: `part` of a full run's work in a round, at least `least` rounds for a row, and `time_part`
+    of the seconds that a full run gives each row. The growth row runs `messages`, if `growth_s` seconds are enough.
     """
 
     name: str
@@ -35,11 +35,11 @@ class Effort:
         return self.part >= 1
 
     def of(self, count: int) -> int:
-        """So many of a full run's calls."""
+        """The number of calls in place of a full run's `count`."""
         return max(1, round(count * self.part))
 
     def budget_s(self, full_s: float) -> float:
-        """What a row may take that takes so long in a full run."""
+        """The seconds for a row that has `full_s` in a full run."""
         return full_s * self.time_part
 
 
@@ -49,7 +49,7 @@ QUICK = Effort("quick", 0.2, 1, 0.1, 10_000, 8)
 
 @dataclass(frozen=True, slots=True)
 class Stand:
-    """`code` by function or peer: `ingest`, `worker`, or the module of bench/peers."""
+    """The stub of AWS, the certificates, the effort, and the folder with the code of functions and peers."""
 
     aws: Running
     certificates: Certificates
@@ -57,13 +57,13 @@ class Stand:
     folder: Path
 
     def code(self, name: str, **env: str) -> Code:
-        """A function of ours, or a peer by its module."""
+        """The code of `ingest` or `worker`, or of a peer by its module's name."""
         if name in {"ingest", "worker"}:
             return Code(f"Spillway's {name}", self.folder / name, f"{name}_fn.handler.handler", env, (HERE,))
         return Code(name, self.folder / "peers", f"{name}.handler", env)
 
     def env(self, **more: str) -> Mapping[str, str]:
-        """What infra gives both functions, pointing here."""
+        """The variables that the stack gives both functions, with addresses of the stubs."""
         queue = f"{self.aws.url}/000000000000"
         return {
             **self.certificates.trusted(),
@@ -79,7 +79,7 @@ class Stand:
 
 @contextmanager
 def stand(effort: Effort) -> Iterator[Stand]:
-    """Builds, writes and starts it; all of it is gone when the block ends."""
+    """Build and start the stand; when the block ends, all of it is removed."""
     if not PYTHON.exists():
         raise CannotMeasure("there is no .venv-bench; make bench makes it")
     with tempfile.TemporaryDirectory(prefix="spillway-bench-") as name:

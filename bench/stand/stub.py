@@ -1,7 +1,7 @@
 """A stub in a process of its own: SQS and DynamoDB, or a partner; `python -m bench.stand.stub aws|partner CERT KEY`.
 
-It prints its port, answers until its standard input ends, and counts what it answered: `GET /-/counts` tells it. HTTP
-is read by hand, as a stub must cost little: one that is slower than the function would be what a benchmark measures.
+It prints its port, answers until its standard input ends, and counts its answers: `GET /-/counts` returns the counts.
+It reads HTTP by hand to be fast: a benchmark would measure a stub that is slower than the function.
 """
 
 import asyncio
@@ -15,12 +15,11 @@ from bench.stand.aws_answers import AwsAnswers
 from bench.stand.partner_answers import PartnerAnswers
 
 Answer = Callable[[str, dict[bytes, bytes], bytes], tuple[str, int, bytes, float]]
-"""Of a path, headers and body: what to count it as, the status, the answer's body, and after how many seconds it comes.
-"""
+"""From a path, headers and body: the name to count it under, the status, the answer's body, its delay in seconds."""
 
 
 class Stub:
-    """What all connections share."""
+    """The answers and counts that all connections share."""
 
     def __init__(self, answer: Answer) -> None:
         self.answer = answer

@@ -1,4 +1,4 @@
-"""Starts stubs, asks them what they counted, and ends them."""
+"""Starts stubs, reads their counts, and ends them."""
 
 import http.client
 import json
@@ -16,7 +16,7 @@ from infra.stage import ROOT
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A stub that runs; `pid` for its CPU time."""
+    """A running stub; its CPU time is read by `pid`."""
 
     port: int
     pid: int
@@ -27,7 +27,7 @@ class Running:
         return f"https://127.0.0.1:{self.port}"
 
     def counts(self) -> Mapping[str, int]:
-        """What it has answered since it was started, by operation; a partner's under `calls`."""
+        """The number of answers since the stub was started, by operation; a partner's are under `calls`."""
         trust = ssl.create_default_context(cafile=str(self.certificates.cert))
         connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=10, context=trust)
         try:
@@ -40,11 +40,11 @@ class Running:
 
 @contextmanager
 def stub(kind: str, certificates: Certificates, *, latency_s: float = 0) -> Iterator[Running]:
-    """A stub of `aws` or of a `partner`, until the block ends."""
+    """Run a stub of `aws` or of a `partner` until the block ends."""
     command = [sys.executable, "-m", "bench.stand.stub", kind, str(certificates.cert), str(certificates.key)]
     with subprocess.Popen(
         [*command, str(latency_s)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        start_new_session=True,  # Ctrl-C reaches us alone, and we end it
+        start_new_session=True,  # so that Ctrl-C reaches only the bench, which ends the stub
     ) as process:  # fmt: skip
         port = process.stdout.readline() if process.stdout else ""
         if not port.strip():
