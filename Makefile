@@ -1,5 +1,5 @@
-# One verb a task; `make help` lists them. Each target prepares what it needs (.venv, .venv-aws, node_modules, zips) and
-# does it once: files called .stamp-* say what is already there.
+# One target for each task; `make help` lists them. Each target first prepares what it needs (.venv, .venv-aws, node_modules,
+# zips), but only once: files called .stamp-* say what is already there.
 #
 # Paths are relative and Python tools run as `python -m`: the first line of a script in .venv/bin breaks when the
 # checkout's path has a space in it.
@@ -18,7 +18,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
-# The first interpreter that is new enough; `make test PYTHON=python3.12` decides otherwise.
+# The first interpreter that is new enough; `make test PYTHON=python3.12` chooses another.
 PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
 PYTHON_VERSION := $(shell "$(PYTHON)" -c 'import sys; print(*sys.version_info[:2], sep=".")' 2>/dev/null)
@@ -28,36 +28,37 @@ PY_AWS := .venv-aws/bin/python
 SERVERLESS := node node_modules/osls/bin/serverless.js
 PIP_INSTALL := -m pip --disable-pip-version-check install --quiet
 
-# `make ... STAGE=production`: which stage; what it is stands in `.env.production` (.env.example). Without it, development.
+# `make ... STAGE=production` names the stage, whose settings are in `.env.production` (.env.example). The default is dev.
 STAGE ?= dev
 # Passed on to pytest (`make test ARGS="tests/unit -x"`) and to serverless (`make deploy ARGS=--verbose`).
 ARGS ?=
-# How the tests share the machine: five processes keep two cores busy, as much of tests/e2e waits for a clock; what
-# never waits needs three (docs/adr/0044). `make test ARGS=-n0` is one process, for --pdb and -s.
+# The number of test processes: five keep two cores busy, because tests/e2e often waits for a clock; tests that
+# never wait need three (docs/adr/0044). `make test ARGS=-n0` runs one process, for --pdb and -s.
 SIDE_BY_SIDE := -n 5
 FAST_SIDE_BY_SIDE := -n 3
-# A container often forbids bytecode; every process that a test or a deploy starts would compile the project anew.
+# A container often forbids bytecode. Then every process that a test or a deploy starts would compile the project anew.
 export PYTHONDONTWRITEBYTECODE :=
-# What is said to this make is not meant for the makes that tests start.
+# Options of this make are not meant for the makes that tests start.
 PYTEST = env -u ARGS -u MAKEFLAGS -u MFLAGS -u MAKELEVEL $(PY) -m pytest
-# How many of each kind `make fuzz` tries.
+# The number of examples of each kind that `make fuzz` tries.
 FUZZ_EXAMPLES ?= 5000
 
-# What is said on the command line reaches the tools as environment variables, and make itself passes over what it does
-# not know: `stage=production` would be another variable, and the stage development.
+# Variables on the command line reach the tools as environment variables, and make itself ignores variables that it does
+# not know: with `stage=production` the stage would still be dev.
 SAID := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
 OUR_SAID := $(filter-out .%,$(SAID))
 UPPER = $(shell printf '%s' '$1' | tr '[:lower:]-' '[:upper:]_')
 define REFUSE_LOWER
 $(if $(filter-out $(call UPPER,$1),$1),$(error make's variables are written in capitals: $(call UPPER,$1)=..., not $1=...))
 endef
-# What this file names, and what tools read that it does not name. A name with an underscore may be a partner's (ACME_URL).
+# The variables that this file names, and those that only the tools read. A name with an underscore may be a partner's
+# (ACME_URL).
 KNOWN = $(shell grep -oE '\b[A-Z]+\b' $(firstword $(MAKEFILE_LIST))) ATTEMPTS DATA EVENTS PARTNER POD SCENARIO
 define REFUSE_UNKNOWN
 $(if $(or $(findstring _,$1),$(filter $1,$(KNOWN))),,$(error make knows no variable $1; make help names them))
 endef
 $(foreach name,$(OUR_SAID),$(call REFUSE_LOWER,$(name))$(call REFUSE_UNKNOWN,$(name)))
-# `make deploy production` is no stage either: make would say so of the second word when the first was deployed.
+# `make deploy production` is refused, too: make itself would object to the second word only after it had deployed.
 VERBS = $(shell sed -nE 's/^([.a-z][a-z_ -]*[a-z]):( .*)?$$/\1/p' $(firstword $(MAKEFILE_LIST)))
 ifneq ($(word 2,$(MAKECMDGOALS)),)
 $(foreach word,$(filter-out $(VERBS),$(MAKECMDGOALS)),$(error make knows no verb $(word); make help names them, and a stage is STAGE=...))
@@ -77,34 +78,34 @@ help: ## Show this list
 # --- verbs ----------------------------------------------------------------------------------------------------------
 
 .PHONY: demo
-demo: .venv .venv-aws node_modules build-local ## A spike, direct against Spillway, on an embedded AWS (REQUESTS=2000 LIMIT=50 ...)
+demo: .venv .venv-aws node_modules build-local ## Send a spike through the direct design and through Spillway, on an embedded AWS (REQUESTS=2000 LIMIT=50 ...)
 	@$(PY) -m ops.cli demo $(ARGS)
 
 .PHONY: demos
-demos: .venv .venv-aws node_modules build-local ## All five demos in their default size, about fifteen minutes; stops at the first that fails
+demos: .venv .venv-aws node_modules build-local ## Run all five demos in their default size, about fifteen minutes; stop at the first that fails
 	@for scenario in spike outage throttle poison noisy; do \
 		echo "--- SCENARIO=$$scenario"; \
 		$(PY) -m ops.cli demo --scenario "$$scenario" --folder "build/demo/$$scenario" $(ARGS); done
 
 .PHONY: local
-local: .venv .venv-aws node_modules build-local ## An AWS and a partner on this machine until Ctrl-C (ARGS=--no-deploy: deploy yourself)
+local: .venv .venv-aws node_modules build-local ## Run an AWS and a partner on this machine until Ctrl-C (ARGS=--no-deploy: deploy yourself)
 	@$(PY) -m ops.cli local $(ARGS)
 
 .PHONY: test
-test: .venv .venv-aws node_modules build-aws build-local ## Every test: unit, property, integration, end to end (ARGS="-k name")
+test: .venv .venv-aws node_modules build-aws build-local ## Run every test: unit, property, integration, end to end (ARGS="-k name")
 	@$(PYTEST) $(SIDE_BY_SIDE) $(ARGS)
 
 .PHONY: test-fast
-test-fast: .venv ## Every test but deploys, the embedded AWS and the simulated fleet (ARGS="-k name")
+test-fast: .venv ## Run every test but those that deploy, need the embedded AWS or simulate the fleet (ARGS="-k name")
 	@$(PYTEST) $(FAST_SIDE_BY_SIDE) --ignore=tests/e2e --ignore=tests/integration/infra --ignore=tests/scenario $(ARGS)
 
 .PHONY: fuzz
-fuzz: .venv ## Odd requests, queue bodies and answers, FUZZ_EXAMPLES of each (5000): some minutes
+fuzz: .venv ## Try odd requests, queue bodies and answers for some minutes, FUZZ_EXAMPLES of each kind (5000)
 	@FUZZ_EXAMPLES="$(FUZZ_EXAMPLES)" $(PY) -m pytest tests/property/test_fuzz_ingest.py tests/property/test_fuzz_worker.py \
 		tests/property/test_fuzz_answers.py $(ARGS)
 
 .PHONY: check
-check: .venv node_modules build-aws ## Format, lint, types, imports, workflows, templates
+check: .venv node_modules build-aws ## Check format, lint, types, imports, workflows, templates
 	@$(PY) -m ruff format --check .
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy
@@ -121,15 +122,15 @@ EVERYTHING_ON := PARTNER=partners.webhook WEBHOOK_URL=https://partner.example/ W
 	TOKEN_SOURCE=ssm:/spillway/token PERMISSIONS_BOUNDARY=spillway-boundary ALARM_EMAIL=oncall@example.com PKG_TARGET=aws
 
 .PHONY: scenarios
-scenarios: .venv ## The fleet on simulated time, through outages, storms and deaths (SEED=7 or 1-20, NAME=outage)
+scenarios: .venv ## Run the simulated fleet through outages, storms and workers' deaths (SEED=7 or 1-20, NAME=outage)
 	@$(PY) -m ops.scenarios $(ARGS)
 
 .PHONY: build
-build: .venv ## The zips of both functions, for AWS and for the embedded AWS
+build: .venv ## Build the zips of both functions, for AWS and for the embedded AWS
 	@$(PY) -m infra.build aws local
 
 .PHONY: deploy
-deploy: .venv node_modules ## Deploy to AWS (STAGE=production, ALIAS_MODE=hold to leave the live version, ALLOW=PARTNER to replace it, FORCE=1)
+deploy: .venv node_modules ## Deploy to AWS (STAGE=production, ALIAS_MODE=hold to keep the live version, ALLOW=PARTNER to replace the partner, FORCE=1 despite broken rules)
 	@$(SERVERLESS) deploy --stage "$(STAGE)" $(if $(FORCE),--force) $(ARGS)
 
 .PHONY: promote
@@ -141,19 +142,19 @@ rollback: .venv ## Make the version live that was live before (STAGE=production)
 	@$(PY) -m ops.cli rollback --stage "$(STAGE)" $(ARGS)
 
 .PHONY: versions
-versions: .venv ## What is live, since when, of which commit (STAGE=production ARGS="--prune 5")
+versions: .venv ## Show what is live, since when, and from which commit (STAGE=production ARGS="--prune 5")
 	@$(PY) -m ops.cli versions --stage "$(STAGE)" $(ARGS)
 
 .PHONY: remove
-remove: node_modules ## Remove a stack, and say before what of it is kept (STAGE=production, YES=1)
+remove: node_modules ## Remove a stack, after saying what is deleted and what is kept (STAGE=production, YES=1)
 	@$(SERVERLESS) remove --stage "$(STAGE)" $(ARGS)
 
 .PHONY: bench
-bench: .venv .venv-bench build-local ## CPU, speed and price against named peers and limits, ten minutes (docs/performance.md)
+bench: .venv .venv-bench build-local ## Measure CPU, speed and price against named peers and limits, in ten minutes (docs/performance.md)
 	@$(PY) -m bench $(ARGS)
 
 .PHONY: bench-quick
-bench-quick: .venv .venv-bench build-local ## The same in a minute, with wider spread (ARGS="--only worker")
+bench-quick: .venv .venv-bench build-local ## Measure the same in a minute, with wider spread (ARGS="--only worker")
 	@$(PY) -m bench --quick $(ARGS)
 
 .PHONY: lock
