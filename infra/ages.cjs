@@ -1,14 +1,14 @@
 'use strict';
 
-// `custom.ages` of serverless.yml: from which age on a message that waits wakes somebody, in seconds. Half of its budget, so
-// that as much is left to act in; of an erasure a day at most, as a person waits for it.
+// `custom.ages` of serverless.yml: the age in seconds at which a waiting message raises an alarm. That is half of the time for
+// which it may wait, so that the other half is left to act in; for an erasure at most a day, because a person waits for it.
 
 const DAY_S = 86_400;
-// As worker_fn/batch/disposition.py has them (Budgets); a test compares them.
+// The same values as in worker_fn/batch/disposition.py (Budgets); a test compares them.
 const MAX_AGE_S = 3 * DAY_S;
 const ERASURE_MAX_AGE_S = 13 * DAY_S;
 
-// What is no number infra/settings.cjs refuses.
+// infra/settings.cjs refuses a value that is not a number.
 const half = (told, otherwise) => Math.floor((Number(told) || otherwise) / 2);
 
 module.exports = () => ({

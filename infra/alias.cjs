@@ -1,10 +1,10 @@
 'use strict';
 
-// Serverless plugin: the alias `production` on every function, and what stands on it.
+// Serverless plugin: the alias `production` of both functions, with mParticle's permissions and the queue's mapping on it.
 //
 // mParticle invokes an alias and the queue's mapping feeds an alias, so a deploy publishes a version and decides
 // separately whether that version goes live (custom.alias.mode). `spillway promote` decides later, both functions together.
-// Published plugins for this need the AWS SDK v2 surface that osls 4 removed; docs/adr/0003 has the whole story.
+// Published plugins for this need the AWS SDK v2, which osls 4 removed; docs/adr/0003 says more.
 
 const { execFile } = require('node:child_process');
 const { createRequire } = require('node:module');
@@ -20,14 +20,14 @@ const isVersion = (text) => /^[1-9]\d*$/.test(text);
 // The logical id that osls gives to the queue's mapping.
 const MAPPING = 'WorkerEventSourceMappingSQSQueue';
 
-// The states that a paused mapping has, also while the pause is being carried out.
+// The states of a mapping that is paused or about to be.
 const PAUSED = new Set(['Disabled', 'Disabling']);
 
-// A change of the mapping is under way for tens of seconds.
+// A change of the mapping takes tens of seconds.
 const SETTLES_S = 60;
 const LOOK_EVERY_S = 2;
 
-/** `7` means version 7 of every function, `ingest=7,worker=9` says each. Returns null for anything else. */
+/** `7` means version 7 of every function, `ingest=7,worker=9` names a version for each. Returns null for anything else. */
 function readVersions(text, functionNames) {
   if (isVersion(text)) return new Map(functionNames.map((name) => [name, text]));
   const pairs = text.split(',').map((pair) => pair.trim().split('='));
@@ -42,11 +42,11 @@ module.exports = class ProductionAlias {
     this.provider = serverless.getProvider('aws');
     this.hooks = {
       'before:deploy:deploy': () => this.requirePartner(),
-      // Behind all that refuses a deploy without asking AWS for anything.
+      // After all checks that refuse a deploy without asking AWS for anything.
       'before:aws:deploy:deploy:createStack': () => this.lookBefore(),
       'after:deploy:deploy': () => this.noteDeploy(),
-      // Versions exist from here on, and events (the queue's mapping) are compiled next: what is set as a function's
-      // `targetAlias` is what osls makes them point at.
+      // At this hook the template has the versions, and osls compiles the events (the queue's mapping) next: it points them at
+      // the function's `targetAlias`.
       'after:package:compileFunctions': () => this.addAliases(),
       'after:package:compileEvents': () => this.keepIntake(),
       'after:aws:info:displayFunctions': () => this.showLive(),
@@ -87,7 +87,7 @@ module.exports = class ProductionAlias {
     this.before = await this.aliases();
   }
 
-  // A worker without an address would receive, fail and return each message until somebody looks.
+  // A worker without a URL to call would receive, fail and return each message until somebody notices.
   requirePartner() {
     const { PARTNER, WEBHOOK_URL } = this.serverless.service.custom.partner || {};
     if (PARTNER === 'partners.webhook' && !WEBHOOK_URL) {
@@ -99,8 +99,8 @@ module.exports = class ProductionAlias {
     return new CloudFormationClient(await this.provider.getAwsSdkV3Config());
   }
 
-  // Whether the intake is paused is no matter of the template, which would have it enabled: an operator's pause outlasts
-  // a deploy. A pause that begins or ends meanwhile is made good by the worker and by its tick.
+  // The template would enable the mapping, but an operator's pause must outlast a deploy. If a pause begins or ends during the
+  // deploy, the worker or its tick sets the mapping right.
   async keepIntake() {
     if (this.serverless.processedInput.commands[0] !== 'deploy') return;
     try {
@@ -122,7 +122,7 @@ module.exports = class ProductionAlias {
     }
   }
 
-  // Disabled or not, once nothing is under way.
+  // The mapping's state, once no change of it is under way, or SETTLES_S later.
   async mappingState(id) {
     const client = await this.lambda();
     for (let waited = 0; ; waited += LOOK_EVERY_S) {
@@ -156,12 +156,14 @@ module.exports = class ProductionAlias {
       };
       this.serverless.service.getFunction(name).targetAlias = { name: this.config.name, logicalId };
     }
-    // The worker goes live first: it reads what the ingest before it wrote, and the other way round that is not so.
+    // The worker goes live first: a new worker reads what the ingest before it writes, but an old worker may not read what a
+    // new ingest writes.
     this.resources[this.aliasLogicalId('ingest')].DependsOn = this.aliasLogicalId('worker');
     this.addInvokers();
   }
 
-  // For each function the version that is to be live; a function that is not in the map gets the one this deploy publishes.
+  // The version that is to be live, for each function; a function that is not in the map gets the version that this deploy
+  // publishes.
   async chooseVersions() {
     const mode = String(this.config.mode).trim();
     if (mode === 'move') return new Map();
@@ -190,7 +192,7 @@ module.exports = class ProductionAlias {
     return logicalId;
   }
 
-  // A permission takes one account, and the framework's variables cannot loop over a list.
+  // The permissions are written here because each names one account, and the framework's variables cannot loop over a list.
   addInvokers() {
     const { function: name, accounts } = this.config.invokers;
     const ids = String(accounts).split(',').map((id) => id.trim());
@@ -218,7 +220,7 @@ module.exports = class ProductionAlias {
     return (await this.alias(functionName))?.FunctionVersion;
   }
 
-  // The last lines of `serverless deploy` and `serverless info`: what to give to mParticle, and what it now reaches.
+  // The last lines of `serverless deploy` and `serverless info`: the ARN to give to mParticle, and the versions that are live.
   async showLive() {
     const aliases = await this.aliases();
     const live = this.functionNames.map((name, index) => `${name}: version ${aliases[index]?.FunctionVersion ?? 'none'}`);
@@ -231,8 +233,8 @@ module.exports = class ProductionAlias {
     return Promise.all(this.functionNames.map((name) => this.alias(name)));
   }
 
-  // CloudFormation compares with what it set last, and a promote since then is unknown to it: told to set the number that
-  // it set before, it does nothing.
+  // CloudFormation compares the template with what it set last, and does not know of a promote since then: if the template has
+  // the version that it set last, it does nothing. So the alias is set here.
   async settleChosen() {
     for (const [name, version] of this.chosen) {
       if ((await this.liveVersion(name)) === version) continue;
@@ -242,8 +244,9 @@ module.exports = class ProductionAlias {
     }
   }
 
-  // The versions to which a rollback goes back. A promote writes this note, too, so CloudFormation does not know it and
-  // may have dropped it from an alias that it changed: only the note from before the deploy counts.
+  // Write the note of the versions to which a rollback goes back. CloudFormation does not know this note, which a promote
+  // writes, too, and may have dropped it from an alias that it changed. So the note that was read before the deploy is
+  // continued.
   async noteDeploy() {
     const pair = (aliases) => (aliases.every(Boolean) ? aliases.map((alias) => Number(alias.FunctionVersion)) : null);
     await this.settleChosen();
@@ -261,14 +264,14 @@ module.exports = class ProductionAlias {
     }
   }
 
-  // The note of both aliases from now on: ops/releases/note.py says how it reads, and writes it for a promote, too.
+  // The new note of both aliases; ops/releases/note.py has its format, and writes it for a promote, too.
   noteOf(asked) {
     const folder = this.serverless.serviceDir;
     return new Promise((resolve, reject) => {
       const process = execFile(path.join(folder, '.venv', 'bin', 'python'), ['-m', 'ops.releases.after_deploy'], { cwd: folder, timeout: 60_000 }, (error, stdout, stderr) => {
         if (!error) return resolve(stdout.trim());
         const said = stderr.trim().split('\n').pop() || error.message;
-        return reject(this.fail(`What was deployed is live, and what was live before it could not be noted: ${said}`));
+        return reject(this.fail(`The deploy is live, but the versions before it could not be noted for a rollback: ${said}`));
       });
       process.stdin.on('error', () => {}); // it ended before it read: its answer says why
       process.stdin.end(JSON.stringify(asked));

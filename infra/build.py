@@ -3,11 +3,11 @@
     build/aws/ingest.zip    build/aws/worker.zip      for AWS: python3.13 on arm64, as serverless.yml deploys them
     build/local/ingest.zip  build/local/worker.zip    for this machine: the embedded AWS runs them in our interpreter
 
-and beside them release.json: of which commit they are, and which queue messages they write and read.
+and beside them release.json: their commit, and the versions of queue messages that they write and read.
 
-Each zip is its function's own packages plus its own locked requirements, and nothing of the other function. The same
-inputs give the same bytes: names are sorted, times and modes fixed. Serverless compares code by hash, so a deploy that
-changes nothing publishes nothing.
+Each zip has its function's own packages plus its own locked requirements, and nothing of the other function. The same
+inputs give the same bytes: names are sorted, times and modes are fixed. Serverless compares code by hash, so a deploy
+that changes nothing publishes nothing.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from shared.message import READS, VERSION
 
 HOST_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
-# function -> the packages of ours that it imports; its libraries are in requirements/<function>.txt.
+# function -> the packages of this repository that it imports; its libraries are in requirements/<function>.txt.
 FUNCTIONS = {
     "ingest": ("ingest_fn", "partners", "shared"),
     "worker": ("partners", "shared", "worker_fn"),
@@ -46,11 +46,11 @@ DROPPED_PATHS = (
     "zstandard/_cffi.",
     "zstandard/backend_cffi.py",
 )
-# Of a library's metadata: its name and version (importlib.metadata, and what scans a deployed function for known
-# vulnerabilities) and the entry points that others look for.
+# The files of a library's metadata that are kept: METADATA has its name and version, for importlib.metadata and for
+# scanners that look for known vulnerabilities; entry_points.txt is for libraries that look for plugins.
 KEPT_METADATA = frozenset({"METADATA", "entry_points.txt"})
 
-# The files of which a deployed version is made: a change of any other file leaves a commit clean.
+# The files from which a deployed version is made: if only other files have changed, the commit is not noted as dirty.
 DEPLOYED = (
     "ingest_fn",
     "worker_fn",
@@ -66,9 +66,9 @@ COMMIT_DIGITS = 12
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 """The earliest time a zip can hold."""
 OWNER_ALONE = 0o700
-"""Only its owner may enter: logs, keys of the embedded AWS and answers of a registration lie beside the zips."""
+"""Only its owner may enter: logs, keys of the embedded AWS and answers of a registration are beside the zips."""
 ZIP_MODE = 0o100644 << 16
-"""A regular file that everybody may read: Lambda does not run as the owner."""
+"""A regular file that everybody may read, because Lambda does not run as the owner."""
 
 
 class BuildError(Exception):
@@ -77,7 +77,7 @@ class BuildError(Exception):
 
 @dataclass(frozen=True)
 class Target:
-    """Where a zip is to run."""
+    """The Python and the platform that a zip runs on."""
 
     name: str
     python: str
@@ -99,13 +99,13 @@ class Built:
     path: Path
     bytecode: bool
     fresh: bool
-    """False if the zip on disk was right already."""
+    """False if the zip on disk was up to date."""
     zip_bytes: int
     unzipped_bytes: int
 
 
 def build(target: Target, function: str, output: Path) -> Built:
-    """Build one zip below `output`, or leave it if nothing it is made of has changed. Raises BuildError."""
+    """Build one zip below `output`, or leave it if none of its inputs has changed. Raises BuildError."""
     path = output / target.name / f"{function}.zip"
     stamp = path.with_suffix(".json")
     requirements = ROOT / "requirements" / f"{function}.txt"
@@ -134,7 +134,7 @@ def build(target: Target, function: str, output: Path) -> Built:
 
 
 def write_release(target: Target, output: Path, root: Path = ROOT) -> Path:
-    """Write release.json: serverless.yml notes it on the functions, and `spillway versions` and `promote` read it."""
+    """Write release.json: infra/zips.cjs notes it on the functions, where `spillway versions` and `promote` read it."""
     path = output / target.name / "release.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     noted = {
@@ -149,8 +149,8 @@ def write_release(target: Target, output: Path, root: Path = ROOT) -> Path:
 
 
 def commit(root: Path) -> str:
-    """Name the commit that a checkout is of: `4f2a9c1b03de`, or `4f2a9c1b03de-dirty` if what is deployed was changed
-    since, or `unknown` where there is no repository.
+    """Name the commit of a checkout: `4f2a9c1b03de`, or `4f2a9c1b03de-dirty` if a file that is deployed was changed
+    since, or `unknown` if there is no repository.
     """
     if git(root, "rev-parse", "--show-toplevel") != str(root.resolve()):
         return "unknown"
@@ -161,7 +161,7 @@ def commit(root: Path) -> str:
 
 
 def git(root: Path, *arguments: str) -> str | None:
-    """Run git in a folder; None if there is none, or if it refuses."""
+    """Run git in a folder; None if git is not installed or fails."""
     try:
         done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
     except OSError:
@@ -170,7 +170,7 @@ def git(root: Path, *arguments: str) -> str | None:
 
 
 def digest(target: Target, function: str, requirements: Path, compiler: str | None) -> str:
-    """Name everything a zip is made of: sources, locked requirements, target, compiler, and this file."""
+    """A digest of a zip's inputs: sources, locked requirements, target, compiler, and this file."""
     seen = hashlib.sha256(repr((target, function, compiler)).encode())
     sources = [file for package in FUNCTIONS[function] for file in source_files(ROOT / package)]
     for file in [Path(__file__), requirements, *sources]:
@@ -189,7 +189,7 @@ def read_stamp(stamp: Path) -> dict[str, Any] | None:
 
 
 def source_files(folder: Path) -> Iterator[Path]:
-    """Yield the files of a package of ours in a fixed order."""
+    """Yield the files of one of this repository's packages in a fixed order."""
     for path in sorted(folder.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:
             yield path
@@ -242,9 +242,9 @@ def prune(tree: Path) -> None:
 
 
 def compile_tree(tree: Path, compiler: str) -> None:
-    """Compile every module: without bytecode a cold start compiles it all, and a function's folder cannot keep it.
+    """Compile every module: otherwise each cold start would compile them, because a function's folder is read-only.
 
-    The files are marked as never to be checked against their sources, so no time stamp gets into them; the paths that
+    The bytecode is marked as never to be checked against its sources, so it contains no time stamp; the paths that
     tracebacks show are those of the deployed function.
     """
     done = subprocess.run(
@@ -257,7 +257,7 @@ def compile_tree(tree: Path, compiler: str) -> None:
 
 
 def write_zip(tree: Path, path: Path) -> int:
-    """Write every file of a folder; returns their size together."""
+    """Zip every file of a folder; returns the sum of their sizes."""
     size = 0
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for file in sorted(file for file in tree.rglob("*") if file.is_file()):
@@ -271,7 +271,7 @@ def write_zip(tree: Path, path: Path) -> int:
 
 
 def run_uv(*arguments: str) -> str:
-    """Run the uv of our environment; returns what it printed. Raises BuildError with its own words."""
+    """Run the environment's uv; returns its output. Raises BuildError with uv's own message."""
     command = [sys.executable, "-m", "uv", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     if done.returncode != 0:

@@ -1,11 +1,12 @@
 'use strict';
 
-// Serverless plugin: a deploy says what it changes of what is live, and replaces neither partner nor host nor what a stage
-// was told without being told so (ALLOW=PARTNER,ACME_URL, or all). Variables are shown by name; of their values it says that they changed.
+// Serverless plugin: a deploy prints what it changes of what is live. It is refused if it would replace the partner, a host or
+// a setting of the stage, unless ALLOW names it (ALLOW=PARTNER,ACME_URL, or all). Variables are shown by name, without their
+// values.
 //
-// Live is the version that the alias serves. What a deploy was told besides the functions' variables (who hears the alarms, who
-// may invoke) stands in the template's metadata, and that is the last deploy's. A host may be in the partner's code and chosen by a
-// variable that is no URL (a region): the partner is asked (ops/partner/hosts.py), where it is here.
+// Live means the version that the alias serves. Settings that are no variables of the functions (who gets the alarms, who
+// may invoke) are in the metadata of the last deploy's template. A host may be in the partner's code and chosen by a
+// variable that is not a URL (a region): then the partner's code is asked (ops/partner/hosts.py), if this checkout has it.
 
 const { execFile } = require('node:child_process');
 const { createRequire } = require('node:module');
@@ -18,16 +19,17 @@ const { GetFunctionConfigurationCommand, LambdaClient } = ours('@aws-sdk/client-
 const { CloudFormationClient, GetTemplateCommand } = ours('@aws-sdk/client-cloudformation');
 
 const FUNCTIONS = ['ingest', 'worker'];
-// How a deploy is done, not what the stage is; and DATA, which keeps what there is when it is gone (infra/removal.cjs).
+// Variables that say how a deploy is done, not what the stage is. DATA is one of them: without it the data is kept
+// (infra/removal.cjs).
 const OF_A_RUN = new Set(['ALIAS_MODE', 'AWS_DEFAULT_REGION', 'AWS_REGION', 'DATA', 'PKG_TARGET', 'POD']);
-// What a release says of itself.
+// Variables that describe the release.
 const OF_A_RELEASE = new Set(['COMMIT', 'READS_MESSAGES', 'STAGE', 'WRITES_MESSAGES']);
-// What CloudFormation says where there is no such stack.
+// CloudFormation's errors if there is no such stack.
 const NO_STACK = new Set(['ValidationError', 'ResourceNotFoundException']);
 
 const filled = (variables) => Object.fromEntries(Object.entries(variables).filter(([, value]) => typeof value === 'string' && value !== ''));
 
-/** The names of all variables that the files of the deploy ask for. */
+/** The names of all variables that serverless.yml and infra/*.yml read. */
 function askedFor(folder) {
   const files = readdirSync(path.join(folder, 'infra')).filter((name) => name.endsWith('.yml')).map((name) => path.join('infra', name));
   const texts = ['serverless.yml', ...files].map((name) => readFileSync(path.join(folder, name), 'utf8'));
@@ -41,12 +43,12 @@ function hostsOf(variables) {
   return [...new Set(urls.map((value) => new URL(value).host))].sort();
 }
 
-/** What the names of a partner's variables begin with, as ops/partner/variables.py has it. */
+/** The prefix of the names of a partner's variables, as in ops/partner/variables.py. */
 const prefixOf = (env) => `${(env.PARTNER || '').split('.').pop().toUpperCase()}_`;
 
 /**
- * What becomes of each name: new, changed, gone, unchanged; and which of them replace something: the partner, a host, what
- * the stage was told. Both sides are {env, told, hosts}: the functions' variables, what the deploy was told, where it delivers.
+ * Compare the variables by name: each is new, changed, gone or unchanged, and some replace the partner, a host or a setting of
+ * the stage. Both sides are {env, told, hosts}: the functions' variables, the settings given to the deploy, the hosts it delivers to.
  */
 function compare(live, next) {
   const lines = [];
@@ -54,7 +56,7 @@ function compare(live, next) {
   let unchanged = 0;
   const before = { ...live.told, ...live.env };
   const after = { ...next.told, ...next.env };
-  // A host in the partner's code that another one takes the place of: any of the partner's variables may have chosen it.
+  // If a host in the partner's code changes, any of the partner's variables may have chosen it.
   const inCode = ({ env, hosts }) => hosts.length > 0 && !hosts.some((host) => hostsOf(env).includes(host));
   const moves = before.PARTNER === after.PARTNER && inCode(live) && inCode(next) && String(live.hosts) !== String(next.hosts);
   const chooses = (name) => moves && name.startsWith(prefixOf(after));
@@ -62,7 +64,7 @@ function compare(live, next) {
     if (OF_A_RELEASE.has(name) || name === 'PARTNER') continue;
     const untold = name in live.told && !(name in next.told);
     if (name in before && (!(name in after) || untold)) {
-      lines.push(`${name}: ${name in after ? 'no longer said, its default again' : 'gone'}`);
+      lines.push(`${name}: ${name in after ? 'no longer set, back to its default' : 'gone'}`);
       replaced.push(name);
     } else if (!(name in before)) {
       lines.push(`${name}: new${chooses(name) ? `, ${live.hosts} → ${next.hosts}` : ''}`);
@@ -122,7 +124,7 @@ class Changes {
     return { env: Object.assign({}, ...environments), told: this.template.Metadata?.Spillway?.Told || {} };
   }
 
-  // Null where nothing is deployed.
+  // Null if nothing is deployed.
   async live() {
     const config = await this.provider.getAwsSdkV3Config();
     const lambda = new LambdaClient(config);
@@ -130,7 +132,7 @@ class Changes {
     const found = environments.filter(Boolean);
     if (!found.length) return null;
     const next = this.next();
-    // References to queues and to the table are no strings here, and nothing that somebody said.
+    // References to queues and to the table are not strings here, and nobody set them.
     const said = Object.fromEntries(Object.entries(Object.assign({}, ...found)).filter(([name]) => name in next.env || !this.isReference(name)));
     return { env: filled(said), told: await this.toldLast(new CloudFormationClient(config)) };
   }
@@ -179,7 +181,7 @@ class Changes {
     const where = ({ env, hosts }) => `${env.PARTNER}, ${hosts.join(' and ') || 'its host is in its code'}`;
     if (!live) {
       const names = Object.keys({ ...next.told }).filter((name) => name !== 'PARTNER');
-      this.log.notice(`Nothing of ${this.stackName} is live yet. Its partner: ${where(next)}. It is told: ${names.join(', ') || 'nothing else'}.`);
+      this.log.notice(`Nothing of ${this.stackName} is live yet. Its partner: ${where(next)}. Variables set: ${names.join(', ') || 'none'}.`);
       return;
     }
     const { lines, replaced, unchanged } = compare(live, next);
@@ -190,7 +192,7 @@ class Changes {
     this.requireAllowed(replaced);
   }
 
-  // Where workers with these environments deliver; what cannot be asked is as the variables say it.
+  // The hosts to which workers with these environments deliver; if the partner cannot be asked, the hosts in the variables.
   async hosts(environments) {
     const folder = this.serverless.serviceDir;
     const options = { cwd: folder, timeout: 60_000 };
@@ -211,7 +213,7 @@ class Changes {
     const refused = allowed.has('all') ? [] : replaced.filter((name) => !allowed.has(name));
     if (!refused.length) return;
     throw this.fail(
-      `This deploy would replace what is live: ${refused.join(', ')}. Say the old value in ${this.stageFile}, or that it is meant: ALLOW=${replaced.join(',')}`
+      `This deploy would replace what is live: ${refused.join(', ')}. To keep it, set the old value in ${this.stageFile}; to replace it, set ALLOW=${replaced.join(',')}`
     );
   }
 }

@@ -1,7 +1,7 @@
 'use strict';
 
-// Serverless plugin: ingest's Function URL, for mParticle's HTTP integration. Nothing of it is in the template unless
-// TOKEN_SOURCE says where its tokens are kept; a reference, never the tokens. docs/adr/0025 has the reasons.
+// Serverless plugin: ingest's Function URL, for mParticle's HTTP integration. It is in the template only if
+// TOKEN_SOURCE says where its tokens are kept; the tokens themselves never are. docs/adr/0025 has the reasons.
 
 const { createRequire } = require('node:module');
 const { readPermission } = require('./stored.cjs');
@@ -11,7 +11,7 @@ const { GetFunctionUrlConfigCommand, LambdaClient } = createRequire(require.reso
 
 const LOOPBACK = new Set(['127.0.0.1', 'localhost', '[::1]']);
 
-/** The URL as it can be called: the embedded AWS answers on its own address, as no name leads to it. */
+/** A URL that can be called: no host name leads to the embedded AWS, so its own address takes the host's place. */
 function callable(url) {
   const endpoint = process.env.AWS_ENDPOINT_URL;
   if (!endpoint || !LOOPBACK.has(new URL(endpoint).hostname)) return url;
@@ -22,7 +22,7 @@ module.exports = class FunctionUrl {
   constructor(serverless) {
     this.serverless = serverless;
     this.provider = serverless.getProvider('aws');
-    // After infra/alias.cjs, which stands before it in serverless.yml: the URL is the alias's.
+    // Runs after infra/alias.cjs, which is before it in serverless.yml, because the URL belongs to the alias.
     this.hooks = {
       'after:package:compileFunctions': () => this.add(),
       // Here, and not above, because osls exports every output that it finds earlier.
@@ -48,7 +48,7 @@ module.exports = class FunctionUrl {
     const statement = readPermission(this.tokenSource);
     if (!statement) {
       throw new this.serverless.classes.Error(
-        'TOKEN_SOURCE says where the tokens are kept: ssm:/name/of/a/parameter or secretsmanager:ARN of a secret. Never the token itself.',
+        'TOKEN_SOURCE must say where the tokens are kept, as ssm:/name/of/a/parameter or secretsmanager:ARN of a secret. It must not be the token itself.',
         'SPILLWAY_FUNCTION_URL'
       );
     }
@@ -65,11 +65,12 @@ module.exports = class FunctionUrl {
       },
       IngestUrl: {
         Type: 'AWS::Lambda::Url',
-        // The alias is named, not referred to: CloudFormation does not see that it has to be there.
+        // The alias is given by name and not by reference, so CloudFormation does not see by itself that it must exist first.
         DependsOn: ['IngestProductionAlias', 'IngestTokenPolicy'],
         Properties: { TargetFunctionArn: { Ref: 'IngestLambdaFunction' }, Qualifier: this.aliasName, AuthType: 'NONE' },
       },
-      // Lambda asks for both. The second one is for calls by the URL alone: without that, anybody could invoke the alias.
+      // Lambda wants both permissions. The second is limited to calls by the URL; without that limit anybody could invoke the
+      // alias.
       IngestUrlCallableByAll: {
         Type: 'AWS::Lambda::Permission',
         Properties: { ...everybody, Action: 'lambda:InvokeFunctionUrl', FunctionUrlAuthType: 'NONE' },
@@ -81,7 +82,7 @@ module.exports = class FunctionUrl {
     });
   }
 
-  // Among the last lines of `serverless deploy` and `serverless info`: what to give to mParticle.
+  // Among the last lines of `serverless deploy` and `serverless info`: the URL to give to mParticle.
   async showUrl() {
     if (!this.tokenSource) return;
     const client = new LambdaClient(await this.provider.getAwsSdkV3Config());

@@ -1,10 +1,10 @@
 'use strict';
 
 // `custom.partner` of serverless.yml: PARTNER, and every variable of the shell that begins with the partner's name and
-// that the partner reads. So partners/acme.py that reads env.get("ACME_URL") is given ACME_URL by both functions, and
-// nothing has to be listed twice; a GITHUB_TOKEN that a partner called github does not read stays where it is.
-// What it reads the partner itself is asked (ops/partner/variables.py); infra/settings.cjs refuses to deploy what begins
-// with its name and is read by nobody. Without .venv nobody can be asked, and nothing can be deployed.
+// that the partner reads. So if partners/acme.py reads env.get("ACME_URL"), both functions have ACME_URL, and
+// nothing has to be listed twice; a GITHUB_TOKEN that a partner called github does not read is not deployed.
+// ops/partner/variables.py finds out what the partner reads; infra/settings.cjs refuses to deploy a variable that begins
+// with the partner's name and is read by nobody. Without .venv this cannot be found out, and nothing can be deployed.
 
 const { execFileSync } = require('node:child_process');
 const path = require('node:path');

@@ -2,10 +2,10 @@
 
 // Serverless plugin: a registration that breaks a rule of mParticle's is not deployed.
 //
-// It asks `spillway registration --check`, with the variables that both functions will have, before AWS is asked for anything;
-// so a bare `serverless deploy` is held to it as `make deploy` is. `--force` deploys all the same, and the function
-// then answers mParticle with the registration as it is. A partner that cannot even be loaded is deployed by no force: its
-// functions would fail at every request.
+// It runs `spillway registration --check`, with the variables that both functions will have, before AWS is asked for anything.
+// A bare `serverless deploy` runs it, too, as `make deploy` does. `--force` deploys all the same, and the function then answers
+// mParticle with the registration as it is. A partner that cannot be loaded is never deployed, even with --force: its functions
+// would fail at every request.
 
 const { execFile } = require('node:child_process');
 const { existsSync } = require('node:fs');
@@ -13,7 +13,7 @@ const path = require('node:path');
 
 const HOW_TO_FORCE = 'To deploy all the same: make deploy FORCE=1, or serverless deploy --force';
 
-/** What `--check --json` found, a line for each and what to do below it. */
+/** The findings of `--check --json`: a line for each, and below it what to do. */
 function inWords(findings) {
   return findings.map(({ id, message, mend }) => `  ${message} [${id}]\n    ${mend}`).join('\n');
 }
@@ -39,17 +39,17 @@ module.exports = class RegistrationGate {
     return new this.serverless.classes.Error(message, 'SPILLWAY_REGISTRATION');
   }
 
-  // A name without its folder is the likeliest mistake of all.
+  // The likeliest mistake is a partner's name without `partners.` before it.
   requireModule() {
     const { PARTNER } = this.serverless.service.custom.partner || {};
     const folder = path.join(this.serverless.serviceDir, 'partners');
     if (!PARTNER || PARTNER.includes('.')) return;
     const isThere = [`${PARTNER}.py`, PARTNER].some((name) => existsSync(path.join(folder, name)));
     const isModule = [`${PARTNER}.py`, PARTNER].some((name) => existsSync(path.join(this.serverless.serviceDir, name)));
-    if (isThere && !isModule) throw this.fail(`PARTNER=${PARTNER} is no module: PARTNER=partners.${PARTNER} is there.`);
+    if (isThere && !isModule) throw this.fail(`PARTNER=${PARTNER} is no module. Did you mean PARTNER=partners.${PARTNER}?`);
   }
 
-  // The rules that it breaks, in words; null if it may be deployed. Throws where nobody can tell.
+  // The rules that the registration breaks, in words; null if it may be deployed. Throws if the check could not run.
   async brokenRules() {
     this.requireModule();
     if (!existsSync(this.python)) {
@@ -74,7 +74,7 @@ module.exports = class RegistrationGate {
     });
   }
 
-  // A check that could not be made prints nothing, and says why on standard error.
+  // A check that could not run prints no JSON, and says why on standard error.
   read(stdout) {
     try {
       return JSON.parse(stdout);

@@ -2,8 +2,8 @@
 
 // Serverless plugin: a removal says what it deletes and what it keeps, and asks for the stage's name first.
 //
-// What becomes of queues and table is written in the template that is deployed, whatever the stage's file says by now. One
-// that would delete them has to be asked for once more: DATA=delete, which is also what made it so.
+// The deployed template decides whether queues and table are deleted, whatever the stage's file says by now. If the template
+// would delete them, the removal also needs DATA=delete, the setting with which that template was deployed.
 
 const { createRequire } = require('node:module');
 const readline = require('node:readline/promises');
@@ -51,7 +51,7 @@ module.exports = class Removal {
     if (deletes.length) this.log.notice(`Deletes with all that is in them: ${deletes.join(', ')}.`);
     if (keeps.length) this.log.notice(`Keeps, for you to delete by hand: ${keeps.join(', ')}.`);
     if (deletes.length && this.serverless.service.custom.data !== 'delete') {
-      throw this.fail('What is deployed would delete its data, and nobody asks for that: say DATA=delete, or deploy once more to keep it.');
+      throw this.fail('The deployed stack would delete its data, and DATA is not delete: set DATA=delete if you want that, or deploy once more to keep the data.');
     }
     await this.confirm();
   }
@@ -59,7 +59,7 @@ module.exports = class Removal {
   async deployed() {
     const client = new CloudFormationClient(await this.provider.getAwsSdkV3Config());
     try {
-      // A stack that is gone keeps its template for a while.
+      // Asked first, because GetTemplate answers for a while after a stack was removed.
       await client.send(new DescribeStacksCommand({ StackName: this.stackName }));
       const { TemplateBody } = await client.send(new GetTemplateCommand({ StackName: this.stackName }));
       return JSON.parse(TemplateBody);
@@ -72,7 +72,7 @@ module.exports = class Removal {
 
   async confirm() {
     if (this.options.yes || YES.has((process.env.YES || '').toLowerCase())) return;
-    if (!process.stdin.isTTY) throw this.fail(`Nobody can be asked here: make remove STAGE=${this.stage} YES=1, or --yes.`);
+    if (!process.stdin.isTTY) throw this.fail(`There is no terminal here to ask in: make remove STAGE=${this.stage} YES=1, or --yes.`);
     const asking = readline.createInterface({ input: process.stdin, output: process.stderr });
     try {
       const typed = await asking.question(`Type the name of the stage to remove it (${this.stage}): `);

@@ -2,9 +2,9 @@
 
 // Serverless plugin: settings that cannot work are not deployed, and only their owner can read the files written here.
 //
-// It asks `ops.releases.before_deploy` whether both functions could start with what they will be told, whether a variable was meant
-// for the partner and is read by nobody, and whether its calls keep the rules of `spillway partner check`. `--force` passes
-// over none of that but the two last. Of what is kept in a store (..._SECRET_HEADERS) both roles may read that one thing.
+// It asks `ops.releases.before_deploy` whether both functions could start with their variables, whether a variable was meant
+// for the partner and is read by nobody, and whether the partner's calls keep the rules of `spillway partner check`. `--force`
+// overrides the last two only. If headers are kept in a store (..._SECRET_HEADERS), both roles may read that one entry.
 
 const { execFile } = require('node:child_process');
 const { chmodSync, existsSync } = require('node:fs');
@@ -19,7 +19,7 @@ const inWords = (findings) => findings.map(({ id, message, mend }) => `  ${messa
 module.exports = class SettingsGate {
   constructor(serverless, options, { log }) {
     Object.assign(this, { serverless, options, log });
-    // The template holds the functions' variables: what this process writes from here on nobody else reads.
+    // The template holds the functions' variables, so only the owner may read the files that this process writes from here on.
     process.umask(0o077);
     this.hooks = {
       'before:deploy:deploy': () => this.requireSettings(),
@@ -54,7 +54,7 @@ module.exports = class SettingsGate {
     throw this.fail(problem);
   }
 
-  // What each function will be told: a reference to something in the stack stands in it as an object.
+  // Each function's variables; a reference to something in the stack is an object.
   told() {
     const { provider, functions } = this.serverless.service;
     const all = Object.entries(functions).map(([name, { environment }]) => [name, { ...provider.environment, ...environment }]);
@@ -77,7 +77,7 @@ module.exports = class SettingsGate {
     const partner = Object.entries(this.serverless.service.custom.partner || {});
     const sources = partner.filter(([name, value]) => STORED.test(name) && value).map(([name, value]) => {
       const statement = readPermission(value);
-      if (!statement) throw this.fail(`${name} must say where the headers are kept (ssm:/name or secretsmanager:arn:...), never what they are.`);
+      if (!statement) throw this.fail(`${name} must say where the headers are kept (ssm:/name or secretsmanager:arn:...), and must not be the headers.`);
       return statement;
     });
     if (!sources.length) return;
@@ -91,7 +91,7 @@ module.exports = class SettingsGate {
     };
   }
 
-  // Folders that were there before, from a release that left them open.
+  // Close folders that were there before, because an earlier release left them open to others.
   closeFolders() {
     const packaged = this.options.package || this.serverless.service.package.path || path.join(this.serverless.serviceDir, '.serverless');
     for (const folder of [packaged, path.join(this.serverless.serviceDir, '.serverless')]) {

@@ -1,8 +1,8 @@
 'use strict';
 
-// `provider.stage` of serverless.yml, which the deploy tool resolves before everything else. So what stands here is done first,
-// whichever way it was started: the tool itself is looked at, the stage's name, and its file (infra/stage.py), whose
-// variables then are as good as the shell's. What is wrong is said in one line, and nothing has been done.
+// `provider.stage` of serverless.yml, which the deploy tool resolves before everything else. So this module runs first,
+// however the tool was started. It checks the tool and the stage's name, and reads the stage's file (infra/stage.py), whose
+// variables then count as the shell's. If something is wrong it says so in one line and ends, before anything was done.
 
 const { execFileSync } = require('node:child_process');
 const { existsSync, readFileSync } = require('node:fs');
@@ -17,7 +17,7 @@ function end(text) {
   process.exit(1);
 }
 
-/** The package that loads this file: osls, or a `serverless` that somebody has installed globally. */
+/** The manifest of the package that loads this file: osls, or a `serverless` that somebody has installed globally. */
 function toolOf(file) {
   for (let folder = path.dirname(file); folder !== path.dirname(folder); folder = path.dirname(folder)) {
     const manifest = path.join(folder, 'package.json');
@@ -28,10 +28,10 @@ function toolOf(file) {
 
 const tool = module.parent ? toolOf(module.parent.filename) : { name: TOOL };
 if (tool.name !== TOOL) {
-  end(`${tool.name} ${tool.version} cannot deploy this. Take the tool that is locked here: make deploy, or npm ci and npx ${TOOL} deploy`);
+  end(`${tool.name} ${tool.version} cannot deploy this. Use the tool that this repository locks: make deploy, or npm ci and npx ${TOOL} deploy`);
 }
 
-/** The interpreter: ours, or any in a fresh clone; infra/stage.py asks for no library. */
+/** The interpreter of .venv, or any Python in a fresh clone: infra/stage.py needs no library. */
 function python() {
   const own = path.join(ROOT, '.venv', 'bin', 'python');
   return existsSync(own) ? own : process.env.PYTHON || 'python3';
@@ -57,7 +57,7 @@ function enter(stage) {
     end(String(error.stderr || error.message).trim().split('\n').pop());
   }
   Object.assign(process.env, told.added);
-  // Whoever is started from here finds it read.
+  // Processes that are started from here need not read the file again.
   Object.assign(process.env, { STAGE: stage, STAGE_FILE: '' });
   for (const name of ['DATA', 'LOG_FORMAT']) if (!process.env[name]) delete process.env[name];
   if (told.told) process.stderr.write(`${told.told}\n`);

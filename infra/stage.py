@@ -24,7 +24,7 @@ SERVICE = "spillway"
 DEFAULT_POD = "us1"
 
 STAGE_FILE = "STAGE_FILE"
-"""The variable that names another file. If it is empty, no file is read: a command sets it so for what it starts."""
+"""The variable that names another file. If it is empty, no file is read: a command empties it for its subprocesses."""
 
 SAID_TOGETHER = (
     frozenset(
@@ -40,16 +40,18 @@ SAID_TOGETHER = (
     ),
     frozenset({"AWS_REGION", "AWS_DEFAULT_REGION"}),
 )
-"""Identity and region: each is taken from the shell or from the file, never half of each."""
+"""Variables that belong together, for identity and for region: each group is taken from the shell or from the file as
+a whole, never half from each.
+"""
 
 MAX_FUNCTION_NAME = 64
-"""Lambda's limit; of all names that a stack gives, `-ingest` and `-worker` reach their limit first."""
+"""Lambda's limit. Of all names in a stack, those of the functions (`-ingest`, `-worker`) reach their limit first."""
 LONGEST_SUFFIX = len("-ingest")
 
 DATA, LOG_FORMATS = ("keep", "delete"), ("text", "json")
 
 OF_A_COMMAND = frozenset({"ALLOW", "FORCE", "YES"})
-"""They permit one deploy to replace, or one removal to remove; in a file they would permit all, without a question."""
+"""They permit one deploy or one removal; in a stage's file they would permit every one, without a question."""
 
 _STAGE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?")
 _NAME = re.compile(r"[A-Z][A-Z0-9_]*")
@@ -58,7 +60,7 @@ _COMMENT = re.compile(r"(?:^|\s)#.*$")
 
 
 class StageUnusable(Exception):
-    """A stage's name or file cannot be used; the text says in one line what to change, and shows no value."""
+    """A stage's name or file cannot be used; the error's text says in one line what to change, and shows no value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +69,17 @@ class Entered:
 
     stage: str
     file: str | None
-    """Its name, None where there is none."""
+    """The file's name; None if there is no file."""
     added: Mapping[str, str]
     overridden: tuple[str, ...]
     """The names of variables that the shell sets to another value than the file."""
 
     def told(self) -> str:
-        """Say in a line what the shell overrides; empty where it overrides nothing."""
+        """Say in a line what the shell overrides; empty if it overrides nothing."""
         if not self.overridden:
             return ""
         rest = ", ".join(sorted(self.added)) or "nothing"
-        return f"stage {self.stage}: {', '.join(self.overridden)} as the shell says it, from {self.file}: {rest}"
+        return f"stage {self.stage}: {', '.join(self.overridden)} from the shell; {rest} from {self.file}"
 
 
 def enter(stage: str, shell: Mapping[str, str], folder: Path = ROOT) -> Entered:
@@ -98,7 +100,7 @@ def enter(stage: str, shell: Mapping[str, str], folder: Path = ROOT) -> Entered:
 
 
 def check_name(stage: str, pod: str) -> None:
-    """Raise StageUnusable for a stage's name that AWS would not take as a part of names."""
+    """Raise StageUnusable for a stage's name that cannot be part of the names in AWS, or seems to name a pod."""
     shown = stage if len(stage) <= 80 else f"{stage[:77]}..."
     pods = json.loads(PODS.read_text())
     if pod not in pods:
@@ -110,34 +112,32 @@ def check_name(stage: str, pod: str) -> None:
     for other in pods:
         if stage.startswith(f"{other}-"):
             raise StageUnusable(
-                f"the stage {shown!r} begins like the pod {other}, whose stacks it would be taken for:"
-                f" POD={other} STAGE={stage.removeprefix(f'{other}-')}, or another name"
+                f"the stage {shown!r} begins with the pod's name {other}, and would be taken for a stage of that pod:"
+                f" set POD={other} STAGE={stage.removeprefix(f'{other}-')}, or choose another name"
             )
     prefix = f"{SERVICE}{pods[pod]['suffix']}-"
     longest = MAX_FUNCTION_NAME - LONGEST_SUFFIX - len(prefix)
     if len(stage) > longest:
         raise StageUnusable(
             f"the stage {shown!r} has {len(stage)} characters and may have {longest}: Lambda takes function names of"
-            f" {MAX_FUNCTION_NAME}, and {prefix}…-ingest is one"
+            f" up to {MAX_FUNCTION_NAME} characters, and {prefix}…-ingest is one"
         )
 
 
 def check_values(variables: Mapping[str, str]) -> None:
-    """Raise StageUnusable for a bad value that nothing else would check."""
+    """Raise StageUnusable for a bad value of a variable that nothing else checks."""
     data = variables.get("DATA") or DATA[0]
     if data not in DATA:
-        raise StageUnusable("DATA says what a removal does with queues and table: keep or delete")
+        raise StageUnusable("DATA, what a removal does with queues and table, must be keep or delete")
     if (variables.get("LOG_FORMAT") or LOG_FORMATS[0]) not in LOG_FORMATS:
-        raise StageUnusable("LOG_FORMAT says in which form Lambda writes the functions' logs: text or json")
+        raise StageUnusable("LOG_FORMAT, the form in which Lambda writes the functions' logs, must be text or json")
 
 
 def read(path: Path) -> dict[str, str]:
-    """Read a stage's file. Raises StageUnusable: others may read it, or a line is none of NAME=VALUE."""
+    """Read a stage's file. Raises StageUnusable if other users may read the file, or if a line is not NAME=VALUE."""
     try:
         if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise StageUnusable(
-                f"{path.name} holds what belongs to you alone, and others may read it: chmod 600 {path.name}"
-            )
+            raise StageUnusable(f"{path.name} may hold secrets, and other users may read it: chmod 600 {path.name}")
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise StageUnusable(f"{path.name} cannot be read: {error.strerror}") from None
@@ -150,8 +150,8 @@ def read(path: Path) -> dict[str, str]:
 
 
 def parse(text: str) -> dict[str, str]:
-    """Read NAME=VALUE lines. A value ends at ` #`; in quotes it is taken as it stands, and in double ones `\\"` is a
-    quote and `\\\\` a backslash. `$` means nothing anywhere. Raises StageUnusable with the line's number.
+    """Read NAME=VALUE lines. A value ends at ` #`; a value in quotes is taken as it is, but in double quotes `\\"` is a
+    quote and `\\\\` a backslash. `$` has no special meaning. Raises StageUnusable with the line's number.
     """
     said: dict[str, str] = {}
     first: dict[str, int] = {}
@@ -164,13 +164,13 @@ def parse(text: str) -> dict[str, str]:
         if not equals:
             raise StageUnusable(f"line {number}: it has no =, a line is NAME=VALUE")
         if not _NAME.fullmatch(name):
-            raise StageUnusable(f"line {number}: before the = stands no name of a variable, capitals as in WEBHOOK_URL")
+            raise StageUnusable(f"line {number}: before the = must be a variable's name, in capitals like WEBHOOK_URL")
         if name in first:
-            raise StageUnusable(f"line {number}: {name} stands in line {first[name]} already")
+            raise StageUnusable(f"line {number}: {name} is set in line {first[name]} already")
         if name in OF_A_COMMAND:
-            raise StageUnusable(f"line {number}: {name} is meant for one command, say it there")
+            raise StageUnusable(f"line {number}: {name} is meant for one command: set it there")
         if name in {"STAGE", STAGE_FILE}:
-            raise StageUnusable(f"line {number}: {name} does not belong here, the file's own name says the stage")
+            raise StageUnusable(f"line {number}: {name} does not belong here: the file's name says the stage")
         first[name] = number
         said[name] = _value(rest.strip(), number)
     return said
@@ -192,7 +192,7 @@ def _value(text: str, number: int) -> str:
     if place >= len(text):
         raise StageUnusable(f"line {number}: the quote is not closed in the line")
     if _COMMENT.sub("", text[place + 1 :]).strip():
-        raise StageUnusable(f"line {number}: something stands behind the closing quote")
+        raise StageUnusable(f"line {number}: there is text after the closing quote")
     if not value.isprintable():
         raise StageUnusable(f"line {number}: the value holds a character that cannot be shown")
     return value

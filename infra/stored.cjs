@@ -1,11 +1,11 @@
 'use strict';
 
-// Where a secret is kept that a function reads itself: ssm:/name or secretsmanager:ARN, as shared/stored.py has it.
+// References to secrets that a function reads itself: ssm:/name or secretsmanager:ARN, as in shared/stored.py.
 
 const SSM = /^ssm:(\/[A-Za-z0-9_.\/-]+)$/;
 const SECRET = /^secretsmanager:(arn:[a-z-]+:secretsmanager:[a-z0-9-]+:\d{12}:secret:[A-Za-z0-9\/_+=.@-]+)$/;
 
-/** What a role has to be allowed to read it: exactly this one thing. Returns null for what is no reference. */
+/** The statement that allows a role to read exactly this secret. Returns null for a text that is not a reference. */
 function readPermission(source) {
   const [, parameter] = SSM.exec(source) || [];
   if (parameter) {

@@ -1,11 +1,11 @@
 'use strict';
 
-// Serverless plugin: what is packaged was built a moment ago from what is there, whoever packages it. The build leaves a zip
-// alone that would come out the same, so this costs a second.
+// Serverless plugin: the zips are built from the checkout just before they are packaged, whichever command packages them. The
+// build leaves a zip that would come out the same, so this costs a second.
 //
-// It also notes on the functions of which commit they are and which queue messages they write and read (release.json):
-// `spillway versions` shows it, and a promote or rollback that would strand messages is refused by it. A new commit is a
-// new version, whatever it changed. Verbs that package nothing (info, remove, logs) need neither build nor zips.
+// It also notes on the functions their commit and the versions of queue messages that they write and read (release.json):
+// `spillway versions` shows the note, and a promote or rollback that would strand messages is refused because of it. So a new
+// commit is a new version, whatever it changed. Commands that package nothing (info, remove, logs) need neither build nor zips.
 
 const { execFile } = require('node:child_process');
 const { existsSync, readFileSync } = require('node:fs');
@@ -32,7 +32,7 @@ module.exports = class FreshZips {
   }
 
   refuseFunction(verb) {
-    throw this.fail(`\`${verb} function\` would change code beside the alias, and mParticle and the queue use the alias: make ${verb}.`);
+    throw this.fail(`\`${verb} function\` would change the code but not the alias, which mParticle and the queue use: make ${verb}.`);
   }
 
   async build() {

@@ -82,11 +82,11 @@ def test_what_is_live_is_not_replaced_by_a_shell_that_knows_nothing(shell: Shell
     code, said = shell.make("deploy")
     assert code == 0, said
     assert f"Nothing of spillway-{STAGE} is live yet. Its partner: partners.webhook, hooks.example." in said
-    assert "It is told: ALARM_EMAIL, MAX_CONCURRENCY, WEBHOOK_PER, WEBHOOK_URL." in said
+    assert "Variables set: ALARM_EMAIL, MAX_CONCURRENCY, WEBHOOK_PER, WEBHOOK_URL." in said
 
     code, said = shell.make("deploy", WEBHOOK_PER="request")
     assert code == 0, said
-    assert f"stage {STAGE}: WEBHOOK_PER as the shell says it, from .env.{STAGE}: ALARM_EMAIL, " in said
+    assert f"stage {STAGE}: WEBHOOK_PER from the shell; ALARM_EMAIL, " in said
     assert "partner: partners.webhook, hooks.example (unchanged)\n  WEBHOOK_PER: changed\n" in said
     assert "sk1" not in said
 
@@ -95,7 +95,7 @@ def test_what_is_live_is_not_replaced_by_a_shell_that_knows_nothing(shell: Shell
     assert code != 0
     assert "partner: partners.webhook, hooks.example → partners.webhook, other.example" in said
     assert "WEBHOOK_URL: changed, hooks.example → other.example" in said
-    assert "MAX_CONCURRENCY: no longer said, its default again" in said
+    assert "MAX_CONCURRENCY: no longer set, back to its default" in said
     refused = "ALARM_EMAIL, MAX_CONCURRENCY, WEBHOOK_PER, WEBHOOK_URL"
     assert f"This deploy would replace what is live: {refused}." in said
     assert f"ALLOW={refused.replace(', ', ',')}" in said
@@ -119,7 +119,7 @@ def test_what_is_live_is_not_replaced_by_a_shell_that_knows_nothing(shell: Shell
     code, said = shell.make("remove")
     assert code != 0
     assert f"Keeps, for you to delete by hand: {', '.join(KEPT)}." in said
-    assert f"Nobody can be asked here: make remove STAGE={STAGE} YES=1, or --yes." in said
+    assert f"There is no terminal here to ask in: make remove STAGE={STAGE} YES=1, or --yes." in said
     code, said = shell.removal_typed("production")
     assert code != 0
     assert f"Nothing is removed: that is not {STAGE}." in said

@@ -12,5 +12,5 @@ def test_a_token_in_place_of_its_source_is_refused(tmp_path: Path, source: str) 
     """Whoever sets TOKEN_SOURCE to anything but a reference is told what it should be; what it was is not printed."""
     code, said = serverless(tmp_path, "package", "--package", str(tmp_path / "out"), TOKEN_SOURCE=source)
     assert code != 0
-    assert "TOKEN_SOURCE says where the tokens are kept" in said
+    assert "TOKEN_SOURCE must say where the tokens are kept" in said
     assert source not in said

@@ -73,4 +73,4 @@ def test_a_deploy_that_moves_nothing_leaves_the_note(left: str) -> None:
 def test_a_note_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     """The deploy is done by then: nobody is to believe that a rollback knows of it."""
     said = played([alias(5), alias(5)], [alias(6), alias(6)], tmp_path)
-    assert said.startswith("What was deployed is live, and what was live before it could not be noted: ")
+    assert said.startswith("The deploy is live, but the versions before it could not be noted for a rollback: ")

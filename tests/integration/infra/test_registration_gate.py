@@ -104,7 +104,7 @@ def test_a_partner_without_its_folder_is_told_it(folder: Path) -> None:
     """`iterable` is a file below partners/, and the name to write is said."""
     code, said = deploy(folder, PARTNER="iterable")
     assert code != 0
-    assert "PARTNER=iterable is no module: PARTNER=partners.iterable is there." in said
+    assert "PARTNER=iterable is no module. Did you mean PARTNER=partners.iterable?" in said
     assert "FORCE" not in said
 
 

@@ -82,7 +82,7 @@ def test_another_tool_is_refused_in_one_line(tmp_path: Path) -> None:
     done = subprocess.run([node, str(tool / "lib/file.js")], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        "Spillway: serverless 3.40.0 cannot deploy this. Take the tool that is locked here:"
+        "Spillway: serverless 3.40.0 cannot deploy this. Use the tool that this repository locks:"
         " make deploy, or npm ci and npx osls deploy\n"
     )
 
@@ -166,7 +166,7 @@ def test_the_shell_overrides_and_that_is_said(checkout: Path) -> None:
     stage_file(checkout, "prod", "WEBHOOK_URL=https://hooks.example/in\nMAX_CONCURRENCY=7\n")
     code, said = serverless(checkout, "package", "--stage", "prod", MAX_CONCURRENCY="8")
     assert code == 0, said
-    assert "stage prod: MAX_CONCURRENCY as the shell says it, from .env.prod: WEBHOOK_URL\n" in said
+    assert "stage prod: MAX_CONCURRENCY from the shell; WEBHOOK_URL from .env.prod\n" in said
     assert "hooks.example" not in said
 
 

@@ -47,19 +47,19 @@ def test_a_value_is_what_stands_there(line: str, value: str) -> None:
     ("line", "said"),
     [
         ("sk_live_1", "it has no ="),
-        ("=sk_live_1", "stands no name"),
-        ("webhook_url=sk_live_1", "stands no name"),
-        ("A B=sk_live_1", "stands no name"),
-        ("1A=sk_live_1", "stands no name"),
+        ("=sk_live_1", "must be a variable's name"),
+        ("webhook_url=sk_live_1", "must be a variable's name"),
+        ("A B=sk_live_1", "must be a variable's name"),
+        ("1A=sk_live_1", "must be a variable's name"),
         ("A='sk_live_1", "not closed"),
         ('A="sk_live_1\\"', "not closed"),
-        ("A='b' sk_live_1", "behind the closing quote"),
-        ("A='b'sk_live_1", "behind the closing quote"),
+        ("A='b' sk_live_1", "after the closing quote"),
+        ("A='b'sk_live_1", "after the closing quote"),
         ("A=sk_live\x001", "cannot be shown"),
         ("A='sk_live\x1b1'", "cannot be shown"),
-        ("B=sk_live_1", "B stands in line 1 already"),
-        ("STAGE=sk_live_1", "the file's own name says the stage"),
-        ("STAGE_FILE=sk_live_1", "the file's own name says the stage"),
+        ("B=sk_live_1", "B is set in line 1 already"),
+        ("STAGE=sk_live_1", "the file's name says the stage"),
+        ("STAGE_FILE=sk_live_1", "the file's name says the stage"),
         ("ALLOW=sk_live_1", "ALLOW is meant for one command"),
         ("YES=sk_live_1", "YES is meant for one command"),
         ("FORCE=sk_live_1", "FORCE is meant for one command"),
@@ -100,7 +100,7 @@ def test_the_shell_wins_and_its_names_are_told(tmp_path: Path) -> None:
     stage_file(tmp_path, "WEBHOOK_URL=https://a.example\nMAX_AGE_S=5\nWEBHOOK_PER=event\n")
     entered = enter("prod", {"WEBHOOK_URL": "", "WEBHOOK_PER": "event"}, tmp_path)
     assert entered.added == {"MAX_AGE_S": "5"}
-    assert entered.told() == "stage prod: WEBHOOK_URL as the shell says it, from .env.prod: MAX_AGE_S"
+    assert entered.told() == "stage prod: WEBHOOK_URL from the shell; MAX_AGE_S from .env.prod"
     assert enter("prod", {}, tmp_path).told() == ""
 
 

@@ -117,7 +117,7 @@ def test_a_stages_file_says_where_the_stack_is(
     find_stack("prod", session)
     assert (os.environ["PARTNER"], os.environ["STAGE_FILE"]) == ("partners.acme", "")
     said = capsys.readouterr().err
-    assert said == "spillway: stage prod: ALARM_EMAIL as the shell says it, from .env.prod: PARTNER, POD\n"
+    assert said == "spillway: stage prod: ALARM_EMAIL from the shell; PARTNER, POD from .env.prod\n"
 
 
 @pytest.mark.parametrize("stage", ["s" * 55, "my_stage"])
