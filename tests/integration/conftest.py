@@ -30,7 +30,7 @@ QUEUE = {"VisibilityTimeout": "120", "MessageRetentionPeriod": "1209600"}
 
 @dataclass
 class Call:
-    """What the partner received."""
+    """A call that the partner received."""
 
     method: str
     path: str
@@ -41,14 +41,14 @@ class Call:
 
 @dataclass
 class PartnerServer:
-    """An HTTP/1.1 partner that keeps connections; `answer` decides, from the handler and the call, what it says."""
+    """An HTTP/1.1 partner that keeps connections; `answer` decides the response from the handler and the call."""
 
     url: str = ""
     calls: list[Call] = field(default_factory=list)
     answer: Callable[[BaseHTTPRequestHandler, Call], None] = field(default=lambda handler, _: reply(handler, 200))
 
     def answer_with(self, *statuses: int) -> None:
-        """Answer the next calls with these, and those behind them with 200."""
+        """Answer the next calls with these answers, and later ones with 200."""
         left = iter(statuses)
         self.answer = lambda handler, _: reply(handler, next(left, 200))
 
@@ -85,7 +85,7 @@ def partner() -> Iterator[PartnerServer]:
         daemon_threads = True
 
         def handle_error(self, *_: object) -> None:
-            """A client that hung up is what some tests are about."""
+            """Ignore the error: in some tests the client closes the connection on purpose."""
 
     server = Server(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -98,9 +98,9 @@ def partner() -> Iterator[PartnerServer]:
 
 
 class RawPartner:
-    """A partner that writes bytes: `answer(number)` gives what it says to its nth call (from 1), in pieces. A number
-    among them is a pause in seconds, `CLOSE` ends the connection, `RESET` breaks it, and `SWALLOW` has it hear nothing
-    more.
+    """A partner that writes bytes: `answer(number)` returns the pieces that it sends to its nth call (from 1). A number
+    among them is a pause in seconds, `CLOSE` ends the connection, `RESET` breaks it, and after `SWALLOW` it reads
+    nothing more.
     """
 
     CLOSE, RESET, SWALLOW = object(), object(), object()
@@ -146,7 +146,7 @@ class RawPartner:
         return True
 
     def _say(self, connection: socket.socket, piece: Any) -> bool:
-        """Whether there is more to say."""
+        """Send a piece of an answer; returns whether more pieces can follow."""
         if isinstance(piece, bytes):
             connection.sendall(piece)
         elif isinstance(piece, float | int):
@@ -184,8 +184,8 @@ def raw_partner() -> Iterator[RawPartner]:
 
 @pytest.fixture(scope="session")
 def moto_url() -> Iterator[str]:
-    """DynamoDB makes the writes of an item one after the other. moto answers in threads that know nothing of each
-    other, and an ADD of one would now and then undo another's.
+    """moto with one write at a time: DynamoDB makes the writes of an item one after the other, but moto's threads do
+    not, and one ADD would now and then undo another's.
     """
     write, one_at_a_time = DynamoHandler.update_item, threading.Lock()
 
@@ -208,7 +208,7 @@ def _moto_url() -> Iterator[str]:
 
 @dataclass
 class Queues:
-    """The product's queues on moto, and what Lambda's event source mapping would do with them."""
+    """The product's queues on moto, with what Lambda's event source mapping would do with them."""
 
     sqs: Any
     url: str
@@ -236,7 +236,7 @@ class Queues:
         ]
 
     def drain_once(self) -> dict[str, Any]:
-        """One invocation of the worker; deletes what it did not report, as Lambda does."""
+        """One invocation of the worker; deletes the messages that it did not report as failed, as Lambda does."""
         records = self.receive()
         answer = worker_entry.handler({"Records": records}, Context())
         failed = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
@@ -246,7 +246,7 @@ class Queues:
         return answer
 
     def depth(self) -> tuple[int, int]:
-        """Messages visible and in flight."""
+        """The number of messages in the queue, visible and in flight."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         found = self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=names)["Attributes"]
         return int(found[names[0]]), int(found[names[1]])
@@ -259,7 +259,7 @@ class Queues:
 
 
 class Context:
-    """What the handlers read of Lambda's context."""
+    """The parts of Lambda's context that the handlers read."""
 
     function_name = "worker"
     memory_limit_in_mb = 256
@@ -280,7 +280,7 @@ def lambda_context() -> type[Context]:
 
 @pytest.fixture
 def stack(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
-    """A stack as an operator finds it, of its state table alone."""
+    """A stack as an operator finds it, with its state table only."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
     dynamo = boto3.client("dynamodb", region_name="us-east-1")
     session = boto3.session.Session(region_name="us-east-1")
@@ -291,7 +291,7 @@ def stack(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
 
 @pytest.fixture
 def queues(moto_url: str, partner: PartnerServer, monkeypatch: pytest.MonkeyPatch, request: Any) -> Iterator[Queues]:
-    """Both functions in one process, set up for their queues and the partner."""
+    """Both functions in one process, set up with their queues and the partner."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
     # A busy machine is no late AWS; test_late_sqs.py and the unit tests have that.
     monkeypatch.setattr(sender, "SEND_BUDGET_S", 30.0)

@@ -1,4 +1,4 @@
-"""The state table, on whatever answers as DynamoDB does."""
+"""The state table, on any server that answers as DynamoDB does."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from typing import Any
 
 @contextmanager
 def state_table(dynamo: Any, name: str = "state") -> Iterator[None]:
-    """A table with the keys that serverless.yml gives it; it is deleted at the end."""
+    """A table with the keys that serverless.yml gives it; it is deleted after the test."""
     dynamo.create_table(
         TableName=name,
         BillingMode="PAY_PER_REQUEST",

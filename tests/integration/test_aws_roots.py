@@ -1,4 +1,4 @@
-"""Whose certificate ingest believes, over real TLS."""
+"""Which certificates ingest accepts, over real TLS."""
 
 import ssl
 import subprocess
@@ -54,7 +54,7 @@ class Endpoint:
         self.thread.start()
 
     def call(self, host: str = "localhost") -> AwsHttp:
-        """Call it once over a new connection; gives the client."""
+        """Call the endpoint once over a new connection; returns the client."""
         client = AwsHttp(
             "sqs",
             endpoint=f"https://{host}:{self.server.server_port}",
@@ -92,7 +92,7 @@ def endpoint(tmp_path: Path) -> Iterator[Callable[[str], Endpoint]]:
 
 @pytest.fixture
 def trusting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[..., None]]:
-    """Make this machine trust a whole bundle, and these endpoints beside."""
+    """Make this machine trust the usual bundle and these endpoints."""
 
     def trust(*endpoints: Endpoint) -> None:
         bundle = tmp_path / "bundle.pem"
@@ -109,7 +109,7 @@ def trusting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callab
 def test_an_endpoint_of_amazons_needs_no_other_root(
     endpoint: Callable[[str], Endpoint], trusting: Callable[..., None]
 ) -> None:
-    """One handshake, and the machine's other roots are not even read."""
+    """An endpoint with Amazon's root takes one handshake, and the machine's other roots are not even read."""
     sqs = endpoint("Amazon")
     trusting(sqs)
     sqs.call()
@@ -119,8 +119,8 @@ def test_an_endpoint_of_amazons_needs_no_other_root(
 def test_an_endpoint_of_another_root_that_the_machine_trusts_is_believed(
     endpoint: Callable[[str], Endpoint], trusting: Callable[..., None]
 ) -> None:
-    """A proxy of the operator's, or a partition whose certificates another authority signs: the second handshake has
-    all roots, and a later connection begins with them.
+    """If the machine trusts another root (a proxy's, or that of another AWS partition), the second handshake has all
+    roots, and later connections begin with them.
     """
     proxy = endpoint("Another")
     trusting(proxy)
@@ -134,7 +134,7 @@ def test_an_endpoint_of_another_root_that_the_machine_trusts_is_believed(
 def test_a_root_that_the_machine_does_not_trust_is_refused(
     endpoint: Callable[[str], Endpoint], trusting: Callable[..., None], organisation: str
 ) -> None:
-    """Whatever it calls itself: it gets no call, and nothing counts as sent."""
+    """A root that the machine does not trust gets no call, whatever its name, and nothing counts as sent."""
     stranger = endpoint(organisation)
     trusting()
     with pytest.raises(Unreached, match="SSLCertVerificationError"):
@@ -145,7 +145,7 @@ def test_a_root_that_the_machine_does_not_trust_is_refused(
 def test_a_certificate_of_another_host_is_refused(
     endpoint: Callable[[str], Endpoint], trusting: Callable[..., None]
 ) -> None:
-    """A trusted root vouches for the names in its certificates alone."""
+    """A certificate for another host is refused, even if its root is trusted."""
     sqs = endpoint("Amazon")
     trusting(sqs)
     with pytest.raises(Unreached, match="SSLCertVerificationError"):

@@ -1,4 +1,6 @@
-"""`spillway limit` and `spillway breaker` on DynamoDB (moto): what workers find there, and who reads who set it."""
+"""`spillway limit` and `spillway breaker` on DynamoDB (moto): the state that workers find, and who is shown to have set
+it.
+"""
 
 import asyncio
 import time
@@ -33,7 +35,9 @@ def limited(stack: Stack, scope: Scope, per_second: float, until_ms: int, declar
 
 @pytest.mark.parametrize("scope", [EVERYBODY, Scope("7"), Scope("7#8%", "users/bulk")])
 def test_a_limit_is_set_before_anything_was_called_shown_and_cleared(stack: Stack, scope: Scope) -> None:
-    """With who and why and until when; of everybody, of an account, of one of its endpoints."""
+    """A limit for all, for an account or for one of its endpoints is set before the first call, shown with who, why and
+    until when, and cleared.
+    """
     now_ms = int(time.time() * 1_000)
     assert not by_hand.clear_limit(stack, scope)
     assert not asyncio.run(stack.state().listed(scope.key))  # whoever was named
@@ -49,7 +53,7 @@ def test_a_limit_is_set_before_anything_was_called_shown_and_cleared(stack: Stac
 
 
 def test_an_accounts_limit_outlives_the_idle_account(stack: Stack) -> None:
-    """Its items are kept a day longer than the limit; those of all are kept for ever."""
+    """Items of an account are kept for a day longer than its limit; items of the whole fleet are kept for ever."""
     until_ms = int(time.time() * 1_000) + 48 * HOUR
     for scope in (Scope("7"), EVERYBODY):
         limited(stack, scope, 30, until_ms)
@@ -60,7 +64,7 @@ def test_an_accounts_limit_outlives_the_idle_account(stack: Stack) -> None:
 
 
 def test_an_open_breaker_is_shown_and_closed(stack: Stack) -> None:
-    """The one note goes as the other comes; a limit beside it stays."""
+    """Closing the breaker replaces the note that opened it; a limit stays."""
     now_ms = int(time.time() * 1_000)
     limited(stack, EVERYBODY, 30, now_ms + HOUR)
     by_hand.open_breaker(stack, until_ms=now_ms + HOUR, by=ACT)
@@ -76,7 +80,7 @@ def test_an_open_breaker_is_shown_and_closed(stack: Stack) -> None:
 
 
 def test_a_note_of_something_else_is_not_shown_as_who_set_it(stack: Stack) -> None:
-    """What was noted and not done, or done by another hand since."""
+    """A note whose command failed, or that another change has outdated, is not shown."""
     now_ms = int(time.time() * 1_000)
     limited(stack, EVERYBODY, 30, now_ms + HOUR)
     note = asyncio.run(stack.state().read(PARTNER, BY_HAND)).value

@@ -1,4 +1,4 @@
-"""What belongs to a customer or a person, wherever it comes from, and every place where it could show."""
+"""Planted texts in everything that belongs to a customer or a person, and every output in which they could appear."""
 
 import io
 import json
@@ -42,12 +42,12 @@ ROUNDS = 4
 
 
 def canary(place: str) -> str:
-    """A text that says where it was put in."""
+    """A text that names the place where it was planted."""
     return f"{MARK}-{place}"
 
 
 def request_of(account: int, *events: dict[str, Any], request_id: str = "", key: str = "") -> dict[str, Any]:
-    """A request with a canary wherever mParticle puts what is somebody's."""
+    """A request with a canary in every field that holds data of a customer or a person."""
     settings = {"apiKey": canary(f"setting{key}"), canary("setting-name"): canary("other-setting")}
     return {
         "type": "event_processing_request",
@@ -75,7 +75,9 @@ def event(event_id: Any) -> dict[str, Any]:
 
 
 def requests() -> Iterator[dict[str, Any]]:
-    """Each status of the partner for an account of its own; what raises, what is malformed, what is no event."""
+    """Requests for each status of the partner, each with an account of its own, and requests that raise, are malformed
+    or have no events.
+    """
     for status in STATUSES:
         yield request_of(status, event(f"{status}-1"))
     yield request_of(901, event("raises-1"))
@@ -113,7 +115,7 @@ REFUSED: tuple[Any, ...] = (
 
 @pytest.fixture
 def stack(queues: Any, partner: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
-    """Both functions as deployed, told to log all that they can; the partner's address and headers are secrets, too."""
+    """Both functions as deployed, with the most verbose logs; the partner's address and headers are secrets, too."""
     for name, value in {
         "LOG_EVENTS": "ids",
         "METRICS_ACCOUNTS": ",".join(map(str, STATUSES[:9])),
@@ -146,7 +148,7 @@ def stack(queues: Any, partner: Any, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 
 def answer(handler: Any, call: Any) -> None:
-    """The status that the event asks for, with a canary in all that an answer has."""
+    """The status that the event asks for, with a canary in every part of the answer."""
     body = json.loads(call.body)
     wanted = str((body.get("event") or {}).get("id") or "500")[:3]
     status = int(wanted) if wanted in set(map(str, STATUSES)) else 500
@@ -157,7 +159,7 @@ def answer(handler: Any, call: Any) -> None:
 
 
 def raising(deliveries: Callable[..., Any]) -> Callable[..., Any]:
-    """A mapping with a fault: its exception tells what it looked at."""
+    """A mapping that fails with an exception that quotes its input."""
 
     def mapped(self: Any, request: Any) -> Any:
         if getattr(request, "id", "") == "r-901":
@@ -168,7 +170,7 @@ def raising(deliveries: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def worked(queues: Any, partner: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Send all of it and let the workers work it; gives what the functions answered or raised."""
+    """Send all requests and let the workers process them; returns the functions' answers and errors."""
     partner.answer = answer
     monkeypatch.setattr(Webhook, "deliveries", raising(Webhook.deliveries))
     said = [json.dumps(ingest_entry.handler(one, Context())) for one in requests()]
@@ -219,7 +221,7 @@ COMMANDS = (
 
 
 def shown(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, str]]:
-    """What each verb prints that shows something."""
+    """The output of every command that shows something."""
     monkeypatch.setenv("COLUMNS", "80")
     for command in COMMANDS:
         done = CliRunner().invoke(app, list(command))
@@ -231,7 +233,7 @@ def shown(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, 
 
 
 def examined(stack: Stack, env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, str]]:
-    """What the doctor says of the stage, whose worker has its secrets in its environment; it calls the partner."""
+    """The doctor's findings on the stage, whose worker has secrets in its environment; the doctor calls the partner."""
     found = Function("", "python3.13", "arm64", 60, "", env={**env, "PARTNER": "partners.webhook"}, live="1")
     monkeypatch.setattr("ops.doctor.look._function", lambda _lambdas, name, _look: replace(found, name=name))
     monkeypatch.setattr("ops.operate.stack.enter_stage", lambda _: None)
@@ -243,7 +245,9 @@ def examined(stack: Stack, env: dict[str, str], monkeypatch: pytest.MonkeyPatch)
 
 
 class Integration:
-    """Another's function: it registers as ours does, and answers what it was sent, or with an error that quotes it."""
+    """Somebody else's function: it registers as ours does, and answers with the request, or with an error that quotes
+    it.
+    """
 
     name = "arn:aws:lambda:us-east-1:123456789012:function:another:production"
     speaks_http, has_token, qualified = False, False, True
@@ -268,7 +272,7 @@ class Integration:
 
 
 def certified(capsys: pytest.CaptureFixture[str]) -> Iterator[tuple[str, str]]:
-    """What certify says of an integration that quotes what it was sent: a customer's settings, among others."""
+    """The output of certify for an integration that quotes its requests, a customer's settings among them."""
     for as_json in (False, True):
         target = Integration()
         settings = {"apiKey": canary("certified-setting")}
@@ -281,7 +285,7 @@ def certified(capsys: pytest.CaptureFixture[str]) -> Iterator[tuple[str, str]]:
 
 
 def demonstrated(letters: list[Any]) -> Iterator[tuple[str, str]]:
-    """The reports of a demo whose requests, answers and dead letters were these."""
+    """The reports of a demo with these requests, answers and dead letters."""
     scenario = scenario_named("poison")
     settings = scenario.settings()
     ids = [canary("event-id"), canary("other-event-id")]
@@ -304,7 +308,7 @@ def demonstrated(letters: list[Any]) -> Iterator[tuple[str, str]]:
 
 
 def attributes(client: Any, url: str) -> list[Any]:
-    """Those of the messages that lie in a queue; their bodies are the requests."""
+    """The attributes of the messages in a queue; the bodies are the requests and may contain data."""
     found: list[Any] = []
     while messages := client.receive_message(
         QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"], VisibilityTimeout=60
@@ -316,8 +320,8 @@ def attributes(client: Any, url: str) -> list[Any]:
 def test_nothing_of_a_customer_or_a_person_shows_anywhere(
     stack: Stack, queues: Any, partner: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Settings, identities, attributes, names, headers, answers, exceptions and URLs: in no line, metric, attribute of
-    a dead letter, item of the state table, answer of a function, and in no output of a verb.
+    """No setting, identity, attribute, name, header, answer, exception or URL appears in a log line, a metric, a dead
+    letter's attribute, an item of the state table, a function's answer or a command's output.
     """
     said = worked(queues, partner, monkeypatch)
     printed = capsys.readouterr()

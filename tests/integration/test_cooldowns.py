@@ -1,4 +1,4 @@
-"""`spillway cooldown` on DynamoDB (moto): whom it finds, and what it ends."""
+"""`spillway cooldown` on DynamoDB (moto): which cool-downs it lists, and which it ends."""
 
 import asyncio
 import random
@@ -28,7 +28,9 @@ def flow_at(stack: Stack, key: str) -> Flow:
 
 @pytest.fixture
 def now_ms(stack: Stack) -> int:
-    """Everybody waits and is probed, one account does, another one at an endpoint; a third one did."""
+    """The state: the fleet waits and is probed, one account and one endpoint of another wait, and the cool-down of a
+    third account is over.
+    """
     now_ms = int(time.time() * 1_000)
     breaker = Breaker(opened_ms=now_ms - 5_000, probe_at_ms=now_ms + 50_000)
     put(stack, PARTNER, Flow(cool_until_ms=now_ms + 55_000, cool_from_ms=now_ms - 5_000, breaker=breaker))
@@ -43,7 +45,7 @@ def names(found: list[cooldowns.CoolDown]) -> list[str]:
 
 
 def test_who_is_left_alone_is_listed(stack: Stack, now_ms: int) -> None:
-    """Everybody first, then accounts, an endpoint by its name; whose time is over is not."""
+    """The list has the fleet first, then accounts and endpoints by name, and none whose cool-down is over."""
     found = cooldowns.listing(stack, now_ms=now_ms)
     assert names(found) == ["everybody", "account 7", "account 8 at users/bulk"]
     assert [one.is_probed for one in found] == [True, False, False]
@@ -64,7 +66,9 @@ def test_who_is_left_alone_is_listed(stack: Stack, now_ms: int) -> None:
 def test_what_is_named_is_ended_and_nothing_else(
     stack: Stack, now_ms: int, accounts: list[str], everything: bool, ended: list[str]
 ) -> None:
-    """Calls go on at once, and where the breaker is open a probe is due; others wait as before."""
+    """After the named cool-down ends calls resume at once, or a probe is due if the breaker is open; other cool-downs
+    stay.
+    """
     assert names(cooldowns.end(stack, accounts, everything=everything)) == ended
     left = names(cooldowns.listing(stack, now_ms=now_ms))
     assert set(left) == {"everybody", "account 7", "account 8 at users/bulk"} - set(ended) | (
@@ -77,14 +81,14 @@ def test_what_is_named_is_ended_and_nothing_else(
 
 
 def test_a_slip_of_the_pen_ends_nothing(stack: Stack, now_ms: int) -> None:
-    """Who names an account that is not left alone is told so before anything is ended."""
+    """If one of the named accounts has no cool-down, the command says so and ends none."""
     with pytest.raises(cooldowns.NoCoolDown, match="not left alone: 9;"):
         cooldowns.end(stack, ["7", "9"])
     assert len(cooldowns.listing(stack, now_ms=now_ms)) == 3
 
 
 def test_nothing_raw_reaches_the_terminal(stack: Stack, now_ms: int) -> None:
-    """An account's id is what somebody sent: no control character of it is printed, no markup is read out of it."""
+    """An account's id is foreign input: none of its control characters is printed, and no markup in it takes effect."""
     put(stack, account_key("\x1b[31m[bold]"), Flow(cool_until_ms=now_ms + 900_000))
     console = Console(width=100, record=True)
     cooldowns.show(cooldowns.listing(stack, now_ms=now_ms), console, now_ms=now_ms)
@@ -94,7 +98,7 @@ def test_nothing_raw_reaches_the_terminal(stack: Stack, now_ms: int) -> None:
 
 
 def test_a_breaker_that_an_operator_opened_is_no_cool_down(stack: Stack) -> None:
-    """Nobody asked for it, and its end is another verb's; when its time is over it is as any."""
+    """A breaker that an operator opened is not listed or ended here; once its time is over it counts as any other."""
     now_ms = int(time.time() * 1_000)
     put(stack, PARTNER, open_breaker(Flow(), until_ms=now_ms + 60_000, now_ms=now_ms))
     assert cooldowns.listing(stack, now_ms=now_ms) == []

@@ -13,7 +13,7 @@ from worker_fn import handler as worker_entry
 
 @pytest.fixture
 def queues_to_iterable(queues: Any, partner: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Both functions with Iterable for a partner, and its host on loopback."""
+    """Both functions with the partner Iterable, whose host is on loopback."""
     monkeypatch.setenv("PARTNER", "partners.iterable")
     monkeypatch.setenv("ITERABLE_DATA_CENTER", "us")
     monkeypatch.setitem(iterable.HOSTS, "us", partner.url)
@@ -36,14 +36,16 @@ def batch(request_id: str, *names: str) -> dict[str, Any]:
 
 
 def said(partner: Any) -> list[tuple[str, str]]:
-    """Of each call: the endpoint, and its Idempotency-Key."""
+    """Endpoint and Idempotency-Key of each call."""
     return [(call.path.removeprefix("/api/"), call.headers["Idempotency-Key"]) for call in partner.calls]
 
 
 def test_d07_a_retry_makes_only_the_calls_that_did_not_arrive(
     queues_to_iterable: Any, partner: Any, lambda_context: Any
 ) -> None:
-    """The third of four calls fails: it and the fourth are made when the message comes back, with their own keys."""
+    """If the third of four calls fails, only it and the fourth are made when the message comes back, with the same
+    keys.
+    """
     ingest_entry.handler(batch("r-1", "first", "second", "third"), None)
     partner.answer_with(200, 200, 500)
     records = queues_to_iterable.receive()
@@ -63,8 +65,8 @@ def test_d07_a_retry_makes_only_the_calls_that_did_not_arrive(
 def test_d09_success_is_answered_only_for_what_is_stored(
     queues_to_iterable: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A queue that does not take the message is an error, so mParticle sends again; a request too large for one message
-    is stored in several before it is answered.
+    """If the queue does not take a message, mParticle gets an error; a request too large for one message is stored in
+    several before the answer.
     """
     with monkeypatch.context() as gone:
         gone.setenv("QUEUE_URL", f"{queues_to_iterable.url}-that-is-gone")
@@ -80,7 +82,7 @@ def test_d09_success_is_answered_only_for_what_is_stored(
 
 
 def test_d10_every_record_of_a_batch_is_worked_on(queues_to_iterable: Any, partner: Any) -> None:
-    """Three messages in one invocation: each one's calls are made."""
+    """One invocation makes the calls of all three messages of its batch."""
     for request_id in ("r-1", "r-2", "r-3"):
         ingest_entry.handler(batch(request_id, "first"), None)
     while queues_to_iterable.depth() != (0, 0):

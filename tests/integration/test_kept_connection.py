@@ -1,4 +1,4 @@
-"""Ingest's kept connection to an AWS service over real sockets, plain and TLS: what may happen to it between calls."""
+"""Ingest's kept connection to an AWS service over real sockets, plain and TLS: what can happen to it between calls."""
 
 import socket
 import ssl
@@ -17,7 +17,7 @@ from shared.sigv4 import Credentials
 
 
 class Service:
-    """Keeps every connection, and says how long the bodies were that came over it."""
+    """Keeps every connection, and records the lengths of the bodies that came over each."""
 
     def __init__(self, cert: Path | None) -> None:
         self.sockets, self.bodies = list[socket.socket](), list[int]()
@@ -88,7 +88,7 @@ def service(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
 
 
 def test_calls_of_any_size_share_a_connection(service: Service) -> None:
-    """Also those that the socket does not take at once, and with TLS's own messages in between."""
+    """Calls share a connection, even if the socket takes them in parts and TLS sends messages of its own between."""
     sizes = [2, 900, 20_000, 3_000_000, 2]
     assert [service.call(b"x" * size) for size in sizes] == [(200, b"{}")] * len(sizes)
     assert service.bodies == sizes
@@ -96,7 +96,7 @@ def test_calls_of_any_size_share_a_connection(service: Service) -> None:
 
 
 def test_a_connection_that_was_closed_meanwhile_is_seen_before_the_next_call(service: Service) -> None:
-    """As by a service that ends what was idle: the call goes over another one, once."""
+    """If the service closed an idle connection, the next call goes over a new one, once."""
     for _ in range(3):
         assert service.call() == (200, b"{}")
         service.sockets[-1].shutdown(socket.SHUT_RDWR)
@@ -105,7 +105,7 @@ def test_a_connection_that_was_closed_meanwhile_is_seen_before_the_next_call(ser
 
 
 def test_what_lies_on_the_connection_is_no_answer(service: Service) -> None:
-    """The call goes over another connection, and has an answer of its own."""
+    """If unexpected bytes are on the connection, the next call goes over another one and gets its own answer."""
     assert service.call() == (200, b"{}")
     socket.socket.sendall(service.sockets[-1], b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n")  # TLS or not, as it is
     assert service.call() == (200, b"{}")

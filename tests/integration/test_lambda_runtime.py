@@ -24,7 +24,7 @@ Invoke = Callable[[bytes], tuple[str, Any]]
 
 
 class RuntimeApi:
-    """Hands out invocations and collects what came of them: ("response" | "error" | "init", JSON)."""
+    """Hands out invocations and collects their results: ("response" | "error" | "init", JSON)."""
 
     def __init__(self) -> None:
         self.pending: queue.Queue[tuple[str, bytes] | None] = queue.Queue()
@@ -134,7 +134,7 @@ def test_split_request_is_exact_under_the_runtime(ingest: Invoke, queues: Any, p
 
 
 def by_url(body: bytes, token: str | None, *, in_base64: bool = False) -> bytes:
-    """What Lambda makes of a call of the Function URL."""
+    """The event that Lambda makes of a call of the Function URL."""
     headers = {"content-type": "application/json", **({"authorization": f"Token {token}"} if token else {})}
     event = {
         "version": "2.0",
@@ -163,7 +163,7 @@ def token(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_request_by_url_is_queued_as_the_bytes_that_came(
     token: str, ingest: Invoke, queues: Any, in_base64: bool
 ) -> None:
-    """The other way in ends on the same queue, as exact as the first; the token comes from SSM."""
+    """A request by the URL is queued byte for byte, as one by invocation is; the token comes from SSM."""
     request = '{"type":"event_processing_request","id":"r-1","events":[{"n":1234567890123456789.10,"q":"é"}]}'.encode()
     kind, answer = ingest(by_url(request, token, in_base64=in_base64))
     assert (kind, answer["statusCode"]) == ("response", 202)
@@ -173,7 +173,7 @@ def test_request_by_url_is_queued_as_the_bytes_that_came(
 
 
 def test_url_without_its_token_lets_nobody_in(token: str, ingest: Invoke, queues: Any) -> None:
-    """Registration is answered to everybody, a request to whoever has the token, and the queue stays empty."""
+    """Without a token only the registration is answered; other requests are refused, and the queue stays empty."""
     assert ingest(by_url(b'{"type":"module_registration_request","id":"r"}', None))[1]["statusCode"] == 200
     for shown in (None, "wrong-token-0123456789"):
         assert ingest(by_url(b'{"type":"event_processing_request","events":[{}]}', shown))[1]["statusCode"] == 401
@@ -183,7 +183,7 @@ def test_url_without_its_token_lets_nobody_in(token: str, ingest: Invoke, queues
 def test_url_whose_token_cannot_be_read_asks_to_come_again(
     monkeypatch: pytest.MonkeyPatch, queues: Any, request: pytest.FixtureRequest
 ) -> None:
-    """A parameter that is not there: 503 for everybody, and never open."""
+    """If the parameter does not exist, everybody gets 503, and nobody is let in."""
     monkeypatch.setenv("TOKEN_SOURCE", "ssm:/spillway/not-there")
     ingest: Invoke = request.getfixturevalue("ingest")
     answer = ingest(by_url(b'{"type":"event_processing_request","events":[{}]}', "any-token-0123456789"))[1]
@@ -191,7 +191,7 @@ def test_url_whose_token_cannot_be_read_asks_to_come_again(
 
 
 def test_refused_request_is_a_function_error_without_its_payload(ingest: Invoke) -> None:
-    """mParticle is told the field; the error, its stack trace included, holds nothing of the request."""
+    """mParticle gets the field's name; the error and its stack trace contain nothing of the request."""
     kind, error = ingest(b'{"type":"event_processing_request","events":{"email":"canary@example.com"}}')
     assert kind == "error"
     assert error["errorType"] == "InvalidRequest"
@@ -215,6 +215,6 @@ def test_refused_request_is_a_function_error_without_its_payload(ingest: Invoke)
     ],
 )
 def test_what_is_no_request_is_refused(ingest: Invoke, payload: bytes) -> None:
-    """Any bytes are answered with the same clear error, never with a crash."""
+    """Bytes that are no request get the same clear error, and never crash the function."""
     kind, error = ingest(payload)
     assert (kind, error["errorType"]) == ("error", "InvalidRequest")

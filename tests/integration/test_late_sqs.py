@@ -1,4 +1,4 @@
-"""An SQS that answers late, over real sockets: how many copies of a request it holds in the end."""
+"""An SQS that answers late, over real sockets: how many copies of a request the queue then holds."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ MESSAGE = Outgoing('{"v":1}', {"type": "t"})
 
 @pytest.fixture
 def late() -> Iterator[Callable[[float], tuple[Sender, list[str]]]]:
-    """Make a queue that takes each message at once and says so later; gives its sender and its messages."""
+    """Make a queue that takes each message at once but answers later; returns its sender and its messages."""
     servers = []
 
     def make(after_s: float) -> tuple[Sender, list[str]]:
@@ -59,7 +59,7 @@ def late() -> Iterator[Callable[[float], tuple[Sender, list[str]]]]:
 
 
 def test_an_answer_that_comes_late_is_waited_for(late: Callable[[float], tuple[Sender, list[str]]]) -> None:
-    """Seven tenths of a second: accepted, and there once. A second attempt would have made it two."""
+    """An answer after 0.7 s is waited for, so the queue holds one copy; a second attempt would have made two."""
     sender, taken = late(0.7 * SEND_BUDGET_S)
     sender.send([MESSAGE])
     sender.close()
@@ -67,7 +67,7 @@ def test_an_answer_that_comes_late_is_waited_for(late: Callable[[float], tuple[S
 
 
 def test_an_answer_that_never_comes_is_one_copy_at_most(late: Callable[[float], tuple[Sender, list[str]]]) -> None:
-    """Refused, though SQS holds it: mParticle's repetition is the only other copy."""
+    """If no answer comes the request is refused, although SQS holds it: only mParticle's repetition adds a copy."""
     sender, taken = late(1.2 * SEND_BUDGET_S)
     with pytest.raises(QueueUnavailable, match="TimeoutError"):
         sender.send([MESSAGE])

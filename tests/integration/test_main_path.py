@@ -34,7 +34,7 @@ def read_lines(file: Path) -> list[dict[str, Any]]:
 
 
 def sources() -> Iterator[Any]:
-    """Requests of every kind: made ones, odd ones, and mParticle's samples where they are at hand."""
+    """Requests of every kind: made ones, odd ones, and mParticle's samples if they are available."""
     for seed in range(40):
         kind = QUEUED[seed % 3]
         yield pytest.param(make_request(kind, seed=seed), id=f"generated-{seed}")
@@ -47,7 +47,9 @@ def sources() -> Iterator[Any]:
 
 
 def own_requests() -> list[dict[str, Any]]:
-    """What mParticle sends as it should, from every environment and with every event, and what it might send."""
+    """Requests as mParticle sends them, from every environment and with every event, and odd ones that it might
+    send.
+    """
     made = [
         make_request(QUEUED[0], seed=seed, environment=environment, events=len(EVENT_TYPES))
         for seed, environment in enumerate(ENVIRONMENTS)
@@ -57,14 +59,14 @@ def own_requests() -> list[dict[str, Any]]:
 
 
 def corpora() -> Iterator[Any]:
-    """Our own requests; and the recorded ones that lie beside the repository, where they are at hand."""
+    """Made requests; and the recorded ones beside the repository, if they are available."""
     yield pytest.param(own_requests(), id="ours")
     if RECORDED.exists():
         yield pytest.param(read_lines(RECORDED), id="recorded")
 
 
 def items(request: dict[str, Any]) -> list[tuple[str, Any]]:
-    """What the webhook must receive of a request, in order."""
+    """What the webhook must receive for a request, in order."""
     if request["type"] == "dsr_processing_request":
         account = {key: value for key, value in (request.get("account") or {}).items() if key != "account_settings"}
         return [("erasure", {**request, "account": account} if "account" in request else request)]
@@ -74,7 +76,7 @@ def items(request: dict[str, Any]) -> list[tuple[str, Any]]:
 
 @pytest.mark.parametrize("request_", list(sources()))
 def test_every_event_arrives_exactly_as_sent(request_: dict[str, Any], queues: Any, partner: Any) -> None:
-    """Whatever kind of request: each event, profile or erasure reaches the partner once and unchanged."""
+    """For every kind of request, each event, profile or erasure reaches the partner once and unchanged."""
     answer = ingest_entry.handler(request_, None)
     assert answer["id"] == request_["id"]
     assert queues.drain_once() == {"batchItemFailures": []}
@@ -85,7 +87,7 @@ def test_every_event_arrives_exactly_as_sent(request_: dict[str, Any], queues: A
 
 
 def test_own_requests_cover_the_protocol() -> None:
-    """Each kind that is queued, each event type and each environment is among them, and more than is known."""
+    """The made requests have each kind that is queued, each event type and environment, and unknown ones."""
     requests = own_requests()
     assert {request["type"] for request in requests} == set(QUEUED)
     types = {event["type"] for request in requests for event in request.get("events") or []}
@@ -98,7 +100,7 @@ def test_own_requests_cover_the_protocol() -> None:
 def test_every_request_of_a_corpus_arrives_exactly_as_sent(
     requests: list[dict[str, Any]], queues: Any, partner: Any
 ) -> None:
-    """Many messages at once: as many arrivals as were sent, each equal."""
+    """Of many messages at once each arrives once and unchanged."""
     sent: list[str] = []
     for request in requests:
         if request["type"] in QUEUED:
@@ -127,7 +129,7 @@ def test_oversized_request_arrives_whole(queues: Any, partner: Any) -> None:
 
 
 def test_request_in_several_messages_keeps_each_event_once(queues: Any, partner: Any) -> None:
-    """What compression can not shrink under the limit is split: several messages, nothing twice."""
+    """A request that is too large even when compressed is split into several messages, and no event is sent twice."""
 
     rng = random.Random(5)
     events = [{"type": "custom_event", "id": f"e-{n}", "name": rng.randbytes(30_000).hex()} for n in range(80)]
@@ -178,7 +180,7 @@ def test_refused_message_is_in_the_dead_letter_queue_with_its_reason(queues: Any
 
 
 def test_poison_message_is_dead_lettered_as_undecodable(queues: Any, partner: Any) -> None:
-    """What somebody else put on the queue ends in the DLQ and does not stop the rest."""
+    """A message that somebody else put on the queue is dead-lettered and does not stop the others."""
     queues.sqs.send_message(QueueUrl=queues.url, MessageBody="poison")
     queues.drain_once()
     [letter] = queues.dead_letters()
@@ -188,7 +190,9 @@ def test_poison_message_is_dead_lettered_as_undecodable(queues: Any, partner: An
 
 @pytest.mark.parametrize("status", [200, 400, 401, 503])
 def test_nothing_personal_is_logged(status: int, queues: Any, partner: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """Identities, attributes, credentials and answers planted as canaries show up in no log, metric or dead letter."""
+    """Identities, attributes, credentials and answers that were planted as canaries appear in no log, metric or dead
+    letter.
+    """
     partner.answer = lambda handler, call: reply(handler, status, b'{"echo": "canary"}')
     request = {
         "type": QUEUED[0],
@@ -207,7 +211,7 @@ def test_nothing_personal_is_logged(status: int, queues: Any, partner: Any, caps
 
 
 def test_settings_that_are_bad_keep_the_batch(queues: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker that is set up wrongly raises: Lambda leaves the whole batch in the queue."""
+    """A worker with bad settings raises, so Lambda leaves the whole batch in the queue."""
     ingest_entry.handler(make_request(QUEUED[2], seed=1), None)
     monkeypatch.setenv("PARTNER", "partners.nobody")
     worker_entry._worker.cache_clear()
@@ -217,7 +221,7 @@ def test_settings_that_are_bad_keep_the_batch(queues: Any, monkeypatch: pytest.M
 
 
 def test_numbers_survive_where_the_handler_gets_text(queues: Any, partner: Any) -> None:
-    """Decimals that no float holds go through the queue and the worker exactly."""
+    """Decimals that a float cannot hold pass through queue and worker exactly."""
 
     text = b'{"type":"event_processing_request","id":"r","events":[{"type":"x","n":12345678901234567890.10}]}'
     request = Request(json.loads(text))

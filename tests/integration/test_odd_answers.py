@@ -1,4 +1,4 @@
-"""Answers that no partner should give, to both who call partners: the worker, and ingest for a subscription."""
+"""Answers that no partner should give, to the worker, and to ingest for a subscription."""
 
 import asyncio
 import gzip
@@ -99,7 +99,7 @@ def scripted(raw: Any, pieces: list[Any]) -> list[Any]:
 
 
 def odd_first(raw: Any, pieces: list[Any]) -> None:
-    """The first call is answered with these pieces, those behind it with 299."""
+    """The first call is answered with these pieces, later ones with 299."""
     said = scripted(raw, pieces)
     next_ones = [b"HTTP/1.1 299 Next\r\nContent-Length: 4\r\n\r\nnext"]
     raw.answer = lambda number: said if number == 1 else next_ones
@@ -125,7 +125,7 @@ def subscription_call(url: str) -> Any:
 
 @pytest.mark.parametrize("name", WHOLE_ANSWERS)
 def test_the_final_answer_is_taken_and_the_next_call_gets_its_own(raw_partner: Any, name: str) -> None:
-    """Interim answers are none, and what is odd but can be read is read."""
+    """Interim answers are skipped, odd but readable answers are read, and the next call gets its own answer."""
     odd_first(raw_partner, WHOLE_ANSWERS[name])
     first, second = worker_calls(raw_partner.url)
     assert (first.status, first.body, first.is_whole) == (200, b"{}", True)
@@ -135,7 +135,7 @@ def test_the_final_answer_is_taken_and_the_next_call_gets_its_own(raw_partner: A
 
 @pytest.mark.parametrize("name", WHOLE_ANSWERS)
 def test_a_subscription_takes_the_final_answer(raw_partner: Any, name: str) -> None:
-    """As the worker does."""
+    """A subscription skips interim answers, as the worker does."""
     odd_first(raw_partner, WHOLE_ANSWERS[name])
     answer = subscription_call(raw_partner.url)
     assert (answer.status, answer.body) == (200, b"{}")
@@ -144,7 +144,9 @@ def test_a_subscription_takes_the_final_answer(raw_partner: Any, name: str) -> N
 @pytest.mark.parametrize("status", [200, 503])
 @pytest.mark.parametrize("name", CUT_ANSWERS)
 def test_a_status_line_that_was_read_is_the_answer(raw_partner: Any, name: str, status: int) -> None:
-    """Whatever comes behind it; the next call goes over another connection and gets its own answer."""
+    """The status line decides whatever follows it; the next call goes over another connection and gets its own
+    answer.
+    """
     odd_first(raw_partner, [b"HTTP/1.1 %d What\r\n" % status, *CUT_ANSWERS[name]])
     first, second = worker_calls(raw_partner.url)
     assert (first.status, first.fault) == (status, None)
@@ -154,14 +156,14 @@ def test_a_status_line_that_was_read_is_the_answer(raw_partner: Any, name: str, 
 
 @pytest.mark.parametrize("name", CUT_ANSWERS)
 def test_a_status_line_answers_a_subscription(raw_partner: Any, name: str) -> None:
-    """As a delivery."""
+    """The status line decides for a subscription as for a delivery."""
     odd_first(raw_partner, [OK, *CUT_ANSWERS[name]])
     assert subscription_call(raw_partner.url).status == 200
 
 
 @pytest.mark.parametrize("name", NO_ANSWERS)
 def test_no_final_status_is_no_answer(raw_partner: Any, name: str) -> None:
-    """In the time that was given, and the next call to the same partner has its own connection and answer."""
+    """Without a final status the call ends in time, and the next call has its own connection and answer."""
     odd_first(raw_partner, NO_ANSWERS[name])
     first, second = worker_calls(raw_partner.url)
     assert first.status is None
@@ -172,7 +174,7 @@ def test_no_final_status_is_no_answer(raw_partner: Any, name: str) -> None:
 
 @pytest.mark.parametrize("name", NO_ANSWERS)
 def test_no_final_status_is_no_answer_to_a_subscription(raw_partner: Any, name: str) -> None:
-    """An error that says so, and mParticle sends it again."""
+    """Without a final status a subscription ends with an error, so that mParticle sends it again."""
     odd_first(raw_partner, NO_ANSWERS[name])
     with pytest.raises(SubscriptionFailed, match=r"no answer|in time"):
         subscription_call(raw_partner.url)
@@ -198,7 +200,7 @@ def test_no_final_status_is_no_answer_to_a_subscription(raw_partner: Any, name: 
     ],
 )
 def test_what_nobody_asked_for_is_nobodys_answer(raw_partner: Any, answer: bytes, rest: list[Any]) -> None:
-    """Bytes that lie on an idle connection are not read: the next call goes over a new one."""
+    """Bytes on an idle connection are not read as an answer: the next call goes over a new connection."""
     said, own = [answer, *rest], [b"HTTP/1.1 299 Own\r\nContent-Length: 0\r\n\r\n"]
     raw_partner.answer = lambda number: own if number % 2 == 0 else said
     answers = worker_calls(raw_partner.url, 4, pause_s=0.1)
@@ -208,7 +210,7 @@ def test_what_nobody_asked_for_is_nobodys_answer(raw_partner: Any, answer: bytes
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_an_endless_answer_is_cut_at_the_bound(raw_partner: Any, packed: bool) -> None:
-    """Also one that is small on the wire: memory is bounded by what is kept."""
+    """An answer over the bound is cut, even if it is small on the wire, so memory is bounded."""
     body = b"x" * (20 * MAX_ANSWER_BYTES)
     head = OK + b"Content-Encoding: gzip\r\n" if packed else OK
     odd_first(raw_partner, [head + b"\r\n" + (gzip.compress(body) if packed else body)])
@@ -218,7 +220,9 @@ def test_an_endless_answer_is_cut_at_the_bound(raw_partner: Any, packed: bool) -
 
 
 def test_headers_that_were_asked_for_are_kept_and_bounded(raw_partner: Any) -> None:
-    """Exactly those, Date and Retry-After; one that comes twice is a list, and none is long."""
+    """Only the declared headers, Date and Retry-After are kept; a repeated one is joined to a list, and none is
+    long.
+    """
     head = (
         b"X-RateLimit-Remaining: 7\r\nx-ratelimit-remaining: 3\r\nSet-Cookie: a=b\r\nDate: today\r\nRetry-After: 9\r\n"
     )

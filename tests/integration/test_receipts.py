@@ -35,7 +35,7 @@ def reply(status: int) -> Any:
 
 @pytest.fixture
 def dsr(queues: Any, moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Run `spillway dsr` on the stack that the queues are."""
+    """Run `spillway dsr` on the stack of these queues."""
     session = boto3.session.Session(region_name="us-east-1")
     stack = Stack("test", "us-east-1", {"StateTableName": "state"}, session)
     monkeypatch.setattr("ops.operate.erasures.find_stack", lambda _: stack)
@@ -54,7 +54,9 @@ def standing(dsr: Any) -> tuple[int, str]:
 
 
 def test_an_erasure_is_accounted_for_from_the_moment_it_is_accepted(queues: Any, partner: Any, dsr: Any) -> None:
-    """Not known, open once it is queued, delivered once it arrived; ids and times, and nothing of the person."""
+    """An erasure is unknown at first, open once it is queued, and delivered once it arrived; its receipt has ids and
+    times and nothing of the person.
+    """
     assert dsr("status", SUBJECT)[0] == 1
     ingest_entry.handler(REQUEST, None)
     assert standing(dsr) == (1, "open")
@@ -72,7 +74,7 @@ def test_an_erasure_is_accounted_for_from_the_moment_it_is_accepted(queues: Any,
 
 
 def test_what_certify_made_up_is_listed_apart(queues: Any, partner: Any, dsr: Any) -> None:
-    """An erasure that nobody asked for is counted and not listed, in the shape that certify sends and no other."""
+    """An erasure that certify made up is counted but not listed, and only one with certify's own form of id."""
     made_up = Script(now_ms=1_790_000_000_000).fresh(dict(REQUEST), 1)
     partner.answer = reply(422)
     for request in (made_up, REQUEST):
@@ -89,7 +91,7 @@ def test_what_certify_made_up_is_listed_apart(queues: Any, partner: Any, dsr: An
 
 
 def test_an_id_without_a_receipt_is_told_what_has_one(queues: Any, dsr: Any) -> None:
-    """The id of an event request may well have been accepted: receipts are of erasures alone."""
+    """For an id without a receipt the command says that only erasures have one."""
     code, printed = dsr("status", "11111111-2222-4333-8444-555555555555")
     assert code == 1
     assert "no erasure with this id was accepted there in the last 400 days" in printed
@@ -97,7 +99,7 @@ def test_an_id_without_a_receipt_is_told_what_has_one(queues: Any, dsr: Any) -> 
 
 
 def test_a_request_that_mparticle_repeats_has_one_receipt(queues: Any, partner: Any, dsr: Any) -> None:
-    """Sent again after it arrived, it is delivered again; the receipt keeps the first times."""
+    """An erasure that is sent again is delivered again, and its receipt keeps the first times."""
     ingest_entry.handler(REQUEST, None)
     queues.drain_once()
     first = dsr("status", SUBJECT, "--json")[1]
@@ -108,7 +110,7 @@ def test_a_request_that_mparticle_repeats_has_one_receipt(queues: Any, partner: 
 
 
 def test_a_dead_letter_is_shown_until_it_was_redriven(queues: Any, partner: Any, dsr: Any) -> None:
-    """Refused: dead-lettered, with the reason. The same message back on the queue and taken: delivered."""
+    """A refused erasure is shown as dead-lettered, with the reason; once it is redriven and accepted, as delivered."""
     partner.answer = reply(422)
     ingest_entry.handler(REQUEST, None)
     queues.drain_once()
@@ -125,7 +127,9 @@ def test_a_dead_letter_is_shown_until_it_was_redriven(queues: Any, partner: Any,
 def test_without_the_state_table_an_erasure_is_accepted_and_kept(
     queues: Any, partner: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The request is answered and delivered, its message waits for the receipt, and the log names it by its id."""
+    """Without the state table an erasure is accepted and delivered, its message waits for the receipt, and the log has
+    its id.
+    """
     monkeypatch.setenv("STATE_TABLE", "no-such-table")
     for cache in (
         ingest_entry._settings,

@@ -38,7 +38,7 @@ def test_item_is_read_as_it_was_written(client: Any) -> None:
 
 
 def test_second_writer_gets_what_the_first_wrote(client: Any) -> None:
-    """Of two writers that read the same, one wins; the other learns at once what stands there."""
+    """Of two writers that read the same value, one wins; the other gets the new value at once."""
     state = DynamoState(client, "state")
 
     async def story() -> Item:
@@ -52,14 +52,14 @@ def test_second_writer_gets_what_the_first_wrote(client: Any) -> None:
 
 
 def test_expiry_is_what_dynamodb_reads(client: Any) -> None:
-    """The TTL attribute is a number of seconds."""
+    """The TTL attribute is a number in seconds."""
     asyncio.run(DynamoState(client, "state").swap("a", "b", Item(), {}, expires_at=1_800_000_000))
     row = client.get_item(TableName="state", Key={"pk": {"S": "a"}, "sk": {"S": "b"}})["Item"]
     assert row["expires_at"] == {"N": "1800000000"}
 
 
 def test_items_are_listed_and_deleted(client: Any) -> None:
-    """All items under a key are found by their name; a deleted one is gone, and deleting it again is no error."""
+    """All items under a key are listed by name; a deleted item is gone, and deleting it again is not an error."""
     state = DynamoState(client, "state")
 
     async def story() -> tuple[set[str], set[str]]:
@@ -74,11 +74,11 @@ def test_items_are_listed_and_deleted(client: Any) -> None:
 
 
 def test_changes_of_many_workers_all_count(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sixteen writers at once: each change is made on what the others wrote, and none is lost."""
+    """Sixteen writers at once each change what the others wrote, and no change is lost."""
     state, update, one_by_one = DynamoState(client, "state"), client.update_item, threading.Lock()
 
     def at_once(**given: Any) -> Any:
-        """DynamoDB looks at the condition and writes in one step; moto's threads can come in between."""
+        """Make condition and write one step, as in DynamoDB: moto's threads can come between the two."""
         with one_by_one:
             return update(**given)
 
@@ -96,7 +96,7 @@ def test_changes_of_many_workers_all_count(client: Any, monkeypatch: pytest.Monk
 
 
 def test_unchanged_value_is_not_written(client: Any) -> None:
-    """A change that changes nothing costs no write."""
+    """A change that leaves the value as it is makes no write."""
     state = DynamoState(client, "state")
 
     async def story() -> Item:
@@ -108,7 +108,7 @@ def test_unchanged_value_is_not_written(client: Any) -> None:
 
 
 def test_table_that_is_missing_or_down_is_one_error(client: Any) -> None:
-    """Whatever is wrong with the table, callers see one error that holds nothing of the item."""
+    """Whatever is wrong with the table, callers get one error, which contains nothing of the item."""
     nowhere = boto3.client(
         "dynamodb",
         endpoint_url="http://127.0.0.1:9",
@@ -133,7 +133,7 @@ def test_table_that_is_missing_or_down_is_one_error(client: Any) -> None:
     ],
 )
 def test_a_throttle_is_told_apart(client: Any, code: str, is_throttled: bool) -> None:
-    """The table is there then, and others may be luckier; everything else says nothing of them."""
+    """A throttle is reported as such: it shows that the table is there, so other workers may reach it."""
     config = Config(retries={"total_max_attempts": 1})
     once = boto3.client("dynamodb", endpoint_url=client.meta.endpoint_url, region_name="us-east-1", config=config)
     with Stubber(once) as stub:
@@ -145,7 +145,9 @@ def test_a_throttle_is_told_apart(client: Any, code: str, is_throttled: bool) ->
 
 
 def test_a_write_whose_answer_was_lost_is_known_again(client: Any) -> None:
-    """boto3 tries again, and the condition fails on our own write: that is no conflict. One that looks the same is."""
+    """If boto3 repeats a write whose answer was lost, the condition fails on the worker's own write, which is not a
+    conflict; another writer's write is one.
+    """
     state, twice = DynamoState(client, "state"), []
 
     def send_twice(params: dict[str, Any], **_: Any) -> None:
@@ -163,7 +165,7 @@ def test_a_write_whose_answer_was_lost_is_known_again(client: Any) -> None:
 
 
 def test_counts_are_added_to_whoever_else_does(client: Any) -> None:
-    """Each of many who add at once gets numbers of its own, and none of them has to know what stands there."""
+    """Each of many writers that add at once gets its own range of numbers, without knowing the present count."""
     state = DynamoState(client, "state")
 
     async def story() -> list[Item]:
@@ -174,7 +176,7 @@ def test_counts_are_added_to_whoever_else_does(client: Any) -> None:
 
 
 def test_a_value_is_changed_beside_its_counts(client: Any) -> None:
-    """A swap takes from the counts what its writer saw, leaves what came since, and drops what nobody needs."""
+    """A swap subtracts the counts that its writer saw, keeps later ones, and drops counts that nobody needs."""
     state = DynamoState(client, "state")
 
     async def story() -> Item:
@@ -187,7 +189,7 @@ def test_a_value_is_changed_beside_its_counts(client: Any) -> None:
 
 
 def test_the_longest_cool_down_stands(client: Any) -> None:
-    """A shorter one changes nothing, and its writer learns what stands there."""
+    """A shorter cool-down changes nothing, and its writer gets the present one."""
     state = DynamoState(client, "state")
 
     async def story() -> tuple[Item, Item]:
@@ -201,7 +203,9 @@ def test_the_longest_cool_down_stands(client: Any) -> None:
 
 
 def test_an_item_of_counts_can_be_read_by_releases_without_them(client: Any) -> None:
-    """They read `rev` and `value` of every item: after a rollback an account whose calls were counted is no crash."""
+    """Earlier releases read `rev` and `value` of every item, so after a rollback an item that has only counts does not
+    crash them.
+    """
     state = DynamoState(client, "state")
     asyncio.run(state.add("a", "added", {"w1": 3}, expires_at=7))
     asyncio.run(state.raise_to("a", "raised", 900, since_ms=100, counts={}, expires_at=7))
@@ -211,7 +215,7 @@ def test_an_item_of_counts_can_be_read_by_releases_without_them(client: Any) -> 
 
 
 def test_a_table_in_memory_is_as_dynamodb_is(client: Any) -> None:
-    """The same random updates of both come to the same items and the same refusals."""
+    """The same random updates give the same items and the same refusals in the table in memory and in DynamoDB."""
     state, rng = DynamoState(client, "state"), random.Random(5)
     in_memory: dict[str, Item] = {"a": Item(), "b": Item()}
 

@@ -45,14 +45,14 @@ SIGNING = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 @pytest.fixture
 def subscribing(queues: Any, partner: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The webhook, with an address for subscriptions."""
+    """A webhook with an address for subscriptions."""
     monkeypatch.setenv("WEBHOOK_SUBSCRIBE_URL", f"{partner.url}/subscribe?v=1")
     ingest_entry._settings.cache_clear()
     return partner
 
 
 def test_the_endpoint_is_told_while_mparticle_waits(subscribing: Any, queues: Any) -> None:
-    """With the customer's key and without it in the body; nothing is queued."""
+    """The endpoint gets the customer's key in a header and not in the body, and nothing is queued."""
     assert ingest_entry.handler(REQUEST, None)["type"] == "audience_subscription_response"
     [made] = subscribing.calls
     body = json.loads(made.body)
@@ -64,7 +64,9 @@ def test_the_endpoint_is_told_while_mparticle_waits(subscribing: Any, queues: An
 
 
 def test_a_repeated_request_has_the_same_key(subscribing: Any) -> None:
-    """mParticle's second try is known as such; another audience's, or the end of this one, is another call."""
+    """A request that mParticle repeats has the same key; one for another audience, or for the end of this one, has
+    another.
+    """
     for request in (REQUEST, REQUEST, {**REQUEST, "audience_id": 6}, {**REQUEST, "action": "remove"}):
         ingest_entry.handler(request, None)
     first, second, other, end = (made.headers["Idempotency-Key"] for made in subscribing.calls)
@@ -76,7 +78,7 @@ def test_a_repeated_request_has_the_same_key(subscribing: Any) -> None:
 def test_a_refusal_is_an_error_that_names_the_status(
     subscribing: Any, status: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nothing is subscribed, the log says why, without anything of the request or the answer."""
+    """After a refusal nothing is subscribed, and the log has the status, but nothing of the request or the answer."""
     subscribing.answer = reply(status, b'{"error":"canary"}', Location="http://127.0.0.1/canary")
     with pytest.raises(SubscriptionFailed, match=f"HTTP {status}"):
         ingest_entry.handler(REQUEST, None)
@@ -88,13 +90,13 @@ def test_a_refusal_is_an_error_that_names_the_status(
 
 
 def test_without_the_setting_nobody_is_asked(queues: Any, partner: Any) -> None:
-    """A webhook that has no address for subscriptions accepts them."""
+    """A webhook without an address for subscriptions accepts them without a call."""
     assert ingest_entry.handler(REQUEST, None)["type"] == "audience_subscription_response"
     assert partner.calls == []
 
 
 def test_a_slow_partner_is_given_up_in_time(partner: Any) -> None:
-    """No answer, or one that drips in byte by byte, ends when the time does."""
+    """A call without an answer, or with one that arrives byte by byte, ends when its time does."""
 
     def drip(handler: Any, _: Any) -> None:
         for byte in b"HTTP/1.1 200 O" + 1_000 * b"K":
@@ -109,7 +111,7 @@ def test_a_slow_partner_is_given_up_in_time(partner: Any) -> None:
 
 
 def test_what_is_not_there_or_breaks_off_is_one_error(partner: Any) -> None:
-    """A closed port, half an answer."""
+    """A closed port and half an answer give the same error."""
     with pytest.raises(SubscriptionFailed, match="no answer"):
         call("http://127.0.0.1:1/")
 
@@ -124,7 +126,7 @@ def test_what_is_not_there_or_breaks_off_is_one_error(partner: Any) -> None:
 
 
 def test_an_answer_is_read_to_its_bound(partner: Any) -> None:
-    """Redirects are not followed, whatever status the partner may judge comes back, and no more than is sane."""
+    """Redirects are not followed, each status is given to the partner, and the body is read up to a bound."""
     partner.answer = reply(409, b"x" * (MAX_ANSWER_BYTES + 5))
     answer = call(f"{partner.url}/lists")
     assert (answer.status, answer.is_success, len(answer.body)) == (409, False, MAX_ANSWER_BYTES)
@@ -134,7 +136,7 @@ def test_an_answer_is_read_to_its_bound(partner: Any) -> None:
 
 
 def test_headers_are_those_of_a_delivery(partner: Any) -> None:
-    """Secrets and signature included; two calls to one endpoint have keys of their own."""
+    """The call has secrets and signature as a delivery has; two calls to one endpoint have different keys."""
     made = PartnerCall(("r-1",), time.monotonic() + 5)
     delivery = Delivery(
         partner.url, b"{}", "list", headers={"X-A": "1"}, secret_headers={"X-B": Secret("2")}, sign_with=Secret(SIGNING)
@@ -149,6 +151,6 @@ def test_headers_are_those_of_a_delivery(partner: Any) -> None:
 
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1/", "/lists", "https://"])
 def test_what_is_no_address_is_the_partners_mistake(url: str) -> None:
-    """It is never called."""
+    """A URL that is no address is never called, and is reported as a fault of the partner's code."""
     with pytest.raises(ValueError, match="no URL"):
         call(url)

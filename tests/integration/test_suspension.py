@@ -40,7 +40,7 @@ def audience(account_id: int) -> dict[str, Any]:
 
 
 class Story:
-    """What a test tells: requests come, batches are worked, minutes pass."""
+    """The steps of a test: requests come, batches are processed, minutes pass."""
 
     def __init__(self, queues: Any, partner: Any, context: Any) -> None:
         self.queues, self.partner, self.context = queues, partner, context
@@ -58,7 +58,7 @@ class Story:
             ingest_entry.handler(one, None)
 
     def arrived(self) -> list[str]:
-        """Events whose call was made with credentials that the partner takes now."""
+        """Events whose call had credentials that the partner accepts now."""
         good = [call for call in self.partner.calls if call.headers.get("Authorization", "")[7:] not in self.refused]
         return sorted(json.loads(call.body)["event"]["id"] for call in good if b'"event"' in call.body)
 
@@ -79,7 +79,9 @@ def story(queues: Any, partner: Any, lambda_context: Any, monkeypatch: pytest.Mo
 
 
 def test_other_customers_are_served_while_one_is_parked(story: Story) -> None:
-    """The account with the wrong key waits in the parking queue; nobody else notices, nothing is dead-lettered."""
+    """Messages of the account with the wrong key are parked, other accounts are served, and nothing is
+    dead-lettered.
+    """
     story.send(*(request(n, 7) for n in range(3)), *(request(n, 8) for n in range(3)))
     story.queues.drain_once()
     assert story.arrived() == ["8-0", "8-1", "8-2"]
@@ -89,7 +91,7 @@ def test_other_customers_are_served_while_one_is_parked(story: Story) -> None:
 
 
 def test_mparticle_learns_of_the_suspension(story: Story) -> None:
-    """The account's next audience change is answered with suspend_subscription, another's is not."""
+    """The account's next audience change is answered with suspend_subscription, another account's is not."""
     story.send(request(1, 7))
     story.queues.drain_once()
     ingest_entry._suspended.cache_clear()
@@ -98,7 +100,7 @@ def test_mparticle_learns_of_the_suspension(story: Story) -> None:
 
 
 def test_parked_messages_return_once_the_key_works(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the probe arrives the account is cleared, the tick moves its messages back, and each arrives once."""
+    """When the probe is accepted the account is cleared, the tick moves its messages back, and each arrives once."""
     monkeypatch.setattr(suspension, "PROBE_EVERY_MS", 1)
     story.send(*(request(n, 7) for n in range(12)))
     while story.queues.depth()[0]:
@@ -116,7 +118,7 @@ def test_parked_messages_return_once_the_key_works(story: Story, monkeypatch: py
 
 
 def test_without_the_state_table_messages_are_delivered(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A table that is not there costs the fleet's memory, and no message."""
+    """Without the state table suspensions are not known, but no message is lost."""
     monkeypatch.setenv("STATE_TABLE", "no-such-table")
     for cache in (worker_entry._settings, worker_entry._worker, ingest_entry._settings, ingest_entry._suspended):
         cache.cache_clear()
@@ -127,7 +129,7 @@ def test_without_the_state_table_messages_are_delivered(story: Story, monkeypatc
 
 
 def clear_by_operator(story: Story, monkeypatch: pytest.MonkeyPatch, *accounts: str, wait: bool = False) -> Cleared:
-    """What `spillway suspensions clear` does, the worker's invocation in this process; time passes without waiting."""
+    """Run `spillway suspensions clear` with the worker in this process; time passes without waiting."""
     monkeypatch.setattr(worker_tick, "run", lambda _: story.tick())
     outputs = {"StateTableName": "state", "ParkingQueueUrl": story.queues.parking_url}
     stack = Stack("test", "us-east-1", outputs, boto3.session.Session(region_name="us-east-1"))
@@ -144,7 +146,9 @@ def suspended_accounts(story: Story) -> list[tuple[str, int]]:
 def test_operators_clear_moves_that_account_s_messages_and_no_others(
     story: Story, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of two suspended accounts the one that is cleared comes back, whole and unchanged; the other one stays parked."""
+    """Of two suspended accounts the messages of the cleared one come back, complete and unchanged; the other's stay
+    parked.
+    """
     monkeypatch.setattr(suspensions, "KNOWN_FOR_MS", 0)
     story.refused.add("key-9")
     story.send(*(request(n, 7) for n in range(25)), *(request(n, 9) for n in range(8)))
@@ -165,7 +169,7 @@ def test_operators_clear_moves_that_account_s_messages_and_no_others(
 
 
 def test_operator_names_an_account_that_is_not_suspended(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A slip of the pen clears nobody, not even those that were named rightly."""
+    """If one of the named accounts is not suspended, none is cleared."""
     story.send(request(1, 7))
     story.queues.drain_once()
     with pytest.raises(operator.NotSuspended, match="not suspended: 8"):
@@ -178,7 +182,7 @@ def test_operator_names_an_account_that_is_not_suspended(story: Story, monkeypat
 def test_clear_that_waits_ends_when_nothing_can_be_parked_any_more(
     story: Story, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It ticks until a sweep has seen everything, late batches included."""
+    """A clear that waits ticks until a sweep has seen all messages, those of late batches included."""
     monkeypatch.setattr(unpark, "late_ms", lambda _: 1_500)
     story.send(*(request(n, 7) for n in range(4)))
     while story.queues.depth()[0]:
@@ -189,7 +193,9 @@ def test_clear_that_waits_ends_when_nothing_can_be_parked_any_more(
 
 
 def test_customer_that_rotates_its_key_is_served_at_once(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With forty old requests parked each new one is delivered in its first batch; mParticle is not told to stop."""
+    """While forty old requests are parked, each new one is delivered in its first batch, and mParticle is not told to
+    stop.
+    """
     monkeypatch.setattr(suspensions, "KNOWN_FOR_MS", 0)
     story.send(*(request(n, 7) for n in range(40)))
     while story.queues.depth()[0]:
@@ -207,7 +213,9 @@ def test_customer_that_rotates_its_key_is_served_at_once(story: Story, monkeypat
 def test_clear_that_waits_says_that_old_requests_are_refused_again(
     story: Story, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All move back, once; they carry the old key, are parked again, and the clear says so; the new ones go on."""
+    """All old requests move back once, are refused and parked again, and the clear says so; new requests are
+    delivered.
+    """
     monkeypatch.setattr(unpark, "late_ms", lambda _: 1_500)
     monkeypatch.setattr(suspensions, "KNOWN_FOR_MS", 0)
     story.send(*(request(n, 7) for n in range(20)))
@@ -236,7 +244,7 @@ def test_clear_that_waits_says_that_old_requests_are_refused_again(
 def test_listing_says_how_many_keys_of_an_account_are_refused_and_which_are_old(
     story: Story, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One line an account; what has been replaced says what becomes of it, and no fingerprint is shown."""
+    """Each account has one line, which says what happens to messages of replaced keys and shows no fingerprint."""
     monkeypatch.setattr(suspensions, "KNOWN_FOR_MS", 0)
     story.refused.add("key-8b")
     story.send(request(1, 7), request(2, 8, "key-8b"), request(3, 7, "key-new"))

@@ -11,7 +11,7 @@ from tests.integration.infra.templates import Package, Template
 
 @pytest.fixture(scope="session")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
-    """Package a stage and give its template; each kind once, as it takes a second."""
+    """Package a stage and return its template; each kind only once, because it takes a second."""
 
     @cache
     def run(stage: str = "dev", **env: str) -> Template:
@@ -37,7 +37,7 @@ def production(package: Package) -> Template:
 
 @pytest.fixture(scope="module", params=["dev", "production", "local", "production, fifo"])
 def any_stage(request: pytest.FixtureRequest, package: Package) -> Template:
-    """Give the template of every stage, and that of FIFO queues."""
+    """The template of each stage, and that of FIFO queues."""
     stage, _, queue_type = request.param.partition(", ")
     return package(stage, QUEUE_TYPE=queue_type) if queue_type else package(stage)
 

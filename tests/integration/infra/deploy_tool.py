@@ -17,7 +17,7 @@ SCHEMAS = ROOT / "build" / ".schemas"
 
 
 def serverless(home: Path, *arguments: str, cwd: Path | None = None, **env: str) -> tuple[int, str]:
-    """Run the deploy tool in an environment that holds no AWS setting; gives its exit code and all that it said."""
+    """Run the deploy tool in an environment without any AWS setting; returns its exit code and all its output."""
     script, node = ROOT / "node_modules/osls/bin/serverless.js", shutil.which("node")
     assert node, "there is no node on the PATH: the project deploys with Node"
     assert script.is_file(), "there is no deploy tool: run `make node_modules`"
@@ -35,14 +35,14 @@ def serverless(home: Path, *arguments: str, cwd: Path | None = None, **env: str)
 
 @cache
 def everybodys() -> Path:
-    """The checkout for what leaves it as it was: one for all the tests of a process."""
+    """The checkout for tests that leave it as it was: one for all tests of a process."""
     folder = Path(tempfile.mkdtemp(prefix="spillway-checkout-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return equipped(copied(folder))
 
 
 def copied(folder: Path) -> Path:
-    """Copy what belongs to the repository, with the deploy tool; neither `.venv` nor zips are there."""
+    """Copy the repository's files and the deploy tool, without `.venv` and zips."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", ".", ":!tests", ":!docs"],
         cwd=ROOT, capture_output=True, text=True, check=True,
@@ -56,7 +56,7 @@ def copied(folder: Path) -> Path:
 
 
 def equipped(folder: Path) -> Path:
-    """Give a checkout the environment, the libraries that were installed for the zips, and the zips that are built."""
+    """Give a checkout the environment, the libraries that were installed for the zips, and the built zips."""
     (folder / ".venv").symlink_to(ROOT / ".venv")
     (folder / "build").mkdir()
     (folder / "build/.packages").symlink_to(ROOT / "build/.packages")

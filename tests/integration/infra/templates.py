@@ -10,7 +10,7 @@ QUEUES = {"Queue", "ParkingQueue", "DeadLetterQueue"}
 
 
 def of_type(template: Template, kind: str) -> dict[str, dict[str, Any]]:
-    """Give the properties of every resource of a type, by logical id."""
+    """The properties of every resource of a type, by logical id."""
     return {
         logical_id: resource["Properties"]
         for logical_id, resource in template["Resources"].items()
@@ -19,7 +19,7 @@ def of_type(template: Template, kind: str) -> dict[str, dict[str, Any]]:
 
 
 def resolved(variables: Mapping[str, Any]) -> dict[str, str]:
-    """Give a function's environment as it is once deployed: a queue's reference is its URL, a table's its name."""
+    """A function's environment as it is once deployed: a queue's reference is its URL, a table's its name."""
 
     def value_of(value: Any) -> str:
         if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""The zips: the same bytes from the same inputs, and in each what its function needs."""
+"""The zips: the same inputs give the same bytes, and each zip has what its function needs."""
 
 import json
 import re
@@ -30,14 +30,14 @@ def names(path: Path) -> list[str]:
 @pytest.mark.parametrize("target", ["aws", "local"])
 @pytest.mark.parametrize("function", ["ingest", "worker"])
 def test_a_second_build_elsewhere_gives_the_same_bytes(zips: Path, tmp_path: Path, target: str, function: str) -> None:
-    """Neither the time nor the folder of a build is in its zip."""
+    """A zip contains neither the time nor the folder of its build."""
     again = build.build(build.TARGETS[target], function, tmp_path / "another folder")
     assert again.fresh
     assert again.path.read_bytes() == (zips / target / f"{function}.zip").read_bytes()
 
 
 def test_an_unchanged_zip_is_left_alone(zips: Path) -> None:
-    """A build that would give the same does nothing."""
+    """A build whose zip would be the same does nothing."""
     path = zips / "local/ingest.zip"
     before = path.stat().st_mtime_ns
     built = build.build(build.TARGETS["local"], "ingest", zips)
@@ -47,7 +47,7 @@ def test_an_unchanged_zip_is_left_alone(zips: Path) -> None:
 
 
 def test_a_change_of_a_source_builds_anew(zips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a zip is made of decides, not how old it is."""
+    """A zip is built again if one of its inputs has changed, however old or new it is."""
     target, requirements = build.TARGETS["local"], build.ROOT / "requirements/ingest.txt"
     before = build.digest(target, "ingest", requirements, None)
     extra = tmp_path / "extra"
@@ -62,7 +62,7 @@ def test_a_change_of_a_source_builds_anew(zips: Path, tmp_path: Path, monkeypatc
 @pytest.mark.parametrize("target", ["aws", "local"])
 @pytest.mark.parametrize("function", ["ingest", "worker"])
 def test_a_zip_holds_its_own_function_and_its_own_libraries(zips: Path, target: str, function: str) -> None:
-    """Our packages are those that the function imports, and the libraries exactly those of its lock."""
+    """A zip has exactly the packages that its function imports and the libraries of its lock."""
     held = names(zips / target / f"{function}.zip")
     tops = {name.split("/")[0] for name in held}
     assert tops & {"ingest_fn", "worker_fn", "shared", "partners", "testkit", "ops", "infra", "tests"} == OURS[function]
@@ -74,7 +74,7 @@ def test_a_zip_holds_its_own_function_and_its_own_libraries(zips: Path, target: 
 
 @pytest.mark.parametrize("target", ["aws", "local"])
 def test_no_zip_holds_what_no_function_reads(zips: Path, target: str) -> None:
-    """No tests, stubs, scripts or web pages of Powertools, and of metadata only what tools look for."""
+    """A zip has no tests, stubs, scripts or Powertools' web pages, and only the metadata that tools read."""
     for function in OURS:
         for name in names(zips / target / f"{function}.zip"):
             parts = name.split("/")
@@ -101,7 +101,9 @@ def test_aws_zips_hold_code_for_arm_and_local_ones_for_here(zips: Path) -> None:
 
 @pytest.mark.parametrize("target", ["aws", "local"])
 def test_bytecode_is_there_for_every_module_or_for_none(zips: Path, target: str) -> None:
-    """Bytecode is of the target's Python and never looks at its source's time; without that Python there is none."""
+    """Bytecode is of the target's Python and is never checked against its source's time; without that Python there is
+    none.
+    """
     compiler = build.interpreter(build.TARGETS[target].python)
     for function in OURS:
         path = zips / target / f"{function}.zip"
@@ -117,7 +119,7 @@ def test_bytecode_is_there_for_every_module_or_for_none(zips: Path, target: str)
 
 
 def test_logos_stay_out_of_the_zips(zips: Path) -> None:
-    """A partner's logo lies beside its code, and no function reads it."""
+    """A partner's logo is beside its code, but in no zip, because no function reads it."""
     assert list((build.ROOT / "partners").glob("*.svg"))
     for function in OURS:
         assert [name for name in names(zips / f"aws/{function}.zip") if name.endswith(".svg")] == []
@@ -125,14 +127,14 @@ def test_logos_stay_out_of_the_zips(zips: Path) -> None:
 
 @pytest.mark.parametrize("function", ["ingest", "worker"])
 def test_every_file_may_be_read_by_the_function(zips: Path, function: str) -> None:
-    """Lambda runs as somebody else: files are readable by all, and none has a time of its own."""
+    """Every file of a zip is readable by all, because Lambda runs as another user, and has a fixed time."""
     for info in zipfile.ZipFile(zips / f"aws/{function}.zip").infolist():
         assert info.external_attr >> 16 == 0o100644
         assert info.date_time == (1980, 1, 1, 0, 0, 0)
 
 
 def test_ingest_starts_from_its_zip_alone(zips: Path) -> None:
-    """With nothing but the standard library beside the zip, ingest and its registration import."""
+    """Ingest and its registration can be imported from the zip and the standard library alone."""
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "import ingest_fn.handler, ingest_fn.registration, partners.webhook\n"
@@ -159,14 +161,16 @@ def test_sizes_are_printed(zips: Path, capsys: pytest.CaptureFixture[str]) -> No
 def test_a_lock_that_is_missing_is_said_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without a lock nothing is built, and the command that writes it is named."""
+    """Without a lock nothing is built, and the message names the command that writes it."""
     monkeypatch.setattr(build, "ROOT", tmp_path)
     assert build.main(["local", "--output", str(tmp_path)]) == 1
     assert capsys.readouterr().err == "requirements/ingest.txt is missing: make lock writes it\n"
 
 
 def test_a_release_names_its_commit(tmp_path: Path) -> None:
-    """A clean checkout by its commit, one with changes of what is deployed as dirty, and none as unknown."""
+    """release.json has the commit of a clean checkout, adds `dirty` if a deployed file was changed, and has `unknown`
+    without a repository.
+    """
 
     def git(*arguments: str) -> None:
         subprocess.run(
@@ -190,6 +194,6 @@ def test_a_release_names_its_commit(tmp_path: Path) -> None:
 
 
 def test_a_release_notes_its_messages(zips: Path) -> None:
-    """What serverless.yml puts on the functions."""
+    """release.json has the versions of messages that are written and read."""
     noted = json.loads((zips / "local/release.json").read_text())
     assert (noted["writes_messages"], noted["reads_messages"]) == (str(VERSION), ",".join(map(str, READS)))

@@ -1,4 +1,4 @@
-"""A deploy that moves the stage to another host is refused, also where the host is in the partner's code:
+"""A deploy that would move the stage to another host is refused, even if the host is in the partner's code:
 infra/changes.cjs, with AWS's answers given.
 """
 
@@ -34,7 +34,7 @@ WEBHOOK = {"PARTNER": "partners.webhook", "WEBHOOK_URL": "https://hooks.example/
 
 
 def shown(live: dict[str, str] | None, following: dict[str, str]) -> Any:
-    """What the deploy says, and why it is refused."""
+    """What the deploy prints, and why it is refused."""
     node = shutil.which("node")
     assert node, "there is no node on the PATH: the project deploys with Node 20 or newer"
     given = json.dumps({"live": live, "next": following})
@@ -44,7 +44,7 @@ def shown(live: dict[str, str] | None, following: dict[str, str]) -> Any:
 
 @pytest.mark.parametrize("live", [AMPLITUDE, {**AMPLITUDE, "AMPLITUDE_REGION": "us"}])
 def test_another_region_is_another_host(live: dict[str, str]) -> None:
-    """Customers' keys would go to an API that they are not for."""
+    """Another region is refused, because customers' keys would go to another API."""
     said, refused = shown(live, {**AMPLITUDE, "AMPLITUDE_REGION": "eu"})
     hosts = "amplitude.com and api2.amplitude.com → partners.amplitude, analytics.eu.amplitude.com and api.eu."
     assert f"partner: partners.amplitude, {hosts}amplitude.com" in said
@@ -63,12 +63,12 @@ def test_another_region_is_another_host(live: dict[str, str]) -> None:
     ],
 )
 def test_what_leaves_the_host_is_not_refused(live: dict[str, str] | None, following: dict[str, str]) -> None:
-    """Whatever else changes; nor what nobody here can know."""
+    """A change that leaves the host is not refused, nor one of a partner whose code is not here."""
     assert shown(live, following)[1] == ""
 
 
 def test_a_url_is_refused_by_its_own_name() -> None:
-    """And no variable beside it."""
+    """If a URL changes, the refusal names its variable and no other."""
     following = {**WEBHOOK, "WEBHOOK_URL": "https://other.example/in", "WEBHOOK_RATE": "50"}
     said, refused = shown({**WEBHOOK, "WEBHOOK_RATE": "5"}, following)
     assert "WEBHOOK_URL: changed, hooks.example → other.example" in said

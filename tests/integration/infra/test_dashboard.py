@@ -1,4 +1,4 @@
-"""What is looked at and what wakes somebody: the dashboard's page and the alarms."""
+"""What an operator looks at and what raises an alarm: the dashboard and the alarms."""
 
 import json
 import re
@@ -24,7 +24,7 @@ def page(template: Template) -> dict[str, Any]:
 
 
 def metrics(body: dict[str, Any]) -> Iterator[list[str]]:
-    """Namespace, name and dimensions of each metric of the page, its abbreviations (`.`, `...`) written out."""
+    """Namespace, name and dimensions of each metric of the page, with abbreviations (`.`, `...`) written out."""
     for widget in body["widgets"]:
         before: list[str] = []
         for told in widget["properties"].get("metrics", ()):
@@ -46,7 +46,7 @@ def _searched(expression: str) -> list[str]:
 
 
 def test_the_page_is_there_with_every_metric_of_ours(any_stage: Template) -> None:
-    """Nothing is measured that nobody looks at, nothing is shown that is not measured."""
+    """The page shows every metric that the functions write, and no other."""
     ours = [one for one in metrics(page(any_stage)) if one[0] == NAMESPACE]
     assert {one[1] for one in ours} == set(Metric) - NOT_SHOWN
     functions = of_type(any_stage, "AWS::Lambda::Function").values()
@@ -58,7 +58,7 @@ def test_the_page_is_there_with_every_metric_of_ours(any_stage: Template) -> Non
 
 
 def test_the_page_of_a_pod_shows_the_pods_metrics(package: Package) -> None:
-    """Two pods in one region are told apart."""
+    """The pages of two pods in one region show different metrics."""
     ours = [one for one in metrics(page(package("production", POD="us2"))) if one[0] == NAMESPACE]
     assert {one[3] for one in ours} == {"production-us2"}
 
@@ -77,7 +77,7 @@ def test_the_page_reads_as_a_message_flows(any_stage: Template) -> None:
 
 
 def test_all_that_the_page_names_is_in_the_stack(any_stage: Template) -> None:
-    """Queues, functions, and each alarm but the one that is there with a URL alone."""
+    """The page's queues, functions and alarms are in the stack; it shows every alarm but the one that needs a URL."""
     (dashboard,) = of_type(any_stage, "AWS::CloudWatch::Dashboard").values()
     names = set(re.findall(r"\$\{([^}]+)\}", dashboard["DashboardBody"]["Fn::Sub"])) - {"AWS::Region"}
     assert {name.partition(".")[0] for name in names} <= set(any_stage["Resources"])
@@ -88,7 +88,7 @@ def test_all_that_the_page_names_is_in_the_stack(any_stage: Template) -> None:
 
 
 def test_a_stage_in_two_regions_has_two_pages(package: Package) -> None:
-    """Dashboards belong to an account: their names have the region."""
+    """Dashboards belong to an account, so their names contain the region."""
     names = {
         next(iter(of_type(one, "AWS::CloudWatch::Dashboard").values()))["DashboardName"]
         for one in (package("production"), package("production", AWS_REGION="eu-central-1"))
@@ -97,7 +97,7 @@ def test_a_stage_in_two_regions_has_two_pages(package: Package) -> None:
 
 
 def test_alarms_of_our_metrics_watch_what_is_measured(any_stage: Template) -> None:
-    """Names and dimensions are those that the functions write."""
+    """Alarms use the names and dimensions of metrics that the functions write."""
     functions = of_type(any_stage, "AWS::Lambda::Function").values()
     (stage,) = {one["Environment"]["Variables"]["STAGE"] for one in functions}
     watched = {}
@@ -117,7 +117,7 @@ def test_alarms_of_our_metrics_watch_what_is_measured(any_stage: Template) -> No
 
 
 def test_one_answer_of_a_hundred_may_take_over_200_ms(any_stage: Template) -> None:
-    """mParticle's rule, for a quarter of an hour."""
+    """The alarm has mParticle's rule, over a quarter of an hour."""
     alarm = of_type(any_stage, "AWS::CloudWatch::Alarm")["AnswerAlarm"]
     assert (alarm["ExtendedStatistic"], alarm["Threshold"]) == ("p99", 200)
     assert alarm["Period"] * alarm["EvaluationPeriods"] == 900
@@ -131,7 +131,9 @@ def test_one_answer_of_a_hundred_may_take_over_200_ms(any_stage: Template) -> No
 def test_age_wakes_somebody_while_half_of_the_budget_is_left(
     package: Package, told: dict[str, str], old_s: int | None, late_s: float
 ) -> None:
-    """Of the budget that the worker is told, or has by default; an erasure after a day at the latest."""
+    """The alarm is raised at half of the time that the worker's setting or default allows; for an erasure after a day
+    at the latest.
+    """
     template = package("production", **told)
     variables = of_type(template, "AWS::Lambda::Function")["WorkerLambdaFunction"]["Environment"]["Variables"]
     settings = worker_fn.settings.Settings.from_env({"AWS_REGION": "us-east-1", **resolved(variables)})

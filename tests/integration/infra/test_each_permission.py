@@ -1,4 +1,4 @@
-"""Each permission is needed: with one of them taken away, the code that it is for fails."""
+"""Each permission is needed: without it, the code that uses it fails."""
 
 import ast
 import asyncio
@@ -37,7 +37,7 @@ class Denied(Exception):
 
 @dataclass
 class Aws:
-    """AWS as far as a role lets it be called. Queues and the table are called as in the template."""
+    """AWS as far as a role's permissions allow. Queues and the table have the names of the template."""
 
     allowed: set[tuple[str, str]]
     called: set[tuple[str, str]] = field(default_factory=set)
@@ -93,7 +93,7 @@ ANSWERS: dict[str, Any] = {
 
 @dataclass
 class Http:
-    """Our own signed HTTP, which ingest calls AWS by."""
+    """The signed HTTP by which ingest calls AWS."""
 
     aws: Aws
 
@@ -237,7 +237,7 @@ MAPPINGS = {("WorkerRole", "sqs:GetQueueAttributes", "Queue")}
 
 
 def granted(template: Template) -> set[tuple[str, str, str]]:
-    """Each role's permissions, on what by the template's own names."""
+    """Each role's permissions, with resources by the template's names."""
 
     def named(resource: Any) -> str:
         text = json.dumps(resource)
@@ -255,7 +255,7 @@ def granted(template: Template) -> set[tuple[str, str, str]]:
 
 
 def test_no_permission_is_without_a_use(template: Template) -> None:
-    """Every one of them is in this file's table with the code that needs it, or Lambda's own."""
+    """Every permission is in this file's table with the code that needs it, or is needed by Lambda itself."""
     assert granted(template) == set(NEEDED) | LOGS | MAPPINGS | FORMER
 
 
@@ -263,7 +263,7 @@ def test_no_permission_is_without_a_use(template: Template) -> None:
 def test_without_a_permission_what_needs_it_fails(
     role: str, action: str, on: str, template: Template, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With all of its role's permissions it is done; with this one taken away it is not."""
+    """With all permissions of its role the code works; without this one it fails."""
     use = NEEDED[role, action, on]
     whole = {(permission, resource) for owner, permission, resource in granted(template) if owner == role}
     aws = Aws(whole)
@@ -294,7 +294,7 @@ VERBS = ("ops/doctor", "ops/operate", "ops/certify", "worker_fn/clients/mapping.
 
 
 def operations() -> Iterator[str]:
-    """What these files call of boto3, spelled as IAM's actions without their service."""
+    """The boto3 operations that these files call, spelled as IAM's actions without their service."""
     files = [
         file for place in VERBS for file in ([ROOT / place] if place.endswith(".py") else (ROOT / place).rglob("*.py"))
     ]
@@ -317,7 +317,9 @@ SPELLED = {"lambda:InvokeFunction": "Invoke"}
 
 
 def test_the_operator_may_do_what_its_verbs_do_and_nothing_else() -> None:
-    """Each action is called by a verb's code, or is in the list of what is done by hand."""
+    """Each action of the operator's policy is called by a command's code, or is in the list of what people do by
+    hand.
+    """
     called = set(operations())
     unused = {one for one in actions("operator-policy.json") if SPELLED.get(one, one.partition(":")[2]) not in called}
     assert unused <= BY_HAND, unused - BY_HAND
@@ -326,12 +328,12 @@ def test_the_operator_may_do_what_its_verbs_do_and_nothing_else() -> None:
 
 @pytest.mark.parametrize("action", sorted(set(actions("operator-policy.json")) - BY_HAND))
 def test_a_verb_of_the_operators_needs_it(action: str) -> None:
-    """The policy names it, and a verb calls it: neither is there without the other."""
+    """An action is in the policy exactly if a command calls it."""
     assert SPELLED.get(action, action.partition(":")[2]) in set(operations())
 
 
 def test_no_verb_calls_what_the_operator_may_not() -> None:
-    """What the doctor notes as denied by name is an action of the policy."""
+    """Each action that the doctor may report as denied is in the policy."""
     asked = set(re.findall(r'"([a-z]+:[A-Z]\w+)"', (ROOT / "ops/doctor/look.py").read_text()))
     assert asked
     assert asked <= set(actions("operator-policy.json"))

@@ -67,7 +67,9 @@ def played(command: str, mapping_id: str | None, *states: str) -> tuple[bool, li
     ],
 )
 def test_a_deploy_leaves_the_mapping_as_it_is(states: list[str], is_enabled: bool) -> None:
-    """Paused stays paused, also where the change is under way; what is not known by then is as the template has it."""
+    """A paused mapping stays paused, even if the pause is still being carried out; if its state stays unknown, the
+    template decides.
+    """
     found, asked = played("deploy", "the-id", *states)
     assert found == is_enabled
     assert asked[0] == {"StackName": "spillway-dev", "LogicalResourceId": "WorkerEventSourceMappingSQSQueue"}
@@ -75,10 +77,10 @@ def test_a_deploy_leaves_the_mapping_as_it_is(states: list[str], is_enabled: boo
 
 
 def test_the_first_deploy_has_it_enabled() -> None:
-    """There is nothing yet to leave as it is."""
+    """At the first deploy there is no mapping yet, so it is enabled."""
     assert played("deploy", None)[0]
 
 
 def test_a_package_asks_nobody() -> None:
-    """It is made without credentials."""
+    """`package` does not ask AWS: it works without credentials."""
     assert played("package", "the-id", "Disabled") == (True, [])

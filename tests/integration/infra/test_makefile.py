@@ -1,4 +1,4 @@
-"""The Makefile: its help is complete, and it says in a line what is missing."""
+"""The Makefile: its help is complete, and it says in a line if something is missing."""
 
 import json
 import re
@@ -62,7 +62,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def script(folder: Path, name: str, text: str) -> Path:
-    """Put a program on a PATH of its own; gives the folder."""
+    """Write a program into a folder for the PATH; returns the folder."""
     tools = folder / "tools"
     tools.mkdir(exist_ok=True)
     (tools / name).write_text(f"#!/bin/sh\n{text}\n")
@@ -71,7 +71,7 @@ def script(folder: Path, name: str, text: str) -> Path:
 
 
 def test_help_lists_every_verb(folder: Path) -> None:
-    """`make` and `make help` show all that a person can ask for, each with a word of explanation, in 80 columns."""
+    """`make` and `make help` list every target for people, each with an explanation, in 80 columns."""
     assert make(folder).stdout == make(folder, "help").stdout
     assert max(map(len, make(folder).stdout.splitlines())) <= 80
     shown = dict(re.findall(r"^  make (\S+) +(\S.*)$", make(folder, "help").stdout, re.MULTILINE))
@@ -79,14 +79,14 @@ def test_help_lists_every_verb(folder: Path) -> None:
 
 
 def test_every_target_for_people_is_in_the_help() -> None:
-    """A verb without a line of help fails here: only what verbs stand on has none."""
+    """Only targets on which others depend have no line of help; every other target without one fails here."""
     phony = set(re.findall(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE))
     targets = {target for line in phony for target in line.split()}
     assert targets - {"build-aws", "build-local", ".venv", ".venv-aws", ".venv-bench", "node_modules"} == VERBS
 
 
 def test_an_old_python_is_said_in_one_line(folder: Path) -> None:
-    """Python 3.10 is refused by name, and nothing is made."""
+    """Python 3.10 is refused with a line that names it, and nothing is made."""
     old = script(folder, "python3.10", 'case "$2" in *print*) echo 3.10;; *) exit 1;; esac')
     done = make(folder, "check", f"PYTHON={old}/python3.10")
     assert done.returncode != 0
@@ -95,14 +95,14 @@ def test_an_old_python_is_said_in_one_line(folder: Path) -> None:
 
 
 def test_no_python_is_said_in_one_line(folder: Path) -> None:
-    """Where there is no Python at all, it says how to name one."""
+    """Without any Python, one line says how to name one."""
     done = make(folder, "check", "PYTHON=")
     assert done.returncode != 0
     assert done.stderr.startswith("Spillway needs Python 3.11 or newer as python3, or say which: make PYTHON=")
 
 
 def test_an_old_node_is_said_in_one_line(folder: Path) -> None:
-    """Node 18 is refused by name."""
+    """Node 18 is refused with a line that names it."""
     tools = script(folder, "node", 'case "$1" in --version) echo v18.1.0;; *) exit 1;; esac')
     done = make(folder, "node_modules", PATH=f"{tools}:/usr/bin:/bin")
     assert done.returncode != 0
@@ -126,7 +126,7 @@ def test_an_old_node_is_said_in_one_line(folder: Path) -> None:
     ],
 )
 def test_a_node_is_taken_exactly_if_the_deploy_tool_takes_it(version: str, fits: bool) -> None:
-    """The Makefile's check, npm's `engines` and osls' own range are one."""
+    """The Makefile's check, npm's `engines` and osls' own range accept the same versions."""
     text = (ROOT / "Makefile").read_text()
     check = re.search(r"^NODE_FITS := ((?:.*\\\n)*.*)", text, re.MULTILINE)
     assert check
@@ -150,7 +150,7 @@ def test_a_node_is_taken_exactly_if_the_deploy_tool_takes_it(version: str, fits:
 )  # fmt: skip
 @pytest.mark.parametrize("verb", ["deploy", "remove"])
 def test_a_variable_in_small_letters_is_answered(folder: Path, said: str, meant: str, verb: str) -> None:
-    """make would pass over it, and do its work on the stage of another name."""
+    """A variable in small letters is refused: make would ignore it and act on another stage."""
     done = make(folder, "-n", verb, said)
     assert done.returncode != 0
     assert done.stdout == ""
@@ -160,7 +160,7 @@ def test_a_variable_in_small_letters_is_answered(folder: Path, said: str, meant:
 
 
 def test_a_variable_that_nothing_reads_is_answered(folder: Path) -> None:
-    """One with an underscore may be a partner's; a word alone is one of make's or a slip."""
+    """An unknown variable is refused, unless it has an underscore: then it may be a partner's."""
     done = make(folder, "-n", "remove", "STGE=production")
     assert done.returncode != 0
     assert "make knows no variable STGE; make help names them" in done.stderr
@@ -169,7 +169,7 @@ def test_a_variable_that_nothing_reads_is_answered(folder: Path) -> None:
 
 
 def test_a_word_that_is_no_verb_is_answered_before_anything_is_done(folder: Path) -> None:
-    """`make deploy production` deploys nothing, and no other stage than was meant."""
+    """`make deploy production` is refused before anything is deployed."""
     done = make(folder, "--dry-run", "deploy", "production")
     assert done.returncode == 2
     assert "make knows no verb production" in done.stderr
@@ -178,20 +178,20 @@ def test_a_word_that_is_no_verb_is_answered_before_anything_is_done(folder: Path
 
 
 def test_every_target_may_be_asked_for(folder: Path) -> None:
-    """Verbs, and what they stand on."""
+    """make accepts every target, also those on which others depend."""
     for word in (*VERBS, "build-aws", "build-local", ".venv", ".venv-aws", "node_modules"):
         assert "knows no verb" not in make(folder, "--dry-run", word, "help").stderr
 
 
 def test_a_stage_in_small_letters_of_the_shell_is_answered(folder: Path) -> None:
-    """`stage=production make remove` is the same slip."""
+    """`stage=production make remove` is refused, too."""
     done = make(folder, "-n", "remove", stage="production")
     assert done.returncode != 0
     assert 'The environment holds "stage", and make reads STAGE' in done.stderr
 
 
 def test_what_make_is_told_reaches_the_deploy_tool(folder: Path) -> None:
-    """YES, DATA, ALLOW and a partner's variables on make's command line are the tool's environment."""
+    """YES, DATA, ALLOW and a partner's variables on make's command line are in the tool's environment."""
     tools = script(folder, "node", 'echo "$YES $DATA $ALLOW $WEBHOOK_URL"')
     (folder / "node_modules").mkdir()
     (folder / "node_modules/.stamp").touch()
@@ -201,7 +201,7 @@ def test_what_make_is_told_reaches_the_deploy_tool(folder: Path) -> None:
 
 
 def test_no_npm_is_said_in_one_line(folder: Path) -> None:
-    """A Node without npm is said before anything is installed."""
+    """A Node without npm is reported before anything is installed."""
     tools = script(folder, "node", "exit 0")
     for name in ("sh", "bash", "awk", "grep", "tr"):
         (tools / name).symlink_to(f"/bin/{name}") if Path(f"/bin/{name}").exists() else None
@@ -214,7 +214,7 @@ def test_no_npm_is_said_in_one_line(folder: Path) -> None:
 
 
 def test_an_old_make_is_said_in_one_line(folder: Path) -> None:
-    """macOS's make 3.81 has no .ONESHELL, and is told apart by that."""
+    """macOS's make 3.81 is refused; it is recognised because it has no .ONESHELL."""
     done = make(folder, "help", ".FEATURES=target-specific order-only")
     assert done.returncode != 0
     assert "Spillway needs GNU make 4 or newer" in done.stderr
@@ -222,7 +222,7 @@ def test_an_old_make_is_said_in_one_line(folder: Path) -> None:
 
 
 def test_what_is_said_to_the_tests_comes_last(folder: Path) -> None:
-    """ARGS=-n0 is one process though there would be several, and the fast tests leave out every deploy."""
+    """ARGS=-n0 overrides the number of processes, and the fast tests leave out every test that deploys."""
     for verb in ("test", "test-fast"):
         said = make(folder, "-n", verb, "ARGS=-n0 -k name").stdout.splitlines()[-1]
         assert re.search(r"-m pytest -n \d .*-n0 -k name$", said)
@@ -230,13 +230,13 @@ def test_what_is_said_to_the_tests_comes_last(folder: Path) -> None:
 
 
 def test_a_deploy_is_forced_only_when_it_is_said(folder: Path) -> None:
-    """FORCE=1 hands --force to the deploy tool; without it there is none."""
+    """FORCE=1 passes --force to the deploy tool; without it --force is not passed."""
     assert 'deploy --stage "dev" --force' in make(folder, "-n", "deploy", "FORCE=1").stdout
     assert "--force" not in make(folder, "-n", "deploy").stdout
 
 
 def test_clean_removes_what_make_made_and_nothing_else(folder: Path) -> None:
-    """Sources stay; environments, zips and caches go."""
+    """`make clean` removes environments, zips and caches, and leaves the sources."""
     for name in (".venv", ".venv-aws", "node_modules", "build", ".serverless", ".pytest_cache"):
         (folder / name).mkdir()
     (folder / "keep.txt").touch()

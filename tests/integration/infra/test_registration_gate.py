@@ -1,4 +1,4 @@
-"""A deploy asks for the registration first: what infra/registration.cjs refuses, and what it lets pass."""
+"""A deploy checks the registration first: what infra/registration.cjs refuses, and what it lets pass."""
 
 import shutil
 import subprocess
@@ -28,12 +28,12 @@ AFTER_THE_GATE = "AWS provider credentials not found"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A home without credentials, which is also where the partner's module is found."""
+    """A home without credentials, in which the partner's module is found, too."""
     return tmp_path
 
 
 def deploy(folder: Path, *arguments: str, **env: str) -> tuple[int, str]:
-    """Package and deploy with nothing that AWS would take; gives the exit code and all that was said of the deploy."""
+    """Package and deploy without credentials; returns the exit code and the output of the deploy."""
     code, said = serverless(folder, "package", **env)
     assert code == 0, said
     return serverless(folder, "deploy", *arguments, **env)
@@ -50,7 +50,7 @@ def partner(folder: Path, declared: str) -> dict[str, str]:
 
 
 def test_a_registration_that_breaks_a_rule_is_not_deployed(folder: Path) -> None:
-    """Each rule that it breaks is said, with what to do and how to deploy all the same, before AWS is asked."""
+    """Before AWS is asked, each broken rule is printed with what to do, and how to deploy all the same."""
     code, said = deploy(folder, **partner(folder, BROKEN))
     assert code != 0
     assert "The description has 230 characters, markup included; mParticle takes fewer than 230." in said
@@ -61,7 +61,7 @@ def test_a_registration_that_breaks_a_rule_is_not_deployed(folder: Path) -> None
 
 
 def test_it_is_deployed_by_force(folder: Path) -> None:
-    """What is wrong is said once more, and the deploy goes on."""
+    """With --force the broken rules are printed once more, and the deploy goes on."""
     _, said = deploy(folder, "--force", **partner(folder, BROKEN))
     assert "Deployed by force." in said
     assert "The description has 230 characters" in said
@@ -69,7 +69,7 @@ def test_it_is_deployed_by_force(folder: Path) -> None:
 
 
 def test_advice_stops_nothing(folder: Path) -> None:
-    """A registration that only could be better is deployed, and the advice is shown."""
+    """A registration with warnings only is deployed, and the warnings are printed."""
     _, said = deploy(folder, **partner(folder, 'version="spring", description="Rides."'))
     assert "The version is not numbers joined by dots." in said
     assert AFTER_THE_GATE in said
@@ -83,7 +83,7 @@ def test_advice_stops_nothing(folder: Path) -> None:
     ],
 )
 def test_a_registration_that_cannot_be_made_is_not_deployed(folder: Path, env: dict[str, str], named: str) -> None:
-    """A function that could not say who we are is refused with the line that the check ends with."""
+    """If the registration cannot be made, the deploy is refused with the check's last line."""
     code, said = deploy(folder, **env)
     assert code != 0
     assert "The registration cannot be checked:" in said
@@ -93,7 +93,7 @@ def test_a_registration_that_cannot_be_made_is_not_deployed(folder: Path, env: d
 
 
 def test_no_force_deploys_what_cannot_be_loaded(folder: Path) -> None:
-    """A partner that is not there, or that does not import, is refused whatever is said."""
+    """A partner that does not exist or cannot be imported is refused, even with --force."""
     code, said = deploy(folder, "--force", PARTNER="partners.nobody")
     assert code != 0
     assert "PARTNER=partners.nobody: no such module" in said
@@ -101,7 +101,7 @@ def test_no_force_deploys_what_cannot_be_loaded(folder: Path) -> None:
 
 
 def test_a_partner_without_its_folder_is_told_it(folder: Path) -> None:
-    """`iterable` is a file below partners/, and the name to write is said."""
+    """PARTNER=iterable is refused, and the message has the full name."""
     code, said = deploy(folder, PARTNER="iterable")
     assert code != 0
     assert "PARTNER=iterable is no module. Did you mean PARTNER=partners.iterable?" in said
@@ -119,7 +119,9 @@ deploy().then(() => console.log('goes on'), (error) => console.log('refused:', e
 
 @pytest.mark.parametrize("options", ["{}", "{ force: true }"])
 def test_without_an_environment_to_check_in_it_is_refused(tmp_path: Path, options: str) -> None:
-    """A checkout without .venv cannot check, and says what makes one; nor could force build its zips."""
+    """Without .venv the check cannot run, and the message says what makes one; --force does not help, because the zips
+    could not be built.
+    """
     node = shutil.which("node")
     assert node
     script = GATE.format(plugin=repr(str(ROOT / "infra/registration.cjs")), folder=repr(str(tmp_path)), options=options)

@@ -29,7 +29,7 @@ SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:acme/headers-AbCd
     ],
 )
 def test_settings_that_cannot_work_are_not_deployed(tmp_path: Path, env: dict[str, str], said: str) -> None:
-    """Each is named, before AWS is asked for anything."""
+    """Each bad setting is named before AWS is asked for anything."""
     code, out = deploy(tmp_path, **{"WEBHOOK_URL": URL, **env})
     assert code != 0
     assert said in out
@@ -37,7 +37,7 @@ def test_settings_that_cannot_work_are_not_deployed(tmp_path: Path, env: dict[st
 
 
 def test_a_deploy_of_good_settings_goes_on(tmp_path: Path) -> None:
-    """Every variable of the partner may be set."""
+    """A deploy goes on if every variable of the partner is set to a good value."""
     more = {
         "WEBHOOK_SIGN": "true",
         "WEBHOOK_HEADERS": '{"X-Source":"mp"}',
@@ -48,7 +48,9 @@ def test_a_deploy_of_good_settings_goes_on(tmp_path: Path) -> None:
 
 
 def test_a_variable_that_nobody_reads_can_be_forced_and_a_setting_that_cannot_work_cannot(tmp_path: Path) -> None:
-    """A partner called like a tool meets the tool's variables; a function that cannot start helps nobody."""
+    """--force accepts a variable that nobody reads, because a tool may have the partner's name, but not a setting with
+    which a function cannot start.
+    """
     _, out = deploy(tmp_path, "--force", WEBHOOK_URL=URL, WEBHOOK_TOKEN="of another tool")
     assert "Deployed by force." in out
     assert AFTER_THE_GATE in out
@@ -57,7 +59,9 @@ def test_a_variable_that_nobody_reads_can_be_forced_and_a_setting_that_cannot_wo
 
 
 def test_a_secret_in_a_references_place_is_not_even_packaged(tmp_path: Path) -> None:
-    """It would stand in the template; the error does not repeat it."""
+    """A secret in place of a reference is refused, because it would be in the template; the message does not repeat
+    it.
+    """
     code, out = serverless(tmp_path, "package", WEBHOOK_URL=URL, WEBHOOK_SECRET_HEADERS='{"X": "canary"}')
     assert code != 0
     assert "WEBHOOK_SECRET_HEADERS must say where the headers are kept" in out
@@ -65,7 +69,7 @@ def test_a_secret_in_a_references_place_is_not_even_packaged(tmp_path: Path) -> 
 
 
 def test_what_is_packaged_is_its_owners_alone(tmp_path: Path) -> None:
-    """The template holds URLs, headers and the places of secrets."""
+    """Only the owner may read the packaged files, because the template has URLs, headers and the places of secrets."""
     folder = tmp_path / "out"
     folder.mkdir(mode=0o755)
     code, said = serverless(tmp_path, "package", WEBHOOK_URL=URL)
@@ -88,7 +92,7 @@ def test_what_is_packaged_is_its_owners_alone(tmp_path: Path) -> None:
 def test_both_functions_may_read_what_is_kept_and_nothing_else(
     package: Package, source: str, action: str, resource: Any
 ) -> None:
-    """The permission comes with the reference: without one there is none."""
+    """A reference gives both roles permission to read exactly that entry; without a reference there is none."""
     found = of_type(package(WEBHOOK_URL=URL, WEBHOOK_SECRET_HEADERS=source), "AWS::IAM::Policy")["StoredSettingsPolicy"]
     assert found["Roles"] == [{"Ref": "IngestRole"}, {"Ref": "WorkerRole"}]
     assert found["PolicyDocument"]["Statement"] == [{"Effect": "Allow", "Action": action, "Resource": resource}]
@@ -96,7 +100,7 @@ def test_both_functions_may_read_what_is_kept_and_nothing_else(
 
 
 def test_a_build_is_its_owners_alone() -> None:
-    """Keys of the embedded AWS and logs lie beside the zips."""
+    """Only the owner may enter the build's folder: it has logs and keys of the embedded AWS."""
     from infra.build import OWNER_ALONE, main
 
     build = Path(__file__).parents[3] / "build"

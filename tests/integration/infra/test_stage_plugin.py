@@ -1,4 +1,6 @@
-"""What the deploy tool does first (infra/stage.cjs): the tool itself, the stage's name, its file; and fresh zips."""
+"""What the deploy tool does first (infra/stage.cjs): it checks the tool itself and the stage's name, and reads its
+file; and fresh zips.
+"""
 
 import hashlib
 import json
@@ -18,7 +20,7 @@ NO_CREDENTIALS = "AWS provider credentials not found"
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """A fresh clone in a path with a space, `npm ci` done and nothing else."""
+    """A fresh clone in a path with a space, after `npm ci` and nothing else."""
     folder = tmp_path / "a clone"
     folder.mkdir()
     return copied(folder)
@@ -34,7 +36,7 @@ def serverless(folder: Path, *arguments: str, **env: str) -> tuple[int, str]:
 
 
 def packaged(folder: Path, *arguments: str, **env: str) -> dict[str, dict[str, str]]:
-    """Package, and give the variables of each function."""
+    """Package, and return the variables of each function."""
     code, said = serverless(folder, "package", *arguments, **env)
     assert code == 0, said
     template = json.loads((folder / ".serverless/cloudformation-template-update-stack.json").read_text())
@@ -61,7 +63,7 @@ def stage_file(folder: Path, stage: str, text: str) -> None:
 def test_a_stage_that_aws_would_not_take_is_refused_in_one_line(
     clone: Path, command: str, stage: str, said: str
 ) -> None:
-    """Names over a limit, or with a character too many, end every verb before anything is done."""
+    """A stage's name that is too long or has a bad character ends every command before anything is done."""
     code, output = serverless(clone, command, "--stage", stage)
     assert code != 0
     assert len(output.splitlines()) == 1
@@ -70,7 +72,7 @@ def test_a_stage_that_aws_would_not_take_is_refused_in_one_line(
 
 
 def test_another_tool_is_refused_in_one_line(tmp_path: Path) -> None:
-    """A `serverless` that is installed globally resolves our stage first, and is told which tool is the right one."""
+    """A globally installed `serverless` resolves the stage first, and so is told which tool to use."""
     tool = tmp_path / "lib/node_modules/serverless"
     (tool / "lib").mkdir(parents=True)
     (tool / "package.json").write_text('{"name": "serverless", "version": "3.40.0"}')
@@ -89,7 +91,7 @@ def test_another_tool_is_refused_in_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", ["deploy", "rollback"])
 def test_a_function_alone_is_refused(clone: Path, command: str) -> None:
-    """Code that is changed beside the alias would be live for nobody."""
+    """A deploy of a single function is refused: it would change code that the alias does not use."""
     more = ["-f", "ingest", *(["--function-version", "1"] if command == "rollback" else [])]
     code, said = serverless(clone, command, "function", *more)
     assert code != 0
@@ -99,7 +101,7 @@ def test_a_function_alone_is_refused(clone: Path, command: str) -> None:
 
 @pytest.mark.parametrize("command", ["info", "remove", "logs"])
 def test_a_fresh_clone_needs_no_build(clone: Path, command: str) -> None:
-    """Verbs that ship nothing get as far as AWS."""
+    """Commands that ship nothing get as far as AWS without a build."""
     code, said = serverless(clone, command, *(["-f", "ingest"] if command == "logs" else []), YES="1")
     assert code != 0
     assert NO_CREDENTIALS in said
@@ -107,7 +109,7 @@ def test_a_fresh_clone_needs_no_build(clone: Path, command: str) -> None:
 
 
 def test_a_fresh_clone_is_told_what_builds(clone: Path) -> None:
-    """What ships zips says what makes the environment that builds them."""
+    """Without .venv a command that ships zips says which command makes it."""
     code, said = serverless(clone, "package")
     assert code != 0
     assert "The zips cannot be built: there is no .venv here (make .venv makes it, and make deploy)." in said
@@ -115,7 +117,7 @@ def test_a_fresh_clone_is_told_what_builds(clone: Path) -> None:
 
 @pytest.mark.parametrize("command", ["deploy", "remove"])
 def test_an_aws_out_of_reach_is_said_in_a_line(checkout: Path, command: str) -> None:
-    """No trace of a library: what could not be asked, and why."""
+    """If AWS cannot be reached, one line says what could not be asked and why, without a stack trace."""
     env = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}
     code, said = serverless(checkout, command, WEBHOOK_URL="https://hooks.example/in", YES="1", **env)
     assert code != 0
@@ -125,7 +127,7 @@ def test_an_aws_out_of_reach_is_said_in_a_line(checkout: Path, command: str) -> 
 
 
 def test_an_edit_is_in_what_is_shipped(checkout: Path) -> None:
-    """`npx serverless package` or deploy ships what is there, not what was built some day."""
+    """`npx serverless package` or deploy ships the present code, not an earlier build."""
     packaged(checkout)
     first = hashlib.sha256((checkout / "build/aws/worker.zip").read_bytes()).digest()
     (checkout / "worker_fn/new_module.py").write_text("NEW = 1\n")
@@ -139,7 +141,7 @@ def test_an_edit_is_in_what_is_shipped(checkout: Path) -> None:
 
 
 def test_code_that_cannot_be_built_is_not_shipped(checkout: Path) -> None:
-    """The build's own line ends the deploy."""
+    """If the build fails, its message ends the deploy."""
     (checkout / "requirements/worker.txt").unlink()
     code, said = serverless(checkout, "package")
     assert code != 0
@@ -147,7 +149,7 @@ def test_code_that_cannot_be_built_is_not_shipped(checkout: Path) -> None:
 
 
 def test_a_stage_is_what_its_file_says(checkout: Path) -> None:
-    """Partner, numbers and a value with signs in it come from `.env.<stage>`, and another stage has none of it."""
+    """Partner, numbers and values with special characters come from `.env.<stage>`, and affect no other stage."""
     stage_file(checkout, "prod", "WEBHOOK_URL='https://hooks.example/#in'\nMAX_CONCURRENCY=7 # few\nDATA=delete\n")
     prod, dev = packaged(checkout, "--stage", "prod")["worker"], packaged(checkout)["worker"]
     assert (prod["WEBHOOK_URL"], str(prod["MAX_CONCURRENCY"])) == ("https://hooks.example/#in", "7")
@@ -156,13 +158,13 @@ def test_a_stage_is_what_its_file_says(checkout: Path) -> None:
 
 
 def test_the_stage_may_be_said_by_the_shell(checkout: Path) -> None:
-    """STAGE counts as --stage does, as with every other verb."""
+    """STAGE names the stage as --stage does, as for every other command."""
     stage_file(checkout, "prod", "MAX_CONCURRENCY=7\n")
     assert str(packaged(checkout, STAGE="prod")["worker"]["MAX_CONCURRENCY"]) == "7"
 
 
 def test_the_shell_overrides_and_that_is_said(checkout: Path) -> None:
-    """A line names what the shell decided and what the file did, and shows no value."""
+    """A line names the variables from the shell and those from the file, and shows no value."""
     stage_file(checkout, "prod", "WEBHOOK_URL=https://hooks.example/in\nMAX_CONCURRENCY=7\n")
     code, said = serverless(checkout, "package", "--stage", "prod", MAX_CONCURRENCY="8")
     assert code == 0, said
@@ -171,14 +173,14 @@ def test_the_shell_overrides_and_that_is_said(checkout: Path) -> None:
 
 
 def test_a_bad_line_is_said_with_its_number(clone: Path) -> None:
-    """A line that is none ends every verb, and its content is not shown."""
+    """A line that is not NAME=VALUE ends every command, which prints its number but not its content."""
     stage_file(clone, "prod", "WEBHOOK_URL=https://hooks.example/in\n\nsk_live_123\n")
     code, said = serverless(clone, "remove", "--stage", "prod")
     assert (code, said) == (1, "Spillway: .env.prod, line 3: it has no =, a line is NAME=VALUE\n")
 
 
 def test_both_sides_read_a_file_by_the_same_rules(checkout: Path) -> None:
-    """The deploy tool and `spillway` are given the same values, as one parser reads for both."""
+    """The deploy tool and `spillway` get the same values, because one parser reads for both."""
     stage_file(checkout, "prod", 'export WEBHOOK_METHOD = "PUT"\nWEBHOOK_HEADERS=\'{"X-A": "$HOME # no"}\' # yes\n')
     shipped = packaged(checkout, "--stage", "prod")["worker"]
     code = (

@@ -20,7 +20,9 @@ def test_functions_run_on_arm_with_python_3_13(any_stage: Template) -> None:
 def test_data_is_kept_unless_its_deletion_is_asked_for(
     production: Template, template: Template, package: Package
 ) -> None:
-    """Removing a stack of any name, or replacing a queue, leaves messages and state; DATA=delete and local clean up."""
+    """Removing a stack of any name, or replacing a queue, keeps messages and state; with DATA=delete, and for `local`,
+    they are deleted.
+    """
     kept_by = {"dev": template, "production": production, "prod": package("prod")}
     deleted_by = {"asked for": package("prod", DATA="delete"), "local": package("local")}
     for stage, policy in (
@@ -48,7 +50,9 @@ NAMES = {
 
 @pytest.mark.parametrize(("pod", "longest"), [("us1", 48), ("eu1", 44)])
 def test_the_longest_stage_keeps_every_limit_of_a_name(package: Package, pod: str, longest: int) -> None:
-    """What infra/stage.py lets through AWS takes; one character more would be too long for a function."""
+    """The longest stage's name that infra/stage.py accepts fits AWS's limits; one more character would be too long for
+    a function.
+    """
     stage = package("s" * longest, POD=pod, QUEUE_TYPE="fifo")
     lengths: dict[str, int] = {}
     for kind, (field, limit) in NAMES.items():
@@ -60,7 +64,7 @@ def test_the_longest_stage_keeps_every_limit_of_a_name(package: Package, pod: st
 
 
 def test_logs_are_kept_for_a_time(any_stage: Template) -> None:
-    """Each function's log group belongs to the stack and forgets."""
+    """Each function's log group belongs to the stack and has a retention."""
     groups = of_type(any_stage, "AWS::Logs::LogGroup").values()
     functions = of_type(any_stage, "AWS::Lambda::Function").values()
     assert {g["LogGroupName"] for g in groups} == {f"/aws/lambda/{f['FunctionName']}" for f in functions}
@@ -68,7 +72,7 @@ def test_logs_are_kept_for_a_time(any_stage: Template) -> None:
 
 
 def test_lambda_writes_logs_as_it_is_told(template: Template, package: Package) -> None:
-    """Text; or JSON without Lambda's own lines and with every line of ours: those that name no level are INFO to it."""
+    """Logs are text, or JSON without Lambda's own lines and with all lines of ours: lines without a level are INFO."""
     json_ = package(LOG_FORMAT="json")
     for stage, expected in (
         (template, {"LogFormat": "Text"}),
@@ -80,7 +84,7 @@ def test_lambda_writes_logs_as_it_is_told(template: Template, package: Package) 
 
 
 def test_another_form_of_logs_is_another_version(template: Template, package: Package) -> None:
-    """What the alias serves is a version, which keeps the form that it was published with."""
+    """Another log format publishes a new version, because a version keeps the format that it was published with."""
     versions, others = (
         {name for name, one in stage["Resources"].items() if one["Type"] == "AWS::Lambda::Version"}
         for stage in (template, package(LOG_FORMAT="json"))
@@ -90,7 +94,7 @@ def test_another_form_of_logs_is_another_version(template: Template, package: Pa
 
 
 def test_concurrency_is_reserved_only_when_asked_for(template: Template, package: Package) -> None:
-    """A new account cannot reserve any, so by default nothing is; a number is taken as it is."""
+    """By default no concurrency is reserved, because a new account cannot reserve any; a number is used as it is."""
     reserved = package(INGEST_RESERVED_CONCURRENCY="400", MAX_CONCURRENCY="40", MAX_IN_FLIGHT="5")
     for stage, expected in ((template, None), (reserved, 400)):
         functions = of_type(stage, "AWS::Lambda::Function")
@@ -101,14 +105,16 @@ def test_concurrency_is_reserved_only_when_asked_for(template: Template, package
 
 
 def test_the_deploy_bucket_is_private(template: Template) -> None:
-    """Where serverless puts the zips nobody else reads, and nobody without TLS."""
+    """Nobody else can read the bucket for the zips, and nobody can without TLS."""
     (bucket,) = of_type(template, "AWS::S3::Bucket").values()
     assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
     assert "BucketEncryption" in bucket
 
 
 def test_outputs_say_what_to_give_to_mparticle(template: Template) -> None:
-    """The alias's ARN, the queues and the table are outputs, and none is exported for another stack to hold on to."""
+    """The alias's ARN, the queues and the table are outputs, and none is exported, so no other stack can depend on
+    them.
+    """
     outputs = template["Outputs"]
     ours = {
         "IngestAliasArn",
@@ -128,7 +134,7 @@ def test_outputs_say_what_to_give_to_mparticle(template: Template) -> None:
 
 
 def test_stages_share_no_name(template: Template, production: Template) -> None:
-    """Two stages live in one account side by side: functions, queues, table, rule and log groups have other names."""
+    """Two stages in one account have different names for functions, queues, table, rule and log groups."""
     names = [
         {
             str(value)
@@ -144,7 +150,7 @@ def test_stages_share_no_name(template: Template, production: Template) -> None:
 
 
 def test_a_pod_has_names_accounts_and_a_region_of_its_own(package: Package, template: Template) -> None:
-    """Two pods in one account and region share no name, and each lets its own accounts in; us1 is the default."""
+    """Two pods in one account and region share no name, and each admits its own accounts; us1 is the default."""
     assert of_type(package(POD="us1"), "AWS::SQS::Queue") == of_type(template, "AWS::SQS::Queue")
     names = {}
     for pod in ("us1", "us2", "eu1", "au1"):

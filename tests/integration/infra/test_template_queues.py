@@ -1,4 +1,4 @@
-"""Queues, what feeds the worker from them, the tick, and the state table."""
+"""The queues, the mapping that feeds the worker from them, the tick, and the state table."""
 
 import json
 import re
@@ -10,7 +10,7 @@ FOURTEEN_DAYS_S = 14 * 24 * 3600
 
 
 def test_queues_are_encrypted_and_keep_messages_14_days(any_stage: Template) -> None:
-    """Queue, parking queue and dead-letter queue encrypt and keep as long as SQS can."""
+    """All three queues are encrypted and keep messages for 14 days, SQS's maximum."""
     queues = of_type(any_stage, "AWS::SQS::Queue")
     assert set(queues) == QUEUES
     for properties in queues.values():
@@ -19,12 +19,14 @@ def test_queues_are_encrypted_and_keep_messages_14_days(any_stage: Template) -> 
 
 
 def test_every_queue_takes_sqss_largest_message(any_stage: Template) -> None:
-    """1 MiB is written out: what the queue took fits into the parking and the dead-letter queue."""
+    """Each queue takes 1 MiB, so a message that one queue took fits into the others."""
     assert {one["MaximumMessageSize"] for one in of_type(any_stage, "AWS::SQS::Queue").values()} == {1_048_576}
 
 
 def test_each_incident_with_dead_letters_is_told(any_stage: Template) -> None:
-    """One alarm counts letters that arrive, whatever lies there; another one sees what SQS moved by itself."""
+    """One alarm counts letters that arrive, whatever is in the queue already; another sees letters that SQS itself
+    moved.
+    """
     alarms = of_type(any_stage, "AWS::CloudWatch::Alarm")
     arrive, lie = alarms["DeadLetterAlarm"], alarms["DeadLettersLieAlarm"]
     assert (arrive["MetricName"], arrive["Statistic"]) == ("NumberOfMessagesSent", "Sum")
@@ -36,7 +38,9 @@ def test_each_incident_with_dead_letters_is_told(any_stage: Template) -> None:
 
 
 def test_only_a_thousand_receives_send_a_message_to_the_dead_letter_queue(any_stage: Template) -> None:
-    """The queue dead-letters at SQS's maximum, into a queue that takes nobody else's dead letters."""
+    """SQS dead-letters only at its maximum of 1,000 receives, into a queue that accepts no other queue's dead
+    letters.
+    """
     queues = of_type(any_stage, "AWS::SQS::Queue")
     redrive = queues["Queue"]["RedrivePolicy"]
     assert redrive == {"deadLetterTargetArn": {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}, "maxReceiveCount": 1000}
@@ -47,7 +51,7 @@ def test_only_a_thousand_receives_send_a_message_to_the_dead_letter_queue(any_st
 
 
 def test_a_message_stays_invisible_for_six_timeouts_and_the_window(any_stage: Template) -> None:
-    """SQS's rule for mappings, so that a message that is being worked on is not handed out again."""
+    """The visibility timeout keeps AWS's rule, so a message is not handed out again while a worker has it."""
     worker = of_type(any_stage, "AWS::Lambda::Function")["WorkerLambdaFunction"]
     (mapping,) = of_type(any_stage, "AWS::Lambda::EventSourceMapping").values()
     visibility = of_type(any_stage, "AWS::SQS::Queue")["Queue"]["VisibilityTimeout"]
@@ -55,7 +59,9 @@ def test_a_message_stays_invisible_for_six_timeouts_and_the_window(any_stage: Te
 
 
 def test_queues_are_standard_unless_told_otherwise(template: Template, package: Package) -> None:
-    """A standard queue has no property of a FIFO queue, not even one that says no: CloudFormation refuses it."""
+    """A standard queue has no property of a FIFO queue, not even one set to false, because CloudFormation
+    refuses it.
+    """
     queues = of_type(template, "AWS::SQS::Queue")
     assert of_type(package(QUEUE_TYPE="standard"), "AWS::SQS::Queue") == queues
     for properties in queues.values():
@@ -64,7 +70,7 @@ def test_queues_are_standard_unless_told_otherwise(template: Template, package: 
 
 
 def test_fifo_queues_are_fifo_all_three(fifo: Template, template: Template) -> None:
-    """Queue, parking queue and dead-letter queue are FIFO, of high throughput, and find no duplicates by themselves."""
+    """All three queues are FIFO with high throughput, and content-based deduplication is off."""
     for logical_id, properties in of_type(fifo, "AWS::SQS::Queue").items():
         standard = of_type(template, "AWS::SQS::Queue")[logical_id]
         assert properties["QueueName"] == f"{standard['QueueName']}.fifo"
@@ -77,7 +83,9 @@ def test_fifo_queues_are_fifo_all_three(fifo: Template, template: Template) -> N
 
 
 def test_a_fifo_queue_is_read_in_tens_without_a_window(package: Package) -> None:
-    """Lambda takes no more than ten messages of a FIFO queue and gathers none, whatever is set for a standard one."""
+    """Batches of a FIFO queue have ten messages and no window, Lambda's limits, whatever is set for a standard
+    queue.
+    """
     (mapping,) = of_type(
         package(QUEUE_TYPE="fifo", BATCH_SIZE="100", BATCH_WINDOW_S="5"), "AWS::Lambda::EventSourceMapping"
     ).values()
@@ -86,7 +94,9 @@ def test_a_fifo_queue_is_read_in_tens_without_a_window(package: Package) -> None
 
 
 def test_the_type_of_the_queues_changes_nothing_else(fifo: Template, template: Template) -> None:
-    """Roles, rule and table are the same, both functions are told the type, and a deploy publishes new versions."""
+    """Roles, rule and table stay the same, both functions have the type as a variable, and a deploy publishes new
+    versions.
+    """
     versions = "AWS::Lambda::Version"
     same = {
         logical_id
@@ -107,7 +117,7 @@ def test_the_type_of_the_queues_changes_nothing_else(fifo: Template, template: T
 
 
 def test_the_state_table_is_on_demand_encrypted_and_forgets(any_stage: Template) -> None:
-    """Its key is pk and sk, items go at `expires_at`, and nobody plans its capacity."""
+    """The key is pk and sk, items expire at `expires_at`, and the capacity is on demand."""
     (table,) = of_type(any_stage, "AWS::DynamoDB::Table").values()
     assert table["BillingMode"] == "PAY_PER_REQUEST"
     assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
@@ -116,7 +126,7 @@ def test_the_state_table_is_on_demand_encrypted_and_forgets(any_stage: Template)
 
 
 def test_a_tick_a_minute_invokes_the_live_worker(any_stage: Template) -> None:
-    """The rule stands on the alias, which a held deploy leaves alone, and names the mapping that it is to steer."""
+    """The rule invokes the alias, which a held deploy does not move, and names the mapping that the tick controls."""
     (rule,) = of_type(any_stage, "AWS::Events::Rule").values()
     assert (rule["ScheduleExpression"], rule["State"]) == ("rate(1 minute)", "ENABLED")
     (target,) = rule["Targets"]
@@ -126,7 +136,7 @@ def test_a_tick_a_minute_invokes_the_live_worker(any_stage: Template) -> None:
 
 
 def test_a_tick_that_fails_is_not_repeated(template: Template) -> None:
-    """Neither EventBridge nor Lambda sends it again: the next one is due, and late ones would pile up."""
+    """Neither EventBridge nor Lambda retries a tick: the next one is due soon, and late ones would pile up."""
     ((_, rule),) = of_type(template, "AWS::Events::Rule").items()
     assert rule["Targets"][0]["RetryPolicy"] == {"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60}
     (invocation,) = of_type(template, "AWS::Lambda::EventInvokeConfig").values()
@@ -149,7 +159,7 @@ def test_the_mapping_feeds_the_alias_and_reports_failures_by_message(template: T
 
 
 def test_ages_fit_the_retention_of_the_queues(any_stage: Template) -> None:
-    """A message that is hidden when its age ends is seen once more before the queue forgets it."""
+    """A message that is hidden when its time ends is received once more before the queue deletes it."""
     variables = resolved(
         of_type(any_stage, "AWS::Lambda::Function")["WorkerLambdaFunction"]["Environment"]["Variables"]
     )

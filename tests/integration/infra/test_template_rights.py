@@ -35,7 +35,7 @@ def as_list(value: Any) -> list[Any]:
 
 
 def test_a_role_may_do_what_its_function_does_and_nothing_else(template: Template) -> None:
-    """Each role's actions, and on what, are exactly those that the code calls."""
+    """Each role allows exactly the actions and resources that the code uses."""
     allowed = {
         (role, action, json.dumps(statement["Resource"]))
         for role, statement in statements(template)
@@ -77,8 +77,8 @@ def test_a_role_may_do_what_its_function_does_and_nothing_else(template: Templat
 
 
 def test_no_action_and_no_resource_is_a_wildcard(any_stage: Template) -> None:
-    """No role of any stage is allowed `*`, or every action of a service; only log streams have no name in advance, and
-    metrics none that IAM knows.
+    """No role allows `*` or every action of a service; only log streams, whose names are not known before, and metrics,
+    which IAM cannot name, are wildcards.
     """
     for role, statement in statements(any_stage):
         if statement["Action"] == "cloudwatch:GetMetricData":
@@ -92,7 +92,9 @@ def test_no_action_and_no_resource_is_a_wildcard(any_stage: Template) -> None:
 
 
 def test_ingest_reads_suspended_accounts_and_writes_receipts_and_nothing_else(template: Template) -> None:
-    """Its role opens two kinds of keys of the state table: suspensions to read, receipts of erasures to write."""
+    """Ingest's role can use only two kinds of keys of the state table: it reads suspensions and writes receipts of
+    erasures.
+    """
     opened = {
         statement["Action"]: statement["Condition"] for role, statement in statements(template)
         if role == "IngestRole" and "dynamodb" in str(statement["Action"])
@@ -104,7 +106,7 @@ def test_ingest_reads_suspended_accounts_and_writes_receipts_and_nothing_else(te
 
 
 def test_each_function_has_a_role_of_its_own(template: Template) -> None:
-    """No two functions share a role, and Lambda alone may take one on."""
+    """No two functions share a role, and only Lambda may assume one."""
     functions = of_type(template, "AWS::Lambda::Function")
     assert functions["IngestLambdaFunction"]["Role"] == {"Fn::GetAtt": ["IngestRole", "Arn"]}
     assert functions["WorkerLambdaFunction"]["Role"] == {"Fn::GetAtt": ["WorkerRole", "Arn"]}
@@ -127,7 +129,7 @@ def test_roles_carry_the_boundary_that_is_named(package: Package, template: Temp
 
 
 def test_the_boundary_holds_all_that_a_role_may_do(package: Package) -> None:
-    """A deploy within the boundary works as one without: every action of both roles is in it."""
+    """The boundary contains every action of both roles, so a deploy within it works as one without."""
     document = json.loads((ROOT / "infra/permissions-boundary.json").read_text())
     most = {action for statement in document["Statement"] for action in as_list(statement["Action"])}
     on = package(TOKEN_SOURCE="ssm:/spillway/t", WEBHOOK_SECRET_HEADERS=f"secretsmanager:{SECRET_ARN}")
@@ -150,7 +152,7 @@ def test_both_functions_have_the_alias_and_a_deploy_moves_it(template: Template)
 
 
 def test_mparticle_and_the_tick_may_invoke_an_alias_and_nobody_may_invoke_anything_else(template: Template) -> None:
-    """Permissions are for ingest's alias and exactly mParticle's accounts, and for the worker's and its own rule."""
+    """Only mParticle's accounts may invoke ingest's alias, and only the tick's rule the worker's."""
     permissions = of_type(template, "AWS::Lambda::Permission")
     tick = permissions.pop("TickMayInvokeWorker")
     assert tick == {
@@ -167,7 +169,7 @@ def test_mparticle_and_the_tick_may_invoke_an_alias_and_nobody_may_invoke_anythi
 
 
 def test_other_accounts_are_a_parameter(package: Package) -> None:
-    """Another pod's account is allowed without an edit, in place of the default ones."""
+    """Another pod's accounts can be set without an edit, and replace the default ones."""
     permissions = of_type(
         package(MPARTICLE_ACCOUNTS=" 386705975570, 111122223333,386705975570"), "AWS::Lambda::Permission"
     )
@@ -193,7 +195,9 @@ SECRET_ARN = "arn:aws:secretsmanager:us-east-1:123456789012:secret:spillway/toke
 def test_the_function_url_is_the_aliass_and_reads_its_tokens_alone(
     package: Package, template: Template, source: str, action: str, resource: Any
 ) -> None:
-    """TOKEN_SOURCE brings a URL of the alias, permissions for calls by it alone, and leave to read the tokens."""
+    """TOKEN_SOURCE adds a URL of the alias, permissions for calls by that URL only, and permission to read the
+    tokens.
+    """
     on = package(TOKEN_SOURCE=source)
     (url,) = of_type(on, "AWS::Lambda::Url").values()
     assert url == {

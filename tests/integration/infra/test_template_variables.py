@@ -1,4 +1,4 @@
-"""What the functions are told: the variables that they read, and how the numbers fit together."""
+"""The variables of the functions: those that they read, and how the numbers fit together."""
 
 import re
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def test_the_worker_knows_how_many_it_can_be(any_stage: Template, package: Package) -> None:
-    """Its share of the partner's limits is reckoned from the mapping's own MaximumConcurrency, whoever set it."""
+    """The worker's share of the partner's limits uses the mapping's own MaximumConcurrency, wherever it was set."""
     for stage in (any_stage, package(MAX_CONCURRENCY="40")):
         (mapping,) = of_type(stage, "AWS::Lambda::EventSourceMapping").values()
         worker = of_type(stage, "AWS::Lambda::Function")["WorkerLambdaFunction"]["Environment"]["Variables"]
@@ -25,14 +25,14 @@ def test_the_worker_knows_how_many_it_can_be(any_stage: Template, package: Packa
 
 
 def test_connections_divide_a_batch_evenly(any_stage: Template) -> None:
-    """The last round of a batch keeps every connection busy."""
+    """The batch size is a multiple of the connections, so the last round keeps all of them busy."""
     worker = of_type(any_stage, "AWS::Lambda::Function")["WorkerLambdaFunction"]
     (mapping,) = of_type(any_stage, "AWS::Lambda::EventSourceMapping").values()
     assert mapping["BatchSize"] % int(worker["Environment"]["Variables"]["MAX_IN_FLIGHT"]) == 0
 
 
 def test_the_worker_has_time_for_a_call_and_for_settling(any_stage: Template) -> None:
-    """A call that takes as long as it may, and the settling after it, fit into the worker's timeout."""
+    """The longest possible call and the settling after it fit into the worker's timeout."""
     properties = of_type(any_stage, "AWS::Lambda::Function")["WorkerLambdaFunction"]
     variables = resolved(properties["Environment"]["Variables"])
     settings = worker_fn.settings.Settings.from_env(variables)
@@ -40,7 +40,7 @@ def test_the_worker_has_time_for_a_call_and_for_settling(any_stage: Template) ->
 
 
 def test_a_batch_of_slow_calls_ends_before_settling(package: Package) -> None:
-    """With one call a message, each as long as an answer may take, no message of a batch comes back unsent."""
+    """If each message makes one call of the longest time, no message of a batch comes back unsent."""
     stage = package("production")
     (mapping,) = of_type(stage, "AWS::Lambda::EventSourceMapping").values()
     properties = of_type(stage, "AWS::Lambda::Function")["WorkerLambdaFunction"]
@@ -50,7 +50,7 @@ def test_a_batch_of_slow_calls_ends_before_settling(package: Package) -> None:
 
 
 class Recorded(dict[str, str]):
-    """An environment that remembers which variables were looked at."""
+    """An environment that records which variables were read."""
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         super().__init__(variables)
@@ -101,7 +101,7 @@ AMPLITUDE = {"PARTNER": "partners.amplitude", "AMPLITUDE_REGION": "eu"}
 def test_a_function_is_given_the_variables_that_it_reads(
     package: Package, function: str, partner: Mapping[str, str]
 ) -> None:
-    """Every variable that settings and partner read is in the template, with a value they take; and no other is."""
+    """The template has every variable that settings and partner read, with a value that they accept, and no other."""
     template = package(**partner)
     properties = of_type(template, "AWS::Lambda::Function")[f"{function.title()}LambdaFunction"]
     variables = Recorded({"AWS_REGION": "us-east-1", **resolved(properties["Environment"]["Variables"])})
@@ -115,7 +115,9 @@ def test_a_function_is_given_the_variables_that_it_reads(
 
 
 def test_a_version_notes_its_commit_and_its_messages(template: Template) -> None:
-    """Ingest says what it writes and the worker what it reads, as the code that was built has it."""
+    """Ingest's environment has the message version that it writes, the worker's those that it reads, as the built code
+    has them.
+    """
     functions = of_type(template, "AWS::Lambda::Function")
     ingest, worker = (
         functions[name]["Environment"]["Variables"] for name in ("IngestLambdaFunction", "WorkerLambdaFunction")
@@ -127,7 +129,9 @@ def test_a_version_notes_its_commit_and_its_messages(template: Template) -> None
 
 
 def test_a_partner_is_given_the_variables_that_it_names(package: Package) -> None:
-    """Those of the shell that begin with its name and stand in its file; those of another, or of a tool, are not."""
+    """The functions get the shell's variables that begin with the partner's name and that its file reads, but none of
+    another partner or of a tool.
+    """
     strangers = {"WEBHOOK_TOKEN": "canary", "ACME_URL": "https://acme.example"}
     template = package(WEBHOOK_URL="https://partner.example/events", **strangers)
     for function in of_type(template, "AWS::Lambda::Function").values():

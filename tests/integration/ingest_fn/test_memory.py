@@ -1,4 +1,4 @@
-"""What ingest takes of its function's memory for the requests that hold the most."""
+"""Ingest's memory for the requests that need the most."""
 
 import subprocess
 import sys
@@ -15,7 +15,9 @@ print(int(line.split()[1]) // 1_024)
 
 
 def test_a_request_of_very_many_events_is_split_in_little_room() -> None:
-    """An event costs what it is written with, not the kilobytes that writing it took meanwhile."""
+    """Splitting a request of 900,000 events takes under 350 MiB: an event's text keeps none of the buffer in which it
+    was written.
+    """
     command = [sys.executable, "-c", SPLITS_A_MILLION]
     said = subprocess.run(command, capture_output=True, check=True, timeout=300, env={"PYTHONPATH": ":".join(sys.path)})
     assert int(said.stdout) < MOST_MIB

@@ -1,4 +1,4 @@
-"""What the doctor reads of this moment, from a state table and a CloudWatch that answer as AWS does."""
+"""What the doctor reads of the present state, from a state table and a CloudWatch that answer as AWS does."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -42,7 +42,7 @@ def put(stack: Stack) -> Callable[..., None]:
 
 
 def test_an_empty_table_tells_of_nothing(stack: Stack) -> None:
-    """A stage that was deployed a moment ago."""
+    """An empty table, as just after a deploy, gives no findings."""
     look = Look()
     now = look_now(stack, {"worker": "spillway-doctor-worker"}, look.at)
     assert (now.pause, now.flow, list(now.suspended), now.swept_ms, look.denied) == (None, None, [], None, [])
@@ -50,7 +50,7 @@ def test_an_empty_table_tells_of_nothing(stack: Stack) -> None:
 
 
 def test_everything_that_the_fleet_wrote_is_read(stack: Stack, put: Callable[..., None]) -> None:
-    """Pause, flow, accounts' flows, suspensions, ticks; and what CloudWatch counted."""
+    """The doctor reads pause, flow, accounts' flows, suspensions and ticks, and CloudWatch's counts."""
     put("partner", "hold", why="moving", since_ms=3)
     put("partner", "sweep", wanted_ms=0, looked_ms=9)
     put("partner", "mapping", id="x")
@@ -81,7 +81,7 @@ def test_everything_that_the_fleet_wrote_is_read(stack: Stack, put: Callable[...
 
 
 def test_what_may_not_be_read_is_noted_and_hides_nothing(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A table that does not answer is one finding; the rest was looked at."""
+    """A table that does not answer is one finding, and everything else is still read."""
     monkeypatch.setitem(stack.outputs, "StateTableName", "no-such-table")  # type: ignore[arg-type]
     look = Look()
     now = look_now(stack, {}, look.at)
@@ -91,7 +91,9 @@ def test_what_may_not_be_read_is_noted_and_hides_nothing(stack: Stack, monkeypat
 
 @pytest.mark.parametrize("partner", ["integrations.not_here", "tests.fixtures.no_such"])
 def test_a_partner_that_is_not_here_is_a_finding_and_no_end(partner: str) -> None:
-    """Without a call; before a deploy it is an error, as that one would fail."""
+    """A partner that is not in this checkout is a finding, and no call is made; before a deploy it is an error, because
+    the deploy would fail.
+    """
     for severity in Severity:
         (finding,) = _tried({"PARTNER": partner}, {}, lambda *_: [], severity)
         assert (finding.id, finding.severity) == ("partner.not-loaded", severity)
@@ -99,7 +101,7 @@ def test_a_partner_that_is_not_here_is_a_finding_and_no_end(partner: str) -> Non
 
 
 def test_a_partner_that_breaks_is_a_finding_and_no_end(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A syntax error says where it is."""
+    """A partner with a syntax error is a finding that names the place."""
     (tmp_path / "broken_partner_of_doctor.py").write_text("def (:\n")
     (tmp_path / "raising_partner_of_doctor.py").write_text("raise KeyError('canary@example.com')\n")
     monkeypatch.syspath_prepend(tmp_path)

@@ -72,7 +72,7 @@ def lambda_api(reply: Callable[[bytes], Reply], *, chunked: bool = False) -> Ite
 
 
 def invoke(api: Lambda, *bodies: bytes, **settings: int) -> list[Invocation]:
-    """Invokes one after the other, over kept connections."""
+    """Invoke one request after the other, over kept connections."""
 
     async def run() -> list[Invocation]:
         async with MParticle(api.url, ARN, region="us-east-1", **settings) as mparticle:
@@ -93,7 +93,7 @@ def invoke(api: Lambda, *bodies: bytes, **settings: int) -> list[Invocation]:
     ],
 )
 def test_each_answer_has_its_outcome(reply: Reply, outcome: Ended) -> None:
-    """A throttle is told from a failure, a function's error from success, and no answer raises."""
+    """A throttle counts differently from a failure, and a function's error from success; no answer raises."""
     with lambda_api(lambda _: reply) as api:
         (invocation,) = invoke(api, b"{}")
     assert invocation.outcome is outcome
@@ -108,7 +108,7 @@ def test_nothing_is_sent_twice() -> None:
 
 
 def test_it_invokes_the_alias_from_mparticles_account() -> None:
-    """The ARN is the path, and the access key is the account id by which the embedded AWS knows the caller."""
+    """The path has the ARN; the access key is the account id, by which the embedded AWS knows the caller."""
     with lambda_api(lambda _: (200, {}, ANSWER)) as api:
         (invocation,) = invoke(api, b'{"a":1}')
     assert api.paths == [f"/2015-03-31/functions/{ARN}/invocations"]
@@ -125,7 +125,7 @@ def test_connections_are_kept() -> None:
 
 
 def test_a_connection_that_rested_is_replaced() -> None:
-    """The server may be closing what has been idle for seconds, so it is not used again."""
+    """A connection that was idle for seconds is not used again, because the server may be closing it."""
     now_s = [0.0]
 
     async def run(api: Lambda) -> list[Invocation]:
@@ -148,7 +148,7 @@ def test_a_chunked_answer_is_put_together() -> None:
 
 
 def test_nobody_there_is_a_failure_not_a_crash() -> None:
-    """A refused connection is booked as failed."""
+    """A refused connection is counted as failed."""
     with lambda_api(lambda _: (200, {}, ANSWER)) as api:
         pass
     (invocation,) = invoke(api, b"{}")

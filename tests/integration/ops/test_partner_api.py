@@ -67,7 +67,7 @@ def test_events_arrive_over_one_connection(start: Start) -> None:
 
 
 def test_the_answer_waits_for_the_latency(start: Start) -> None:
-    """No answer comes earlier than the partner is slow, refusals included."""
+    """Every answer, refusals included, comes after the partner's latency."""
     caller = start(LoopbackPartner(Behaviour(latency_ms=80, rate_per_s=0.001, burst=1)))
     for expected in (200, 429):
         began_s = time.monotonic()
@@ -96,7 +96,7 @@ def test_slow_calls_are_slow_side_by_side(served: Serve) -> None:
 
 
 def test_above_the_rate_comes_429_with_retry_after(start: Start) -> None:
-    """The limit is kept on an injected clock: refused at once, taken again when the clock has moved on."""
+    """On an injected clock a call above the rate is refused at once, and accepted when the clock has moved on."""
     now_s = [0.0]
     api = LoopbackPartner(Behaviour(rate_per_s=0.5, burst=2), clock=lambda: now_s[0])
     caller = start(api)
@@ -134,7 +134,7 @@ def test_the_token_is_checked(start: Start) -> None:
 
 
 def test_every_call_is_booked_with_its_answer(start: Start) -> None:
-    """When it came, what it was answered, when that went out, and whose it was."""
+    """The ledger has each call's time, answer, time of the answer, and account."""
     api = LoopbackPartner(Behaviour(latency_ms=20, answers={"b": 400}))
     caller = start(api)
     caller.post("a")
@@ -144,7 +144,7 @@ def test_every_call_is_booked_with_its_answer(start: Start) -> None:
 
 
 def test_a_body_without_an_event_counts_by_itself(start: Start) -> None:
-    """Profiles and erasures are taken; what is no JSON object is not."""
+    """Profiles and erasures are accepted; a body that is not a JSON object is not."""
     api = LoopbackPartner(Behaviour())
     caller = start(api)
     bodies = [b'{"user_profile":{}}', b'{"event":{"id":7}}', b"[]", b"{", b""]
@@ -153,7 +153,7 @@ def test_a_body_without_an_event_counts_by_itself(start: Start) -> None:
 
 
 def test_a_request_in_small_pieces_is_put_together(served: Serve) -> None:
-    """Where TCP cuts the bytes makes no difference, and two requests in one piece are two."""
+    """Requests are read correctly wherever TCP cuts the bytes, and two requests in one piece are two."""
     api = LoopbackPartner(Behaviour())
     address = urlsplit(served(api))
     body = b'{"event":{"id":"a"}}'
@@ -170,7 +170,7 @@ def test_a_request_in_small_pieces_is_put_together(served: Serve) -> None:
 
 
 def test_a_chunked_body_is_refused(served: Serve) -> None:
-    """It reads bodies by Content-Length alone, and says so rather than misreading."""
+    """A chunked body is refused, because the server reads bodies by Content-Length only."""
     address = urlsplit(served(LoopbackPartner(Behaviour())))
     with socket.create_connection((address.hostname or "", address.port or 0), timeout=10) as client:
         client.sendall(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n")
@@ -178,7 +178,7 @@ def test_a_chunked_body_is_refused(served: Serve) -> None:
 
 
 def test_work_that_was_done_counts_though_nobody_listens(served: Serve) -> None:
-    """A caller that hangs up has delivered all the same: that is what a duplicate comes from."""
+    """A call whose caller hangs up counts as delivered: this is how duplicates arise."""
     accepted = threading.Event()
 
     class Watched(LoopbackPartner):
@@ -196,12 +196,12 @@ def test_work_that_was_done_counts_though_nobody_listens(served: Serve) -> None:
 
 
 def partner_threads() -> set[threading.Thread]:
-    """The partner APIs that run: another test's may, for the whole session."""
+    """The threads of all running partner APIs, including those of other tests."""
     return {thread for thread in threading.enumerate() if thread.name == "partner-api"}
 
 
 def test_it_ends_with_connections_open() -> None:
-    """On leaving, the port is closed, open connections are cut, and the thread is gone."""
+    """When the block ends, the port is closed, open connections are cut, and the thread has ended."""
     before = partner_threads()
     came = threading.Event()
 
@@ -223,7 +223,7 @@ def test_it_ends_with_connections_open() -> None:
 
 
 def test_a_port_in_use_is_said_at_once() -> None:
-    """The caller gets the OSError, and no thread is left."""
+    """If the port is in use, the caller gets the OSError, and no thread is left."""
     before = partner_threads()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -13,7 +13,9 @@ from partners import amplitude
 
 @dataclass
 class FakeAmplitude:
-    """Takes a batch whole or not at all, knows repeats by insert_id, and says which events it does not like."""
+    """Accepts a batch as a whole or not at all, recognises repeats by insert_id, and names the events that it
+    refuses.
+    """
 
     taken: dict[str, dict[str, Any]] = field(default_factory=dict)
     throttled: set[str] = field(default_factory=set)
@@ -76,7 +78,7 @@ def request(number: int, user: str = "ann-1", *, times: tuple[Any, ...] = (1,), 
 
 
 def test_poison_event_is_isolated_in_one_extra_call(api: FakeAmplitude, queues: Any) -> None:
-    """One event without a time, which this API refuses, costs its neighbours a second call and nothing else."""
+    """An event that the API refuses costs the other events one extra call and nothing else."""
     for number in range(8):
         ingest_entry.handler(request(number, times=(1, None, 3) if number == 5 else (1, 2, 3)), None)
     assert queues.drain_once() == {"batchItemFailures": []}
@@ -89,7 +91,7 @@ def test_poison_event_is_isolated_in_one_extra_call(api: FakeAmplitude, queues: 
 
 
 def test_throttled_user_waits_alone(api: FakeAmplitude, queues: Any) -> None:
-    """Other users' events are sent at once without those of the user who is too fast, and that one's come back."""
+    """Other users' events are sent again at once without those of the throttled user, whose events come back later."""
     api.throttled = {"bot-1"}
     ingest_entry.handler(request(1, "bot-1", times=(1, 2)), None)
     for number in range(2, 6):
@@ -103,7 +105,7 @@ def test_throttled_user_waits_alone(api: FakeAmplitude, queues: Any) -> None:
 
 
 def test_refused_key_suspends_though_amplitude_says_400(api: FakeAmplitude, queues: Any) -> None:
-    """One call is made with it; the messages wait, none is dead-lettered."""
+    """A refused key gets one call; its messages wait, and none is dead-lettered."""
     for number in range(4):
         ingest_entry.handler(request(number, key="revoked"), None)
     assert len(queues.drain_once()["batchItemFailures"]) == 1
@@ -111,7 +113,7 @@ def test_refused_key_suspends_though_amplitude_says_400(api: FakeAmplitude, queu
 
 
 def test_erasure_is_asked_for_with_the_secret_key(api: FakeAmplitude, queues: Any, partner: Any) -> None:
-    """Through queue and worker: one user, one call, basic authentication."""
+    """An erasure becomes one call for one user, with basic authentication."""
     erasure = {
         "type": "dsr_processing_request",
         "id": "d-1",

@@ -1,4 +1,4 @@
-"""Works one batch in a process of its own, and says what that came to:
+"""Works one batch in a process of its own, and prints what the batch took:
 
     PYTHONPATH=. python tests/integration/worker_fn/memory_probe.py CASE MEMORY_MIB [CALLS]
 
@@ -36,7 +36,7 @@ MOST_BYTES = 6_000_000
 
 
 def request(number: int, events: str, context: str = "") -> bytes:
-    """A request as text, so that making it takes no memory to speak of."""
+    """A request as text, made with almost no memory."""
     account = '"account":{"account_id":7,"account_settings":{"apiKey":"k"}},"mpid":"1"'
     identities = '"user_identities":[{"type":"customer","value":"c1","encoding":"raw"}]'
     text = f'{{"type":"event_processing_request","id":"r{number}",{account},{identities}{context},"events":[{events}]}}'
@@ -60,7 +60,7 @@ def envelope(number: int, payload: bytes, *, packed: bool) -> str:
 
 
 def filled(unit: str, last: str) -> bytes:
-    """A request of 6 MB whose events are these, over and over."""
+    """A request of 6 MB that repeats these events."""
     return request(0, unit * ((MOST_BYTES - 400) // len(unit)) + last)
 
 
@@ -126,7 +126,7 @@ CASES: dict[str, Callable[[], tuple[Partner, list[str]]]] = {
 
 
 class Taking:
-    """A partner's API that takes everything and keeps nothing: what it kept would count as the worker's."""
+    """A partner's API that accepts everything and keeps nothing, because its memory would count as the worker's."""
 
     def __init__(self) -> None:
         self.calls = self.largest = 0
@@ -139,7 +139,7 @@ class Taking:
 
 
 def peak_mib() -> float:
-    """What this process took at most, by the kernel's account: of this program alone, unlike getrusage."""
+    """The most memory that this process used, by the kernel's count: of this program only, unlike getrusage."""
     with open("/proc/self/status") as status:  # noqa: PTH123
         [line] = [line for line in status if line.startswith("VmHWM:")]
     return int(line.split()[1]) / 1_024

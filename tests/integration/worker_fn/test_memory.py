@@ -1,4 +1,4 @@
-"""What a batch takes of the function's memory, whatever it is made of. docs/limits.md has the table."""
+"""How much of the function's memory a batch takes, whatever is in it. docs/limits.md has the table."""
 
 import importlib.util
 import json
@@ -26,7 +26,7 @@ def _cases() -> list[str]:
 
 
 def probe(case: str, calls: int) -> dict[str, Any]:
-    """Work a batch in a process of its own until so many calls were made."""
+    """Work a batch in a process of its own until this many calls were made."""
     command = [sys.executable, str(PROBE), case, str(FUNCTION_MIB), str(calls)]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     said = subprocess.run(command, env=env, capture_output=True, check=True, timeout=300)
@@ -36,7 +36,7 @@ def probe(case: str, calls: int) -> dict[str, Any]:
 
 @pytest.mark.parametrize("case", _cases())
 def test_a_worker_of_512_mb_lives(case: str) -> None:
-    """However much a batch would come to when all of it is mapped at once: it is mapped as far as there is room."""
+    """A batch that would be too large if it were mapped at once is mapped only as far as there is room."""
     found = probe(case, calls=1_000)
     assert found["peak_mib"] <= MOST_MIB
     heavy = "empty events" in case or "480,000 numbers in place" in case

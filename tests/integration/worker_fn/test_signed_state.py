@@ -1,4 +1,4 @@
-"""The worker's own calls to the state table, on DynamoDB (moto): it is the same table as boto3's."""
+"""The worker's own calls to the state table, on DynamoDB (moto), work on the same table as boto3's."""
 
 import asyncio
 import random
@@ -45,7 +45,7 @@ def play(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
 
 
 def test_both_read_what_the_other_wrote(by_boto3: DynamoState, play: Callable[..., Any]) -> None:
-    """Values, revisions and counts, whatever text is in them."""
+    """Both clients read values, revisions and counts that the other wrote, whatever text is in them."""
     value = {"a": [1, 2.5, "Zoë \u2028 \U0001f600"], "b": {"c": None}}
 
     async def story(state: State) -> tuple[Item, Item]:
@@ -58,7 +58,7 @@ def test_both_read_what_the_other_wrote(by_boto3: DynamoState, play: Callable[..
 
 
 def test_second_writer_gets_what_the_first_wrote(by_boto3: DynamoState, play: Callable[..., Any]) -> None:
-    """Of two writers that read the same, one wins; the other learns at once what stands there."""
+    """Of two writers that read the same value, one wins; the other gets the new value at once."""
 
     async def story(state: State) -> tuple[Item, Item, Item]:
         await state.swap("a", "b", Item(), {"by": "first"}, expires_at=None)
@@ -78,7 +78,7 @@ def test_second_writer_gets_what_the_first_wrote(by_boto3: DynamoState, play: Ca
 
 
 def test_a_list_of_several_pages_is_whole(by_boto3: DynamoState, play: Callable[..., Any]) -> None:
-    """And what was deleted is not in it."""
+    """A list of several pages is complete, without items that were deleted."""
 
     async def story(state: State) -> dict[str, Item]:
         await asyncio.gather(*(state.swap("many", f"{n:02}", Item(), {"n": n}, expires_at=None) for n in range(7)))
@@ -92,7 +92,7 @@ def test_a_list_of_several_pages_is_whole(by_boto3: DynamoState, play: Callable[
 
 
 def test_a_table_that_is_not_there_is_out_of_reach(by_boto3: DynamoState, play: Callable[..., Any]) -> None:
-    """As with boto3."""
+    """A missing table counts as out of reach, as with boto3."""
 
     async def story(state: State) -> None:
         await state.read("a", "b")

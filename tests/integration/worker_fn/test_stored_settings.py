@@ -34,7 +34,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("aws")
 def test_a_parameter_and_a_secret_are_read() -> None:
-    """A SecureString comes deciphered."""
+    """A parameter and a secret are read; a SecureString is decrypted."""
     boto3.client("ssm").put_parameter(Name="/acme/headers", Value=HEADERS, Type="SecureString")
     arn = boto3.client("secretsmanager").create_secret(Name="acme/headers", SecretString=HEADERS)["ARN"]
     assert read_stored(Reference("ssm", "/acme/headers")) == HEADERS
@@ -43,7 +43,7 @@ def test_a_parameter_and_a_secret_are_read() -> None:
 
 @pytest.mark.usefixtures("aws")
 def test_what_is_not_there_is_named_by_the_store() -> None:
-    """Its word for the error, and a secret that holds bytes is no text."""
+    """The error has the store's own name for it, and a secret of bytes counts as no text."""
     with pytest.raises(Unreadable, match="ParameterNotFound"):
         read_stored(Reference("ssm", "/acme/headers"))
     arn = boto3.client("secretsmanager").create_secret(Name="bytes", SecretBinary=b"x")["ARN"]
@@ -53,7 +53,9 @@ def test_what_is_not_there_is_named_by_the_store() -> None:
 
 @pytest.mark.usefixtures("aws")
 def test_the_worker_sends_what_is_kept_and_learns_of_a_change(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker is made of what is kept there, once; anew when that has changed; and none while nothing can be read."""
+    """A worker is built once from the stored text, and again when the text has changed; while the text cannot be read,
+    none is built.
+    """
     env = {
         "QUEUE_URL": "https://sqs/1/q",
         "DLQ_URL": "https://sqs/1/d",

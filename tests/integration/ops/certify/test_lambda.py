@@ -46,7 +46,7 @@ def target(monkeypatch: pytest.MonkeyPatch) -> Callable[..., LambdaTarget]:
 def test_an_invocation_is_taken_as_it_is(
     serving: Any, target: Callable[..., LambdaTarget], reply: tuple[int, dict[str, str], bytes], ending: Ending
 ) -> None:
-    """Each is tried once, as mParticle sees it: boto3's own retries are off."""
+    """Each invocation is tried once, as mParticle does: boto3's own retries are off."""
     asked: list[bytes] = []
     with serving(lambda _method, _authorization, body: asked.append(body) or reply) as url:
         got = target(url).send(REQUEST)
@@ -65,7 +65,7 @@ def test_an_invocation_is_taken_as_it_is(
 def test_what_may_not_be_invoked_ends_the_run(
     serving: Any, monkeypatch: pytest.MonkeyPatch, status: int, code: str, said: str
 ) -> None:
-    """Status 2 and one line that says why."""
+    """Without permission to invoke, the command ends with status 2 and one line that says why."""
     with serving(lambda *_: (status, {"X-Amzn-ErrorType": code}, b"{}")) as url:
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         done = CliRunner().invoke(app, ["certify", ARN])
@@ -75,13 +75,13 @@ def test_what_may_not_be_invoked_ends_the_run(
 
 
 def test_an_aws_that_is_not_there_ends_the_run(target: Callable[..., LambdaTarget]) -> None:
-    """The line names where it was looked for."""
+    """If AWS does not answer, the line names the address that was tried."""
     with pytest.raises(TargetUnavailable, match=r"127\.0\.0\.1:9"):
         target("http://127.0.0.1:9").send(REQUEST)
 
 
 def test_no_credentials_end_the_run(target: Callable[..., LambdaTarget], monkeypatch: pytest.MonkeyPatch) -> None:
-    """What botocore says of it is passed on."""
+    """Without credentials the command ends with botocore's message."""
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     with pytest.raises(TargetUnavailable, match="credentials"):
@@ -89,7 +89,7 @@ def test_no_credentials_end_the_run(target: Callable[..., LambdaTarget], monkeyp
 
 
 def test_what_takes_too_long_is_timed_out(serving: Any, target: Callable[..., LambdaTarget], integration: Any) -> None:
-    """The connection stays open and nothing comes."""
+    """An invocation whose answer never comes times out."""
     waiting = integration.threading.Event()
 
     def answer(*_: object) -> tuple[int, dict[str, str], bytes]:

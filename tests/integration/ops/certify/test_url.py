@@ -19,7 +19,7 @@ Certify = Callable[..., Result]
 
 @pytest.fixture
 def certify(serving: Any, integration: Any) -> Certify:
-    """Certify the bad integration with some faults; gives what the command said."""
+    """Certify the bad integration with some faults; returns the command's output."""
 
     def run(*faults: str, options: tuple[str, ...] = (), token: str | None = integration.TOKEN) -> Result:
         bad = integration.Integration(faults)
@@ -37,7 +37,9 @@ def certify(serving: Any, integration: Any) -> Certify:
 
 
 def test_an_integration_without_faults_passes(certify: Certify) -> None:
-    """Status 0, nothing to object to, every check with its requests, and no bar where there is no terminal."""
+    """The status is 0, there are no objections, every check shows its requests, and without a terminal there is no
+    progress bar.
+    """
     done = certify()
     assert done.exit_code == 0, done.stdout
     assert "mParticle would have nothing to object to." in done.stdout
@@ -47,7 +49,7 @@ def test_an_integration_without_faults_passes(certify: Certify) -> None:
 
 
 def test_faults_are_found_with_what_mends_them(certify: Certify) -> None:
-    """Status 1, and a document for tools whose findings have id, severity, message and mend."""
+    """The status is 1, and the document for tools has findings with id, severity, message and mend."""
     faults = (
         *("registration_long", "registration_no_sdk_version", "probe_events", "no_roku", "no_id", "seconds"),
         *("new_event", "small", "http_500", "http_any_token", "http_content_type", "no_erasure", "stores_numbers"),
@@ -69,7 +71,7 @@ def test_faults_are_found_with_what_mends_them(certify: Certify) -> None:
 
 
 def test_settings_and_token_are_nowhere_in_what_is_printed(certify: Certify, integration: Any) -> None:
-    """A setting shows its name; its value is sent alone."""
+    """The output has a setting's name, but neither its value nor the token."""
     done = certify("echoes", options=("--setting", "apiKey=canary-value", "--only", "events", "--only", "malformed"))
     assert "apiKey=***" in done.stdout
     assert "canary-value" not in done.output
@@ -81,7 +83,7 @@ def test_settings_and_token_are_nowhere_in_what_is_printed(certify: Certify, int
     [("guessed", "does not take this SPILLWAY_TOKEN"), (None, "wants a token: set SPILLWAY_TOKEN")],
 )
 def test_a_token_that_is_not_taken_ends_the_run(certify: Certify, token: str | None, said: str) -> None:
-    """Status 2: nothing can be said of an integration that lets us do nothing."""
+    """If the token is refused, the status is 2, because nothing can be judged."""
     done = certify(token=token)
     assert done.exit_code == 2
     (line,) = done.stderr.splitlines()
@@ -89,14 +91,14 @@ def test_a_token_that_is_not_taken_ends_the_run(certify: Certify, token: str | N
 
 
 def test_an_integration_that_wants_no_token_is_open(certify: Certify) -> None:
-    """Without a token to try, what is let in shows it all the same."""
+    """Without a token to try, a request that is accepted shows that the integration is open."""
     done = certify("http_open", token=None, options=("--json", "--only", "http"))
     found = {one["id"]: one["severity"] for one in json.loads(done.stdout)["findings"]}
     assert found == {"http.open": "error", "http.no_token": "warning"}
 
 
 def test_nobody_there_is_one_line_and_status_2() -> None:
-    """A port on which nobody listens."""
+    """If nobody listens on the port, the command prints one line and ends with status 2."""
     done = CliRunner().invoke(app, ["certify", "http://127.0.0.1:9/"])
     assert done.exit_code == 2
     (line,) = done.stderr.splitlines()
@@ -104,7 +106,7 @@ def test_nobody_there_is_one_line_and_status_2() -> None:
 
 
 def test_what_does_not_answer_in_time_is_timed_out(serving: Any, integration: Any) -> None:
-    """The connection stays open and nothing comes."""
+    """A request whose answer never comes times out."""
     waiting = integration.threading.Event()
 
     def answer(*_: object) -> tuple[int, dict[str, str], bytes]:
@@ -128,7 +130,7 @@ def test_what_does_not_answer_in_time_is_timed_out(serving: Any, integration: An
     ],
 )
 def test_a_status_is_taken_as_it_is(serving: Any, status: int, ending: Ending) -> None:
-    """No redirect is followed, nothing is sent again, a cut connection is no answer."""
+    """No redirect is followed, no request is sent again, and a broken connection is not an answer."""
     asked = []
 
     def answer(method: str, authorization: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
@@ -142,7 +144,7 @@ def test_a_status_is_taken_as_it_is(serving: Any, status: int, ending: Ending) -
 
 
 def test_the_network_is_one_round_trip(serving: Any) -> None:
-    """It is measured without a request; where nobody listens, it cannot be told."""
+    """The round trip is measured without a request; if nobody listens it is unknown."""
     asked = []
     with serving(lambda *request: asked.append(request) or (200, {}, b"")) as url:
         network_ms = UrlTarget(url).round_trip_ms()
@@ -153,13 +155,13 @@ def test_the_network_is_one_round_trip(serving: Any) -> None:
 
 
 def test_a_certificate_that_cannot_be_trusted_is_said(serving: Any) -> None:
-    """https where plain HTTP is spoken fails at the handshake, and nothing is sent."""
+    """If a server speaks plain HTTP at an https URL, the handshake fails with a message, and no request is sent."""
     with serving(lambda *_: (200, {}, b"")) as url, pytest.raises(TargetUnavailable, match="certificate"):
         UrlTarget(url.replace("http://", "https://")).send(Sent("a request", b"{}"))
 
 
 def test_a_setting_that_nobody_asked_for_is_said(certify: Certify) -> None:
-    """A misspelt name would otherwise look like a key that the partner refuses."""
+    """A setting that is not registered is named: a misspelt name would otherwise look like a refused key."""
     done = certify(options=("--setting", "apikey=canary-value", "--only", "probes"))
     assert "not asked for, so not sent, apikey; made up apiKey, listId" in done.stdout
     assert "canary-value" not in done.output

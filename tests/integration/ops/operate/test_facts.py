@@ -1,4 +1,4 @@
-"""Facts read from CloudWatch Logs, and what the verbs make of them, against moto."""
+"""Facts read from CloudWatch Logs, and what the commands make of them, against moto."""
 
 import asyncio
 import io
@@ -96,7 +96,7 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
 
 
 def put(stack: Stack, lines: dict[str, list[tuple[int, dict[str, Any]]]] | None = None) -> None:
-    """Write lines into the functions' logs, beside what else stands in such a log."""
+    """Write lines into the functions' logs, among other lines that such a log has."""
     logs = stack.client("logs")
     for function, written in (LINES if lines is None else lines).items():
         group = f"/aws/lambda/spillway-dev-{function}"
@@ -117,7 +117,7 @@ def count(stack: Stack, depths: Depths | None = None, **options: Any) -> ledger.
 
 @pytest.mark.parametrize("lies", [True, False], ids=["something waits", "all is empty"])
 def test_the_oldest_is_known_while_nobody_tells_of_it(stack: Stack, lies: bool) -> None:
-    """Parked for hours, say: CloudWatch has its age, which counts while something lies there."""
+    """CloudWatch has the age of a message that was parked for hours, and it counts while the queue holds a message."""
     put(stack)
     if lies:
         stack.client("sqs").send_message(QueueUrl=stack.output("ParkingQueueUrl"), MessageBody="b")
@@ -132,7 +132,9 @@ def test_the_oldest_is_known_while_nobody_tells_of_it(stack: Stack, lies: bool) 
 
 
 def test_the_ledger_closes_over_both_logs(stack: Stack) -> None:
-    """Eight events: three delivered, one left out, two dead, and two that are in no queue: a gap with its message."""
+    """Of eight events three are delivered, one is left out, two are dead-lettered and two are in no queue: these are a
+    gap, and the ledger names their message.
+    """
     put(stack)
     counted = count(stack)
     assert ledger.line_of(counted.sums).endswith(
@@ -147,14 +149,14 @@ def test_the_ledger_closes_over_both_logs(stack: Stack) -> None:
 
 
 def test_what_still_waits_is_no_gap(stack: Stack) -> None:
-    """The queue holds it."""
+    """A message that is still in the queue is not counted as a gap."""
     put(stack)
     stack.client("sqs").send_message(QueueUrl=stack.output("QueueUrl"), MessageBody="x")
     assert (count(stack).sums.gap, count(stack).sums.waiting) == (0, 2)
 
 
 def test_a_look_that_was_cut_off_claims_no_gap(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It says how far it came."""
+    """If reading the logs was cut off, the ledger reports how far it came, and no gap."""
     put(stack)
     monkeypatch.setattr(facts, "MOST_PAGES", 1)
     counted = count(stack)
@@ -162,7 +164,7 @@ def test_a_look_that_was_cut_off_claims_no_gap(stack: Stack, monkeypatch: pytest
 
 
 def test_a_log_is_read_page_by_page(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each fact once, however many pages there are."""
+    """Each fact is read once, however many pages a log has."""
     put(stack)
     monkeypatch.setattr(facts, "PAGE", 2)
     reading = Reading()
@@ -172,12 +174,12 @@ def test_a_log_is_read_page_by_page(stack: Stack, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_function_that_was_never_called_has_no_log(stack: Stack) -> None:
-    """Nothing came: that is no fault."""
+    """A function without a log was never called, which is not an error."""
     assert list(facts.read(Logs.of(stack), since_ms=0)) == []
 
 
 def test_a_trace_finds_a_dead_letter_and_what_was_delivered(stack: Stack) -> None:
-    """By the request's id, and by the message's."""
+    """A trace by the request's id or the message's finds dead letters and delivered messages."""
     put(stack)
     dead = trace.trace(stack, f"{R}2", since_ms=NOW_MS - 5_000)
     assert [step.kind for step in dead.steps] == ["accepted", "attempt", "dead_letter"]
@@ -187,7 +189,7 @@ def test_a_trace_finds_a_dead_letter_and_what_was_delivered(stack: Stack) -> Non
 
 
 def test_an_erasure_is_traced_by_the_id_that_mparticle_has(stack: Stack) -> None:
-    """Its receipt knows our id of the request."""
+    """An erasure is found by mParticle's id, because its receipt has the request's own id."""
     put(stack)
     receipt = Receipt("subject-1", f"{R}2", "7", NOW_MS)
     state = DynamoState(stack.client("dynamodb"), "state")
@@ -197,7 +199,7 @@ def test_an_erasure_is_traced_by_the_id_that_mparticle_has(stack: Stack) -> None
 
 
 def test_an_event_is_found_in_the_dead_letters(stack: Stack) -> None:
-    """By its id in a letter's payload; the letter stays where it is."""
+    """An event is found by its id in a letter's payload, and the letter stays in the queue."""
     put(stack)
     request = {"type": "event_processing_request", "id": f"{R}2", "events": [{"id": "event-77"}]}
     [body] = encode(Head(f"{R}2", "event_processing_request", "7", NOW_MS), to_json(request))
@@ -207,7 +209,9 @@ def test_an_event_is_found_in_the_dead_letters(stack: Stack) -> None:
 
 
 def test_a_trace_by_sqs_whole_id_finds_what_was_accepted_and_nothing_more(stack: Stack) -> None:
-    """While all is well only the begin of an id is told; another request's may stand where that begin does."""
+    """Usually only the beginning of SQS's id is logged; a trace by the whole id shows no other request whose id begins
+    alike.
+    """
     fields = {"fact": "accepted", "type": "events", "events": 1, "bytes": 9, "ms": 5, "account_id": "7"}
     lines = [
         (0, {**fields, "request_id": f"{R}1", "messages": ["61bd120d"]}),
@@ -219,7 +223,7 @@ def test_a_trace_by_sqs_whole_id_finds_what_was_accepted_and_nothing_more(stack:
 
 
 def test_tail_shows_what_is_asked_for_once(stack: Stack) -> None:
-    """By end and account, and nothing twice however often it looks."""
+    """`tail` filters by end and account, and shows no line twice, however often it polls."""
     put(stack)
 
     def followed(wanted: tail.Wanted) -> list[str]:
@@ -235,7 +239,7 @@ def test_tail_shows_what_is_asked_for_once(stack: Stack) -> None:
 
 
 def test_a_range_with_nothing_in_it_has_no_gap(stack: Stack) -> None:
-    """What came before and after it is none of it; a range that ends before it begins is none."""
+    """Messages before and after the range do not count; a range that ends before it begins is refused."""
     put(stack)
     counted = count(stack, since_ms=NOW_MS - 60_000, until_ms=NOW_MS - 30_000)
     assert (counted.sums.accepted, counted.sums.gap, counted.by_account) == (0, 0, {})
@@ -247,7 +251,9 @@ def test_a_range_with_nothing_in_it_has_no_gap(stack: Stack) -> None:
 
 
 def test_tail_follows_an_account_through_lines_of_many(stack: Stack) -> None:
-    """What was delivered names no account: its requests are known from when they were accepted."""
+    """A line of delivered messages names no account; `tail` knows the account's requests from the lines in which they
+    were accepted.
+    """
     lines = {
         "ingest": [
             (0, {"fact": "accepted", "request_id": request_id, "messages": ["m"], "account_id": account, "events": 1})
@@ -272,7 +278,9 @@ def test_tail_follows_an_account_through_lines_of_many(stack: Stack) -> None:
 
 
 def test_tail_sees_that_the_stage_has_the_partner_that_is_meant(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By its short name or its module's; another one is refused, and so is what cannot be read."""
+    """The partner may be given by its short name or its module; another partner, or one that cannot be read, is
+    refused.
+    """
 
     class Lambda:
         def get_function_configuration(self, **_: str) -> dict[str, Any]:
@@ -288,7 +296,7 @@ def test_tail_sees_that_the_stage_has_the_partner_that_is_meant(stack: Stack, mo
 
 
 def test_status_reads_a_stack_and_says_what_it_may_not_read(stack: Stack) -> None:
-    """Depths, rates and reasons; what is not allowed is named."""
+    """`status` shows depths, rates and reasons, and names what it has no permission to read."""
     put(stack)
     stack.client("sqs").send_message(QueueUrl=stack.output("DlqUrl"), MessageBody="x")
     found = status.look(stack, now_ms=NOW_MS + 1_000)
@@ -299,7 +307,7 @@ def test_status_reads_a_stack_and_says_what_it_may_not_read(stack: Stack) -> Non
 
 
 def test_status_is_drawn_while_the_state_table_and_the_queues_are_out_of_reach(stack: Stack) -> None:
-    """That is when it is looked at."""
+    """`status` is drawn even if the state table and the queues do not answer, because that is when it is needed."""
     put(stack)
     stack.client("dynamodb").delete_table(TableName="state")
     stack.client("sqs").delete_queue(QueueUrl=stack.output("QueueUrl"))
@@ -314,7 +322,9 @@ def test_status_is_drawn_while_the_state_table_and_the_queues_are_out_of_reach(s
     [("AccessDeniedException", "logs:FilterLogEvents"), ("ThrottlingException", "give the same command again")],
 )
 def test_logs_that_cannot_be_read_are_named_with_what_to_do(code: str, said: str) -> None:
-    """Which permission is missing, and where it stands; or that it may be over in a moment."""
+    """If logs cannot be read, the message names the missing permission and its place, or says that the trouble may
+    pass.
+    """
 
     class Refusing:
         def filter_log_events(self, **_: Any) -> None:

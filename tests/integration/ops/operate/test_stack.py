@@ -55,14 +55,14 @@ def found(session: StubbedSession) -> Stack:
 
 
 def test_a_stack_is_found_by_its_stage(session: StubbedSession) -> None:
-    """Its outputs and its region."""
+    """A stack is found by its stage, with its outputs and its region."""
     stack = found(session)
     assert stack.region == "eu-central-1"
     assert stack.output("QueueUrl") == QUEUE_URL
 
 
 def test_an_output_that_is_missing_asks_for_a_deploy(session: StubbedSession) -> None:
-    """A stack of an older version does not have every output."""
+    """If an output is missing, as in a stack of an older version, the message asks for a deploy."""
     with pytest.raises(StackUnavailable, match="no output StateTableName: deploy it again"):
         found(session).output("StateTableName")
 
@@ -72,7 +72,7 @@ def test_an_output_that_is_missing_asks_for_a_deploy(session: StubbedSession) ->
     [("ValidationError", "make deploy STAGE=production"), ("AccessDenied", r"refuses .* \(AccessDenied\)")],
 )
 def test_no_stack_says_what_to_run(session: StubbedSession, code: str, said: str) -> None:
-    """The command that makes it is in the text; so is what AWS said."""
+    """If there is no stack, the message has the command that makes it, and AWS's own words."""
     session.stub.add_client_error("describe_stacks", service_error_code=code)
     with pytest.raises(StackUnavailable, match=said):
         find_stack("production", session)
@@ -89,7 +89,7 @@ def test_no_stack_says_what_to_run(session: StubbedSession, code: str, said: str
 def test_no_stack_says_where_it_was_looked_for(
     session: StubbedSession, monkeypatch: pytest.MonkeyPatch, profile: str, known: bool, said: str
 ) -> None:
-    """Region, account and profile: the likeliest mistake is one of them."""
+    """If there is no stack, the message has region, account and profile: one of them is probably wrong."""
     monkeypatch.setenv("AWS_PROFILE", profile)
     session.stub.add_client_error("describe_stacks", service_error_code="ValidationError")
     if known:
@@ -104,7 +104,7 @@ def test_no_stack_says_where_it_was_looked_for(
 def test_a_stages_file_says_where_the_stack_is(
     tmp_path: Path, session: StubbedSession, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Every verb that looks for a stack has read the file by then, once; what the shell overrides is a line."""
+    """The stage's file is read once, before the stack is looked for; a line names what the shell overrides."""
     path = tmp_path / ".env.prod"
     path.write_text("POD=eu1\nPARTNER=partners.acme\nALARM_EMAIL=oncall@acme.example\n")
     path.chmod(0o600)
@@ -122,13 +122,13 @@ def test_a_stages_file_says_where_the_stack_is(
 
 @pytest.mark.parametrize("stage", ["s" * 55, "my_stage"])
 def test_a_stage_that_cannot_be_is_refused_before_aws_is_asked(session: StubbedSession, stage: str) -> None:
-    """The deploy tool refuses it in the same words."""
+    """A bad stage's name is refused before AWS is asked, in the deploy tool's words."""
     with pytest.raises(InvalidSettings, match=r"the stage '"):
         find_stack(stage, session)
 
 
 def test_an_aws_out_of_reach_is_said_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No traceback of a library: one sentence."""
+    """If AWS cannot be reached, one sentence says so, without a traceback."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     session = boto3.session.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name="eu-central-1")
     with pytest.raises(StackUnavailable, match="cannot be asked for the stack spillway-dev"):
@@ -136,7 +136,7 @@ def test_an_aws_out_of_reach_is_said_in_words(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_region_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without one nothing is asked."""
+    """Without a region AWS is not asked."""
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
@@ -148,7 +148,7 @@ def test_a_region_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     ("name", "value"), [("AWS_ENDPOINT_URL", "bogus"), ("AWS_REGION", "no region"), ("AWS_PROFILE", "nobody")]
 )
 def test_what_the_shell_sets_wrong_is_a_line(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever kind of error boto3 makes of it."""
+    """A wrong setting of the shell is reported in a line, whatever error boto3 makes of it."""
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv(name, value)
@@ -157,7 +157,7 @@ def test_what_the_shell_sets_wrong_is_a_line(name: str, value: str, monkeypatch:
 
 
 def test_a_pod_has_a_stack_of_its_own(session: StubbedSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    """POD chooses it, as it did for the deploy; the first pod's stacks carry no pod."""
+    """POD chooses the stack, as for the deploy; names of us1's stacks do not contain the pod."""
     assert stack_name("production") == stack_name("production", "us1") == "spillway-production"
     monkeypatch.setenv("POD", "eu1")
     session.stub.add_response("describe_stacks", FOUND, {"StackName": "spillway-eu1-dev"})
@@ -165,7 +165,7 @@ def test_a_pod_has_a_stack_of_its_own(session: StubbedSession, monkeypatch: pyte
 
 
 def test_an_unknown_pod_is_refused(session: StubbedSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The pods that there are stand in the text."""
+    """An unknown pod is refused, and the message lists the pods that exist."""
     monkeypatch.setenv("POD", "mars")
     with pytest.raises(InvalidSettings, match="POD=mars is no pod of mParticle's: it is one of us1, us2, eu1, au1"):
         find_stack("dev", session)
@@ -182,7 +182,7 @@ def test_an_unknown_pod_is_refused(session: StubbedSession, monkeypatch: pytest.
 def test_a_stack_is_looked_for_where_it_was_deployed(
     monkeypatch: pytest.MonkeyPatch, env: dict[str, str], region: str
 ) -> None:
-    """AWS_REGION, then AWS_DEFAULT_REGION, then the pod's: as serverless.yml has it."""
+    """The region is AWS_REGION, else AWS_DEFAULT_REGION, else the pod's, as in serverless.yml."""
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name, raising=False)
     for name, value in env.items():

@@ -1,4 +1,4 @@
-"""Connections: kept, dead, swallowing, frozen, given up, closed."""
+"""Connections that are kept, dead, silent, frozen, given up or closed."""
 
 import asyncio
 import gc
@@ -26,7 +26,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
 @pytest.mark.parametrize("death", ["FIN", "RST", "RST once the call is there", "FIN once the call is there"])
 def test_a_kept_connection_that_died_is_nobodys_fault(client: Any, raw_partner: Any, death: str) -> None:
-    """Each of them, however many are kept: the call is made on a new one, and has its answer."""
+    """However many kept connections have died, the call is made on a new one and gets its answer."""
     end = raw_partner.RESET if death.startswith("RST") else raw_partner.CLOSE
     waits = threading.Event()
 
@@ -48,7 +48,9 @@ def test_a_kept_connection_that_died_is_nobodys_fault(client: Any, raw_partner: 
 
 
 def test_a_connection_that_swallows_what_is_sent_is_given_up(client: Any, raw_partner: Any) -> None:
-    """Nothing is acknowledged on it, as where something between forgot it: a new one is made in time."""
+    """If nothing is acknowledged on a connection, because something between has forgotten it, a new one is made in
+    time.
+    """
     raw_partner.answer = lambda number: [OK, raw_partner.SWALLOW] if number == 1 else [OK]
     http = client(connect_timeout_s=0.3)
     assert send(http, raw_partner.url).status == 200
@@ -58,7 +60,7 @@ def test_a_connection_that_swallows_what_is_sent_is_given_up(client: Any, raw_pa
 
 
 def test_a_partner_that_is_slow_on_a_kept_connection_is_a_fault(client: Any, raw_partner: Any) -> None:
-    """It acknowledged the call: it is not sent twice."""
+    """If the partner acknowledged the call, it is not sent twice."""
     raw_partner.answer = lambda number: [OK] if number == 1 else [5]
     http = client(connect_timeout_s=0.2)
     send(http, raw_partner.url)
@@ -67,14 +69,16 @@ def test_a_partner_that_is_slow_on_a_kept_connection_is_a_fault(client: Any, raw
 
 
 def test_a_new_connection_that_breaks_is_a_fault(client: Any, raw_partner: Any) -> None:
-    """It is sent once: whether the partner took it, nobody knows."""
+    """A call on a new connection that breaks is sent once, because nobody knows whether the partner took it."""
     raw_partner.answer = lambda _: [raw_partner.RESET]
     assert send(client(), raw_partner.url).fault == "connection"
     assert len(raw_partner.heads) == 1
 
 
 def test_what_was_idle_for_long_is_not_used_again(client: Any, raw_partner: Any) -> None:
-    """By the wall's clock, which goes on while the environment is frozen."""
+    """A connection that was idle for long by the wall clock is not used again; that clock goes on while the environment
+    is frozen.
+    """
     wall_s = 1_000.0
     http = client(wall_clock=lambda: wall_s)
     for pause_s in (0, IDLE_S - 1, IDLE_S + 1, IDLE_S - 1, -5):
@@ -86,7 +90,9 @@ def test_what_was_idle_for_long_is_not_used_again(client: Any, raw_partner: Any)
 
 @pytest.mark.parametrize("clock", ["clock", "wall_clock"])
 def test_a_call_that_was_frozen_is_nobodys_fault(client: Any, raw_partner: Any, clock: str) -> None:
-    """Whichever clock went on meanwhile: the time-out says nothing of the partner, and its answer counts if it came."""
+    """Whichever clock went on during a freeze, a time-out does not count against the partner, and an answer that came
+    counts.
+    """
     now_s = 1_000.0
     http = client(**{clock: lambda: now_s})
     raw_partner.answer = lambda number: [5] if number == 1 else [0.3, OK]
@@ -105,7 +111,7 @@ def test_a_call_that_was_frozen_is_nobodys_fault(client: Any, raw_partner: Any, 
 
 
 def test_a_loop_that_stands_still_is_no_time_out(client: Any, raw_partner: Any) -> None:
-    """A process that did nothing for long could not hear an answer."""
+    """A process that stood still could not read an answer, so the call does not count as timed out."""
     raw_partner.answer = lambda _: [5]
     http = client()
 
@@ -119,7 +125,7 @@ def test_a_loop_that_stands_still_is_no_time_out(client: Any, raw_partner: Any) 
 
 
 def test_a_partner_that_never_accepts_is_given_up(client: Any) -> None:
-    """At the end of the time for connecting, with a connection refused or not even that."""
+    """A partner that refuses connections or does not react is given up at the end of the time for connecting."""
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -134,12 +140,14 @@ def test_a_partner_that_never_accepts_is_given_up(client: Any) -> None:
 
 
 def test_a_name_that_nobody_knows_is_a_fault(client: Any) -> None:
-    """As a partner that is not there."""
+    """An unknown host name counts as a partner that is not there."""
     assert send(client(connect_timeout_s=5), "http://partner.invalid").fault in {"connection", "timeout"}
 
 
 def test_calls_that_are_given_up_leave_the_others_their_place(client: Any, raw_partner: Any, partner: Any) -> None:
-    """Ten at once to a partner that does not answer, again and again: sockets are shut, another partner is served."""
+    """After ten calls at once to a partner that does not answer, again and again, their sockets are closed and another
+    partner is served.
+    """
     raw_partner.answer = lambda _: [b"HTTP/1.1 2", 5]
     http = client(max_in_flight=10)
 
@@ -155,14 +163,14 @@ def test_calls_that_are_given_up_leave_the_others_their_place(client: Any, raw_p
 
 
 def open_to(partner: Any) -> int:
-    """How many connections to a partner were not closed on the client's side."""
+    """The number of connections to a partner that were not closed on the client's side."""
     port = f":{urlsplit(partner.url).port:04X}"
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     return sum(row[2].endswith(port) and row[3] in {"01", "08"} for row in rows)
 
 
 def test_a_cancelled_call_closes_its_socket(client: Any, raw_partner: Any) -> None:
-    """Nobody waits for it, so nothing is kept of it."""
+    """A cancelled call leaves no connection behind."""
     raw_partner.answer = lambda _: [5]
     http = client()
 
@@ -180,7 +188,7 @@ def test_a_cancelled_call_closes_its_socket(client: Any, raw_partner: Any) -> No
 
 
 def test_a_closed_client_keeps_nothing(raw_partner: Any) -> None:
-    """Its connections end with it."""
+    """A client's connections are closed with it."""
 
     async def calls() -> None:
         async with HttpClient(max_in_flight=4, connect_timeout_s=1) as http:
@@ -192,7 +200,7 @@ def test_a_closed_client_keeps_nothing(raw_partner: Any) -> None:
 
 
 def test_ten_thousand_calls_hold_no_more_than_a_few(client: Any, raw_partner: Any) -> None:
-    """Handles and connections do not grow with the number of calls; some of the calls end badly."""
+    """Handles and connections do not grow with the number of calls, even if some calls fail."""
     ends = [[OK], [OK, raw_partner.CLOSE], [OK + b"more"], [raw_partner.RESET]]
     raw_partner.answer = lambda number: ends[number % 4] if number % 40 < 4 else [OK]
     gc.collect()
@@ -216,7 +224,7 @@ def test_ten_thousand_calls_hold_no_more_than_a_few(client: Any, raw_partner: An
 
 
 def test_what_is_no_connection_any_more_has_no_port() -> None:
-    """Its descriptor is closed, or another thing's by now; a port is the same by IPv4 and by IPv6."""
+    """A descriptor that is closed or belongs to something else has no port; a port is the same for IPv4 and IPv6."""
     of_a_file, _ = ends = os.pipe()
     closed = os.dup(of_a_file)
     os.close(closed)

@@ -1,4 +1,4 @@
-"""What a call is on the wire, and what never leaves."""
+"""The bytes of a call on the wire, and calls that are never sent."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def reply(handler: BaseHTTPRequestHandler, status: int, body: bytes = b"{}", **h
 
 
 def test_delivery_arrives_as_it_was_made(client: Any, partner: Any) -> None:
-    """Method, path, body, headers, credentials and the idempotency key are on the wire."""
+    """Method, path, body, headers, credentials and the idempotency key arrive as they were declared."""
     answer = send(
         client(),
         partner.url,
@@ -45,7 +45,7 @@ def test_delivery_arrives_as_it_was_made(client: Any, partner: Any) -> None:
 
 
 def test_connections_are_kept(client: Any, partner: Any) -> None:
-    """Calls one after the other share a connection, also after a refusal."""
+    """Calls one after the other share a connection, even after a refusal."""
     partner.answer = lambda handler, call: reply(handler, 400 if len(partner.calls) == 2 else 200)
     http = client()
     for _ in range(4):
@@ -62,12 +62,12 @@ def test_slow_partner_is_given_up(client: Any, partner: Any) -> None:
 
 
 def test_refused_connection_is_a_fault(client: Any) -> None:
-    """Nobody listening is a fault like any other."""
+    """A refused connection is a fault like any other."""
     assert send(client(), "http://127.0.0.1:9").fault == "connection"
 
 
 def test_retry_after_and_body_are_read(client: Any, partner: Any) -> None:
-    """The header that says when to come back, and the body that a bulk partner may need, are in the answer."""
+    """The answer has Retry-After, and the body that a bulk partner may need."""
     partner.answer = lambda handler, call: reply(handler, 429, b'{"failed":[1]}', Retry_After="7")
     answer = send(client(), partner.url)
     assert (answer.status, answer.retry_after, answer.body) == (429, "7", b'{"failed":[1]}')
@@ -89,7 +89,7 @@ def test_header_with_a_line_break_never_leaves(client: Any, partner: Any) -> Non
 
 @pytest.mark.parametrize("body", [b"{}", b' {"a": [1.10]} ', b'{\n"a": [1.10]}'])
 def test_secret_fields_join_the_body_when_it_is_sent(body: bytes, client: Any, partner: Any) -> None:
-    """The key stands in the JSON that arrives and nowhere before; numbers stay as they were written."""
+    """The key is only in the JSON that arrives; numbers stay as they were written."""
     fields = {"api_key": Secret('k"1'), "more": Secret("é")}
     assert send(client(), partner.url, body=body, secret_fields=fields).status == 200
     [call] = partner.calls
@@ -99,14 +99,14 @@ def test_secret_fields_join_the_body_when_it_is_sent(body: bytes, client: Any, p
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"text", b"{"])
 def test_secret_fields_need_a_json_object(body: bytes, client: Any, partner: Any) -> None:
-    """A body that no field can join never leaves."""
+    """If no field can be added to a body, it is not sent."""
     with pytest.raises(ValueError, match="JSON object"):
         send(client(), partner.url, body=body, secret_fields={"api_key": Secret("k")})
     assert partner.calls == []
 
 
 def test_signature_covers_secret_fields(client: Any, partner: Any) -> None:
-    """What is signed is what arrives."""
+    """The signature is of the body that arrives."""
     secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
     send(client(), partner.url, body=b'{"a":1}', sign_with=Secret(secret), secret_fields={"key": Secret("k")})
     [call] = partner.calls
@@ -115,7 +115,7 @@ def test_signature_covers_secret_fields(client: Any, partner: Any) -> None:
 
 
 def test_signature_is_verified_by_an_independent_library(client: Any, partner: Any) -> None:
-    """A receiver checks our signature with the Standard Webhooks library; a changed body fails."""
+    """The Standard Webhooks library verifies our signature, and rejects a changed body."""
     secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
     body = json.dumps({"event": "é"}).encode()
     send(client(), partner.url, body=body, sign_with=Secret(secret))
@@ -128,7 +128,7 @@ def test_signature_is_verified_by_an_independent_library(client: Any, partner: A
 
 @pytest.fixture
 def tls_partner(tmp_path: Path) -> Any:
-    """An HTTPS partner with a certificate that nobody signed."""
+    """An HTTPS partner with a self-signed certificate."""
     key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     command += ["-keyout", str(key), "-out", str(cert), "-days", "2", "-subj", "/CN=localhost"]
@@ -156,7 +156,7 @@ def tls_partner(tmp_path: Path) -> Any:
 
 
 def test_certificates_are_verified(client: Any, tls_partner: tuple[str, Path]) -> None:
-    """A partner whose certificate nobody vouches for gets nothing; one that is trusted does."""
+    """A partner whose certificate is not trusted gets no call; one whose certificate is trusted does."""
     url, cert = tls_partner
     assert send(client(), url).fault == "connection"
     assert send(client(ca_file=str(cert)), url).status == 200
@@ -164,7 +164,7 @@ def test_certificates_are_verified(client: Any, tls_partner: tuple[str, Path]) -
 
 
 def test_the_trust_store_is_the_machines_or_the_one_that_is_named(tls_partner: tuple[str, Path], partner: Any) -> None:
-    """SSL_CERT_FILE names other roots, as it does for all of Python; nothing switches the check off."""
+    """SSL_CERT_FILE names other roots, as for all of Python; no setting turns the check off."""
     url, cert = tls_partner
     code = (
         "import asyncio, sys\nfrom partners import Delivery\nfrom worker_fn.clients.http import HttpClient\n"
@@ -186,7 +186,7 @@ def test_the_trust_store_is_the_machines_or_the_one_that_is_named(tls_partner: t
 def test_no_proxy_of_the_environment_is_used(
     client: Any, partner: Any, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
-    """It would read what is sent."""
+    """Proxy variables are ignored, because a proxy could read the call."""
     monkeypatch.setenv(variable, "http://127.0.0.1:9")
     assert send(client(), partner.url).status == 200
 
@@ -206,7 +206,7 @@ def test_no_credentials_are_taken_from_a_file(
 
 
 def test_nothing_is_sent_but_what_was_declared(client: Any, raw_partner: Any) -> None:
-    """libcurl adds no header of its own but the host, the length, and that it wants no coding."""
+    """libcurl adds only the host, the length, and `Accept-Encoding: identity`."""
     send(client(), raw_partner.url, body=b"x" * 2_000_000, headers={"X-Empty": "", "x-CASE": " é\t", "X-Case": "last"})
     names = [line.partition(b":")[0] for line in raw_partner.heads[0].split(b"\r\n")[1:]]
     sent = [b"Host", b"Accept-Encoding", b"User-Agent", b"Idempotency-Key", b"X-Empty", b"X-Case", b"Content-Length"]
@@ -217,7 +217,7 @@ def test_nothing_is_sent_but_what_was_declared(client: Any, raw_partner: Any) ->
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "post"])
 def test_each_method_goes_out_as_it_is(client: Any, raw_partner: Any, method: str) -> None:
-    """With a body or without one, and the answer to the next call is its own."""
+    """Each method is sent with a body or without, and the next call gets its own answer."""
     if method == "HEAD":
         raw_partner.answer = lambda _: [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"]
     http = client()
@@ -240,7 +240,7 @@ def test_each_method_goes_out_as_it_is(client: Any, raw_partner: Any, method: st
     ],
 )
 def test_a_path_goes_out_as_it_is_or_quoted(client: Any, raw_partner: Any, url: str, target: bytes) -> None:
-    """Nothing in it changes where the call goes."""
+    """A path is sent as it is or quoted; nothing in it changes the host."""
     http = client()
     call = Delivery(raw_partner.url + url, b"{}", "e")
     assert http.run(http.http.send(call, "k", 5.0)).status == 200
@@ -260,7 +260,7 @@ NO_URLS = [
 
 @pytest.mark.parametrize("url", NO_URLS)
 def test_what_is_no_url_never_leaves(client: Any, url: str) -> None:
-    """It raises what makes a delivery unsendable."""
+    """A text that is no URL raises the error that makes a delivery unsendable."""
     http = client()
     with pytest.raises(ValueError, match="URL"):
         http.run(http.http.send(Delivery(url, b"{}", "e"), "k", 5.0))
@@ -282,14 +282,14 @@ ODD_METHODS = ("", "PO ST", "POST\r\n", "GET / HTTP/1.1\r\nX: y\r\n\r\n", "é", 
     + [{"body": "text"}, {"body": None}, {"headers": {"X": 5}}, {"headers": {5: "x"}}, {"method": 5}, {"url": 5}],
 )  # fmt: skip
 def test_what_http_has_no_form_for_never_leaves(client: Any, raw_partner: Any, odd: dict[str, Any]) -> None:
-    """A line break, a header of the client's, a text in place of bytes: it raises, and nothing is sent."""
+    """A line break, a header that belongs to the client, or text in place of bytes raises, and nothing is sent."""
     with pytest.raises((ValueError, TypeError, AttributeError)):
         send(client(), raw_partner.url, **odd)
     assert raw_partner.heads == []
 
 
 def test_a_call_has_nothing_of_the_one_before(client: Any, partner: Any) -> None:
-    """They share a handle: method, body, headers and answer are each call's own."""
+    """Calls share a handle, but each has only its own method, body, headers and answer."""
     partner.answer = lambda handler, call: reply(handler, 200, call.method.encode() if call.method != "HEAD" else b"")
     http = client()
     calls = [("PUT", b"1"), ("HEAD", b""), ("POST", b"2"), ("GET", b""), ("DELETE", b""), ("GET", b"3"), ("POST", b"")]
@@ -305,7 +305,7 @@ def test_a_call_has_nothing_of_the_one_before(client: Any, partner: Any) -> None
 
 
 def test_a_handle_holds_no_credentials_between_calls(client: Any, partner: Any) -> None:
-    """Nor the body and the answer, which are somebody's: whatever is sent on it then has none of them."""
+    """Between calls a handle holds no credentials, body or answer, so no later call can send them."""
     http = client()
     send(http, partner.url, secret_headers={"Authorization": Secret("Bearer canary")}, body=b"canary")
     [idle] = http.http._idle

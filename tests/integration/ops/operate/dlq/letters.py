@@ -1,4 +1,4 @@
-"""Dead letters of customers, on a queue that SQS might have. What is sent may be shown nowhere."""
+"""Customers' dead letters, on a queue as SQS might have it. No output may contain what is in them."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""`spillway dlq` and `spillway trail` on a queue that SQS might have."""
+"""`spillway dlq` and `spillway trail` on a queue as SQS might have it."""
 
 import gzip
 import json
@@ -44,7 +44,7 @@ def table(key: str, sk: str, value: dict[str, Any]) -> None:
 
 
 def clean(done: Result) -> None:
-    """No line is wider than the terminal, and nothing of a customer's or a person's is in any."""
+    """No line is wider than the terminal, and none contains anything of a customer or a person."""
     for line in done.output.splitlines():
         assert len(line) <= 80, line
     assert "CANARY" not in done.output
@@ -60,7 +60,9 @@ def test_an_empty_queue_is_said_in_a_line(spillway: Callable[..., Result]) -> No
 def test_looking_tells_what_lies_there_and_takes_nothing(
     spillway: Callable[..., Result], put: Callable[..., str], queues: Any
 ) -> None:
-    """`summary`, `list` and `show`, whatever is in the queue: by id, masked, all of it back in sight."""
+    """`summary`, `list` and `show` work for any content of the queue, mask values, and make all letters visible
+    again.
+    """
     ids = [put(message(f"r{n}"), **rejected()) for n in range(3)]
     odd = put(
         "CANARY \t{not ours", reason="CANARY", error="CANARY\u202e", account_id="CANARY@example.com", CANARY="CANARY"
@@ -95,7 +97,9 @@ def test_looking_tells_what_lies_there_and_takes_nothing(
 def test_a_plan_says_what_would_become_of_each(
     spillway: Callable[..., Result], put: Callable[..., str], queues: Any, stack: Stack
 ) -> None:
-    """And sends nothing. With --yes everything that matches goes, and is exported before."""
+    """Without --yes the plan says what would happen to each letter, and nothing is sent; with --yes all matching
+    letters are exported and sent.
+    """
     for number in range(4):
         put(message(f"good{number}"), **rejected())
     put(message("half", events=2), **rejected(attempts="2"))
@@ -154,7 +158,7 @@ def test_a_plan_says_what_would_become_of_each(
 
 
 def test_a_plan_says_what_would_keep_letters_waiting(spillway: Callable[..., Result], put: Callable[..., str]) -> None:
-    """A partner that is down, or asked for a pause: what is sent is in the main queue then, and arrives later."""
+    """The plan says if the partner is down or asked for a pause: then redriven letters wait in the main queue."""
     put(message("r"), **rejected())
     down = Flow(breaker=Breaker(opened_ms=1, probe_at_ms=2, said="HTTP 500"), cool_until_ms=10**13)
     table(PARTNER, FLOW, down.to_item())
@@ -168,7 +172,7 @@ def test_a_plan_says_what_would_keep_letters_waiting(spillway: Callable[..., Res
 
 
 def test_filters_choose(spillway: Callable[..., Result], put: Callable[..., str], queues: Any) -> None:
-    """One command acts on everything that matches, and on nothing else."""
+    """A command acts on every letter that its filters match, and on no other."""
     put(message("a"), **rejected())
     put(message("b", 8), **rejected("8"))
     put(message("c"), **rejected(reason="unmappable"))
@@ -196,7 +200,7 @@ def test_filters_choose(spillway: Callable[..., Result], put: Callable[..., str]
 def test_letters_go_into_a_file_and_back_once(
     spillway: Callable[..., Result], put: Callable[..., str], queues: Any
 ) -> None:
-    """What is there already is not sent again, neither into the dead-letter queue nor into the main one."""
+    """Importing an export does not send letters again that are already in the dead-letter queue or the main queue."""
     for number in range(12):
         put(message(f"r{number}"), **rejected())
     assert spillway("dlq", "export", "out.ndjson.gz").exit_code == 0
@@ -223,7 +227,9 @@ def test_letters_go_into_a_file_and_back_once(
 def test_what_sqs_never_takes_is_said_and_not_promised_for_the_next_run(
     spillway: Callable[..., Result], queues: Any
 ) -> None:
-    """An export that somebody changed, say."""
+    """A letter that SQS can never take, from an edited export for example, is reported, and not announced for the next
+    run.
+    """
     bad = Letter("a", "x" * 1_100_000)
     Path("odd.ndjson.gz").write_bytes(gzip.compress(as_line(bad) + as_line(Letter("b", "y"))))
     done = spillway("dlq", "import", "odd.ndjson.gz", "--yes")
@@ -233,7 +239,7 @@ def test_what_sqs_never_takes_is_said_and_not_promised_for_the_next_run(
 
 
 def test_the_trail_tells_of_everything_that_is_done_by_hand(spillway: Callable[..., Result]) -> None:
-    """Also of what failed: who, what, why, and how it ended; the newest last."""
+    """The trail has each command, failed ones too, with who, what, why and result, the newest last."""
     assert spillway("trail").output == "Nothing was done by hand in the last 400 days.\n"
     spillway("cooldown", "end", "--why", "the partner called CANARY@example.com")
     spillway("suspensions", "clear", "77", "--why", "new key")

@@ -54,7 +54,7 @@ sys.exit(order.redrive(Desk(stack, Screen()), asked))
 
 @dataclass
 class Server:
-    """SQS by HTTP, which kills its client at a call, before it is done or after."""
+    """SQS by HTTP, which kills its client at one call, before the call takes effect or after."""
 
     sqs: MemorySqs
     url: str = ""
@@ -65,7 +65,7 @@ class Server:
     lock: Any = field(default_factory=threading.Lock)
 
     def answer(self, call: str, given: dict[str, Any]) -> dict[str, Any] | None:
-        """None: nobody is there any more."""
+        """The answer to a call; None if the client was killed."""
         with self.lock:
             self.calls += 1
             if self.client is not None and self.calls == self.kills_at:
@@ -99,7 +99,7 @@ def serving(server: Server) -> Iterator[None]:
 
     class Http(ThreadingHTTPServer):
         def handle_error(self, *_: object) -> None:
-            """A client that was killed breaks off."""
+            """Ignore the error: a killed client breaks its connection."""
 
     with Http(("127.0.0.1", 0), Handler) as http:
         server.url = f"http://127.0.0.1:{http.server_port}"
@@ -124,7 +124,9 @@ def body(request_id: str) -> str:
 
 
 def test_a_redrive_of_thousands_is_killed_at_random_points_and_goes_on(tmp_path: Path) -> None:
-    """None is lost, what does not match stays, and each kill doubles what was under way at most."""
+    """No letter is lost, letters that do not match stay, and each kill doubles at most the letters that were
+    under way.
+    """
     clock, rng = Clock(), random.Random(12)
     server = Server(MemorySqs(clock))
     meant = set()

@@ -72,7 +72,9 @@ def wait_for(is_so: Callable[[], bool], process: subprocess.Popen[str]) -> None:
 def test_a_redrive_that_is_killed_loses_nothing_and_the_same_command_goes_on(
     redrive: Callable[..., subprocess.Popen[str]], put: Callable[..., str], queues: Any
 ) -> None:
-    """kill -9, twice: ten letters for each are sent twice at most, and what did not match is there."""
+    """After two kills with SIGKILL at most ten letters for each are sent twice, and letters that do not match are still
+    there.
+    """
     for number in range(60):
         put(message(f"r{number}"), **rejected(reason="rejected" if number % 3 else "unmappable"))
     for at_least in (3, 15):
@@ -100,7 +102,9 @@ def test_a_redrive_that_is_killed_loses_nothing_and_the_same_command_goes_on(
 def test_a_redrive_that_is_interrupted_doubles_nothing(
     redrive: Callable[..., subprocess.Popen[str]], put: Callable[..., str], queues: Any
 ) -> None:
-    """Ctrl-C: it says what was sent, gives back what it held, and the same command goes on."""
+    """After Ctrl-C the command says what was sent and makes the letters that it held visible; the same command then
+    goes on.
+    """
     for number in range(30):
         put(message(f"r{number}"), **rejected())
     process = redrive(10)
