@@ -12,7 +12,7 @@ from ops.local.partner_api import Behaviour, LoopbackPartner, serve
 
 @dataclass(frozen=True)
 class Partner:
-    """The partner that the stack delivers to: what it saw, and where it listens."""
+    """The partner that the stack delivers to: the calls that it got, and its address."""
 
     api: LoopbackPartner
     url: str
@@ -20,7 +20,9 @@ class Partner:
 
 @pytest.fixture(scope="session", autouse=True)
 def ctrl_c_is_heard() -> None:
-    """A shell starts what it puts in the background deaf to Ctrl-C, and what we start would inherit that."""
+    """Restore Ctrl-C: a shell makes background processes ignore it, and the processes that the tests start would
+    inherit that.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

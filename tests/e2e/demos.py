@@ -32,7 +32,7 @@ def start(folder: Path, **env: str) -> subprocess.Popen[str]:
 
 
 def until_none_is_left(folder: Path) -> list[str]:
-    """The processes that have `folder` in their environment: whatever the demo started has it as TMPDIR."""
+    """Wait until no process has `folder` in its environment: all processes of the demo have it as TMPDIR."""
     left: list[str] = []
     give_up_s = time.monotonic() + 20
     while time.monotonic() < give_up_s:

@@ -20,7 +20,9 @@ LONGEST_PAUSE_S = 3.0
 
 @dataclass(frozen=True)
 class Operated:
-    """A stack and its partner, and an operator's shell in a folder of its own. Nothing that is sent may be shown."""
+    """A stack, its partner, and an operator's shell in a folder of its own. No output may contain the content of a
+    request.
+    """
 
     aws: LocalAws
     api: LoopbackPartner
@@ -32,13 +34,13 @@ class Operated:
     """The operator's, where the AWS enforces IAM for them; else those of whoever deployed."""
 
     def invoke(self, request: dict[str, Any]) -> bool:
-        """Send as mParticle does; whether it was accepted."""
+        """Send a request as mParticle does; returns whether it was accepted."""
         lambdas = self.aws.client("lambda", account_id=MPARTICLE_ACCOUNT)
         answer = lambdas.invoke(FunctionName=self.outputs["IngestAliasArn"], Payload=json.dumps(request))
         return "FunctionError" not in answer
 
     def send(self, *event_ids: str, account: int, key: str = "old", request_id: str = "") -> None:
-        """Send a request of a customer, with the key that it has."""
+        """Send a request of a customer, with the customer's present key."""
         request = {
             "type": "event_processing_request",
             "id": request_id or f"request-{event_ids[0]}",
@@ -50,14 +52,14 @@ class Operated:
         assert self.invoke(request)
 
     def shell(self, *arguments: str) -> dict[str, Any]:
-        """What subprocess needs to type `spillway` with these."""
+        """The arguments with which subprocess runs `spillway` in the operator's shell."""
         env = {**self.aws.env(), **self.keys, "STAGE": "local", "PYTHONPATH": str(ROOT), "COLUMNS": "80"}
         command = [sys.executable, "-m", "ops.cli", *arguments]
         return {"args": command, "cwd": self.folder, "env": env, "stdin": subprocess.DEVNULL, "text": True}
 
     def spillway(self, *arguments: str, status: int | None = 0, typed: str | None = None) -> str:
-        """Type a command, and what it asks for; gives all that it said. It ends with `status`; None: it was done,
-        whatever it found.
+        """Type a command and the text that it asks for; returns all output. The exit status must be `status`; with
+        None, the command must only have run, whatever it found.
         """
         asked: dict[str, Any] = {} if typed is None else {"stdin": None, "input": f"{typed}\n"}
         shell = {**self.shell(*arguments), **asked}
@@ -76,7 +78,9 @@ class Operated:
 
 
 def operator_keys(aws: LocalAws, user: str) -> dict[str, str]:
-    """Make a user with what infra/operator-policy.json allows, and no more; gives the variables of their shell."""
+    """Make a user with the permissions of infra/operator-policy.json; returns the variables of a shell with the user's
+    keys.
+    """
     policy = (ROOT / "infra/operator-policy.json").read_text().replace("ACCOUNT_ID", aws.account_id)
     iam = aws.client("iam")
     iam.create_user(UserName=user)
@@ -86,9 +90,8 @@ def operator_keys(aws: LocalAws, user: str) -> dict[str, str]:
 
 
 def until(get: Callable[[], Any], timeout_s: float = 60) -> Any:
-    """Poll until there is something, and give it; fails with the last thing seen.
-
-    A look that takes its time is not taken again at once: a command costs half a second of a processor.
+    """Poll until `look` returns something, and return it; fails with the last thing seen. The pause grows with the time
+    that a look takes, because a command takes half a second of a processor.
     """
     deadline = time.monotonic() + timeout_s
     while True:

@@ -55,7 +55,7 @@ class Release:
 
     @property
     def functions(self) -> DeployedFunctions:
-        """The stack's functions, found as the command finds them."""
+        """The stack's functions, found in the same way as the command finds them."""
         session = boto3.session.Session(
             aws_access_key_id=self.aws.account_id, aws_secret_access_key="local", region_name=self.aws.region
         )
@@ -68,7 +68,7 @@ class Release:
         return moves.rollback(self.functions)
 
     def live(self) -> list[tuple[str, str]]:
-        """For each function the version behind the alias, and the address it would deliver to."""
+        """The version behind each function's alias, and the address to which that version delivers."""
         lambdas = self.aws.client("lambda")
         found = [lambdas.get_function_configuration(FunctionName=name, Qualifier="production") for name in FUNCTIONS]
         versions = self.live_versions()
@@ -81,7 +81,9 @@ class Release:
 
 
 async def warm(aws: LocalAws, arn: str, parcels: list[Parcel]) -> bool:
-    """Start environments of one version side by side, as its owner; tells whether all of them are quick enough."""
+    """Start environments of one version side by side, as the stack's owner; returns whether all answered quickly
+    enough.
+    """
     async with MParticle(aws.endpoint_url, arn, region=aws.region, account_id=aws.account_id) as owner:
         answers = await asyncio.gather(*map(owner.invoke, parcels))
     return all(one.outcome is Ended.ACCEPTED for one in answers)
@@ -94,7 +96,9 @@ def release(aws: LocalAws) -> Iterator[Release]:
 
 
 def test_a_deploy_goes_live_or_waits_until_it_is_promoted(release: Release) -> None:
-    """Moved, held, promoted, taken back and pinned: both functions always go together."""
+    """A deploy can move the alias, hold it or pin a version; promote and rollback move it later. Both functions always
+    move together.
+    """
     release.deploy("one", ALIAS_MODE="hold")
     assert release.live() == [("1", "one")] * 2, "nothing was live, so the first deploy is, held or not"
 
@@ -131,7 +135,9 @@ def test_a_deploy_goes_live_or_waits_until_it_is_promoted(release: Release) -> N
 
 
 def test_versions_say_what_is_live_and_old_ones_are_pruned(release: Release) -> None:
-    """Each with its commit and its messages; what is live and what was before outlives any pruning."""
+    """`versions` shows each version's commit and message versions; pruning never removes the live version or the one
+    before it.
+    """
     for path in ("one", "two", "three", "four"):
         release.deploy(path)
     release.promote("2")
@@ -183,14 +189,14 @@ def test_promote_and_rollback_under_traffic_lose_nothing(release: Release, partn
 
 
 def test_a_deploy_ends_with_what_to_give_to_mparticle(aws: LocalAws, stack: dict[str, str]) -> None:
-    """`serverless info`, as at the end of a deploy, names the alias's ARN and the live versions."""
+    """`serverless info`, like the end of a deploy, names the alias's ARN and the live versions."""
     said = aws.serverless("info")
     assert f"IngestAliasArn, to give to mParticle: {stack['IngestAliasArn']}" in said
     assert re.search(r"ingest: version \d+\n *worker: version \d+", said)
 
 
 def test_what_was_never_deployed_is_said_in_one_line(aws: LocalAws) -> None:
-    """Before the first deploy there is no stack whose aliases could move."""
+    """Before the first deploy promote and rollback say in one line that there is no stack."""
     session = boto3.session.Session(
         aws_access_key_id=aws.account_id, aws_secret_access_key="local", region_name=aws.region
     )

@@ -32,7 +32,7 @@ FAULTS = {
 
 
 def certify(aws: LocalAws, arn: str, *options: str) -> tuple[int, dict[str, Any]]:
-    """Run the command as who deployed; gives its status and its document."""
+    """Run the command with the deployer's credentials; returns its status and its document."""
     done = subprocess.run(
         [sys.executable, "-m", "ops.cli", "certify", arn, "--json", *CALM, *options],
         cwd=ROOT, env=aws.env(), capture_output=True, text=True, timeout=300, check=False,
@@ -42,7 +42,7 @@ def certify(aws: LocalAws, arn: str, *options: str) -> tuple[int, dict[str, Any]
 
 
 def test_our_own_alias_is_certified(aws: LocalAws, stack: dict[str, str]) -> None:
-    """Every check passes on the deployed product, the answer times aside."""
+    """Every check but answer times passes on the deployed product."""
     status, document = certify(aws, stack["IngestAliasArn"], "--setting", "apiKey=made-up", "--burst", "4")
     errors = [one for one in document["findings"] if one["severity"] == "error"]
     assert (errors, status, document["passed"]) == ([], 0, True)
@@ -53,7 +53,7 @@ def test_our_own_alias_is_certified(aws: LocalAws, stack: dict[str, str]) -> Non
 
 
 def test_a_bad_integration_is_told_what_to_mend(aws: LocalAws) -> None:
-    """Seventeen faults of a deployed function are found by its ARN alone, each with what mends it."""
+    """From its ARN alone the command finds seventeen faults of a deployed function, and says how to mend each."""
     env = {"BAD_FAULTS": " ".join(FAULTS)}
     folder = ROOT / "tests" / "fixtures" / "bad_integration"
     outputs = aws.deploy(env=env, cwd=folder)

@@ -1,4 +1,5 @@
-"""What the partner sees of a fleet of real workers: its allowance used and kept to, and an outage that costs nothing.
+"""What the partner sees of a fleet of real workers: its allowance is used and never exceeded, and an outage loses
+nothing.
 
 Everything is told from the partner's own clock and counts. How fast this machine is decides none of it: a test waits
 for what must come, and compares calls with calls.
@@ -31,7 +32,9 @@ CONVERGED_S = 20.0
 
 @dataclass(frozen=True)
 class Bands:
-    """What of its allowance a partner may see used, at most in any second and at least on average, and refuse."""
+    """The accepted bounds: the most of its allowance that the partner may see in any second, the least on average, and
+    the refusals.
+    """
 
     sliding: float
     used: float
@@ -80,7 +83,7 @@ class Fleet:
             time.sleep(0.2)
 
     def flow(self) -> dict[str, Any]:
-        """What the fleet knows of the partner."""
+        """What the fleet's shared item says about the partner."""
         key = {"pk": {"S": "partner"}, "sk": {"S": "flow"}}
         found = self.aws.client("dynamodb").get_item(TableName=self.outputs["StateTableName"], Key=key).get("Item")
         return dict(json.loads(found["value"]["S"])) if found else {}
@@ -96,7 +99,7 @@ class Fleet:
         )
 
     def wait_for_empty(self, queue: str) -> None:
-        """A message leaves the queue after it was delivered, when its batch ends."""
+        """Wait until the queue is empty: a message leaves it only when its batch ends, after it was delivered."""
         deadline = time.monotonic() + 60
         while left := self.count(queue):
             assert time.monotonic() < deadline, f"{left} messages stay in {queue}"
@@ -137,7 +140,7 @@ class Seen:
 
 
 def seen(api: LoopbackPartner, *, after_s: float, before_end_s: float = 3.0) -> Seen:
-    """Count from `after_s` after the first call until the backlog was about to end."""
+    """Count the calls from `after_s` after the first call until shortly before the backlog ended."""
     calls = sorted(api.ledger.calls, key=lambda call: call.at_s)
     begin_s, end_s = calls[0].at_s + after_s, calls[-1].at_s - before_end_s
     assert end_s - begin_s > 10, "the backlog was over too soon to say anything"
@@ -153,7 +156,9 @@ def seen(api: LoopbackPartner, *, after_s: float, before_end_s: float = 3.0) -> 
 
 
 def test_a_declared_allowance_is_used_and_never_exceeded(aws: LocalAws) -> None:
-    """Five workers share 50 calls a second: no second has more, 95 in 100 are used, and none is refused for long."""
+    """Five workers share 50 calls a second: no second has more, 95% of them are used, and the partner stops refusing
+    soon.
+    """
     behaviour = Behaviour(latency_ms=100, rate_per_s=ALLOWANCE, strict=True)
     with fleet(aws, "declared", behaviour, WEBHOOK_RATE=str(ALLOWANCE)) as running:
         running.fill(700, 3, seed=500_000)
@@ -168,7 +173,7 @@ def test_a_declared_allowance_is_used_and_never_exceeded(aws: LocalAws) -> None:
 
 
 def test_a_rate_that_was_declared_wrong_is_found_out(aws: LocalAws) -> None:
-    """Told 80 by its configuration and 50 by the partner's answers, the fleet comes down to what the partner takes."""
+    """If 80 calls a second are declared and the partner takes 50, the fleet comes down to 50."""
     behaviour = Behaviour(latency_ms=100, rate_per_s=ALLOWANCE, strict=True)
     with fleet(aws, "undeclared", behaviour, WEBHOOK_RATE="80") as running:
         running.fill(800, 3, seed=510_000)
@@ -183,7 +188,7 @@ def test_a_rate_that_was_declared_wrong_is_found_out(aws: LocalAws) -> None:
 
 @contextmanager
 def ticking(running: Fleet, every_s: float) -> Iterator[None]:
-    """Tick as the deployed rule does, three times as often, so that nobody has to wait a minute."""
+    """Tick like the deployed rule, but three times as often, so that a test need not wait for a minute."""
     events, rule = running.aws.client("events"), f"spillway-{running.outputs['QueueUrl'].split('-')[-2]}-tick"
     events.disable_rule(Name=rule)
     payload = json.dumps({"tick": {"mapping_id": running.outputs["WorkerMappingId"]}}).encode()
@@ -207,9 +212,8 @@ OUTAGE_S = (8.0, 68.0)
 
 
 async def spike(running: Fleet, parcels: Sequence[Parcel], *, per_s: float) -> list[Invocation]:
-    """Send requests as mParticle does, evenly; the partner's outage begins OUTAGE_S after the first one.
-
-    A few at once: on a busy machine they are late, and do not all start environments that make it busier.
+    """Send requests evenly, as mParticle does; the partner's outage begins OUTAGE_S after the first one. Only a few are
+    sent at once: on a busy machine more would be late, and would start environments that make it busier.
     """
     booked: list[Invocation] = []
     async with MParticle(
@@ -221,7 +225,9 @@ async def spike(running: Fleet, parcels: Sequence[Parcel], *, per_s: float) -> l
 
 
 def test_an_outage_amid_a_spike_loses_nothing(aws: LocalAws) -> None:
-    """The partner is down for a minute while requests keep coming: all of it arrives afterwards, no dead letter."""
+    """The partner is down for a minute while requests keep coming: afterwards every event arrives, and none is
+    dead-lettered.
+    """
     behaviour = Behaviour(latency_ms=100, outages=(OUTAGE_S,))
     with fleet(aws, "outage", behaviour, WEBHOOK_RATE=str(ALLOWANCE)) as running, ticking(running, 20):
         parcels = [Parcel(to_json(running.request(520_000 + number, 2))) for number in range(750)]

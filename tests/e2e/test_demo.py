@@ -23,7 +23,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, int]:
 
 
 def test_a_small_demo_holds(finished: tuple[Path, str, int]) -> None:
-    """It ends with status 0: Spillway throttled, failed and lost nothing."""
+    """A small demo exits with 0: Spillway throttled, failed and lost nothing."""
     folder, printed, status = finished
     assert status == 0, printed
     spillway = json.loads((folder / "report.json").read_bytes())["spillway"]
@@ -32,7 +32,9 @@ def test_a_small_demo_holds(finished: tuple[Path, str, int]) -> None:
 
 
 def test_the_direct_design_throttles_and_loses_nothing_it_accepted(finished: tuple[Path, str, int]) -> None:
-    """Under the same limit part of the spike is throttled, and every event it took arrived before it answered."""
+    """Under the same limit part of the spike is throttled, and every accepted event arrived before the answer to
+    mParticle.
+    """
     direct = json.loads((finished[0] / "report.json").read_bytes())["direct"]
     assert direct["throttled"] > 0
     assert direct["accepted"] + direct["throttled"] + direct["failed"] == 60
@@ -42,7 +44,7 @@ def test_the_direct_design_throttles_and_loses_nothing_it_accepted(finished: tup
 
 
 def test_the_report_has_every_field(finished: tuple[Path, str, int]) -> None:
-    """Both sides have all their numbers; beside them stand the settings and a timeline that adds up to them."""
+    """The report has all numbers of both sides, the settings, and a timeline that adds up to the numbers."""
     folder, printed, _ = finished
     written = json.loads((folder / "report.json").read_bytes())
     for name in ("direct", "spillway"):

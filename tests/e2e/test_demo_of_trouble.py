@@ -26,7 +26,9 @@ def test_a_small_demo_of_trouble_tells_what_became_of_it(tmp_path: Path) -> None
 
 
 def test_a_small_demo_of_an_outage_ends(tmp_path: Path) -> None:
-    """With the times of the stage `local` a tick probes, the intake comes back, and all that waited is delivered."""
+    """After an outage, with the times of the stage `local`, a tick probes, the intake resumes, and all waiting events
+    are delivered.
+    """
     running = start(tmp_path, SCENARIO="outage", REQUESTS="160", LIMIT="24", EVENTS="1", OUTAGE_S="12")
     try:
         printed, _ = running.communicate(timeout=400)

@@ -14,7 +14,7 @@ from tests.e2e.demos import start, until_none_is_left
 def test_stopped_at_any_moment_it_leaves_no_process(
     tmp_path: Path, moment: str, number: signal.Signals, status: int
 ) -> None:
-    """Ctrl-C and SIGTERM end the embedded AWS, its functions and the deploy, whatever was going on."""
+    """Ctrl-C and SIGTERM end the embedded AWS, its functions and the deploy, at whatever moment they come."""
     running = start(tmp_path)
     assert running.stdout
     printed = ""
@@ -37,7 +37,7 @@ def test_stopped_at_any_moment_it_leaves_no_process(
 
 
 def test_a_missing_tool_is_one_line_and_status_2(tmp_path: Path) -> None:
-    """Without node it says so, and leaves neither a traceback nor a report."""
+    """Without node the demo says so in a line, and leaves neither a traceback nor a report."""
     running = start(tmp_path, PATH=str(tmp_path))
     printed, _ = running.communicate(timeout=60)
     assert running.returncode == 2

@@ -1,4 +1,4 @@
-"""docs/deploy.md, word by word: every command of it in order, and what it says they print."""
+"""docs/deploy.md, word by word: every command in order, and the output that the page shows for it."""
 
 import json
 import os
@@ -21,7 +21,7 @@ REGIONS = ("us-east-1", "eu-central-1", "ap-southeast-2")
 
 
 def commands(text: str) -> list[tuple[str, str]]:
-    """Give each command of a document, and what it is to print."""
+    """Yield each command of a page with the output that the page shows."""
     found = []
     for block in BLOCK.findall(text):
         for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
@@ -31,7 +31,9 @@ def commands(text: str) -> list[tuple[str, str]]:
 
 
 def pattern_of(output: str) -> str:
-    """Make a pattern: `…` in a line is anything, alone in a line any lines; runs of blanks are one."""
+    """Make a pattern of an expected output: `…` in a line matches anything, alone in a line any lines; blanks match
+    blanks.
+    """
     lines = []
     for line in output.splitlines():
         if line == "…":
@@ -50,7 +52,7 @@ def checkout(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def env(aws: LocalAws, partner: Any, checkout: Path) -> Iterator[dict[str, str]]:
-    """The shell of a user who has sourced build/local/env, and an AWS without what production leaves."""
+    """The shell of a user who has sourced build/local/env, and an AWS without leftovers of a stage `production`."""
     shell = {**without_aws(os.environ), **aws.client_settings(), "PKG_TARGET": "local", "WEBHOOK_URL": partner.url,
              "ALARM_EMAIL": "oncall@example.com", "PATH": f"{ROOT / '.venv/bin'}:{os.environ['PATH']}",
              "PYTHONPATH": str(checkout)}  # fmt: skip
@@ -69,7 +71,7 @@ def env(aws: LocalAws, partner: Any, checkout: Path) -> Iterator[dict[str, str]]
 
 
 def test_every_command_of_the_document_prints_what_it_says(env: dict[str, str], checkout: Path) -> None:
-    """A new user who follows it sees what is written there."""
+    """A new user who follows the page sees the output that the page shows."""
     ran = commands(DOC.read_text())
     assert len(ran) >= 12
     for command, output in ran:
@@ -83,7 +85,7 @@ def test_every_command_of_the_document_prints_what_it_says(env: dict[str, str], 
 
 
 def test_the_pods_of_the_document_are_those_of_the_deploy() -> None:
-    """The table and infra/pods.json agree."""
+    """The page's table of pods agrees with infra/pods.json."""
     rows = re.findall(r"^\| `(\w+)`[^|]*\| ([\d, ]+) \| ([\w-]+) \| `([\w-]+)` \|$", DOC.read_text(), re.MULTILINE)
     assert [row[0] for row in rows] == list(json.loads(PODS.read_text()))
     for pod, accounts, region, stack in rows:
@@ -103,5 +105,5 @@ def test_the_pods_of_the_document_are_those_of_the_deploy() -> None:
     ],
 )
 def test_a_pattern_is_no_more_than_its_dots(output: str, said: str, fits: bool) -> None:
-    """What stands in the document has to be printed."""
+    """A pattern matches only where it has dots; all other text of the page has to be printed."""
     assert bool(re.fullmatch(pattern_of(output), said)) is fits

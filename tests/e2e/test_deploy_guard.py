@@ -44,7 +44,7 @@ class Shell:
         return self.run("make", verb, f"STAGE={STAGE}", *said, **env)
 
     def removal_typed(self, typed: str) -> tuple[int, str]:
-        """Remove at a terminal, and type a line."""
+        """Remove the stage at a terminal, and type a line when asked."""
         ours, theirs = pty.openpty()
         process = subprocess.Popen(
             ["make", "remove", f"STAGE={STAGE}"], cwd=self.folder, env=self.env, stdin=theirs, stdout=subprocess.PIPE,
@@ -73,8 +73,8 @@ def shell(aws: LocalAws, tmp_path: Path) -> Iterator[Shell]:
 
 
 def test_what_is_live_is_not_replaced_by_a_shell_that_knows_nothing(shell: Shell, aws: LocalAws) -> None:
-    """From the first deploy on: what changes is said by name, partner, host and what was told stay unless it is meant,
-    a removal keeps the data, names it, and wants the stage's name.
+    """From the first deploy on, a deploy names what it changes, and refuses to replace partner, host and settings
+    unless ALLOW names them. A removal keeps the data, names it, and asks for the stage's name.
     """
     shell.says(
         "WEBHOOK_URL=https://hooks.example/in?key=sk1\nWEBHOOK_PER=event\nMAX_CONCURRENCY=7\nALARM_EMAIL=a@hooks.example\n"
@@ -135,7 +135,9 @@ def test_what_is_live_is_not_replaced_by_a_shell_that_knows_nothing(shell: Shell
 
 
 def test_data_is_deleted_where_that_was_asked_for_twice(shell: Shell, aws: LocalAws) -> None:
-    """A stage that was deployed with DATA=delete says what goes, and goes only while its file still says so."""
+    """A removal deletes data only if the stage was deployed with DATA=delete and its file still says so; it names what
+    it deletes.
+    """
     shell.says("WEBHOOK_URL=https://hooks.example/in\nDATA=delete\n")
     code, said = shell.make("deploy")
     assert code == 0, said

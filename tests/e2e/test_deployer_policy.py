@@ -1,4 +1,4 @@
-"""The policies of docs/deploy.md are enough to deploy and to operate, and they are what allows that."""
+"""The policies of docs/deploy.md are enough to deploy and to operate, and without them both are refused."""
 
 import json
 import re
@@ -27,7 +27,7 @@ def enforcing() -> Iterator[LocalAws]:
 
 
 def keys_of(aws: LocalAws, user: str, policy: dict[str, Any] | None) -> dict[str, str]:
-    """Make a user with a policy, or with none; gives the variables of a shell with its keys."""
+    """Make a user with a policy, or with none; returns the variables of a shell with the user's keys."""
     iam = aws.client("iam")
     iam.create_user(UserName=user)
     if policy:
@@ -56,7 +56,7 @@ def run(aws: LocalAws, keys: dict[str, str], *arguments: str, status: int = 0) -
 
 
 def test_the_policy_is_enough(enforcing: LocalAws, policy: dict[str, Any]) -> None:
-    """Deploy, deploy held, look, promote, roll back, prune, remove: nothing is denied."""
+    """With the deployer's policy alone deploy, hold, versions, promote, rollback, prune and remove are allowed."""
     boundary = json.dumps(named("permissions-boundary.json", enforcing))
     enforcing.client("iam").create_policy(PolicyName="spillway-boundary", PolicyDocument=boundary)
     keys = {**keys_of(enforcing, "deployer", policy), "PERMISSIONS_BOUNDARY": "spillway-boundary"}
@@ -79,7 +79,7 @@ def test_the_policy_is_enough(enforcing: LocalAws, policy: dict[str, Any]) -> No
 
 
 def operates(aws: LocalAws) -> None:
-    """With the operator's policy alone: examine, list, clear, pause, resume, certify."""
+    """With the operator's policy alone doctor, lists, clear, pause, resume and certify are allowed."""
     keys = keys_of(aws, "operator", named("operator-policy.json", aws))
     findings = json.loads(run(aws, keys, "doctor", "--json", status=1))["findings"]
     assert "partner.unreachable" in {one["id"] for one in findings}
@@ -93,7 +93,7 @@ def operates(aws: LocalAws) -> None:
 
 
 def test_without_it_nothing_is_deployed(enforcing: LocalAws) -> None:
-    """The embedded AWS asks: a user without a policy is refused at the first call."""
+    """The embedded AWS enforces IAM: a user without a policy is refused at the first call."""
     keys = keys_of(enforcing, "stranger", None)
     with pytest.raises(LocalAwsError, match="not authorized to perform"):
         enforcing.deploy(STAGE, env={**keys, "WEBHOOK_URL": "http://127.0.0.1:9/"})
@@ -101,7 +101,9 @@ def test_without_it_nothing_is_deployed(enforcing: LocalAws) -> None:
 
 @pytest.mark.parametrize("name", ["deployer-policy.json", "operator-policy.json", "permissions-boundary.json"])
 def test_it_is_for_our_names_alone(enforcing: LocalAws, name: str) -> None:
-    """No statement allows every action of a service, and only what has no name in advance is for every resource."""
+    """No statement allows every action of a service; only actions on things without a name in advance are allowed on
+    every resource.
+    """
     unnamed = {"Template", "NewMapping", "Mapping", "TagsOfMappings", "TagsOfTheMapping", "Intake", "MarkOfAPause"}
     unnamed |= {"LogGroupsAreFoundByList", "FoundByList", "AnswersOfQueries", "Counts"}
     for statement in named(name, enforcing)["Statement"]:

@@ -21,7 +21,9 @@ def operated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operated]:
 
 
 def test_letters_are_seen_planned_and_sent_again_once(operated: Operated) -> None:
-    """What was refused arrives when the partner takes it, and what had arrived is not sent again."""
+    """After a redrive, refused messages arrive once the partner takes them, and calls that had arrived are not
+    repeated.
+    """
     assert "✓ The dead-letter queue is empty." in operated.spillway("dlq", "summary")
     for number in range(6):
         operated.send(f"bad{number}", account=7)
@@ -52,7 +54,7 @@ def test_letters_are_seen_planned_and_sent_again_once(operated: Operated) -> Non
 
 
 def test_a_stack_that_is_not_there_is_said(operated: Operated) -> None:
-    """One line that says what to do."""
+    """If there is no stack, the command prints one line that says what to do."""
     for verb in (["dlq", "summary"], ["dlq", "redrive"], ["trail"]):
         said = operated.spillway(*verb, "--stage", "nowhere", status=2)
         assert "there is no stack spillway-nowhere" in said

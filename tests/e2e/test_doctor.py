@@ -1,4 +1,4 @@
-"""The doctor on a real deploy: silent while all is well, and each thing that is broken by hand is found and mended."""
+"""The doctor on a real deploy: it finds nothing while all is well, and finds each thing that is broken by hand."""
 
 import json
 import os
@@ -27,7 +27,7 @@ def doctored(aws: LocalAws, partner: Any) -> Iterator[dict[str, str]]:
 
 
 def doctor(aws: LocalAws, *arguments: str, **env: str) -> tuple[int, set[str]]:
-    """Run the verb as a person does; gives its exit status and the ids of what it found."""
+    """Run the doctor as a person does; returns its exit status and the ids of its findings."""
     done = subprocess.run(
         [sys.executable, "-m", "ops.cli", "doctor", "--stage", STAGE, "--json", *arguments],
         cwd=ROOT, env={**without_aws(os.environ), **aws.client_settings(), "PKG_TARGET": "local", **env},
@@ -41,7 +41,9 @@ def doctor(aws: LocalAws, *arguments: str, **env: str) -> tuple[int, set[str]]:
 
 
 def test_nothing_is_wrong_with_what_was_just_deployed(aws: LocalAws, doctored: dict[str, str]) -> None:
-    """Neither an error nor a warning, before and after."""
+    """After a deploy the doctor finds nothing; asked before one, it finds only that the new partner's address does not
+    answer.
+    """
     assert doctor(aws) == (0, set())
     assert doctor(aws, "--before", WEBHOOK_URL="http://127.0.0.1:1/") == (1, {"partner.unreachable"})
 
@@ -107,7 +109,7 @@ def _paused(aws: LocalAws, outputs: dict[str, str]) -> Callable[[], None]:
 def test_what_is_broken_by_hand_is_found(
     aws: LocalAws, doctored: dict[str, str], broken: Callable[..., Callable[[], None]], found: str
 ) -> None:
-    """That, and nothing else."""
+    """The doctor finds exactly the thing that was broken."""
     mend = broken(aws, doctored)
     try:
         _, ids = doctor(aws)
@@ -117,7 +119,9 @@ def test_what_is_broken_by_hand_is_found(
 
 
 def test_an_account_that_is_too_small_is_found_before(aws: LocalAws) -> None:
-    """More workers than the account may run beside what must stay free."""
+    """Before a deploy the doctor finds an account whose limit is too small for the workers and the 100 unreserved
+    executions.
+    """
     status, ids = doctor(aws, "--before", MAX_CONCURRENCY="950", WEBHOOK_URL="http://127.0.0.1:1/")
     assert status == 1
     assert "account.concurrency-too-low" in ids

@@ -41,7 +41,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def test_a_rule_is_broken_by_force_alone(aws: LocalAws, checkout: Path) -> None:
-    """Without --force nothing is deployed; with it mParticle is told what was declared."""
+    """Without --force nothing is deployed; with --force mParticle gets the registration as it was declared."""
     with pytest.raises(LocalAwsError, match="user_attribute_change is a supported event type") as refused:
         aws.deploy(STAGE, env={"PARTNER": "partners.velo"}, cwd=checkout)
     assert "serverless deploy --force" in str(refused.value)

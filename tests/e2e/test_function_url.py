@@ -36,7 +36,7 @@ class Deployed:
     outputs: dict[str, str]
 
     def post(self, body: bytes, token: str | None, path: str = "/") -> tuple[int, dict[str, Any]]:
-        """Call the URL as mParticle does; its host name is the embedded AWS's, which serves it at its own address."""
+        """Call the URL as mParticle does, at the embedded AWS's address, with the URL's host name in the header."""
         headers = {"Content-Type": "application/json", "Host": str(urlsplit(self.outputs["IngestUrl"]).hostname)}
         if token is not None:
             headers["Authorization"] = f"Token {token}"
@@ -73,7 +73,7 @@ def deployed() -> Iterator[Deployed]:
 
 
 def test_events_that_come_by_the_url_arrive_at_the_partner(deployed: Deployed) -> None:
-    """Accepted with the token, which ingest reads with what its role allows; each event arrives once."""
+    """With its role ingest can read the token; a request with that token is accepted, and each event arrives once."""
     request = make_request(EVENTS, seed=5, events=5, account_id=7)
     status, answer = deployed.post(json.dumps(request).encode(), OLD)
     assert (status, answer["type"], answer["id"]) == (202, "event_processing_response", request["id"])
@@ -83,7 +83,7 @@ def test_events_that_come_by_the_url_arrive_at_the_partner(deployed: Deployed) -
 
 
 def test_who_has_no_token_gets_the_registration_alone(deployed: Deployed) -> None:
-    """mParticle can ask who we are; everything else is refused, and other paths are not there."""
+    """Without a token mParticle gets the registration; all other requests are refused, and other paths do not exist."""
     status, answer = deployed.post(b'{"type":"module_registration_request","id":"r"}', None)
     assert (status, answer["type"]) == (200, "module_registration_response")
     for token in (None, "wrong-token-0123456789abcdef"):
@@ -93,7 +93,7 @@ def test_who_has_no_token_gets_the_registration_alone(deployed: Deployed) -> Non
 
 
 def test_the_address_that_is_printed_here_can_be_called(deployed: Deployed) -> None:
-    """No name leads to a Function URL of the embedded AWS, so the deploy tool prints an address of that AWS itself."""
+    """No host name leads to a Function URL of the embedded AWS, so the deploy prints an address that can be called."""
     said = deployed.aws.serverless("info", env={"TOKEN_SOURCE": "ssm:/spillway/token"})
     printed = re.search(r"for HTTP: (http://127\.0\.0\.1:\d+/_aws/lambda-url/\w+/)", said)
     assert printed, said
@@ -103,7 +103,9 @@ def test_the_address_that_is_printed_here_can_be_called(deployed: Deployed) -> N
 
 
 def test_a_token_is_changed_while_mparticle_sends(deployed: Deployed) -> None:
-    """With the old and the new one in the parameter both are taken: the new one as soon as we look again."""
+    """While the parameter has the old and the new token, both are accepted, the new one from the next read of the store
+    on.
+    """
     probe = b'{"type":"event_processing_request","id":"r","events":[]}'
     assert deployed.post(probe, OLD)[0] == 202
     deployed.set_tokens(NEW, OLD)
@@ -112,7 +114,7 @@ def test_a_token_is_changed_while_mparticle_sends(deployed: Deployed) -> None:
 
 
 def test_the_url_opens_nothing_else(deployed: Deployed) -> None:
-    """What is public is the URL: a stranger cannot invoke the alias, mParticle still can."""
+    """Only the URL is public: a stranger cannot invoke the alias, and mParticle still can."""
     probe = json.dumps({"type": "audience_membership_change_request"})
     stranger = deployed.aws.client("lambda", account_id=STRANGER_ACCOUNT)
     with pytest.raises(ClientError) as refused:
@@ -123,7 +125,9 @@ def test_the_url_opens_nothing_else(deployed: Deployed) -> None:
 
 
 def test_an_erasure_is_accounted_for(deployed: Deployed) -> None:
-    """Ingest's role lets it write the receipt, while the queue is paused; the worker's lets it complete it."""
+    """Ingest's role lets it write the receipt while the queue is paused, and the worker's role lets it complete the
+    receipt.
+    """
     mapping = {"UUID": deployed.outputs["WorkerMappingId"]}
     lambda_ = deployed.aws.client("lambda")
     lambda_.update_event_source_mapping(**mapping, Enabled=False)

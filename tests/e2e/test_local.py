@@ -1,4 +1,4 @@
-"""`spillway local` stands until it is told to end, lets other shells in, and leaves nothing."""
+"""`spillway local` runs until it is stopped, other shells can use its AWS, and it leaves nothing behind."""
 
 import json
 import os
@@ -36,7 +36,7 @@ class Standing:
         self.process, self.env_file, self.port, self.partner_port = process, env_file, port, partner_port
 
     def until(self, pattern: str) -> str:
-        """Read what it prints until a line matches; gives all that was read."""
+        """Read the output until a line matches; returns all that was read."""
         assert self.process.stdout
         seen = ""
         for line in self.process.stdout:
@@ -46,7 +46,7 @@ class Standing:
         raise AssertionError(f"it ended before it said {pattern}:\n{seen}")
 
     def shell(self, command: str) -> str:
-        """Run a command in a shell that has sourced its file."""
+        """Run a command in a shell that has sourced the file of `spillway local`."""
         done = subprocess.run(
             ["bash", "-eu", "-o", "pipefail", "-c", f"source '{self.env_file}'\n{command}"],
             cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=300,
@@ -83,7 +83,9 @@ def refuses_connections(port: int) -> bool:
 
 
 def test_another_shell_deploys_production_with_the_command_for_aws(tmp_path: Path) -> None:
-    """Source the file, `make deploy STAGE=production`: events go through, each a masked line, and the end is clean."""
+    """After sourcing the file, `make deploy STAGE=production` works: each event is delivered and shown as a masked
+    line, and the end is clean.
+    """
     with standing(tmp_path, "--no-deploy") as local:
         told = local.until("^Each call")
         assert f"source .venv/bin/activate        # the command spillway\n    source {local.env_file}\n" in told
@@ -111,7 +113,7 @@ def test_another_shell_deploys_production_with_the_command_for_aws(tmp_path: Pat
 
 
 def test_it_deploys_a_stage_by_itself(tmp_path: Path) -> None:
-    """Without further words there is a stack, and a shell that sources the file has its name; Ctrl-C ends it."""
+    """By default it deploys a stack whose name a shell gets from the sourced file; Ctrl-C ends it."""
     with standing(tmp_path) as local:
         assert "IngestAliasArn: arn:aws:lambda:" in local.until("^Each call")
         assert local.shell('echo "$STAGE $PKG_TARGET $WEBHOOK_URL"').split() == [
@@ -123,7 +125,7 @@ def test_it_deploys_a_stage_by_itself(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("option", ["--port", "--partner-port"])
 def test_a_port_in_use_is_said_in_one_line(tmp_path: Path, option: str) -> None:
-    """It names the port, and nothing is started or written."""
+    """If a port is in use, one line names it, and nothing is started or written."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with standing(tmp_path, f"{option}={port}") as local:

@@ -47,7 +47,7 @@ NEED_IAM = {"batch_permissions", "mapping_permissions", "condition_keys"}
 
 
 def until(met: Callable[[], object], timeout_s: float = 20) -> bool:
-    """Poll until a condition is met; tells whether it was."""
+    """Poll until a condition is met; returns whether it was."""
     deadline = time.monotonic() + timeout_s
     while not met():
         if time.monotonic() > deadline:
@@ -57,7 +57,7 @@ def until(met: Callable[[], object], timeout_s: float = 20) -> bool:
 
 
 def make_function(aws: LocalAws, name: str, source: str, *, timeout_s: int = 20) -> str:
-    """Create a function with the alias `production`; gives the alias's ARN."""
+    """Create a function with the alias `production`; returns the alias's ARN."""
     code = io.BytesIO()
     with zipfile.ZipFile(code, "w") as archive:
         archive.writestr("code.py", source)
@@ -70,13 +70,13 @@ def make_function(aws: LocalAws, name: str, source: str, *, timeout_s: int = 20)
 
 
 def invoke(aws: LocalAws, arn: str, payload: object = None, *, account_id: str | None = None) -> Any:
-    """Invoke and give what the function returned."""
+    """Invoke a function; returns its answer."""
     answer = aws.client("lambda", account_id=account_id).invoke(FunctionName=arn, Payload=json.dumps(payload))
     return json.loads(answer["Payload"].read())
 
 
 def refused(call: Callable[[], object]) -> str | None:
-    """Give the code of the error that AWS answers with, None if there is none."""
+    """The code of the error with which AWS answers; None if there is none."""
     try:
         call()
     except ClientError as error:
@@ -85,14 +85,14 @@ def refused(call: Callable[[], object]) -> str | None:
 
 
 def make_queue(aws: LocalAws, name: str, **attributes: str) -> tuple[str, str]:
-    """Create a queue; gives its URL and ARN."""
+    """Create a queue; returns its URL and ARN."""
     sqs = aws.client("sqs")
     url = sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
     return url, sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
 
 
 def client_of_user(aws: LocalAws, service: str, actions: list[str], resource: str) -> Any:
-    """Give a client of somebody who is allowed these actions on one resource, and nothing else."""
+    """Return a client of a user who may do only these actions on one resource."""
     iam, user = aws.client("iam"), f"user-of-{service}"
     iam.create_user(UserName=user)
     allowed = {"Effect": "Allow", "Action": actions, "Resource": resource}
@@ -146,7 +146,7 @@ def alias_concurrency(aws: LocalAws, folder: Path) -> bool:
 
 
 def foreign_invoke(aws: LocalAws, folder: Path) -> bool:
-    """An account that the alias's policy names may invoke the alias, and nobody else may, and it nothing else."""
+    """The account that the alias's policy names may invoke the alias and nothing else, and no other account may."""
     arn = make_function(aws, "shared", "def handler(event, context): return 'hello'")
     aws.client("lambda").add_permission(
         FunctionName="shared", Qualifier="production", StatementId="one", Action="lambda:InvokeFunction",
@@ -163,7 +163,9 @@ def foreign_invoke(aws: LocalAws, folder: Path) -> bool:
 
 
 def move_tasks(aws: LocalAws, folder: Path) -> bool:
-    """A dead-letter queue knows its sources, and moves its messages to a queue that is named; not back by itself."""
+    """A dead-letter queue knows its source queues, and moves its messages to a queue that is named, but not back
+    without a name.
+    """
     sqs = aws.client("sqs")
     dlq_url, dlq_arn = make_queue(aws, "moves-dlq")
     redrive = json.dumps({"deadLetterTargetArn": dlq_arn, "maxReceiveCount": 1})
@@ -188,7 +190,7 @@ def move_tasks(aws: LocalAws, folder: Path) -> bool:
 
 
 def batches_of(aws: LocalAws, folder: Path, name: str, bodies: list[str], *, window_s: int) -> list[int]:
-    """Send messages and give the sizes of the batches that a mapping of 20 made of them."""
+    """Send messages and return the sizes of the batches that a mapping with batch size 20 made of them."""
     seen = folder / f"{name}.txt"
     source = f"def handler(event, context):\n    print(len(event['Records']), file=open({str(seen)!r}, 'a'))\n"
     arn = make_function(aws, name, source)
@@ -211,7 +213,7 @@ def mapping_batches(aws: LocalAws, folder: Path) -> bool:
 
 
 def batch_failures(aws: LocalAws, folder: Path) -> bool:
-    """An answer that names a message nobody sent brings the whole batch back."""
+    """An answer that names an unknown message brings the whole batch back."""
     seen = folder / "seen.txt"
     source = (
         f"def handler(event, context):\n    print(1, file=open({str(seen)!r}, 'a'))\n"
@@ -233,7 +235,7 @@ def batch_failures(aws: LocalAws, folder: Path) -> bool:
 
 
 def batch_permissions(aws: LocalAws, folder: Path) -> bool:
-    """Who may send a message may send ten, and nothing else."""
+    """Permission to send a message covers a batch of ten, and no other call."""
     url, arn = make_queue(aws, "batches")
     sqs = client_of_user(aws, "sqs", ["sqs:SendMessage"], arn)
     sqs.send_message(QueueUrl=url, MessageBody="one")
@@ -242,7 +244,7 @@ def batch_permissions(aws: LocalAws, folder: Path) -> bool:
 
 
 def mapping_permissions(aws: LocalAws, folder: Path) -> bool:
-    """Who may read and pause one mapping may not do so to another one, and may not list or remove any."""
+    """A user who may read and pause one mapping may not do so to another, and may not list or remove any."""
     aws.client("iam").create_role(RoleName="any", AssumeRolePolicyDocument=TRUST_LAMBDA)
     arn = make_function(aws, "fed", "def handler(event, context): return None")
     own, other = (
@@ -263,7 +265,7 @@ def mapping_permissions(aws: LocalAws, folder: Path) -> bool:
 
 
 def condition_keys(aws: LocalAws, folder: Path) -> bool:
-    """Who may make roles within one boundary makes them with it and not without."""
+    """A user who may make roles only within one boundary can make them with that boundary and not without it."""
     iam = aws.client("iam")
     boundary = iam.create_policy(PolicyName="most", PolicyDocument=json.dumps(NOTHING))
     arn = boundary["Policy"]["Arn"]
@@ -285,7 +287,7 @@ def condition_keys(aws: LocalAws, folder: Path) -> bool:
 
 
 def fast_logs(aws: LocalAws, folder: Path) -> bool:
-    """A function that prints nothing answers in less than the 50 ms of waiting for a line."""
+    """A function that prints nothing answers sooner than the 50 ms for which MiniStack waits for a line."""
     arn, lambdas = make_function(aws, "silent", "def handler(event, context): return 1"), aws.client("lambda")
 
     def one_ms() -> float:
@@ -297,7 +299,7 @@ def fast_logs(aws: LocalAws, folder: Path) -> bool:
 
 
 def table_ttl(aws: LocalAws, folder: Path) -> bool:
-    """A table whose template says that items expire does expire them."""
+    """Items of a table expire if its template says so."""
     key = {"AttributeName": "pk"}
     table = {
         "AttributeDefinitions": [{**key, "AttributeType": "S"}],
@@ -360,14 +362,14 @@ def test_with_the_shim_it_is_as_on_aws(request: pytest.FixtureRequest, tmp_path:
 
 @pytest.mark.parametrize("name", SHIMS)
 def test_without_the_shim_it_is_not(tmp_path: Path, name: str) -> None:
-    """MiniStack alone behaves otherwise, so the shim is still needed."""
+    """MiniStack alone behaves differently from AWS, so the shim is still needed."""
     others = ",".join(shim for shim in SHIMS if shim != name) or "none"
     with local_aws(shims=others, enforce_iam=name in NEED_IAM) as running:
         assert not BEHAVIOURS[name](running, tmp_path), f"MiniStack does this by itself now: remove the shim {name}"
 
 
 def test_every_shim_is_looked_at() -> None:
-    """The list of this file is the list of the launcher."""
+    """This file tests every shim that the launcher lists."""
     launcher = (ROOT / "ops/local/ministack_shims.py").read_text()
     listed = launcher.split("for shim in (")[1].split(")")[0]
     assert sorted(name.strip() for name in listed.split(",") if name.strip()) == sorted(SHIMS) == sorted(BEHAVIOURS)

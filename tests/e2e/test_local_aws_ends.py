@@ -1,4 +1,6 @@
-"""The embedded AWS leaves nothing behind, is reached by nobody else, and says in a line what is missing."""
+"""The embedded AWS leaves nothing behind, can be reached only from this machine, and says in a line if something is
+missing.
+"""
 
 import io
 import json
@@ -48,7 +50,7 @@ def test_nothing_is_left_when_the_block_raises() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_nothing_is_left_when_we_are_ended(number: signal.Signals) -> None:
-    """Ctrl-C, a polite end and a hard one of the process that started it leave neither server, worker nor file."""
+    """After Ctrl-C, SIGTERM or SIGKILL of the process that started it, no server, worker or file is left."""
     code = (
         "import sys, time\nfrom ops.local.aws import local_aws\n"
         "with local_aws() as aws:\n"
@@ -68,12 +70,12 @@ def test_nothing_is_left_when_we_are_ended(number: signal.Signals) -> None:
 
 
 def test_it_listens_on_loopback_only(running: LocalAws) -> None:
-    """Nobody else on the network reaches it: every socket it listens on is on 127.0.0.1."""
+    """Every socket that it listens on is on 127.0.0.1, so nobody else on the network can reach it."""
     assert {address.rsplit(":", 1)[0] for address in listening(running.process.pid)} == {"127.0.0.1"}
 
 
 def test_a_port_in_use_is_said_in_one_line() -> None:
-    """Asked for a port that somebody has, it says so and starts nothing."""
+    """If the port is in use, one line says so, and nothing is started."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(LocalAwsError, match=rf"^Port {port} of 127\.0\.0\.1 is in use"), local_aws(port=port):
@@ -90,14 +92,14 @@ def test_a_missing_environment_is_said_in_one_line(tmp_path: Path, monkeypatch: 
 def test_a_missing_deploy_tool_is_said_in_one_line(
     running: LocalAws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without node_modules it says which command makes them; zips are made by each deploy."""
+    """Without node_modules one line names the command that makes them; each deploy makes the zips."""
     monkeypatch.setattr(local, "ROOT", tmp_path)
     with pytest.raises(LocalAwsError, match=r"run `make node_modules`\.$"):
         running.serverless("info")
 
 
 def test_a_client_environment_knows_no_other_aws(running: LocalAws, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A profile or a key of the machine's owner never reaches a tool that is to use the embedded AWS."""
+    """A tool that is to use the embedded AWS never gets a profile or a key of the machine's owner."""
     monkeypatch.setenv("AWS_PROFILE", "real")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "real")
     env = running.env(account_id=MPARTICLE_ACCOUNT)
@@ -106,7 +108,7 @@ def test_a_client_environment_knows_no_other_aws(running: LocalAws, monkeypatch:
 
 
 def worker_of(aws: LocalAws) -> int:
-    """Start a Lambda worker; gives its process id."""
+    """Start a Lambda worker; returns its process id."""
     code = io.BytesIO()
     with zipfile.ZipFile(code, "w") as archive:
         archive.writestr("code.py", "import os\ndef handler(event, context): return os.getpid()")
@@ -119,7 +121,7 @@ def worker_of(aws: LocalAws) -> int:
 
 
 def until(met: Callable[[], object], timeout_s: float = 20) -> bool:
-    """Poll until a condition is met; tells whether it was."""
+    """Poll until a condition is met; returns whether it was."""
     deadline = time.monotonic() + timeout_s
     while not met():
         if time.monotonic() > deadline:
@@ -129,13 +131,13 @@ def until(met: Callable[[], object], timeout_s: float = 20) -> bool:
 
 
 def is_alive(pid: int) -> bool:
-    """Tell whether a process runs; one that has ended and was not waited for does not."""
+    """Whether a process runs; a process that has ended but was not waited for does not."""
     status = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
     return bool(status.strip()) and not status.startswith("Z")
 
 
 def listening(pid: int) -> set[str]:
-    """Give the addresses a process listens on: from /proc, or where there is none (macOS) from lsof."""
+    """The addresses that a process listens on: from /proc, or without it (macOS) from lsof."""
     if not Path("/proc/net/tcp").exists():
         lsof = ["lsof", "-nP", "-a", "-p", str(pid), "-iTCP", "-sTCP:LISTEN", "-Fn"]
         said = subprocess.run(lsof, capture_output=True, text=True, check=True).stdout
@@ -147,7 +149,7 @@ def listening(pid: int) -> set[str]:
 
 
 def refuses_connections(aws: LocalAws) -> bool:
-    """Tell whether nobody listens any more."""
+    """Whether nobody listens any more."""
     host, port = aws.endpoint_url.removeprefix("http://").split(":")
     with socket.socket() as probe:
         return probe.connect_ex((host, int(port))) != 0

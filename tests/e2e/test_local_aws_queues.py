@@ -1,4 +1,4 @@
-"""Both types of queue on real deploys, and what the tick stands on: the embedded AWS's schedules and mappings."""
+"""Both types of queue on real deploys, and what the tick depends on: the embedded AWS's schedules and mappings."""
 
 import json
 import time
@@ -22,7 +22,7 @@ TICK_WITHIN_S = 100
 
 @dataclass(frozen=True)
 class Deployed:
-    """A stack with one type of queues, made out of one with the other."""
+    """A stack with one type of queues, which replaced a stack with the other type."""
 
     aws: LocalAws
     stage: str
@@ -32,7 +32,7 @@ class Deployed:
 
     @property
     def seed(self) -> int:
-        """Events of its own: the partner's ledger is everybody's."""
+        """Seeds that no other test uses, because all tests share the partner's ledger."""
         return {"fifo": 410, "standard": 420}[self.queue_type]
 
     def attributes(self, output: str) -> dict[str, str]:
@@ -78,7 +78,7 @@ def arrived(api: LoopbackPartner, request: dict[str, Any]) -> bool:
 
 
 def test_the_three_queues_are_of_the_type_that_was_asked_for(deployed: Deployed) -> None:
-    """A deploy of another type replaces all three queues, and their dead-letter policies name the new ones."""
+    """A deploy with another type replaces all three queues, and the redrive policies name the new ones."""
     for output in QUEUES:
         assert (deployed.attributes(output).get("FifoQueue") == "true") is (deployed.queue_type == "fifo")
         assert deployed.outputs[output] != deployed.before[output]
@@ -89,7 +89,7 @@ def test_the_three_queues_are_of_the_type_that_was_asked_for(deployed: Deployed)
 
 
 def test_a_message_arrives_through_either_type(deployed: Deployed, partner: Any) -> None:
-    """Ingest sends as the new queue's type wants it, and the mapping reads from it: by tens if it is FIFO."""
+    """Ingest sends as the queue's type requires, and the mapping reads from it, ten messages at most if it is FIFO."""
     mapping = deployed.mapping()
     assert mapping["EventSourceArn"] == deployed.attributes("QueueUrl")["QueueArn"]
     assert mapping["BatchSize"] == {"fifo": 10, "standard": 50}[deployed.queue_type]
@@ -99,7 +99,7 @@ def test_a_message_arrives_through_either_type(deployed: Deployed, partner: Any)
 
 
 def test_the_tick_names_the_mapping_that_is_there_now(deployed: Deployed) -> None:
-    """Its rule invokes the worker's alias with the id of the mapping that the deploy made anew."""
+    """The tick's rule invokes the worker's alias with the id of the mapping that the deploy replaced."""
     (rule,) = deployed.aws.client("events").list_targets_by_rule(Rule=f"spillway-{deployed.stage}-tick")["Targets"]
     assert deployed.outputs["WorkerMappingId"] != deployed.before["WorkerMappingId"]
     assert json.loads(rule["Input"]) == {"tick": {"mapping_id": deployed.outputs["WorkerMappingId"]}}
@@ -108,7 +108,7 @@ def test_the_tick_names_the_mapping_that_is_there_now(deployed: Deployed) -> Non
 
 
 def test_a_tick_may_do_what_it_does(partner: Any) -> None:
-    """With its role enforced it reads and steers its mapping; without that one policy it says that it could not."""
+    """With its role the tick reads and changes its mapping; without that policy it reports that it could not."""
     with local_aws(enforce_iam=True) as aws:
         outputs = aws.deploy(env={"WEBHOOK_URL": partner.url, "MAX_CONCURRENCY": "5"})
         lambdas, iam, uuid = aws.client("lambda"), aws.client("iam"), outputs["WorkerMappingId"]
@@ -131,7 +131,7 @@ def test_a_tick_may_do_what_it_does(partner: Any) -> None:
 
 @contextmanager
 def without_ticks(deployed: Deployed) -> Iterator[None]:
-    """Keep the tick off for as long as the block lasts: it would resume an intake that nothing asked to pause."""
+    """Turn the tick off during the block: it would resume an intake that no operator paused."""
     events, rule = deployed.aws.client("events"), f"spillway-{deployed.stage}-tick"
     events.disable_rule(Name=rule)
     time.sleep(1)  # one that has just begun
@@ -142,7 +142,7 @@ def without_ticks(deployed: Deployed) -> Iterator[None]:
 
 
 def test_a_paused_mapping_delivers_nothing_until_it_is_resumed(deployed: Deployed, partner: Any) -> None:
-    """What the tick does to an intake holds: paused it takes nothing, resumed it takes all, with the number set."""
+    """A mapping that a tick paused delivers nothing; resumed it delivers all, with the concurrency that was set."""
     lambdas, uuid = deployed.aws.client("lambda"), deployed.outputs["WorkerMappingId"]
     request = make_request(EVENTS, seed=deployed.seed + 1, events=1, account_id=7)
     with without_ticks(deployed):
@@ -159,13 +159,13 @@ def test_a_paused_mapping_delivers_nothing_until_it_is_resumed(deployed: Deploye
 
 
 def test_a_held_deploy_leaves_the_tick_on_the_live_version(aws: LocalAws, partner: Any) -> None:
-    """A minute after it was deployed the live worker ticks, without an error, and the one held beside it does not."""
+    """A minute after a held deploy the live worker still ticks without an error, and the held version does not tick."""
     aws.deploy("ticks", env={"WEBHOOK_URL": partner.url})
     aws.deploy("ticks", env={"WEBHOOK_URL": f"{partner.url}/next", "ALIAS_MODE": "hold"})
     logs, group = aws.client("logs"), "/aws/lambda/spillway-ticks-worker"
 
     def lines() -> list[tuple[str, str]]:
-        """Give version and text of what the worker wrote; no message was sent, so that ticks are all there is."""
+        """Version and text of the worker's log lines; no message was sent, so all come from ticks."""
         found = logs.filter_log_events(logGroupName=group)["events"]
         return [(event["logStreamName"].partition("[")[2].partition("]")[0], event["message"]) for event in found]
 

@@ -36,7 +36,7 @@ KEY = {f"key-{number}" for number in range(6)}
 
 
 def form(line: str) -> tuple[str, ...]:
-    """A command without what each night has others of: ids, files, times, reasons."""
+    """A command without the parts that differ each night: ids, files, times, reasons."""
     words = shlex.split(line, comments=True)
     verbs = [one for one in words[: 2 if words[0] in GROUPS else 1] if not one.startswith("--")]
     return (*verbs, *sorted(one for one in words if one.startswith("--")))
@@ -47,20 +47,20 @@ FORMS = set(map(form, RUNBOOK))
 
 @dataclass(frozen=True)
 class Night(Operated):
-    """Whoever is on call: types nothing that the runbook does not have."""
+    """The operator on call, who types only commands that the runbook has."""
 
     def type(self, line: str, *, status: int | None = 0, typed: str | None = None) -> str:
-        """Type a command; gives what it said, with each line whole."""
+        """Type a command; returns its output, with each line whole."""
         assert form(line) in FORMS, f"the runbook has no such command: {line}"
         return self.spillway(*shlex.split(line), status=status, typed=typed)
 
     def read(self, line: str) -> str:
-        """The same, with all that was said in one line."""
+        """Type a command; returns its output as one line."""
         return " ".join(self.type(line).split())
 
     @contextmanager
     def in_another_shell(self, line: str) -> Iterator[None]:
-        """Type a command that takes its time; it ends well by the end of the block."""
+        """Type a command that takes a while; it must succeed by the end of the block."""
         assert form(line) in FORMS, f"the runbook has no such command: {line}"
         shell = self.shell(*shlex.split(line))
         with subprocess.Popen(**shell, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as running:
@@ -69,11 +69,11 @@ class Night(Operated):
         assert running.returncode == 0, said
 
     def first_line_says(self, text: str) -> None:
-        """The first line of the first screen, which names the worst."""
+        """The first line of the first screen names the worst problem."""
         until(lambda: text in self.type("status").splitlines()[0], 90)
 
     def figures(self) -> Mapping[str, int]:
-        """The ledger's, which closes without a gap."""
+        """The figures of the ledger, which must have no gap."""
         said = self.type("ledger --since 6h")
         return {name: int(count) for name, count in re.findall(r"^ *([a-z][a-z -]*?) {2,}(\d+)$", said, re.MULTILINE)}
 
@@ -83,7 +83,7 @@ class Night(Operated):
         return {event["id"] for one in letters if one.message for event in one.message.payload["events"]}
 
     def acts(self) -> list[tuple[str, str, str]]:
-        """The trail: what was done, why, and what came of it."""
+        """The entries of the trail: the command, its reason and its result."""
         self.type("trail")
         acts = json.loads(self.spillway("trail", "--json"))["acts"]
         assert {one["who"] for one in acts} == {"user/night"}
@@ -92,7 +92,7 @@ class Night(Operated):
 
 @pytest.fixture(scope="module")
 def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
-    """A stack on an AWS that allows what the operator's policy says, and no more."""
+    """A stack on an AWS that allows exactly what the operator's policy does."""
     api = LoopbackPartner(Behaviour())
     with serve(api) as url, local_aws(enforce_iam=True) as aws:
         outputs = aws.deploy(env={"WEBHOOK_URL": url, "WEBHOOK_RATE": "200"})
@@ -100,7 +100,9 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
 
 
 def test_a_night_by_the_runbook(night: Night) -> None:
-    """Each cause is found, only what should be is sent again, everything arrives once, and the books close."""
+    """The operator finds each cause, sends only the right messages again, everything arrives once, and the ledger has
+    no gap.
+    """
     evening(night)
     midnight(night)
     cut = morning(night)
@@ -138,7 +140,7 @@ def test_a_night_by_the_runbook(night: Night) -> None:
 
 
 def evening(night: Night) -> None:
-    """Letters of four kinds, and a customer's key that is refused: the screens name them."""
+    """There are letters of four kinds, and a customer's key is refused: the screens name them."""
     night.api.behave(Behaviour(answers={**EVENING, **MALFORMED}))
     night.send("key-late", account=7)
     for number in range(5):
@@ -165,7 +167,9 @@ def evening(night: Night) -> None:
 
 
 def midnight(night: Night) -> None:
-    """The partner is down: it is said first, with what it answers; and a redrive is planned, and better left."""
+    """The partner is down: the first line says so, with the partner's answer; a redrive is planned, and the plan
+    advises to wait.
+    """
     night.api.behave(Behaviour(answers={**EVENING, **MALFORMED}, token="good", failure_rate=1.0))
     for one in DOWN:
         night.send(one, account=8, key="good")
@@ -182,7 +186,9 @@ def midnight(night: Night) -> None:
 
 
 def morning(night: Night) -> str:
-    """The partner is back, all that waited arrives, and new letters lie among the old; gives when these began."""
+    """The partner is back, all waiting messages arrive, and there are new letters among the old; returns when these
+    began.
+    """
     night.api.behave(Behaviour(answers={**MALFORMED, **MORNING}, token="good"))
     night.type('probe --why "they say it is mended"', status=None)  # all may be hidden, and come by themselves
     until(lambda: re.search("breaker +closed", night.type("status")), 90)
@@ -195,7 +201,7 @@ def morning(night: Night) -> str:
 
 
 def away(night: Night, name: str, *, reason: str, account: int, count: int) -> None:
-    """What is malformed goes into a file, and is deleted once its number is typed."""
+    """Malformed letters are exported to a file, and deleted after their number is typed."""
     chosen = f"--reason {reason} --account {account}"
     night.type(f"dlq export {name}.ndjson.gz {chosen}")
     assert night.events_in(f"{name}.ndjson.gz") == {f"{name}-{number}" for number in range(count)}
@@ -206,7 +212,7 @@ def away(night: Night, name: str, *, reason: str, account: int, count: int) -> N
 
 
 def told_in_order(night: Night) -> None:
-    """The trail: each act with its reason and its end, in the order in which they were done."""
+    """The trail has each command with its reason and its result, in order."""
     probe, *acts = night.acts()
     assert probe[:2] == ("probe", "they say it is mended")
     told = [(re.sub(r", (since|until) [^,)]+", "", what), why, result) for what, why, result in acts]

@@ -26,7 +26,7 @@ def tick(operated: Operated) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operated]:
-    """On an AWS that enforces IAM, so that the worker's role is shown to suffice."""
+    """A stack on an AWS that enforces IAM, which shows that the worker's role is enough."""
     api = LoopbackPartner(Behaviour())
     with serve(api) as url, local_aws(enforce_iam=True) as aws:
         outputs = aws.deploy(env={"WEBHOOK_URL": url})
@@ -35,14 +35,14 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operated]:
 
 @pytest.fixture
 def operated(deployed: Operated) -> Operated:
-    """The one stack with a partner that takes every key, whichever test came before and whatever it left."""
+    """The shared stack, reset: its partner takes every key, whatever an earlier test left behind."""
     deployed.api.begin(Behaviour())
     return deployed
 
 
 def test_operator_lists_and_clears_a_suspended_account(operated: Operated) -> None:
-    """An account whose key is refused is listed, its messages are parked; the clear brings them back and delivers them,
-    and what is still hidden, its probe say, holds up nothing.
+    """An account whose key is refused is listed and its messages are parked; a clear brings them back and delivers
+    them, without waiting for messages that are still hidden, like the probe.
     """
     operated.api.begin(Behaviour(token="good"))
     assert "No account is suspended." in operated.spillway("suspensions")
@@ -73,7 +73,9 @@ def test_operator_lists_and_clears_a_suspended_account(operated: Operated) -> No
 
 
 def test_operators_pause_outlasts_the_tick_and_ends_at_a_word(operated: Operated) -> None:
-    """Nothing is delivered while the intake is paused, whatever the ticks do; then everything is."""
+    """While an operator has paused the intake nothing is delivered, whatever the ticks do; after the resume everything
+    is.
+    """
     assert "not paused" in operated.spillway("pause", "--show")
     assert "--why" in operated.spillway("pause", status=2)
     said = operated.spillway("pause", "--why", "the partner moves its data centre")
@@ -92,7 +94,9 @@ def test_operators_pause_outlasts_the_tick_and_ends_at_a_word(operated: Operated
 
 
 def test_operators_pause_outlasts_a_deploy(operated: Operated) -> None:
-    """The mapping stays as it is though the deploy changes it; enabled by hand, the worker sends nothing."""
+    """A deploy that changes the mapping leaves it paused; if somebody enables the mapping by hand, the worker still
+    sends nothing.
+    """
     operated.spillway("pause", "--why", "the partner moves its data centre")
     until(lambda: mapping_state(operated) == "Disabled")
     operated.send("8-0", account=8, key="good")
@@ -109,7 +113,9 @@ def test_operators_pause_outlasts_a_deploy(operated: Operated) -> None:
 
 
 def test_operators_pause_holds_while_the_state_table_is_out_of_reach(operated: Operated) -> None:
-    """A tick that may not read the table finds the pause on the mapping; without one it lets messages in."""
+    """A tick that cannot read the table follows the mapping's tag: with it the pause stays, without it messages come
+    in.
+    """
     iam = operated.aws.client("iam")
     (role,) = [one["RoleName"] for one in iam.list_roles()["Roles"] if "WorkerRole" in one["RoleName"]]
     policy = iam.get_role_policy(RoleName=role, PolicyName="state")["PolicyDocument"]
@@ -127,8 +133,8 @@ def test_operators_pause_holds_while_the_state_table_is_out_of_reach(operated: O
 
 
 def test_operator_sees_what_became_of_each_request(operated: Operated) -> None:
-    """A delivered one and one whose key is refused: traced to where they are, followed, counted without a gap, and on
-    the screen the first line says whose credentials are refused.
+    """A delivered request and one whose key is refused can be traced and followed, the ledger has no gap, and the first
+    line of the screen names the account whose credentials are refused.
     """
 
     def traced(request_id: str) -> str:
@@ -155,8 +161,8 @@ def test_operator_sees_what_became_of_each_request(operated: Operated) -> None:
 
 
 def test_operator_turns_limit_and_breaker_by_hand(operated: Operated) -> None:
-    """A limit holds and is cleared; with the breaker open nothing is sent, no probe either, until its time is over or
-    somebody closes it. The screen and the trail say who and why.
+    """A limit applies until it is cleared. While the breaker is open nothing is sent, not even a probe, until its time
+    is over or somebody closes it. The screen and the trail say who did it and why.
     """
     clock = time.monotonic
 

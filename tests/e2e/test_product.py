@@ -21,7 +21,7 @@ Invoke = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def invoke(aws: LocalAws, stack: dict[str, str]) -> Invoke:
-    """Invoke the alias as mParticle does: from its own account, by ARN, and give the answer."""
+    """Invoke the alias as mParticle does, from its own account and by ARN; returns the answer."""
 
     def call(request: Any, account_id: str = MPARTICLE_ACCOUNTS[0]) -> dict[str, Any]:
         client = aws.client("lambda", account_id=account_id)
@@ -73,7 +73,7 @@ def test_bad_request_is_refused_with_the_field(invoke: Invoke) -> None:
 
 
 def test_poison_message_ends_in_the_dead_letter_queue(aws: LocalAws, stack: dict[str, str]) -> None:
-    """What is no message of ours is found in the dead-letter queue with its reason, and nowhere else."""
+    """A message that ingest did not write ends in the dead-letter queue with its reason, and nowhere else."""
     sqs = aws.client("sqs")
     sqs.send_message(QueueUrl=stack["QueueUrl"], MessageBody="poison")
     letters = until(
@@ -103,7 +103,7 @@ def reserved(aws: LocalAws, alias_arn: str, executions: int) -> Iterator[None]:
 
 
 def test_throttled_alias_answers_429(invoke: Invoke, aws: LocalAws, stack: dict[str, str]) -> None:
-    """At the execution limit mParticle gets Lambda's 429, which it answers by trying again later."""
+    """At the concurrency limit mParticle gets Lambda's 429, after which it tries again later."""
     with reserved(aws, stack["IngestAliasArn"], 0), pytest.raises(ClientError) as throttled:
         invoke({"type": "audience_membership_change_request"})
     assert throttled.value.response["Error"]["Code"] == "TooManyRequestsException"
@@ -119,7 +119,7 @@ def test_account_without_permission_is_refused(invoke: Invoke) -> None:
 
 
 def test_only_the_alias_may_be_invoked(aws: LocalAws, stack: dict[str, str]) -> None:
-    """mParticle has no permission on the function itself: a version that is not promoted can not be reached."""
+    """mParticle has no permission on the function itself, so it cannot reach a version that is not promoted."""
     client = aws.client("lambda", account_id=MPARTICLE_ACCOUNTS[0])
     with pytest.raises(ClientError) as refused:
         client.invoke(FunctionName=stack["IngestAliasArn"].rpartition(":")[0], Payload=b"{}")

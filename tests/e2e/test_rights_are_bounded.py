@@ -1,4 +1,6 @@
-"""Nobody becomes more than a policy of ours says: with IAM enforced, roles and mappings of others stay out of reach."""
+"""No holder of one of our policies can get more rights than it gives: with IAM enforced, roles and mappings of others
+stay out of reach.
+"""
 
 import io
 import json
@@ -35,7 +37,7 @@ def named(name: str, aws: LocalAws) -> dict[str, Any]:
 
 
 def as_user(aws: LocalAws, user: str, policy: dict[str, Any]) -> Callable[[str], Any]:
-    """Make a user with a policy; gives a maker of clients with its keys."""
+    """Make a user with a policy; returns a function that makes clients with the user's keys."""
     iam = aws.client("iam")
     iam.create_user(UserName=user)
     iam.put_user_policy(UserName=user, PolicyName="only", PolicyDocument=json.dumps(policy))
@@ -55,7 +57,7 @@ def operator(aws: LocalAws) -> Any:
 
 
 def denied(call: Callable[..., Any], **given: Any) -> bool:
-    """Whether IAM refused it; anything else that goes wrong is an error of the test."""
+    """Whether IAM refused the call; any other error fails the test."""
     try:
         call(**given)
     except ClientError as error:
@@ -70,7 +72,7 @@ def arn(aws: LocalAws, policy: str) -> str:
 
 
 def test_a_deployer_makes_roles_within_the_boundary_alone(aws: LocalAws, deployer: Any) -> None:
-    """A role without it, or with a boundary of the deployer's own choice, is not made and gets no policy."""
+    """The deployer can neither make a role without the boundary or with another one, nor give such a role a policy."""
     iam, ours = deployer("iam"), arn(aws, "spillway-boundary")
     role = {"RoleName": "spillway-dev-x", "AssumeRolePolicyDocument": TRUST}
     assert denied(iam.create_role, **role)
@@ -86,7 +88,9 @@ def test_a_deployer_makes_roles_within_the_boundary_alone(aws: LocalAws, deploye
 
 
 def test_a_deployer_opens_no_role_that_is_there(aws: LocalAws, deployer: Any) -> None:
-    """Neither who takes it on nor, while it has no boundary, what it may do; and the boundary itself is not its own."""
+    """The deployer cannot change who may assume an existing role, nor what a role without the boundary may do, nor the
+    boundary itself.
+    """
     aws.client("iam").create_role(RoleName="spillway-old", AssumeRolePolicyDocument=TRUST)
     iam = deployer("iam")
     stranger = TRUST.replace('{"Service": "lambda.amazonaws.com"}', '{"AWS": "arn:aws:iam::999999999999:root"}')
@@ -99,7 +103,9 @@ def test_a_deployer_opens_no_role_that_is_there(aws: LocalAws, deployer: Any) ->
 
 
 def test_a_role_that_may_do_everything_does_spillways_work_alone(aws: LocalAws) -> None:
-    """What a deployer writes into a role ends at the boundary: no user, no other queue, no other secret."""
+    """A policy that the deployer writes into a role is limited by the boundary: no user, no other queue, no other
+    secret.
+    """
     iam, root = aws.client("iam"), {"AWS": f"arn:aws:iam::{aws.account_id}:root"}
     trust = json.dumps({"Version": "2012-10-17", "Statement": [{**LAMBDA, "Principal": root}]})
     boundary = arn(aws, "spillway-boundary")
@@ -125,7 +131,9 @@ def test_a_role_that_may_do_everything_does_spillways_work_alone(aws: LocalAws) 
 
 
 def test_an_operator_changes_no_mapping_of_another_function(aws: LocalAws, operator: Any, deployer: Any) -> None:
-    """Ours is paused; a mapping of somebody else's function in the account is read and changed by neither."""
+    """Operator and deployer can pause Spillway's mapping, but neither can read or change a mapping of another function
+    in the account.
+    """
     code = io.BytesIO()
     with zipfile.ZipFile(code, "w") as archive:
         archive.writestr("x.py", "def handler(event, context): pass")
@@ -151,7 +159,9 @@ def test_an_operator_changes_no_mapping_of_another_function(aws: LocalAws, opera
 
 
 def test_an_operator_redrives_and_reads_logs(aws: LocalAws, operator: Any) -> None:
-    """Dead letters are looked at, sent back, deleted; what waits for the partner is not read."""
+    """The operator may look at dead letters, send them back and delete them, but not read messages that wait for the
+    partner.
+    """
     sqs, root = operator("sqs"), aws.client("sqs")
     dead = root.create_queue(QueueName="spillway-ops-dlq")["QueueUrl"]
     dead_arn = f"arn:aws:sqs:{aws.region}:{aws.account_id}:spillway-ops-dlq"

@@ -24,7 +24,7 @@ class Enforced:
     outputs: dict[str, str]
 
     def invoke(self, event_id: str) -> dict[str, Any]:
-        """Send one event as mParticle; gives the answer, or the function's error."""
+        """Send one event as mParticle; returns the answer, or the function's error."""
         request = {
             "type": "event_processing_request",
             "id": f"request-{event_id}",
@@ -53,7 +53,9 @@ def enforced() -> Iterator[Enforced]:
 
 
 def test_the_roles_allow_all_that_the_functions_do(enforced: Enforced) -> None:
-    """Enqueue, receive, hide until a partner is back, deliver, delete, dead-letter: nothing is denied."""
+    """With enforced roles, queueing, receiving, hiding during an outage, delivering, deleting and dead-lettering all
+    work.
+    """
     # An outage until the message has come back, as it fails oftener than one invocation tries. Were the worker not
     # allowed to set when that is, it would be after the queue's own two and a half minutes.
     enforced.api.behaviour = Behaviour(outages=((0, 3_600),))
@@ -70,7 +72,7 @@ def test_the_roles_allow_all_that_the_functions_do(enforced: Enforced) -> None:
 
 
 def test_a_role_is_needed_for_what_it_allows(enforced: Enforced) -> None:
-    """The same stack with ingest's permission taken away accepts nothing: roles are what lets it work."""
+    """Without ingest's permission the same stack accepts nothing, so it is the roles that let it work."""
     iam = enforced.aws.client("iam")
     (role,) = [role["RoleName"] for role in iam.list_roles()["Roles"] if "IngestRole" in role["RoleName"]]
     policy = iam.get_role_policy(RoleName=role, PolicyName="queue")["PolicyDocument"]

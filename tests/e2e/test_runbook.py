@@ -1,4 +1,4 @@
-"""docs/runbook.md on a deployed stack: each section's commands, in the situation that it is for."""
+"""docs/runbook.md on a deployed stack: the commands of each section, in the situation that the section is about."""
 
 import json
 import re
@@ -25,7 +25,7 @@ ONCE = {"doctor", "versions", "rollback"}
 
 @dataclass(frozen=True)
 class NightShift(Operated):
-    """Somebody on call, in a folder of their own, with the page before them."""
+    """An operator on call, with a folder of their own, who follows the page."""
 
     seen: set[str] = field(default_factory=set)
 
@@ -49,11 +49,13 @@ class NightShift(Operated):
         return str(found["State"])
 
     def follow(self, section: str, part: str = "") -> str:
-        """Type each command; gives all that was said."""
+        """Type each command; returns all output."""
         return "\n".join(self.type(*arguments) for arguments in self.read(section, part))
 
     def type(self, *arguments: str) -> str:
-        """Type a command; none may say that it could not be done. One without an end is followed, then Ctrl-C."""
+        """Type a command; it must not report a failure. A command that runs until it is stopped is read for a while,
+        then gets Ctrl-C.
+        """
         if arguments[0] != "tail" and "--watch" not in arguments:
             return self.spillway(*arguments, status=None)
         with subprocess.Popen(**self.shell(*arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as followed:
@@ -77,14 +79,14 @@ def shift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NightShift]:
 
 
 def test_the_dashboard_is_there(shift: NightShift) -> None:
-    """The page that the outputs name is deployed with the stack."""
+    """The dashboard that the outputs name is deployed with the stack."""
     name = shift.outputs["DashboardUrl"].rpartition("/")[2]
     found = shift.aws.client("cloudwatch").get_dashboard(DashboardName=name)
     assert "spillway-local" in json.loads(found["DashboardBody"])["widgets"][0]["properties"]["markdown"]
 
 
 def test_dead_letters(shift: NightShift) -> None:
-    """After the cause is mended what was refused arrives, and what is malformed is exported."""
+    """Once the cause is mended, refused messages arrive, and malformed ones are exported."""
     shift.api.begin(Behaviour(answers={"late": 400, "malformed": 400}))
     shift.send("late", account=8)
     shift.send("malformed", account=7, request_id=REQUEST)
@@ -105,7 +107,9 @@ def test_dead_letters(shift: NightShift) -> None:
 
 
 def test_a_partner_that_is_down(shift: NightShift) -> None:
-    """The first screen says so, nothing is lost, and a probe ends it once the partner is back."""
+    """The first screen says that the partner is down, nothing is lost, and a probe ends the outage once the partner is
+    back.
+    """
     shift.api.begin(Behaviour(outages=((0, 1_000_000),)))
     for number in range(30):
         shift.send(f"down-{number}", account=8)
@@ -117,7 +121,7 @@ def test_a_partner_that_is_down(shift: NightShift) -> None:
 
 
 def test_a_backlog(shift: NightShift) -> None:
-    """A pause that somebody forgot is named, and ended."""
+    """The page's commands find a pause that somebody forgot, and end it."""
     shift.api.begin(Behaviour())
     shift.type("pause", "--why", "forgotten")
     shift.send("backlog", account=8)
@@ -127,7 +131,7 @@ def test_a_backlog(shift: NightShift) -> None:
 
 
 def test_a_ledger_gap(shift: NightShift) -> None:
-    """SQS moved a message to the dead letters by itself: the ledger names it, and the redrive closes the gap."""
+    """SQS itself moved a message to the dead-letter queue: the ledger names it, and the redrive closes the gap."""
     shift.api.begin(Behaviour())
     sqs, queue = shift.aws.client("sqs"), shift.outputs["QueueUrl"]
     shift.type("pause", "--why", "so that a message stays in the queue")
@@ -152,7 +156,9 @@ def test_a_ledger_gap(shift: NightShift) -> None:
 
 
 def test_what_waits_for_a_customers_key(shift: NightShift) -> None:
-    """Events and an erasure of an account whose key is refused: both sections name it, the clear delivers all."""
+    """For events and an erasure of an account whose key is refused, both sections name the account, and the clear
+    delivers all.
+    """
     shift.api.begin(Behaviour(token="good"))
     for number in range(6):
         shift.send(f"age-{number}", account=7)
@@ -179,7 +185,7 @@ def test_what_waits_for_a_customers_key(shift: NightShift) -> None:
 
 
 def test_trouble_of_ingest_and_of_the_functions(shift: NightShift) -> None:
-    """What mParticle was refused, and the other sections, whose alarms no local stack raises."""
+    """The section on refused requests, and the other sections, whose alarms cannot be raised on a local stack."""
     shift.api.begin(Behaviour())
     assert not shift.invoke({"type": "a new one"})
     for section in ("ingest-errors", "url-errors", "ingest-throttles", "answers-late", "worker-errors", "in-flight"):

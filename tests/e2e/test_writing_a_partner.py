@@ -1,4 +1,4 @@
-"""docs/writing-a-partner.md, followed by somebody who does exactly what it says, in a copy of the project."""
+"""docs/writing-a-partner.md, followed by somebody who does exactly what the page says, in a copy of the project."""
 
 import os
 import re
@@ -64,7 +64,7 @@ class Reader:
         self.sourced = ""
 
     def follow(self, block: Block) -> None:
-        """Do what a block says."""
+        """Do what a block of the page says."""
         match block.language:
             case "sh" if STAYS in block.text:
                 self.stay(block.text)
@@ -93,14 +93,14 @@ class Reader:
         return done.stdout
 
     def shell(self, commands: str) -> list[str]:
-        """A shell for some commands; what was sourced in an earlier one holds in it, too."""
+        """Run some commands in a shell; what an earlier shell sourced is in effect in it, too."""
         text = (self.sourced + commands).replace(PARTNER_PORT, str(self.ports[1]))
         text = text.replace("--max-ms 1000", "--max-ms 60000")  # speed decides no test: this machine may be busy
         self.sourced += "".join(line for line in commands.splitlines(keepends=True) if line.startswith("source "))
         return ["bash", "-eu", "-o", "pipefail", "-c", text]
 
     def stay(self, commands: str) -> None:
-        """Start what stays, and wait until it is ready."""
+        """Start a command that keeps running, and wait until it is ready."""
         arguments = f'ARGS="--port {self.ports[0]} --partner-port {self.ports[1]}"'
         self.standing = subprocess.Popen(
             self.shell(f"exec env {commands.strip()} {arguments}"), cwd=self.folder, env=self.env, text=True,
@@ -117,7 +117,7 @@ class Reader:
             self.stood += line
 
     def wait_for(self, lines: list[str]) -> None:
-        """Return when what stays has printed all of these."""
+        """Wait until the running command has printed all of these."""
         assert self.standing
         deadline = time.monotonic() + 240
         while not all(line in self.stood for line in lines):
@@ -126,7 +126,7 @@ class Reader:
             time.sleep(0.1)
 
     def end(self) -> None:
-        """Ctrl-C, and wait until everybody has gone."""
+        """Send Ctrl-C, and wait until all processes have ended."""
         if self.standing is None:
             return
         with suppress(ProcessLookupError):
@@ -139,7 +139,7 @@ class Reader:
 
 @pytest.fixture
 def reader(tmp_path: Path) -> Iterator[Reader]:
-    """A copy of the project as it is after its set-up: the copy's environments are this one's, and none is touched."""
+    """A copy of the project after its set-up; it uses this checkout's environments, and changes none of them."""
     folder, tools = tmp_path / "spillway", tmp_path / "tools"
     ignored = shutil.ignore_patterns("__pycache__", ".serverless")
     for name in COPIED:
@@ -168,7 +168,9 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
 
 
 def test_a_new_user_who_follows_the_document_has_a_partner_that_is_certified(reader: Reader) -> None:
-    """Every block, in order: what is said to be printed is, the new partner's calls arrive, mParticle would take it."""
+    """Every block of the page, in order, prints the output that the page shows, the new partner's calls arrive, and
+    mParticle would accept the partner.
+    """
     languages = [block.language for block in blocks()]
     assert languages.count("sh") > 8
     assert any("spillway certify" in block.text for block in blocks())
