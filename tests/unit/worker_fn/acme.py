@@ -14,7 +14,9 @@ Script = Callable[[list[str]], Answer]
 
 
 class Acme(Partner):
-    """An event's name is the bulk endpoint that takes it (`none`: a single call); answers are JSON lists of results."""
+    """A partner whose bulk endpoint for an event is the event's name (`none`: a single call); answers are JSON lists of
+    results.
+    """
 
     name = "acme"
 
@@ -43,7 +45,7 @@ class Acme(Partner):
 
 
 def scripted(make_fleet: Any) -> Any:
-    """A fleet whose partner answers a call by a script, from the ids that the call carries; `calls` has these."""
+    """A fleet whose partner answers by a script, from the ids in a call; `calls` records these."""
 
     def make(partner: Partner, script: Script = lambda ids: Answer(200), **options: Any) -> Any:
         fleet = make_fleet(partner, **options)
@@ -62,6 +64,6 @@ def scripted(make_fleet: Any) -> Any:
 
 
 def said(status: int, *, retry_after: str | None = None, **results: str) -> Answer:
-    """An answer that says of items by id (`_1_0` is 1.0) what became of them; `rest` is for all others."""
+    """An answer that gives each item its result by id (`_1_0` is 1.0); `rest` is for all other items."""
     words = {name[1:].replace("_", "."): word for name, word in results.items() if name != "rest"}
     return Answer(status, retry_after=retry_after, body=json.dumps({"*": results.get("rest"), **words}).encode())

@@ -12,7 +12,7 @@ from testkit.harness import Harness
 
 
 class ByUser(Partner):
-    """One delivery for each event, a user's messages in one lane; some users' names make that fail."""
+    """One delivery for each event, with a user's messages in one lane; for some users naming the lane fails."""
 
     name = "by_user"
 
@@ -38,10 +38,10 @@ def message(number: int, user: str, *names: str, account: int = 7) -> str:
 
 
 def harness_of(partner: Partner, *statuses: int, call_s: float = 0.0, max_in_flight: int = 1) -> Harness:
-    """A worker whose calls are answered with these, and those behind them with 200."""
+    """A worker whose first calls get these answers, and whose later calls get 200."""
     return Harness(partner, PartnerApi(*statuses, 200, call_s=call_s), max_in_flight=max_in_flight)
 
 
 def ids(harness: Harness) -> list[list[str]]:
-    """Of each call the events in it."""
+    """The events in each call."""
     return [[event["id"] for event in json.loads(call.body)] for call in harness.api.calls]

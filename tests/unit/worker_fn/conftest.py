@@ -1,4 +1,4 @@
-"""A fleet of workers with a partner, queue and state table that are fakes, on a simulated clock."""
+"""A fleet of workers with a fake partner, queue and state table, on a simulated clock."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ BEGINS_S = 1_700_000_000.0
 
 
 class Fleet(Harness):
-    """Workers of a partner whose API answers as its events ask for."""
+    """Workers of a partner whose API gives the answers that the events name."""
 
     api: EchoApi
     record = staticmethod(record)
@@ -29,7 +29,7 @@ class Fleet(Harness):
 
 @pytest.fixture
 def make_fleet(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Make fleets with other partners and settings. `asyncio.run` is on the last one's clock."""
+    """Make fleets with other partners and settings; `asyncio.run` uses the last one's clock."""
 
     def make(partner: str | Partner = "echo", **options: Any) -> Fleet:
         if not isinstance(partner, Partner):

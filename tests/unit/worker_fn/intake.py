@@ -1,4 +1,4 @@
-"""What the intake consists of beside the main queue: the mapping, an operator's pause, the parking queue."""
+"""The parts of the intake beside the main queue: the mapping, an operator's pause, the parking queue."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ NOW_S = 1_700_000_000.0
 
 
 class FakeParking:
-    """A parking queue; `failing` are messages that do not move."""
+    """A parking queue; `failing` are the messages that cannot be moved."""
 
     def __init__(self, rows: Sequence[dict[str, Any]] = ()) -> None:
         self.waiting, self.back, self.batches = list(rows), list[str](), list[int]()
@@ -35,7 +35,7 @@ class FakeParking:
 
 
 def swept(fleet: Any, *parked: dict[str, Any]) -> list[str]:
-    """What a sweep of an environment that knows nothing yet moves back of these."""
+    """The messages that a sweep of a new environment moves back."""
     queue = FakeParking(parked)
     look(fleet, queue)
     return queue.back
@@ -53,7 +53,7 @@ def hold(fleet: Any) -> None:
 
 
 def mapped_fleet(make_fleet: Any, mapping: FakeMapping) -> Any:
-    """A fleet that reaches its mapping, with one connection a worker and calls of a second."""
+    """A fleet with a mapping; each worker has one connection, and a call takes a second."""
 
     async def reached() -> FakeMapping:
         return mapping
@@ -64,7 +64,7 @@ def mapped_fleet(make_fleet: Any, mapping: FakeMapping) -> Any:
 
 
 class FakeQueues(FakeParking):
-    """The parking queue, and the main queue with messages that are visible."""
+    """The parking queue, and a main queue with visible messages."""
 
     def __init__(self, *, visible: Sequence[dict[str, Any]] = (), parked: Sequence[dict[str, Any]] = ()) -> None:
         super().__init__(parked)

@@ -14,7 +14,7 @@ T0_MS = 1_700_000_000_000
 
 
 class Keyed(Partner):
-    """Sends each event with the customer's key, where it has one; an erasure with another secret."""
+    """Sends each event with the customer's key, if there is one; an erasure with another secret."""
 
     name = "keyed"
 
@@ -48,7 +48,7 @@ class KeyedBulk(Keyed):
 
 
 class TwoKeys(Keyed):
-    """Sends a profile before each event, with a key of its own, which is always taken."""
+    """Sends a profile before each event, with a key of its own that is always accepted."""
 
     def deliveries(self, request: Request) -> Iterable[Delivery]:
         for one in super().deliveries(request):
@@ -67,7 +67,7 @@ class Shared(Keyed):
 
 
 def request(number: int, answer: str, key: str | None, *, account: int = 7, **more: Any) -> dict[str, Any]:
-    """A request whose one event is answered so, with the customer's key of its time."""
+    """A request with one event, which names its answer, and the customer's key of its time."""
     settings = {} if key is None else {"apiKey": key}
     fields = {"account": {"account_id": account, "account_settings": settings}}
     made = record(number, [answer], account=account, fields=fields, **more)
@@ -88,7 +88,7 @@ def rows(fleet: Any) -> list[dict[str, Any]]:
 
 
 def later(fleet: Any, seconds: float) -> int:
-    """Time passes; gives the moment in ms."""
+    """Let time pass; returns the time in ms."""
     fleet.clock.now_s += seconds
     return int(fleet.clock.now_s * 1_000)
 
@@ -100,7 +100,7 @@ def suspend_old(fleet: Any) -> None:
 
 
 def keyed_fleet(make_fleet: Any) -> Any:
-    """One connection a worker and calls of half a second: what comes after what is told apart."""
+    """Workers with one connection and calls of half a second, so that the order of calls is known."""
     made = make_fleet(Keyed(), max_in_flight=1)
     made.api.call_s = 0.5
     return made

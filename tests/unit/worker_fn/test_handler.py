@@ -27,7 +27,7 @@ CONTEXT = SimpleNamespace(
 
 @pytest.fixture
 def worker(fleet: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The entry with a worker of fakes in place of the deployed one."""
+    """The entry point with a worker of fakes in place of the deployed one."""
     loop = asyncio.new_event_loop()
     monkeypatch.setattr(entry, "_settings", lambda: SimpleNamespace(stage="test", max_concurrency=10))
     monkeypatch.setattr(entry, "_stored", lambda: SimpleNamespace(texts=lambda: ()))
@@ -39,13 +39,13 @@ def worker(fleet: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def test_what_must_come_back_is_named_to_lambda(worker: Any) -> None:
-    """Everything else leaves the queue."""
+    """Only messages that must come back are reported to Lambda; all others leave the queue."""
     answer = entry.handler({"Records": [record(1, ["200"]), record(2, ["503"])]}, CONTEXT)  # type: ignore[arg-type]
     assert answer == {"batchItemFailures": [{"itemIdentifier": "m-2"}]}
 
 
 def test_a_tick_says_what_it_did_and_leaves_the_mappings_id(worker: Any) -> None:
-    """Workers that were never ticked themselves find the id in the state table."""
+    """A tick returns what it did, and writes the mapping's id into the state table for workers that get no tick."""
     worker.worker = replace(worker.worker, queue=FakeParking())
     answer = entry.handler({"tick": {"mapping_id": "uuid"}}, CONTEXT)  # type: ignore[arg-type]
     assert (answer["running"], answer["trouble"]) == (True, 0)
@@ -70,7 +70,7 @@ class NoDay:
 def test_the_hours_tick_counts_the_ledgers_gap(
     worker: Any, counts: Any, minute: int, gap: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Once an hour; what cannot be counted is no gap, and no trouble of the tick."""
+    """The gap is counted once an hour; a count that fails is not a gap and does not fail the tick."""
     told: list[Any] = []
     worker.worker = replace(
         worker.worker,
@@ -88,7 +88,7 @@ def test_the_hours_tick_counts_the_ledgers_gap(
 
 
 def test_a_worker_that_is_made_anew_ends_the_connections_of_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The loop would keep them for good; one that cannot be made leaves the other in use."""
+    """A new worker closes the earlier one's connections; if it cannot be built, the earlier one stays in use."""
     closed: list[str] = []
 
     def build(_: object, texts: str) -> Any:

@@ -19,7 +19,7 @@ def stage() -> None:
 
 
 def test_a_batch_is_one_line_with_its_ends_and_its_stage(make_fleet: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """Every count stands in it, also those that are zero: an alarm needs a value."""
+    """A batch's line has every count, zeros included, because an alarm needs a value."""
     measure(Report(delivered=3, waiting=2, dead_lettered=1), make_fleet("echo").worker)
     [line] = capsys.readouterr().out.splitlines()
     said = json.loads(line)
@@ -28,7 +28,7 @@ def test_a_batch_is_one_line_with_its_ends_and_its_stage(make_fleet: Any, capsys
 
 
 def test_waits_and_dead_letters_are_counted_by_their_cause(make_fleet: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """A line for each cause and reason, beside the batch's own; without any there is none."""
+    """There is a line for each cause and reason beside the batch's, and none if there is no wait or dead letter."""
     measure(Report(waits=Counter(breaker=3), letters=Counter(rejected=2)), make_fleet("echo").worker)
     _, waits, letters = map(json.loads, capsys.readouterr().out.splitlines())
     assert (waits["Waits"], waits["cause"], waits["stage"], waits["service"]) == ([3], "breaker", "test", "worker")
@@ -48,14 +48,14 @@ def test_times_of_a_batch_are_values_that_percentiles_are_made_of(
 
 
 def test_the_oldest_erasure_is_told_apart(make_fleet: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """Somebody waits for it, however long others have waited."""
+    """The oldest erasure has a metric of its own, however long other messages have waited."""
     measure(Report(parked=1, oldest_waiting_s=900, oldest_erasure_s=60), make_fleet("echo").worker)
     said = json.loads(capsys.readouterr().out)
     assert (said["OldestWaiting"], said["OldestErasure"]) == ([900], [60])
 
 
 def test_a_tick_tells_of_what_is_parked_and_no_batch_sees(capsys: pytest.CaptureFixture[str]) -> None:
-    """One line with ages where something is, none where nothing is."""
+    """A tick writes one line with the ages of parked messages, and none if nothing is parked."""
     measure_tick(TickReport())
     assert not capsys.readouterr().out
     measure_tick(TickReport(oldest_parked_s=900, oldest_parked_erasure_s=60))
@@ -64,7 +64,7 @@ def test_a_tick_tells_of_what_is_parked_and_no_batch_sees(capsys: pytest.Capture
 
 
 def test_a_tick_tells_how_much_of_the_rate_is_used_and_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
-    """Each where it is known, zero too: an alarm needs a value."""
+    """Each value is written if it is known, zeros included, because an alarm needs a value."""
     measure_tick(TickReport(allowance_used=0.25), 0)
     said = json.loads(capsys.readouterr().out)
     assert (said["AllowanceUsed"], said["LedgerGap"]) == ([25.0], [0])
@@ -83,7 +83,7 @@ def test_a_tick_tells_whether_the_breaker_is_open(is_open: bool, capsys: pytest.
 def test_the_accounts_that_are_named_are_measured_by_themselves(
     make_fleet: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A line each, with all ends, also those that are zero; of other accounts there is none."""
+    """Each named account has a line with all counts, zeros included; other accounts have none."""
     fleet = make_fleet("echo")
     fleet.worker = replace(fleet.worker, measured_accounts=frozenset({"7", "9"}))
     batch = [record(1, ["200"], account=7), record(2, ["503"], account=7), record(3, ["200"], account=8)]

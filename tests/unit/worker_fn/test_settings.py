@@ -58,7 +58,7 @@ def test_missing_queue_is_named(missing: str) -> None:
     ],
 )
 def test_bad_number_is_named(name: str, value: str) -> None:
-    """A number that makes no sense is named, with what it may be."""
+    """A bad number is refused by its variable's name, with the allowed range."""
     with pytest.raises(InvalidSettings, match=name):
         Settings.from_env({**ENV, name: value})
 
@@ -69,14 +69,16 @@ def test_bad_number_is_named(name: str, value: str) -> None:
     ["dynamodb.eu-west-1.amazonaws.com", "https://a.example/path", "https://a.example?x=1", "https://", "https://a b"],
 )
 def test_an_endpoint_that_no_call_could_reach_is_named(variable: str, endpoint: str) -> None:
-    """Before a worker starts: it would go on without the table, and nobody would know why."""
+    """A bad endpoint is refused before a worker starts: otherwise it would run without the table and nobody would know
+    why.
+    """
     with pytest.raises(InvalidSettings, match=variable):
         Settings.from_env({**ENV, variable: endpoint})
 
 
 @pytest.mark.parametrize("endpoint", ["http://127.0.0.1:4566", "https://a.example/", "https://vpce-1.a.example:443"])
 def test_an_endpoint_is_used_as_it_is_told(endpoint: str) -> None:
-    """The table's own variable goes first."""
+    """The table's own endpoint variable goes before the general one."""
     assert Settings.from_env({**ENV, "AWS_ENDPOINT_URL": endpoint}).dynamodb_endpoint == endpoint
     other = {**ENV, "AWS_ENDPOINT_URL": "https://other.example", "AWS_ENDPOINT_URL_DYNAMODB": endpoint}
     assert Settings.from_env(other).dynamodb_endpoint == endpoint
@@ -92,9 +94,7 @@ def test_an_endpoint_is_used_as_it_is_told(endpoint: str) -> None:
     ],
 )
 def test_times_that_do_not_fit_into_an_invocation_are_refused(chosen: dict[str, str], needed_s: int) -> None:
-    """No whole call would ever be made, nor a probe, and an outage would never end: said at the start, with what would
-    do.
-    """
+    """Times that leave no room for a whole call or a probe are refused at the start, with values that would work."""
     env = {**ENV, "VISIBILITY_S": "43200", **chosen}
     with pytest.raises(InvalidSettings, match=rf"^WORKER_TIMEOUT_S is \d+ and must be at least {needed_s}: "):
         Settings.from_env({**env, "WORKER_TIMEOUT_S": str(needed_s - 1)})
@@ -108,7 +108,7 @@ def test_a_message_does_not_come_back_while_it_is_worked_on() -> None:
 
 
 def test_the_deployed_numbers_are_those_that_the_worker_checks() -> None:
-    """serverless.yml hands the worker the time-outs that function and queue have, and each stage's can work."""
+    """serverless.yml gives the worker the function's and the queue's time-outs, and those of each stage work."""
     loader = type("Tags", (yaml.SafeLoader,), {})
     loader.add_multi_constructor("!", lambda *_: None)
     deployed = yaml.load((ROOT / "serverless.yml").read_text(encoding="utf-8"), Loader=loader)
@@ -122,12 +122,12 @@ def test_the_deployed_numbers_are_those_that_the_worker_checks() -> None:
 
 
 def test_empty_variable_means_the_default() -> None:
-    """Deploy tools write empty variables where nothing was chosen."""
+    """An empty variable means the default, because deploy tools write empty variables."""
     assert Settings.from_env({**ENV, "SETTLE_RESERVE_S": ""}).settle_reserve_s == 8
 
 
 def test_fingerprints_are_made_with_the_stack_s_id() -> None:
-    """Another stack's are others; where nothing was deployed as a stack its queue stands in."""
+    """Fingerprints depend on the stack's id; without a stack the queue's URL takes its place."""
     assert Settings.from_env({**ENV, "STACK_ID": "arn:of:a/stack"}).fingerprint_key == b"arn:of:a/stack"
     assert Settings.from_env(ENV).fingerprint_key == ENV["QUEUE_URL"].encode()
     assert "arn:of" not in repr(Settings.from_env({**ENV, "STACK_ID": "arn:of:a/stack"}))
@@ -135,20 +135,22 @@ def test_fingerprints_are_made_with_the_stack_s_id() -> None:
 
 @pytest.mark.parametrize(("said", "tells"), [("", False), ("on", False), ("off", False), ("ids", True)])
 def test_ids_are_told_where_they_are_asked_for(said: str, tells: bool) -> None:
-    """LOG_EVENTS has three values; another one is refused."""
+    """LOG_EVENTS accepts three values and refuses any other."""
     assert Settings.from_env({**ENV, "LOG_EVENTS": said}).tells_ids is tells
     with pytest.raises(InvalidSettings, match="LOG_EVENTS"):
         Settings.from_env({**ENV, "LOG_EVENTS": "IDS"})
 
 
 def test_no_account_is_measured_by_itself_unless_it_is_named() -> None:
-    """Off by default; ids between commas, each once, blanks around them or not."""
+    """By default no account is measured; ids are separated by commas, each counts once, and blanks do not matter."""
     assert not Settings.from_env(ENV).measured_accounts
     assert Settings.from_env({**ENV, "METRICS_ACCOUNTS": " 7, 12345 ,7,"}).measured_accounts == {"7", "12345"}
 
 
 @pytest.mark.parametrize("bad", ["7;8", "7 8", ",".join(map(str, range(21))), "caf\u00e9", "7\n8", "x" * 65])
 def test_accounts_that_cannot_be_measured_are_refused(bad: str) -> None:
-    """By name, before anything is deployed: what is no id would be measured never, more would cost without end."""
+    """Before a deploy a text that is no account id, and more than the allowed number, are refused by the variable's
+    name.
+    """
     with pytest.raises(InvalidSettings, match="METRICS_ACCOUNTS"):
         Settings.from_env({**ENV, "METRICS_ACCOUNTS": bad})

@@ -1,4 +1,4 @@
-"""A worker from its settings."""
+"""How a worker is built from its settings."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ ENV = {
 
 
 def test_a_worker_begins_without_asking_aws(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cold start while SQS is slow costs no batch: nothing is asked that the settings do not say."""
+    """A worker starts without a call to AWS, so a cold start while SQS is slow costs no batch."""
 
     def asked(*_: object, **__: object) -> None:
         raise AssertionError("AWS was asked")
@@ -39,7 +39,7 @@ NOT_AT_A_COLD_START = {
 
 
 def test_a_first_delivery_needs_nothing_that_only_other_messages_need() -> None:
-    """A worker that passes events on is made, and maps one, without what trouble, ticks and other partners need."""
+    """A worker that passes an event on does not import what only trouble, ticks and other partners need."""
     env = {**ENV, "WEBHOOK_URL": "https://partner.example", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
     request = {
         "type": "event_processing_request",
@@ -65,7 +65,9 @@ def test_a_first_delivery_needs_nothing_that_only_other_messages_need() -> None:
 
 
 def test_the_garbage_collector_rests_while_the_function_is_loaded_and_works_afterwards() -> None:
-    """What was imported is frozen, so no collection looks through it."""
+    """The garbage collector is off during the import and on afterwards; imported objects are frozen, so no collection
+    scans them.
+    """
     code = "import gc, worker_fn.handler; print(gc.isenabled(), gc.get_freeze_count() > 10_000)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["True", "True"]
@@ -73,7 +75,7 @@ def test_the_garbage_collector_rests_while_the_function_is_loaded_and_works_afte
 
 @pytest.mark.parametrize("date", ["", "soon", "Tue, 31 Feb 2023 22:13:20 GMT", "Thu, 01 Jan 9999999 00:00:00 GMT"])
 def test_a_date_that_nobody_can_read_changes_no_clock(date: str) -> None:
-    """Whoever answers in the table's place: the batch goes on."""
+    """An answer with an unreadable date changes no clock, and the batch goes on."""
     clock = FleetClock(lambda: 1_000_000)
     observe(clock, 1_000.0, 1_000.1, date)
     assert clock.now_ms() == 1_000_000

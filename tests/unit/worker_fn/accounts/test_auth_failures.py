@@ -1,4 +1,4 @@
-"""Credentials that are refused: the account's, or one message's own."""
+"""Credentials that are refused: for the whole account, or only for one message."""
 
 from worker_fn.accounts.auth_failures import REFUSALS_IN_A_ROW, AuthFailures, Credential
 
@@ -6,7 +6,9 @@ SEVEN, EIGHT = Credential("7", "f"), Credential("8", "f")
 
 
 def test_a_few_refusals_in_a_row_end_a_credential_s_calls() -> None:
-    """A refusal stops nothing, some without an arrival between them do; no other account's or credential's calls."""
+    """One refusal stops nothing; several in a row stop the calls of this credential, and of no other account or
+    credential.
+    """
     failures = AuthFailures()
     for number in range(REFUSALS_IN_A_ROW):
         assert not failures.is_refused(SEVEN)
@@ -18,7 +20,7 @@ def test_a_few_refusals_in_a_row_end_a_credential_s_calls() -> None:
 
 
 def test_only_a_call_that_was_begun_after_a_refusal_speaks_for_the_credentials() -> None:
-    """What was under way when the key was revoked arrives, and shows nothing."""
+    """A call that was under way when the key was revoked is accepted, and proves nothing."""
     failures = AuthFailures()
     failures.note_refused(SEVEN, ["k"], now_ms=1_000)
     failures.note_taken(SEVEN, begun_ms=900)

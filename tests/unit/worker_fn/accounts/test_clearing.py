@@ -1,4 +1,4 @@
-"""What is suspended, as the fleet remembers it, and that a sweep which was asked for is made."""
+"""The suspensions that the fleet remembers, and that a sweep that was asked for is made."""
 
 import asyncio
 from typing import Any
@@ -13,7 +13,7 @@ NOW_MS = 1_700_000_000_000
 
 
 class Raced:
-    """Another writer is first so many times at each item under the key."""
+    """At each item under the key another writer is first this many times."""
 
     def __init__(self, fleet: Any, pk: str, sk: str, times: int) -> None:
         self._real, self._state, self._key, self.left = fleet.state.swap, fleet.state, (pk, sk), times
@@ -29,7 +29,7 @@ class Raced:
 
 @pytest.mark.parametrize("times", [0, 1, 5, 9])
 def test_a_sweep_that_is_asked_for_is_written_down_however_others_write(times: int, fleet: Any) -> None:
-    """Ticks write the same item: after five of them were first the request stands there all the same."""
+    """Ticks write the same item: after five of them were first, the request is stored all the same."""
     fleet.state.swap = Raced(fleet, PARTNER, SWEEP, times).swap
     asyncio.run(request_sweep(fleet.state, now_ms=NOW_MS, rng=fleet.worker.rng))
     assert fleet.state.items[PARTNER, SWEEP].value["wanted_ms"] == NOW_MS
@@ -37,7 +37,7 @@ def test_a_sweep_that_is_asked_for_is_written_down_however_others_write(times: i
 
 @pytest.mark.parametrize("odd", ["x", None, [1], {"a": 1}])
 def test_a_sweep_is_asked_for_whatever_stands_there(odd: object, fleet: Any) -> None:
-    """A time that is none is no later one."""
+    """A stored time that cannot be read does not count as a later request."""
     fleet.set_item(PARTNER, SWEEP, {"wanted_ms": odd, "looked_ms": odd})
     asyncio.run(request_sweep(fleet.state, now_ms=NOW_MS, rng=fleet.worker.rng))
     assert fleet.state.items[PARTNER, SWEEP].value["wanted_ms"] == NOW_MS
@@ -45,14 +45,16 @@ def test_a_sweep_is_asked_for_whatever_stands_there(odd: object, fleet: Any) -> 
 
 @pytest.mark.parametrize("value", [{"accepted": True}, {"accepted": True, "at_ms": "x"}, {"accepted": 1, "at_ms": [9]}])
 def test_a_note_without_a_time_clears_nothing(value: dict[str, object], fleet: Any) -> None:
-    """A message that is refused then suspends its credentials, as if nobody had cleared them."""
+    """After a note without a time, a refused message suspends its credentials as if nobody had cleared them."""
     fleet.set_item(CLEARED, "7", value)
     assert fleet.run(fleet.record(1, ["401"])).dead_lettered == 0
     assert (SUSPENDED, "7") in fleet.state.items
 
 
 def test_a_sweep_that_could_not_be_asked_for_says_so(fleet: Any) -> None:
-    """Others are first without end: whoever asked must not go on as if somebody had been told."""
+    """If other writers are first without end, the caller gets an error instead of believing that the sweep is
+    stored.
+    """
     fleet.state.swap = Raced(fleet, PARTNER, SWEEP, 1_000).swap
     with pytest.raises(StateUnavailable):
         asyncio.run(request_sweep(fleet.state, now_ms=NOW_MS, rng=fleet.worker.rng))
@@ -61,7 +63,7 @@ def test_a_sweep_that_could_not_be_asked_for_says_so(fleet: Any) -> None:
 
 @pytest.mark.parametrize("raced", [(PARTNER, SWEEP), (CLEARED, "7")])
 def test_a_suspension_stands_until_its_messages_are_expected_back(raced: tuple[str, str], fleet: Any) -> None:
-    """Where that can not be written down the suspension is not forgotten: the next clear makes it good."""
+    """If the sweep cannot be stored, the suspension is kept, so that the next clear can ask again."""
     suspension = {"status": 401, "since_ms": 1, "probe_id": "m-1", "probe_at_ms": 1, "fingerprint": "none"}
     fleet.set_item(SUSPENDED, "7", suspension)
     fleet.state.swap = Raced(fleet, *raced, 1_000).swap
@@ -71,7 +73,7 @@ def test_a_suspension_stands_until_its_messages_are_expected_back(raced: tuple[s
 
 
 def test_an_older_request_takes_nothing_back(fleet: Any) -> None:
-    """Two workers ask at once, and the one whose clock is behind writes last: the later wish stands."""
+    """If two workers ask at once and the one with the slower clock writes last, the later time is kept."""
     asyncio.run(request_sweep(fleet.state, now_ms=NOW_MS, rng=fleet.worker.rng))
     asyncio.run(request_sweep(fleet.state, now_ms=NOW_MS - 50, rng=fleet.worker.rng))
     assert fleet.state.items[PARTNER, SWEEP].value["wanted_ms"] == NOW_MS

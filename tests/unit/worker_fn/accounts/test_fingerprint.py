@@ -1,4 +1,4 @@
-"""What tells two credentials apart."""
+"""The fingerprints that tell two credentials apart."""
 
 from dataclasses import replace
 
@@ -30,12 +30,14 @@ def of(delivery: Delivery, key: bytes = KEY) -> str:
     ],
 )
 def test_another_secret_is_another_fingerprint(other: Delivery) -> None:
-    """Whatever it proves itself with: header, field, signature, login; and the host that it is for."""
+    """Another secret gives another fingerprint, in a header, a field, a signature or a login, and so does
+    another host.
+    """
     assert of(other) != of(CALL)
 
 
 def test_what_is_no_secret_makes_no_difference() -> None:
-    """Calls of one customer that differ in all but their credentials have the same."""
+    """Calls of one customer that differ in everything but their credentials have one fingerprint."""
     other = Delivery(
         url="https://api.example/other?x=1",
         body=b"[]",
@@ -47,11 +49,11 @@ def test_what_is_no_secret_makes_no_difference() -> None:
 
 
 def test_no_secrets_are_told_by_name() -> None:
-    """A customer that left its key out carries something, too, and another one than the key it sets then."""
+    """A customer without a key has a fingerprint, too, which differs from that of a key that is set later."""
     assert of(replace(CALL, secret_headers={})) == NO_SECRETS
 
 
 def test_a_fingerprint_is_short_and_of_this_stack() -> None:
-    """Another stack's are others, and none tells the key."""
+    """Another stack has other fingerprints for the same secrets, and no fingerprint shows the key."""
     assert (len(of(CALL)), of(CALL) == of(CALL, b"another stack")) == (CHARS, False)
     assert "k-1" not in of(CALL)

@@ -6,7 +6,9 @@ def fail(outliers: Outliers, account_id: str | None, times: int, *, from_ms: int
 
 
 def test_account_that_fails_while_others_arrive_is_to_blame_itself() -> None:
-    """The first failures count against the partner, those after them only the account's."""
+    """An account's first failures count against the partner, later ones only against the account, while other accounts'
+    calls succeed.
+    """
     outliers = Outliers()
     assert fail(outliers, "7", FAILURES_IN_A_ROW) == [False] * FAILURES_IN_A_ROW
     outliers.delivered("8", now_ms=1_500)
@@ -14,7 +16,7 @@ def test_account_that_fails_while_others_arrive_is_to_blame_itself() -> None:
 
 
 def test_partner_that_is_down_for_everybody_is_to_blame() -> None:
-    """What arrived before an account began to fail is no excuse for the partner."""
+    """Successes from before an account began to fail do not excuse the partner."""
     outliers = Outliers()
     outliers.delivered("8", now_ms=900)
     assert not any(fail(outliers, "7", 20))
@@ -22,7 +24,7 @@ def test_partner_that_is_down_for_everybody_is_to_blame() -> None:
 
 
 def test_account_that_arrives_begins_anew() -> None:
-    """One call that arrives ends its own trouble."""
+    """One successful call ends the account's failures."""
     outliers = Outliers()
     fail(outliers, "7", 20)
     outliers.delivered("7", now_ms=2_000)
@@ -30,7 +32,7 @@ def test_account_that_arrives_begins_anew() -> None:
 
 
 def test_calls_without_an_account_are_the_partners() -> None:
-    """There is nobody else to blame."""
+    """Failures of calls without an account count against the partner."""
     outliers = Outliers()
     assert not any(fail(outliers, None, 20))
     outliers.delivered(None, now_ms=2_000)

@@ -9,7 +9,7 @@ from worker_fn.accounts.suspension import EVERY, GIVE_UP_MS, NOBODY, PROBE_LOST_
 
 
 def test_listing_is_by_account_whatever_the_release_that_wrote_it() -> None:
-    """An item without a fingerprint is its whole account's."""
+    """An item without a fingerprint counts as a suspension of its whole account."""
     value = {"status": 401, "since_ms": 1, "probe_id": "x", "probe_at_ms": 2}
     found = by_account({"7": Item(1, value), "8#ab": Item(1, {**value, "account_id": "8", "fingerprint": "ab"})})
     assert {name: [one.fingerprint for one in ones] for name, ones in found.items()} == {"7": ["*"], "8": ["ab"]}
@@ -19,7 +19,9 @@ def test_listing_is_by_account_whatever_the_release_that_wrote_it() -> None:
     "value", [{}, {"status": 401}, {"probe_at_ms": "soon"}, {"probe_at_ms": None}, {"probe_at_ms": 2}]
 )
 def test_an_item_that_is_no_suspension_suspends_nobody(value: dict[str, object]) -> None:
-    """Who is refused once more is suspended once more; the other accounts' suspensions are known."""
+    """An unreadable item suspends nobody: a further refusal suspends again, and other accounts' suspensions are
+    known.
+    """
     assert list(by_account({"6": Item(1, value), "7#ab": Item(1, ONE.to_item())})) == ["7"]
 
 
@@ -37,14 +39,18 @@ def test_an_item_that_is_no_suspension_suspends_nobody(value: dict[str, object])
     ids=str,
 )
 def test_one_without_a_field_of_its_kind_is_none(odd: dict[str, object]) -> None:
-    """It suspends nobody, least of all the whole account; the others of its account are known."""
+    """An item without a required field suspends nobody, not even its own account, and hides no other item of the
+    account.
+    """
     found = by_account({"7#ab": Item(1, ONE.to_item() | odd), "7#cd": Item(1, ONE.to_item() | {"fingerprint": "cd"})})
     assert [one.fingerprint for one in found["7"]] == ["cd"]
 
 
 @pytest.mark.parametrize("odd", ["x", None, [1], -1, 1.5])
 def test_what_may_be_missing_may_be_of_another_kind(odd: object) -> None:
-    """How often, of which type, and since when another key was taken are as at the start."""
+    """Optional fields of a wrong type (how often, of which type, since when another key is accepted) have their
+    defaults.
+    """
     value = ONE.to_item() | dict.fromkeys(("turns", "superseded_ms"), odd) | {"kind": 5}
     (one,) = by_account({"7#ab": Item(1, value)})["7"]
     assert (one.turns, one.superseded_ms, one.kind, one.gives_up_ms) == (1, 0, "", None)
@@ -54,7 +60,7 @@ ONE = Suspension("7#ab", "7", "ab", 401, 1_000, "m-1", 2_000, 1_500, 2, kind="ev
 
 
 def test_a_suspension_is_read_as_it_was_written() -> None:
-    """With every field, and the revision that the next write has to name."""
+    """A suspension is read with every field, and with the revision that the next write has to name."""
     assert Suspension.from_item("7#ab", Item(4, ONE.to_item())) == replace(ONE, item=Item(4, ONE.to_item()))
 
 
@@ -63,13 +69,15 @@ def test_a_suspension_is_read_as_it_was_written() -> None:
     [("ab", ["cd", "ab"], True), ("ab", ["cd"], False), (EVERY, ["cd"], True), (EVERY, [], False)],
 )
 def test_what_carries_a_suspended_credential_is_held_up(fingerprint: str, carried: list[str], is_held: bool) -> None:
-    """A whole account's holds up everything that carries any; what carries nothing that is known is not held up."""
+    """A suspended account holds up every message with credentials; a suspended credential holds up only its own
+    messages.
+    """
     one = replace(ONE, fingerprint=fingerprint)
     assert (holding([one], carried) is one) is is_held
 
 
 def test_an_old_key_is_given_up_an_hour_after_another_was_taken() -> None:
-    """One that nothing replaced is not."""
+    """A refused key is given up an hour after another was accepted, and never if none was."""
     assert not ONE.is_given_up(now_ms=10**13)
     replaced = replace(ONE, superseded_ms=5_000)
     assert not replaced.is_given_up(now_ms=4_999 + GIVE_UP_MS)
@@ -77,6 +85,6 @@ def test_an_old_key_is_given_up_an_hour_after_another_was_taken() -> None:
 
 
 def test_a_probe_that_is_not_seen_is_lost() -> None:
-    """A place that nobody has is free from the next turn on."""
+    """If a probe is not seen by its next turn, another message may become the probe."""
     assert ONE.lost_ms == 2_000 + PROBE_LOST_MS
     assert replace(ONE, probe_id=NOBODY).lost_ms == 2_000

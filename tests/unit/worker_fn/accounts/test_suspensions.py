@@ -1,4 +1,4 @@
-"""Several credentials of one account: what carries a good one is never held up by what carries a bad one."""
+"""Several credentials of one account: messages with a good one are never held up by messages with a bad one."""
 
 import asyncio
 import json
@@ -36,7 +36,7 @@ def fleet(make_fleet: Any) -> Any:
 
 
 def test_new_key_is_served_while_the_old_one_is_suspended(fleet: Any) -> None:
-    """In another batch, and beside the old ones in one: nothing with the new key waits, and nothing else is called."""
+    """In another batch or beside old messages, messages with the new key do not wait, and no others are called."""
     suspend_old(fleet)
     later(fleet, 10)
     assert fleet.run(*(request(n, "200", "new") for n in range(20, 30)), worker=fleet.another()).delivered == 10
@@ -59,7 +59,7 @@ def test_keys_of_one_batch_are_told_apart(fleet: Any) -> None:
 
 
 def test_returning_old_messages_never_hold_up_new_ones(fleet: Any) -> None:
-    """However often somebody clears the account while old messages are about."""
+    """Old messages that come back never hold up new ones, however often somebody clears the account."""
     suspend_old(fleet)
     for turn in range(4):
         moment_ms = later(fleet, 200)
@@ -71,8 +71,8 @@ def test_returning_old_messages_never_hold_up_new_ones(fleet: Any) -> None:
 
 
 def test_old_key_is_given_up_an_hour_after_the_new_one_is_taken(fleet: Any) -> None:
-    """Not before; then its messages are dead-lettered as unauthorized without a call, but for one every three minutes,
-    and say how often they were called.
+    """After an hour, and not before, messages with the old key are dead-lettered as unauthorized with one call every
+    three minutes, and their letters have the number of their calls.
     """
     suspend_old(fleet)
     later(fleet, 10)
@@ -93,7 +93,7 @@ def test_old_key_is_given_up_an_hour_after_the_new_one_is_taken(fleet: Any) -> N
 
 
 def test_old_key_that_is_taken_again_is_cleared_and_nothing_of_it_lost(fleet: Any) -> None:
-    """A slip that is undone within the hour: the probe arrives, and everything moves back."""
+    """If the old key is accepted again within the hour, the probe is delivered and all its messages move back."""
     suspend_old(fleet)
     later(fleet, 10)
     fleet.run(request(20, "200", "new"))
@@ -104,7 +104,9 @@ def test_old_key_that_is_taken_again_is_cleared_and_nothing_of_it_lost(fleet: An
 
 
 def test_a_customer_that_uses_two_keys_at_once_keeps_both(fleet: Any) -> None:
-    """Messages with the refused one go on coming: it is no old one, and they wait for whoever mends it."""
+    """If messages with the refused key keep coming, the key is not an old one, and its messages wait until somebody
+    mends it.
+    """
     suspend_old(fleet)
     later(fleet, 10)
     fleet.run(request(20, "200", "new"))
@@ -116,7 +118,9 @@ def test_a_customer_that_uses_two_keys_at_once_keeps_both(fleet: Any) -> None:
 
 
 def test_what_travels_with_a_refused_key_does_not_replace_it(make_fleet: Any) -> None:
-    """Each message carries both: that the one is taken shows nothing of the other, and nobody gives the message up."""
+    """If each message carries two keys, the accepted one does not replace the refused one, and no message is
+    given up.
+    """
     fleet = make_fleet(TwoKeys(), max_in_flight=1)
     fleet.api.call_s = 0.5
     fleet.run(*(request(n, "401", "old") for n in range(4)))
@@ -130,7 +134,7 @@ def test_what_travels_with_a_refused_key_does_not_replace_it(make_fleet: Any) ->
 
 @pytest.mark.parametrize("pause_s", [60.0, 2 * GIVE_UP_MS / 1_000])
 def test_a_key_that_is_rotated_again_and_again_is_served_each_time(fleet: Any, pause_s: float) -> None:
-    """However many old ones are still refused: they are no reason to suspend the whole account."""
+    """However many old keys are still refused, the whole account is not suspended for them."""
     for turn in range(MOST_EACH + MOST_OLD + 5):
         old, new = f"key-{turn}", f"key-{turn + 1}"
         fleet.run(*(request(100 * turn + n, "401", old) for n in range(3)), worker=fleet.another())
@@ -143,7 +147,9 @@ def test_a_key_that_is_rotated_again_and_again_is_served_each_time(fleet: Any, p
 
 
 def test_another_kind_of_request_says_nothing_of_a_key(fleet: Any) -> None:
-    """Events are taken with their key; the erasures' secret is refused still, and they wait for it as long as ever."""
+    """If events are accepted with their key while the erasures' secret is refused, erasures wait for it as long as
+    ever.
+    """
     fleet.run(erasure(1, "401"), erasure(2, "401"))
     later(fleet, 10)
     fleet.run(request(20, "200", "old"))
@@ -154,7 +160,7 @@ def test_another_kind_of_request_says_nothing_of_a_key(fleet: Any) -> None:
 
 
 def test_redriven_messages_of_an_old_key_get_their_turn(fleet: Any) -> None:
-    """Whoever redrives has a reason: they are parked, one is tried, and when it arrives so do the others."""
+    """Redriven messages of an old key are parked, one is tried, and when it is accepted the others are delivered."""
     suspend_old(fleet)
     later(fleet, 10)
     fleet.run(request(20, "200", "new"))
@@ -167,13 +173,13 @@ def test_redriven_messages_of_an_old_key_get_their_turn(fleet: Any) -> None:
 
 
 def test_key_that_was_left_out_holds_up_nothing_once_it_is_set(fleet: Any) -> None:
-    """No credentials are told from some."""
+    """Messages without credentials are suspended apart from messages with some."""
     fleet.run(*(request(n, "401", None) for n in range(5)))
     assert fleet.run(request(10, "200", "new"), worker=fleet.another()).delivered == 1
 
 
 def test_one_key_of_the_operators_is_judged_account_by_account(make_fleet: Any) -> None:
-    """A 403 may be about the customer: others with the same key go on."""
+    """If all accounts share the operator's key, a 403 suspends only the account that got it."""
     fleet = make_fleet(Shared(), max_in_flight=1)
     old = [request(n, "403", None, account=7) for n in range(5)]
     report = fleet.run(*old, *(request(10 + n, "200", None, account=8) for n in range(5)))
@@ -182,7 +188,7 @@ def test_one_key_of_the_operators_is_judged_account_by_account(make_fleet: Any) 
 
 
 def test_bulk_calls_of_two_keys_are_suspended_apart(make_fleet: Any) -> None:
-    """What travels together carries the same credentials, a signature's key too."""
+    """The items of a bulk call have the same credentials, a signature's key included."""
     fleet = make_fleet(KeyedBulk(), max_in_flight=1)
     fleet.api.call_s = 0.5
     mixed = [request(n, "200" if n % 2 else "forbidden", "new" if n % 2 else "old") for n in range(12)]
@@ -191,7 +197,9 @@ def test_bulk_calls_of_two_keys_are_suspended_apart(make_fleet: Any) -> None:
 
 
 def test_a_partner_that_makes_a_secret_of_each_message_fills_no_table(fleet: Any) -> None:
-    """Beyond a few the whole account is suspended, as one: calls and items are bounded; what arrives clears it."""
+    """Beyond a few credentials the whole account is suspended, so calls and items are bounded; a successful call clears
+    it.
+    """
     for number in range(30):
         fleet.run(request(number, "401", f"key-{number}"), worker=fleet.another())
     assert len(rows(fleet)) == MOST_EACH + 1
@@ -204,7 +212,9 @@ def test_a_partner_that_makes_a_secret_of_each_message_fills_no_table(fleet: Any
 
 
 def test_account_that_the_release_before_suspended_is_suspended_until_its_next_turn(fleet: Any) -> None:
-    """Then by what the message carries: what carries something else is served."""
+    """A suspension of the release before lasts until the probe's next turn, which replaces it by the probe's
+    credential.
+    """
     before = {"status": 401, "since_ms": T0_MS - 60_000, "probe_id": "m-1", "probe_at_ms": T0_MS + 120_000}
     fleet.set_item("suspended", "7", {**before, "others_at_ms": T0_MS + 120_000, "turns": 1})
     report = fleet.run(request(2, "200", "new"), request(1, "401", "old"))
@@ -217,7 +227,7 @@ def test_account_that_the_release_before_suspended_is_suspended_until_its_next_t
 
 
 def test_account_that_the_release_before_suspended_is_cleared_by_what_arrives(fleet: Any) -> None:
-    """As it always was: the message that has the turn clears all of it."""
+    """If the message that has the turn is accepted, a suspension of the release before is cleared as a whole."""
     before = {"status": 401, "since_ms": 1, "probe_id": NOBODY, "probe_at_ms": T0_MS, "others_at_ms": T0_MS}
     fleet.set_item("suspended", "7", {**before, "turns": 1})
     assert fleet.run(request(2, "200", "new")).delivered == 1
@@ -226,7 +236,7 @@ def test_account_that_the_release_before_suspended_is_cleared_by_what_arrives(fl
 
 
 def test_no_key_is_in_the_state_table_or_in_a_letter(fleet: Any) -> None:
-    """A fingerprint is all that is kept of it."""
+    """The state table and dead letters have no key, only its fingerprint is in the table."""
     suspend_old(fleet)
     fleet.run(request(20, "200", "canary-new"), request(21, "401", "canary-old"))
     later(fleet, 2 * GIVE_UP_MS / 1_000)
@@ -244,7 +254,7 @@ def known(fleet: Any) -> Suspensions:
 
 
 def test_the_table_is_read_every_few_seconds(fleet: Any) -> None:
-    """What another worker suspended is known then, and no sooner."""
+    """A worker learns of another worker's suspension at its next read, a few seconds later."""
     mine = known(fleet)
     asyncio.run(mine.refresh())
     fleet.set_item(SUSPENDED, "7", ONE.to_item())
@@ -256,7 +266,9 @@ def test_the_table_is_read_every_few_seconds(fleet: Any) -> None:
 
 
 def test_who_asks_while_the_table_is_read_waits_for_it(fleet: Any) -> None:
-    """Parts of a batch ask side by side, and none of them may call with suspended credentials meanwhile."""
+    """Parts of a batch that ask while the table is read wait for the answer, so none calls with suspended
+    credentials.
+    """
     fleet.set_item(SUSPENDED, "7", ONE.to_item())
     listed, reads = fleet.state.listed, []
 
@@ -280,7 +292,7 @@ def test_who_asks_while_the_table_is_read_waits_for_it(fleet: Any) -> None:
 
 
 def test_what_it_writes_itself_it_knows_at_once(fleet: Any) -> None:
-    """With the revision that the next write has to name."""
+    """A worker knows its own write at once, with the revision that the next write has to name."""
     mine = known(fleet)
     assert asyncio.run(mine.write(ONE))
     [found] = mine.of_account("7")
@@ -289,7 +301,7 @@ def test_what_it_writes_itself_it_knows_at_once(fleet: Any) -> None:
 
 
 def test_who_was_second_learns_what_the_first_one_wrote(fleet: Any) -> None:
-    """And its own is not written."""
+    """A worker whose write came second gets the first one's, and does not write its own."""
     first, second = known(fleet), known(fleet)
     assert asyncio.run(first.write(ONE))
     assert not asyncio.run(second.write(replace(ONE, probe_id="m-2")))

@@ -1,4 +1,4 @@
-"""One record never costs another, whatever is raised over it and wherever."""
+"""An exception over one record never affects another, whatever is raised and wherever."""
 
 import json
 from collections.abc import Iterable
@@ -25,7 +25,7 @@ def with_envelope(record_: dict[str, Any], **fields: Any) -> dict[str, Any]:
 
 
 def in_payload(record_: dict[str, Any], text: str) -> dict[str, Any]:
-    """The same record with a field more in its request, as JSON text."""
+    """The same record with one more field in its request, as JSON text."""
     return {**record_, "body": record_["body"].replace('"events"', f'"x":{text},"events"', 1)}
 
 
@@ -48,7 +48,7 @@ BODIES = {
 
 @pytest.mark.parametrize("fault", BODIES)
 def test_a_body_costs_itself_alone(fault: str, fleet: Any) -> None:
-    """Whatever stands in a record's body, it has one end, and its neighbours arrive once."""
+    """Whatever a record's body contains, the record ends once, and its neighbours are delivered once."""
     odd = BODIES[fault](record(2, ["200"]))
     report = fleet.run(record(1, ["200"]), odd, record(3, ["200"]))
     assert [one for one in fleet.api.ids if one[0] != "2"] == ["1.0", "3.0"]
@@ -73,7 +73,7 @@ ATTRIBUTES: list[Any] = [
 @pytest.mark.parametrize("name", ["200", "503", "boom", "400"])
 @pytest.mark.parametrize("in_groups", [False, True])
 def test_odd_attributes_cost_their_record_alone(attributes: Any, name: str, in_groups: bool, make_fleet: Any) -> None:
-    """Attributes that SQS would not send: the record is worked all the same, and so are its neighbours."""
+    """A record with attributes that SQS would not send is processed all the same, and so are its neighbours."""
     fleet = make_fleet(in_groups=in_groups)
     odd = {**record(2, [name]), "attributes": attributes}
     report = fleet.run(record(1, ["200"], group="a"), odd, record(3, ["200"], group="b"))
@@ -83,7 +83,7 @@ def test_odd_attributes_cost_their_record_alone(attributes: Any, name: str, in_g
 
 
 def test_without_attributes_a_message_is_resumed(fleet: Any) -> None:
-    """Where nobody knows how often it was received, what is done already is looked for."""
+    """If the number of receives is unknown, the message's progress is looked up."""
     fleet.run(record(1, ["200", "503|200"]))
     fleet.clock.now_s += 60
     fleet.run({**record(1, ["200", "503|200"]), "attributes": {}})
@@ -94,7 +94,7 @@ def test_without_attributes_a_message_is_resumed(fleet: Any) -> None:
 @pytest.mark.parametrize("name", ["200", "503", "400"])
 @pytest.mark.parametrize("broken", [False, True])
 def test_no_name_that_would_bring_back_the_batch(message_id: Any, name: str, broken: bool, fleet: Any) -> None:
-    """A record without an id can not be reported: an empty identifier would repeat what its neighbours delivered."""
+    """A record without an id is not reported, because an empty identifier would bring its neighbours back, too."""
     fleet.queue.broken = broken
     odd = {**record(2, [name]), "messageId": message_id}
     report = fleet.run(record(1, ["200"]), odd)
@@ -104,7 +104,7 @@ def test_no_name_that_would_bring_back_the_batch(message_id: Any, name: str, bro
 
 @pytest.mark.parametrize("handle", [None, ""])
 def test_a_record_that_can_not_be_hidden_is_reported(handle: Any, fleet: Any) -> None:
-    """Without a handle it comes back when the queue's visibility timeout ends; its neighbours are hidden."""
+    """A record without a receipt handle comes back when the visibility timeout ends; its neighbours are hidden."""
     report = fleet.run({**record(1, ["503"]), "receiptHandle": handle}, record(2, ["503"]))
     assert (report.failures, set(fleet.queue.hidden)) == (["m-1", "m-2"], {"h-2"})
 
@@ -114,7 +114,9 @@ def test_a_record_that_can_not_be_hidden_is_reported(handle: Any, fleet: Any) ->
 def test_a_step_that_raises_ends_its_record(
     step: str, error: type[Exception], fleet: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A dead letter that says where, nothing of what; what arrived is remembered, so that a redrive repeats nothing."""
+    """The dead letter names the place and not the content; delivered calls are remembered, so a redrive repeats
+    none.
+    """
     monkeypatch.setattr(f"worker_fn.batch.drain.{step}", raising(f"worker_fn.batch.drain.{step}", error))
     report = fleet.run(record(1, ["200", "200"], receives=2), record(2, ["200"]), record(3, ["503"]))
     assert (report.delivered, report.failures) == (1, ["m-3"])
@@ -144,7 +146,7 @@ def raising(path: str, error: type[Exception]) -> Any:
 def test_what_was_delivered_is_not_dead_lettered_for_what_comes_after(
     fleet: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When forgetting its progress raises, a delivered message leaves the queue, and the log says what happened."""
+    """If deleting its progress raises, a delivered message still leaves the queue, and the log has the error."""
     lines: list[dict[str, Any]] = []
     fleet.run(record(1, ["200", "503|200"]))
     fleet.clock.now_s += 60
@@ -162,7 +164,9 @@ def test_what_was_delivered_is_not_dead_lettered_for_what_comes_after(
 
 
 def test_progress_that_can_not_be_read_ends_its_message(fleet: Any) -> None:
-    """An item of the state table that no worker wrote: nothing is sent of that message, and the others arrive."""
+    """If a message's progress is an item that no worker wrote, nothing of the message is sent, and the others are
+    delivered.
+    """
     fleet.state.items[progress_key("7", "r-1"), "1/1"] = Item(1, {"done": 5})
     report = fleet.run(record(1, ["200"], receives=2), record(2, ["200"], receives=2))
     assert (fleet.api.ids, report.delivered) == (["2.0"], 1)
@@ -173,7 +177,9 @@ def test_progress_that_can_not_be_read_ends_its_message(fleet: Any) -> None:
 def test_a_call_on_which_our_code_fails_waits_and_is_given_up(
     error: type[Exception], make_fleet: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It may have arrived, so it waits, until it has failed too often. The other calls of the batch are made."""
+    """If our code fails around a call, the call may have arrived: its message waits until it has failed too often, and
+    the batch's other calls are made.
+    """
     from worker_fn.dispatch import caller
 
     real = caller.classify
@@ -198,7 +204,7 @@ def test_a_call_on_which_our_code_fails_waits_and_is_given_up(
 
 
 def test_a_probe_on_which_our_code_fails_holds_nobody(fleet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The breaker's probe is answered for, whatever becomes of it: the batch ends."""
+    """If our code fails on the breaker's probe, the probe still gets a result, and the batch ends."""
     from worker_fn.dispatch import caller
 
     fleet.run(*(record(n, ["503"]) for n in range(30)))
@@ -214,7 +220,7 @@ def test_a_probe_on_which_our_code_fails_holds_nobody(fleet: Any, monkeypatch: p
 
 @pytest.mark.parametrize("error", ERRORS)
 def test_a_record_that_can_not_be_moved_stays(error: type[Exception], fleet: Any) -> None:
-    """Whatever the move into the dead-letter queue raises, the record is reported; another one is moved."""
+    """Whatever the move to the dead-letter queue raises, the record is reported, and other records are moved."""
     real = fleet.queue.dead_letter
 
     async def dead_letter(moved: Any, attributes: Any) -> None:
@@ -228,7 +234,7 @@ def test_a_record_that_can_not_be_moved_stays(error: type[Exception], fleet: Any
 
 
 def test_an_accounts_line_that_fails_leaves_the_others(fleet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no time can be reserved for an account's messages they come back when they would have."""
+    """If no return times can be reserved for an account, its messages come back after their usual wait."""
     real = fleet.worker.limiters.line
 
     def line(account_id: str) -> Any:
@@ -242,7 +248,7 @@ def test_an_accounts_line_that_fails_leaves_the_others(fleet: Any, monkeypatch: 
 
 
 class Wicked(Echo):
-    """A partner whose code ends in ways of its own, at the event that says so."""
+    """A partner whose code fails in odd ways at the event that asks for it."""
 
     def __init__(self, error: type[Exception]) -> None:
         self.error = error
@@ -257,7 +263,7 @@ class Wicked(Echo):
 
 @pytest.mark.parametrize("error", [*ERRORS, StopIteration])
 def test_a_mapping_that_raises_ends_its_message_before_any_call(error: type[Exception], make_fleet: Any) -> None:
-    """Also where its first deliveries were mapped: nothing of it is sent."""
+    """If a mapping raises after its first deliveries, nothing of the message is sent."""
     fleet = make_fleet(Wicked(error))
     report = fleet.run(record(1, ["200", "raise", "200"]), record(2, ["200"]))
     assert (fleet.api.ids, report.delivered) == (["2.0"], 1)
@@ -268,13 +274,13 @@ def test_a_mapping_that_raises_ends_its_message_before_any_call(error: type[Exce
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
 def test_what_ends_the_process_is_not_swallowed(stop: type[BaseException], make_fleet: Any) -> None:
-    """Only exceptions are a record's own."""
+    """Only an `Exception` ends a record alone; whatever else is raised ends the batch."""
     fleet = make_fleet(Wicked(stop))  # type: ignore[arg-type]
     with pytest.raises(stop):
         fleet.run(record(1, ["raise"]))
 
 
 def test_a_batch_of_nothing_but_damage_ends(fleet: Any) -> None:
-    """Records that are none, one like the other: each has its end."""
+    """In a batch of records that are all damaged, each record ends."""
     report = fleet.run(*(raw_record(n, "\x00") for n in range(5)), {"messageId": "m-9"})
     assert report.dead_lettered + len(report.failures) == 6

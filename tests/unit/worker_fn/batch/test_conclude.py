@@ -1,4 +1,4 @@
-"""How a message ends, by what became of its deliveries."""
+"""How a message ends, by the results of its deliveries."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ def test_first_refused_credentials_suspend_the_account(fleet: Any) -> None:
 
 
 def test_probe_that_arrives_clears_the_account(fleet: Any) -> None:
-    """Once the credentials work, the account is served again and its parked messages are asked for."""
+    """Once the credentials work, the account is served again and its parked messages are brought back."""
     fleet.run(record(1, ["401|200"]))
     fleet.clock.now_s += PROBE_EVERY_MS / 1_000 + 1
     report = fleet.run(record(1, ["401|200"], receives=2))
@@ -45,7 +45,7 @@ def test_probe_waits_for_its_time(fleet: Any) -> None:
 
 
 def test_unauthorized_without_an_account_is_dead_lettered(fleet: Any) -> None:
-    """Where there is no account to suspend, nobody could clear it: the message says why it could not be sent."""
+    """A refused message without an account is dead-lettered with its reason, because nobody could clear it."""
     bare = record(1, ["401"])
     envelope = json.loads(bare["body"])
     envelope["account_id"] = None
@@ -54,7 +54,9 @@ def test_unauthorized_without_an_account_is_dead_lettered(fleet: Any) -> None:
 
 
 def test_slow_suspension_leaves_one_probe_all_the_same(fleet: Any) -> None:
-    """However long the state table takes to note it, one message stays as the probe and the rest is parked."""
+    """However long the state table takes to store the suspension, one message stays as the probe and the rest is
+    parked.
+    """
     swap = fleet.state.swap
 
     async def slowly(*arguments: Any, **named: Any) -> Any:
@@ -88,7 +90,7 @@ def test_refused_message_is_dead_lettered_with_a_reason(fleet: Any) -> None:
 
 
 def test_waiting_comes_before_refusal(fleet: Any) -> None:
-    """A message with a refused and a waiting delivery waits: it is judged when all of it was answered."""
+    """A message with a refused and a waiting delivery waits: it ends only when all deliveries have a result."""
     report = fleet.run(record(1, ["400", "503"]))
     assert (report.failures, fleet.queue.dead) == (["m-1"], [])
 

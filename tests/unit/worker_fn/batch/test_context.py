@@ -9,17 +9,17 @@ from worker_fn.accounts.fingerprint import NO_SECRETS
 
 
 def test_where_no_mapping_is_known_there_is_nothing_to_pause() -> None:
-    """Before the first tick, and in tools without one."""
+    """Before the first tick, and in tools, no mapping is known, so nothing is paused."""
     assert asyncio.run(no_mapping()) is None
 
 
 def test_times_are_whole_milliseconds_of_the_given_clock(fleet: Any) -> None:
-    """Nothing else is asked for the time."""
+    """Times are whole milliseconds, and only the given clock is asked."""
     fleet.clock.now_s = 1_700_000_000.9876
     assert fleet.worker.now_ms() == 1_700_000_000_987
 
 
 def test_credentials_are_told_apart_without_a_stack(fleet: Any) -> None:
-    """A tool's fingerprints differ where the secrets do."""
+    """In a tool without a stack, fingerprints of different secrets differ."""
     one, other = (Delivery("https://p.example", b"", "e", secret_headers={"k": Secret(key)}) for key in ("a", "b"))
     assert len({fleet.worker.fingerprint(one), fleet.worker.fingerprint(other), NO_SECRETS}) == 3

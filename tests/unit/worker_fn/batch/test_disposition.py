@@ -73,7 +73,7 @@ def test_refusals_have_reasons(verdict: Verdict, reason: Reason) -> None:
 
 
 def test_what_was_not_reached_waits() -> None:
-    """A delivery behind one that waits was never judged: the message comes back."""
+    """A delivery behind one that waits has no result yet, so its message comes back."""
     assert isinstance(end(BUSY, None), Waiting)
 
 
@@ -88,7 +88,7 @@ def test_age_ends_waiting(kind: str, days: int) -> None:
 
 @pytest.mark.parametrize("because", list(Because))
 def test_waiting_without_a_call_is_bounded_by_age_alone(because: Because) -> None:
-    """However many attempts a message has behind it, it is not dead-lettered by a wait in which nobody was called."""
+    """A message is never dead-lettered after a wait without a call, however many attempts it has had."""
     assert isinstance(end(held(because, 60), attempts=10_000), Waiting)
 
 
@@ -111,12 +111,12 @@ def test_no_wait_is_longer_than_sqs_hides() -> None:
 
 
 def test_out_of_time_comes_back_at_once() -> None:
-    """What was only not begun in time waits a second."""
+    """A message whose deliveries were not begun for lack of time waits a second."""
     assert end(held(Because.TIME, 1)) == Waiting(1, "time")
 
 
 def test_outage_waits_grow_with_age() -> None:
-    """The longer the outage, the rarer a waiting message looks."""
+    """The longer an outage lasts, the longer a waiting message is hidden."""
     waits = []
     for age_s in (10, 600, 7_200):
         drawn = [
@@ -129,7 +129,9 @@ def test_outage_waits_grow_with_age() -> None:
 
 
 def test_nothing_is_hidden_for_longer_than_sqs_counts_from_the_receive() -> None:
-    """Also where Lambda had the message for its longest window and its longest invocation before."""
+    """Twelve hours from the receive are not exceeded, even if Lambda held the message for its longest window and
+    invocation.
+    """
     for seed in range(20):
         often = replace(story(kind="dsr_processing_request"), receives=899)
         found = end_of([BUSY], often, Budgets(), random.Random(seed))
@@ -141,14 +143,14 @@ FINE = ["200"] * 19
 
 
 def longest_s(failures: int) -> float:
-    """The most that a message is hidden after so many failures in a row."""
+    """The longest time that a message is hidden after this many failures in a row."""
     return FIRST_BACK_OFF_S * 2 ** (failures - 1) + 1
 
 
 @pytest.mark.parametrize("partner", ["echo", "unordered", "merging"])
 @pytest.mark.parametrize("place", [0, 10, 19])
 def test_one_failure_hides_a_large_request_as_long_as_a_small_one(make_fleet: Any, partner: str, place: int) -> None:
-    """However many of its deliveries arrived: the back-off is that of a first failure."""
+    """However many deliveries of a message arrived, its first failure has the back-off of a first failure."""
     failing = "retry" if partner == "merging" else "503"
     for seed in range(20):
         fleet = make_fleet(partner)
@@ -158,7 +160,7 @@ def test_one_failure_hides_a_large_request_as_long_as_a_small_one(make_fleet: An
 
 
 def test_back_off_grows_with_the_failures_in_a_row(make_fleet: Any) -> None:
-    """What fails again and again is tried more and more rarely, over all receives."""
+    """A delivery that fails again and again is tried more and more rarely, over all receives."""
     means = []
     for failures in (1, 3, 6):
         waits = []
@@ -175,7 +177,7 @@ def test_back_off_grows_with_the_failures_in_a_row(make_fleet: Any) -> None:
 
 
 def test_who_fails_next_begins_anew(make_fleet: Any) -> None:
-    """A delivery that arrives after many failures takes them with it: the one behind it fails for the first time."""
+    """Once a delivery succeeds after many failures, a failure of the next one counts as a first failure."""
     names = ["503|503|503|503|503|503|503|200", "503"]
     for seed in range(20):
         fleet = make_fleet()
@@ -188,7 +190,7 @@ def test_who_fails_next_begins_anew(make_fleet: Any) -> None:
 
 
 def test_push_backs_are_no_failures(make_fleet: Any) -> None:
-    """A 429 without a time leaves the back-off where it was: the rate is another matter."""
+    """A 429 without a time does not change the back-off, because it is about the rate."""
     for seed in range(20):
         fleet = make_fleet()
         fleet.worker.rng.seed(seed)
@@ -213,7 +215,7 @@ def test_push_backs_are_no_failures(make_fleet: Any) -> None:
 def test_attempts_of_a_dead_letter_are_its_calls(
     make_fleet: Any, partner: str, receives: list[list[str]], attempts: str
 ) -> None:
-    """Each call that something of the message was in counts once, answered or not; a 429 does not."""
+    """A call with any part of the message counts as one attempt, answered or not; a call with a 429 does not."""
     fleet = make_fleet(partner)
     for number, names in enumerate(receives):
         fleet.run(record(1, names, receives=number + 1))
@@ -243,7 +245,9 @@ def test_back_off_grows_and_is_spread() -> None:
 
 
 def test_call_that_failed_for_a_neighbour_is_a_call(make_fleet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A message that is sent once more without its neighbour was in two calls; the first is no failure of its own."""
+    """A message that is sent again without its failing neighbour was in two calls, and the first is not a failure of
+    its own.
+    """
 
     def blamed(deliveries: Sequence[Delivery], status: int, body: bytes) -> list[Result] | None:
         poisoned = [b"poison" in one.body for one in deliveries]

@@ -1,4 +1,4 @@
-"""A batch from its records to their ends."""
+"""A batch, from its records to how each ends."""
 
 from typing import Any
 
@@ -56,7 +56,7 @@ def test_without_the_state_table_messages_are_delivered_all_the_same(fleet: Any)
 
 
 def test_what_a_batch_came_to_is_told_once(make_fleet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where it is worked in parts, each of which ends with a fault: all of them share one item of the table."""
+    """The parts of a batch that end with a fault share one item of the table, and report their results once."""
     monkeypatch.setattr(rounds, "MESSAGES_A_PART", 4)
     fleet = make_fleet("unordered", max_in_flight=20)
     told, add = list[str](), fleet.state.add

@@ -26,7 +26,7 @@ DSR = "dsr_processing_request"
 
 
 class Bulk(Partner):
-    """Takes everything in bulk, erasures too if it were let."""
+    """Takes every delivery in bulk, and would take erasures, too."""
 
     name = "bulk"
     limits = Limits(bulk={"users": BulkLimits(100)})
@@ -53,7 +53,7 @@ class OneByOne(Bulk):
 
 
 class Slow(Bulk):
-    """With a limit for each account that the second call meets."""
+    """A partner with a limit for each account that the second call reaches."""
 
     limits = Limits(account_rate=Rate(1, 60), bulk={"users": BulkLimits(1, rate=Rate(1, 60))})
 
@@ -70,7 +70,7 @@ def _with(fleet: Any, partner: Partner) -> Any:
 
 
 def erasure(number: int, answer: str = "200", *, receives: int = 1, account: int | None = 7, age_s: float = 0) -> Any:
-    """An SQS record of an erasure request that the partner answers as given."""
+    """An SQS record of an erasure request, to which the partner gives this answer."""
     request = {
         "type": DSR,
         "id": f"r-{number}",
@@ -92,14 +92,14 @@ def receipt(fleet: Any, number: int) -> Receipt:
 
 
 def test_an_erasure_is_a_call_of_its_own(fleet: Any) -> None:
-    """Whatever the partner takes in bulk: events of a batch travel together, erasures each alone."""
+    """Events of a batch travel together, but each erasure is a call of its own, whatever the partner takes in bulk."""
     fleet.run(erasure(1), fleet.record(2, ["200"]), erasure(3), fleet.record(4, ["200"]))
     assert fleet.api.bulks == [["2.0", "4.0"]]
     assert sorted(fleet.api.ids) == ["s-1", "s-3"]
 
 
 def test_a_poisoned_bulk_call_does_not_touch_an_erasure(fleet: Any) -> None:
-    """Events that are refused together leave the erasures beside them alone."""
+    """If a bulk call of events is refused, erasures in the same batch are delivered."""
     report = fleet.run(fleet.record(1, ["poison"]), erasure(2), fleet.record(3, ["poison"]))
     assert "s-2" in fleet.api.ids
     assert (report.delivered, report.dead_lettered) == (1, 2)
@@ -107,7 +107,7 @@ def test_a_poisoned_bulk_call_does_not_touch_an_erasure(fleet: Any) -> None:
 
 @pytest.mark.parametrize("age_s", [3.5 * DAY_S, 12.9 * DAY_S])
 def test_an_erasure_outlives_the_age_of_data(fleet: Any, age_s: float) -> None:
-    """An event of that age is given up; an erasure goes on waiting."""
+    """At the age at which an event is given up, an erasure still waits."""
     events = fleet.record(1, ["503"], received_at_ms=NOW_MS - int(1_000 * age_s))
     report = fleet.run(events, erasure(2, "503", age_s=age_s))
     assert report.oldest_erasure_s == pytest.approx(age_s, abs=60)
@@ -116,14 +116,14 @@ def test_an_erasure_outlives_the_age_of_data(fleet: Any, age_s: float) -> None:
 
 
 def test_an_erasure_has_an_age_of_its_own(fleet: Any) -> None:
-    """Before the queue would forget it, it is dead-lettered, and its receipt says so."""
+    """Before the queue would delete an erasure, it is dead-lettered, and its receipt says so."""
     fleet.run(erasure(1, "503", age_s=13.1 * DAY_S))
     assert fleet.letters()[0][0] == "too_old"
     assert (receipt(fleet, 1).standing, receipt(fleet, 1).reason) == (Standing.DEAD_LETTERED, "too_old")
 
 
 def test_failed_attempts_do_not_end_an_erasure(make_fleet: Any) -> None:
-    """A partner whose way to erase fails for days while it takes events has not refused to erase."""
+    """An erasure whose calls fail for days while events are accepted is not given up."""
     fleet = _with(make_fleet(), OneByOne())
     receives = 0
     while not fleet.queue.dead:
@@ -138,7 +138,7 @@ def test_failed_attempts_do_not_end_an_erasure(make_fleet: Any) -> None:
 
 
 def test_a_full_line_parks_data_and_not_erasures(make_fleet: Any) -> None:
-    """An account with more waiting than its bound: its events are parked, its erasures wait where they are."""
+    """If an account has its most messages waiting, its events are parked, but its erasures wait in the main queue."""
     fleet = _with(make_fleet(), Slow())
     fleet.run(fleet.record(1, ["200"]))
     events = [fleet.record(n, ["200"]) for n in range(100, 120)]
@@ -150,7 +150,7 @@ def test_a_full_line_parks_data_and_not_erasures(make_fleet: Any) -> None:
 
 
 def test_a_suspended_accounts_erasure_is_parked_and_open(fleet: Any) -> None:
-    """Without credentials nobody can erase: it waits where it is safe, and its receipt says that it does."""
+    """While credentials are refused an erasure is parked, and its receipt is open."""
     fleet.run(fleet.record(1, ["401"]))
     fleet.run(fleet.record(2, ["401"]))  # the second one has a look whether it was the first one's own
     fleet.run(erasure(3))
@@ -159,7 +159,7 @@ def test_a_suspended_accounts_erasure_is_parked_and_open(fleet: Any) -> None:
 
 
 def test_a_delivered_erasure_has_a_receipt(fleet: Any) -> None:
-    """When it was accepted and when it arrived; nothing of the person."""
+    """The receipt has the times of acceptance and delivery, and nothing of the person."""
     fleet.run(erasure(1, age_s=60))
     found = receipt(fleet, 1)
     assert (found.account_id, found.accepted_ms, found.delivered_ms) == ("7", NOW_MS - 60_000, NOW_MS)
@@ -167,7 +167,7 @@ def test_a_delivered_erasure_has_a_receipt(fleet: Any) -> None:
 
 
 def test_an_erasure_that_maps_to_no_call_was_not_forwarded(fleet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A partner's code that passes over it leaves a receipt that says so, never one that says delivered."""
+    """If the partner's code makes no call, the receipt says `not forwarded`, never `delivered`."""
     monkeypatch.setattr(Bulk, "deliveries", lambda *_: [])
     assert fleet.run(erasure(1)).failures == []
     assert receipt(fleet, 1).standing is Standing.NOT_FORWARDED
@@ -182,7 +182,7 @@ def test_the_receipt_that_ingest_wrote_is_completed(fleet: Any) -> None:
 
 
 def test_a_receipt_of_the_release_before_goes_on_where_it_stands(fleet: Any) -> None:
-    """Its name had no account, its value has: it is completed for this account, and left alone for another one."""
+    """A receipt of the release before is completed for the account in its value, and left alone for another."""
     fleet.set_item(receipt_key("s-1"), "r-1", {"account_id": "7", "accepted_ms": NOW_MS - 5})
     fleet.run(erasure(1))
     assert (receipt(fleet, 1).accepted_ms, receipt(fleet, 1).delivered_ms) == (NOW_MS - 5, NOW_MS)
@@ -225,7 +225,7 @@ def test_a_dead_letter_and_its_redrive_are_written_down(fleet: Any) -> None:
 
 
 def test_an_unmappable_erasure_has_a_receipt(fleet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also what the partner's code could not read is accounted for."""
+    """An erasure that the partner's code could not map has a receipt, too."""
 
     def boom(_: Request) -> Iterable[Delivery]:
         raise KeyError("canary@example.com")
@@ -237,7 +237,9 @@ def test_an_unmappable_erasure_has_a_receipt(fleet: Any, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("answer", ["200", "422"])
 def test_an_end_that_cannot_be_written_down_waits(fleet: Any, answer: str) -> None:
-    """With the state table down an erasure is kept until its receipt can be written; data beside it ends."""
+    """While the state table is down an erasure is kept until its receipt can be written; data in the same batch
+    ends.
+    """
     fleet.state.down = True
     report = fleet.run(erasure(1, answer), fleet.record(2, ["200"]))
     assert (report.failures, report.delivered, fleet.queue.dead) == (["m-1"], 1, [])
@@ -249,7 +251,7 @@ def test_an_end_that_cannot_be_written_down_waits(fleet: Any, answer: str) -> No
 
 
 def test_a_receipt_is_not_waited_for_for_ever(fleet: Any) -> None:
-    """After so many receives the erasure ends without one, and the log is what is left of the proof."""
+    """After a number of receives the erasure ends without a receipt, and only the log proves it."""
     lines: list[dict[str, Any]] = []
     fleet.state.down = True
     worker = replace(fleet.worker, log=lambda message, **fields: lines.append({"message": message, **fields}))
@@ -267,7 +269,7 @@ def test_a_receipt_is_not_waited_for_for_ever(fleet: Any) -> None:
 
 
 def test_a_batch_without_time_left_keeps_its_erasures(fleet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where there is no time to write the receipt the message comes back, and the batch is answered in time."""
+    """If no time is left to write the receipt, the message comes back, and the batch ends in time."""
 
     async def slow(*_: object) -> None:
         await asyncio.Event().wait()
@@ -306,7 +308,7 @@ EMPTY = Receipt("s", "r", "7", 1)
     ],
 )
 def test_what_a_receipt_becomes(receipt_: Receipt, end: Any, expected: Receipt) -> None:
-    """The first delivery counts; a wait changes nothing but for what was dead."""
+    """A receipt keeps its first delivery; a wait changes only a receipt that was dead-lettered."""
     assert after(receipt_, Job(Record({}), is_mapped=True, total=1, end=end), now_ms=9) == expected
 
 

@@ -1,4 +1,4 @@
-"""What a batch writes of its messages: no end without a line."""
+"""The facts that a batch logs about its messages: each end has a line."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -42,14 +42,16 @@ def watched(make_fleet: Any) -> Callable[..., tuple[Any, Facts]]:
 
 
 def test_delivered_messages_share_one_line(watched: Any) -> None:
-    """Request, SQS's id and events of each."""
+    """One line has the request, SQS's id and the number of events of each delivered message."""
     fleet, facts = watched()
     fleet.run(record(1, ["200", "204"]), record(2, ["201"]))
     assert facts.lines == [(Fact.DELIVERED, {"messages": ["r-1 m-1 2", "r-2 m-2 1"]})]
 
 
 class Choosy(Partner):
-    """A call for each event but those named `nobody`, two for one named `twice`; what is beside them is left out."""
+    """A call for each event but those named `nobody`, and two for one named `twice`; parts beside the events are left
+    out.
+    """
 
     name = "choosy"
 
@@ -77,7 +79,7 @@ async def answered(*_: Any) -> Answer:
     ("names", "amount"), [(["a", "b"], "2"), (["a", "nobody"], "2-1"), (["nobody", "nobody"], "2-2"), (["twice"], "1")]
 )
 def test_events_without_a_call_are_told_as_left_out(watched: Any, names: list[str], amount: str) -> None:
-    """What is beside the events, or a second call of one that has its first, is not counted as an event."""
+    """A part beside the events, or a second call of an event, does not count as an event."""
     fleet, facts = watched(Choosy())
     fleet.worker = replace(fleet.worker, send=answered)
     fleet.run(record(1, names))
@@ -104,7 +106,7 @@ def test_a_wait_says_why_and_how_long(watched: Any) -> None:
 
 
 def test_each_failed_attempt_has_a_line(watched: Any) -> None:
-    """Two tries that fail are two lines, the third that arrives is none."""
+    """Two failed attempts are two lines; the third, which succeeds, has none."""
     fleet, facts = watched(attempts=3)
     fleet.run(record(1, ["503|timeout|200"]))
     assert [(one.get("status"), one["error"]) for one in facts.of(Fact.ATTEMPT)] == [
@@ -115,7 +117,7 @@ def test_each_failed_attempt_has_a_line(watched: Any) -> None:
 
 
 def test_a_failed_bulk_call_is_one_line_for_its_messages(watched: Any) -> None:
-    """A call for three messages that did not take two of them names these two."""
+    """If a call for three messages fails for two of them, its line names these two."""
     fleet, facts = watched("merging")
     fleet.run(record(1, ["retry"]), record(2, ["200"]), record(3, ["rejected"]))
     [attempt] = facts.of(Fact.ATTEMPT)
@@ -123,7 +125,7 @@ def test_a_failed_bulk_call_is_one_line_for_its_messages(watched: Any) -> None:
 
 
 def test_a_bulk_call_is_told_with_its_own_key_first(watched: Any) -> None:
-    """That is the key which the partner saw; the items' are those that it was made of."""
+    """The first key of a bulk call's line is the key that the partner saw; the others are its items'."""
     fleet, facts = watched("merging")
     fleet.run(record(1, ["retry"]), record(2, ["retry"]))
     [attempt] = facts.of(Fact.ATTEMPT)
@@ -132,7 +134,9 @@ def test_a_bulk_call_is_told_with_its_own_key_first(watched: Any) -> None:
 
 @pytest.mark.parametrize(("tells_ids", "told"), [(False, 10), (True, 31)])
 def test_of_a_large_bulk_call_some_keys_are_told(watched: Any, tells_ids: bool, told: int) -> None:
-    """Its own and those of its first items; with ids as many as there are."""
+    """The line of a large bulk call has its own key and those of its first items; with LOG_EVENTS=ids as many as
+    fit.
+    """
     fleet, facts = watched()
     items = [Dispatch(Delivery("https://p.example", b"", "e"), f"key-{n}", of=("r-1", "m-1")) for n in range(30)]
     tell_attempt(replace(fleet.worker, tells_ids=tells_ids), items, Outcome(Verdict.RETRY, 503, "HTTP 503"), 9, "own")
@@ -152,7 +156,7 @@ def request_of(number: int, *events: Any, **more: Any) -> Any:
 
 
 def test_with_ids_events_and_calls_that_arrived_are_told(watched: Any) -> None:
-    """Which events a message holds, and each call with its key."""
+    """With LOG_EVENTS=ids the log has the events of each message, and each call with its key."""
     fleet, facts = watched()
     fleet.worker = replace(fleet.worker, tells_ids=True)
     fleet.run(request_of(1, event("e-1"), event(-77), event("e-3"), system_notifications=[{"id": "n-1"}]))
@@ -163,14 +167,14 @@ def test_with_ids_events_and_calls_that_arrived_are_told(watched: Any) -> None:
 
 
 def test_without_ids_nothing_of_them_is_told(watched: Any) -> None:
-    """The default: a line a batch."""
+    """By default a batch has one line, without ids of events."""
     fleet, facts = watched()
     fleet.run(request_of(1, event("e-1")))
     assert [kind for kind, _ in facts.lines] == [Fact.DELIVERED]
 
 
 def test_what_is_no_id_is_not_told(watched: Any) -> None:
-    """An event's id is foreign text: an address, a sentence, an object in its place stays out of the log."""
+    """An event's id is foreign text: an address, a sentence or an object in its place is not logged."""
     fleet, facts = watched()
     fleet.worker = replace(fleet.worker, tells_ids=True)
     odd = ["canary@example.com", "canary sentence", {"canary": 1}, ["canary"], None, True, "", "canary" * 40, "e-1"]
@@ -181,7 +185,7 @@ def test_what_is_no_id_is_not_told(watched: Any) -> None:
 
 
 def test_events_of_what_waits_are_told_once(watched: Any) -> None:
-    """At its first receive and at its end, not at each receive between."""
+    """The events of a waiting message are logged at its first receive and at its end, not at receives between."""
     fleet, facts = watched(attempts=1)
     fleet.worker = replace(fleet.worker, tells_ids=True)
     for receives in (1, 2, 3):
@@ -197,7 +201,9 @@ def test_events_of_what_waits_are_told_once(watched: Any) -> None:
 
 
 def test_no_line_is_longer_than_cloudwatch_takes(watched: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """An id has up to 128 characters, of twelve bytes each; a line that was cut would be no fact."""
+    """Lines of the longest ids (128 characters of twelve bytes) stay below CloudWatch's limit: a line that is cut is no
+    fact.
+    """
     fleet, _ = watched("merging")
     fleet.worker = replace(fleet.worker, facts=fact)
     long_id = "\U0001f600" * 122
@@ -227,7 +233,7 @@ def test_a_dead_letter_says_its_reason(watched: Any) -> None:
 
 
 def test_what_nobody_can_read_has_a_line(watched: Any) -> None:
-    """Of a damaged body only SQS's id is known."""
+    """The line of a damaged body has only SQS's id."""
     fleet, facts = watched()
     fleet.run(raw_record(9, "canary@example.com"))
     [letter] = facts.of(Fact.DEAD_LETTER)
@@ -236,7 +242,7 @@ def test_what_nobody_can_read_has_a_line(watched: Any) -> None:
 
 
 def test_suspending_and_parking_and_clearing_are_told(watched: Any) -> None:
-    """The refusal that suspends, what it parks, and the probe that clears it."""
+    """The refusal that suspends, the messages that it parks, and the probe that clears have a line each."""
     fleet, facts = watched()
     fleet.run(record(1, ["401|200"]), record(2, ["401"]))
     assert [(one["account_id"], one["status"]) for one in facts.of(Fact.SUSPENDED)] == [("7", 401)]
@@ -247,7 +253,7 @@ def test_suspending_and_parking_and_clearing_are_told(watched: Any) -> None:
 
 
 def test_a_message_that_could_not_be_moved_is_not_told_as_dead(watched: Any) -> None:
-    """The dead-letter queue did not take it: it comes back, and its line says so."""
+    """If the dead-letter queue does not take a message, it comes back, and its line says so."""
     fleet, facts = watched()
     fleet.queue.broken = True
     report = fleet.run(record(1, ["400"]))
@@ -257,7 +263,7 @@ def test_a_message_that_could_not_be_moved_is_not_told_as_dead(watched: Any) -> 
 
 
 def test_a_paused_intake_tells_each_message_that_it_holds_back(watched: Any) -> None:
-    """What came all the same waits, and its line says for whom."""
+    """Each message that comes in spite of a pause waits, and its line says why."""
     fleet, facts = watched()
     fleet.set_item("partner", "hold", {"why": "w", "since_ms": 1})
     fleet.run(record(1, ["200"]))
@@ -276,7 +282,7 @@ def test_the_report_has_what_the_metrics_need(watched: Any) -> None:
 
 
 def test_no_fact_holds_anything_of_a_payload(watched: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """Canaries in names, identities and settings of an account stand in no line, whatever the end is."""
+    """Canaries in names, identities and settings appear in no line, however a message ends."""
     fleet, _ = watched(attempts=2)
     fleet.worker = replace(fleet.worker, facts=fact)
     canary = {"user_identities": [{"identity": "canary@example.com"}], "user_attributes": {"canary": "canary"}}

@@ -1,4 +1,4 @@
-"""A record on its way, and what is known of it."""
+"""A record on its way, and what the worker knows about it."""
 
 from dataclasses import replace
 
@@ -31,7 +31,7 @@ def job(**more: object) -> Job:
     ],
 )
 def test_what_a_step_raises_is_the_jobs_end(made: Job, error: Exception, reason: Reason) -> None:
-    """By how far it came; nothing of what was looked at is told."""
+    """An exception ends the job by how far it came, and nothing of the content is logged."""
     made.fail(error)
     assert isinstance(made.end, DeadLetter)
     assert made.end.reason is reason
@@ -39,7 +39,7 @@ def test_what_a_step_raises_is_the_jobs_end(made: Job, error: Exception, reason:
 
 
 def test_what_was_delivered_stays_delivered() -> None:
-    """There is nothing left to redrive, but the log says what happened."""
+    """An exception after the delivery leaves the job delivered, and the log has the error."""
     made = job(end=Delivered())
     made.fail(KeyError("canary"))
     assert made.end == Delivered()
@@ -65,13 +65,15 @@ def test_a_call_counts_once_however_many_of_its_items_are_a_messages() -> None:
     ],
 )
 def test_who_may_have_worked_on_it(attributes: object, seen: bool) -> None:
-    """A second receive, a message that came from another queue, or one of which nobody knows."""
+    """A worker may have seen a message before if it was received twice, came from another queue, or nothing is known of
+    it.
+    """
     made = job(record=Record({"attributes": attributes}))
     assert made.was_seen_before is seen
 
 
 def test_a_kind_of_the_envelopes_own_is_not_told() -> None:
-    """Attributes and logs name the types that there are."""
+    """Attributes and logs name only known types of requests."""
     made = job()
     assert made.kind == "event_processing_request"
     made.message = replace(made.message, type="canary")

@@ -1,4 +1,4 @@
-"""What becomes no call is never without a trace."""
+"""Parts that become no call are logged and counted."""
 
 import json
 from collections.abc import Iterable
@@ -29,14 +29,14 @@ class Choosy(Partner):
 
 
 def observed(fleet: Any) -> list[tuple[str, dict[str, Any]]]:
-    """What the fleet's worker logs from now on."""
+    """The log lines that the fleet's worker writes from now on."""
     logged: list[tuple[str, dict[str, Any]]] = []
     fleet.worker = replace(fleet.worker, log=lambda message, **fields: logged.append((message, fields)))
     return logged
 
 
 def test_what_is_left_out_is_counted_and_logged_and_the_rest_is_sent(make_fleet: Any) -> None:
-    """A line a message and reason, with the first part's name; the message is delivered."""
+    """Each message has a line for each reason, with the first part's name; the rest of the message is delivered."""
     fleet = make_fleet(Choosy())
     logged = observed(fleet)
     report = fleet.run(fleet.record(1, ["200", "nobody", "nobody"]), fleet.record(2, ["nobody"]))
@@ -49,7 +49,9 @@ def test_what_is_left_out_is_counted_and_logged_and_the_rest_is_sent(make_fleet:
 
 
 def test_a_message_that_comes_back_says_it_once(make_fleet: Any) -> None:
-    """It is mapped again, and nothing more is left out than before; nor does it count again in what is delivered."""
+    """When a message is mapped again, its left-out parts are not logged again, and do not count again with the
+    delivered ones.
+    """
     fleet = make_fleet(Choosy())
     logged = observed(fleet)
     reports = [fleet.run(fleet.record(1, ["503|200", "nobody"], receives=receives)) for receives in (1, 2)]
@@ -59,7 +61,7 @@ def test_a_message_that_comes_back_says_it_once(make_fleet: Any) -> None:
 
 
 def test_a_message_that_is_redriven_says_it_at_its_first_receive(make_fleet: Any) -> None:
-    """It may never have been mapped before; SQS counts its receives anew."""
+    """A redriven message is logged at its first receive, because it may never have been mapped and SQS counts anew."""
     fleet = make_fleet(Choosy())
     redriven = fleet.record(1, ["nobody"])
     redriven["attributes"]["SentTimestamp"] = str(1_700_000_000_000 + 3_600_000)
@@ -67,7 +69,7 @@ def test_a_message_that_is_redriven_says_it_at_its_first_receive(make_fleet: Any
 
 
 def test_a_reason_that_is_none_costs_only_its_message(make_fleet: Any) -> None:
-    """A partner's mistake is found before anything is sent."""
+    """A partner's bad reason dead-letters its message before anything of it is sent."""
 
     class Mistaken(Choosy):
         def deliveries(self, request: Request) -> Iterable[Delivery | LeftOut]:

@@ -1,4 +1,4 @@
-"""What one message may take to be mapped."""
+"""How long one message may take to be mapped."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -19,7 +19,7 @@ from worker_fn.batch.time_budget import TimeBudget
 
 
 class Watch:
-    """Time that passes when a test says so."""
+    """A stopwatch whose time passes when a test says so."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -43,7 +43,7 @@ def made(fleet: Any, watch: Watch, *, time_s: float = 60.0) -> tuple[Job, Mapper
 
 
 def test_work_within_its_time_gives_what_it_comes_to(fleet: Any) -> None:
-    """And what it took is counted, up to a fifth of the batch's time."""
+    """Work that ends within its time returns its result, and its time is counted, up to a fifth of the batch's."""
     watch = Watch()
     job, mapper = made(fleet, watch)
     assert mapper.spend(job, watch.takes(10.0)) == "mapped"
@@ -60,7 +60,7 @@ def test_pieces_of_a_message_count_together(fleet: Any) -> None:
 
 
 def test_without_time_nothing_is_begun(fleet: Any) -> None:
-    """The message is not at fault: it waits."""
+    """If no time is left a message is not mapped, and waits."""
     watch = Watch()
     job, mapper = made(fleet, watch, time_s=9.0)
     assert mapper.spend(job, watch.takes(1.0)) is None
@@ -81,7 +81,7 @@ class Slow(Echo):
 
 @pytest.mark.parametrize("in_groups", [False, True])
 def test_slow_messages_leave_their_neighbours_time_for_calls(make_fleet: Any, in_groups: bool) -> None:
-    """A fifth of the time is one message's bound: together they would take all of it, at each receive again."""
+    """Slow mappings together leave time for calls, though each may take a fifth of the batch's time."""
     partner = Slow()
     fleet = make_fleet(partner, in_groups=in_groups)
     partner.clock = fleet.clock

@@ -1,4 +1,4 @@
-"""What of the function's memory a batch may use."""
+"""How much of the function's memory a batch may use."""
 
 import base64
 import json
@@ -14,7 +14,9 @@ from worker_fn.settings import Settings
 
 @pytest.mark.parametrize("memory_mib", [128, 256, 512, 1_024, 10_240])
 def test_room_leaves_the_worker_its_own(memory_mib: int) -> None:
-    """A batch has half of what is free, a heavy message three quarters; a small function goes on one by one."""
+    """A batch may use half of the free memory, a heavy message three quarters; a small function takes messages one by
+    one.
+    """
     room = Room.of_function(memory_mib)
     assert 0 < room.batch < room.message
     assert room.message <= max(16, memory_mib - EMPTY_MIB) * MIB
@@ -28,7 +30,7 @@ def test_weight_grows_with_what_a_text_holds() -> None:
 
 
 def test_exact_weight_leaves_texts_out() -> None:
-    """Braces and commas in a string are letters, escaped quotes and backslashes too."""
+    """Braces and commas in a string do not count, even after escaped quotes and backslashes."""
     plain = json.dumps({"a": 1, "b": [1, 2]})
     padded = json.dumps({"a": 1, "b": [1, 2], "c": 'x{{{,,,"{,\\'})
     assert exact_weight_of(padded) - exact_weight_of(plain) < 180 + 4 * 40
@@ -37,7 +39,9 @@ def test_exact_weight_leaves_texts_out() -> None:
 
 @pytest.mark.parametrize("before", range(4))
 def test_exact_weight_takes_a_long_text_apart_piece_by_piece(before: int) -> None:
-    """Wherever a piece ends, in a string or beside one; and two million strings take no more than their text."""
+    """The weight is the same wherever a piece ends, and counting two million strings takes no more memory than their
+    text.
+    """
     text = b" " * before + b'["{,",' * 100_000
     assert exact_weight_of(text) == 4 * len(text) + 180 * 100_000
     strings = b'"",' * 2_000_000
@@ -48,7 +52,9 @@ def test_exact_weight_takes_a_long_text_apart_piece_by_piece(before: int) -> Non
 
 
 def test_what_stands_in_place_of_an_event_weighs_as_one() -> None:
-    """An event, a notification or a profile is made of it all the same; elsewhere it is a mere value."""
+    """A value in place of an event, notification or profile weighs as one, because a model is made of it; elsewhere it
+    weighs as a value.
+    """
     assert odd_weight_of({"events": [{}, 0, None, "x", []], "user_profiles": [1], "x": [0] * 9}) == 5 * 1_100
     assert odd_weight_of({"events": 5, "system_notifications": None}) == 0
 
@@ -59,7 +65,7 @@ def packed(text: str, **more: object) -> str:
 
 
 def test_text_of_a_compressed_payload_is_what_it_holds() -> None:
-    """However its envelope is spelled."""
+    """A compressed payload is weighed by its text, however its envelope is spelled."""
     assert text_of(packed('{"a":1}')) == b'{"a":1}'
     assert text_of(packed('{"a":1}').replace("zstd", "\\u007astd")) == b'{"a":1}'
     assert text_of(packed('{"a":1}', beside="\ud800")) == b'{"a":1}'
@@ -79,7 +85,7 @@ def test_text_of_a_compressed_payload_is_what_it_holds() -> None:
     ],
 )
 def test_text_of_anything_else_is_itself(body: str) -> None:
-    """What can not be read is told by who reads it."""
+    """A body that cannot be read is weighed as it is."""
     assert text_of(body) == body
 
 

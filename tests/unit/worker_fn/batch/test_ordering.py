@@ -1,4 +1,4 @@
-"""Which message goes before which."""
+"""The order in which messages are sent."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from tests.unit.worker_fn.by_user import ByUser, harness_of, ids, message
 
 
 def test_fifo_group_waits_behind_a_message_of_a_later_release(make_fleet: Any) -> None:
-    """What is behind it in its group is not sent before it; what is before it, and other groups, are."""
+    """Messages behind one of a later release wait for it; those before it, and other groups, are sent."""
     fleet = make_fleet(in_groups=True)
     newer = raw_record(2, '{"v": 2, "id": "r-2"}', group="ann")
     before, behind = record(1, ["200"], group="ann"), record(3, ["200"], group="ann")
@@ -20,14 +20,14 @@ def test_fifo_group_waits_behind_a_message_of_a_later_release(make_fleet: Any) -
 
 
 def test_order_within_a_message_is_kept(fleet: Any) -> None:
-    """What must wait holds back what is behind it in the same message."""
+    """A delivery that must wait holds back later deliveries of its message."""
     report = fleet.run(record(1, ["200", "503", "200"]))
     assert fleet.api.ids == ["1.0", "1.1"]
     assert report.failures == ["m-1"]
 
 
 def test_unordered_partner_sends_past_a_wait(make_fleet: Any) -> None:
-    """Where order does not matter, one wait does not hold back the others."""
+    """If the partner needs no order, a waiting delivery holds back no other."""
     fleet = make_fleet("unordered")
     report = fleet.run(record(1, ["200", "503", "200"]))
     assert sorted(fleet.api.ids) == ["1.0", "1.1", "1.2"]
@@ -55,7 +55,7 @@ def waiting(harness: Harness) -> set[str]:
 
 
 def test_messages_of_a_lane_go_one_after_the_other() -> None:
-    """All of one message before the next of its user; other users go beside them."""
+    """All of one message is sent before the next message of its user; other users' messages go at the same time."""
     harness = harness_of(ByUser(), max_in_flight=4, call_s=0.1)
     harness.work([message(0, "ann", "a", "b", "c"), message(1, "ann", "a"), message(2, "ben", "a")], receives=1)
     order = [one for [one] in ids(harness)]
@@ -64,7 +64,7 @@ def test_messages_of_a_lane_go_one_after_the_other() -> None:
 
 
 def test_a_lane_stops_for_the_messages_behind_too() -> None:
-    """What failed for now holds back what is behind it, and all of it comes back."""
+    """A delivery that fails for now holds back later messages of its lane, and all come back."""
     harness = harness_of(ByUser(), 503)
     harness.work([message(0, "ann", "a"), message(1, "ann", "a")], receives=1)
     assert ids(harness) == [["0.0"]]
@@ -74,7 +74,7 @@ def test_a_lane_stops_for_the_messages_behind_too() -> None:
 
 
 def test_a_lane_is_one_accounts() -> None:
-    """The same user of another customer is somebody else."""
+    """Messages of the same user id in another account are in another lane."""
     harness = harness_of(ByUser(), 503)
     harness.work([message(0, "ann", "a"), message(1, "ann", "a", account=8)], receives=1)
     assert waiting(harness) == {"m-0"}
@@ -82,7 +82,9 @@ def test_a_lane_is_one_accounts() -> None:
 
 @pytest.mark.parametrize("user", ["raise", "no text"])
 def test_code_that_names_a_lane_may_be_wrong(user: str) -> None:
-    """Its message is dead-lettered, without what was raised; the others arrive."""
+    """If naming the lane raises, the message is dead-lettered without the error's text, and the others are
+    delivered.
+    """
     harness = harness_of(ByUser())
     harness.work([message(0, user, "a"), message(1, "ann", "a")], receives=1)
     [(_, letter)] = harness.queue.dead
@@ -92,7 +94,7 @@ def test_code_that_names_a_lane_may_be_wrong(user: str) -> None:
 
 
 def test_without_an_order_there_are_no_lanes() -> None:
-    """A partner whose deliveries may go side by side has its messages go so too."""
+    """If a partner's deliveries may go at the same time, so may its messages."""
 
     class Unordered(ByUser):
         in_order = False

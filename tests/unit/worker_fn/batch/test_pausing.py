@@ -1,4 +1,4 @@
-"""An operator's pause, while the mapping runs all the same."""
+"""An operator's pause while the mapping still runs."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def fleet(make_fleet: Any, mapping: FakeMapping) -> Any:
 
 
 def test_worker_sends_nothing_while_an_operator_s_pause_stands(fleet: Any, mapping: FakeMapping) -> None:
-    """A deploy enabled the mapping: what comes waits uncalled, whatever it is, and the mapping is paused again."""
+    """After a deploy enabled the mapping, all messages wait without a call, and the worker pauses the mapping again."""
     hold(fleet)
     junk = {**fleet.record(9, ["200"]), "body": "not ours"}
     report = fleet.run(*(fleet.record(n, ["200"]) for n in range(3)), junk)
@@ -35,7 +35,7 @@ def test_worker_sends_nothing_while_an_operator_s_pause_stands(fleet: Any, mappi
 
 
 def test_everything_is_delivered_once_the_pause_is_over(fleet: Any) -> None:
-    """Without another word to the worker."""
+    """Once the pause is over the worker delivers everything by itself."""
     hold(fleet)
     fleet.run(fleet.record(1, ["200"]))
     end_hold(fleet)
@@ -43,7 +43,7 @@ def test_everything_is_delivered_once_the_pause_is_over(fleet: Any) -> None:
 
 
 def test_pause_stops_a_batch_that_is_under_way(fleet: Any, mapping: FakeMapping) -> None:
-    """Calls end within seconds of the operator's word; what was not sent waits, and the mapping is paused."""
+    """Within seconds of the pause calls end, unsent deliveries wait, and the mapping is paused."""
     send = fleet.worker.send
 
     async def paused_at_the_third(*arguments: Any) -> Any:
@@ -59,7 +59,7 @@ def test_pause_stops_a_batch_that_is_under_way(fleet: Any, mapping: FakeMapping)
 
 
 def test_mapping_that_cannot_be_paused_uses_up_few_receives(fleet: Any, mapping: FakeMapping) -> None:
-    """SQS dead-letters after a thousand receives: in three days of a pause there are far fewer."""
+    """In three days of a pause a message has far fewer than the thousand receives after which SQS dead-letters it."""
     mapping.broken = True
     hold(fleet)
     assert fleet.run(fleet.record(1, ["200"], receives=7)).failures == ["m-1"]

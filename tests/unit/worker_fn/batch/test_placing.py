@@ -20,7 +20,7 @@ def fleet(make_fleet: Any) -> Any:
 
 
 def test_key_is_looked_up_in_the_round_that_maps_its_message(fleet: Any) -> None:
-    """However little room there is: none of the old ones is called, all with the new key arrive."""
+    """However little room there is, no message with the old key is called, and all with the new key are delivered."""
     suspend_old(fleet)
     later(fleet, 10)
     fleet.run(request(19, "401", "old"), worker=fleet.another())  # the second look
@@ -32,7 +32,7 @@ def test_key_is_looked_up_in_the_round_that_maps_its_message(fleet: Any) -> None
 
 
 def test_message_that_is_parked_in_a_later_round_makes_room(fleet: Any) -> None:
-    """Rounds go on behind a round of which nothing was sent."""
+    """After a round of which nothing was sent, further rounds follow."""
     suspend_old(fleet)
     later(fleet, 10)
     fleet.run(request(19, "401", "old"), worker=fleet.another())
@@ -42,7 +42,9 @@ def test_message_that_is_parked_in_a_later_round_makes_room(fleet: Any) -> None:
 
 
 def test_fifo_queue_lets_nothing_pass_a_probe_of_its_group(make_fleet: Any) -> None:
-    """A probe that waits for its turn holds up its user, whatever is behind it carries, in this round or the next."""
+    """A probe that waits for its turn holds up all later messages of its user, whatever their credentials, in this
+    round and the next.
+    """
     fleet = make_fleet(Keyed(), in_groups=True)
     fleet.run(request(1, "401", "old", group="7/1"))
     later(fleet, 10)
@@ -55,7 +57,7 @@ def test_fifo_queue_lets_nothing_pass_a_probe_of_its_group(make_fleet: Any) -> N
 
 
 def test_fifo_queue_lets_the_new_key_pass(make_fleet: Any) -> None:
-    """Order holds among what carries the same; another user's new key waits for nobody's old one."""
+    """The order holds for messages of one user; another user's new key does not wait for an old one."""
     fleet = make_fleet(Keyed(), in_groups=True)
     fleet.run(*(request(n, "401", "old", group=f"7/{n % 2}") for n in range(4)))
     report = fleet.run(request(10, "200", "new", group="7/5"), worker=fleet.another())

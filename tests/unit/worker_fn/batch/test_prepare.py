@@ -35,8 +35,8 @@ class LateKey(Partner):
 
 
 def test_credentials_are_told_by_the_first_deliveries(make_fleet: Any) -> None:
-    """The worker and the sweep look at the same ones, the sweep at no more; what a later one carries is found out by
-    its refusal, and what arrived is not sent again.
+    """Worker and sweep look at the same first deliveries; credentials of a later one are noticed by their refusal, and
+    delivered calls are not repeated.
     """
     fleet = make_fleet(LateKey(), max_in_flight=1)
     fleet.run(request(1, "401", "old"), request(2, "401", "old"))
@@ -58,7 +58,9 @@ def deliver(make_fleet: Any) -> Any:
 
 
 def test_undeclared_endpoint_is_named_as_the_partners_mistake(deliver: Any) -> None:
-    """A merge name without limits dead-letters its message and says what is declared; its neighbours arrive."""
+    """A merge name without limits dead-letters its message with the names that are declared; its neighbours are
+    delivered.
+    """
     fleet = deliver(Acme({"users": Bulk(2), "events": Bulk(2)}))
     report = fleet.run(fleet.record(1, ["userz"]), fleet.record(2, ["users"]))
     assert report.delivered == 1
@@ -98,7 +100,7 @@ def test_unmappable_message_tells_where_but_not_what(fleet: Any) -> None:
 
 
 def test_request_that_is_none_is_unmappable(fleet: Any) -> None:
-    """A message whose payload is no request of mParticle's is dead-lettered by its field."""
+    """A message whose payload is not a request of mParticle's is dead-lettered with the field's name."""
     [body] = encode(Head("r", "event_processing_request", None, 1), b'{"type":"new_request"}')
     fleet.run(raw_record(1, body))
     [(reason, error)] = fleet.letters()

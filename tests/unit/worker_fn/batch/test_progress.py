@@ -1,4 +1,4 @@
-"""What is remembered of a message, for whom, and in how many bytes."""
+"""What is remembered of a message, for which account, and in how many bytes."""
 
 import asyncio
 import hashlib
@@ -40,7 +40,7 @@ def kept(fleet: Any, progress: Progress) -> tuple[Progress, int]:
 
 
 def test_progress_is_read_as_it_was_written(fleet: Any) -> None:
-    """Done, refused with its reasons, and the counts."""
+    """Progress is read as it was written: done calls, refused ones with reasons, and counts."""
     before = after(keys(3), dict.fromkeys(keys(2, "no"), "HTTP 422 é"), attempts=5, failed_attempts=2)
     found, _ = kept(fleet, before)
     assert (found.done, found.refused) == (before.done, before.refused)
@@ -49,7 +49,7 @@ def test_progress_is_read_as_it_was_written(fleet: Any) -> None:
 
 @pytest.mark.parametrize("same", [True, False], ids=["one reason", "a reason each"])
 def test_twenty_thousand_refusals_fit_into_an_item(fleet: Any, same: bool) -> None:
-    """DynamoDB takes 400 KB: a reason is kept once, and all of them only as far as there is room."""
+    """DynamoDB takes items of 400 KB, so each reason is stored once, and refusals only as far as there is room."""
     refused = {key: f"HTTP 422, {'é' * 300}{'' if same else number}" for number, key in enumerate(keys(20_000, "no"))}
     if not same:
         refused = {key: why[-100:] for key, why in refused.items()}
@@ -60,7 +60,7 @@ def test_twenty_thousand_refusals_fit_into_an_item(fleet: Any, same: bool) -> No
 
 
 def test_what_has_no_room_goes_in_the_order_of_its_worth(fleet: Any) -> None:
-    """Refusals before what is done, and of that as much as there is room for: the rest is repeated."""
+    """Refusals are stored before done calls, and done calls as far as there is room: the rest is repeated."""
     refused = dict.fromkeys(keys(30000, "no"), "HTTP 422")
     found, size = kept(fleet, after(keys(40_000), refused))
     assert size <= MAX_BYTES
@@ -73,7 +73,7 @@ def test_what_has_no_room_goes_in_the_order_of_its_worth(fleet: Any) -> None:
 
 
 def test_two_accounts_with_one_request_id_are_two_messages(fleet: Any) -> None:
-    """What one account's message delivered is not done for the other's, and their keys differ."""
+    """Calls of one account's message are not done for another account's with the same id, and their keys differ."""
     fleet.run(record(1, ["200", "503|200"], account=7))
     fleet.clock.now_s += 60
     report = fleet.run(record(1, ["200", "503|200"], account=8, receives=2))
@@ -85,7 +85,7 @@ def test_two_accounts_with_one_request_id_are_two_messages(fleet: Any) -> None:
 
 
 def former_keys(fleet: Any, message: Mapping[str, Any]) -> list[str]:
-    """Keys of a record's deliveries as the release before made them."""
+    """The keys of a record's deliveries as the release before made them."""
     from shared.message import decode  # the record is a test's own
 
     decoded = decode(message["body"])
@@ -101,7 +101,7 @@ def former_item(fleet: Any, message: Mapping[str, Any], done: int, **more: Any) 
 
 
 def test_a_message_of_the_release_before_keeps_its_progress(fleet: Any) -> None:
-    """What that release delivered, under its key and its idempotency keys, is not delivered again."""
+    """Calls that the release before made, under its keys, are not repeated."""
     message = record(1, ["200", "200", "503|200"], receives=2)
     former_item(fleet, message, 2)
     fleet.run(message)
@@ -112,14 +112,16 @@ def test_a_message_of_the_release_before_keeps_its_progress(fleet: Any) -> None:
 
 
 def test_keys_of_the_release_before_are_those_it_made(fleet: Any) -> None:
-    """Request, part, endpoint, item and number, without the account: a fixed value."""
+    """A key of the release before is a digest of request, part, endpoint, item and number, without the account."""
     parts = ("r-1", "1/1", "POST /e", "1.0", "1")
     [key] = former_keys(fleet, record(1, ["200"]))
     assert key == hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
 def test_an_item_of_the_release_before_is_one_accounts(fleet: Any) -> None:
-    """It does not say whose it is: the first account that asks has it, and no other one's message is taken for done."""
+    """An item of the release before names no account: the first account that asks gets it, and no other account's
+    message counts as done.
+    """
     mine, other = record(1, ["200"], receives=2), record(1, ["200"], account=8, receives=2)
     former_item(fleet, mine, 1)
     assert fleet.run(mine).delivered == 1
@@ -131,7 +133,7 @@ def test_an_item_of_the_release_before_is_one_accounts(fleet: Any) -> None:
 
 
 def test_refusals_of_the_release_before_are_known(fleet: Any) -> None:
-    """They stood as a key and its reason."""
+    """Refusals of the release before, a key with its reason, are read."""
     message = record(1, ["200", "200"], receives=2)
     first, _ = former_keys(fleet, message)
     former_item(fleet, message, 0, refused={short(first): "HTTP 422"})
@@ -141,7 +143,9 @@ def test_refusals_of_the_release_before_are_known(fleet: Any) -> None:
 
 
 def test_keys_of_the_state_table_cannot_be_mistaken_for_each_other() -> None:
-    """An account's id has no blank, and what separates an endpoint is written otherwise in an id."""
+    """Keys cannot collide: an account's id has no blank, and the character that separates an endpoint is escaped in
+    ids.
+    """
     assert of_account("7", "8 r") != of_account(None, "7 8 r")
     assert progress_key("7", "r") != former_progress_key("7 r")
     assert progress_key(None, "7 r") != progress_key("7", "r")
@@ -156,7 +160,9 @@ def test_keys_of_the_state_table_cannot_be_mistaken_for_each_other() -> None:
 def test_progress_that_the_table_does_not_take_costs_its_message_alone(
     fleet: Any, monkeypatch: pytest.MonkeyPatch, error: type[Exception], remembered: list[str]
 ) -> None:
-    """The message comes back and repeats what was done; its neighbours are remembered, unless it is no time to ask."""
+    """If the table refuses one message's progress, that message repeats its calls; its neighbours' progress is
+    stored.
+    """
     swap = fleet.state.swap
 
     async def refusing(pk: str, *rest: Any, **more: Any) -> Item:

@@ -1,4 +1,4 @@
-"""What SQS says of a message, whatever stands there."""
+"""What SQS says of a message, whatever is in its record."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def test_a_record_is_read_as_sqs_hands_it_over() -> None:
 
 
 def test_a_record_that_says_nothing_may_have_been_received_before() -> None:
-    """Whatever is known of it then is looked up."""
+    """If the number of receives is unknown, the message may have been received before."""
     one = Record({})
     assert (one.message_id, one.group, one.receives, one.was_dead, one.redriven_ms) == ("", "", 2, False, 0)
 
@@ -34,18 +34,20 @@ def test_what_is_no_number_counts_as_not_said(odd: Any) -> None:
 
 @pytest.mark.parametrize("odd", [None, 5, [], "x"])
 def test_attributes_of_another_kind_count_as_none(odd: Any) -> None:
-    """Both SQS's own and the message's."""
+    """Attributes of a wrong type count as missing, both SQS's and the message's."""
     one = Record({"attributes": odd, "messageAttributes": odd})
     assert (one.receives, one.group, one.said("reason"), one.was_dead) == (2, "", "", False)
 
 
 def test_a_dead_letter_that_came_back_is_known_by_its_reason() -> None:
-    """Also where that is no text."""
+    """A message with a reason is a dead letter that came back, even if the reason is not text."""
     assert Record({"messageAttributes": {"reason": None}}).was_dead
 
 
 def test_nobody_was_redriven_after_it_was_sent() -> None:
-    """A moment ahead counts as the one at which SQS had it; binary and odd attributes are none."""
+    """A redrive time in the future counts as the time at which SQS got the message; binary and odd values count as
+    none.
+    """
     one = raw_record(1, "body", sent_ms=SENT_MS, attributes={"redriven_ms": str(10**14)})
     assert Record(one).redriven_ms == SENT_MS
     for odd in (None, 5, [], "x", {"binaryValue": "AA=="}, {"stringValue": 5}):

@@ -21,7 +21,7 @@ def redriven(fleet: Any, names: list[str], *, hours_old: float = 100, said: dict
 
 
 def test_its_age_begins_anew(fleet: Any) -> None:
-    """It waits as a new message does, and is too old when its time is over again."""
+    """A redriven message may wait as long as a new one, and is then too old again."""
     one = redriven(fleet, ["503"])
     assert fleet.run(one).failures == ["m-1"]
     assert fleet.queue.dead == []
@@ -43,13 +43,15 @@ def test_its_age_begins_anew(fleet: Any) -> None:
     ],
 )
 def test_what_is_no_moment_changes_no_age(fleet: Any, said: dict[str, str]) -> None:
-    """An attribute may say anything."""
+    """A redrive time that cannot be read does not change the age."""
     fleet.run(redriven(fleet, ["503"], said=said))
     assert [reason for reason, _ in fleet.letters()] == ["too_old"]
 
 
 def test_a_letter_again_carries_its_history(fleet: Any) -> None:
-    """How often it was redriven, and when: beside its new reason, within SQS's ten attributes."""
+    """A message that is dead-lettered again has the number and time of its redrives beside its new reason, within SQS's
+    ten attributes.
+    """
     one = redriven(fleet, ["400"])
     fleet.run(one)
     ((_, attributes),) = fleet.queue.dead
@@ -67,7 +69,9 @@ def test_a_history_that_is_none_is_left(fleet: Any, history: str) -> None:
 
 
 def test_its_attempts_begin_anew_and_what_arrived_is_not_sent_again(fleet: Any) -> None:
-    """However soon after it was received it is redriven, and however long it lay there."""
+    """After a redrive attempts begin at zero and delivered calls are not repeated, however soon or late the redrive
+    comes.
+    """
     names = ["200", "400|400|200"]
     fleet.run(record(1, names))
     assert fleet.queue.dead[0][1]["attempts"] == "2"
@@ -82,7 +86,7 @@ def test_its_attempts_begin_anew_and_what_arrived_is_not_sent_again(fleet: Any) 
 
 
 def test_progress_of_a_letter_is_kept_as_long_as_the_letter(fleet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fourteen days longer than a message's: what is redriven on the last of them resumes."""
+    """A dead letter's progress is kept 14 days longer than a message's, so a redrive on the last day resumes."""
     kept: list[int | None] = []
     swap = fleet.state.swap
 

@@ -1,4 +1,4 @@
-"""What refused credentials mean for the messages of a batch: the account's trouble, or one message's own."""
+"""What refused credentials mean for the messages of a batch: a fault of the whole account, or only of one message."""
 
 import asyncio
 from typing import Any
@@ -14,7 +14,7 @@ PROBE_S = PROBE_EVERY_MS / 1_000
 
 @pytest.fixture
 def fleet(make_fleet: Any) -> Any:
-    """One connection a worker and calls of half a second: what comes after what is told apart."""
+    """Workers with one connection and calls of half a second, so that the order of calls is known."""
     made = make_fleet(max_in_flight=1)
     made.api.call_s = 0.5
     return made
@@ -31,7 +31,9 @@ def hidden(fleet: Any, number: int) -> int:
 
 @pytest.mark.parametrize("status", ["401", "403"])
 def test_message_that_alone_is_refused_suspends_nobody(fleet: Any, status: str) -> None:
-    """Where the next message of the account arrives, the refusal is the message's own: it waits, nobody is parked."""
+    """If the account's next message is accepted, the refusal concerns only its own message, which waits, and nothing is
+    parked.
+    """
     report = fleet.run(fleet.record(1, [status]), *(fleet.record(n, ["200"]) for n in range(2, 6)))
     assert (report.delivered, report.failures, fleet.queue.parked) == (4, ["m-1"], [])
     assert suspended(fleet) == {}
@@ -39,7 +41,9 @@ def test_message_that_alone_is_refused_suspends_nobody(fleet: Any, status: str) 
 
 
 def test_message_that_is_refused_again_and_again_is_dead_lettered(fleet: Any) -> None:
-    """Three refusals, each followed by an arrival of its account: the letter says so, and holds up nobody."""
+    """After three refusals, each followed by a success of its account, a message is dead-lettered with that reason, and
+    holds up no other.
+    """
     for turn in range(3):
         assert fleet.letters() == []
         fleet.run(fleet.record(1, ["403"], receives=turn + 1), fleet.record(10 + turn, ["200"]))
@@ -49,7 +53,9 @@ def test_message_that_is_refused_again_and_again_is_dead_lettered(fleet: Any) ->
 
 
 def test_revoked_credentials_suspend_although_others_arrived_a_moment_before(fleet: Any) -> None:
-    """Revoked amid traffic: what arrived before says nothing, three refusals do, the rest is parked uncalled."""
+    """If a key is revoked amid traffic, earlier successes prove nothing: three refusals suspend, and the rest is parked
+    without a call.
+    """
     before = [fleet.record(n, ["200"]) for n in range(3)]
     after = [fleet.record(n, ["403"]) for n in range(10, 20)]
     report = fleet.run(*before, *after)
@@ -60,13 +66,13 @@ def test_revoked_credentials_suspend_although_others_arrived_a_moment_before(fle
 
 
 def test_arrival_before_the_refusal_does_not_clear_the_account(fleet: Any) -> None:
-    """Only the probe clears: a message of the same batch that was sent before the key was revoked does not."""
+    """Only the probe clears the account, not a message of the same batch that was sent before the key was revoked."""
     fleet.run(fleet.record(1, ["200"]), fleet.record(2, ["401"]))
     assert list(suspended(fleet)) == ["7"]
 
 
 def test_next_message_has_a_look_at_once_and_clears(fleet: Any) -> None:
-    """A message that alone in its batch is refused suspends its account for no longer than until the next one comes."""
+    """A message that is refused alone in its batch suspends its account only until the account's next message."""
     fleet.run(fleet.record(1, ["403"]))
     assert list(suspended(fleet)) == ["7"]
     report = fleet.run(fleet.record(2, ["200"]), fleet.record(3, ["200"]), worker=fleet.another())
@@ -91,7 +97,7 @@ def test_message_that_was_refused_before_its_account_was_cleared_suspends_it_no_
 
 
 def test_message_with_an_old_key_is_its_own_trouble(fleet: Any) -> None:
-    """Requests carry the key of their time: what was sent before the customer mended it does not suspend it again."""
+    """A request with the key from before the customer replaced it does not suspend the account again."""
     fleet.run(fleet.record(1, ["401"]))
     fleet.clock.now_s += 5
     fleet.run(fleet.record(2, ["200"]), worker=fleet.another())
@@ -105,7 +111,9 @@ def test_message_with_an_old_key_is_its_own_trouble(fleet: Any) -> None:
 
 
 def test_operators_clear_is_no_sign_that_credentials_work(fleet: Any) -> None:
-    """An operator may be wrong: the account is suspended anew, and no message is given up for it."""
+    """If the key is refused after an operator's clear, the account is suspended again, and no message is given up for
+    it.
+    """
     fleet.run(fleet.record(1, ["403"]))
     for turn in range(5):
         fleet.clock.now_s += PROBE_S + 1
@@ -118,7 +126,7 @@ def test_operators_clear_is_no_sign_that_credentials_work(fleet: Any) -> None:
 
 
 def test_turn_that_is_due_is_taken_by_whoever_comes_first(fleet: Any) -> None:
-    """New messages carry new keys: one of them takes the turn, and the old probe is parked when it comes."""
+    """New messages may have a new key, so one of them takes the due turn, and the old probe is parked when it comes."""
     fleet.run(fleet.record(1, ["401"]))
     fleet.run(fleet.record(2, ["401"]))
     fleet.clock.now_s += 10
@@ -132,7 +140,7 @@ def test_turn_that_is_due_is_taken_by_whoever_comes_first(fleet: Any) -> None:
 
 
 def test_probe_that_was_refused_often_makes_room_for_another(fleet: Any) -> None:
-    """Where nothing new comes, a parked message is the next probe: the one that was may be the only bad one."""
+    """If no new message comes, a parked one becomes the next probe, because perhaps only the old probe is bad."""
     fleet.run(fleet.record(1, ["401"]))
     for turn in range(1, TURNS_EACH):
         fleet.clock.now_s += PROBE_S + 1
@@ -148,7 +156,7 @@ def test_probe_that_was_refused_often_makes_room_for_another(fleet: Any) -> None
 
 
 def test_fifo_queue_lets_no_message_take_the_turn_of_those_before_it(make_fleet: Any) -> None:
-    """Order: the message that was refused stays the probe, what comes after it is parked."""
+    """On a FIFO queue the refused message stays the probe, and later messages are parked, so that the order holds."""
     fleet = make_fleet(in_groups=True)
     fleet.run(fleet.record(1, ["401"], group="g"))
     fleet.run(fleet.record(2, ["200"], group="g"), worker=fleet.another())
@@ -160,7 +168,9 @@ def test_fifo_queue_lets_no_message_take_the_turn_of_those_before_it(make_fleet:
 
 
 def test_fifo_probe_is_received_less_often_than_sqs_allows(make_fleet: Any) -> None:
-    """It is the probe until it is too old, tried ever less often: SQS dead-letters what it gave a thousand times."""
+    """A FIFO probe is tried more and more rarely until it is too old, because SQS dead-letters a message after a
+    thousand receives.
+    """
     fleet = make_fleet(in_groups=True)
     start_ms, receives = round(fleet.clock.now_s * 1_000), 0
     while not fleet.letters():
@@ -174,13 +184,13 @@ def test_fifo_probe_is_received_less_often_than_sqs_allows(make_fleet: Any) -> N
 
 
 def test_refused_delivery_stops_those_behind_it(fleet: Any) -> None:
-    """A message's deliveries stay in order: what is behind a refused one waits until the credentials are mended."""
+    """Deliveries behind a refused one of the same message wait until the credentials work, so that the order holds."""
     fleet.run(fleet.record(1, ["200", "403", "200"]))
     assert fleet.api.ids == ["1.0", "1.1"]
 
 
 def test_item_that_alone_is_refused_is_found_in_a_bulk_call(make_fleet: Any) -> None:
-    """A bulk call whose credentials are refused is halved: its good items arrive, and nobody is suspended."""
+    """A bulk call with refused credentials is halved: its good items are delivered, and no account is suspended."""
     fleet = make_fleet("forbidding", max_in_flight=1)
     fleet.api.call_s = 0.5
     report = fleet.run(fleet.record(1, ["forbidden"]), *(fleet.record(n, ["200"]) for n in range(2, 6)))
@@ -189,7 +199,7 @@ def test_item_that_alone_is_refused_is_found_in_a_bulk_call(make_fleet: Any) -> 
 
 
 def test_with_the_state_table_down_refused_messages_wait(fleet: Any) -> None:
-    """Nobody can be told: nothing is parked, nothing dead-lettered, and the partner is left alone for a while."""
+    """Without the state table refused messages are neither parked nor dead-lettered, and wait for a while."""
     fleet.state.down = True
     report = fleet.run(*(fleet.record(n, ["401"]) for n in range(6)))
     assert (len(report.failures), fleet.queue.parked, fleet.letters()) == (6, [], [])

@@ -52,7 +52,7 @@ def test_dead_letter_that_was_not_taken_is_resumed_not_repeated(fleet: Any) -> N
 
 
 def test_message_from_the_parking_queue_is_resumed(fleet: Any) -> None:
-    """A message that was parked half way is a new one to SQS; it is resumed all the same."""
+    """A message that was parked half delivered is new to SQS, and is resumed all the same."""
     fleet.run(record(1, ["200", "503|200"]))
     fleet.clock.now_s += 600
     moved = record(1, ["200", "503|200"])
@@ -62,7 +62,7 @@ def test_message_from_the_parking_queue_is_resumed(fleet: Any) -> None:
 
 
 def test_redriven_message_gets_another_chance_for_what_was_refused(fleet: Any) -> None:
-    """Whoever redrives a dead letter has mended something: the refused part is sent, what arrived is not."""
+    """After a redrive the refused part is sent again, and the delivered part is not."""
     fleet.run(record(1, ["200", "400|200", "503|200"]))
     fleet.clock.now_s += 60
     fleet.run(record(1, ["200", "400|200", "503|200"], receives=2))
@@ -89,7 +89,7 @@ def test_message_that_alone_fails_again_and_again_is_rejected(make_fleet: Any) -
 
 
 def test_partner_that_fails_on_everything_costs_no_message_a_failed_attempt(fleet: Any) -> None:
-    """While the partner takes nothing, no message is to blame."""
+    """While the partner takes nothing, no message is charged a failed attempt."""
     for receives in range(1, 80):
         fleet.clock.now_s += 900
         fleet.run(record(1, ["500"], receives=receives, received_at_ms=int(fleet.clock.now_s * 1_000)))
@@ -97,7 +97,7 @@ def test_partner_that_fails_on_everything_costs_no_message_a_failed_attempt(flee
 
 
 def test_event_that_always_fails_takes_nothing_with_it(fleet: Any) -> None:
-    """What is behind an event that failed too often is delivered; the dead letter speaks of that event alone."""
+    """Events behind one that failed too often are delivered; the dead letter is about that event only."""
     names = ["200", "500", "200", "200"]
     receives = 0
     while not fleet.queue.dead:
@@ -114,7 +114,9 @@ def test_event_that_always_fails_takes_nothing_with_it(fleet: Any) -> None:
 
 @pytest.mark.parametrize("why", ["too_old", "unmappable"])
 def test_a_message_that_ended_before_it_was_resumed_has_another_chance_too(fleet: Any, why: str) -> None:
-    """Parked until it was too old, or not mapped when it came back: what arrived is known, and the rest is open."""
+    """A message that was dead-lettered before it was resumed is resumed after a redrive: delivered calls are known, and
+    the rest is open.
+    """
     names = ["200", "400|200", "503|200"]
     fleet.run(record(1, names))
     if why == "too_old":

@@ -22,7 +22,7 @@ def deliver(make_fleet: Any) -> Any:
 
 
 def test_messages_beyond_an_endpoints_rate_come_back_by_the_call(deliver: Any) -> None:
-    """As many messages are given one time to come back as one bulk call takes."""
+    """As many messages get one return time as one bulk call takes."""
     fleet = deliver(Acme({"bulk": Bulk(4, rate=Rate(1, 10))}, in_order=False), max_in_flight=20)
     report = fleet.run(*(fleet.record(n, ["bulk"]) for n in range(13)))
     waits = sorted(fleet.queue.hidden[f"h-{failure[2:]}"] for failure in report.failures)
@@ -38,14 +38,16 @@ def waiting(count: int, whose: Whose = Whose.ACCOUNT_FAILURE, kind: str = EVENTS
 
 
 def reserved(fleet: Any, jobs: list[Job]) -> list[End | None]:
-    """The ends of messages that have a time to come back."""
+    """The messages that got a return time."""
     asyncio.run(reserve_return_times(jobs, fleet.worker))
     return [job.end for job in jobs]
 
 
 @pytest.mark.parametrize(("in_groups", "parked"), [(False, 50), (True, 0)])
 def test_what_is_too_many_of_an_account_is_parked(in_groups: bool, parked: int, make_fleet: Any) -> None:
-    """A thousand may wait by visibility; a FIFO queue parks nothing, for its order has to hold."""
+    """A thousand messages of an account may wait by visibility, and further ones are parked; a FIFO queue parks none,
+    to keep the order.
+    """
     fleet = make_fleet("echo", in_groups=in_groups)
     ends = reserved(fleet, waiting(MOST_IN_LINE + 50))
     assert ends.count(Parked()) == parked
@@ -53,25 +55,25 @@ def test_what_is_too_many_of_an_account_is_parked(in_groups: bool, parked: int, 
 
 
 def test_erasures_are_not_parked_where_no_time_is_left(fleet: Any) -> None:
-    """They are few, and wait no longer than they must."""
+    """Erasures are few, and wait no longer than they must."""
     ends = reserved(fleet, waiting(MOST_IN_LINE) + waiting(5, kind=ERASURE))
     assert Parked() not in ends
 
 
 def test_what_nobody_can_be_told_of_is_not_parked(fleet: Any) -> None:
-    """With the state table down there is no sweep to expect: messages come back when they would have."""
+    """Without the state table no sweep can be asked for, so messages come back after their usual wait."""
     fleet.state.down = True
     assert reserved(fleet, waiting(3)) == [job.end for job in waiting(3)]
 
 
 def test_what_waits_for_the_whole_fleet_reserves_nothing(fleet: Any) -> None:
-    """Only an account's own waiting is counted."""
+    """Messages that wait for the whole fleet take no return time of an account."""
     assert reserved(fleet, waiting(3, Whose.FLEET)) == [job.end for job in waiting(3, Whose.FLEET)]
     assert fleet.state.items == {}
 
 
 def test_room_shrinks_by_what_waits(fleet: Any) -> None:
-    """The sweep brings back no more than may wait."""
+    """The sweep brings back only as many messages as may still wait."""
     before = asyncio.run(room_for("7", fleet.worker))
     reserved(fleet, waiting(100))
     assert asyncio.run(room_for("7", fleet.worker)) == before - 100

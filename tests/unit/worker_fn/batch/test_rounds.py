@@ -1,4 +1,4 @@
-"""How far a batch is mapped at a time: as far as there is room."""
+"""How much of a batch is mapped at a time: as much as there is room for."""
 
 import asyncio
 import json
@@ -44,7 +44,7 @@ def narrow(make_fleet: Any) -> Any:
 
 
 def test_a_batch_that_fits_is_mapped_before_the_first_call(make_fleet: Any) -> None:
-    """The normal case: everything is there to be packed and ordered."""
+    """A batch that fits, the normal case, is mapped as a whole, packed and ordered."""
     partner = Fanned()
     fleet = make_fleet(partner)
     seen: list[int] = []
@@ -59,7 +59,7 @@ def test_a_batch_that_fits_is_mapped_before_the_first_call(make_fleet: Any) -> N
 
 
 def test_a_batch_that_does_not_fit_is_mapped_as_it_is_sent(narrow: Any) -> None:
-    """All arrives, in order, once, and no more bodies are there at a time than there is room for."""
+    """All deliveries arrive once and in order, and never more bodies exist at a time than there is room for."""
     partner = Fanned()
     fleet = narrow(partner)
     report = fleet.run(record(1, ["200"] * 200), record(2, ["200"] * 3))
@@ -70,7 +70,7 @@ def test_a_batch_that_does_not_fit_is_mapped_as_it_is_sent(narrow: Any) -> None:
 
 
 def test_heavy_messages_do_not_hold_up_the_light_ones(narrow: Any) -> None:
-    """Also those behind them are in the first round."""
+    """Light messages are in the first round, even behind heavy ones."""
     fleet = narrow(Fanned(), max_in_flight=1)
     fleet.run(record(1, ["200"] * 100), *(record(n, ["200"]) for n in range(2, 8)))
     last_light = max(place for place, one in enumerate(fleet.api.ids) if not one.startswith("1."))
@@ -78,7 +78,7 @@ def test_heavy_messages_do_not_hold_up_the_light_ones(narrow: Any) -> None:
 
 
 def test_keys_do_not_depend_on_the_rounds(narrow: Any, make_fleet: Any) -> None:
-    """Also of deliveries that have one item's name: they are counted in order, whatever was mapped when."""
+    """Keys are the same however a batch is cut, even if deliveries have the same item's name."""
     batch = [record(1, ["200"] * 60), record(2, ["200"] * 2)]
     for one in batch:
         one["body"] = one["body"].replace('"id":"1.3"', '"id":"1.7"')
@@ -90,7 +90,7 @@ def test_keys_do_not_depend_on_the_rounds(narrow: Any, make_fleet: Any) -> None:
 
 
 def test_a_message_whose_time_ends_goes_on_where_it_was(narrow: Any) -> None:
-    """It comes back at once, and what it delivered is not delivered again."""
+    """A message whose time ends comes back at once, and does not repeat its delivered calls."""
     fleet = narrow(Fanned(), max_in_flight=1)
     fleet.api.call_s = 1.0
     names = ["200"] * 100
@@ -105,7 +105,7 @@ def test_a_message_whose_time_ends_goes_on_where_it_was(narrow: Any) -> None:
 
 
 def test_a_wait_stops_the_mapping_of_its_message(narrow: Any) -> None:
-    """What is behind it is neither sent nor mapped; the request is let go of."""
+    """Deliveries behind one that waits are neither sent nor mapped, and the request is freed."""
     partner = Fanned()
     fleet = narrow(partner)
     report = fleet.run(record(1, ["200", "503", *["200"] * 100]))
@@ -117,7 +117,9 @@ def test_a_wait_stops_the_mapping_of_its_message(narrow: Any) -> None:
 
 @pytest.mark.parametrize("fault", ["boom", "undeclared"])
 def test_a_mapping_that_fails_half_way_keeps_what_arrived(fault: str, narrow: Any) -> None:
-    """The message is dead-lettered with its place, its neighbours arrive, and a redrive repeats nothing."""
+    """If a mapping raises half way, its message is dead-lettered with the place, its neighbours are delivered, and a
+    redrive repeats nothing.
+    """
     fleet = narrow(Fanned())
     names = [*["200"] * 50, fault, "200"]
     report = fleet.run(record(1, names), record(2, ["200"]))
@@ -136,7 +138,7 @@ def test_a_mapping_that_fails_half_way_keeps_what_arrived(fault: str, narrow: An
 
 
 def test_what_is_left_out_is_noted_once_whatever_the_rounds(narrow: Any) -> None:
-    """Each part that becomes no call is counted once, at the receive that comes to it first."""
+    """Each left-out part is counted once, at the receive that first maps it."""
     lines: list[dict[str, Any]] = []
     fleet = narrow(Fanned(), max_in_flight=1)
     fleet.api.call_s = 1.0
@@ -151,14 +153,14 @@ def test_what_is_left_out_is_noted_once_whatever_the_rounds(narrow: Any) -> None
 
 
 def test_the_total_of_a_dead_letter_counts_all_rounds(narrow: Any) -> None:
-    """As if everything had been mapped at once."""
+    """A dead letter has the same total as if its message had been mapped at once."""
     fleet = narrow(Fanned())
     fleet.run(record(1, [*["200"] * 60, "422", "200"]))
     assert fleet.letters() == [("rejected", "HTTP 422 for 1 of 62 deliveries")]
 
 
 def test_bulk_calls_are_as_full_as_the_room_allows(narrow: Any, make_fleet: Any) -> None:
-    """What fits is packed across messages; in rounds, each is."""
+    """A batch that fits is packed across messages; in rounds, each round is."""
     wide = make_fleet(FannedBulk())
     wide.run(*(record(n, ["200"]) for n in range(1, 10)))
     assert sorted(map(len, wide.api.bulks)) == [3, 3, 3]
@@ -170,7 +172,7 @@ def test_bulk_calls_are_as_full_as_the_room_allows(narrow: Any, make_fleet: Any)
 
 @pytest.mark.parametrize("in_groups", [False, True])
 def test_order_holds_over_the_rounds(in_groups: bool, narrow: Any) -> None:
-    """Messages of one lane never go beside each other, and a FIFO group's keep their order."""
+    """In all rounds messages of one lane go one after the other, and those of a FIFO group in order."""
     fleet = narrow(Fanned(), in_groups=in_groups, max_in_flight=3)
     fields = {"mpid": "ann"}
     batch = [record(n, ["200"] * count, fields=fields, group="ann") for n, count in enumerate((40, 1, 30), start=1)]
@@ -185,7 +187,7 @@ def test_order_holds_over_the_rounds(in_groups: bool, narrow: Any) -> None:
 
 @pytest.mark.parametrize("in_groups", [False, True])
 def test_a_lane_that_waits_stays_stopped_in_later_rounds(in_groups: bool, narrow: Any) -> None:
-    """What is behind a failure is not sent before it, however the batch was cut; what is beside it goes on."""
+    """Deliveries behind a failure in their lane are not sent in later rounds, and other lanes go on."""
     fleet = narrow(Fanned(), in_groups=in_groups)
     fields = {"mpid": "ann"}
     first = record(1, [*["200"] * 30, "503", *["200"] * 30], fields=fields, group="ann")
@@ -199,7 +201,7 @@ def test_a_lane_that_waits_stays_stopped_in_later_rounds(in_groups: bool, narrow
 
 
 def test_a_message_of_a_suspended_account_takes_no_room(narrow: Any) -> None:
-    """It is parked; what of the batch had no room beside it is mapped then."""
+    """A parked message takes no room, so messages that had none are mapped then."""
     fleet = narrow(Fanned())
     fleet.run(record(1, ["401"]))
     fleet.run(record(2, ["401"]))
@@ -209,14 +211,14 @@ def test_a_message_of_a_suspended_account_takes_no_room(narrow: Any) -> None:
 
 
 def test_a_message_that_failed_leaves_its_room_to_the_others(narrow: Any) -> None:
-    """However little of it there is."""
+    """A failed message frees its room for the others, however little it was."""
     fleet = narrow(Fanned(), batch=2_000)
     report = fleet.run(record(1, ["200", "boom"]), record(2, ["200"] * 5), record(3, ["200"]))
     assert (report.delivered, report.dead_lettered) == (2, 1)
 
 
 def test_a_message_whose_progress_is_damaged_leaves_its_room(narrow: Any) -> None:
-    """It fails when it is mapped already; the others are mapped and sent all the same."""
+    """A message whose progress is damaged fails after it was mapped; the others are mapped and sent all the same."""
     fleet = narrow(Fanned(), batch=2_000)
     fleet.state.items[progress_key("7", "r-2"), "1/1"] = Item(1, {"done": 5})
     report = fleet.run(record(1, ["200"] * 5), record(2, ["200"], receives=2), record(3, ["200"] * 5))
@@ -224,7 +226,9 @@ def test_a_message_whose_progress_is_damaged_leaves_its_room(narrow: Any) -> Non
 
 
 def test_a_message_beyond_the_functions_memory_says_so(make_fleet: Any) -> None:
-    """It is not even decoded; its neighbours arrive. What only looks like JSON in a text does not count."""
+    """A message that is too large for the function is not decoded, and its neighbours are delivered; what only looks
+    like JSON inside a text does not count.
+    """
     fleet = make_fleet(Fanned())
     fleet.worker = replace(fleet.worker, room=Room(batch=MIB, message=2 * MIB))
     heavy = record(1, ["200"] * 2_500)
@@ -237,7 +241,7 @@ def test_a_message_beyond_the_functions_memory_says_so(make_fleet: Any) -> None:
 
 
 class Noting(Unordered):
-    """Notes which of its requests was mapped when, between the calls."""
+    """Records when each of its requests was mapped, among the calls."""
 
     def __init__(self) -> None:
         self.api: Any = None
@@ -274,7 +278,7 @@ def test_the_first_calls_leave_before_the_rest_is_decoded(make_fleet: Any, monke
 def test_a_batch_stays_whole_where_its_messages_concern_each_other(
     partner: Any, options: dict[str, Any], parts: int, make_fleet: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An order, a bulk call, and memory are the whole batch's."""
+    """If order, bulk calls or memory concern the whole batch, it is not divided into parts."""
     monkeypatch.setattr(rounds, "MESSAGES_A_PART", 4)
     fleet = make_fleet(partner, **{name: value for name, value in options.items() if name != "room"})
     worker = replace(fleet.worker, room=options["room"]) if "room" in options else fleet.worker
@@ -307,7 +311,7 @@ def statuses(jobs: list[Job]) -> list[list[int | None]]:
 
 
 def test_everything_that_is_mapped_is_sent_and_let_go_of(fleet: Any) -> None:
-    """Outcomes stand in the items; no payload and no generator is kept."""
+    """The results are in the items, and no payload or generator is kept."""
     jobs = sent(fleet, record(1, ["200", "200"]), record(2, ["400"]))
     assert statuses(jobs) == [[200, 200], [400]]
     assert not any(job.holds or job.source for job in jobs)
@@ -326,6 +330,8 @@ ORDERS = [("echo", False, True), ("unordered", False, False), ("unordered", True
 def test_order_holds_for_a_partner_that_asks_and_for_a_fifo_queue(
     partner: str, in_groups: bool, in_order: bool, make_fleet: Any
 ) -> None:
-    """Elsewhere deliveries go side by side."""
+    """Deliveries keep their order for a partner that asks for it and on a FIFO queue; otherwise they go at the same
+    time.
+    """
     fleet = make_fleet(partner, in_groups=in_groups)
     assert dispatcher_for(fleet.worker, lambda: 60.0).in_order is in_order

@@ -1,4 +1,4 @@
-"""The ends of a batch, carried out."""
+"""How a batch's results are carried out on the queues."""
 
 import asyncio
 from typing import Any
@@ -22,7 +22,7 @@ def test_failing_settle_calls_lose_nothing(fleet: Any) -> None:
 
 
 def test_settle_call_that_hangs_does_not_hold_the_batch(fleet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A dead-letter queue that does not answer keeps one message in the queue; the batch ends in time."""
+    """If the dead-letter queue does not answer, the message stays in its queue, and the batch ends in time."""
     monkeypatch.setattr("worker_fn.batch.time_budget.LEAST_S", 0.01)
     monkeypatch.setattr("worker_fn.batch.time_budget.ANSWER_S", 1_000.0)  # no time is left when settling begins
 
@@ -41,7 +41,7 @@ def told(letter: DeadLetter) -> dict[str, str]:
 
 
 def test_a_letter_says_whose_message_it_is_and_since_when() -> None:
-    """Its partner, type, account and first receive, as every dead letter has them."""
+    """Every dead letter has its partner, type, account and first receive."""
     assert told(DeadLetter(Reason.TOO_OLD, "")) == {
         "reason": "too_old",
         "partner": "acme",
@@ -54,7 +54,7 @@ def test_a_letter_says_whose_message_it_is_and_since_when() -> None:
 
 @pytest.mark.parametrize("status", [None, 422])
 def test_a_letter_says_why_and_how_often(status: int | None) -> None:
-    """The reason comes first; SQS takes no attribute without a value, so there is none."""
+    """The reason comes first; SQS accepts no attribute without a value, so empty ones are left out."""
     attributes = told(DeadLetter(Reason.REJECTED, "e" * 300, status=status, attempts=3))
     assert next(iter(attributes)) == "reason"
     assert (attributes["reason"], attributes["error"], attributes["attempts"]) == ("rejected", "e" * 256, "3")

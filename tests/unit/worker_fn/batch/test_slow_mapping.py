@@ -1,4 +1,4 @@
-"""Mappings that take their time: as long as one message may take, and no answer goes unheard meanwhile."""
+"""Slow mappings: one message may take its share of the time, and answers are read meanwhile."""
 
 import asyncio
 import json
@@ -40,7 +40,9 @@ def timed(fleet: Any, partner: Slow) -> Worker:
 
 
 def test_a_mapping_that_takes_too_long_is_its_records_fault(make_fleet: Any) -> None:
-    """It is dead-lettered with the bound, a fifth of what the batch has for its calls; the batch goes on."""
+    """A mapping over its bound, a fifth of the batch's time for calls, dead-letters its message, and the batch
+    goes on.
+    """
     partner = Slow()
     fleet = make_fleet(partner)
     worker = timed(fleet, partner)
@@ -52,14 +54,14 @@ def test_a_mapping_that_takes_too_long_is_its_records_fault(make_fleet: Any) -> 
 
 
 class Unlaned(Slow):
-    """A batch of it goes in parts."""
+    """A partner without order, whose batches are divided into parts."""
 
     lane_of = Partner.lane_of
 
 
 @pytest.mark.parametrize("takes_s", [0.2, 2.5])
 def test_answers_are_heard_while_a_slow_mapping_goes_on(takes_s: float, make_fleet: Any) -> None:
-    """Between two messages of a later part, not only when all of it is mapped; the first part is sent by then."""
+    """While a later part is mapped, answers to the first part are read between two messages."""
     partner = Unlaned()
     fleet = make_fleet(partner)
     heard_s: list[float] = []
@@ -81,7 +83,7 @@ def test_answers_are_heard_while_a_slow_mapping_goes_on(takes_s: float, make_fle
 
 @pytest.mark.parametrize("left_s", [0.0, 4.0, SETTLE_RESERVE_S])
 def test_without_time_nothing_is_mapped_and_all_comes_back(left_s: float, make_fleet: Any) -> None:
-    """A batch that begins when its time is over: every record waits, also one that nobody could read."""
+    """In a batch that begins when its time is over every record waits, even an unreadable one."""
     partner = Fanned()
     fleet = make_fleet(partner)
     report = fleet.run(record(1, ["200"]), {**record(2, ["200"]), "body": "damaged"}, time_s=left_s)

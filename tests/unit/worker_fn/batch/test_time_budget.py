@@ -18,7 +18,9 @@ class Remaining:
 
 
 def test_each_step_ends_before_the_next_one() -> None:
-    """Calls leave the whole reserve, return times half, receipts a quarter; settling leaves a second for the answer."""
+    """Calls leave the whole reserve to later steps, return times half of it, receipts a quarter; settling leaves a
+    second for the answer.
+    """
     budget = TimeBudget(Remaining(), 8.0)
     assert (budget.for_calls_s(), budget.for_return_times_s(), budget.for_receipts_s()) == (52, 56, 58)
     assert (budget.for_moving_s(), budget.for_hiding_s(), budget.for_last_writes_s()) == (58.5, 59, 59.5)
@@ -26,7 +28,7 @@ def test_each_step_ends_before_the_next_one() -> None:
 
 @pytest.mark.parametrize("reserve_s", [4.0, 8.0, 60.0])
 def test_no_step_ends_after_the_next_one(reserve_s: float) -> None:
-    """With the smallest reserve that may be set as with the largest."""
+    """The order of the steps' ends holds with the smallest and the largest reserve."""
     budget = TimeBudget(Remaining(), reserve_s)
     steps = [budget.for_calls_s(), budget.for_return_times_s(), budget.for_receipts_s(), budget.for_hiding_s()]
     assert steps == sorted(steps)
@@ -35,7 +37,7 @@ def test_no_step_ends_after_the_next_one(reserve_s: float) -> None:
 
 
 def test_what_one_step_leaves_over_is_the_next_ones() -> None:
-    """Every part is what is left now."""
+    """Time that one step does not use is left to the next."""
     remaining = Remaining()
     budget = TimeBudget(remaining, 8.0)
     remaining.s = 10.0
@@ -43,7 +45,7 @@ def test_what_one_step_leaves_over_is_the_next_ones() -> None:
 
 
 def test_settling_has_some_time_however_late_it_is() -> None:
-    """What was delivered has to leave the queue: a settle call is made even when the time is over."""
+    """A settle call is made even if the time is over, because delivered messages have to leave the queue."""
     remaining = Remaining()
     budget = TimeBudget(remaining, 8.0)
     remaining.s = -3.0
@@ -52,7 +54,7 @@ def test_settling_has_some_time_however_late_it_is() -> None:
 
 
 def test_one_message_may_take_a_share_of_the_time_for_calls() -> None:
-    """And nothing where there is none."""
+    """One message's mapping may take a share of the time for calls, and none if none is left."""
     remaining = Remaining()
     budget = TimeBudget(remaining, 10.0)
     assert budget.for_one_mapping_s() == MAPPING_SHARE * 50
@@ -61,7 +63,7 @@ def test_one_message_may_take_a_share_of_the_time_for_calls() -> None:
 
 
 def test_a_sweep_leaves_a_share_of_the_whole_tick() -> None:
-    """However much of it is over when the sweep begins."""
+    """A sweep leaves a share of the tick's whole time, however late it begins."""
     remaining = Remaining()
     budget = TimeBudget(remaining, 8.0)
     remaining.s = 30.0
@@ -69,13 +71,13 @@ def test_a_sweep_leaves_a_share_of_the_whole_tick() -> None:
 
 
 def test_a_probe_needs_its_call_and_settling() -> None:
-    """By the deployed settings, whatever they are."""
+    """A probe needs the time of its call and of settling, by the deployed settings."""
     assert TimeBudget(Remaining(), 8.0).probe_needs_s(13.0) == 21.0
 
 
 @pytest.mark.parametrize(("seconds", "found"), [(60.0, "done"), (0.0, "late"), (-5.0, "late")])
 def test_work_without_time_is_given_up(seconds: float, found: str) -> None:
-    """The batch goes on with what it had."""
+    """Work that gets no time is given up, and the batch goes on with what it had."""
 
     async def work() -> str:
         await asyncio.sleep(0.001)

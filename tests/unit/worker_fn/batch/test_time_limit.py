@@ -1,4 +1,4 @@
-"""Code that does not come back is interrupted."""
+"""Code that does not end is interrupted."""
 
 import re
 import signal
@@ -48,13 +48,13 @@ ENDLESS = [spin, spin_past_exceptions, spin_once_more, backtrack]
 
 @pytest.mark.parametrize("work", ENDLESS)
 def test_endless_work_is_interrupted(work: Callable[[], None]) -> None:
-    """Whatever it catches, and in a regular expression too."""
+    """Endless code is interrupted, even if it catches exceptions or is in a regular expression."""
     with pytest.raises(OutOfTime), ticking(), at_most(0.05):
         work()
 
 
 def test_the_timer_ticks_until_the_last_has_done_with_it() -> None:
-    """Two parts of a batch may be mapped by turns."""
+    """The timer runs until the last of two interleaved users has ended."""
     with ExitStack() as second:
         with ticking():
             second.enter_context(ticking())
@@ -63,7 +63,7 @@ def test_the_timer_ticks_until_the_last_has_done_with_it() -> None:
 
 
 def test_what_ends_in_time_is_left_alone() -> None:
-    """Its result, or what it raises; and nothing rings afterwards."""
+    """Code that ends in time returns or raises as usual, and no signal comes afterwards."""
     with ticking(), at_most(60):
         pass
     with pytest.raises(KeyError), ticking(), at_most(60):
@@ -71,7 +71,7 @@ def test_what_ends_in_time_is_left_alone() -> None:
 
 
 def test_a_tick_that_comes_as_the_code_ends_is_late() -> None:
-    """Its time is over, but so is the code: neither what comes behind it is interrupted, nor the next one."""
+    """A tick that comes just as the code ends interrupts neither the code after it nor the next user."""
 
     def tick(frame: FrameType, event: str, _: object) -> None:
         if event == "call" and frame.f_code is at_most.__exit__.__code__:
@@ -89,7 +89,7 @@ def test_a_tick_that_comes_as_the_code_ends_is_late() -> None:
 
 
 def test_the_timer_and_its_handler_are_given_back() -> None:
-    """Somebody else may have one, a test runner say."""
+    """An earlier timer and handler, a test runner's for example, are restored."""
     before = signal.signal(signal.SIGALRM, signal.SIG_IGN)
     had_s, every_s = signal.setitimer(signal.ITIMER_REAL, 5_000)
     try:
@@ -104,7 +104,7 @@ def test_the_timer_and_its_handler_are_given_back() -> None:
 
 
 def test_a_tick_that_is_under_way_ends_no_process() -> None:
-    """Where nobody had a handler, a late signal finds one that does nothing."""
+    """If there was no handler before, a late signal finds one that does nothing."""
     before = signal.signal(signal.SIGALRM, signal.SIG_DFL)
     try:
         with ticking(), at_most(60):
@@ -115,7 +115,7 @@ def test_a_tick_that_is_under_way_ends_no_process() -> None:
 
 
 def test_on_another_thread_nothing_is_interrupted() -> None:
-    """A signal reaches the main thread alone; the work is done there as well."""
+    """On another thread the work is done without a limit, because a signal reaches only the main thread."""
     done: list[int] = []
 
     def work() -> None:
@@ -144,7 +144,7 @@ class Endless(Echo):
 
 @pytest.mark.parametrize("work", ENDLESS)
 def test_a_mapping_without_end_ends_its_record_alone(work: Callable[[], None], make_fleet: Any) -> None:
-    """Dead-lettered with the bound; its neighbours arrive."""
+    """A mapping without end is dead-lettered with the bound, and its neighbours are delivered."""
     fleet = make_fleet(Endless(work))
     batch = [record(1, ["200"]), record(2, ["200", "endless"]), record(3, ["200"])]
     report = fleet.run(*batch, time_s=SETTLE_RESERVE_S + 5.0)

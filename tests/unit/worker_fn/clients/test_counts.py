@@ -1,4 +1,4 @@
-"""The day's counts, as CloudWatch is asked for them."""
+"""The counts of a day, as the worker asks CloudWatch for them."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ NOW_MS = (END_S + 1_200) * 1_000 + 12_345
 
 
 class FakeCloudWatch:
-    """Metrics by namespace or queue, name and statistic; each value stands in the step that it is listed for."""
+    """Metrics by namespace or queue, name and statistic; each value is in the step for which it is listed."""
 
     def __init__(self, values: dict[tuple[str, str, str], dict[int, float]], pages: int = 1) -> None:
         self.values, self.pages, self.asked = values, pages, list[dict[str, Any]]()
@@ -60,7 +60,7 @@ def read(client: Any) -> Any:
 
 @pytest.mark.parametrize("pages", [1, 3])
 def test_a_day_of_both_queues_and_of_the_workers_ends(pages: int) -> None:
-    """What came and what ended are summed, depths have their least and most; all pages are read."""
+    """Arrivals and ends are summed, depths have their least and most, and all pages are read."""
     client = FakeCloudWatch(VALUES, pages)
     steps = read(client)
     assert len(steps) == STEPS
@@ -72,7 +72,7 @@ def test_a_day_of_both_queues_and_of_the_workers_ends(pages: int) -> None:
 
 
 def test_the_day_ends_when_all_is_counted() -> None:
-    """At the last whole step that is 20 minutes old, a day after its begin."""
+    """The day ends at the last whole step that is 20 minutes old, when all is counted."""
     client = FakeCloudWatch({})
     read(client)
     [asked] = client.asked
@@ -90,7 +90,7 @@ def test_the_day_ends_when_all_is_counted() -> None:
     ids=["refused", "out of reach"],
 )
 def test_what_cloudwatch_does_not_say_is_named_and_no_more(error: Exception, said: str) -> None:
-    """The error's name alone."""
+    """If CloudWatch fails, only the error's name is reported."""
 
     class Broken:
         def get_metric_data(self, **_: Any) -> None:
@@ -102,7 +102,7 @@ def test_what_cloudwatch_does_not_say_is_named_and_no_more(error: Exception, sai
 
 
 def test_pages_without_end_are_not_read_for_ever() -> None:
-    """A day is one page; five are read."""
+    """At most five pages are read; a day has one."""
     client = FakeCloudWatch({}, pages=1_000)
     with pytest.raises(CountsUnavailable):
         read(client)

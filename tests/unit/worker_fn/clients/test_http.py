@@ -1,4 +1,4 @@
-"""The partner's client, without its sockets: those are in tests/integration."""
+"""The partner's client without sockets; tests/integration has those tests."""
 
 import asyncio
 from typing import Any
@@ -17,7 +17,7 @@ DEAD = (Answer(fault="connection"), True)
 
 
 class Scripted:
-    """Exchanges that end as a test says; each takes some time by the clock."""
+    """Exchanges that end as a test says, and take some time by the clock."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *ends: tuple[Answer, bool], takes_s: float = 0.0) -> None:
         self.now_s, self.new, self.ends, self.takes_s = 0.0, list[bool](), list(ends), takes_s
@@ -38,14 +38,14 @@ class Scripted:
 
 
 def test_a_dead_kept_connection_costs_one_more_try_on_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is nobody's fault, and no more than once."""
+    """A call on a dead kept connection is made again once, and nobody is at fault."""
     scripted = Scripted(monkeypatch, DEAD, (Answer(200), False))
     assert scripted.send().status == 200
     assert scripted.new == [False, True]
 
 
 def test_no_second_try_without_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The call's time is one for both."""
+    """Both tries share the call's time, so without time left there is no second one."""
     scripted = Scripted(monkeypatch, DEAD, takes_s=1.0)
     assert scripted.send(timeout_s=1.0).fault == "connection"
 
@@ -56,12 +56,12 @@ def test_no_second_try_without_time(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_fault_while_the_process_stood_still_is_ours(
     answer: Answer, found: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An answer is an answer all the same."""
+    """A fault during a freeze is not the partner's; an answer still counts."""
     assert Scripted(monkeypatch, (answer, False), takes_s=BEAT_S + STILL_S + 1).send().fault == found
 
 
 def test_what_http_has_no_form_for_is_never_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It raises what the dispatcher takes for the partner's mistake."""
+    """The client raises the error that the dispatcher takes for a fault of the partner's code."""
     scripted = Scripted(monkeypatch)
     with pytest.raises(UNSENDABLE):
         scripted.send(Delivery("https://partner.example/e", b"{}", "e", headers={"X": "a\r\nb"}))
@@ -69,7 +69,9 @@ def test_what_http_has_no_form_for_is_never_sent(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_handle_that_is_not_kept_is_closed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It has a call's credentials in it: that of a cancelled call, one too many, and all when the client is closed."""
+    """A handle has a call's credentials: that of a cancelled call and a surplus one are closed at once, and all when
+    the client is closed.
+    """
     made: list[Exchange] = []
 
     async def perform(_: Transfers, curl: pycurl.Curl) -> None:

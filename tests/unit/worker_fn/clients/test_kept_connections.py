@@ -12,7 +12,7 @@ ONE, OTHER = Ends("192.0.2.1", 443, 40_005), Ends("192.0.2.1", 443, 40_006)
 
 @pytest.fixture
 def connections(monkeypatch: pytest.MonkeyPatch) -> dict[int, tuple[int, bool]]:
-    """Descriptor -> its local port, and whether something lies on it."""
+    """Local ports by descriptor, and whether bytes are waiting."""
     made = {5: (40_005, False)}
     monkeypatch.setattr(kept_connections, "_port_of", lambda one: made[one][0] if one in made else None)
     monkeypatch.setattr(kept_connections, "_has_something_to_say", lambda one: made[one][1])
@@ -20,7 +20,7 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> dict[int, tuple[int, bool]]:
 
 
 def test_a_connection_that_was_opened_for_the_call_is_used(connections: dict[int, tuple[int, bool]]) -> None:
-    """One that nobody opened is not."""
+    """Only a connection that was opened for the call is used."""
     mine = Kept(Clock())
     assert mine.may_be_used(ONE, [5])
     assert not mine.may_be_used(OTHER, [])
@@ -30,7 +30,9 @@ def test_a_connection_that_was_opened_for_the_call_is_used(connections: dict[int
 def test_a_connection_is_used_again_while_it_is_fresh(
     idle_s: float, usable: bool, connections: dict[int, tuple[int, bool]]
 ) -> None:
-    """By the wall's clock, which goes on in a frozen environment; one that was set back tells nothing."""
+    """A connection is used again while it is fresh by the wall clock, which goes on in a frozen environment; a clock
+    that was set back proves nothing.
+    """
     clock = Clock()
     mine = Kept(clock)
     mine.may_be_used(ONE, [5])
@@ -40,7 +42,7 @@ def test_a_connection_is_used_again_while_it_is_fresh(
 
 
 def test_what_nobody_asked_for_is_no_answer(connections: dict[int, tuple[int, bool]]) -> None:
-    """A connection on which something lies is not used again, nor one whose descriptor is another's by now."""
+    """A connection on which bytes wait is not used again, nor one whose descriptor now belongs to something else."""
     mine = Kept(Clock())
     mine.may_be_used(ONE, [5])
     connections[5] = (40_005, True)
@@ -50,7 +52,7 @@ def test_what_nobody_asked_for_is_no_answer(connections: dict[int, tuple[int, bo
 
 
 def test_connections_with_one_local_port_are_told_apart(connections: dict[int, tuple[int, bool]]) -> None:
-    """The kernel gives a port twice, for two addresses: what lies on the one is not overlooked for the other's sake."""
+    """Two connections to different addresses may have one local port: bytes on one are noticed all the same."""
     mine, elsewhere = Kept(Clock()), ONE._replace(ip="192.0.2.2")
     connections[6] = (40_005, False)
     assert mine.may_be_used(ONE, [5])

@@ -1,4 +1,4 @@
-"""The worker's log lines: what is on the allow-list, and nothing else."""
+"""The worker's log lines contain only what is on the allow-list."""
 
 import io
 import json
@@ -11,7 +11,7 @@ from worker_fn.clients.logs import SafeFormatter, logger
 
 
 def test_what_is_not_on_the_allow_list_is_dropped() -> None:
-    """Fields, and tracebacks, whose texts may hold payload."""
+    """Other fields are dropped, and so are tracebacks, whose texts may quote a payload."""
     stream = io.StringIO()
     mine = Logger(service="worker-test", logger_formatter=SafeFormatter(), stream=stream)
     try:
@@ -24,7 +24,9 @@ def test_what_is_not_on_the_allow_list_is_dropped() -> None:
 
 
 def test_the_worker_logs_so() -> None:
-    """Its own logger has the formatter, and times of RFC 3339, without which Lambda's JSON format takes no level."""
+    """The worker's logger has the formatter, and times of RFC 3339, without which Lambda's JSON format ignores the
+    level.
+    """
     formatter = logger.registered_formatter
     assert isinstance(formatter, SafeFormatter)
     record = logging.LogRecord("worker", logging.WARNING, "f.py", 1, "it failed", None, None)
@@ -34,5 +36,5 @@ def test_the_worker_logs_so() -> None:
 
 
 def test_libraries_write_warnings_alone() -> None:
-    """Whatever Lambda's format has made of Python's own level: what they write below may hold what they send."""
+    """Libraries log warnings only, whatever level Lambda sets, because at lower levels they may log requests."""
     assert logging.getLogger().level == logging.WARNING

@@ -24,7 +24,7 @@ def fleet(make_fleet: Any, mapping: FakeMapping) -> Any:
 
 
 def test_known_pause_stands_while_the_state_table_is_out_of_reach(fleet: Any) -> None:
-    """Nobody can have ended it: the pause is noted in the table. Who never could read it delivers."""
+    """A known pause holds while the state table is out of reach; a worker that never could read the table delivers."""
     hold(fleet)
     fleet.run(fleet.record(1, ["200"]))
     fleet.state.down = True
@@ -34,7 +34,7 @@ def test_known_pause_stands_while_the_state_table_is_out_of_reach(fleet: Any) ->
 
 
 def test_pause_costs_a_read_every_few_seconds(fleet: Any) -> None:
-    """Not one for each message or call."""
+    """The pause is read every few seconds, not for each message or call."""
     reads = []
     read = fleet.state.read
 
@@ -49,7 +49,7 @@ def test_pause_costs_a_read_every_few_seconds(fleet: Any) -> None:
 
 
 def test_a_table_that_hangs_is_waited_for_once(make_fleet: Any) -> None:
-    """Whoever asks it next knows that it does not answer, and goes on at once."""
+    """After one read that hangs, later callers know that the table does not answer, and go on at once."""
     fleet = make_fleet()
     asked: list[str] = []
 
@@ -73,7 +73,9 @@ def test_a_table_that_hangs_is_waited_for_once(make_fleet: Any) -> None:
 
 
 def test_the_loop_goes_on_while_the_first_call_makes_its_client() -> None:
-    """That imports boto3, for a second where the function is small, and a batch's last writes wait beside it."""
+    """The first call makes its client off the loop: it imports boto3, for up to a second, while a batch's last writes
+    go on.
+    """
     made_in: list[threading.Thread] = []
 
     class Client:

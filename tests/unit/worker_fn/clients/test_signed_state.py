@@ -1,4 +1,4 @@
-"""The state table by signed calls, over an HTTP client that is scripted."""
+"""The state table by signed calls, over a scripted HTTP client."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ def refusal(code: str, status: int = 400, **more: Any) -> Answer:
 
 
 class Table:
-    """Gives scripted answers; the last one forever."""
+    """Gives scripted answers, and repeats the last one."""
 
     def __init__(self, *answers: Answer, endpoint: str = "https://dynamodb.eu-west-1.amazonaws.com") -> None:
         self.answers = list(answers)
@@ -46,7 +46,7 @@ class Table:
 
 
 def test_an_item_is_asked_for_by_a_signed_call() -> None:
-    """Operation, table and key as DynamoDB's API has them; the answer's time goes to the fleet's clock."""
+    """Operation, table and key are as in DynamoDB's API; the answer's time is given to the fleet's clock."""
     table = Table(answer(200, {"Item": ROW}))
     assert asyncio.run(table.state.read("a", "b")) == Item(3, {"x": 1.5}, {"n": 7})
     [request] = table.requests
@@ -65,7 +65,7 @@ def test_an_item_is_asked_for_by_a_signed_call() -> None:
 
 
 def test_what_another_wrote_first_comes_with_the_refusal() -> None:
-    """Nobody has to read it again."""
+    """The refusal has the item that another writer wrote first, so nobody has to read it again."""
     table = Table(refusal("ConditionalCheckFailedException", Item=ROW))
     with pytest.raises(Conflict) as conflict:
         asyncio.run(table.state.swap("a", "b", Item(2), {}, expires_at=None))
@@ -90,7 +90,7 @@ def test_what_another_wrote_first_comes_with_the_refusal() -> None:
     ],
 )
 def test_what_dynamodb_says_is_told_from_an_outage(said: Answer, expected: type[Exception], calls: int) -> None:
-    """A refusal is this call's own; a table that does not answer, or fails, is asked once more."""
+    """A refusal concerns only its call; a table that does not answer, or fails, is asked once more."""
     table = Table(said)
     with pytest.raises(StateUnavailable) as raised:
         asyncio.run(table.state.read("a", "b"))
@@ -100,13 +100,13 @@ def test_what_dynamodb_says_is_told_from_an_outage(said: Answer, expected: type[
 
 
 def test_a_call_that_was_lost_is_made_again() -> None:
-    """The second answer counts."""
+    """A call without an answer is made again, and the second answer counts."""
     table = Table(Answer(fault="connection"), answer(200, {}))
     assert asyncio.run(table.state.read("a", "b")) == Item()
 
 
 def test_without_credentials_the_table_is_out_of_reach() -> None:
-    """The batch goes on without it."""
+    """Without credentials the table counts as out of reach, and the batch goes on."""
 
     def none() -> Credentials:
         raise RuntimeError("canary")
@@ -128,7 +128,9 @@ def test_without_credentials_the_table_is_out_of_reach() -> None:
     ],
 )
 def test_the_host_is_signed_as_the_client_writes_it(endpoint: str, host: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It leaves out the usual port, and writes names small: signed otherwise, DynamoDB would refuse every call."""
+    """The signed host has no usual port and is in small letters, as the client sends it: otherwise DynamoDB would
+    refuse every call.
+    """
     signed: list[str] = []
 
     def signing(*one: Any, host: str, **more: Any) -> dict[str, str]:
@@ -156,6 +158,6 @@ def test_the_host_is_signed_as_the_client_writes_it(endpoint: str, host: str, mo
     ],
 )
 def test_an_answer_that_is_no_item_is_an_item_that_cannot_be_had(said: Answer) -> None:
-    """Whoever edited the table by hand, or answers in its place: what goes on without the table goes on."""
+    """An answer that is no item, after an edit by hand for example, counts as a table out of reach."""
     with pytest.raises(StateUnavailable):
         asyncio.run(Table(said).state.read("a", "b"))

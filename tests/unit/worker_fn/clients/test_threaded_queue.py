@@ -9,7 +9,7 @@ from worker_fn.clients.threaded_queue import ThreadedQueue
 
 
 class BlockingQueue:
-    """Remembers its calls, and on which thread they ran."""
+    """Records its calls, and the threads on which they ran."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, Any]] = []
@@ -31,7 +31,7 @@ class BlockingQueue:
 
 
 def test_messages_are_hidden_ten_at_a_time() -> None:
-    """As many as SQS takes in a call, side by side; what failed of any call is told."""
+    """Messages are hidden in calls of ten, SQS's limit, at the same time; failures of any call are returned."""
     queue = BlockingQueue()
     failed = asyncio.run(
         ThreadedQueue(queue, visibility_s=365).hide({str(n): 1 for n in range(25)})  # type: ignore[arg-type]
@@ -41,7 +41,7 @@ def test_messages_are_hidden_ten_at_a_time() -> None:
 
 
 def test_no_call_blocks_the_loop() -> None:
-    """What the tick takes is hidden for as long as it was told."""
+    """No call blocks the loop; messages that the tick receives are hidden for the given time."""
 
     async def run(queue: BlockingQueue) -> None:
         threaded = ThreadedQueue(queue, visibility_s=365)  # type: ignore[arg-type]

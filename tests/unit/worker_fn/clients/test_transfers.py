@@ -1,4 +1,4 @@
-"""Transfers on the event loop, with a libcurl that a test plays."""
+"""Transfers on the event loop, with a libcurl that the test plays."""
 
 import asyncio
 import os
@@ -60,7 +60,7 @@ def pipe() -> Iterator[tuple[int, int]]:
 
 
 def test_a_transfer_ends_as_libcurl_says(multi: Played) -> None:
-    """One that failed raises libcurl's error; neither stays in its hands."""
+    """A failed transfer raises libcurl's error; afterwards libcurl holds neither handle."""
 
     async def story() -> None:
         transfers = Transfers(most_kept=4)
@@ -77,7 +77,7 @@ def test_a_transfer_ends_as_libcurl_says(multi: Played) -> None:
 
 
 def test_a_socket_is_watched_while_libcurl_waits_for_it(multi: Played, pipe: tuple[int, int]) -> None:
-    """For what it asks for, and no longer, whether it was watched before or not."""
+    """A socket is watched for exactly what libcurl asks for, and as long, whether it was watched before or not."""
 
     async def story() -> None:
         transfers, (reads, writes) = Transfers(most_kept=4), pipe
@@ -103,7 +103,7 @@ def test_a_socket_is_watched_while_libcurl_waits_for_it(multi: Played, pipe: tup
 
 
 def test_libcurl_is_called_at_its_time_or_sooner(multi: Played) -> None:
-    """It says the time again when it is called too early, so a timer that ends sooner is not set anew."""
+    """If libcurl is called too early it names the time again, so an earlier timer is not replaced."""
 
     async def story() -> list[float]:
         loop, transfers, times = asyncio.get_running_loop(), Transfers(most_kept=4), list[float]()
@@ -126,7 +126,7 @@ def test_libcurl_is_called_at_its_time_or_sooner(multi: Played) -> None:
 
 
 def test_a_cancelled_transfer_is_taken_out_at_once(multi: Played) -> None:
-    """Its connection ends with it."""
+    """A cancelled transfer is removed at once, with its connection."""
 
     async def story() -> None:
         transfers = Transfers(most_kept=4)
@@ -142,7 +142,7 @@ def test_a_cancelled_transfer_is_taken_out_at_once(multi: Played) -> None:
 
 
 def test_no_transfer_outlives_libcurl(multi: Played) -> None:
-    """If libcurl itself is in trouble all of them fail, and whoever closes it cancels them."""
+    """If libcurl itself fails all transfers fail; closing it cancels them."""
 
     async def story() -> None:
         transfers = Transfers(most_kept=4)

@@ -1,4 +1,4 @@
-"""One call: when it may be made, and what our own side's failures mean."""
+"""One call: when it may be made, and what failures on our own side mean."""
 
 import json
 from typing import Any
@@ -36,7 +36,7 @@ def test_what_failed_on_our_side_is_not_the_partners_fault(fleet: Any, fault: st
 
 
 def test_a_time_out_of_the_whole_time_is_the_partners(fleet: Any) -> None:
-    """The same calls with all their time open the breaker."""
+    """The same calls open the breaker if they had all their time."""
     fleet.run(*(record(n, ["timeout"]) for n in range(2 * MIN_CALLS)))
     assert faults_of(fleet) == float("inf")
 
@@ -47,7 +47,7 @@ def deliver(make_fleet: Any) -> Any:
 
 
 def test_rate_of_an_endpoint_is_an_agreement_of_its_own(deliver: Any) -> None:
-    """Each account has an item at each endpoint that declares a rate, and one for its other calls."""
+    """Each account has an item for each endpoint that declares a rate, and one for its other calls."""
     fleet = deliver(Acme({"a/b": Bulk(1, rate=Rate(20)), "c": Bulk(1, rate=Rate(5))}, account_rate=Rate(9)))
     fleet.run(fleet.record(1, ["a/b", "c", "none"]), fleet.record(2, ["c"], account=8))
     keys = {key[0] for key in fleet.state.items if key[0].startswith("account#")}
@@ -57,14 +57,14 @@ def test_rate_of_an_endpoint_is_an_agreement_of_its_own(deliver: Any) -> None:
 
 
 def test_endpoint_without_a_rate_shares_the_accounts(deliver: Any) -> None:
-    """Where an endpoint declares none, its calls count with the account's others."""
+    """Calls of an endpoint without a rate count with the account's other calls."""
     fleet = deliver(Acme(ONE, account_rate=Rate(5)))
     fleet.run(fleet.record(1, ["bulk", "none"]))
     assert {key[0] for key in fleet.state.items if key[0].startswith("account#")} == {"account#7"}
 
 
 def test_frozen_calls_are_sent_again_and_say_nothing_of_the_partner(deliver: Any) -> None:
-    """However many there are, while others arrive: they are no attempts, open no breaker, and lower no rate."""
+    """Calls that were frozen are no attempts, open no breaker and lower no rate, however many there are."""
     fleet = deliver(Acme(ONE), lambda ids: Answer(200) if ids == ["0.0"] else Answer(fault=FROZEN), attempts=3)
     report = fleet.run(*(fleet.record(number, ["none"]) for number in range(15)))
     assert (len(fleet.calls), report.delivered, report.waiting) == (43, 1, 14)
@@ -81,13 +81,13 @@ def test_call_that_http_has_no_form_for_is_unmappable(fleet: Any) -> None:
 
 
 def test_call_gets_no_more_time_than_there_is(fleet: Any) -> None:
-    """The time-out of a call ends before the time that is kept back for settling."""
+    """A call's time-out ends before the time that is reserved for settling."""
     fleet.run(record(1, ["200"]), time_s=SETTLE_RESERVE_S + 4.0)
     assert fleet.api.timeouts_s == [4.0]
 
 
 def test_calls_in_flight_are_bounded(make_fleet: Any) -> None:
-    """Never more calls at once than MAX_IN_FLIGHT, and as many where there is work for them."""
+    """There are never more calls at once than MAX_IN_FLIGHT, and as many if there is enough work."""
     fleet = make_fleet(max_in_flight=3)
     report = fleet.run(*(record(n, ["200"]) for n in range(9)))
     assert report.delivered == 9

@@ -26,12 +26,12 @@ def test_every_status_has_one_verdict(status: int) -> None:
 
 @pytest.mark.parametrize("fault", ["timeout", "connection"])
 def test_no_answer_waits(fault: str) -> None:
-    """A partner that did not answer is asked again."""
+    """A delivery without an answer is tried again."""
     assert classify(Answer(fault=fault), now_s=NOW_S) == Outcome(Verdict.RETRY, error=fault)
 
 
 def test_absurd_retry_after_is_nobodys_wish() -> None:
-    """A Retry-After of years neither cools the fleet nor hides the message until it is too old."""
+    """A Retry-After of years neither stops the fleet nor hides the message until it is too old."""
     assert classify(Answer(503, "9000000000"), now_s=NOW_S).retry_after_s is None
 
 
@@ -92,7 +92,7 @@ def test_retry_after_in_all_its_spellings(header: str | None, seconds: float | N
 
 @given(st.text() | st.from_regex(r"\A[-+0-9., ]*\Z") | st.from_regex(r"\A\w{3}, \d+ \w{3} \d+ \d+:\d+:\d+ [-+]?\w+\Z"))
 def test_no_retry_after_is_an_error(header: str) -> None:
-    """Whatever it says: a time that is not negative, or none; and over a week counts as none."""
+    """Any Retry-After gives a time that is not negative, or none; over a week counts as none."""
     seconds = retry_after_s(header, now_s=NOW_S)
     assert seconds is None or (seconds >= 0 and math.isfinite(seconds))
     asked_s = classify(Answer(503, header), now_s=NOW_S).retry_after_s
@@ -100,7 +100,7 @@ def test_no_retry_after_is_an_error(header: str) -> None:
 
 
 def test_a_call_that_was_frozen_is_no_attempt() -> None:
-    """It is sent again, and counts for nothing: nobody listened to the partner."""
+    """A frozen call is sent again, and counts as nothing, because nobody read the partner's answer."""
     outcome = classify(Answer(fault=FROZEN), now_s=NOW_S)
     assert (outcome.verdict, outcome.is_about_the_call) == (Verdict.RETRY, False)
     assert classify(Answer(fault="timeout"), now_s=NOW_S).is_about_the_call

@@ -1,4 +1,4 @@
-"""Bulk endpoints with limits of their own, and answers that tell their items apart."""
+"""Bulk endpoints with limits of their own, and answers that give each item a result."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ def deliver(make_fleet: Any) -> Any:
 
 
 def test_what_is_behind_an_item_that_waits_is_not_sent_before_it(deliver: Any) -> None:
-    """Items to be sent again keep their place: one behind a throttled item of its message waits with it."""
+    """Items that are sent again keep their place: an item behind a throttled one of its message waits with it."""
 
     def script(ids: list[str]) -> Answer:
         return said(429, _1_1="retry", rest="again") if "1.1" in ids else Answer(200)
@@ -30,7 +30,7 @@ def test_what_is_behind_an_item_that_waits_is_not_sent_before_it(deliver: Any) -
 
 
 def test_halving_keeps_the_order_of_what_is_sent_again(deliver: Any) -> None:
-    """Where half a call is told apart, the other half of its message does not overtake it."""
+    """If items of half a call have to be sent again, the other half of their message does not overtake them."""
 
     def script(ids: list[str]) -> Answer:
         if len(ids) == 4:
@@ -43,7 +43,7 @@ def test_halving_keeps_the_order_of_what_is_sent_again(deliver: Any) -> None:
 
 
 def test_fifo_group_keeps_its_order_whatever_the_partner_says(deliver: Any) -> None:
-    """A partner to whom order does not matter does not undo the queue's: half a call waits for the other half."""
+    """On a FIFO queue half a call waits for the other half, even if the partner needs no order."""
 
     def script(ids: list[str]) -> Answer:
         if len(ids) == 4:
@@ -56,7 +56,7 @@ def test_fifo_group_keeps_its_order_whatever_the_partner_says(deliver: Any) -> N
 
 
 def test_poison_item_is_isolated(make_fleet: Any) -> None:
-    """A bulk call that is refused is halved until the culprit is alone; its neighbours arrive once."""
+    """A refused bulk call is halved until the refused item is alone; the other items are delivered once."""
     fleet = make_fleet("merging")
     report = fleet.run(record(1, ["200"]), record(2, ["poison"]), record(3, ["200"]))
     assert report.delivered == 2

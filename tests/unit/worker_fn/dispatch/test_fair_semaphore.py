@@ -4,7 +4,7 @@ from worker_fn.dispatch.fair_semaphore import FairSemaphore
 
 
 def test_no_more_holders_than_slots() -> None:
-    """However many want one, no more than the capacity hold one."""
+    """However many want a slot, there are never more holders than slots."""
 
     async def story() -> int:
         semaphore, held, most = FairSemaphore(3), 0, 0
@@ -41,7 +41,7 @@ def test_account_with_few_is_served_before_the_flood() -> None:
 
 
 def test_one_account_may_use_all_slots() -> None:
-    """Fairness wastes nothing: who is alone gets everything."""
+    """If only one account has calls, it may use all slots."""
 
     async def story() -> int:
         semaphore = FairSemaphore(4)
@@ -58,7 +58,7 @@ def test_one_account_may_use_all_slots() -> None:
 
 
 def test_cancelled_waiter_leaves_no_slot_behind() -> None:
-    """Who gives up waiting, or is ended while holding, takes no slot away."""
+    """A waiter that gives up, or a holder that is cancelled, frees its slot."""
 
     async def story() -> bool:
         semaphore = FairSemaphore(1)

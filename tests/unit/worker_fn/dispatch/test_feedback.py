@@ -1,4 +1,4 @@
-"""What answers tell the limiters: the breaker, the rate, cool-downs."""
+"""What the limiters learn from answers: breaker, rate, cool-downs."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from worker_fn.limits.flow import Tally
 
 
 class Told:
-    """A limiter that remembers what it was told."""
+    """A limiter that records what it is told."""
 
     def __init__(self) -> None:
         self.tally = Tally()
@@ -38,7 +38,7 @@ class Told:
     ],
 )
 def test_what_counts_as_a_fault_for_the_breaker(answer: Answer, delivered: int, refused: int, faults: int) -> None:
-    """What says that the partner is down; a refusal, of whatever kind, says that it is there."""
+    """Faults are results that show a partner that is down; any refusal shows that it is there."""
     told, outcome = Told(), classify(answer, now_s=0.0)
     feedback = Feedback(told, Outliers(), None, now_ms=lambda: 1_000, log=lambda *_, **__: None)  # type: ignore[arg-type]
     feedback.note(outcome, answer, "7", None, took_ms=5, probe=False)
@@ -46,20 +46,20 @@ def test_what_counts_as_a_fault_for_the_breaker(answer: Answer, delivered: int, 
 
 
 def test_a_probe_that_found_nothing_out_ends_without_success() -> None:
-    """Others wait for what it comes to."""
+    """A probe without a useful result ends as not successful, because others wait for its result."""
     told = Told()
     Feedback(told, Outliers(), None, now_ms=lambda: 1, log=lambda *_: None).end_probe(said="x")  # type: ignore[arg-type]
     assert (told.tally.probe, told.tally.said) == (False, "x")
 
 
 def test_refused_credentials_do_not_open_the_breaker(fleet: Any) -> None:
-    """A customer's wrong key says nothing of the partner."""
+    """A customer's wrong key does not show a partner that is down."""
     fleet.run(*(record(n, ["401"], account=n) for n in range(40)))
     assert fleet.worker.limiters.partner.flow.breaker.is_open is False
 
 
 def test_outage_opens_the_breaker_for_the_whole_fleet(fleet: Any) -> None:
-    """After enough faults nobody calls: another worker's messages wait without a call."""
+    """After enough faults no worker calls: another worker's messages wait without a call."""
     fleet.run(*(record(n, ["503"]) for n in range(30)))
     calls = len(fleet.api.calls)
     assert calls < 30
@@ -70,7 +70,7 @@ def test_outage_opens_the_breaker_for_the_whole_fleet(fleet: Any) -> None:
 
 
 def test_one_probe_closes_the_breaker(fleet: Any) -> None:
-    """When the pause is over one call goes; when it arrives, everybody's do."""
+    """When the pause is over one call is made; if it succeeds, all others follow."""
     fleet.run(*(record(n, ["503"]) for n in range(30)))
     calls = len(fleet.api.calls)
     fleet.clock.now_s += 60

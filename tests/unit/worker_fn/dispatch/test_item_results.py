@@ -1,4 +1,4 @@
-"""Answers that tell the items of their call apart."""
+"""Answers that give each item of a call its own result."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from worker_fn.clients.http import Answer
 
 
 def test_answers_inside_a_bulk_call_are_taken_apart(make_fleet: Any) -> None:
-    """Each item has its own end, whatever the others' were; what arrived is not sent again."""
+    """Each item has its own result, whatever the others' are; delivered items are not sent again."""
     fleet = make_fleet("merging")
     report = fleet.run(record(1, ["200"]), record(2, ["rejected"]), record(3, ["200", "retry"]))
     assert report.delivered == 1
@@ -23,7 +23,7 @@ def test_answers_inside_a_bulk_call_are_taken_apart(make_fleet: Any) -> None:
 
 @pytest.mark.parametrize(("fault", "delivered"), [("raises", 0), ("short", 0), ("wrong", 0), ("none", 3)])
 def test_bulk_code_that_makes_no_sense_costs_only_its_messages(fault: str, delivered: int, make_fleet: Any) -> None:
-    """Whatever a partner's merge and read_response give back, every message gets an end."""
+    """Whatever a partner's merge and read_response return, every message ends."""
     fleet = make_fleet("faulty_bulk", fault=fault)
     report = fleet.run(record(1, ["200"]), record(2, ["200"]), record(3, ["200"], account=8))
     assert report.delivered == delivered
@@ -50,7 +50,7 @@ def test_refused_call_that_names_the_culprit_is_sent_once_more_without_it(delive
 
 
 def test_culprit_inside_a_message_leaves_the_others_of_it(deliver: Any) -> None:
-    """What stands before and behind the refused item of the same message is sent, in order."""
+    """Items before and behind the refused item of the same message are sent, in order."""
 
     def script(ids: list[str]) -> Answer:
         return said(400, _1_1="rejected", rest="again") if "1.1" in ids else Answer(200)
@@ -62,7 +62,7 @@ def test_culprit_inside_a_message_leaves_the_others_of_it(deliver: Any) -> None:
 
 
 def test_partner_that_always_finds_another_culprit_is_not_called_without_end(deliver: Any) -> None:
-    """An item is sent again for its neighbours' sake as often as it may be tried; then it waits."""
+    """An item is sent again because of other items at most as often as it may be tried; then it waits."""
     fleet = deliver(Acme(ONE), lambda ids: said(400, **{f"_{ids[0].replace('.', '_')}": "rejected"}, rest="again"))
     report = fleet.run(*(fleet.record(n, ["bulk"]) for n in range(1, 10)), time_s=600)
     assert [len(call) for call in fleet.calls] == [9, 8]
@@ -71,7 +71,7 @@ def test_partner_that_always_finds_another_culprit_is_not_called_without_end(del
 
 
 def test_answer_that_blames_nobody_sends_the_call_back_to_the_queue(deliver: Any) -> None:
-    """When every item is to be sent again, it is not at once: nothing would be different."""
+    """If all items are to be sent again, they wait on the queue, because at once nothing would be different."""
     fleet = deliver(Acme(ONE), lambda ids: said(400, rest="again"))
     report = fleet.run(fleet.record(1, ["bulk"]), fleet.record(2, ["bulk"]))
     assert len(fleet.calls) == 1
@@ -94,7 +94,7 @@ def test_retry_after_is_obeyed_whatever_the_body_says(deliver: Any) -> None:
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_refused_credentials_suspend_whatever_the_body_says(status: int, deliver: Any) -> None:
-    """Nobody is asked what a 401 means."""
+    """A 401 suspends without asking the partner's code."""
     partner = Acme(ONE)
     fleet = deliver(partner, lambda ids: said(status, rest="rejected"))
     fleet.run(fleet.record(1, ["bulk"]), fleet.record(2, ["bulk"]))
@@ -103,7 +103,9 @@ def test_refused_credentials_suspend_whatever_the_body_says(status: int, deliver
 
 
 def test_refused_credentials_may_be_told_by_another_status(deliver: Any) -> None:
-    """An API that says it with a 400 suspends the account all the same; nothing is halved or dead-lettered."""
+    """If the partner's code reads refused credentials from a 400, the account is suspended, and nothing is halved or
+    dead-lettered.
+    """
     fleet = deliver(
         Acme(ONE), lambda ids: said(400, _1_0="unauthorized", rest="again") if "1.0" in ids else Answer(200)
     )
@@ -118,14 +120,14 @@ def test_refused_credentials_may_be_told_by_another_status(deliver: Any) -> None
     "body", [b"<html>Bad Gateway</html>", b'{"*": "delivered"}', b'{"*": "rejected"}', b'{"*": "unauthorized"}', b"[]"]
 )
 def test_unreadable_body_of_a_fault_costs_nothing(body: bytes, deliver: Any) -> None:
-    """A proxy's error page, or a body that contradicts its status: the status decides."""
+    """If the body is a proxy's error page, or contradicts its status, the status decides."""
     fleet = deliver(Acme(ONE), lambda ids: Answer(502, body=body))
     report = fleet.run(fleet.record(1, ["bulk"]), fleet.record(2, ["none"]))
     assert (report.failures, fleet.queue.dead) == (["m-1", "m-2"], [])
 
 
 def test_unreadable_body_of_a_refusal_is_halved(deliver: Any) -> None:
-    """Where a 400 says nothing that can be read, the culprit is found by halving."""
+    """After a 400 with an unreadable body, the refused item is found by halving."""
     fleet = deliver(Acme(ONE), lambda ids: Answer(400, body=b"oops") if "1.0" in ids else Answer(200))
     report = fleet.run(*(fleet.record(n, ["bulk"]) for n in range(1, 5)))
     assert report.delivered == 3
@@ -134,7 +136,9 @@ def test_unreadable_body_of_a_refusal_is_halved(deliver: Any) -> None:
 
 @pytest.mark.parametrize("status", [200, 400, 503])
 def test_half_an_answer_is_judged_by_its_status(status: int, deliver: Any) -> None:
-    """A partner is not asked about a body that broke off: a 2xx that was read is a delivery, of all that it took."""
+    """A body that broke off is not given to the partner's code; a 2xx status then means that all items were
+    delivered.
+    """
     partner = Acme(ONE)
     fleet = deliver(partner, lambda ids: Answer(status, body=b'{"*": "rejec', is_whole=False))
     report = fleet.run(fleet.record(1, ["bulk"]))
@@ -143,13 +147,13 @@ def test_half_an_answer_is_judged_by_its_status(status: int, deliver: Any) -> No
 
 
 def test_refusal_that_means_it_is_there_already_is_a_delivery(deliver: Any) -> None:
-    """A partner may read a 409 of a single call as what it is."""
+    """A partner's code may count a 409 of a single call as delivered."""
     fleet = deliver(Acme(ONE), lambda ids: said(409, rest="delivered"))
     assert fleet.run(fleet.record(1, ["none"])).delivered == 1
 
 
 def test_partner_is_not_asked_about_an_empty_refusal(deliver: Any) -> None:
-    """Without a body there is nothing to read; a 2xx may say by it that nothing failed."""
+    """A refusal without a body is not given to the partner's code; an empty 2xx is."""
     partner = Acme(ONE)
     fleet = deliver(partner, lambda ids: Answer(400 if ids == ["1.0"] else 204))
     fleet.run(fleet.record(1, ["none"]), fleet.record(2, ["none"]))

@@ -1,4 +1,4 @@
-"""What a partner says of what travels together, beyond the endpoint."""
+"""Deliveries that travel together by the partner's merge group, beyond the endpoint."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ from tests.unit.worker_fn.by_user import ByUser, harness_of, message
 
 
 class Grouped(ByUser):
-    """Merges the events of a name, whoever they are of."""
+    """Merges events of the same name, whichever message they are from."""
 
     limits = Limits(bulk={"e": Bulk(10)})
 
@@ -32,7 +32,7 @@ class Grouped(ByUser):
 
 @pytest.mark.parametrize("names", [("x", "y", "x"), ("x", "x", "y")])
 def test_what_travels_together_is_alike_in_its_group(names: tuple[str, ...]) -> None:
-    """Across messages, within the order of each."""
+    """Deliveries of one group travel together across messages, each message's in order."""
     harness = harness_of(Grouped())
     harness.work([message(0, "ann", *names), message(1, "ben", "y"), message(2, "cid", "x", "x")], receives=1)
     calls = [json.loads(call.body) for call in harness.api.calls]

@@ -1,4 +1,4 @@
-"""What travels together in a bulk call."""
+"""Which deliveries travel together in a bulk call."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -14,7 +14,7 @@ from worker_fn.dispatch.lanes import together
 
 
 def test_what_is_signed_with_another_key_travels_apart() -> None:
-    """A merged call has one signature."""
+    """Deliveries with different signing keys travel apart, because a merged call has one signature."""
     one = Delivery("https://partner.example/e", b"{}", "1", merge="bulk", sign_with=Secret("a"))
     assert together(one) == together(replace(one, item="2"))
     assert together(one) != together(replace(one, sign_with=Secret("b")))
@@ -32,7 +32,7 @@ def test_deliveries_of_many_messages_travel_together(make_fleet: Any) -> None:
     "limit", [Bulk(20), Bulk(99, bytes=20 * 29), Bulk(99, kinds={"": 20})], ids=["items", "bytes", "kinds"]
 )
 def test_a_message_is_not_divided_where_that_saves_no_call(deliver: Any, limit: Bulk) -> None:
-    """What is left of it would wait for the first call's answer: all of the batch goes in one round of calls."""
+    """A message is not divided if that saves no call: its rest would wait for the first call's answer."""
     fleet = deliver(Acme({"bulk": limit}))
     report = fleet.run(*(fleet.record(n, ["bulk"] * 3) for n in range(1, 10)))
     assert report.delivered == 9
@@ -47,7 +47,7 @@ def test_a_message_is_not_divided_where_that_saves_no_call(deliver: Any, limit: 
 def test_a_message_is_divided_where_that_saves_a_call(
     messages: int, events: int, calls: list[int], deliver: Any
 ) -> None:
-    """The rests are a call, too, in the round that follows: a partner with a rate must not be called more often."""
+    """A message is divided if that saves a call, even though its rest goes in the next round."""
     fleet = deliver(Acme({"bulk": Bulk(20)}))
     report = fleet.run(*(fleet.record(n, ["bulk"] * events) for n in range(1, messages + 1)))
     assert report.delivered == messages
@@ -55,7 +55,7 @@ def test_a_message_is_divided_where_that_saves_a_call(
 
 
 def test_order_holds_beyond_one_bulk_call(make_fleet: Any) -> None:
-    """What of a message does not fit into one bulk call waits for that call's answer."""
+    """The part of a message that does not fit into one bulk call waits for that call's answer."""
     fleet = make_fleet("merging")
     report = fleet.run(record(1, ["retry", "200", "200", "200", "200"]))
     assert fleet.api.bulks == [["1.0", "1.1", "1.2"]]
@@ -96,7 +96,7 @@ def test_each_bulk_endpoint_has_its_own_limits(deliver: Any) -> None:
 
 @pytest.mark.parametrize("place", ["secret_headers", "secret_fields", "login", "host"])
 def test_what_has_other_credentials_does_not_travel_together(place: str, deliver: Any) -> None:
-    """A customer's new key, of another project perhaps, or its other region is not used for what was sent before."""
+    """Deliveries with an old and a new key, or for another region, do not travel together."""
     fleet = deliver(Keyed(place))
     fleet.run(fleet.record(1, ["bulk", "bulk"]), fleet.record(2, ["bulk", "bulk"]))
     assert sorted(fleet.calls) == [["1.0", "1.1"], ["2.0", "2.1"]]
@@ -104,6 +104,6 @@ def test_what_has_other_credentials_does_not_travel_together(place: str, deliver
 
 @pytest.mark.parametrize(("items", "size"), [(0, 1), (1, 0), (-1, 5)])
 def test_bulk_endpoint_takes_something(items: int, size: int) -> None:
-    """Limits that no call can keep are a mistake of the declaration."""
+    """Limits that no call can keep are refused as a wrong declaration."""
     with pytest.raises(ValueError, match="at least one item and one byte"):
         Bulk(items, size)

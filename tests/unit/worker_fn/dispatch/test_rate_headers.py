@@ -1,4 +1,4 @@
-"""Rate headers into a cool-down: only where they say that nothing is left, and never for long."""
+"""Rate headers become a cool-down only if they say that nothing is left, and never a long one."""
 
 from collections.abc import Mapping
 
@@ -37,10 +37,12 @@ def said(remaining: str | None, reset: str | None) -> dict[str, str]:
     ],
 )  # fmt: skip
 def test_cool_down(declared: RateHeaders, headers: Mapping[str, str], wait_s: float | None) -> None:
-    """Until the reset, an hour at most; nothing for what is over, absurd, or cannot be read."""
+    """The cool-down lasts until the reset, an hour at most; there is none for a reset that is over, absurd or
+    unreadable.
+    """
     assert cool_down_s(headers, declared, now_s=NOW_S) == wait_s
 
 
 def test_its_names_are_all_that_is_read_of_an_answer() -> None:
-    """In small letters, as the client keeps them."""
+    """Only the declared headers are read, in small letters as the client keeps them."""
     assert EPOCH.names == {"x-remaining", "x-reset"}

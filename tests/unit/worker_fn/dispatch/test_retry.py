@@ -12,7 +12,7 @@ DONE = Outcome(Verdict.DELIVERED, 200)
 
 
 class Partner:
-    """Gives scripted outcomes; the last one forever. Sleeping moves its clock."""
+    """Gives scripted results, and repeats the last one. Sleeping moves its clock."""
 
     def __init__(self, *outcomes: Outcome, time_s: float = 60.0) -> None:
         self.outcomes = list(outcomes)
@@ -61,14 +61,14 @@ def test_short_trouble_is_waited_out() -> None:
 
 
 def test_attempts_are_bounded() -> None:
-    """Trouble that stays is given back after the allowed number of calls."""
+    """A call that keeps failing is given back after the allowed number of attempts."""
     partner = Partner(RETRY)
     assert partner.send(attempts=4) == (RETRY, 4)
     assert len(partner.slept) == 3
 
 
 def test_long_retry_after_is_not_waited_for() -> None:
-    """What waits longer than a few seconds waits on the queue, not in a paid Lambda."""
+    """A wait of more than a few seconds happens on the queue, not in a paid invocation."""
     asked = Outcome(Verdict.RETRY, 429, retry_after_s=LONGEST_PAUSE_S + 1)
     partner = Partner(asked)
     assert partner.send() == (asked, 1)
@@ -83,14 +83,14 @@ def test_short_retry_after_is_obeyed() -> None:
 
 
 def test_call_that_was_not_allowed_is_not_repeated() -> None:
-    """Where no call may be made now, asking again at once is no use."""
+    """A call that the limiter did not allow is not tried again at once."""
     held = Outcome(Verdict.RETRY, because=Because.BREAKER)
     partner = Partner(held)
     assert partner.send() == (held, 1)
 
 
 def test_no_pause_outlasts_the_invocation() -> None:
-    """With no time left nothing is waited for."""
+    """Without time left there is no pause."""
     partner = Partner(RETRY, time_s=0.0)
     assert partner.send() == (RETRY, 1)
     assert partner.slept == []

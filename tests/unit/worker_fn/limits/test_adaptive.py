@@ -31,7 +31,9 @@ def test_push_back_takes_a_tenth() -> None:
 
 
 def test_few_push_backs_show_where_the_limit_is() -> None:
-    """One call in fifty refused: two seconds at nine tenths, then half a minute just below, then a little more."""
+    """If one call in fifty is refused, the limit is at nine tenths for two seconds, then half a minute just below the
+    last one, then a little more.
+    """
     few = after(replace(start(BOUNDS, NOW), delivered=98, pushed_back=2))
     assert few.per_second == 90.0
     held = after(replace(few, delivered=90, reached=True))
@@ -43,13 +45,13 @@ def test_few_push_backs_show_where_the_limit_is() -> None:
 
 
 def test_many_push_backs_say_that_it_is_lower() -> None:
-    """One call in ten refused: what holds is looked for from nine tenths on."""
+    """If one call in ten is refused, the limit that holds is searched from nine tenths on."""
     many = after(replace(start(BOUNDS, NOW), delivered=90, pushed_back=10))
     assert many.held == 90.0
 
 
 def test_limit_moves_once_a_window() -> None:
-    """However often it is asked, a window moves the limit once."""
+    """A window moves the limit once, however often it is asked for."""
     pushed = replace(start(BOUNDS, NOW), pushed_back=10)
     assert step(pushed, BOUNDS, now_ms=NOW + STEP_MS - 1) == pushed
     moved = after(pushed)
@@ -88,7 +90,7 @@ def test_recovery_is_quick_up_to_what_held() -> None:
 
 
 def test_unknown_limit_is_learnt_from_the_first_push_back() -> None:
-    """Where nothing is declared, the first 429s show what the partner takes: nine tenths of what went through."""
+    """If no rate is declared, the first 429s give one: nine tenths of what the partner accepted."""
     unknown = Limit(since_ms=NOW, delivered=100, pushed_back=20)
     assert after(unknown, bounds=Bounds()).per_second == DOWN * 100 / 2
     assert after(replace(unknown, pushed_back=0), bounds=Bounds()).per_second is None
@@ -98,7 +100,7 @@ UNKNOWN = Bounds()
 
 
 def seconds_until_free_again(limit: Limit, *, bounds: Bounds, per_second: float, busy: bool) -> float:
-    """How long a limit takes to leave room for a rate, with traffic or without."""
+    """The seconds until a limit allows a rate again, with traffic or without."""
     for window in range(10_000):
         if limit.per_second is None or limit.per_second >= per_second:
             return window * 0.5
@@ -111,19 +113,23 @@ def seconds_until_free_again(limit: Limit, *, bounds: Bounds, per_second: float,
 
 @pytest.mark.parametrize("delivered", [0, 1, 10, 100])
 def test_one_time_out_teaches_nothing(delivered: int) -> None:
-    """One call may always be slow, whether a rate is declared or not, and however little else there was."""
+    """One time-out does not change the limit, whether a rate is declared or not, and however few other calls there
+    were.
+    """
     assert after(Limit(since_ms=NOW, delivered=delivered, timeouts=1), bounds=UNKNOWN).per_second is None
     assert after(replace(start(BOUNDS, NOW), delivered=delivered, timeouts=1)).per_second == 100.0
 
 
 @pytest.mark.parametrize(("delivered", "timeouts"), [(100, 5), (1_000, 50), (19, 1)])
 def test_few_time_outs_teach_nothing(delivered: int, timeouts: int) -> None:
-    """A twentieth of the calls may be slow for ever: the limit stays."""
+    """Time-outs of up to a twentieth of the calls leave the limit as it is, for ever."""
     assert after(replace(start(BOUNDS, NOW), delivered=delivered, timeouts=timeouts)).per_second == 100.0
 
 
 def test_many_time_outs_lower_the_limit_and_do_not_say_where_it_is() -> None:
-    """Nine tenths while they last; then back as quickly as after an outage."""
+    """Many time-outs lower the limit to nine tenths a window while they last; then it grows as quickly as after an
+    outage.
+    """
     lower = after(replace(start(BOUNDS, NOW), delivered=10, timeouts=10))
     assert (lower.per_second, lower.held) == (90.0, 100.0)
     assert after(replace(lower, delivered=1)).per_second == 100.0
@@ -132,7 +138,7 @@ def test_many_time_outs_lower_the_limit_and_do_not_say_where_it_is() -> None:
 
 @pytest.mark.parametrize("pushed", [{"pushed_back": 1}, {"pushed_back": 4}, {"timeouts": 4}])
 def test_an_unknown_limit_is_not_learnt_from_a_few(pushed: dict[str, int]) -> None:
-    """A 429 or two among few calls have any cause; what is asked with them is obeyed all the same."""
+    """A 429 or two among few calls set no limit; the wait that they ask for is obeyed all the same."""
     assert after(Limit(since_ms=NOW, delivered=2, **pushed), bounds=UNKNOWN).per_second is None
 
 
@@ -148,9 +154,8 @@ def test_an_unknown_limit_is_not_learnt_from_a_few(pushed: dict[str, int]) -> No
     ],
 )
 def test_what_trouble_taught_fades(bounds: Bounds, before: Limit, within_s: float, busy: bool) -> None:
-    """Time-outs within a minute, refusals within ten, whether the limit is used to the full meanwhile or not at all.
-
-    Where a rate is declared an unused limit rises with its first use.
+    """A limit from time-outs is forgotten within a minute, one from refusals within ten, however much of it is used. If
+    a rate is declared an unused limit rises with its first use.
     """
     taught = after(before, bounds=bounds)
     if bounds is BOUNDS and not busy:
@@ -161,7 +166,7 @@ def test_what_trouble_taught_fades(bounds: Bounds, before: Limit, within_s: floa
 
 
 def test_an_outage_shows_no_limit_where_none_was_known() -> None:
-    """After it the limit begins low, grows without end, and is forgotten after a minute."""
+    """If no limit was known before an outage, it begins low, grows without end, and is forgotten after a minute."""
     limit = restart(Limit(best=4.0, since_ms=NOW), UNKNOWN, now_ms=NOW)
     assert (limit.per_second, limit.held) == (1.2, None)
     assert seconds_until_free_again(limit, bounds=UNKNOWN, per_second=100, busy=True) < 15
@@ -169,7 +174,7 @@ def test_an_outage_shows_no_limit_where_none_was_known() -> None:
 
 
 def test_the_way_back_needs_no_limit_that_is_reached() -> None:
-    """Below what held a window in which something arrived is enough; idle time is no way."""
+    """Below the last limit that held, a window with a success is enough to grow; idle time is not."""
     limit = restart(start(BOUNDS, NOW), BOUNDS, now_ms=NOW)
     assert step(limit, BOUNDS, now_ms=NOW + QUICK_STEP_MS).per_second == 30.0
     assert step(replace(limit, delivered=1), BOUNDS, now_ms=NOW + QUICK_STEP_MS).per_second == 45.0
@@ -177,7 +182,7 @@ def test_the_way_back_needs_no_limit_that_is_reached() -> None:
 
 @pytest.mark.parametrize("per_window", [1, 50, 5_000])
 def test_a_limit_that_nothing_showed_ends_where_it_holds_nobody_back(per_window: int) -> None:
-    """It grows to some times what is delivered, not without end, and is forgotten there."""
+    """A limit that nothing confirmed grows to a few times the delivered rate, and is then forgotten."""
     limit = restart(Limit(best=1.0, since_ms=NOW), UNKNOWN, now_ms=NOW)
     seen = []
     for second in range(1, 60):

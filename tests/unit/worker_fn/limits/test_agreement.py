@@ -19,7 +19,7 @@ def told(flow: Flow, tally: Tally) -> Flow:
 
 
 def test_a_step_is_due_when_its_time_is_over() -> None:
-    """Whoever sees counts of a step that is over takes them in, once."""
+    """The first worker that sees counts of a step that is over takes them in, once."""
     flow = told(AT_50, Tally(delivered=40, took_ms=4_000))
     assert not agreed.is_due(flow, DECLARED, now_ms=NOW + STEP_MS - 1)
     assert agreed.is_due(flow, DECLARED, now_ms=NOW + STEP_MS)
@@ -30,7 +30,7 @@ def test_a_step_is_due_when_its_time_is_over() -> None:
 
 
 def test_push_backs_lower_the_limit_and_those_about_the_one_before_drop_out() -> None:
-    """Each is counted under the limit that its worker knew."""
+    """Each push-back is counted under the limit that its worker knew, and those about an earlier limit do not count."""
     flow = agreed.fold(told(AT_50, Tally(delivered=40, refused=9)), DECLARED, now_ms=NOW + STEP_MS)
     assert flow.limit.per_second == pytest.approx(45.0)
     assert flow.generation == 1
@@ -42,7 +42,7 @@ def test_push_backs_lower_the_limit_and_those_about_the_one_before_drop_out() ->
 
 
 def test_a_limit_is_learnt_where_none_is_declared() -> None:
-    """From enough push-backs in a step, whose calls are counted from its beginning."""
+    """If no rate is declared, enough push-backs in a step set a limit, from the calls since the step's beginning."""
     flow = agreed.fold(told(Flow(), Tally(delivered=1)), Bounds(), now_ms=NOW)
     assert flow.limit.since_ms == NOW
     flow = told(flow, Tally(delivered=80, refused=20))
@@ -52,7 +52,7 @@ def test_a_limit_is_learnt_where_none_is_declared() -> None:
 
 
 def test_what_is_counted_while_the_breaker_is_open_says_nothing_of_the_rate() -> None:
-    """Only probes are made then."""
+    """Counts while the breaker is open do not change the rate, because only probes are made then."""
     flow = replace(AT_50, breaker=Breaker(opened_ms=NOW, probe_at_ms=NOW + 5_000))
     flow = told(flow, Tally(refused=50, faults=50, timeouts=50))
     after = agreed.fold(flow, DECLARED, now_ms=NOW + STEP_MS)
@@ -61,7 +61,7 @@ def test_what_is_counted_while_the_breaker_is_open_says_nothing_of_the_rate() ->
 
 
 def test_a_limit_that_was_used_up_was_reached() -> None:
-    """All calls of a second were asked for: somebody could have used more."""
+    """A limit counts as reached if all calls of a second were asked for."""
     below = Flow(limit=Limit(per_second=20.0, held=20.0, since_ms=NOW, pushed_ms=NOW))
     window = NOW // WINDOW_MS
     for asked, reached in ((quota(window, 20.0), True), (quota(window, 20.0) - 1, False)):
@@ -71,7 +71,9 @@ def test_a_limit_that_was_used_up_was_reached() -> None:
 
 
 def test_a_probe_that_arrived_closes_the_breaker_and_begins_low() -> None:
-    """One that failed makes the next one later, and says what it was answered."""
+    """A successful probe closes the breaker, and the limit begins low; a failed one delays the next, and its answer is
+    kept.
+    """
     flow = replace(AT_50, breaker=Breaker(opened_ms=NOW, probe_at_ms=NOW))
     well = agreed.answered(flow, Tally(probe=True), DECLARED, now_ms=NOW)
     assert not well.breaker.is_open
@@ -82,7 +84,7 @@ def test_a_probe_that_arrived_closes_the_breaker_and_begins_low() -> None:
 
 
 def test_how_long_calls_took_in_an_outage_is_forgotten_with_it() -> None:
-    """Each waited for its time-out: that is no measure of what a connection can do now."""
+    """Latencies from an outage are forgotten, because these calls waited for their time-out."""
     flow = replace(AT_50, breaker=Breaker(opened_ms=NOW, probe_at_ms=NOW), latency_ms=12_500.0)
     assert agreed.answered(flow, Tally(probe=False, said="timeout"), DECLARED, now_ms=NOW).latency_ms == 12_500.0
     well = agreed.answered(flow, Tally(probe=True), DECLARED, now_ms=NOW)
@@ -92,7 +94,7 @@ def test_how_long_calls_took_in_an_outage_is_forgotten_with_it() -> None:
 
 
 def test_messages_are_booked_by_the_call_that_takes_them() -> None:
-    """Where a call takes ten messages, ten have the time of one; no more may wait than of single calls."""
+    """If a call takes ten messages, ten have one return time; no more messages may wait than with single calls."""
     bounds = Bounds(highest=2.0)
     _, times_ms = agreed.reserve(Flow(), bounds, count=30, per_call=10, now_ms=NOW)
     assert [time_ms - NOW for time_ms in times_ms[9::10]] == [500, 1_000, 1_500]
@@ -101,7 +103,7 @@ def test_messages_are_booked_by_the_call_that_takes_them() -> None:
 
 
 def test_a_lower_declared_rate_holds_at_once() -> None:
-    """Whatever the item says of the one that was declared before; and what was learnt below it stays."""
+    """A lower declared rate holds at once, whatever rate the item has; a lower learnt limit stays."""
     lower = Bounds(highest=20.0)
     assert ruling(AT_50, lower, now_ms=NOW) == AtRate(20.0)
     assert agreed.reserve(AT_50, lower, count=1, per_call=1, now_ms=NOW)[1] == [NOW + 50]
@@ -113,7 +115,7 @@ def test_a_lower_declared_rate_holds_at_once() -> None:
 
 
 def test_good_calls_before_the_first_fault_do_not_outweigh_an_outage() -> None:
-    """Counts know no order: those that arrived since the first fault are counted apart."""
+    """Only successes since the first fault count, because counts have no order."""
     before = told(AT_50, Tally(delivered=90))
     flow = told(before, Tally(faults=MIN_CALLS + 1))
     assert agreed.is_due(flow, DECLARED, now_ms=NOW + 1)
@@ -121,7 +123,7 @@ def test_good_calls_before_the_first_fault_do_not_outweigh_an_outage() -> None:
 
 
 def test_good_calls_since_the_first_fault_keep_the_breaker_closed() -> None:
-    """A few calls in a hundred fail: the partner is there."""
+    """If a few calls in a hundred fail, the breaker stays closed."""
     flow = told(AT_50, Tally(delivered=50))
     for _ in range(MIN_CALLS):
         flow = told(told(flow, Tally(faults=1)), Tally(delivered=5))
@@ -136,14 +138,14 @@ def test_good_calls_since_the_first_fault_keep_the_breaker_closed() -> None:
     [(0, 45_000), (44_000, 45_000 + agreed.CLOCKS_APART_MS), (46_000, 45_000 + agreed.CLOCKS_APART_MS)],
 )
 def test_a_cool_down_is_obeyed_for_as_long_as_clocks_are_apart(seen_after_ms: int, obeyed_ms: int) -> None:
-    """Whoever sees it late may have a clock that is ahead; but no further than that: else one who slept until its end
-    would wait as if it had just begun.
+    """A worker that sees a cool-down late may have a clock that is ahead, so it obeys for longer, but beyond the end at
+    most by what clocks may differ.
     """
     flow = Flow(cool_from_ms=NOW, cool_until_ms=NOW + 45_000)
     assert agreed.obeyed_until_ms(flow, seen_ms=NOW + seen_after_ms) == NOW + obeyed_ms
 
 
 def test_a_short_cool_down_is_obeyed_a_quarter_longer_at_most() -> None:
-    """However late it is seen."""
+    """A short cool-down is obeyed at most a quarter longer, however late it is seen."""
     flow = Flow(cool_from_ms=NOW, cool_until_ms=NOW + 2_000)
     assert agreed.obeyed_until_ms(flow, seen_ms=NOW + 1_900) == NOW + 2_500

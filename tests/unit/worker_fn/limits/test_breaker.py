@@ -32,7 +32,7 @@ def test_it_opens_on_half_of_enough_calls(delivered: int, faults: int, opens: bo
 
 
 def test_old_successes_do_not_keep_it_closed() -> None:
-    """What was long ago is forgotten, so that an outage after a busy hour is noticed."""
+    """Old successes are forgotten, so an outage after a busy hour is noticed."""
     busy = count(Breaker(), delivered=10_000, faults=0, now_ms=NOW)
     for second in range(20):
         busy = count(busy, delivered=0, faults=100, now_ms=NOW + second * MEMORY_MS)
@@ -52,13 +52,13 @@ def test_probe_is_due_after_the_pause_and_leased_once() -> None:
 
 
 def test_probe_of_a_worker_that_died_is_given_again() -> None:
-    """A lease that nobody reports on runs out."""
+    """The lease of a probe without a result ends, and another worker may probe."""
     leased = lease_probe(OPEN, now_ms=NOW + FIRST_PAUSE_MS, by="a", lease_ms=LEASE_MS)
     assert probe_is_due(leased, now_ms=NOW + FIRST_PAUSE_MS + LEASE_MS)
 
 
 def test_delivered_probe_closes() -> None:
-    """One call that arrived is enough."""
+    """One successful probe closes the breaker."""
     assert not probed(OPEN, delivered=True, now_ms=NOW).is_open
 
 
@@ -75,12 +75,14 @@ def test_failed_probes_wait_longer_and_longer() -> None:
 
 
 def test_open_breaker_is_moved_by_its_probe_alone() -> None:
-    """Answers of calls that were on their way when it opened change nothing."""
+    """Results of calls that were under way when it opened change nothing."""
     assert count(OPEN, delivered=100, faults=0, now_ms=NOW) == OPEN
 
 
 def test_why_it_is_open_is_told_apart() -> None:
-    """Until an operator's moment, after it while nobody has called, and by its own rules once a probe failed."""
+    """An operator's breaker is open until its time, then while nobody has called, and by its own rules once a probe
+    failed.
+    """
     by_hand = opened_by_hand(now_ms=NOW, until_ms=NOW + 1_000)
     over = probed(by_hand, delivered=False, now_ms=NOW + 1_000)
     assert why_open(Breaker(), now_ms=NOW) is None

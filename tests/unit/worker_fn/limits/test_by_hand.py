@@ -36,7 +36,7 @@ def limited(flow: Flow = AT_100, bounds: Bounds = DECLARED, *, to: float = 30.0)
 
 
 def busy(flow: Flow, bounds: Bounds, *, from_ms: int, until_ms: int, tally: Tally | None = None) -> list[Flow]:
-    """The agreement after each step of a fleet that uses all it gets."""
+    """The agreement after each step of a fleet that uses all calls that it may make."""
     steps = []
     for now_ms in range(from_ms, until_ms, 1_000):
         rate = flow.rate(bounds)
@@ -52,7 +52,7 @@ def rates(steps: list[Flow], bounds: Bounds) -> list[float | None]:
 
 @pytest.mark.parametrize("before", [AT_100, Flow(), Flow(limit=Limit(per_second=60.0, held=70.0, since_ms=NOW))])
 def test_a_limit_holds_at_once_and_nothing_raises_it(before: Flow) -> None:
-    """Whatever the item said before, or if there was none, and however content the partner is."""
+    """An operator's limit holds at once, with an item before it or without, and no success raises it."""
     flow = limited(before)
     assert ruling(flow, DECLARED, now_ms=NOW) == AtRate(30.0)
     assert flow.why == BY_HAND
@@ -62,7 +62,7 @@ def test_a_limit_holds_at_once_and_nothing_raises_it(before: Flow) -> None:
 
 
 def test_a_limit_that_is_not_reached_changes_nothing() -> None:
-    """One that trouble taught is lower: it moves by its own rules, up to the operator's."""
+    """A lower limit from trouble stays, and moves by its own rules up to the operator's."""
     learnt = Flow(limit=Limit(per_second=20.0, held=22.0, since_ms=NOW, pushed_ms=NOW, why=PUSHED_BACK))
     flow = limited(learnt)
     assert (flow.rate(DECLARED), flow.generation) == (20.0, 0)
@@ -72,7 +72,7 @@ def test_a_limit_that_is_not_reached_changes_nothing() -> None:
 
 
 def test_push_backs_lower_it_further() -> None:
-    """An operator's limit may be too high, too; and what that taught is believed when it is over."""
+    """Push-backs lower the limit below the operator's, and what they taught is kept when the operator's ends."""
     flow = told(limited(), Tally(delivered=40, refused=9))
     flow = agreed.fold(flow, DECLARED, now_ms=NOW + STEP_MS)
     assert (flow.limit.per_second, flow.limit.held) == (pytest.approx(27.0), pytest.approx(27.0))
@@ -81,7 +81,7 @@ def test_push_backs_lower_it_further() -> None:
 
 
 def test_what_is_pushed_back_about_the_limit_before_drops_out() -> None:
-    """Calls that began before the operator's limit say nothing of it."""
+    """Push-backs of calls that began before the operator's limit do not count."""
     flow = limited()
     assert flow.generation == AT_100.generation + 1
     late = flow.added({AT_100.pushed: 30})
@@ -89,7 +89,9 @@ def test_what_is_pushed_back_about_the_limit_before_drops_out() -> None:
 
 
 def test_when_its_time_is_over_the_limit_grows_step_by_step_to_what_held() -> None:
-    """Nobody has to do anything, and there is no burst: each second half as much again."""
+    """When the operator's limit ends, the limit grows by half each second, without a burst, to the last one that
+    held.
+    """
     flow = limited()
     first, *later = busy(flow, DECLARED, from_ms=NOW + HOUR, until_ms=NOW + HOUR + 8_000)
     assert (first.cap, first.limit.why, first.rate(DECLARED)) == (NO_CAP, RECOVERING, 30.0)
@@ -98,7 +100,7 @@ def test_when_its_time_is_over_the_limit_grows_step_by_step_to_what_held() -> No
 
 
 def test_a_limit_that_was_learnt_before_is_what_it_grows_to() -> None:
-    """Not the declared rate, which the partner refused."""
+    """Afterwards the limit grows to the learnt limit, not to the declared rate, which the partner refused."""
     learnt = Flow(limit=Limit(per_second=55.0, held=60.0, since_ms=NOW, pushed_ms=NOW))
     flow = agreed.set_limit(learnt, DECLARED, 30, until_ms=NOW + 60_000, now_ms=NOW)
     steps = busy(flow, DECLARED, from_ms=NOW + 60_000, until_ms=NOW + 63_000)
@@ -107,7 +109,7 @@ def test_a_limit_that_was_learnt_before_is_what_it_grows_to() -> None:
 
 
 def test_an_idle_fleet_has_no_burst_either() -> None:
-    """Hours after its end calls begin at the operator's limit, and grow."""
+    """Hours after the operator's limit ended, calls of an idle fleet begin at that limit, and grow."""
     flow = limited()
     late_ms = NOW + 5 * HOUR
     assert flow.rate(DECLARED) == 30.0
@@ -116,7 +118,7 @@ def test_an_idle_fleet_has_no_burst_either() -> None:
 
 
 def test_where_no_rate_is_known_the_operators_is_one_and_is_forgotten_afterwards() -> None:
-    """It grows, and after a quiet minute nothing is left of it."""
+    """If no rate is known, the limit grows from the operator's, and is forgotten after a quiet minute."""
     flow = limited(Flow(), Bounds())
     assert ruling(flow, Bounds(), now_ms=NOW) == AtRate(30.0)
     assert set(rates(busy(flow, Bounds(), from_ms=NOW + 1_000, until_ms=NOW + 30_000), Bounds())) == {30.0}
@@ -127,7 +129,9 @@ def test_where_no_rate_is_known_the_operators_is_one_and_is_forgotten_afterwards
 
 
 def test_another_limit_takes_the_place_of_the_one_before() -> None:
-    """Up it grows, down it holds at once; what held before both is remembered."""
+    """A second operator's limit replaces the first: a higher one is grown to, a lower one holds at once, and the last
+    limit before both is kept.
+    """
     higher = limited(limited(), to=60.0)
     assert (higher.rate(DECLARED), higher.limit.held, higher.cap.held) == (30.0, 60.0, 100.0)
     assert max(rates(busy(higher, DECLARED, from_ms=NOW + 1_000, until_ms=NOW + 9_000), DECLARED)) == 60.0
@@ -137,14 +141,14 @@ def test_another_limit_takes_the_place_of_the_one_before() -> None:
 
 
 def test_a_declared_rate_that_was_lowered_meanwhile_holds() -> None:
-    """A deploy may bring one, below the operator's limit or not."""
+    """If a deploy lowers the declared rate meanwhile, the lower of the two holds."""
     for declared in (Bounds(20.0), Bounds(40.0)):
         steps = busy(limited(), declared, from_ms=NOW + HOUR, until_ms=NOW + HOUR + 30_000)
         assert max(one or 0.0 for one in rates(steps, declared)) == declared.highest
 
 
 def test_a_limit_that_holds_long_enough_is_believed_no_longer_than_others() -> None:
-    """What was learnt below the operator's limit fades up to it, and beyond when it is over."""
+    """A limit learnt below the operator's is forgotten in time: first up to the operator's, then beyond."""
     flow = told(limited(), Tally(delivered=40, refused=9))
     flow = agreed.fold(flow, DECLARED, now_ms=NOW + STEP_MS)
     (*_, faded) = busy(flow, DECLARED, from_ms=NOW + BELIEVED_MS + STEP_MS, until_ms=NOW + BELIEVED_MS + 9_000)
@@ -153,7 +157,7 @@ def test_a_limit_that_holds_long_enough_is_believed_no_longer_than_others() -> N
 
 
 def test_it_stands_in_the_item_and_other_releases_read_past_it() -> None:
-    """Without the field, and with one that nobody knows."""
+    """Items without the operator's field, or with an unknown one, can be read."""
     flow = limited()
     item = flow.written_to(Item())
     assert Flow.of(item) == flow
@@ -168,7 +172,7 @@ OPENED = agreed.open_breaker(AT_100, until_ms=NOW + HOUR, now_ms=NOW)
 
 
 def test_nobody_calls_or_probes_while_an_operator_has_the_breaker_open() -> None:
-    """Whatever is counted or asked for: no probe is due, none can be leased, and what comes late closes nothing."""
+    """While an operator has the breaker open no probe is due or leased, and no late result closes it."""
     for now_ms in (NOW, NOW + HOUR // 2, NOW + HOUR - 1):
         ruled = ruling(OPENED, DECLARED, now_ms=now_ms)
         assert isinstance(ruled, Wait)
@@ -182,7 +186,7 @@ def test_nobody_calls_or_probes_while_an_operator_has_the_breaker_open() -> None
 
 
 def test_it_takes_the_place_of_one_that_opened_by_itself() -> None:
-    """The probe that somebody holds meanwhile is nobody's any more."""
+    """If an operator opens a breaker that was open, a probe under way no longer counts."""
     by_itself = Flow(breaker=Breaker(opened_ms=NOW - 9_000, failed_probes=3, probe_until_ms=NOW + 9_000, probe_by="a"))
     flow = agreed.open_breaker(by_itself, until_ms=NOW + HOUR, now_ms=NOW)
     assert flow.breaker == OPENED.breaker
@@ -190,13 +194,13 @@ def test_it_takes_the_place_of_one_that_opened_by_itself() -> None:
 
 
 def test_who_waits_meanwhile_looks_again_within_a_minute() -> None:
-    """An operator may close it before the time that was named, and messages should not be hidden until then."""
+    """Messages are hidden for at most a minute, because an operator may close the breaker earlier."""
     assert block(OPENED, now_ms=NOW) == Wait(NOW + LONGEST_PAUSE_MS, Because.BREAKER)
     assert block(OPENED, now_ms=NOW + HOUR - 9) == Wait(NOW + HOUR, Because.BREAKER)
 
 
 def test_when_its_time_is_over_a_probe_finds_out() -> None:
-    """As after an outage: one call, and calls begin low."""
+    """When the time is over one probe is made, and calls begin low, as after an outage."""
     over_ms = NOW + HOUR
     assert ruling(OPENED, DECLARED, now_ms=over_ms) == PROBE
     after = agreed.answered(OPENED, Tally(probe=True), DECLARED, now_ms=over_ms)
@@ -210,7 +214,7 @@ def test_when_its_time_is_over_a_probe_finds_out() -> None:
 
 @pytest.mark.parametrize("is_by_hand", [False, True])
 def test_closing_is_as_a_probe_that_arrived(is_by_hand: bool) -> None:
-    """Whoever opened it: the next calls go, at the low limit, and what the partner asked to wait for is over."""
+    """After a close by hand calls resume at the low limit, whoever opened the breaker, and cool-downs end."""
     is_open = OPENED if is_by_hand else replace(AT_100, breaker=Breaker(opened_ms=NOW, probe_at_ms=NOW + 9_000))
     is_open = replace(is_open, cool_until_ms=NOW + 30_000)
     flow = agreed.close_breaker(is_open, until_ms=NOW, now_ms=NOW)
@@ -219,7 +223,7 @@ def test_closing_is_as_a_probe_that_arrived(is_by_hand: bool) -> None:
 
 
 def test_a_breaker_that_was_closed_by_hand_opens_by_its_own_rules() -> None:
-    """It was a try: where faults go on, ten calls are enough."""
+    """If faults go on after a close by hand, ten calls are enough to open the breaker again."""
     failing = told(OPENED, Tally(faults=MIN_CALLS))  # calls that were under way when it was opened
     flow = agreed.close_breaker(failing, until_ms=NOW, now_ms=NOW)
     assert not agreed.fold(flow, DECLARED, now_ms=NOW).breaker.is_open
@@ -229,7 +233,9 @@ def test_a_breaker_that_was_closed_by_hand_opens_by_its_own_rules() -> None:
 
 
 def test_a_breaker_that_is_to_stay_closed_does_until_then() -> None:
-    """Whatever calls come to, or ask all to wait for; afterwards the next faults open it."""
+    """A breaker that is to stay closed until a time does so, whatever calls result in or ask for; afterwards faults
+    open it.
+    """
     flow = agreed.close_breaker(OPENED, until_ms=NOW + HOUR, now_ms=NOW)
     for second in range(1, 30):
         flow = agreed.fold(told(flow, Tally(faults=MIN_CALLS)), DECLARED, now_ms=NOW + 1_000 * second)
@@ -242,13 +248,13 @@ def test_a_breaker_that_is_to_stay_closed_does_until_then() -> None:
 
 
 def test_a_closed_breaker_may_be_kept_closed_at_the_limit_as_it_is() -> None:
-    """There was no outage: nothing begins low."""
+    """If the breaker was closed already, keeping it closed leaves the limit as it is."""
     flow = agreed.close_breaker(AT_100, until_ms=NOW + HOUR, now_ms=NOW)
     assert flow.rate(DECLARED) == 100.0
 
 
 def test_after_an_outage_the_limit_stays_below_the_operators() -> None:
-    """Both at once: it restarts low, grows to the operator's limit, and after that to the declared rate."""
+    """After an outage the limit begins low, grows to the operator's, and after that ends to the declared rate."""
     flow = limited(agreed.open_breaker(AT_100, until_ms=NOW + 60_000, now_ms=NOW))
     flow = agreed.answered(flow, Tally(probe=True), DECLARED, now_ms=NOW + 60_000)
     assert flow.rate(DECLARED) == pytest.approx(RESTART * 30)
@@ -258,7 +264,7 @@ def test_after_an_outage_the_limit_stays_below_the_operators() -> None:
 
 
 def test_the_breaker_of_another_release_is_still_open() -> None:
-    """One that does not know of operators reads when the next probe is due, and waits for it."""
+    """A release that does not know an operator's breaker reads when the next probe is due, and waits for it."""
     value = OPENED.to_item()
     del value["breaker"]["by_hand_until_ms"]
     assert ruling(Flow.of(Item(1, value)), DECLARED, now_ms=NOW + HOUR - 1) == Wait(NOW + HOUR, Because.BREAKER)

@@ -1,4 +1,4 @@
-"""Whose limit an answer with a Retry-After speaks of, how long it binds, and how it ends before its time."""
+"""Which limit a Retry-After is about, how long it binds, and how it ends before its time."""
 
 from dataclasses import replace
 from typing import Any
@@ -37,7 +37,7 @@ def known(fleet: Any, key: str = PARTNER) -> Flow:
 
 @pytest.mark.parametrize("answer", ["429", "503", "408"])
 def test_one_customers_answer_stops_that_customer(make_fleet: Any, answer: str) -> None:
-    """Where the partner limits each customer, a Retry-After is about the one that asked, whatever its status."""
+    """If the partner limits each customer, a Retry-After stops the customer that got it, whatever the status."""
     fleet = make_fleet(ByAccount())
     fleet.run(record(1, [f"{answer} {DAYS}"]))
     report = fleet.run(record(2, ["200"]), record(3, ["200"], account=8), worker=fleet.another())
@@ -51,7 +51,7 @@ def test_one_customers_answer_stops_that_customer(make_fleet: Any, answer: str) 
 
 
 def test_an_endpoints_answer_stops_that_endpoint(make_fleet: Any) -> None:
-    """Where a bulk endpoint has a rate of its own, other accounts' calls of it go on."""
+    """If a bulk endpoint has a rate of its own, its Retry-After stops no other account's calls of it."""
     fleet = make_fleet(BulkByAccount())
     fleet.api._bulk = lambda events: fleet.api._answer({**events[0], "name": f"503 {DAYS}"})
     fleet.run(record(1, ["200", "200"]))
@@ -61,7 +61,9 @@ def test_an_endpoints_answer_stops_that_endpoint(make_fleet: Any) -> None:
 
 @pytest.mark.parametrize("answer", ["429", "503"])
 def test_what_stops_everybody_is_short_and_probed(make_fleet: Any, answer: str) -> None:
-    """One answer that asks all to wait for days stops them for a minute; then one call tries, and lets everybody in."""
+    """A wait of days for everybody stops calls for a minute; then one probe is made, and resumes all calls if it
+    succeeds.
+    """
     fleet = make_fleet()
     fleet.run(record(1, [f"{answer} {DAYS}"]))
     began_s = fleet.clock.now_s
@@ -78,7 +80,7 @@ def test_what_stops_everybody_is_short_and_probed(make_fleet: Any, answer: str) 
 
 
 def test_a_probe_that_is_asked_to_wait_is_the_only_call(make_fleet: Any) -> None:
-    """While the partner goes on saying so it sees one call a minute."""
+    """While the partner keeps asking everybody to wait, it gets one call a minute."""
     fleet = make_fleet()
     fleet.run(record(1, [f"429 {DAYS}"]))
     for minute in range(1, 5):
@@ -88,7 +90,7 @@ def test_a_probe_that_is_asked_to_wait_is_the_only_call(make_fleet: Any) -> None
 
 
 def test_a_message_is_tried_again_within_half_an_hour(make_fleet: Any) -> None:
-    """It waits for no longer than its account is left alone, and for its back-off."""
+    """A message waits at most as long as its account, plus its back-off."""
     for partner in ("echo", ByAccount()):
         fleet = make_fleet(partner)
         fleet.run(record(1, [f"503 {DAYS}"]))
@@ -96,7 +98,7 @@ def test_a_message_is_tried_again_within_half_an_hour(make_fleet: Any) -> None:
 
 
 def test_what_a_short_retry_after_asks_for_everybody_does(make_fleet: Any) -> None:
-    """Up to a minute it is obeyed to its end, without a probe."""
+    """A wait of up to a minute is obeyed to its end, without a probe."""
     fleet = make_fleet()
     fleet.run(record(1, ["503 59"]))
     assert not known(fleet).breaker.is_open
@@ -109,7 +111,7 @@ def test_what_a_short_retry_after_asks_for_everybody_does(make_fleet: Any) -> No
 
 
 def test_a_customer_who_alone_is_told_so_again_and_again_stops_nobody(make_fleet: Any) -> None:
-    """The partner limits nobody by declaration, and one key is answered with days each time while others arrive."""
+    """If the partner declares no limit, one key's long waits stop nobody else while other accounts' calls succeed."""
     fleet = make_fleet()
     for n in range(4):
         fleet.clock.now_s += 200
@@ -124,7 +126,7 @@ def test_a_customer_who_alone_is_told_so_again_and_again_stops_nobody(make_fleet
 
 @pytest.mark.parametrize("partner", ["echo", "by account"])
 def test_an_operator_ends_it_also_for_a_worker_that_was_told(make_fleet: Any, partner: str) -> None:
-    """What is written in the table binds the worker that had the answer, too."""
+    """An operator's end of a cool-down binds the worker that got the answer, too."""
     fleet = make_fleet("echo" if partner == "echo" else ByAccount())
     key = PARTNER if partner == "echo" else account_key("7")
     fleet.run(record(1, [f"429 {DAYS}"]))
@@ -137,7 +139,7 @@ def test_an_operator_ends_it_also_for_a_worker_that_was_told(make_fleet: Any, pa
 
 @pytest.mark.parametrize(("partner", "arrives"), [("by account", True), ("echo", False)])
 def test_a_probe_that_meets_an_accounts_limit_finds_the_partner(make_fleet: Any, partner: str, arrives: bool) -> None:
-    """A 429 that is about one account says that the partner is there; one that is about all says that it is not."""
+    """A 429 about one account shows that the partner is there; a 429 about all does not."""
     fleet = make_fleet("echo" if partner == "echo" else ByAccount())
     opened_ms = int(fleet.clock.now_s * 1_000)
     fleet.set_item(PARTNER, FLOW, Flow(breaker=Breaker(opened_ms=opened_ms, probe_at_ms=opened_ms)).to_item())

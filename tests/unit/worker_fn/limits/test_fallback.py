@@ -28,7 +28,7 @@ def known(
     seed: int = 7,
     **flow: Any,
 ) -> Any:
-    """What is known of the fleet."""
+    """What the worker knows of the fleet."""
     agreed, bounds = Flow(**flow), Bounds(highest)
     return SimpleNamespace(
         flow=agreed,
@@ -43,7 +43,7 @@ def known(
 
 
 def starts(own: Fallback, fleet: Any, *, from_ms: int = NOW, until_ms: int) -> list[int]:
-    """When it may call, asked without a pause."""
+    """The times at which it may call, if it asks without a pause."""
     found, now_ms = list[int](), from_ms
     while now_ms < until_ms:
         fleet.now_ms = lambda now_ms=now_ms: now_ms
@@ -62,13 +62,13 @@ def alone(fleet: Any) -> Fallback:
 
 
 def test_nothing_is_called_until_everybody_has_lost_the_table() -> None:
-    """A share beside the leases of others would be more than the limit."""
+    """While others may hold leases no worker calls at its share, because together they would exceed the limit."""
     for now_ms, ruled in ((NOW + LOST_MS - 1, Wait), (NOW + LOST_MS, Start)):
         assert isinstance(alone(known(lost_ms=NOW, now_ms=now_ms)).ask(now_ms + 3_000), ruled)
 
 
 def test_a_share_is_evenly_spread() -> None:
-    """Whether all of it is used or not; so no second holds more of it than another."""
+    """A share is spread evenly whether all of it is used or not, so no second has more of it than another."""
     fleet = known(lost_ms=NOW - LOST_MS)
     own = alone(fleet)
     found = starts(own, fleet, until_ms=NOW + 9_000)
@@ -79,14 +79,14 @@ def test_a_share_is_evenly_spread() -> None:
 
 
 def test_workers_begin_at_different_moments() -> None:
-    """Else the first calls of a hundred that have less than one a second each would fall together."""
+    """Workers begin at different moments, so that the first calls of a hundred small shares do not coincide."""
     first = [alone(known(lost_ms=NOW - LOST_MS, highest=1.0, seed=seed)).ask(NOW + 4_000) for seed in range(100)]
     within_a_second = [one for one in first if isinstance(one, Start) and one.ms < NOW + 1_000]
     assert 30 <= len(within_a_second) <= 60
 
 
 def test_all_shares_together_are_never_more_than_the_limit() -> None:
-    """Four workers of an account that takes six calls a second: one each, as two of some would meet two of others."""
+    """Four workers that share six calls a second make one each, because two of some would exceed the limit."""
     seconds: Counter[int] = Counter()
     for seed in range(4):
         fleet = known(lost_ms=NOW - LOST_MS, highest=6.0, seed=seed)
@@ -97,7 +97,7 @@ def test_all_shares_together_are_never_more_than_the_limit() -> None:
 
 
 def test_no_share_is_given_out_twice() -> None:
-    """A worker whose own count is closed amid a second and opened again has one share of it."""
+    """A worker whose count is closed and opened again within a second has one share of that second."""
     fleet = known(share_until_ms=NOW + 12_000)
     own = alone(fleet)
     before = starts(own, fleet, until_ms=NOW + 600)
@@ -109,7 +109,9 @@ def test_no_share_is_given_out_twice() -> None:
 
 
 def test_a_share_smaller_than_a_call_a_minute_is_waited_for() -> None:
-    """A message that comes back when it was told to, up to a second late, finds its moment."""
+    """With a share of less than a call a minute, a message that comes back at its time, up to a second late, may
+    call.
+    """
     fleet = known(lost_ms=NOW - LOST_MS, highest=0.03)
     own = alone(fleet)
     told = own.ask(NOW + 2_000)
@@ -120,14 +122,14 @@ def test_a_share_smaller_than_a_call_a_minute_is_waited_for() -> None:
 
 
 def test_without_a_known_limit_it_is_the_outage_of_nobody() -> None:
-    """Where no rate is declared or was found, there is none to share: but an open breaker holds."""
+    """If no rate is known there is none to share, so calls go on; but an open breaker holds."""
     assert not isinstance(alone(known(lost_ms=NOW, highest=None)).ask(NOW + 3_000), Wait)
     opened = Breaker(opened_ms=NOW, probe_at_ms=NOW + 9_000)
     assert isinstance(alone(known(lost_ms=NOW, highest=None, breaker=opened)).ask(NOW + 3_000), Wait)
 
 
 def test_a_worker_alone_finds_out_by_itself_whether_the_partner_is_back() -> None:
-    """One probe at a time, and it closes its own breaker by what that was answered."""
+    """A worker without the table makes one probe at a time, and its success closes the worker's own breaker."""
     own = alone(known(lost_ms=NOW - LOST_MS, breaker=Breaker(opened_ms=NOW - 9_000, probe_at_ms=NOW)))
     assert own.ask(NOW + 3_000) == PROBE
     assert isinstance(own.ask(NOW + 3_000), Wait)
@@ -136,7 +138,7 @@ def test_a_worker_alone_finds_out_by_itself_whether_the_partner_is_back() -> Non
 
 
 def test_faults_open_its_own_breaker() -> None:
-    """As they would the fleet's."""
+    """Faults open the worker's own breaker as they would the fleet's."""
     own = alone(known(lost_ms=NOW - LOST_MS))
     own.ask(NOW + 3_000)
     for _ in range(10):
@@ -146,7 +148,7 @@ def test_faults_open_its_own_breaker() -> None:
 
 @pytest.mark.parametrize("highest", [LIMIT, None])
 def test_an_operators_limit_holds_for_who_is_alone_until_its_time_is_over(highest: float | None) -> None:
-    """Its share of that, by its own clock."""
+    """A worker without the table keeps its share of an operator's limit until the limit ends by the worker's clock."""
     flow = set_limit(Flow(), Bounds(highest), 20, until_ms=NOW + LOST_MS + 60_000, now_ms=NOW)
     lost = known(lost_ms=NOW, highest=highest, now_ms=NOW + LOST_MS, cap=flow.cap, limit=flow.limit)
     found = starts(alone(lost), lost, from_ms=NOW + LOST_MS, until_ms=NOW + LOST_MS + 10_000)
@@ -157,7 +159,7 @@ def test_an_operators_limit_holds_for_who_is_alone_until_its_time_is_over(highes
 
 
 def test_who_is_alone_grows_back_to_its_share() -> None:
-    """After a push-back, step by step, while it could use more."""
+    """After a push-back a worker without the table grows back to its share step by step, while it could use more."""
     fleet = known(lost_ms=NOW - LOST_MS)
     own = alone(fleet)
     own.ask(NOW + 3_000)
@@ -173,7 +175,7 @@ def test_who_is_alone_grows_back_to_its_share() -> None:
 
 
 def test_a_call_to_the_table_that_fails_takes_nothing_of_a_share() -> None:
-    """While all keep to theirs: what is ours stays ours, whatever becomes of the next look."""
+    """In the time of shares, a failed call to the table does not reduce the worker's share."""
     fleet = known(share_until_ms=NOW + 12_000)
     own = alone(fleet)
     own.ask(NOW + 3_000)

@@ -1,4 +1,4 @@
-"""What is new of the fleet, told once."""
+"""Changes of the fleet's state, each logged once."""
 
 from dataclasses import replace
 from typing import Any
@@ -16,7 +16,9 @@ def changes(seen: FleetSeen, flow: Flow, now_ms: int = 1_000) -> list[tuple[Fact
 
 
 def test_a_breaker_is_told_once_when_it_opens_and_once_when_it_closes() -> None:
-    """However many batches see it meanwhile; a longer pause of an open one is no news."""
+    """Opening and closing are logged once each, however many batches see them; a longer pause of an open breaker is
+    not.
+    """
     seen = FleetSeen()
     is_open = Flow(breaker=opened(now_ms=900, probe_at_ms=6_000))
     assert [(kind, told["is_open"]) for kind, told in changes(seen, is_open)] == [(Fact.BREAKER, True)]
@@ -25,7 +27,7 @@ def test_a_breaker_is_told_once_when_it_opens_and_once_when_it_closes() -> None:
 
 
 def test_a_cool_down_is_told_once_and_not_when_it_is_over() -> None:
-    """A longer one is another."""
+    """A cool-down is logged once, and its end is not; a longer one counts as new."""
     seen = FleetSeen()
     assert changes(seen, Flow(cool_until_ms=5_000)) == [(Fact.COOL_DOWN, {"until_ms": 5_000})]
     assert changes(seen, Flow(cool_until_ms=5_000)) == []
@@ -33,7 +35,7 @@ def test_a_cool_down_is_told_once_and_not_when_it_is_over() -> None:
 
 
 def test_a_limit_is_told_when_it_moved_far_or_for_another_reason() -> None:
-    """Small steps are not each worth a line; from the last one told they add up."""
+    """Small steps of the limit are not logged one by one; they add up from the last one logged."""
     seen = FleetSeen()
     assert changes(seen, Flow(limit=Limit(100.0, why="pushed back"))) == [
         (Fact.LIMIT, {"from_s": None, "to_s": 100.0, "why": "pushed back"})
@@ -46,7 +48,9 @@ def test_a_limit_is_told_when_it_moved_far_or_for_another_reason() -> None:
 
 
 def test_what_an_operator_set_is_told_as_that_with_its_end() -> None:
-    """A limit by hand stays so, however often it is confirmed; what comes after it is told as ever."""
+    """An operator's limit is logged as such with its end, however often it is confirmed; later limits are logged as
+    usual.
+    """
     seen, before = FleetSeen(), Flow(limit=Limit(100.0, held=100.0, since_ms=1))
     list(seen.changes(before, now_ms=1_000))
     flow = set_limit(before, Bounds(100.0), 30, until_ms=9_000, now_ms=1_000)
@@ -60,7 +64,7 @@ def test_what_an_operator_set_is_told_as_that_with_its_end() -> None:
 
 
 def test_a_breaker_that_an_operator_turned_is_told_as_that() -> None:
-    """Also where it was open already, or is closed only to try."""
+    """An operator's breaker is logged as such, even if it was open already, or is closed only as a try."""
     seen, down = FleetSeen(), Flow(breaker=opened(now_ms=900, probe_at_ms=6_000))
     list(seen.changes(down, now_ms=1_000))
     by_an_operator = open_breaker(down, until_ms=9_000, now_ms=1_000)

@@ -24,14 +24,14 @@ OLD: dict[str, Any] = {
 
 
 def test_an_item_of_the_release_before_is_read() -> None:
-    """Its limit, breaker and cool-down hold on; its books of seconds are nothing any more."""
+    """Limit, breaker and cool-down of the release before are kept; its books of seconds are ignored."""
     flow = Flow.of(Item(9, OLD))
     assert (flow.limit.per_second, flow.breaker.failed_probes, flow.cool_until_ms) == (40.0, 2, NOW + 5)
     assert set(flow.to_item()) == {"limit", "breaker", "cool_until_ms", "cool_from_ms", "alive_ms"}
 
 
 def test_what_is_written_is_read_back() -> None:
-    """Also where little is as at the start."""
+    """A flow is read as it was written, even if most of it has its initial values."""
     for flow in (Flow(), Flow(limit=Limit(per_second=50.0, held=50.0, since_ms=NOW)), Flow.of(Item(9, OLD))):
         assert Flow.of(Item(1, json.loads(json.dumps(flow.to_item())), flow.counts)) == flow
 
@@ -56,7 +56,7 @@ def test_what_is_written_is_read_back() -> None:
     ids=str,
 )
 def test_what_is_of_another_kind_is_as_at_the_start(value: dict[str, Any], make_fleet: Any) -> None:
-    """Numbers in texts, other shapes, numbers that nobody writes: every message is delivered."""
+    """Fields of a wrong type, or with impossible numbers, count as initial values, and every message is delivered."""
     assert Flow.of(Item(1, value)) == Flow()
     fleet = make_fleet()
     fleet.set_item("partner", "flow", value)
@@ -64,7 +64,7 @@ def test_what_is_of_another_kind_is_as_at_the_start(value: dict[str, Any], make_
 
 
 def test_the_largest_item_is_one_write() -> None:
-    """Under 1 KB, as DynamoDB counts it: names, texts, and numbers at half a byte a digit."""
+    """The largest item is under 1 KB as DynamoDB counts it: names, texts, and half a byte for each digit."""
     now_ms = 1_999_999_999_999
     seconds = range((now_ms - SKEW_MS) // WINDOW_MS, (now_ms + LEASE_AHEAD_MS) // WINDOW_MS + 1)
     counts = {name_of(second): 123_456 for second in seconds} | {"cu": now_ms, "cf": now_ms, "p12345": 99_999}
@@ -83,7 +83,9 @@ def test_the_largest_item_is_one_write() -> None:
 
 
 def test_an_operator_ends_what_stands_in_either_half() -> None:
-    """The cool-down in the counts, one that an earlier release wrote into the value, and what is booked behind it."""
+    """An operator's end covers the cool-down in the counts, one that an earlier release wrote into the value, and the
+    return times behind it.
+    """
     flow = Flow.of(Item(4, {"cool_until_ms": NOW + 5, "booked_ms": NOW + 7}, {"cu": NOW + 9, "cf": NOW}))
     assert (flow.cool_until_ms, flow.cool_from_ms) == (NOW + 9, NOW)
     ended = agreed.end_cool_down(flow, now_ms=NOW)
@@ -92,20 +94,20 @@ def test_an_operator_ends_what_stands_in_either_half() -> None:
 
 
 def test_counts_are_about_the_limit_that_is_known() -> None:
-    """Push-backs are counted under its generation; what is nothing is not counted."""
+    """Push-backs are counted under the generation of the limit; zero is not written."""
     assert Tally(delivered=2, took_ms=9).counts(Flow()) == {"td": 2, "tm": 9}
     assert Tally(refused=1).counts(Flow(generation=3)) == {"p3": 1}
 
 
 def test_what_arrives_after_a_fault_is_counted_apart() -> None:
-    """A refusal, too: the partner is there."""
+    """Results after a fault that show that the partner is there, refusals included, are counted apart."""
     failing = Flow(counts={FAULTS: 1})
     assert Tally(delivered=2, refused=1).counts(failing)[GOOD] == 3
     assert GOOD not in Tally(delivered=2, faults=1).counts(Flow())
 
 
 def test_what_everybody_should_know_at_once() -> None:
-    """A cool-down, and whatever the probe came to."""
+    """A cool-down and the result of a probe are urgent."""
     assert [one.is_for_all for one in (Tally(cool_until_ms=1), Tally(probe=False), Tally(faults=1))] == [
         True,
         True,

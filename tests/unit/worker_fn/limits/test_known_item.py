@@ -28,7 +28,7 @@ def known_item(fleet: Any) -> KnownItem:
 
 
 def test_what_is_fresh_is_not_read_again(item: KnownItem, fleet: Any) -> None:
-    """An addition tells as much as a look: one within the last second saves it."""
+    """An addition returns the whole item, so within a second after one no read is needed."""
     now_ms = int(fleet.clock.now_s * 1_000)
     asyncio.run(item.add({"td": 1}))
     fleet.state.items[PARTNER, FLOW] = replace(fleet.state.items[PARTNER, FLOW], counts={"td": 9})
@@ -39,7 +39,7 @@ def test_what_is_fresh_is_not_read_again(item: KnownItem, fleet: Any) -> None:
 
 
 def test_an_addition_drops_the_seconds_that_are_over(item: KnownItem, fleet: Any) -> None:
-    """Those that were seen: the item does not grow."""
+    """An addition removes seconds that are over, so the item does not grow."""
     window = int(fleet.clock.now_s)
     asyncio.run(item.add({name_of(window): 3}))
     fleet.clock.now_s += 20
@@ -48,7 +48,7 @@ def test_an_addition_drops_the_seconds_that_are_over(item: KnownItem, fleet: Any
 
 
 def test_a_table_that_took_no_call_is_left_alone_as_long_as_it_says(item: KnownItem, fleet: Any) -> None:
-    """Its own back-off is the only one; once it answers nothing is left of that."""
+    """The state table's own back-off is the only one; once the table answers it is over."""
     fleet.state.down = True
     for _ in range(2):
         with pytest.raises(StateUnavailable):
@@ -63,7 +63,7 @@ def test_a_table_that_took_no_call_is_left_alone_as_long_as_it_says(item: KnownI
 
 
 def test_what_we_were_told_holds_until_an_operator_ends_it(item: KnownItem, fleet: Any) -> None:
-    """Whether it stands in the table yet or not."""
+    """A cool-down that this worker got holds until an operator ends it, whether it is in the table or not."""
     until_ms = int(fleet.clock.now_s * 1_000) + 60_000
     item.cool_down(until_ms)
     asyncio.run(item.read())
@@ -77,7 +77,7 @@ def test_what_we_were_told_holds_until_an_operator_ends_it(item: KnownItem, flee
 
 
 def test_a_call_from_before_a_step_down_is_an_echo(item: KnownItem, fleet: Any) -> None:
-    """Of a limit that nobody keeps to any more."""
+    """A push-back of a call from before the limit went down is about a limit that no longer holds."""
     begun_ms = int(fleet.clock.now_s * 1_000)
     asyncio.run(item.read())
     fleet.clock.now_s += 1
@@ -87,7 +87,7 @@ def test_a_call_from_before_a_step_down_is_an_echo(item: KnownItem, fleet: Any) 
 
 
 def test_a_change_takes_what_was_counted_and_leaves_what_came_since(item: KnownItem, fleet: Any) -> None:
-    """Others add while somebody thinks."""
+    """A change takes in the counts that its writer saw, and leaves what others added since."""
     other = known_item(fleet)
     asyncio.run(item.add({"td": 5}))
     asyncio.run(other.add({"td": 2}))
@@ -97,7 +97,9 @@ def test_a_change_takes_what_was_counted_and_leaves_what_came_since(item: KnownI
 
 
 def test_an_operators_limit_outlives_an_idle_account(item: KnownItem, fleet: Any) -> None:
-    """The item of an account is kept for its time after the last write; while an operator's limit lasts, after that."""
+    """An account's item is kept for its time after the last write, or after an operator's limit ends, if that is
+    later.
+    """
     now_s, expiries, add = int(fleet.clock.now_s), list[int](), fleet.state.add
 
     async def noting(*arguments: Any, expires_at: int, **named: Any) -> Any:
@@ -114,7 +116,9 @@ def test_an_operators_limit_outlives_an_idle_account(item: KnownItem, fleet: Any
 
 
 def test_an_answer_that_another_overtook_is_not_believed(item: KnownItem, fleet: Any) -> None:
-    """It is of an earlier value. One that nothing overtook is, whatever its revision: an item may begin anew."""
+    """An answer that a later one overtook is ignored; otherwise an answer counts whatever its revision, because an item
+    may begin anew.
+    """
     read = fleet.state.read
 
     async def read_late(pk: str, sk: str) -> Any:

@@ -26,14 +26,16 @@ def lease() -> Lease:
 
 
 def test_numbers_are_used_in_the_order_of_their_moments(lease: Lease) -> None:
-    """Each once, at its moment."""
+    """Each number is used once, at its moment."""
     starts = taken(lease)
     assert starts == sorted(Start(moment_ms(WINDOW, number, LIMIT), number) for number in range(COUNT))
     assert not len(lease)
 
 
 def test_what_is_late_is_dropped(lease: Lease) -> None:
-    """A call that starts long after its moment comes too close to its neighbours; a little later it may."""
+    """A call that would start long after its moment is dropped, because it would come too close to its neighbours; a
+    slightly late one starts.
+    """
     first, second, *_ = sorted(moment_ms(WINDOW, number, LIMIT) for number in range(COUNT))
     late_ms = first + LATE_MS + 1
     start = lease.take(now_ms=late_ms, not_before_ms=0, limit=LIMIT)
@@ -42,18 +44,18 @@ def test_what_is_late_is_dropped(lease: Lease) -> None:
 
 
 def test_what_a_cool_down_took_is_lost(lease: Lease) -> None:
-    """Its moments are not made up for at its end."""
+    """Moments within a cool-down are not made up for at its end."""
     assert min(start.ms for start in taken(lease, not_before_ms=NOW + 500)) >= NOW + 500
     assert not len(lease)
 
 
 def test_a_lower_limit_leaves_the_lower_numbers(lease: Lease) -> None:
-    """Those beyond its quota are no calls, whoever holds them."""
+    """Under a lower limit, numbers above its quota are not used, whoever holds them."""
     assert {start.number for start in taken(lease, limit=LIMIT / 2)} == set(range(quota(WINDOW, LIMIT / 2)))
 
 
 def test_numbers_beyond_the_limit_are_calls_when_it_has_risen() -> None:
-    """What was asked for in vain is nobody else's: it waits for a higher limit."""
+    """Numbers above the quota are kept, and may be used if the limit rises."""
     lease = Lease()
     lease.keep([(WINDOW, number) for number in range(COUNT)], limit=LIMIT / 4, now_ms=NOW)
     assert len(lease) == quota(WINDOW, LIMIT / 4)
@@ -62,7 +64,7 @@ def test_numbers_beyond_the_limit_are_calls_when_it_has_risen() -> None:
 
 
 def test_a_moment_that_is_put_back_is_taken_again(lease: Lease) -> None:
-    """By another call; also one whose number was used up."""
+    """A moment that is put back is used by another call, even if its number was used up."""
     start = lease.take(now_ms=NOW, not_before_ms=0, limit=LIMIT)
     assert start is not None
     lease.put_back(start)
@@ -71,7 +73,9 @@ def test_a_moment_that_is_put_back_is_taken_again(lease: Lease) -> None:
 
 
 def test_a_lease_under_a_lower_limit_is_outgrown(lease: Lease) -> None:
-    """There may be earlier moments than ours, until somebody asked at the limit as it is."""
+    """After the limit rose there may be earlier moments than the leased ones, until the worker leases at the new
+    limit.
+    """
     assert lease.take(now_ms=NOW, not_before_ms=0, limit=2 * LIMIT) is None
     assert len(lease) == COUNT
     lease.keep((), limit=2 * LIMIT, now_ms=NOW)

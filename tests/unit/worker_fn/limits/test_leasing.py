@@ -1,4 +1,4 @@
-"""What a limiter leases of what the fleet counts together."""
+"""How a limiter leases calls from the counters that the fleet shares."""
 
 import asyncio
 import random
@@ -46,7 +46,7 @@ def held(limiter: Limiter, fleet: Any) -> Counter[int]:
 
 
 def test_workers_that_know_nothing_of_each_other_share_the_rate(fleet: Any) -> None:
-    """Each asks in one round trip, and all together get each second once."""
+    """Each worker asks in one round trip, and together they get each second's calls once."""
     workers = [worker(fleet) for _ in range(30)]
     for one in workers:
         asked(fleet, one)
@@ -56,7 +56,7 @@ def test_workers_that_know_nothing_of_each_other_share_the_rate(fleet: Any) -> N
 
 
 def test_who_takes_a_step_with_its_lease_has_its_own_numbers(fleet: Any) -> None:
-    """Others ask between its asking and its step: what the counters show after that is theirs."""
+    """If others ask between a worker's addition and its step, the worker still uses only its own numbers."""
     stepping, other = worker(fleet, share=0.01), worker(fleet, share=0.01)
     swap = fleet.state.swap
 
@@ -75,7 +75,7 @@ def test_who_takes_a_step_with_its_lease_has_its_own_numbers(fleet: Any) -> None
 
 
 def test_who_finds_nothing_left_waits_for_what_is(fleet: Any) -> None:
-    """Not asking for it any more: what is known to be given away costs no write."""
+    """A worker that finds a second used up waits for the next one with calls left, without asking again."""
     first, late = worker(fleet, share=1.0), worker(fleet, share=1.0)
     assert isinstance(asked(fleet, first), AtRate)
     assert isinstance(asked(fleet, late), Wait)
@@ -85,7 +85,7 @@ def test_who_finds_nothing_left_waits_for_what_is(fleet: Any) -> None:
 
 
 def test_a_new_account_costs_one_round_trip(fleet: Any) -> None:
-    """Its declared rate holds before anything is written of it; without one nothing is written at all."""
+    """A new account's declared rate holds before anything is written; without a declared rate nothing is written."""
     reads: list[str] = []
     read = fleet.state.read
 
@@ -102,7 +102,9 @@ def test_a_new_account_costs_one_round_trip(fleet: Any) -> None:
 
 
 def test_who_leases_first_after_a_silence_has_everybody_keep_to_its_share(fleet: Any) -> None:
-    """Some may have called at theirs while the table was out of reach; what the first asked for is not used."""
+    """After a silence some workers may have called at their share, so the first lease is not used, and all keep to
+    shares for a while.
+    """
     limiter = worker(fleet)
     asked(fleet, limiter)
     limiter.leasing.lease = Lease()
@@ -114,7 +116,7 @@ def test_who_leases_first_after_a_silence_has_everybody_keep_to_its_share(fleet:
 
 
 def test_a_worker_that_is_alone_leases_more_than_its_share(fleet: Any) -> None:
-    """Where nobody presses, each lease may reach twice as far as the one before."""
+    """If no other worker wants calls, each lease may reach twice as far ahead as the one before."""
     limiter = worker(fleet, share=0.02)
     before = limiter.leasing.most
     for _ in range(3):
@@ -126,7 +128,9 @@ def test_a_worker_that_is_alone_leases_more_than_its_share(fleet: Any) -> None:
 
 @pytest.mark.parametrize(("held", "seconds"), [(LIMIT, 2), (LIMIT / 5, 15)])
 def test_what_is_leased_while_the_limit_rises_is_of_the_next_two_seconds(fleet: Any, held: float, seconds: int) -> None:
-    """A whole fleet's leases at the low limit are used up by the time it has risen; at a steady one they reach far."""
+    """While the limit rises leases reach two seconds ahead, so low-limit leases are soon used up; at a steady limit
+    they reach far.
+    """
     now_ms = int(fleet.clock.now_s * 1_000)
     low = Limit(per_second=LIMIT / 5, held=held, since_ms=now_ms, pushed_ms=now_ms)
     fleet.set_item(PARTNER, FLOW, Flow(limit=low, alive_ms=now_ms).to_item())
@@ -141,7 +145,7 @@ def test_what_is_leased_while_the_limit_rises_is_of_the_next_two_seconds(fleet: 
 
 
 def test_who_finds_nothing_left_of_a_limit_that_rises_asks_again_when_there_is(fleet: Any) -> None:
-    """When the next second comes within reach, not at each look before."""
+    """A worker that found nothing left asks again when the next second comes within reach, not earlier."""
     now_ms = int(fleet.clock.now_s * 1_000)
     low = Limit(per_second=LIMIT / 5, held=LIMIT, since_ms=now_ms, pushed_ms=now_ms)
     fleet.set_item(PARTNER, FLOW, Flow(limit=low, alive_ms=now_ms).to_item())
@@ -156,7 +160,7 @@ def test_who_finds_nothing_left_of_a_limit_that_rises_asks_again_when_there_is(f
 
 
 def test_an_account_keeps_to_its_share_when_all_do(fleet: Any) -> None:
-    """The table was lost for its item as for the partner's, and somebody may still call at its share."""
+    """In the time of shares an account's limiter keeps to its share, too, because its item was out of reach as well."""
     table = worker(fleet).item
     account = worker(fleet, key="account#7", table=table)
     now_ms = int(fleet.clock.now_s * 1_000)
@@ -189,7 +193,7 @@ def test_who_leases_of_an_account_first_after_a_silence_ends_it_for_all(fleet: A
 
 
 def test_idleness_of_an_account_is_not_silence(fleet: Any) -> None:
-    """While a tick writes to the partner's item, an account's first call after however long has its turn at once."""
+    """While a tick writes the partner's item, an account's first call after any idle time may start at once."""
     table = worker(fleet).item
     account = worker(fleet, key="account#7", table=table)
     fleet.set_item("account#7", FLOW, Flow(alive_ms=int(fleet.clock.now_s * 1_000)).to_item())

@@ -42,7 +42,7 @@ async def known(fleet: Any) -> Flow:
 
 
 async def write(fleet: Any, flow: Flow) -> None:
-    """Somebody else's change of the item."""
+    """Another worker's change of the item."""
     item = await fleet.state.read(PARTNER, FLOW)
     fleet.state.items[PARTNER, FLOW] = replace(flow.written_to(item), rev=item.rev + 1)
 
@@ -72,7 +72,9 @@ def most_in_a_second(starts_ms: list[int]) -> int:
 
 @pytest.mark.parametrize("begins_s", [0.0, 0.35, 0.9])
 def test_no_second_holds_more_than_a_window(limiter: Limiter, fleet: Any, begins_s: float) -> None:
-    """Calls are spread so that a second across two windows, the first one's rest included, has no more than either."""
+    """Calls are spread so that any second across two windows, the rest of the first one included, has no more calls
+    than either.
+    """
     fleet.clock.now_s += begins_s
     starts_ms = asyncio.run(starts_until(limiter, fleet, fleet.clock.now_s + 5))
     assert most_in_a_second(starts_ms) <= QUOTA + 2
@@ -80,7 +82,9 @@ def test_no_second_holds_more_than_a_window(limiter: Limiter, fleet: Any, begins
 
 
 def test_a_limit_that_went_down_holds_for_what_was_leased_before(limiter: Limiter, fleet: Any) -> None:
-    """Within the second in which a worker looks again, calls that it leased fifteen seconds ahead are thinned out."""
+    """After the limit went down, calls that were leased up to fifteen seconds ahead are thinned out within a second, at
+    the worker's next look.
+    """
 
     async def half_way() -> list[int]:
         began_s = fleet.clock.now_s
@@ -99,7 +103,9 @@ def test_a_limit_that_went_down_holds_for_what_was_leased_before(limiter: Limite
 def test_an_operators_limit_holds_for_what_was_leased_before_and_ends_by_the_clock(
     limiter: Limiter, fleet: Any
 ) -> None:
-    """Within the second in which a worker looks again; afterwards the limit grows to the declared one by itself."""
+    """An operator's limit holds for leased calls within a second; when it ends, the limit grows to the declared one by
+    itself.
+    """
 
     async def half_way() -> list[int]:
         began_s = fleet.clock.now_s
@@ -117,7 +123,7 @@ def test_an_operators_limit_holds_for_what_was_leased_before_and_ends_by_the_clo
 
 
 def test_what_a_cool_down_took_is_not_made_up_for(limiter: Limiter, fleet: Any) -> None:
-    """Calls whose time came during a cool-down do not start together at its end."""
+    """Calls whose moments were in a cool-down do not start together at its end."""
 
     async def cooled() -> tuple[int, list[int]]:
         await starts_until(limiter, fleet, fleet.clock.now_s + 1)
@@ -131,7 +137,7 @@ def test_what_a_cool_down_took_is_not_made_up_for(limiter: Limiter, fleet: Any) 
 
 
 def test_calls_at_a_share_end_with_the_time_of_shares(limiter: Limiter, fleet: Any) -> None:
-    """Who called at its share until a moment ago holds none of the seconds that the others lease from then on."""
+    """A worker that called at its share holds no call of the seconds that others lease from then on."""
     begins_ms = int(fleet.clock.now_s * 1_000)
     share_until_ms = begins_ms + 3_000
 
@@ -149,7 +155,7 @@ def leased_by_others(from_ms: int, seconds: int) -> dict[str, int]:
 
 
 def test_one_call_that_the_table_throttles_costs_half_a_second(limiter: Limiter, fleet: Any) -> None:
-    """Not the minute after which a table that is out of reach counts as lost: the next call to it may be taken."""
+    """A throttled call to the table costs half a second, not the minute after which a table counts as lost."""
 
     async def throttled_once() -> float:
         await starts_until(limiter, fleet, fleet.clock.now_s + 1)
@@ -194,7 +200,9 @@ async def may_call_within(limiter: Limiter, fleet: Any, ms: int) -> bool:
 
 
 def test_a_table_that_answered_once_is_asked_at_once(limiter: Limiter, fleet: Any) -> None:
-    """Whatever it was asked for: nobody calls at its share while others lease."""
+    """After any answer of the table the worker leases at once, because nobody may call at its share while others
+    lease.
+    """
 
     async def answered_for_something_else() -> bool:
         await may_call_within(limiter, fleet, 3_000)
@@ -211,7 +219,7 @@ def test_a_table_that_answered_once_is_asked_at_once(limiter: Limiter, fleet: An
 
 
 def test_a_minute_without_asking_is_no_minute_without_an_answer(limiter: Limiter, fleet: Any) -> None:
-    """One call that failed long ago and one that fails now say nothing of the time between."""
+    """Two failed calls with a long pause between them do not show that the table was out of reach in between."""
 
     async def idle() -> bool:
         await may_call_within(limiter, fleet, 3_000)
@@ -227,7 +235,7 @@ def test_a_minute_without_asking_is_no_minute_without_an_answer(limiter: Limiter
 
 @pytest.mark.parametrize("lost", [False, True], ids=["shares", "table lost"])
 def test_a_share_is_a_share(fleet: Any, lost: bool) -> None:
-    """Who keeps to its share makes its share of calls, whatever the fleet agreed on before."""
+    """In the time of shares a worker makes its share of calls, whatever the fleet had agreed on."""
     limiter = limiter_of(fleet, share=0.1)
 
     async def at_share() -> list[int]:
@@ -246,8 +254,8 @@ def test_a_share_is_a_share(fleet: Any, lost: bool) -> None:
 
 
 def test_an_item_without_a_limit_is_no_leave_to_call_freely(limiter: Limiter, fleet: Any) -> None:
-    """Where a rate is declared it holds from the first call on, also while the item says nothing of it: something else
-    was written first, or its time to live was over.
+    """A declared rate holds from the first call on, even if the item has no limit, because something else was written
+    first or the item had expired.
     """
 
     async def after_a_look_at_nothing() -> list[int]:
@@ -259,8 +267,8 @@ def test_an_item_without_a_limit_is_no_leave_to_call_freely(limiter: Limiter, fl
 
 @pytest.mark.parametrize("held", [LIMIT, None])
 def test_a_limit_that_rose_holds_at_once(limiter: Limiter, fleet: Any, held: float | None) -> None:
-    """What was leased at a low limit, fifteen seconds ahead, does not keep a worker there: it takes what else there is
-    of the seconds before.
+    """Leases at a low limit, up to fifteen seconds ahead, do not slow a worker down after a rise: it takes further
+    calls of the earlier seconds.
     """
 
     async def risen() -> tuple[int, list[int]]:
@@ -280,7 +288,7 @@ def test_a_limit_that_rose_holds_at_once(limiter: Limiter, fleet: Any, held: flo
 
 
 def test_a_limiter_that_was_idle_leases_at_once_while_somebody_ticks(limiter: Limiter, fleet: Any) -> None:
-    """After a quiet quarter of an hour the first second is a full one."""
+    """After a quiet quarter of an hour the first second has all its calls."""
 
     async def idle() -> list[int]:
         await starts_until(limiter, fleet, fleet.clock.now_s + 1)
@@ -296,7 +304,7 @@ def test_a_limiter_that_was_idle_leases_at_once_while_somebody_ticks(limiter: Li
 
 
 def test_a_worker_leases_no_more_ahead_than_its_share(fleet: Any) -> None:
-    """Of a fleet of fifty, one that has a large batch leaves the others theirs, also where all begin at once."""
+    """One of fifty workers with a large batch leaves the others their calls, even if all begin at once."""
     limiter = limiter_of(fleet, share=0.02)
     asyncio.run(Session(limiter).acquire(until_ms=int(fleet.clock.now_s * 1_000) + 60_000, wanted=5_000, in_flight=10))
     asked = sum(count for name, count in limiter.flow.counts.items() if name[0] == "w")
@@ -304,7 +312,7 @@ def test_a_worker_leases_no_more_ahead_than_its_share(fleet: Any) -> None:
 
 
 def test_a_probe_whose_answer_was_lost_is_still_ours(limiter: Limiter, fleet: Any) -> None:
-    """The lease of the probe was written and nobody told us: we look, and find that it is ours."""
+    """If the answer to the lease of a probe was lost, the worker reads the item and finds that the probe is its own."""
 
     async def lost() -> object:
         now_ms = int(fleet.clock.now_s * 1_000)

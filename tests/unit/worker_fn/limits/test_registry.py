@@ -11,7 +11,9 @@ def registry_of(fleet: Any, limits: Limits) -> Registry:
 
 
 def test_an_account_has_a_limiter_where_the_partner_limits_it(fleet: Any) -> None:
-    """One for its calls, one for those of an endpoint with a rate of its own, none where nothing is declared."""
+    """An account has a limiter for its calls, one for each endpoint with a rate of its own, and none if nothing is
+    declared.
+    """
     limits = registry_of(fleet, Limits(account_rate=Rate(9), bulk={"a": Bulk(2, rate=Rate(3)), "b": Bulk(2)}))
     calls, own, shared = limits.of("7"), limits.of("7", "a"), limits.of("7", "b")
     assert calls is not None
@@ -22,7 +24,7 @@ def test_an_account_has_a_limiter_where_the_partner_limits_it(fleet: Any) -> Non
 
 
 def test_a_batch_has_one_session_for_each_limiter(fleet: Any) -> None:
-    """Its calls wait in one line, and those of the next batch in another."""
+    """A batch's calls wait in one session of a limiter, those of the next batch in another."""
     limits = registry_of(fleet, Limits(account_rate=Rate(9)))
     batch, following = Sessions(limits), Sessions(limits)
     assert batch.of("7") is batch.of("7")
@@ -32,7 +34,7 @@ def test_a_batch_has_one_session_for_each_limiter(fleet: Any) -> None:
 
 
 def test_the_account_that_was_not_used_for_longest_goes_first(fleet: Any, monkeypatch: Any) -> None:
-    """What is kept of accounts is bounded."""
+    """The number of remembered accounts is bounded: the one unused for longest is forgotten first."""
     monkeypatch.setattr(registry, "MOST_ACCOUNTS", 2)
     limits = registry_of(fleet, Limits(account_rate=Rate(9)))
     seven, eight = limits.of("7"), limits.of("8")

@@ -16,7 +16,7 @@ LIMIT = 50.0
 
 
 class Worker:
-    """One environment's reports, and what it knows."""
+    """One environment's reports, and what it knows of the fleet."""
 
     def __init__(self, fleet: Any, share: float = 0.5) -> None:
         now_ms = lambda: int(fleet.clock.now_s * 1_000)  # noqa: E731
@@ -34,7 +34,9 @@ def known(fleet: Any) -> Flow:
 
 
 def test_good_news_is_told_now_and_then(fleet: Any) -> None:
-    """The more workers there are, the more seldom by each; faults within a quarter of a second, and many at once."""
+    """Successes are reported now and then, more rarely the more workers there are; faults within a quarter of a second,
+    and many at once.
+    """
     few, many = Worker(fleet).reports, Worker(fleet, share=0.001).reports
     for one in (few, many):
         asyncio.run(one.add({"w1": 1}))
@@ -56,7 +58,9 @@ def test_good_news_is_told_now_and_then(fleet: Any) -> None:
 
 @pytest.mark.parametrize(("error", "counted"), [(StateThrottled, 2), (StateUnavailable, 1)])
 def test_what_may_have_been_counted_is_not_counted_again(fleet: Any, error: type[Exception], counted: int) -> None:
-    """After a throttle it goes with the next report, after a lost answer it does not."""
+    """After a throttle counts go with the next report; after a lost answer they do not, because they may have been
+    counted.
+    """
     worker = Worker(fleet)
     fleet.state.down, fleet.state.error = True, error
     with pytest.raises(error):
@@ -67,7 +71,7 @@ def test_what_may_have_been_counted_is_not_counted_again(fleet: Any, error: type
 
 
 def test_a_cool_down_is_told_until_somebody_heard(fleet: Any) -> None:
-    """Whatever became of the first try: raising it again changes nothing."""
+    """A cool-down is reported until a write succeeds, because writing it again changes nothing."""
     worker, until_ms = Worker(fleet), int(fleet.clock.now_s * 1_000) + 9_000
     fleet.state.down = True
     with pytest.raises(StateUnavailable):
@@ -80,7 +84,7 @@ def test_a_cool_down_is_told_until_somebody_heard(fleet: Any) -> None:
 
 
 def test_a_shorter_cool_down_loses_no_counts(fleet: Any) -> None:
-    """They go with the next report."""
+    """If a longer cool-down is stored already, the counts go with the next report."""
     longer, shorter = Worker(fleet), Worker(fleet)
     until_ms = int(fleet.clock.now_s * 1_000) + 9_000
     longer.tell(Tally(refused=1, cool_until_ms=until_ms))
@@ -91,7 +95,7 @@ def test_a_shorter_cool_down_loses_no_counts(fleet: Any) -> None:
 
 
 def test_what_is_noted_while_a_cool_down_is_written_is_told_too(fleet: Any) -> None:
-    """Of calls that are pushed back at the same moment, none is forgotten with the first one's report."""
+    """Results that are noted while a cool-down is written are reported, too."""
     worker, raise_to = Worker(fleet), fleet.state.raise_to
 
     async def raise_late(*arguments: Any, **named: Any) -> Any:
@@ -105,7 +109,7 @@ def test_what_is_noted_while_a_cool_down_is_written_is_told_too(fleet: Any) -> N
 
 
 def test_whoever_sees_that_a_step_is_due_takes_it_once(fleet: Any) -> None:
-    """Two workers' push-backs of one step lower the limit once; those that waited meanwhile are an echo."""
+    """Push-backs that two workers report for one step lower the limit once; later ones of the same calls do not."""
     first, second = Worker(fleet), Worker(fleet)
     first.tell(Tally(delivered=1))
     fleet.clock.now_s += STEP_MS / 1_000
@@ -119,7 +123,7 @@ def test_whoever_sees_that_a_step_is_due_takes_it_once(fleet: Any) -> None:
 
 
 def test_the_breaker_opens_with_the_fault_that_is_one_too_many(fleet: Any) -> None:
-    """Whoever tells it."""
+    """The breaker opens with the fault that reaches the bound, whichever worker reports it."""
     first, second = Worker(fleet), Worker(fleet)
     first.tell(*[Tally(faults=1)] * (MIN_CALLS - 1))
     assert not known(fleet).breaker.is_open

@@ -13,7 +13,7 @@ DECLARED = Bounds(highest=50.0)
 
 
 def test_a_declared_rate_holds_where_nothing_is_written() -> None:
-    """A new account's item says nothing of its limit, and is no leave to call freely."""
+    """A new account's item has no limit, but the declared rate holds."""
     assert ruling(Flow(), DECLARED, now_ms=NOW) == AtRate(50.0)
     assert ruling(Flow(counts={Flow().pushed: 1}), DECLARED, now_ms=NOW) == AtRate(50.0)
     assert ruling(Flow(), Bounds(), now_ms=NOW) == UNLIMITED
@@ -21,7 +21,7 @@ def test_a_declared_rate_holds_where_nothing_is_written() -> None:
 
 @pytest.mark.parametrize("bounds", [DECLARED, Bounds()])
 def test_cool_down_and_breaker_come_before_the_rate(bounds: Bounds) -> None:
-    """Whether one is known or not."""
+    """Cool-down and breaker apply whether a rate is known or not."""
     cool = Flow.of(Item(0, {}, {"cu": NOW + 9, "cf": NOW}))
     assert ruling(cool, bounds, now_ms=NOW) == Wait(NOW + 9, Because.COOL_DOWN)
     opened = Flow(breaker=Breaker(opened_ms=NOW, probe_at_ms=NOW + 9))

@@ -1,4 +1,4 @@
-"""A limiter gives back the time it was given, whatever the partner and the state table do."""
+"""A limiter keeps a call no longer than the call has time, whatever the partner and the state table do."""
 
 import asyncio
 from typing import Any
@@ -13,7 +13,7 @@ from worker_fn.limits.session import HOLD_MS, Session
 
 
 def acquired(fleet: Any, seconds: float) -> tuple[Any, float]:
-    """What the partner's limiter says to a call that has so long, and how much simulated time passed."""
+    """The limiter's ruling for a call with this much time, and the simulated time that passed."""
     began_s = fleet.clock.now_s
     until_ms = int((began_s + seconds) * 1_000)
 
@@ -33,7 +33,7 @@ def test_batch_is_held_no_longer_than_it_has_time(fleet: Any) -> None:
 
 
 def test_batch_is_held_once(fleet: Any) -> None:
-    """With time enough a batch is held for the hold, and then given back."""
+    """A batch with enough time is held once, for the hold, and then given back."""
     fleet.set_item("partner", "flow", Flow(cool_until_ms=int((fleet.clock.now_s + 3_600) * 1_000)).to_item())
     _, spent_s = acquired(fleet, 50.0)
     assert HOLD_MS / 1_000 <= spent_s <= HOLD_MS / 1_000 + 3
@@ -61,7 +61,7 @@ CONNECTIONS, RATE = 30, 20
 
 
 def left_over(fleet: Any, calls: int) -> int:
-    """How many calls are leased and not used when a batch is over."""
+    """The number of leased calls that are unused when a batch is over."""
     limiter = fleet.worker.limiters.partner
     session, connections, left = Session(limiter), asyncio.Semaphore(CONNECTIONS), calls
 
@@ -81,17 +81,19 @@ def left_over(fleet: Any, calls: int) -> int:
 
 @pytest.mark.parametrize("share", [0.05, 0.1, 0.25])
 def test_calls_that_wait_for_their_moment_are_not_leased_again(make_fleet: Any, share: float) -> None:
-    """What a batch leases and does not use is lost to the others, but for its own share of its last second."""
+    """A batch leases no more calls than it uses, but for its share of its last second, because unused ones are lost to
+    others.
+    """
     assert left_over(make_fleet("limited", share=share), 330) <= share * RATE
 
 
 def test_the_next_batch_goes_on_in_the_second_in_which_one_ends(make_fleet: Any) -> None:
-    """A share of a second is leased whole: what a batch leaves of its last one is the next batch's."""
+    """A share of a second is leased whole, so the next batch uses what a batch leaves of its last second."""
     assert 5 <= left_over(make_fleet("limited", share=1.0), 10) <= 10
 
 
 def test_an_old_answer_that_comes_late_makes_no_second_probe(fleet: Any) -> None:
-    """Of a time before the probe was ours: another call waits for the probe, and then goes."""
+    """An answer from before this worker had the probe makes no second probe: other calls wait for the first one."""
     session, now_ms = Session(fleet.worker.limiters.partner), int(fleet.clock.now_s * 1_000)
     fleet.set_item(PARTNER, FLOW, Flow(breaker=Breaker(opened_ms=now_ms - 9_000, probe_at_ms=now_ms)).to_item())
     read = fleet.state.read

@@ -27,7 +27,7 @@ def test_time_of_shares_ends_with_a_second(ahead_ms: int) -> None:
 
 @pytest.mark.parametrize("idle_s", [1, 75, 600, 86_400])
 def test_idleness_is_not_silence(idle_s: int) -> None:
-    """While a tick leaves a sign of life each minute, somebody who comes after whatever time leases at once."""
+    """While a tick leaves a sign of life each minute, a worker that was idle for any time leases at once."""
     partner = Flow(alive_ms=NOW)
     for second in range(60, idle_s + 60, 60):
         partner = alive(partner, now_ms=NOW + 1_000 * min(second, idle_s))

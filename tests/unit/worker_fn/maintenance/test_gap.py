@@ -1,4 +1,4 @@
-"""The ledger's gap by counts: what is missing is told, what is only rough is not."""
+"""The ledger's gap from counts: missing messages are reported, rough counts are not."""
 
 import random
 from collections.abc import Iterable, Sequence
@@ -22,7 +22,9 @@ HOUR = 3_600 // STEP_S
 
 
 def day(came: Iterable[float], ended: Iterable[float], *, lost: Iterable[int] = (), before: int = 0) -> list[Step]:
-    """A day in which the queue holds what came and neither ended nor was lost, seen at the ends of a step."""
+    """A day in which the queue holds every message that came, did not end and was not lost, seen at the ends of
+    a step.
+    """
     flows = list(zip(came, ended, strict=True))
     gone = list(lost)
     changes = (arrived - left - gone.count(number) for number, (arrived, left) in enumerate(flows))
@@ -38,7 +40,7 @@ def steady(a_step: float) -> list[float]:
 
 
 def counted_late(steps: Sequence[Step], flow_s: float) -> list[Step]:
-    """As SQS may tell it: what came is counted so many seconds later."""
+    """The day as SQS may report it: arrivals are counted this many seconds late."""
     share = flow_s / STEP_S
     came = [step.came for step in steps]
     late = [now * (1 - share) + before * share for before, now in zip([came[0], *came], came, strict=False)]
@@ -46,19 +48,21 @@ def counted_late(steps: Sequence[Step], flow_s: float) -> list[Step]:
 
 
 def test_a_message_that_vanished_is_missing_for_a_day() -> None:
-    """One of a few a minute, from an hour after it went until it leaves the day."""
+    """One lost message, of a few a minute, is missing from an hour after its loss until it leaves the day."""
     steps = day(steady(10), steady(10), lost=[100])
     assert missing(steps) == 1
     assert missing(day(steady(0), steady(0), before=3, lost=[EDGE + 1])) == 1
 
 
 def test_what_is_missing_adds_up() -> None:
-    """Whenever it went, and however much waits."""
+    """Losses add up whenever they happened, and however many messages wait."""
     assert missing(day(steady(0), steady(0), before=500, lost=[50, 90, 91, 200])) == 4
 
 
 def test_nothing_is_missing_while_all_is_counted() -> None:
-    """A quiet day, a busy one, one with a backlog that comes and goes, one that ends with it."""
+    """There is no gap in a quiet day, a busy one, one with a backlog that comes and goes, and one that ends with a
+    backlog.
+    """
     outage = [*[300.0] * 200, *[300.0] * (STEPS - 200)]
     ended = [*[300.0] * 100, *[0.0] * 40, *[900.0] * 20, *[300.0] * (STEPS - 160)]
     for steps in (
@@ -73,7 +77,7 @@ def test_nothing_is_missing_while_all_is_counted() -> None:
 
 @pytest.mark.parametrize("seed", range(30))
 def test_rough_and_late_counts_raise_nothing(seed: int) -> None:
-    """Bursts and outages, counted up to a minute late, with duplicates: no day of them has a gap."""
+    """Bursts and outages with duplicates, counted up to a minute late, give no gap on any day."""
     dice = random.Random(seed)
     came = [dice.choice([0.0, 50.0, 3_000.0, 90_000.0]) * dice.random() for _ in range(STEPS)]
     waiting, ended = 0.0, list[float]()
@@ -94,7 +98,7 @@ def test_a_drain_at_the_edge_of_the_day_is_no_gap() -> None:
 
 
 def test_heavy_traffic_hides_a_few_until_a_quiet_hour() -> None:
-    """What may be a matter of counting is not called missing; once the day begins and ends in quiet hours it is."""
+    """A loss that could be a matter of counting is not reported until the day begins and ends in quiet hours."""
     dice = random.Random(7)
     busy = [30_000 + dice.randint(-3_000, 3_000) for _ in range(STEPS)]
     assert missing(day(busy, busy, lost=[100] * 3)) == 0
@@ -105,7 +109,7 @@ def test_heavy_traffic_hides_a_few_until_a_quiet_hour() -> None:
 
 
 def test_a_message_delivered_twice_hides_one() -> None:
-    """Counts cannot tell them apart; the ledger's facts can."""
+    """Counts cannot tell a loss and a duplicate apart; the ledger's facts can."""
     ended = steady(10)
     ended[50] += 1
     steps = day(steady(10), steady(10), lost=[100])
@@ -113,7 +117,7 @@ def test_a_message_delivered_twice_hides_one() -> None:
 
 
 def test_where_sqs_tells_nothing_nothing_is_said() -> None:
-    """A stack of an hour has no day yet; without any count, or without the edges, there is no word."""
+    """Without counts, or without those of the day's edges, as in a stack of an hour, no gap is reported."""
     unknown = Step(0, 0, None, None)
     steps = day(steady(1), steady(1), lost=[200])
     assert missing([]) is None
@@ -125,14 +129,14 @@ def test_where_sqs_tells_nothing_nothing_is_said() -> None:
 
 
 def test_one_tick_of_an_hour_counts() -> None:
-    """CloudWatch's answers are paid."""
+    """Only one tick in an hour counts, because CloudWatch's answers are paid for."""
     minutes = [minute for minute in range(180) if gap.is_due(minute * 60_000 + 31_000)]
     assert len(minutes) == 3
     assert {later - minute for minute, later in pairwise(minutes)} == {60}
 
 
 def alarm() -> dict[str, Any]:
-    """The alarm as infra/alarms.yml has it."""
+    """The alarm of infra/alarms.yml."""
     text = (ROOT / "infra/alarms.yml").read_text()
     loader = type("Tags", (yaml.SafeLoader,), {})
     loader.add_multi_constructor("!", lambda *_: None)  # type: ignore[attr-defined]
@@ -141,7 +145,7 @@ def alarm() -> dict[str, Any]:
 
 
 def is_raised(hours: Sequence[int | None]) -> list[bool]:
-    """After each hour, by what was counted in it (None: nothing), whether the alarm's rule is met."""
+    """Whether the alarm's rule is met after each hour, by that hour's count (None: no count)."""
     rule = alarm()
     assert (rule["MetricName"], rule["Statistic"], rule["ComparisonOperator"]) == (
         "LedgerGap",
@@ -155,12 +159,14 @@ def is_raised(hours: Sequence[int | None]) -> list[bool]:
 
 
 def counted_hourly(steps: Sequence[Step]) -> list[int | None]:
-    """What is counted each hour, over the day before it."""
+    """The count of each hour, over the day before it."""
     return [missing(steps[max(0, end - STEPS) : end]) for end in range(HOUR, len(steps) + 1, HOUR)]
 
 
 def test_the_alarm_is_raised_by_what_stays_missing_and_by_nothing_else() -> None:
-    """For most of a day after a loss; one count alone raises nothing, and an hour without a count is no all-clear."""
+    """The alarm is raised for most of a day after a loss; one count alone does not raise it, and an hour without a
+    count does not clear it.
+    """
     two_days = [10.0] * (2 * STEPS)
     assert not any(is_raised(counted_hourly(day(two_days, two_days))))
     raised = is_raised(counted_hourly(day(two_days, two_days, lost=[150])))
@@ -177,7 +183,7 @@ def scenario(name: str) -> Scenario:
 def test_a_message_that_is_removed_in_a_simulation_is_missing(
     name: str, lost: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same run has no gap without the loss; judge.py holds every scenario to that."""
+    """A run has a gap if a message is removed and none otherwise; judge.py checks every scenario for that."""
     whole = simulate(scenario(name), 1)
     assert missing(whole.deployment.counted.steps()) == 0
     receive, left = Queues.receive, [lost]

@@ -1,4 +1,4 @@
-"""The mapping, as a tick pauses, resumes and steers it."""
+"""How a tick pauses and resumes the mapping and sets its concurrency."""
 
 import asyncio
 from dataclasses import replace
@@ -31,7 +31,7 @@ def test_open_breaker_pauses_a_mapping_that_nobody_paused(setting: Any) -> None:
 
 
 def test_closed_breaker_resumes_a_mapping_that_nobody_resumed(setting: Any) -> None:
-    """A mapping that was left paused runs again when nothing speaks against it."""
+    """A mapping that was left paused is resumed when there is no reason for the pause any more."""
     set_flow(setting, Flow())
     mapping = FakeMapping(enabled=False)
     assert run_tick(setting, mapping, FakeQueues()).resumed
@@ -39,7 +39,7 @@ def test_closed_breaker_resumes_a_mapping_that_nobody_resumed(setting: Any) -> N
 
 
 def test_long_cool_down_stops_the_mapping_and_its_end_starts_it(setting: Any) -> None:
-    """A partner that asks for an hour gets it, without the queue running into its in-flight quota."""
+    """A cool-down of an hour pauses the mapping, so the queue's in-flight quota is not used up; its end resumes it."""
     set_flow(setting, Flow(cool_until_ms=int((NOW_S + 3_600) * 1_000)))
     mapping = FakeMapping()
     assert run_tick(setting, mapping, FakeQueues()).paused
@@ -48,7 +48,9 @@ def test_long_cool_down_stops_the_mapping_and_its_end_starts_it(setting: Any) ->
 
 
 def test_a_mapping_that_is_being_changed_is_not_called_running(setting: Any) -> None:
-    """Lambda refuses a second change meanwhile: the report says that the next tick resumes it."""
+    """While a change is under way Lambda refuses another, and the report says that the next tick resumes the
+    mapping.
+    """
     set_flow(setting, Flow())
     mapping = FakeMapping(enabled=False)
     mapping.settled = False
@@ -72,7 +74,9 @@ def test_concurrency_follows_what_the_allowance_can_use(setting: Any) -> None:
     [(None, 200.0, 40), (50.0, 0.0, 40), (1.0, 50.0, 2), (10_000.0, 1_000.0, 40), (100.0, 600.0, 13)],
 )
 def test_concurrency_stays_within_its_bounds(limit: float | None, latency_ms: float, expected: int) -> None:
-    """Never below Lambda's two, never above the deployment's, and that where nothing is known."""
+    """The concurrency is never below two, Lambda's minimum, nor above the deployment's, which it is if no limit is
+    known.
+    """
     flow = Flow(limit=Limit(per_second=limit, why="reached"), latency_ms=latency_ms)
     assert concurrency_for(flow, max_in_flight=10, most=40) == expected
 
@@ -90,7 +94,7 @@ def test_small_batches_need_more_environments(setting: Any, batch_size: int | No
 
 
 def test_a_batch_of_a_bulk_partner_may_be_one_call(setting: Any) -> None:
-    """However many messages it holds."""
+    """A batch of a bulk partner may be a single call, however many messages it has."""
     set_flow(setting, Flow(limit=Limit(per_second=5.0, since_ms=1, why="reached"), latency_ms=80.0))
     mapping = FakeMapping(concurrency=20, batch_size=50)
     bulky = type("Bulky", (type(setting.worker.partner),), {"limits": Limits(bulk={"bulk": Bulk(10)})})
@@ -100,7 +104,7 @@ def test_a_batch_of_a_bulk_partner_may_be_one_call(setting: Any) -> None:
 
 
 def test_the_mapping_says_how_large_its_batches_are() -> None:
-    """As Lambda shows a mapping."""
+    """The batch size is read from the mapping, as Lambda shows it."""
 
     class Client:
         def get_event_source_mapping(self, **_: Any) -> dict[str, Any]:
@@ -110,13 +114,15 @@ def test_the_mapping_says_how_large_its_batches_are() -> None:
 
 
 def test_limit_that_is_not_reached_does_not_hold_back_environments() -> None:
-    """Where the limit is not what holds the fleet back, all environments may work."""
+    """If the fleet does not reach its limit, all environments may work."""
     flow = Flow(limit=Limit(per_second=1.0, why="steady"), latency_ms=50.0)
     assert concurrency_for(flow, max_in_flight=10, most=40) == 40
 
 
 def test_operators_pause_stays(setting: Any) -> None:
-    """No tick resumes what an operator paused, and none probes; a mapping that was resumed is paused."""
+    """During an operator's pause no tick resumes the mapping or probes, and a mapping that somebody resumed is paused
+    again.
+    """
     hold(setting)
     set_flow(setting, open_since(60))
     mapping, queues = FakeMapping(enabled=False), FakeQueues(visible=[setting.record(1, ["200"])])
@@ -127,7 +133,7 @@ def test_operators_pause_stays(setting: Any) -> None:
 
 
 def test_mapping_runs_again_when_the_operator_lets_it(setting: Any) -> None:
-    """With the pause gone the next tick resumes, as after a breaker."""
+    """When the operator's pause is over the next tick resumes the mapping, as after a breaker."""
     hold(setting)
     mapping = FakeMapping(enabled=False)
     run_tick(setting, mapping, FakeQueues())
@@ -136,7 +142,7 @@ def test_mapping_runs_again_when_the_operator_lets_it(setting: Any) -> None:
 
 
 def test_environments_are_those_that_an_operators_limit_can_use() -> None:
-    """More would only wait."""
+    """The concurrency fits an operator's limit, because more environments would only wait."""
     flow = Flow(limit=Limit(per_second=200.0, held=200.0, since_ms=1), latency_ms=100.0)
     limited = set_limit(flow, Bounds(200.0), 20, until_ms=9_000, now_ms=1_000)
     limited = replace(limited, limit=replace(limited.limit, why="steady"))

@@ -1,4 +1,4 @@
-"""Which parked messages move back: told apart by the credentials that they carry."""
+"""Which parked messages move back, by the credentials that they carry."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ def test_sweep_tells_parked_messages_apart_by_what_they_carry(fleet: Any) -> Non
 
 
 def test_sweep_moves_one_for_each_credential_without_a_probe(fleet: Any) -> None:
-    """A probe for each that lost its own."""
+    """The sweep moves one message back for each credential that lost its probe."""
     fleet.run(*(request(n, "401", "old") for n in range(5)), *(request(10 + n, "401", "older") for n in range(5)))
     later(fleet, 4 * PROBE_S + 1)
     back = swept(fleet, *(request(n, "401", key) for n, key in enumerate(["old", "old", "older", "older", "old"])))
@@ -43,7 +43,9 @@ def test_sweep_moves_one_for_each_credential_without_a_probe(fleet: Any) -> None
 
 
 def test_sweep_brings_back_what_is_given_up(fleet: Any) -> None:
-    """At once when the hour is over, for the dead-letter queue; a redriven one stays, and waits for its turn."""
+    """When the hour is over, messages to be given up move back at once to be dead-lettered; redriven ones stay and wait
+    for their turn.
+    """
     suspend_old(fleet)
     fleet.run(request(20, "200", "new"))
     parked = [request(n, "401", "old") for n in range(3)]
@@ -61,7 +63,7 @@ def test_sweep_brings_back_what_is_given_up(fleet: Any) -> None:
 
 
 def test_sweep_tells_how_old_the_oldest_are_that_stay(fleet: Any) -> None:
-    """By type, as a person waits for an erasure; what moves back is told of by the batch that gets it."""
+    """The ages of the oldest that stay are reported by type; messages that move back are reported by their batch."""
     suspend_old(fleet)
     fleet.run(*(erasure(n, "401") for n in range(20, 24)))
     parked = [request(n, "401", "old", received_at_ms=RECEIVED_MS - 1_000 * n) for n in range(3)]

@@ -1,4 +1,4 @@
-"""The probe of a tick: when one is made, with which message, and what is said where none is."""
+"""The probe of a tick: when it is made, with which message, and what is reported if none is made."""
 
 import asyncio
 from dataclasses import replace
@@ -38,7 +38,7 @@ def test_probe_that_arrives_resumes_the_mapping(setting: Any) -> None:
 
 
 def test_a_probes_message_is_measured_before_it_leaves_the_queue(setting: Any) -> None:
-    """As a batch's are: what left the queue is counted, or the counts would miss it."""
+    """A probe's message is counted in the metrics before it leaves the queue, as a batch's is."""
     set_flow(setting, open_since(60))
     measured: list[tuple[int, list[str]]] = []
     queues = FakeQueues(visible=[setting.record(1, ["200"])])
@@ -64,7 +64,9 @@ def test_probe_that_fails_keeps_the_mapping_paused(setting: Any) -> None:
 
 
 def test_a_probe_needs_the_time_of_its_call_and_of_settling(setting: Any) -> None:
-    """With less none is made, and the report says so: a call that we cut short tells nothing of the partner."""
+    """Without time for the call and for settling no probe is made, and the report says so, because a call that we cut
+    short proves nothing.
+    """
     set_flow(setting, open_since(60))
     needed_s = setting.worker.call_timeout_s + setting.worker.settle_reserve_s
     mapping, queues = FakeMapping(enabled=False), FakeQueues(visible=[setting.record(1, ["200"])])
@@ -76,7 +78,7 @@ def test_a_probe_needs_the_time_of_its_call_and_of_settling(setting: Any) -> Non
 
 @pytest.mark.parametrize("enabled", [True, False])
 def test_operator_has_a_probe_made_before_it_is_due(setting: Any, enabled: bool) -> None:
-    """Whether the mapping runs or not; what arrives lets everybody in."""
+    """An operator's probe is made whether the mapping runs or not, and its success resumes all calls."""
     opened_ms = int(NOW_S * 1_000)
     set_flow(setting, Flow(breaker=Breaker(opened_ms=opened_ms, probe_at_ms=opened_ms + 50_000)))
     mapping, queues = FakeMapping(enabled=enabled), FakeQueues(visible=[setting.record(1, ["200"])])
@@ -88,7 +90,7 @@ def test_operator_has_a_probe_made_before_it_is_due(setting: Any, enabled: bool)
 
 @pytest.mark.parametrize(("answer", "said"), [("503", "HTTP 503"), ("429", "HTTP 429"), ("timeout", "timeout")])
 def test_operator_hears_what_a_probe_was_answered(setting: Any, answer: str, said: str) -> None:
-    """A partner that is still down is named with its answer, and what keeps the mapping stopped with it."""
+    """If the partner is still down, the report has its answer and why the mapping stays paused."""
     set_flow(setting, open_since(60))
     queues = FakeQueues(visible=[setting.record(1, [answer])])
     report = run_tick(setting, FakeMapping(enabled=False), queues, probe_now=True)
@@ -97,7 +99,9 @@ def test_operator_hears_what_a_probe_was_answered(setting: Any, answer: str, sai
 
 
 def test_operator_hears_why_no_probe_is_made(setting: Any) -> None:
-    """Nothing is wrong, a pause lasts, the partner asked for one, another probe is under way, nothing is visible."""
+    """The report says why no probe is made: nothing is wrong, a pause lasts, the partner asked for one, another probe
+    is under way, or no message is visible.
+    """
     now_ms = int(NOW_S * 1_000)
     queues = FakeQueues(visible=[setting.record(1, ["200"])])
     set_flow(setting, Flow())
@@ -118,14 +122,14 @@ def test_operator_hears_why_no_probe_is_made(setting: Any) -> None:
 
 
 def test_without_a_message_to_try_with_the_mapping_is_let_in(setting: Any) -> None:
-    """When everything waits out of sight, the next batch has to bring the probe."""
+    """If all messages are hidden, the mapping is resumed so that the next batch brings the probe."""
     set_flow(setting, open_since(60))
     mapping = FakeMapping(enabled=False)
     assert run_tick(setting, mapping, FakeQueues()).resumed
 
 
 def test_message_that_cannot_be_a_probe_is_followed_by_another(setting: Any) -> None:
-    """A parked or undecodable message tells nothing of the partner: the tick takes the next one."""
+    """If a message is parked or undecodable, the tick takes the next one as the probe."""
     suspend(setting, "8")
     set_flow(setting, open_since(60))
     junk = {**setting.record(1, ["200"]), "body": "not ours"}
@@ -137,7 +141,7 @@ def test_message_that_cannot_be_a_probe_is_followed_by_another(setting: Any) -> 
 
 
 def test_tick_takes_a_few_messages_for_a_probe(setting: Any) -> None:
-    """However many of them are no probes, a tick stops after some, and the next one goes on."""
+    """A tick tries a few messages as a probe, and the next tick goes on."""
     set_flow(setting, open_since(60))
     junk = [{**setting.record(n, ["200"]), "body": "not ours"} for n in range(9)]
     queues = FakeQueues(visible=junk)
@@ -146,7 +150,7 @@ def test_tick_takes_a_few_messages_for_a_probe(setting: Any) -> None:
 
 
 def test_partner_that_fails_a_probe_sees_no_second_one(setting: Any) -> None:
-    """One call a tick, whatever it comes to."""
+    """A tick makes one call, whatever its result."""
     set_flow(setting, open_since(60))
     rows = [setting.record(n, ["503" if n % 2 else "429"]) for n in range(4)]
     run_tick(setting, FakeMapping(enabled=False), FakeQueues(visible=rows))
@@ -155,7 +159,9 @@ def test_partner_that_fails_a_probe_sees_no_second_one(setting: Any) -> None:
 
 @pytest.mark.parametrize("probe_now", [False, True])
 def test_a_breaker_that_an_operator_opened_pauses_the_mapping_and_has_no_probe(setting: Any, probe_now: bool) -> None:
-    """Not even one that is asked for; when its time is over the tick probes as after an outage."""
+    """While an operator has the breaker open no probe is made, not even one that is asked for; afterwards the tick
+    probes as after an outage.
+    """
     now_ms = int(NOW_S * 1_000)
     set_flow(setting, open_breaker(Flow(), until_ms=now_ms + 3_600_000, now_ms=now_ms))
     mapping, queues = FakeMapping(), FakeQueues(visible=[setting.record(1, ["200"])])
@@ -174,7 +180,7 @@ def test_a_breaker_that_an_operator_opened_pauses_the_mapping_and_has_no_probe(s
 def test_a_breaker_that_an_operator_opened_is_closed_after_its_time_where_no_message_comes(
     setting: Any, enabled: bool
 ) -> None:
-    """An empty queue brings no probe, and what nobody found down is not left open; the rate begins low."""
+    """If the queue is empty after its time no probe can be made, so the breaker is closed, and the rate begins low."""
     now_ms = int(NOW_S * 1_000)
     set_flow(setting, open_breaker(Flow(limit=Limit(per_second=50.0)), until_ms=now_ms + 60_000, now_ms=now_ms))
     mapping = FakeMapping(enabled=enabled)
@@ -190,7 +196,9 @@ def test_a_breaker_that_an_operator_opened_is_closed_after_its_time_where_no_mes
 
 
 def test_a_breaker_that_an_operator_opened_is_tried_after_its_time_with_the_mapping_enabled(setting: Any) -> None:
-    """By hand or by a deploy; what is down stays shut, as after an outage."""
+    """If the mapping was enabled by hand or by a deploy, a probe is made after the time, and a partner that is down
+    keeps the breaker open.
+    """
     now_ms = int(NOW_S * 1_000)
     set_flow(setting, open_breaker(Flow(), until_ms=now_ms, now_ms=now_ms - 1_000))
     report = run_tick(setting, FakeMapping(), FakeQueues(visible=[setting.record(1, ["503"])]))
@@ -201,7 +209,7 @@ def test_a_breaker_that_an_operator_opened_is_tried_after_its_time_with_the_mapp
 
 @pytest.mark.parametrize("changed", [{"probe_until_ms": int(NOW_S * 1_000) + 9_000, "probe_by": "another"}, {}])
 def test_a_probe_of_another_is_waited_for(setting: Any, changed: dict[str, Any]) -> None:
-    """A breaker whose time by hand is over is not closed meanwhile; nor is it during an operator's pause."""
+    """While another worker probes, or an operator's pause lasts, a breaker whose time by hand is over is not closed."""
     now_ms = int(NOW_S * 1_000)
     flow = open_breaker(Flow(), until_ms=now_ms, now_ms=now_ms - 1_000)
     set_flow(setting, replace(flow, breaker=replace(flow.breaker, **changed)))

@@ -1,4 +1,4 @@
-"""What a tick does beside its probe and the mapping, and what it does without Lambda or the state table."""
+"""What a tick does beside probe and mapping, and what it does without Lambda or the state table."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ def setting(fleet: Any) -> Any:
 
 
 def test_a_tick_tells_how_much_of_the_rate_was_used_lately(setting: Any) -> None:
-    """The fleet's, as the item has it; nothing where no rate is known."""
+    """A tick reports the share of the rate that the fleet used, and none if no rate is known."""
     set_flow(setting, Flow())
     assert run_tick(setting, FakeMapping(), FakeQueues()).allowance_used is None
     set_flow(setting, Flow(limit=Limit(per_second=50)))
@@ -39,7 +39,7 @@ def test_a_tick_tells_whether_the_breaker_is_open_and_nothing_where_the_table_is
 
 
 def test_failing_pause_call_is_made_good_by_the_next_tick(setting: Any) -> None:
-    """Lambda may not answer: the tick counts it and the next one does what is missing."""
+    """If Lambda does not answer, the tick counts that, and the next one makes the change."""
     set_flow(setting, open_since(1))
     mapping = FakeMapping()
     mapping.broken = True
@@ -49,7 +49,7 @@ def test_failing_pause_call_is_made_good_by_the_next_tick(setting: Any) -> None:
 
 
 def test_operators_pause_holds_without_the_state_table(setting: Any) -> None:
-    """What cannot be read from the table stands on the mapping, too; where Lambda does not say, nothing is resumed."""
+    """Without the table the tick follows the mapping's tag; if Lambda does not answer, nothing is resumed."""
     setting.state.down = True
     mapping = FakeMapping(enabled=False)
     mapping.marked = True
@@ -73,7 +73,7 @@ def test_what_the_sweep_moved_is_in_the_report(setting: Any) -> None:
 
 
 def test_tick_with_the_state_table_down_lets_messages_in(setting: Any) -> None:
-    """With nobody to say why the mapping was paused, messages are delivered all the same."""
+    """Without the table nobody knows why the mapping was paused, so messages are let in."""
     setting.state.down = True
     mapping = FakeMapping(enabled=False)
     report = run_tick(setting, mapping, FakeQueues())
@@ -82,7 +82,9 @@ def test_tick_with_the_state_table_down_lets_messages_in(setting: Any) -> None:
 
 
 def test_tick_says_how_old_the_oldest_parked_message_is(setting: Any) -> None:
-    """Since it was accepted: no batch sees it for as long as its account is suspended."""
+    """A tick reports the oldest parked message's age since it was accepted, because no batch sees it during the
+    suspension.
+    """
     setting.set_item(
         "suspended", "8", {"status": 401, "since_ms": 1, "probe_id": "x", "probe_at_ms": int(NOW_S * 1_000)}
     )
@@ -94,7 +96,7 @@ def test_tick_says_how_old_the_oldest_parked_message_is(setting: Any) -> None:
 
 
 def test_an_operators_limit_ends_by_itself_on_an_idle_fleet(setting: Any) -> None:
-    """No call's result is there to be taken in: the tick ends it, and the rate goes back up."""
+    """On an idle fleet the tick ends an operator's limit, and the rate goes back up."""
     now_ms = int(NOW_S * 1_000)
     flow = set_limit(
         Flow(limit=Limit(per_second=50.0, held=50.0)), Bounds(), 5, until_ms=now_ms + 60_000, now_ms=now_ms

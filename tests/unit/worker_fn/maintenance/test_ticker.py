@@ -1,4 +1,4 @@
-"""What a tick did, as lines."""
+"""The log lines of a tick."""
 
 from dataclasses import replace
 from typing import Any
@@ -17,14 +17,14 @@ def told(fleet: Any) -> tuple[Any, list[tuple[Fact, dict[str, Any]]]]:
 
 
 def test_a_tick_that_changed_nothing_tells_nothing(told: Any) -> None:
-    """It comes each minute."""
+    """A tick that changed nothing writes no line, because one comes each minute."""
     worker, lines = told
     tell(TickReport(running=True), worker)
     assert lines == []
 
 
 def test_the_intake_and_what_moved_back_are_told(told: Any) -> None:
-    """Paused or resumed and why, steered, unparked."""
+    """A tick logs that it paused or resumed and why, set the concurrency, or moved messages back."""
     worker, lines = told
     tell(TickReport(paused=True, stopped_by="the open breaker", concurrency=4, unparked=3), worker)
     assert lines == [
@@ -35,7 +35,7 @@ def test_the_intake_and_what_moved_back_are_told(told: Any) -> None:
 
 
 def test_an_operators_pause_is_told_once_whoever_paused_the_mapping(told: Any) -> None:
-    """The command itself did; each tick after it sees that the pause stands."""
+    """An operator's pause is logged once: by the command, and not by each tick that sees it."""
     worker, lines = told
     for _ in range(3):
         tell(TickReport(held=True), worker)

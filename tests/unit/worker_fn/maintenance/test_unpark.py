@@ -1,4 +1,4 @@
-"""What of the parking queue moves back, and when it is looked at."""
+"""Which parked messages move back, and when the parking queue is swept."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -39,7 +39,7 @@ def parked(setting: Any, number: int, account_id: str, **more: Any) -> dict[str,
 
 
 def suspend(setting: Any, account_id: str, *, probe_seen_s: float = 0.0) -> None:
-    """An account that is suspended, whose probe was due so many seconds ago."""
+    """Suspend an account whose probe was due this many seconds ago."""
     at_ms = int((setting.clock.now_s - probe_seen_s) * 1_000)
     value = {"status": 401, "since_ms": 1, "probe_id": "x", "probe_at_ms": at_ms}
     setting.set_item("suspended", account_id, value)
@@ -50,7 +50,7 @@ def ask(setting: Any) -> None:
 
 
 def test_parked_messages_of_cleared_accounts_alone_move_back(setting: Any) -> None:
-    """Who is still suspended stays parked."""
+    """Messages of accounts that are still suspended stay parked."""
     suspend(setting, "8")
     ask(setting)
     rows = [parked(setting, number, "7" if number % 2 else "8") for number in range(30)]
@@ -71,14 +71,14 @@ def test_parked_messages_of_cleared_accounts_alone_move_back(setting: Any) -> No
     ],
 )
 def test_an_odd_item_keeps_no_other_message_parked(pk: str, sk: str, value: dict[str, Any], setting: Any) -> None:
-    """Whatever the state table holds of one account, the messages of another one move back."""
+    """Whatever the state table has for one account, the messages of others move back."""
     setting.set_item(pk, sk, value)
     queues = FakeParking([parked(setting, 1, "7")])
     assert (run(setting, queues).unparked, queues.back) == (1, ["m-1"])
 
 
 def test_parking_queue_is_looked_through_when_asked_and_now_and_then(setting: Any) -> None:
-    """Right after somebody was cleared each tick looks; later every ten minutes, in case that a worker died."""
+    """After a clear each tick sweeps; later every ten minutes, in case a worker died."""
     suspend(setting, "8")
     looks = []
     for _ in range(20):
@@ -95,7 +95,9 @@ def test_parking_queue_is_looked_through_when_asked_and_now_and_then(setting: An
 
 
 def test_parked_message_that_was_redriven_is_as_old_as_its_redrive(setting: Any) -> None:
-    """Its account's credentials are refused still: it waits its time anew, and is no letter again at once."""
+    """If its credentials are still refused, a redriven message is parked for its full time again, and not dead-lettered
+    at once.
+    """
     suspend(setting, "7")
     ask(setting)
     now_ms = int(setting.clock.now_s * 1_000)
@@ -113,7 +115,7 @@ def test_account_that_lost_its_probe_gets_another(setting: Any) -> None:
 
 
 def test_parked_message_that_is_too_old_comes_back_to_be_dead_lettered(setting: Any) -> None:
-    """Nothing vanishes in the parking queue: what has used up its age gets a dead letter that says so."""
+    """A parked message whose time is over moves back and is dead-lettered as too old."""
     suspend(setting, "7")
     ask(setting)
     old = parked(setting, 1, "7", received_at_ms=int((setting.clock.now_s - 73 * 3_600) * 1_000))
@@ -126,7 +128,7 @@ def test_parked_message_that_is_too_old_comes_back_to_be_dead_lettered(setting: 
 
 
 def test_sweep_that_fails_half_way_is_taken_up_again(setting: Any) -> None:
-    """SQS may fail in the middle: what was not moved is still parked, and the next tick moves it."""
+    """If SQS fails during a sweep, the remaining messages stay parked, and the next tick moves them."""
     ask(setting)
     queues = FakeParking([parked(setting, number, "7") for number in range(5)])
     queues.failing = {"m-3"}
@@ -136,7 +138,7 @@ def test_sweep_that_fails_half_way_is_taken_up_again(setting: Any) -> None:
 
 
 def test_sweep_goes_on_until_nothing_can_be_parked_any_more(setting: Any) -> None:
-    """A batch that began before the clear may park after the first sweep: two minutes long each tick looks."""
+    """For two minutes after a clear each tick sweeps, because a batch that began before it may still park messages."""
     ask(setting)
     looks = []
     for _ in range(5):
@@ -148,7 +150,7 @@ def test_sweep_goes_on_until_nothing_can_be_parked_any_more(setting: Any) -> Non
 
 
 def test_sweep_that_ran_out_of_time_is_taken_up_by_the_next_tick(setting: Any) -> None:
-    """What could not be looked at is wanted still, however long ago somebody asked."""
+    """A sweep that ran out of time is continued, however long ago it was asked for."""
     rows = [parked(setting, number, "7") for number in range(1_000)]
     ask(setting)
     setting.clock.now_s += 1_000
@@ -167,7 +169,7 @@ def test_sweep_that_ran_out_of_time_is_taken_up_by_the_next_tick(setting: Any) -
 
 
 def test_many_hands_move_tens_but_one_on_a_fifo_queue(make_fleet: Any) -> None:
-    """A standard queue is swept side by side; order is kept by one hand."""
+    """A standard queue is swept by several receivers at the same time, a FIFO queue by one, to keep the order."""
     for in_groups, together in ((False, HANDS), (True, 1)):
         setting = make_fleet(in_groups=in_groups)
         clear_account(setting, "7")
@@ -196,7 +198,7 @@ def clear_account(setting: Any, account_id: str) -> None:
 
 
 def test_account_that_is_parked_for_its_failures_comes_back_as_it_has_room(setting: Any) -> None:
-    """Thousands that would all be called in vain and parked again stay: as many move as may wait."""
+    """Of thousands of messages that would fail and be parked again, only as many move back as may wait."""
     ask(setting)
     rows = [parked(setting, number, "7") for number in range(MOST_IN_LINE + 500)]
     queue = FakeParking(rows)
@@ -210,7 +212,7 @@ def test_account_that_is_parked_for_its_failures_comes_back_as_it_has_room(setti
 
 
 def test_account_that_was_cleared_comes_back_whole(setting: Any) -> None:
-    """Whoever is served again gets everything back, and a while later counts as everybody does."""
+    """After a clear all messages of an account move back, and a while later it counts as any other."""
     clear_account(setting, "7")
     rows = [parked(setting, number, "7") for number in range(3 * MOST_IN_LINE)]
     queue = FakeParking(rows)
@@ -223,7 +225,7 @@ def test_account_that_was_cleared_comes_back_whole(setting: Any) -> None:
 
 
 def test_account_without_a_probe_gets_one_at_the_next_tick(setting: Any) -> None:
-    """A probe that made room is followed by one of those that are parked; where none is, nobody looks each minute."""
+    """After a probe made room one parked message takes its place; if none is parked, no sweep is made each minute."""
     suspend(setting, "8")
     setting.state.items["suspended", "8"].value["probe_id"] = NOBODY
     queue = FakeParking([parked(setting, number, "8") for number in range(5)])
@@ -236,7 +238,7 @@ def test_account_without_a_probe_gets_one_at_the_next_tick(setting: Any) -> None
 
 
 def test_with_the_state_table_lost_amid_a_sweep_nothing_more_moves(setting: Any) -> None:
-    """Whether an account has room cannot be known then: what was received stays parked."""
+    """Without the table nobody knows whether an account has room, so received messages stay parked."""
     ask(setting)
 
     class Breaks(FakeParking):
@@ -252,7 +254,9 @@ def test_with_the_state_table_lost_amid_a_sweep_nothing_more_moves(setting: Any)
 
 @pytest.mark.parametrize("account_id", ["7" * 2_100, "7\x00", "\ud800", "", "a b", "\x1b[31m"])
 def test_an_account_that_cannot_be_stops_no_sweep(setting: Any, account_id: str) -> None:
-    """A parked message says an account's id that no key can hold: it moves as its body has it, and so do the others."""
+    """A parked message with an impossible account id in its attributes moves by the id in its body, and the others
+    move, too.
+    """
     ask(setting)
     odd = parked(setting, 99, "7")
     odd["messageAttributes"]["account_id"]["stringValue"] = account_id
@@ -261,7 +265,7 @@ def test_an_account_that_cannot_be_stops_no_sweep(setting: Any, account_id: str)
 
 
 def test_a_key_that_the_table_refuses_stops_no_sweep(setting: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A refusal of one account's item is no outage: the other messages move."""
+    """A refusal of one account's item is not an outage: other messages move."""
     ask(setting)
     read = setting.state.read
 
@@ -276,7 +280,7 @@ def test_a_key_that_the_table_refuses_stops_no_sweep(setting: Any, monkeypatch: 
 
 
 def test_a_message_that_does_not_move_leaves_the_others_alone(setting: Any) -> None:
-    """It stays parked; what comes behind it moves in the same sweep."""
+    """A message that cannot be moved stays parked, and those behind it move in the same sweep."""
     ask(setting)
     queues = FakeParking([parked(setting, number, "7") for number in range(35)])
     queues.failing = {"m-3"}
@@ -284,7 +288,7 @@ def test_a_message_that_does_not_move_leaves_the_others_alone(setting: Any) -> N
 
 
 def test_a_suspended_accounts_message_without_attributes_stays(setting: Any) -> None:
-    """What had no room for them is known by its body."""
+    """The account of a message without attributes is read from its body."""
     suspend(setting, "7")
     ask(setting)
     bare = {**parked(setting, 1, "7"), "messageAttributes": {}}
