@@ -144,7 +144,7 @@ def test_data_is_deleted_where_that_was_asked_for_twice(shell: Shell, aws: Local
     code, said = shell.make("remove", "YES=1", "DATA=keep")
     assert code != 0
     assert f"Deletes with all that is in them: {', '.join(KEPT)}." in said
-    assert "say DATA=delete, or deploy once more to keep it." in said
+    assert "set DATA=delete if you want that, or deploy once more to keep the data." in said
     code, said = shell.run("npx", "serverless", "remove", "--stage", STAGE, "--yes")
     assert code == 0, said
     names = {url.rpartition("/")[2] for url in aws.client("sqs").list_queues().get("QueueUrls", [])}
