@@ -11,9 +11,9 @@ from worker_fn.accounts.suspensions import Place
 from worker_fn.batch.context import Worker
 from worker_fn.batch.disposition import Delivered, Parked, Story, Waiting, end_of
 from worker_fn.batch.job import UNREAD, Job
-from worker_fn.batch.progress import NO_PROGRESS, Progress, forget_progress, read_progress, short, write_progress
+from worker_fn.batch.progress import Progress, forget_progress, read_progress, short, write_progress
 from worker_fn.batch.refusals import end_by_credentials, held_up
-from worker_fn.dispatch.classify import Verdict
+from worker_fn.dispatch.classify import Outcome, Verdict
 from worker_fn.dispatch.lanes import Dispatch
 from worker_fn.limits import agreement
 from worker_fn.limits.ruling import Because
@@ -28,9 +28,8 @@ async def resume(job: Job, worker: Worker) -> None:
     """Leave out deliveries that an earlier receive of the message settled. Without the state table all are sent again,
     with the same keys.
     """
-    if job.place in {Place.SEND, Place.GIVE_UP}:
-        await _recall(job, worker)
-        job.items = [item for item in job.items if not job.progress.settles(item.key)]
+    await _recall(job, worker)
+    job.items = [item for item in job.items if not job.progress.settles(item.key)]
 
 
 async def _recall(job: Job, worker: Worker) -> None:
@@ -83,18 +82,17 @@ def give_up_failing(job: Job, worker: Worker) -> None:
         return
     takes_others = _takes_others(job, worker)
     for item in job.items:
-        if item.outcome is None or not item.attempts or not _failed(item):
-            continue
         failed = job.progress.failed_attempts + (item.attempts if takes_others else 0)
-        if failed >= worker.budgets.max_failed_attempts:
-            error = f"{item.outcome.error} {failed} times, while other calls succeed"
-            item.outcome = replace(item.outcome, verdict=Verdict.REJECTED, error=error)
+        if (outcome := _failure(item)) is not None and failed >= worker.budgets.max_failed_attempts:
+            error = f"{outcome.error} {failed} times, while other calls succeed"
+            item.outcome = replace(outcome, verdict=Verdict.REJECTED, error=error)
             job.has_given_up = True
 
 
-def _failed(item: Dispatch) -> bool:
-    """Whether its attempts failed, and were not merely pushed back."""
-    return item.outcome is not None and item.outcome.verdict is Verdict.RETRY and item.outcome.status != 429
+def _failure(item: Dispatch) -> Outcome | None:
+    """The outcome of a delivery whose attempts failed, and were not merely pushed back."""
+    outcome = item.outcome if item.attempts else None
+    return outcome if outcome and outcome.verdict is Verdict.RETRY and outcome.status != 429 else None
 
 
 def _takes_others(job: Job, worker: Worker) -> bool:
@@ -106,7 +104,7 @@ def _takes_others(job: Job, worker: Worker) -> bool:
 def progress_after(job: Job, worker: Worker) -> Progress:
     """The job's progress with what this invocation added."""
     before, done, refused = job.progress, set[str](), dict(job.progress.refused)
-    failing = {} if job.is_mapped else dict(before.failing)
+    failing = dict(before.failing)
     for item in job.items:
         key, verdict = short(item.key), item.outcome.verdict if item.outcome else Verdict.RETRY
         failing[key] = before.failing.get(key, 0) + item.attempts if verdict is Verdict.RETRY else 0
@@ -114,7 +112,7 @@ def progress_after(job: Job, worker: Worker) -> Progress:
             done.add(key)
         elif item.outcome and verdict not in {Verdict.RETRY, Verdict.UNAUTHORIZED}:
             refused[key] = item.outcome.error or ""
-    failed = sum(item.attempts for item in job.items if _failed(item)) if _takes_others(job, worker) else 0
+    failed = sum(item.attempts for item in job.items if _failure(item)) if _takes_others(job, worker) else 0
     was_denied = any(item.is_refused for item in job.items)
     noted = before.noted
     if job.is_mapped:
@@ -128,7 +126,7 @@ def progress_after(job: Job, worker: Worker) -> Progress:
         attempts=before.attempts + job.calls,
         failing={key: count for key, count in failing.items() if count},
         failed_attempts=0 if job.has_given_up else before.failed_attempts + failed,
-        auth_failures=before.auth_failures + (was_denied and job.is_refused_alone),
+        auth_failures=before.auth_failures + job.is_refused_alone,
         auth_failed_ms=worker.now_ms() if was_denied else before.auth_failed_ms,
         noted=noted,
     )
@@ -140,8 +138,8 @@ async def remember_letter(job: Job, worker: Worker) -> None:
 
     If its queue does not take it, it comes back as it was; if it is redriven, refused deliveries get another chance.
     """
-    if job.progress is NO_PROGRESS and job.was_seen_before and job.message is not UNREAD:
-        await _recall(job, worker)  # it ended before it could be resumed, by its age or as it was mapped
+    if job.was_seen_before and job.message is not UNREAD:
+        await _recall(job, worker)  # it may have ended before it could be resumed, by its age or as it was mapped
     progress = progress_after(job, worker)
     if not (progress.done or job.progress.item.rev):
         return

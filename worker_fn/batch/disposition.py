@@ -193,10 +193,10 @@ def _wait_s(
     return max(1, round(until_s + rng.uniform(0, min(30.0, max(1.0, until_s / 4))) + 0.5))
 
 
-def back_off_s(failures: int, *, retry_after_s: float | None, rng: random.Random) -> int:
+def back_off_s(failures: int, *, rng: random.Random, retry_after_s: float = 0.0) -> int:
     """Whole seconds, at least one, until a message should come back that failed `failures` times in a row.
 
     Jitter only adds to what the partner asked for.
     """
     bound = min(LONGEST_BACK_OFF_S, FIRST_BACK_OFF_S * 2 ** min(max(failures, 1) - 1, 30))
-    return max(1, math.ceil((retry_after_s or 0.0) + rng.uniform(0, bound)))
+    return max(1, math.ceil(retry_after_s + rng.uniform(0, bound)))

@@ -75,7 +75,7 @@ def _go_without(job: Job, worker: Worker, subject_request_id: str, *, may_wait: 
     if not isinstance(job.end, Delivered | DeadLetter):
         return
     if may_wait:
-        job.end = Waiting(back_off_s(job.record.receives, retry_after_s=None, rng=worker.rng), UNWRITTEN)
+        job.end = Waiting(back_off_s(job.record.receives, rng=worker.rng), UNWRITTEN)
         return
     became = "delivered" if isinstance(job.end, Delivered) else f"dead-lettered, {job.end.reason}"
     ids = {"request_id": job.message.id, "subject_request_id": subject_request_id}

@@ -162,13 +162,13 @@ def _refused_alone(job: Job, refused: Outcome | None, progress: Progress, worker
     credentials are not suspended.
     """
     if refused is None:  # only other messages were refused
-        return Waiting(back_off_s(FEW_FAILURES, retry_after_s=None, rng=worker.rng), "refused", Whose.ACCOUNT_FAILURE)
+        return Waiting(back_off_s(FEW_FAILURES, rng=worker.rng), "refused", Whose.ACCOUNT_FAILURE)
     if not job.is_refused_alone:  # the suspension could not be written, or the message was refused alone before
         return Waiting(probe_wait_s(None, now_ms=worker.now_ms()), "refused", Whose.ACCOUNT_FAILURE)
     if progress.auth_failures >= worker.budgets.max_auth_failures:
         error = f"{refused.error} {progress.auth_failures} times, while others of its account are taken"
         return DeadLetter(Reason.UNAUTHORIZED, error, refused.status, progress.attempts)
-    wait_s = back_off_s(progress.auth_failures, retry_after_s=None, rng=worker.rng)
+    wait_s = back_off_s(progress.auth_failures, rng=worker.rng)
     return Waiting(wait_s, str(refused.error), Whose.ACCOUNT_FAILURE)
 
 

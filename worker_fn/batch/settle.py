@@ -14,7 +14,7 @@ from shared.telemetry import Metric
 from worker_fn.batch.context import Worker
 from worker_fn.batch.disposition import DeadLetter, Delivered, Parked, Waiting
 from worker_fn.batch.job import UNREAD, Job
-from worker_fn.batch.time_budget import TimeBudget
+from worker_fn.batch.time_budget import TimeBudget, in_time
 from worker_fn.clients.or_else import or_else
 from worker_fn.limits.ruling import Because
 
@@ -102,11 +102,7 @@ async def settle(jobs: Sequence[Job], worker: Worker, report: Report, budget: Ti
             report.failures.append(job.record.message_id)
     if waits_s:
         # A message that cannot be hidden is reported too, and comes back when the queue's visibility timeout ends.
-        try:
-            async with asyncio.timeout(budget.for_hiding_s()):
-                report.unsettled += len(await worker.queue.hide(waits_s))
-        except TimeoutError:
-            report.unsettled += len(waits_s)
+        report.unsettled += len(await in_time(worker.queue.hide(waits_s), budget.for_hiding_s(), set(waits_s)))
     now_ms = worker.now_ms()
     for job in jobs:
         report.count(job, now_ms=now_ms, measured=worker.measured_accounts)
@@ -126,12 +122,7 @@ async def _move(jobs: Sequence[Job], worker: Worker, time_s: float) -> None:
 
     for job in jobs:
         job.stays = True
-    moves = [asyncio.ensure_future(or_else(move(job), lambda _: None)) for job in jobs]
-    if moves:
-        _, late = await asyncio.wait(moves, timeout=time_s)
-        for one in late:
-            one.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
+    await in_time(asyncio.gather(*(or_else(move(job), lambda _: None) for job in jobs)), time_s, None)
 
 
 def letter_attributes(job: Job, letter: DeadLetter, partner: str) -> dict[str, str]:

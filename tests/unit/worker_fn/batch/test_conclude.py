@@ -4,8 +4,17 @@ import asyncio
 import json
 from typing import Any
 
+from partners import Delivery
+from shared.message import decode
 from testkit.records import record
 from worker_fn.accounts.suspension import PROBE_EVERY_MS
+from worker_fn.batch.conclude import give_up_failing
+from worker_fn.batch.job import Job
+from worker_fn.batch.progress import Progress
+from worker_fn.batch.record import Record
+from worker_fn.dispatch.classify import Outcome, Verdict
+from worker_fn.dispatch.lanes import Dispatch
+from worker_fn.limits.ruling import Because
 
 
 def test_first_refused_credentials_suspend_the_account(fleet: Any) -> None:
@@ -110,3 +119,37 @@ def test_message_that_was_received_often_saves_its_receives(fleet: Any) -> None:
     fleet.clock.now_s += 60
     fleet.run(record(2, ["429 10"], receives=3))
     assert fleet.queue.hidden["h-2"] < 60
+
+
+def test_what_nobody_read_in_time_waits_for_the_next_invocation(fleet: Any) -> None:
+    """Nobody said no to it: it comes back at once, and counts as such."""
+    report = fleet.run(record(1, ["200"]), record(2, ["200"]), time_s=2)
+    assert report.waits == {"time": 2}
+    assert fleet.queue.hidden == {"h-1": 1, "h-2": 1}
+
+
+def test_only_what_failed_is_given_up(fleet: Any) -> None:
+    """Where a message has failed often enough: not what arrived beside it, was pushed back last, or was not called."""
+    outcomes = {
+        "arrived": Outcome(Verdict.DELIVERED, 200),
+        "pushed back": Outcome(Verdict.RETRY, 429, "HTTP 429"),
+        "not called": Outcome(Verdict.RETRY, because=Because.TIME),
+        "failed": Outcome(Verdict.RETRY, 503, "HTTP 503"),
+        "not reached": None,
+    }
+    items = [
+        Dispatch(Delivery("https://p.example", b"", key), key, outcome, calls=[] if key.startswith("not") else [1])
+        for key, outcome in outcomes.items()
+    ]
+    message = decode(record(1, ["200"])["body"])
+    job = Job(Record(record(1, ["200"])), message=message, items=items, progress=Progress(failed_attempts=50))
+    give_up_failing(job, fleet.worker)
+    assert [item.key for item in items if item.outcome != outcomes[item.key]] == ["failed"]
+    assert items[3].outcome == Outcome(Verdict.REJECTED, 503, "HTTP 503 50 times, while other calls succeed")
+
+
+def test_a_letter_of_which_nothing_arrived_leaves_nothing(fleet: Any) -> None:
+    """There is nothing to resume."""
+    fleet.run(record(1, ["400"]), record(2, ["400"], receives=2))
+    assert len(fleet.queue.dead) == 2
+    assert fleet.state.keys("progress#") == []

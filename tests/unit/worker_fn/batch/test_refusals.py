@@ -52,6 +52,28 @@ def test_message_that_is_refused_again_and_again_is_dead_lettered(fleet: Any) ->
     assert suspended(fleet) == {}
 
 
+def test_refusals_are_its_own_whichever_batch_the_arrivals_are_in(fleet: Any) -> None:
+    """The message is refused once more each time after another one of its account has arrived."""
+    fleet.run(fleet.record(1, ["403"]), fleet.record(10, ["200"]))
+    for turn in range(2):
+        fleet.clock.now_s += 30
+        fleet.run(fleet.record(20 + turn, ["200"]))
+        fleet.clock.now_s += 30
+        fleet.run(fleet.record(1, ["403"], receives=turn + 2))
+    assert [reason for reason, _ in fleet.letters()] == ["unauthorized"]
+    assert suspended(fleet) == {}
+
+
+def test_a_message_that_failed_before_is_refused_as_any_other(fleet: Any) -> None:
+    """What arrived since it failed says nothing of credentials that were revoked after that."""
+    fleet.run(fleet.record(1, ["503|403"]))
+    fleet.clock.now_s += 30
+    fleet.run(fleet.record(2, ["200"]))
+    fleet.clock.now_s += 30
+    fleet.run(fleet.record(1, ["503|403"], receives=2))
+    assert list(suspended(fleet)) == ["7"]
+
+
 def test_revoked_credentials_suspend_although_others_arrived_a_moment_before(fleet: Any) -> None:
     """If a key is revoked amid traffic, earlier successes prove nothing: three refusals suspend, and the rest is parked
     without a call.

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from partners import Delivery
+from shared.errors import StateRefused
 from shared.firehose import Request
 from testkit.records import record
 from tests.fakes.echo import Echo
@@ -84,7 +85,7 @@ def test_message_that_alone_fails_again_and_again_is_rejected(make_fleet: Any) -
         fleet.run(record(100 + receives, ["200"]), record(1, ["500"], receives=receives))
         assert receives < 60
     [(reason, error)] = fleet.letters()
-    assert reason == "rejected"
+    assert (reason, receives) == ("rejected", 50)
     assert error.startswith("HTTP 500 50 times")
 
 
@@ -98,7 +99,7 @@ def test_partner_that_fails_on_everything_costs_no_message_a_failed_attempt(flee
 
 def test_event_that_always_fails_takes_nothing_with_it(fleet: Any) -> None:
     """Events behind one that failed too often are delivered; the dead letter is about that event only."""
-    names = ["200", "500", "200", "200"]
+    names = ["200", "500", "500|200", "200"]
     receives = 0
     while not fleet.queue.dead:
         receives += 1
@@ -109,7 +110,41 @@ def test_event_that_always_fails_takes_nothing_with_it(fleet: Any) -> None:
     assert reason == "rejected"
     assert error.startswith("HTTP 500 50 times")
     assert error.endswith("for 1 of 4 deliveries")
-    assert [event_id for event_id in fleet.api.ids if event_id in {"1.0", "1.2", "1.3"}] == ["1.0", "1.2", "1.3"]
+    others = [event_id for event_id in fleet.api.ids if event_id in {"1.0", "1.2", "1.3"}]
+    assert others == ["1.0", "1.2", "1.2", "1.3"]  # the next one that fails has as many attempts as that one had
+
+
+def test_an_accounts_own_trouble_costs_its_messages_no_failed_attempt(fleet: Any) -> None:
+    """The partner takes others' calls all the while: that says nothing of this account's messages."""
+    for receives in range(1, 80):
+        fleet.clock.now_s += 60
+        now_ms = int(fleet.clock.now_s * 1_000)
+        fleet.run(
+            record(100 + receives, ["200"], account=8), record(1, ["500"], receives=receives, received_at_ms=now_ms)
+        )
+    assert fleet.queue.dead == []
+
+
+def test_a_partner_that_went_down_a_moment_ago_costs_no_failed_attempt(fleet: Any) -> None:
+    """What arrived before the breaker opened says nothing of the messages that fail since."""
+    fleet.run(record(1, ["200"]), *(record(n, ["500"] * 3) for n in range(2, 60)))
+    assert fleet.worker.limiters.partner.flow.breaker.is_open
+    failed = [item.value["strikes"] for (pk, _), item in fleet.state.items.items() if pk.startswith("progress#")]
+    assert set(failed) == {0}
+
+
+def test_progress_out_of_reach_is_counted(fleet: Any) -> None:
+    """The message is sent as a whole, and the alarm about the state table hears of it."""
+    read = fleet.state.read
+
+    async def but_progress(pk: str, sk: str) -> Any:
+        if pk.startswith("progress#"):
+            raise StateRefused("this one alone")
+        return await read(pk, sk)
+
+    fleet.state.read = but_progress
+    report = fleet.run(record(1, ["200"], receives=2))
+    assert (report.delivered, report.state_trouble) == (1, 1)
 
 
 @pytest.mark.parametrize("why", ["too_old", "unmappable"])
