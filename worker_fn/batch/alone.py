@@ -7,8 +7,12 @@ batch as a whole (a table or queue out of reach) are handled where they are met.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeVar
 
 from worker_fn.batch.job import Job
+
+T = TypeVar("T")
+OtherT = TypeVar("OtherT")
 
 
 class ends_alone:  # noqa: N801 - as contextlib has its own
@@ -41,3 +45,13 @@ async def each(jobs: Iterable[Job], step: Callable[[Job], Awaitable[None]]) -> N
 async def side_by_side(jobs: Iterable[Job], step: Callable[[Job], Awaitable[None]]) -> None:
     """Take a step with all jobs at once."""
     await asyncio.gather(*(each([job], step) for job in jobs))
+
+
+async def or_else(work: Awaitable[T], otherwise: Callable[[Exception], OtherT]) -> T | OtherT:
+    """The result of work whose failure ends no record, or what the caller makes of it: the record is settled already,
+    or the work concerns several.
+    """
+    try:
+        return await work
+    except Exception as error:
+        return otherwise(error)

@@ -15,11 +15,11 @@ from shared.errors import StateRefused, StateUnavailable, raised_at
 from shared.message import ERASURE, Message, decode
 from shared.receipts import RECEIPT_KEPT_S, Receipt, Standing, receipt_key, receipt_name, subject_of
 from shared.state import State, change
+from worker_fn.batch.alone import or_else
 from worker_fn.batch.context import Worker
 from worker_fn.batch.disposition import DeadLetter, Delivered, Waiting, back_off_s
 from worker_fn.batch.job import Job
 from worker_fn.batch.time_budget import TimeBudget
-from worker_fn.clients.or_else import or_else
 
 MOST_WAITS = 20
 """After this many receives a message no longer waits for its receipt: with its back-off that takes some hours."""

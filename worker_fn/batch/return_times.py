@@ -11,10 +11,10 @@ from functools import partial
 from shared.errors import StateUnavailable
 from shared.message import ERASURE
 from shared.state import FLOW, account_key
+from worker_fn.batch.alone import or_else
 from worker_fn.batch.context import Worker
 from worker_fn.batch.disposition import Parked, Waiting, Whose
 from worker_fn.batch.job import Job
-from worker_fn.clients.or_else import or_else
 from worker_fn.limits import agreement
 from worker_fn.limits.adaptive import Bounds
 from worker_fn.limits.agreement import MOST_IN_LINE

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 
 from shared.message import ERASURE
 from shared.telemetry import Metric
+from worker_fn.batch.alone import or_else
 from worker_fn.batch.context import Worker
 from worker_fn.batch.disposition import DeadLetter, Delivered, Parked, Waiting
 from worker_fn.batch.job import UNREAD, Job
 from worker_fn.batch.time_budget import TimeBudget, in_time
-from worker_fn.clients.or_else import or_else
 from worker_fn.limits.ruling import Because
 
 CAUSES = frozenset(map(str, Because)) | {"account rate", "suspended", "refused", "of a later release"}

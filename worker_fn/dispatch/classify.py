@@ -67,8 +67,6 @@ ABSURD_RETRY_AFTER_S = 7 * 24 * 3_600.0
 NO_END_S = 1e12
 """Larger numbers of seconds are read as this one, which is over a week as well."""
 
-MAX_RETRY_AFTER_CHARS = 256
-
 _NUMBER = re.compile(r"\+?[0-9]+(\.[0-9]*)?")
 
 
@@ -94,7 +92,7 @@ def retry_after_s(header: str | None, *, now_s: float) -> float | None:
 
     HTTP has whole seconds or a date. A plus sign and a fraction are read as well, and the largest of several numbers.
     """
-    text = (header or "")[:MAX_RETRY_AFTER_CHARS].strip()
+    text = (header or "").strip()
     numbers = [part.strip() for part in text.split(",")]
     if all(_NUMBER.fullmatch(number) for number in numbers):
         return max(float(math.ceil(min(float(number), NO_END_S))) for number in numbers)

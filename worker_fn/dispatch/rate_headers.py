@@ -5,8 +5,6 @@ from collections.abc import Mapping
 
 from partners import RateHeaders
 
-LONGEST_HEADER_WAIT_S = 3_600.0
-"""If the reset is later, the partner is called again after an hour: a wrong reset stops nobody for a day."""
 ABSURD_S = 7 * 24 * 3_600.0
 """A reset in over a week is a mistake (milliseconds, say), and not believed."""
 
@@ -14,7 +12,7 @@ _NUMBER = re.compile(r"[+-]?[0-9]{1,16}(\.[0-9]{1,16})?")
 
 
 def cool_down_s(headers: Mapping[str, str], declared: RateHeaders, *, now_s: float) -> float | None:
-    """Seconds until the reset if nothing remains, an hour at most; None if calls remain, or the headers do not say.
+    """Seconds until the reset if nothing remains; None if calls remain, or the headers do not say.
 
     `headers` by their names in small letters, `now_s` in epoch seconds.
     """
@@ -23,7 +21,7 @@ def cool_down_s(headers: Mapping[str, str], declared: RateHeaders, *, now_s: flo
     if remaining is None or reset is None or remaining >= 1:
         return None
     wait_s = reset - now_s if declared.reset_is == "epoch_s" else reset
-    return min(wait_s, LONGEST_HEADER_WAIT_S) if 0 < wait_s <= ABSURD_S else None
+    return wait_s if 0 < wait_s <= ABSURD_S else None
 
 
 def _number(text: str | None) -> float | None:

@@ -1,5 +1,6 @@
 """An exception over one record never affects another, whatever is raised and wherever."""
 
+import asyncio
 import json
 from collections.abc import Iterable
 from dataclasses import replace
@@ -12,6 +13,7 @@ from shared.firehose import EventProcessingRequest, Request
 from shared.state import Item, progress_key
 from testkit.records import raw_record, record
 from tests.fakes.echo import Echo
+from worker_fn.batch.alone import or_else
 
 ERRORS = [ValueError, OverflowError, RecursionError, MemoryError, ArithmeticError, ExceptionGroup]
 
@@ -284,3 +286,27 @@ def test_a_batch_of_nothing_but_damage_ends(fleet: Any) -> None:
     """In a batch of records that are all damaged, each record ends."""
     report = fleet.run(*(raw_record(n, "\x00") for n in range(5)), {"messageId": "m-9"})
     assert report.dead_lettered + len(report.failures) == 6
+
+
+async def fails(error: BaseException) -> str:
+    raise error
+
+
+async def works() -> str:
+    return "done"
+
+
+def test_what_works_gives_its_result() -> None:
+    """The other way is not taken."""
+    assert asyncio.run(or_else(works(), lambda _: "failed")) == "done"
+
+
+def test_what_fails_gives_what_is_made_of_it() -> None:
+    """Whatever kind of failure it is."""
+    assert asyncio.run(or_else(fails(OverflowError("x")), lambda error: type(error).__name__)) == "OverflowError"
+
+
+def test_a_stop_is_no_failure_of_some_work() -> None:
+    """A stop is no failure."""
+    with pytest.raises(SystemExit):
+        asyncio.run(or_else(fails(SystemExit()), lambda _: "failed"))

@@ -1,11 +1,11 @@
-"""Rate headers become a cool-down only if they say that nothing is left, and never a long one."""
+"""Rate headers become a cool-down only if they say that nothing is left, and never one of a week."""
 
 from collections.abc import Mapping
 
 import pytest
 
 from partners import RateHeaders
-from worker_fn.dispatch.rate_headers import LONGEST_HEADER_WAIT_S, cool_down_s
+from worker_fn.dispatch.rate_headers import cool_down_s
 
 NOW_S = 1_790_000_000.0
 EPOCH, DELTA = (RateHeaders("X-Remaining", "X-Reset", kind) for kind in ("epoch_s", "delta_s"))  # type: ignore[arg-type]
@@ -28,7 +28,7 @@ def said(remaining: str | None, reset: str | None) -> dict[str, str]:
         (EPOCH, said("0", "1789999999"), None),
         (DELTA, said("0", "0"), None),
         (DELTA, said("0", "-5"), None),
-        (EPOCH, said("0", "1790007200"), LONGEST_HEADER_WAIT_S),
+        (EPOCH, said("0", "1790007200"), 7_200.0),
         (EPOCH, said("0", "1790000030000"), None),
         (DELTA, said("0", "9" * 16), None),
         *((DELTA, said("0", odd), None) for odd in ("", "x", "1e3", "nan", "inf", "٣", "3\n3", "1,5", "0x1", None)),
@@ -37,7 +37,7 @@ def said(remaining: str | None, reset: str | None) -> dict[str, str]:
     ],
 )  # fmt: skip
 def test_cool_down(declared: RateHeaders, headers: Mapping[str, str], wait_s: float | None) -> None:
-    """The cool-down lasts until the reset, an hour at most; there is none for a reset that is over, absurd or
+    """The cool-down lasts until the reset, which the limiter bounds; there is none for a reset that is over, absurd or
     unreadable.
     """
     assert cool_down_s(headers, declared, now_s=NOW_S) == wait_s
