@@ -25,8 +25,8 @@ KEY_CHARS = 12
 MAX_BYTES = 400_000
 """The largest value of an item: DynamoDB takes 409,600 bytes an item, its keys included, which take less than 2 KB."""
 
-MAX_REASONS, REASON_CHARS, SOME_REASON = 50, 200, "refused"
-"""How many different reasons for refusals are kept in words, how many characters of each, and what replaces others."""
+SOME_REASON = "refused"
+"""Replaces the reasons for refusals where there is no room for their words."""
 
 FORMER_KEPT_S = 15 * 86_400
 """How long the owner of an item of the previous release is remembered: longer than a message can be on a queue."""
@@ -108,22 +108,15 @@ async def _of_former_release(state: State, message: Message) -> Mapping[str, Any
     asks gets it, and another account's deliveries are repeated, never taken for done.
     """
     account_id, key = message.account_id or "", former_progress_key(message.id)
-    for _ in range(2):
-        item = await state.read(key, message.part)
-        if not item.rev or item.value.get("account_id", account_id) != account_id:
-            return {}
-        if "account_id" in item.value:
-            return item.value
-        value = {**item.value, "account_id": account_id}
-        expires_at = message.received_at_ms // 1_000 + FORMER_KEPT_S
-        try:
-            await state.swap(key, message.part, item, value, expires_at=expires_at)
-        except Conflict:
-            continue
-        except StateRefused:  # with an account in it, it is too large
-            return {}
-        return value
-    return {}
+    item = await state.read(key, message.part)
+    if not item.rev or item.value.get("account_id", account_id) != account_id:
+        return {}
+    value = {**item.value, "account_id": account_id}
+    try:
+        await state.swap(key, message.part, item, value, expires_at=message.received_at_ms // 1_000 + FORMER_KEPT_S)
+    except (Conflict, StateRefused):  # somebody else asks at this moment; or with an account in it, it is too large
+        return {}
+    return value
 
 
 async def write_progress(state: State, message: Message, progress: Progress, *, expires_at: int) -> None:
@@ -149,10 +142,8 @@ def _value(progress: Progress) -> dict[str, Any]:
     done = _packed(progress.done)
     in_words: dict[str, list[str]] = {}
     for key, why in progress.refused.items():
-        reason = why[:REASON_CHARS]
-        is_kept = reason in in_words or len(in_words) < MAX_REASONS
-        in_words.setdefault(reason if is_kept else SOME_REASON, []).append(key)
-    for refused in (in_words, {SOME_REASON: progress.refused} if progress.refused else {}):
+        in_words.setdefault(why, []).append(key)
+    for refused in (in_words, {SOME_REASON: progress.refused}):
         value = {"done": done, "refused": {why: _packed(keys) for why, keys in refused.items()}, **counts}
         if _size(value) <= MAX_BYTES:
             return value

@@ -11,7 +11,7 @@ import pytest
 from shared.errors import StateRefused, StateThrottled
 from shared.idempotency import Places
 from shared.message import EVENTS, Message
-from shared.state import Item, account_key, former_progress_key, of_account, progress_key
+from shared.state import Conflict, Item, account_key, former_progress_key, of_account, progress_key
 from testkit.records import record
 from worker_fn.batch.prepare import key_for
 from worker_fn.batch.progress import MAX_BYTES, Progress, read_progress, short, write_progress
@@ -130,6 +130,27 @@ def test_an_item_of_the_release_before_is_one_accounts(fleet: Any) -> None:
     assert fleet.api.ids == ["1.0"]
     assert fleet.run(mine).delivered == 1  # received once more: still known
     assert fleet.api.ids == ["1.0"]
+
+
+def test_where_two_ask_for_it_at_once_nothing_is_taken_for_done(fleet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other one may be another account's message."""
+    message, swap = record(1, ["200"], receives=2), fleet.state.swap
+    former_item(fleet, message, 1)
+
+    async def contested(pk: str, *rest: Any, **more: Any) -> Item:
+        if pk == former_progress_key("r-1"):
+            raise Conflict(Item())
+        return await swap(pk, *rest, **more)
+
+    monkeypatch.setattr(fleet.state, "swap", contested)
+    assert fleet.run(message).delivered == 1
+    assert fleet.api.ids == ["1.0"]
+
+
+def test_nothing_is_written_for_a_message_of_which_nothing_is_known(fleet: Any) -> None:
+    """Neither under its key nor under that of the release before."""
+    assert fleet.run(record(1, ["200"], receives=2)).delivered == 1
+    assert [pk for pk, sk in fleet.state.items if sk == "1/1"] == []
 
 
 def test_refusals_of_the_release_before_are_known(fleet: Any) -> None:
