@@ -28,7 +28,7 @@ UNWRITTEN = "its receipt could not be written"
 
 async def write_receipts(jobs: Sequence[Job], worker: Worker, budget: TimeBudget) -> None:
     """Write down the ends of all erasures. If that fails, an end that is final becomes a wait."""
-    time_s = max(0.0, budget.for_receipts_s())
+    time_s = budget.for_receipts_s()
     erasures = [job for job in jobs if job.message.type == ERASURE]
     await asyncio.gather(*(or_else(_write(job, worker, time_s), partial(_failed, job, worker)) for job in erasures))
 

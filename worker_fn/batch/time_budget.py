@@ -74,7 +74,7 @@ class TimeBudget:
 async def in_time(work: Awaitable[T], seconds: float, otherwise: T) -> T:
     """The result of some work, or `otherwise` if there is no time for it: it must not cost the batch its answer."""
     try:
-        async with asyncio.timeout(max(0.0, seconds)):
+        async with asyncio.timeout(seconds):
             return await work
     except TimeoutError:
         return otherwise

@@ -201,13 +201,41 @@ def test_two_accounts_with_one_request_id_have_two_receipts(fleet: Any) -> None:
     assert standings == {"7 r-1": Standing.DELIVERED, "8 r-1": Standing.DEAD_LETTERED}
 
 
-def test_a_receipt_that_the_table_refuses_is_not_waited_for(fleet: Any) -> None:
+def test_of_two_receipts_the_present_one_goes_on(fleet: Any) -> None:
+    """Where workers of two releases took turns: what ingest began is completed."""
+    for name in ("r-1", receipt_name("7", "r-1")):
+        fleet.set_item(receipt_key("s-1"), name, {"account_id": "7", "accepted_ms": NOW_MS - 5})
+    fleet.run(erasure(1))
+    assert "delivered_ms" not in fleet.state.item(receipt_key("s-1"), "r-1").value
+    assert fleet.state.item(receipt_key("s-1"), "7 r-1").value["delivered_ms"] == NOW_MS
+
+
+@pytest.mark.parametrize(("answer", "became"), [("200", "delivered"), ("422", "dead-lettered, rejected")])
+def test_a_receipt_that_the_table_refuses_is_not_waited_for(fleet: Any, answer: str, became: str) -> None:
     """No later receive would write it either: the erasure ends, and the log has its ids."""
     lines: list[dict[str, Any]] = []
     fleet.state.down, fleet.state.error = True, StateRefused
     worker = replace(fleet.worker, log=lambda message, **fields: lines.append({"message": message, **fields}))
-    assert fleet.run(erasure(1), worker=worker).failures == []
-    assert [line["reason"] for line in lines] == ["delivered"]
+    assert fleet.run(erasure(1, answer), worker=worker).failures == []
+    assert [line["reason"] for line in lines] == [became]
+
+
+def test_an_erasure_whose_receipt_our_own_code_cannot_make_ends_all_the_same(
+    fleet: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would raise at each receive: the log has the place and the message, and nothing of what was looked at."""
+
+    def raising(*_: object, **__: object) -> Receipt:
+        raise KeyError("canary@example.com")
+
+    monkeypatch.setattr("worker_fn.batch.erasure_receipts.after", raising)
+    lines: list[dict[str, Any]] = []
+    worker = replace(fleet.worker, log=lambda message, **fields: lines.append({"message": message, **fields}))
+    assert fleet.run(erasure(1), worker=worker).delivered == 1
+    [line] = lines
+    assert (line["message"], line["message_id"]) == ("an erasure ends without a receipt", "m-1")
+    assert line["where"].startswith("KeyError in ")
+    assert "canary" not in str(line)
 
 
 def test_a_dead_letter_and_its_redrive_are_written_down(fleet: Any) -> None:
@@ -248,6 +276,29 @@ def test_an_end_that_cannot_be_written_down_waits(fleet: Any, answer: str) -> No
     fleet.clock.now_s += LONGEST_SILENT_MS / 1_000  # for so long the table is left alone
     assert fleet.run(erasure(1, answer, receives=2)).failures == []
     assert receipt(fleet, 1).standing is not Standing.OPEN
+
+
+@pytest.mark.parametrize("receives", [1, MOST_WAITS])
+def test_an_erasure_that_waits_has_its_own_reason_to(fleet: Any, receives: int) -> None:
+    """Its receipt is written by its next receive, so nothing is lost where it cannot be written now."""
+    lines: list[str] = []
+    fleet.state.down = True
+    worker = replace(fleet.worker, log=lambda message, **_: lines.append(message))
+    fleet.run(erasure(1, "429 600", receives=receives), worker=worker)
+    assert (fleet.queue.hidden["h-1"] >= 600, lines) == (True, [])
+
+
+def test_a_receipt_may_take_its_time(fleet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as there is some."""
+    swap = fleet.state.swap
+
+    async def slowly(*arguments: Any, **named: Any) -> Any:
+        await asyncio.sleep(0.2)
+        return await swap(*arguments, **named)
+
+    monkeypatch.setattr(fleet.state, "swap", slowly)
+    assert fleet.run(erasure(1)).failures == []
+    assert receipt(fleet, 1).standing is Standing.DELIVERED
 
 
 def test_a_receipt_is_not_waited_for_for_ever(fleet: Any) -> None:
@@ -324,7 +375,8 @@ def test_a_table_that_loses_its_answer_is_no_trouble(fleet: Any, monkeypatch: py
         return await swap(pk, *rest, **more)
 
     monkeypatch.setattr(fleet.state, "swap", once)
-    assert fleet.run(erasure(1)).failures == ["m-1"]
+    report = fleet.run(erasure(1))
+    assert (report.failures, report.state_trouble) == (["m-1"], 1)
     fleet.clock.now_s += LONGEST_SILENT_MS / 1_000
     assert fleet.run(erasure(1, receives=2)).failures == []
     assert receipt(fleet, 1).standing is Standing.DELIVERED
