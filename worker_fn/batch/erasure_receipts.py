@@ -85,7 +85,7 @@ def _go_without(job: Job, worker: Worker, subject_request_id: str, *, may_wait: 
 def after(receipt: Receipt, job: Job, *, now_ms: int) -> Receipt:
     """The receipt of an erasure whose message came to this end; earlier entries are kept. Pure."""
     match job.end:
-        case Delivered() if job.is_mapped and not job.total:  # done without any call to the partner
+        case Delivered() if not job.total:  # done without any call to the partner
             return receipt if receipt.no_call_ms is not None else replace(receipt, no_call_ms=now_ms)
         case Delivered():
             return receipt if receipt.delivered_ms is not None else replace(receipt, delivered_ms=now_ms)
