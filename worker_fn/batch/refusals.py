@@ -42,8 +42,6 @@ async def place(jobs: Sequence[Job], worker: Worker) -> bool:
     are parked. Returns whether there are any.
     """
     found = [job for job in jobs if not (job.is_over or job.is_placed) and (job.fingerprints or job.is_mapped)]
-    if not found:
-        return False
     await worker.suspensions.refresh()
 
     async def find(job: Job) -> None:

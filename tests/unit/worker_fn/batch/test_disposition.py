@@ -20,6 +20,7 @@ from worker_fn.batch.disposition import (
     Reason,
     Story,
     Waiting,
+    Whose,
     back_off_s,
     end_of,
 )
@@ -70,6 +71,38 @@ def test_refusals_have_reasons(verdict: Verdict, reason: Reason) -> None:
     letter = end(OK, Outcome(verdict, 400, "HTTP 400"))
     assert isinstance(letter, DeadLetter)
     assert letter.reason is reason
+
+
+PUSHED_BACK = Outcome(Verdict.RETRY, 429, "HTTP 429")
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "why", "of", "endpoint"),
+    [
+        ([OK, BUSY, None], "HTTP 503", Whose.ACCOUNT_FAILURE, None),
+        ([held(Because.TIME, 1), BUSY], "HTTP 503", Whose.ACCOUNT_FAILURE, None),
+        ([BUSY, PUSHED_BACK], "HTTP 503", Whose.FLEET, None),
+        ([replace(held(Because.RATE, 5), is_of_account=True, endpoint="bulk")], "rate", Whose.ACCOUNT_RATE, "bulk"),
+        ([replace(held(Because.RATE, 5), is_of_account=True), PUSHED_BACK], "HTTP 429", Whose.FLEET, None),
+        ([held(Because.BREAKER, 5)], "breaker", Whose.FLEET, None),
+        ([None], "time", Whose.FLEET, None),
+    ],
+)
+def test_who_or_what_it_waits_for(
+    outcomes: Sequence[Outcome | None], why: str, of: Whose, endpoint: str | None
+) -> None:
+    """Its account where calls for it failed, or where only the account's own rate is in the way; else everybody."""
+    wait = end(*outcomes)
+    assert isinstance(wait, Waiting)
+    assert (wait.why, wait.of, wait.endpoint) == (why, of, endpoint)
+
+
+def test_what_was_refused_before_decides_with_what_arrives_now() -> None:
+    """Also where nothing of this receive was refused."""
+    before = replace(story(), refused={"key": "HTTP 400"})
+    assert end_of([OK], before, Budgets(), random.Random(1)) == DeadLetter(
+        Reason.REJECTED, "HTTP 400 for 1 of 3 deliveries", attempts=1
+    )
 
 
 def test_what_was_not_reached_waits() -> None:
