@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from partners import Delivery, Result
 from testkit.records import record
 from worker_fn.batch.disposition import (
+    DAY_S,
     FIRST_BACK_OFF_S,
     LONGEST_BACK_OFF_S,
     Budgets,
@@ -95,6 +96,33 @@ def test_who_or_what_it_waits_for(
     wait = end(*outcomes)
     assert isinstance(wait, Waiting)
     assert (wait.why, wait.of, wait.endpoint) == (why, of, endpoint)
+
+
+class Least(random.Random):
+    def uniform(self, a: float, b: float) -> float:
+        return a
+
+
+class Most(random.Random):
+    def uniform(self, a: float, b: float) -> float:
+        return b
+
+
+@pytest.mark.parametrize("outcome", [BUSY, held(Because.BREAKER, -60), held(Because.RATE, -60)])
+@pytest.mark.parametrize("age_s", [0.0, 3 * DAY_S - 0.5])
+def test_no_wait_is_shorter_than_a_second(outcome: Outcome, age_s: float) -> None:
+    """Nor where jitter adds nothing, what it waited for is over, or its age ends sooner."""
+    wait = end_of([outcome], story(age_s=age_s), Budgets(), Least())
+    assert isinstance(wait, Waiting)
+    assert wait.wait_s == 1
+
+
+@pytest.mark.parametrize(("age_s", "wait_s"), [(0.0, 15), (60.0, 40), (2 * DAY_S, 910)])
+def test_an_open_breaker_is_waited_for_in_proportion_to_the_outage(age_s: float, wait_s: int) -> None:
+    """At most half of the message's age beyond the next try, and a quarter of an hour: then it returns soon after."""
+    wait = end_of([held(Because.BREAKER, 10)], story(age_s=age_s), Budgets(), Most())
+    assert isinstance(wait, Waiting)
+    assert wait.wait_s == wait_s
 
 
 def test_what_was_refused_before_decides_with_what_arrives_now() -> None:
