@@ -24,6 +24,7 @@ from worker_fn.batch.disposition import (
     Whose,
     back_off_s,
     end_of,
+    least_wait_s,
 )
 from worker_fn.clients.http import Answer
 from worker_fn.dispatch.classify import Outcome, Verdict
@@ -117,10 +118,12 @@ def test_no_wait_is_shorter_than_a_second(outcome: Outcome, age_s: float) -> Non
     assert wait.wait_s == 1
 
 
-@pytest.mark.parametrize(("age_s", "wait_s"), [(0.0, 15), (60.0, 40), (2 * DAY_S, 910)])
-def test_an_open_breaker_is_waited_for_in_proportion_to_the_outage(age_s: float, wait_s: int) -> None:
+@pytest.mark.parametrize(
+    ("next_s", "age_s", "wait_s"), [(10, 0.0, 15), (10, 60.0, 40), (10, 2 * DAY_S, 910), (-60, 60.0, 30)]
+)
+def test_an_open_breaker_is_waited_for_in_proportion_to_the_outage(next_s: float, age_s: float, wait_s: int) -> None:
     """At most half of the message's age beyond the next try, and a quarter of an hour: then it returns soon after."""
-    wait = end_of([held(Because.BREAKER, 10)], story(age_s=age_s), Budgets(), Most())
+    wait = end_of([held(Because.BREAKER, next_s)], story(age_s=age_s), Budgets(), Most())
     assert isinstance(wait, Waiting)
     assert wait.wait_s == wait_s
 
@@ -297,11 +300,27 @@ def test_back_off_is_bounded_and_obeys_the_partner(receives: int, asked: float, 
     assert max(1, asked - 0.5) <= wait <= asked + bound + 1
 
 
+def test_a_partners_wish_is_obeyed_for_a_quarter_of_an_hour() -> None:
+    """A longer one binds nobody: the message asks again."""
+    wait = end_of([replace(PUSHED_BACK, retry_after_s=7_200.0)], story(), Budgets(), Least())
+    assert isinstance(wait, Waiting)
+    assert wait.wait_s == 900
+
+
+@pytest.mark.parametrize(
+    ("receives", "least_s"), [(49, 0), (50, 2), (400, 3), (899, 1_200), (900, 1_200), (999, 1_200)]
+)
+def test_receives_last_for_the_age(receives: int, least_s: int) -> None:
+    """From the fiftieth on each has its share of the time that is left, and the last ones have all of it."""
+    assert least_wait_s(receives, 1_200.0, Least()) == least_s
+
+
 def test_back_off_grows_and_is_spread() -> None:
     """Later receives wait longer on average, and messages do not come back together."""
     rng = random.Random(7)
     means = [sum(back_off_s(n, rng=rng) for _ in range(500)) / 500 for n in (1, 3, 6)]
     assert means[0] < means[1] < means[2]
+    assert back_off_s(9_000, rng=Most()) == LONGEST_BACK_OFF_S  # no number is too large
     assert len({back_off_s(6, rng=rng) for _ in range(50)}) > 20
 
 
