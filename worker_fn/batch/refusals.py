@@ -57,7 +57,7 @@ async def place(jobs: Sequence[Job], worker: Worker) -> bool:
 
 async def _wait_behind_probe(job: Job, jobs: Sequence[Job], worker: Worker) -> None:
     """In a FIFO queue no message passes a waiting probe of its group, whatever credentials it carries."""
-    if not job.record.group or job.place is not Place.SEND:
+    if job.place is not Place.SEND:
         return
     for other in takewhile(lambda other: other is not job, jobs):
         if other.record.group == job.record.group and other.place is Place.PROBE_LATER:

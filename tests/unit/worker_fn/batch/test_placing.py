@@ -56,6 +56,16 @@ def test_fifo_queue_lets_nothing_pass_a_probe_of_its_group(make_fleet: Any) -> N
         assert (report.delivered, report.failures) == (1, ["m-1", "m-2"])
 
 
+def test_fifo_queue_parks_what_is_behind_a_probe_and_carries_the_same(make_fleet: Any) -> None:
+    """It passes nobody there, and takes no place among what is in flight."""
+    fleet = make_fleet(Keyed(), in_groups=True)
+    fleet.run(request(1, "401", "old", group="7/1"))
+    later(fleet, 10)
+    both = [request(n, "401", "old", receives=2, group="7/1") for n in (1, 2)]
+    report = fleet.run(*both, worker=fleet.another())
+    assert (report.failures, fleet.queue.parked) == (["m-1"], ["m-2"])
+
+
 def test_fifo_queue_lets_the_new_key_pass(make_fleet: Any) -> None:
     """The order holds for messages of one user; another user's new key does not wait for an old one."""
     fleet = make_fleet(Keyed(), in_groups=True)
