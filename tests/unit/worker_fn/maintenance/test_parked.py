@@ -66,7 +66,7 @@ def test_sweep_tells_how_old_the_oldest_are_that_stay(fleet: Any) -> None:
     """The ages of the oldest that stay are reported by type; messages that move back are reported by their batch."""
     suspend_old(fleet)
     fleet.run(*(erasure(n, "401") for n in range(20, 24)))
-    parked = [request(n, "401", "old", received_at_ms=RECEIVED_MS - 1_000 * n) for n in range(3)]
+    parked = [request(n, "401", "old", received_at_ms=RECEIVED_MS - 1_000 * n) for n in (1, 2, 0)]
     back = request(9, "200", "new", received_at_ms=RECEIVED_MS - 99_000)
     found = look(fleet, FakeParking([*parked, back, erasure(30, "401")]))
     age_s = (fleet.clock.now_ms() - RECEIVED_MS) / 1_000

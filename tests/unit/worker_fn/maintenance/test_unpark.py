@@ -1,6 +1,7 @@
 """Which parked messages move back, and when the parking queue is swept."""
 
 import asyncio
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -210,6 +211,15 @@ def test_account_that_is_parked_for_its_failures_comes_back_as_it_has_room(setti
     queue = FakeParking(rows)
     run(setting, queue)
     assert queue.back == []
+
+
+def test_a_message_without_an_account_moves(setting: Any) -> None:
+    """It waits for nobody's room."""
+    ask(setting)
+    bare = {**setting.record(1, ["200"]), "messageAttributes": {}}
+    bare["body"] = json.dumps({**json.loads(bare["body"]), "account_id": None})
+    assert run(setting, FakeParking([bare])).unparked == 1
+    assert [pk for pk, _ in setting.state.items] == ["partner"]
 
 
 def test_account_that_was_cleared_comes_back_whole(setting: Any) -> None:
