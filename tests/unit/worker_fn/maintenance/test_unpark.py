@@ -134,6 +134,7 @@ def test_sweep_that_fails_half_way_is_taken_up_again(setting: Any) -> None:
     queues = FakeParking([parked(setting, number, "7") for number in range(5)])
     queues.failing = {"m-3"}
     assert run(setting, queues) == TickReport(unparked=4, swept=False, trouble=1)
+    assert setting.state.item("partner", "sweep").value["looked_ms"] == 0  # by which the doctor knows
     queues = FakeParking([parked(setting, 3, "7")])
     assert run(setting, queues).unparked == 1
 
