@@ -16,7 +16,7 @@ from worker_fn.batch.time_budget import TICK_ENDS_SHARE, TimeBudget
 from worker_fn.limits.agreement import MOST_IN_LINE
 from worker_fn.limits.flow import Flow
 from worker_fn.maintenance.ticker import Ticker, TickReport
-from worker_fn.maintenance.unpark import CLEARED_FOR_MS, HANDS, unpark
+from worker_fn.maintenance.unpark import CLEARED_FOR_MS, HANDS, SIGHT_S, unpark
 
 
 @pytest.fixture
@@ -168,6 +168,32 @@ def test_sweep_that_ran_out_of_time_is_taken_up_by_the_next_tick(setting: Any) -
     setting.clock.now_s += 60
     queues = FakeParking([parked(setting, 1, "7")])
     assert run(setting, queues).unparked == 1
+
+
+@pytest.mark.parametrize(("time_s", "sweep_s"), [(40.0, 40 * (1 - TICK_ENDS_SHARE)), (400.0, SIGHT_S)])
+def test_a_sweep_ends_with_its_share_of_time_and_before_it_sees_a_message_again(
+    time_s: float, sweep_s: float, setting: Any
+) -> None:
+    """What was looked at comes into sight again, and would be looked at for ever."""
+    ask(setting)
+    begun_s = setting.clock.now_s
+
+    class Endless(FakeParking):
+        async def parked(self, sight_s: int) -> Sequence[dict[str, Any]]:
+            setting.clock.now_s += 0.1
+            return [parked(setting, 1, "7")]
+
+    run(setting, Endless(), time_s=time_s)
+    assert sweep_s <= setting.clock.now_s - begun_s <= sweep_s + 0.1 * HANDS
+
+
+def test_a_queue_that_takes_nothing_is_left_alone(setting: Any) -> None:
+    """Each task of the sweep tries once: the next tick is soon enough."""
+    ask(setting)
+    queue = FakeParking([parked(setting, number, "7") for number in range(1_000)])
+    queue.failing = {f"m-{number}" for number in range(1_000)}
+    assert run(setting, queue) == TickReport(swept=False, trouble=HANDS)
+    assert len(queue.batches) == HANDS
 
 
 def test_many_hands_move_tens_but_one_on_a_fifo_queue(make_fleet: Any) -> None:
