@@ -127,6 +127,7 @@ def test_message_with_an_old_key_is_its_own_trouble(fleet: Any) -> None:
     report = fleet.run(*(fleet.record(n, ["401"]) for n in range(10, 20)), worker=fleet.another())
     assert suspended(fleet) == {}
     assert (len(report.failures), fleet.queue.parked) == (10, [])
+    assert max(hidden(fleet, n) for n in range(10, 20)) <= 40  # what was not sent for it neither waits for a probe
     new = int(fleet.clock.now_s * 1_000)
     fleet.run(fleet.record(30, ["401"], received_at_ms=new), worker=fleet.another())
     assert list(suspended(fleet)) == ["7"]
@@ -226,3 +227,4 @@ def test_with_the_state_table_down_refused_messages_wait(fleet: Any) -> None:
     report = fleet.run(*(fleet.record(n, ["401"]) for n in range(6)))
     assert (len(report.failures), fleet.queue.parked, fleet.letters()) == (6, [], [])
     assert len(fleet.api.calls) == REFUSALS_IN_A_ROW
+    assert [hidden(fleet, n) >= PROBE_S for n in range(6)] == [True] * 3 + [False] * 3
