@@ -56,6 +56,15 @@ def test_fifo_queue_lets_nothing_pass_a_probe_of_its_group(make_fleet: Any) -> N
         assert (report.delivered, report.failures) == (1, ["m-1", "m-2"])
 
 
+def test_a_probe_that_waits_holds_up_nobody_on_a_standard_queue(fleet: Any) -> None:
+    """What is behind it in the batch, of another account or with another key, is sent."""
+    fleet.run(request(1, "401", "old"))
+    later(fleet, 10)
+    behind = [request(2, "200", "new"), request(3, "200", "old", account=8)]
+    report = fleet.run(request(1, "401", "old", receives=2), *behind, worker=fleet.another())
+    assert (report.delivered, report.failures) == (2, ["m-1"])
+
+
 def test_fifo_queue_parks_what_is_behind_a_probe_and_carries_the_same(make_fleet: Any) -> None:
     """It passes nobody there, and takes no place among what is in flight."""
     fleet = make_fleet(Keyed(), in_groups=True)
