@@ -120,10 +120,26 @@ def test_refused_credentials_may_be_told_by_another_status(deliver: Any) -> None
     "body", [b"<html>Bad Gateway</html>", b'{"*": "delivered"}', b'{"*": "rejected"}', b'{"*": "unauthorized"}', b"[]"]
 )
 def test_unreadable_body_of_a_fault_costs_nothing(body: bytes, deliver: Any) -> None:
-    """If the body is a proxy's error page, or contradicts its status, the status decides."""
-    fleet = deliver(Acme(ONE), lambda ids: Answer(502, body=body))
-    report = fleet.run(fleet.record(1, ["bulk"]), fleet.record(2, ["none"]))
+    """If the body is a proxy's error page, or contradicts its status, the status decides, and the log says so."""
+    fleet, lines = deliver(Acme(ONE), lambda ids: Answer(502, body=body)), list[str]()
+    worker = fleet.another(log=lambda line, **_: lines.append(line))
+    report = fleet.run(fleet.record(1, ["bulk"]), fleet.record(2, ["none"]), worker=worker)
     assert (report.failures, fleet.queue.dead) == (["m-1", "m-2"], [])
+    assert set(lines) <= {"an answer could not be told apart"}
+    assert bool(lines) is (body != b"[]")  # which says of nobody anything
+
+
+def test_a_fault_may_name_the_item_that_it_is_about(deliver: Any) -> None:
+    """A 503 for one item's sake: that one waits, the others are sent again at once."""
+
+    def script(ids: list[str]) -> Answer:
+        return said(503, _1_0="retry", rest="again") if "1.0" in ids else Answer(200)
+
+    fleet, lines = deliver(Acme(ONE), script), list[str]()
+    worker = fleet.another(log=lambda line, **_: lines.append(line))
+    report = fleet.run(fleet.record(1, ["bulk"]), fleet.record(2, ["bulk"]), worker=worker)
+    assert fleet.calls == [["1.0", "2.0"], ["2.0"]]
+    assert (report.delivered, report.failures, lines) == (1, ["m-1"], [])
 
 
 def test_unreadable_body_of_a_refusal_is_halved(deliver: Any) -> None:
@@ -139,10 +155,12 @@ def test_half_an_answer_is_judged_by_its_status(status: int, deliver: Any) -> No
     """A body that broke off is not given to the partner's code; a 2xx status then means that all items were
     delivered.
     """
-    partner = Acme(ONE)
+    partner, lines = Acme(ONE), list[str]()
     fleet = deliver(partner, lambda ids: Answer(status, body=b'{"*": "rejec', is_whole=False))
-    report = fleet.run(fleet.record(1, ["bulk"]))
+    worker = fleet.another(log=lambda line, **_: lines.append(line))
+    report = fleet.run(fleet.record(1, ["bulk"]), worker=worker)
     assert partner.asked == []
+    assert set(lines) == {"an answer could not be read to its end: its status decides"}
     assert (report.delivered, report.waiting, report.dead_lettered) == (status == 200, status == 503, status == 400)
 
 
