@@ -228,3 +228,10 @@ def test_with_the_state_table_down_refused_messages_wait(fleet: Any) -> None:
     assert (len(report.failures), fleet.queue.parked, fleet.letters()) == (6, [], [])
     assert len(fleet.api.calls) == REFUSALS_IN_A_ROW
     assert [hidden(fleet, n) >= PROBE_S for n in range(6)] == [True] * 3 + [False] * 3
+
+
+def test_with_the_state_table_down_a_refused_message_is_too_old_in_its_time(fleet: Any) -> None:
+    """What waits behind its refused delivery waits no longer than anything else."""
+    fleet.state.down = True
+    fleet.run(fleet.record(1, ["401", "200"], received_at_ms=int(1_000 * fleet.clock.now_s) - 73 * 3_600_000))
+    assert [reason for reason, _ in fleet.letters()] == ["too_old"]
