@@ -297,16 +297,16 @@ async def works() -> str:
 
 
 def test_what_works_gives_its_result() -> None:
-    """The other way is not taken."""
+    """Work that succeeds returns its result."""
     assert asyncio.run(or_else(works(), lambda _: "failed")) == "done"
 
 
 def test_what_fails_gives_what_is_made_of_it() -> None:
-    """Whatever kind of failure it is."""
+    """After any failure the substitute is returned."""
     assert asyncio.run(or_else(fails(OverflowError("x")), lambda error: type(error).__name__)) == "OverflowError"
 
 
 def test_a_stop_is_no_failure_of_some_work() -> None:
-    """A stop is no failure."""
+    """An exception that ends the process is passed on."""
     with pytest.raises(SystemExit):
         asyncio.run(or_else(fails(SystemExit()), lambda _: "failed"))

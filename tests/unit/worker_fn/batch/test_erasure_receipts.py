@@ -177,7 +177,7 @@ def test_an_erasure_that_maps_to_no_call_was_not_forwarded(fleet: Any, monkeypat
 
 
 def test_an_erasure_without_an_account_has_a_receipt_of_its_own_name(fleet: Any) -> None:
-    """It is no one's of the release before."""
+    """None of the previous release's names is taken for it."""
     fleet.run(erasure(1, account=None))
     assert fleet.state.keys("dsr#") == [receipt_name(None, "r-1")]
 

@@ -85,7 +85,7 @@ def test_two_accounts_with_one_request_id_are_two_messages(fleet: Any) -> None:
 
 
 def former_keys(fleet: Any, message: Mapping[str, Any]) -> list[str]:
-    """The keys of a record's deliveries as the release before made them."""
+    """The keys of a record's deliveries as the previous release made them."""
     from shared.message import decode  # the record is a test's own
 
     decoded = decode(message["body"])
@@ -148,7 +148,7 @@ def test_where_two_ask_for_it_at_once_nothing_is_taken_for_done(fleet: Any, monk
 
 
 def test_nothing_is_written_for_a_message_of_which_nothing_is_known(fleet: Any) -> None:
-    """Neither under its key nor under that of the release before."""
+    """Neither under its key nor under that of the previous release."""
     assert fleet.run(record(1, ["200"], receives=2)).delivered == 1
     assert [pk for pk, sk in fleet.state.items if sk == "1/1"] == []
 
