@@ -122,7 +122,8 @@ async def _move(jobs: Sequence[Job], worker: Worker, time_s: float) -> None:
 
     for job in jobs:
         job.stays = True
-    await in_time(asyncio.gather(*(or_else(move(job), lambda _: None) for job in jobs)), time_s, None)
+    if jobs:
+        await in_time(asyncio.gather(*(or_else(move(job), lambda _: None) for job in jobs)), time_s, None)
 
 
 def letter_attributes(job: Job, letter: DeadLetter, partner: str) -> dict[str, str]:
