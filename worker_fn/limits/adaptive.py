@@ -23,7 +23,7 @@ UP_FAST = 1.5
 RESTART = 0.3
 """Share of the limit to begin with after an outage."""
 FADING = 0.99
-PUSHED_BACK, RECOVERING, BY_HAND = "pushed back", "recovering", "by hand"
+PUSHED_BACK, RECOVERING = "pushed back", "recovering"
 SHOWN = 5
 """This many push-backs in a window show a limit where none is known; a single one may have any cause."""
 BELIEVED_MS, DOUBTED_MS = 600_000, 60_000
@@ -98,11 +98,11 @@ def start(bounds: Bounds, now_ms: int) -> Limit:
 
 
 def add(limit: Limit, *, delivered: int, pushed_back: int, timeouts: int, now_ms: int) -> Limit:
-    """Count results of calls. Where no limit is known a window begins with its first call: idle time says nothing."""
-    begins = limit.per_second is None and not limit.calls and bool(delivered or pushed_back or timeouts)
+    """Count what calls came to. Where no limit is known idle time says nothing: after it a window begins."""
+    was_idle = limit.per_second is None and not limit.calls and now_ms - limit.since_ms >= 2 * STEP_MS
     return replace(
         limit,
-        since_ms=now_ms if begins else limit.since_ms,
+        since_ms=now_ms if was_idle else limit.since_ms,
         delivered=limit.delivered + delivered,
         pushed_back=limit.pushed_back + pushed_back,
         timeouts=limit.timeouts + timeouts,
@@ -110,18 +110,16 @@ def add(limit: Limit, *, delivered: int, pushed_back: int, timeouts: int, now_ms
 
 
 def step(limit: Limit, bounds: Bounds, *, now_ms: int) -> Limit:
-    """Move the limit if a window has passed since the last move, else leave it."""
+    """Move the limit if a window has passed since the last move, and somebody called; else leave it."""
     limit = _faded(limit, bounds, now_ms)
     passed_ms, calls = now_ms - limit.since_ms, limit.calls
-    if passed_ms < (QUICK_STEP_MS if limit.why == RECOVERING else STEP_MS) or (limit.per_second is None and not calls):
+    if not calls or passed_ms < (QUICK_STEP_MS if limit.why == RECOVERING else STEP_MS):
         return limit
-    if not calls and limit.why == RECOVERING and limit.rises:
-        return limit  # growth goes on with the first call that arrives
     timeouts = limit.timeouts if limit.timeouts > max(1, FEW_SHARE * calls) else 0  # one call may always be slow
     best = max(limit.best * FADING, limit.delivered * 1_000 / passed_ms)
     moved = replace(_emptied(limit, now_ms), best=round(best, 3), reached=False, why="steady")
     if limit.pushed_back or timeouts:
-        return _lowered(limit, moved, bounds, offered=calls * 1_000 / passed_ms, timeouts=timeouts)
+        return _lowered(limit, moved, bounds, timeouts=timeouts)
     return _raised(limit, moved, bounds)
 
 
@@ -143,16 +141,13 @@ def within(bounds: Bounds, cap: Cap) -> Bounds:
 def capped(limit: Limit, cap: Cap, *, now_ms: int) -> Limit:
     """The limit when an operator's limit begins."""
     now, held = lower(limit.per_second, cap.per_second), lower(limit.held, cap.per_second)
-    moved = replace(_emptied(limit, now_ms), per_second=now, held=held)
-    return replace(moved, why=RECOVERING if moved.rises else BY_HAND)
+    return replace(_emptied(limit, now_ms), per_second=now, held=held, why=RECOVERING)
 
 
 def uncapped(limit: Limit, cap: Cap, *, now_ms: int) -> Limit:
-    """The limit when an operator's limit ends: it rises from where it is."""
+    """The limit as an operator's ends: it rises from where it is, and what held is believed or doubted from now on."""
     held = cap.held if limit.held == lower(cap.held, cap.per_second) else limit.held
-    pushed_ms = now_ms if held is None else limit.pushed_ms  # a limit that no refusal showed is doubted from now on
-    moved = replace(_emptied(limit, now_ms), held=held, pushed_ms=pushed_ms)
-    return replace(moved, why=RECOVERING) if moved.rises else moved
+    return replace(_emptied(limit, now_ms), held=held, pushed_ms=now_ms, why=RECOVERING)
 
 
 def lower(one: float | None, other: float | None) -> float | None:
@@ -160,21 +155,21 @@ def lower(one: float | None, other: float | None) -> float | None:
     return other if one is None else one if other is None else min(one, other)
 
 
-def _lowered(limit: Limit, moved: Limit, bounds: Bounds, *, offered: float, timeouts: int) -> Limit:
-    """Lower the limit after a window's push-backs or time-outs; where none is known, begin one after SHOWN of them."""
+def _lowered(limit: Limit, moved: Limit, bounds: Bounds, *, timeouts: int) -> Limit:
+    """After a window that spoke against the limit; where none is known, if enough spoke."""
     pushed, now = limit.pushed_back + timeouts, limit.per_second
     if now is None and pushed < SHOWN:
-        return replace(moved, pushed_ms=moved.since_ms)
+        return moved
     moved = replace(moved, why=PUSHED_BACK, pushed_ms=moved.since_ms)
     if now is None:
-        now = DOWN * (moved.best or offered)
+        now = _bounded(DOWN * moved.best, bounds)
         shown = limit.pushed_back >= SHOWN and limit.delivered > 0
-        return replace(moved, per_second=_bounded(now, bounds), held=now if shown else None)
+        return replace(moved, per_second=now, held=now if shown else None)
     held = limit.held
     if limit.pushed_back and limit.delivered:
         # Some calls went through, so about this limit holds. If none did, the refusals say nothing of the rate.
         held = (JUST_BELOW if pushed <= FEW_SHARE * (limit.delivered + pushed) else DOWN) * now
-    rest_until_ms = moved.since_ms + REST_MS if limit.pushed_back else moved.rest_until_ms
+    rest_until_ms = moved.since_ms + REST_MS
     return replace(moved, per_second=_bounded(DOWN * now, bounds), held=held, rest_until_ms=rest_until_ms)
 
 
@@ -183,8 +178,8 @@ def _raised(limit: Limit, moved: Limit, bounds: Bounds) -> Limit:
     now, held = limit.per_second, limit.held
     if now is None:
         return moved
-    if limit.rises and limit.delivered:
-        if held is None and bounds.highest is None and now > LOOSE * moved.best:
+    if limit.rises:
+        if held is None and now > LOOSE * moved.best:
             return replace(start(bounds, moved.since_ms), best=moved.best)
         return replace(moved, per_second=_bounded(lower(UP_FAST * now, held) or now, bounds), why=RECOVERING)
     if not limit.reached:
@@ -195,10 +190,8 @@ def _raised(limit: Limit, moved: Limit, bounds: Bounds) -> Limit:
 
 
 def _faded(limit: Limit, bounds: Bounds, now_ms: int) -> Limit:
-    """Forget what trouble taught after a long time without any: the declared rate, or none, is the limit again."""
-    if limit.per_second is None or (bounds.highest is not None and limit.held == bounds.highest):
-        return limit
-    if now_ms - limit.pushed_ms < (DOUBTED_MS if limit.held is None else BELIEVED_MS):
+    """Forget what trouble taught when there was none for long: the declared rate, or none, is the limit again."""
+    if limit.per_second is None or now_ms - limit.pushed_ms < (DOUBTED_MS if limit.held is None else BELIEVED_MS):
         return limit
     if bounds.highest is None:
         return replace(start(bounds, now_ms), best=limit.best)
@@ -212,4 +205,4 @@ def _emptied(limit: Limit, now_ms: int) -> Limit:
 
 def _bounded(limit: float, bounds: Bounds) -> float:
     highest = float("inf") if bounds.highest is None else bounds.highest
-    return min(highest, max(min(bounds.lowest, highest), limit))
+    return min(highest, max(bounds.lowest, limit))

@@ -26,9 +26,7 @@ CLOCKS_APART_MS = 2_500
 TICK_MS = 60_000
 """How often the worker's tick comes (infra/tick.yml); each one writes a sign of life."""
 SILENCE_MS = TICK_MS + 15_000
-"""If nobody, not even a tick, wrote for this long, the table was out of reach, and workers may call at their share."""
-ALIVE_EVERY_MS = 5_000
-"""A sign of life that is younger than this is not renewed."""
+"""When nobody wrote for so long, not even a tick, the table was out of reach, and others may call at their share."""
 RETURN_MS = 12_000
 """How long every worker keeps to its share after a silence: by then all have noticed that the table is back."""
 HEALTHY_MS = 600_000
@@ -52,8 +50,6 @@ def fold(flow: Flow, bounds: Bounds, *, now_ms: int) -> Flow:
         timeouts=told.get(TIMEOUTS, 0) if speaks else 0,
         now_ms=now_ms,
     )
-    if limit.since_ms != flow.limit.since_ms and now_ms - flow.limit.since_ms < 2 * adaptive.STEP_MS:
-        limit = replace(limit, since_ms=flow.limit.since_ms)  # the counts are since then
     limit = replace(limit, reached=limit.reached or _is_reached(flow, now_ms))
     stepped = adaptive.step(limit, bounds, now_ms=now_ms)
     is_lower = stepped.per_second is not None and stepped.per_second < (limit.per_second or float("inf"))
@@ -73,9 +69,8 @@ def fold(flow: Flow, bounds: Bounds, *, now_ms: int) -> Flow:
 def is_due(flow: Flow, bounds: Bounds, *, now_ms: int) -> bool:
     """Whether the counts have to be taken into the value: a step of the limit is over, or the breaker would open."""
     after = fold(flow, bounds, now_ms=now_ms)
-    if not flow.has_news:
-        return flow.limit.per_second is not None and after.limit.per_second != flow.limit.per_second
-    return after.breaker.is_open != flow.breaker.is_open or after.limit.since_ms != flow.limit.since_ms
+    before, then = ((one.breaker.is_open, one.limit.since_ms) for one in (flow, after))
+    return flow.has_news and before != then
 
 
 def answered(flow: Flow, tally: Tally, bounds: Bounds, *, now_ms: int) -> Flow:
@@ -142,12 +137,12 @@ def alive(flow: Flow, *, now_ms: int) -> Flow:
         # A whole window is given out either as shares or by numbers: a worker may use its share of it at once.
         until_ms = -(-(now_ms + RETURN_MS) // windows.WINDOW_MS) * windows.WINDOW_MS
         flow = replace(flow, share_until_ms=until_ms)
-    return flow if 0 <= now_ms - flow.alive_ms < ALIVE_EVERY_MS else replace(flow, alive_ms=now_ms)
+    return replace(flow, alive_ms=now_ms)
 
 
 def is_silent(flow: Flow, *, now_ms: int) -> bool:
-    """Whether nobody wrote for SILENCE_MS, so that some workers may call at their share."""
-    return bool(flow.alive_ms) and now_ms - flow.alive_ms > SILENCE_MS and flow.share_until_ms <= now_ms
+    """Whether nobody wrote for so long that some may call at their share."""
+    return bool(flow.alive_ms) and now_ms - flow.alive_ms > SILENCE_MS
 
 
 def reserve(flow: Flow, bounds: Bounds, *, count: int, per_call: int, now_ms: int) -> tuple[Flow, list[int]]:
@@ -206,16 +201,10 @@ def _is_reached(flow: Flow, now_ms: int) -> bool:
 
 
 def _begun(limit: Limit, bounds: Bounds, now_ms: int) -> Limit:
-    """Begin a limit: the declared one, where none is written yet or the written one is higher; or the first window of
-    one that is still to be found.
-    """
-    if bounds.highest is not None and limit.held is not None and limit.held > bounds.highest:
-        limit = replace(limit, held=bounds.highest)
-    declared = bounds.highest is not None and (limit.per_second is None or limit.per_second > bounds.highest)
-    if declared or (limit.since_ms == 0 and limit.calls):
-        began = adaptive.start(bounds, now_ms)
-        return replace(limit, per_second=began.per_second, held=began.held, since_ms=now_ms)
-    return limit
+    """A declared limit, where none is written yet, or a higher one that was declared before."""
+    if bounds.highest is None or (limit.per_second is not None and limit.per_second <= bounds.highest):
+        return limit
+    return replace(limit, per_second=bounds.highest, held=bounds.highest, since_ms=now_ms)
 
 
 def _smoothed(latency_ms: float, took_ms: int, calls: int) -> float:

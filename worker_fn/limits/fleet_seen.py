@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.telemetry import Fact
-from worker_fn.limits.adaptive import BY_HAND, NO_CAP
+from worker_fn.limits.adaptive import NO_CAP
 from worker_fn.limits.breaker import is_by_hand
-from worker_fn.limits.flow import Flow
+from worker_fn.limits.flow import BY_HAND, Flow
 
 WORTH_A_LINE = 0.2
 """A limit that moved by less than this share is not logged, unless its reason changed."""

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Self
 
 from shared.state import COOL_FROM, COOL_UNTIL, Item, fields_in
-from worker_fn.limits.adaptive import BY_HAND, NO_CAP, Bounds, Cap, Limit, lower
+from worker_fn.limits.adaptive import NO_CAP, Bounds, Cap, Limit, lower
 from worker_fn.limits.breaker import Breaker
 
+BY_HAND = "by hand"
 DELIVERED, FAULTS, GOOD, TIMEOUTS, TOOK_MS = "td", "tf", "tg", "tt", "tm"
 """Results of calls since the value was written, under short names. GOOD: calls that arrived since the first fault."""
 PUSHED = "p"

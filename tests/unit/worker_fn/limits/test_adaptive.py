@@ -38,9 +38,9 @@ def test_few_push_backs_show_where_the_limit_is() -> None:
     assert few.per_second == 90.0
     held = after(replace(few, delivered=90, reached=True))
     assert (held.per_second, held.why) == (97.0, "recovering")
-    rests = after(replace(held, reached=True))
+    rests = after(replace(held, delivered=90, reached=True))
     assert (rests.per_second, rests.why) == (97.0, "holding")
-    tries = after(replace(rests, reached=True), seconds=30)
+    tries = after(replace(rests, delivered=90, reached=True), seconds=30)
     assert (tries.per_second, tries.why) == (98.94, "reached")
 
 
@@ -60,14 +60,15 @@ def test_limit_moves_once_a_window() -> None:
 
 def test_limit_grows_only_when_it_was_reached() -> None:
     """A limit that nobody needs stays as it is."""
-    held = Limit(per_second=50.0, held=50.0, since_ms=NOW, pushed_ms=NOW)
+    held = Limit(per_second=50.0, held=50.0, since_ms=NOW, delivered=1, pushed_ms=NOW)
     assert after(held).per_second == 50.0
     assert after(replace(held, reached=True)).per_second == 51.0
+    assert after(replace(held, delivered=0, reached=True)) == replace(held, delivered=0, reached=True)
 
 
 def test_limit_stays_within_its_bounds() -> None:
     """Never above what the partner declared, never below one call a second."""
-    assert after(Limit(99.9, held=99.9, since_ms=NOW, reached=True)).per_second == 100.0
+    assert after(Limit(99.9, held=99.9, since_ms=NOW, delivered=1, reached=True)).per_second == 100.0
     assert after(Limit(1.05, held=1.05, since_ms=NOW, pushed_back=1)).per_second == 1.0
 
 
@@ -86,17 +87,65 @@ def test_recovery_is_quick_up_to_what_held() -> None:
         moves.append(limit.why)
     assert len(moves) == 3
     assert set(moves) == {"recovering"}
-    assert after(replace(limit, reached=True)).per_second == 91.8
+    assert after(replace(limit, delivered=1, reached=True)).per_second == 91.8
+
+
+def test_after_an_outage_the_limit_is_a_part_of_the_highest_that_held() -> None:
+    """It may have grown since the partner showed one."""
+    assert restart(Limit(120.0, held=100.0, since_ms=NOW), UNKNOWN, now_ms=NOW).per_second == 36.0
 
 
 def test_unknown_limit_is_learnt_from_the_first_push_back() -> None:
     """If no rate is declared, the first 429s give one: nine tenths of what the partner accepted."""
     unknown = Limit(since_ms=NOW, delivered=100, pushed_back=20)
-    assert after(unknown, bounds=Bounds()).per_second == DOWN * 100 / 2
+    learnt = after(unknown, bounds=Bounds())
+    assert learnt.per_second == learnt.held == DOWN * 100 / 2
     assert after(replace(unknown, pushed_back=0), bounds=Bounds()).per_second is None
 
 
 UNKNOWN = Bounds()
+
+
+@pytest.mark.parametrize(
+    "unclear",
+    [
+        Limit(since_ms=NOW, delivered=20, timeouts=10),
+        Limit(since_ms=NOW, delivered=20, pushed_back=4, timeouts=10),
+        Limit(since_ms=NOW, pushed_back=20),
+    ],
+)
+def test_a_limit_holds_where_429s_showed_it_beside_deliveries(unclear: Limit) -> None:
+    """Time-outs lower it, and 429s of a partner that takes nothing at all: where it would hold they do not say."""
+    learnt = after(unclear, bounds=UNKNOWN)
+    assert learnt.per_second is not None
+    assert learnt.held is None
+    assert after(replace(start(BOUNDS, NOW), pushed_back=10)).held == 100.0
+
+
+def test_the_most_that_arrived_in_a_window_is_remembered_and_fades() -> None:
+    """In an outage hardly anything arrives, and the way back begins with a part of what did before."""
+    before = Limit(since_ms=NOW, best=50.0, delivered=2)
+    assert after(before, bounds=UNKNOWN).best == 49.5
+    assert after(replace(before, delivered=200), bounds=UNKNOWN).best == 100.0
+
+
+def test_idle_time_says_nothing_of_an_unknown_limit() -> None:
+    """A window begins with the first call after it. One that has calls goes on, and one of a limit that is known."""
+    idle = Limit(since_ms=NOW - 2 * STEP_MS)
+    for window, is_new in (
+        (idle, True),
+        (replace(idle, since_ms=idle.since_ms + 1), False),
+        (replace(idle, delivered=1), False),
+        (replace(idle, per_second=10.0), False),
+    ):
+        began_ms = add(window, delivered=1, pushed_back=0, timeouts=0, now_ms=NOW).since_ms
+        assert began_ms == (NOW if is_new else window.since_ms)
+
+
+def test_a_limit_that_was_shown_is_kept_however_little_is_delivered() -> None:
+    """It rises to what held, and is believed."""
+    shown = Limit(50.0, held=100.0, since_ms=NOW, delivered=2, pushed_ms=NOW)
+    assert after(shown, bounds=UNKNOWN).per_second == 75.0
 
 
 def seconds_until_free_again(limit: Limit, *, bounds: Bounds, per_second: float, busy: bool) -> float:

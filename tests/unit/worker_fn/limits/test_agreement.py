@@ -83,6 +83,14 @@ def test_a_probe_that_arrived_closes_the_breaker_and_begins_low() -> None:
     assert agreed.answered(AT_50, Tally(probe=False), DECLARED, now_ms=NOW).breaker == AT_50.breaker
 
 
+def test_what_was_under_way_when_the_breaker_opened_leaves_its_probe_where_it_is() -> None:
+    """However long its answer asks all to wait; the pause is the first one's."""
+    asked = Tally(refused=1, cool_until_ms=NOW + 900_000, asks_long=True)
+    first = agreed.answered(AT_50, asked, DECLARED, now_ms=NOW)
+    assert (first.breaker.opened_ms, first.breaker.probe_at_ms) == (NOW, NOW + 900_000)
+    assert agreed.answered(first, asked, DECLARED, now_ms=NOW + 1_000) == first
+
+
 def test_how_long_calls_took_in_an_outage_is_forgotten_with_it() -> None:
     """Latencies from an outage are forgotten, because these calls waited for their time-out."""
     flow = replace(AT_50, breaker=Breaker(opened_ms=NOW, probe_at_ms=NOW), latency_ms=12_500.0)
@@ -131,6 +139,15 @@ def test_good_calls_since_the_first_fault_keep_the_breaker_closed() -> None:
     assert not agreed.fold(flow, DECLARED, now_ms=NOW + 1).breaker.is_open
     others = told(told(AT_50, Tally(faults=MIN_CALLS)), Tally(delivered=3 * MIN_CALLS))
     assert not agreed.fold(others, DECLARED, now_ms=NOW + 1).breaker.is_open
+
+
+def test_one_fault_in_five_keeps_the_breaker_closed() -> None:
+    """However seldom somebody calls: calls that arrived between two faults count, too."""
+    flow = AT_50
+    for second in range(100):
+        flow = told(flow, Tally(faults=1) if second % 5 == 0 else Tally(delivered=1))
+        flow = agreed.fold(flow, DECLARED, now_ms=NOW + 1_000 * second)
+    assert not flow.breaker.is_open
 
 
 @pytest.mark.parametrize(

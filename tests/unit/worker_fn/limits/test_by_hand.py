@@ -7,7 +7,6 @@ from worker_fn.limits import agreement as agreed
 from worker_fn.limits import breaker as breakers
 from worker_fn.limits.adaptive import (
     BELIEVED_MS,
-    BY_HAND,
     DOUBTED_MS,
     NO_CAP,
     PUSHED_BACK,
@@ -18,7 +17,7 @@ from worker_fn.limits.adaptive import (
     Limit,
 )
 from worker_fn.limits.breaker import LONGEST_PAUSE_MS, MIN_CALLS, Breaker
-from worker_fn.limits.flow import Flow, Tally
+from worker_fn.limits.flow import BY_HAND, Flow, Tally
 from worker_fn.limits.ruling import PROBE, UNLIMITED, AtRate, Because, Wait, block, ruling, what_stops_mapping
 
 NOW = 1_790_000_000_000
@@ -128,6 +127,12 @@ def test_where_no_rate_is_known_the_operators_is_one_and_is_forgotten_afterwards
     assert ruling(over, Bounds(), now_ms=NOW + HOUR + DOUBTED_MS) == UNLIMITED
 
 
+def test_to_end_a_limit_where_none_is_set_changes_nothing() -> None:
+    """The window that is being counted goes on."""
+    flow = agreed.fold(told(AT_100, Tally(delivered=40)), DECLARED, now_ms=NOW - 1)
+    assert agreed.clear_limit(flow, now_ms=NOW) == flow
+
+
 def test_another_limit_takes_the_place_of_the_one_before() -> None:
     """A second operator's limit replaces the first: a higher one is grown to, a lower one holds at once, and the last
     limit before both is kept.
@@ -210,6 +215,17 @@ def test_when_its_time_is_over_a_probe_finds_out() -> None:
     assert failed.breaker.is_open
     assert failed.breaker.said == "HTTP 503"
     assert ruling(failed, DECLARED, now_ms=over_ms + LONGEST_PAUSE_MS) == PROBE
+
+
+def test_calls_go_on_low_where_its_time_is_over_and_nobody_can_make_the_probe() -> None:
+    """Not before, and not while somebody makes it, nor where it opened by itself."""
+    over_ms = NOW + HOUR
+    ended = agreed.end_breaker(OPENED, DECLARED, now_ms=over_ms)
+    assert ruling(ended, DECLARED, now_ms=over_ms) == AtRate(pytest.approx(RESTART * 100))
+    probed = replace(OPENED, breaker=breakers.lease_probe(OPENED.breaker, now_ms=over_ms, by="a", lease_ms=9_000))
+    by_itself = replace(AT_100, breaker=Breaker(opened_ms=NOW))
+    for flow, now_ms in ((OPENED, over_ms - 1), (probed, over_ms), (by_itself, over_ms)):
+        assert agreed.end_breaker(flow, DECLARED, now_ms=now_ms) == flow
 
 
 @pytest.mark.parametrize("is_by_hand", [False, True])
