@@ -35,26 +35,18 @@ class Lease:
         self._starts: list[Start] = []
         """A heap of the moments within the limit."""
         self._limit: float | None = None
-        """The limit that the moments were computed for, in calls a second."""
-        self._leased_under: float | None = None
-        """The limit that was in force when numbers were last asked for."""
+        """In calls a second."""
 
     def __len__(self) -> int:
         return len(self._starts)
 
     def keep(self, numbers: Iterable[tuple[int, int]], *, limit: float, now_ms: int) -> None:
-        """Add the numbers that were asked for under `limit`, possibly none; those whose moment has passed are lost."""
-        self._leased_under = limit
+        """Take up what was asked for under `limit`; numbers whose moment has passed are lost."""
         self._numbers.update(numbers)
         self._lay_out(limit, now_ms)
 
     def take(self, *, now_ms: int, not_before_ms: int, limit: float | None) -> Start | None:
-        """The next moment, now at the earliest. Moments in a cool-down, or missed by over LATE_MS, are lost. None also
-        if none is due and the limit has risen since numbers were last asked for: new ones may be earlier.
-        """
-        is_due = bool(self._starts) and self._starts[0].ms <= now_ms
-        if limit is not None and limit > (self._leased_under or limit) and not is_due:
-            return None
+        """The next moment, now at the earliest. What a cool-down took, and what is late, is lost."""
         if limit is not None and limit != self._limit:
             self._lay_out(limit, now_ms)
         while self._starts:

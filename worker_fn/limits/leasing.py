@@ -48,13 +48,12 @@ class Leasing:
             limit=limit,
             now_ms=now_ms,
             until_ms=until_ms,
-            wanted=min(wanted, self.most) - len(lease),
+            wanted=min(wanted, self.most),
             most_a_window=most_a_window,
             least_a_window=int(limit * self._share),
         )
         if not asked:
-            lease.keep((), limit=limit, now_ms=now_ms)
-            return AtRate(limit) if len(lease) else self._in_line(until_ms - now_ms, limit)
+            return self._in_line(until_ms - now_ms, limit)
         given = await self._reports.add({windows.name_of(window): count for window, count in asked.items()})
         if await self._was_silent() or item.limit is None:
             return None

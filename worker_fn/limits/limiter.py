@@ -56,7 +56,7 @@ class Limiter:
         return what_stops_mapping(self.flow, now_ms=self.item.now_ms()) if knows else ""
 
     def take(self) -> Start | None:
-        """The next leased moment; None also if the limit has risen, so that an earlier one may be leased."""
+        """The next moment that was leased."""
         item, now_ms = self.item, self.item.now_ms()
         if item.share_until_ms > now_ms:
             self.leasing.lease = Lease()  # the leased moments belong to shares now

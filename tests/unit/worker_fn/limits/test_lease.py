@@ -70,13 +70,3 @@ def test_a_moment_that_is_put_back_is_taken_again(lease: Lease) -> None:
     lease.put_back(start)
     lease.put_back(Start(NOW))
     assert taken(lease)[:2] == [Start(NOW), start]
-
-
-def test_a_lease_under_a_lower_limit_is_outgrown(lease: Lease) -> None:
-    """After the limit rose there may be earlier moments than the leased ones, until the worker leases at the new
-    limit.
-    """
-    assert lease.take(now_ms=NOW, not_before_ms=0, limit=2 * LIMIT) is None
-    assert len(lease) == COUNT
-    lease.keep((), limit=2 * LIMIT, now_ms=NOW)
-    assert lease.take(now_ms=NOW, not_before_ms=0, limit=2 * LIMIT) is not None
