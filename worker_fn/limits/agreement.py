@@ -155,10 +155,9 @@ def reserve(flow: Flow, bounds: Bounds, *, count: int, per_call: int, now_ms: in
         return flow, []
     limit = calls * per_call
     begin_ms = max(flow.booked_ms, flow.cool_until_ms, now_ms)
-    in_line = (begin_ms - now_ms) * limit / 1_000 if flow.booked_ms > now_ms else 0
+    in_line = max(0, flow.booked_ms - now_ms) * limit / 1_000
     room = int(min((now_ms + LONGEST_LINE_MS - begin_ms) * limit / 1_000, MOST_IN_LINE - in_line))
-    taken = max(0, min(count, room))
-    times_ms = [begin_ms + round((index + 1) * 1_000 / limit) for index in range(taken)]
+    times_ms = [begin_ms + round((index + 1) * 1_000 / limit) for index in range(min(count, room))]
     return (replace(flow, booked_ms=times_ms[-1]) if times_ms else flow), times_ms
 
 
@@ -175,8 +174,7 @@ def obeyed_until_ms(flow: Flow, *, seen_ms: int) -> int:
     `seen_ms`, but past the end by at most CLOCKS_APART_MS, or a quarter of the length if that is less.
     """
     asked_ms = flow.cool_until_ms - flow.cool_from_ms
-    longest_ms = flow.cool_until_ms + min(CLOCKS_APART_MS, asked_ms // 4)
-    return max(flow.cool_until_ms, min(seen_ms + asked_ms, longest_ms))
+    return min(seen_ms + asked_ms, flow.cool_until_ms + min(CLOCKS_APART_MS, asked_ms // 4))
 
 
 def end_cool_down(flow: Flow, *, now_ms: int) -> Flow:

@@ -28,9 +28,8 @@ class Leasing:
 
     @property
     def most(self) -> int:
-        """The most calls to lease ahead: the worker's share, so that others find some, or more while few ask."""
-        share = min(1.0, self._eased * self._share)
-        return max(1, math.ceil((self._item.limit or 0.0) * share * self._ahead_ms / 1_000))
+        """Calls that it may lease ahead: its share, so that nobody finds all given away; more where few ask."""
+        return math.ceil((self._item.limit or 0.0) * self._eased * self._share * self._ahead_ms / 1_000)
 
     @property
     def _ahead_ms(self) -> int:

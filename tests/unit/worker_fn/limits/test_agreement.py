@@ -110,6 +110,29 @@ def test_messages_are_booked_by_the_call_that_takes_them() -> None:
     assert len(times_ms) == agreed.MOST_IN_LINE
 
 
+def test_no_more_messages_wait_for_a_rate_however_often_they_are_booked() -> None:
+    """Those that came before count until their time has come, and what a cool-down adds to it is nobody's place."""
+    bounds = Bounds(highest=20.0)
+    flow, times_ms = agreed.reserve(Flow(), bounds, count=900, per_call=1, now_ms=NOW)
+    assert len(times_ms) == 900
+    _, times_ms = agreed.reserve(flow, bounds, count=900, per_call=1, now_ms=NOW)
+    assert len(times_ms) == 100
+    assert times_ms[0] == flow.booked_ms + 50
+    cooled = replace(flow, cool_until_ms=NOW + 60_000)
+    assert len(agreed.reserve(cooled, bounds, count=900, per_call=1, now_ms=NOW)[1]) == 100
+    assert len(agreed.reserve(flow, bounds, count=5_000, per_call=1, now_ms=NOW + 46_000)[1]) == agreed.MOST_IN_LINE
+    assert agreed.reserve(cooled, bounds, count=1, per_call=1, now_ms=NOW + 400_000)[1] == [NOW + 400_050]
+
+
+def test_an_account_books_no_further_ahead_than_the_longest_line() -> None:
+    """A slow rate's line is short, and a long cool-down leaves none: the rest belongs into the parking queue."""
+    slow = Bounds(highest=1.0)
+    _, times_ms = agreed.reserve(Flow(), slow, count=900, per_call=1, now_ms=NOW)
+    assert times_ms[-1] == NOW + agreed.LONGEST_LINE_MS
+    cooled = Flow(cool_until_ms=NOW + agreed.LONGEST_LINE_MS + 9_000)
+    assert agreed.reserve(cooled, slow, count=9, per_call=1, now_ms=NOW) == (cooled, [])
+
+
 def test_a_lower_declared_rate_holds_at_once() -> None:
     """A lower declared rate holds at once, whatever rate the item has; a lower learnt limit stays."""
     lower = Bounds(highest=20.0)
