@@ -59,20 +59,17 @@ class Limiter:
         """The next moment that was leased."""
         item, now_ms = self.item, self.item.now_ms()
         if item.share_until_ms > now_ms:
-            self.leasing.lease = Lease()  # the leased moments belong to shares now
-        if self._alone.is_open:
-            return None
+            self.leasing.lease = Lease()  # what was leased is somebody's share now
         return self.leasing.lease.take(now_ms=now_ms, not_before_ms=item.flow.cool_until_ms, limit=item.limit)
 
     def put_back(self, start: Start) -> None:
-        """Return a moment that was taken, so that another call uses it; moments of the fallback lapse."""
-        if not self._alone.is_open:
-            self.leasing.lease.put_back(start)
+        """Have a moment that was taken used by another call."""
+        self.leasing.lease.put_back(start)
 
     def holds(self, start: Start) -> bool:
         """Whether a moment is still within the limit, which may have been lowered since."""
         limit = self.item.limit
-        return self._alone.is_open or limit is None or start.number < windows.quota(start.window, limit)
+        return limit is None or start.number < windows.quota(start.window, limit)
 
     def note(self, tally: Tally) -> None:
         """Remember a call's result; this worker's next call knows it at once, the fleet with the next report."""

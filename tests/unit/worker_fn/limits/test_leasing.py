@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shared.state import FLOW, PARTNER
+from shared.state import FLOW, PARTNER, Item
 from worker_fn.limits.adaptive import Bounds, Limit
 from worker_fn.limits.agreement import SILENCE_MS, alive
 from worker_fn.limits.flow import Flow
@@ -15,7 +15,7 @@ from worker_fn.limits.known_item import AGAIN_MS, KnownItem
 from worker_fn.limits.lease import Lease
 from worker_fn.limits.limiter import Limiter
 from worker_fn.limits.ruling import UNLIMITED, AtRate, Wait
-from worker_fn.limits.windows import HEADROOM, LEASE_AHEAD_MS
+from worker_fn.limits.windows import HEADROOM, LEASE_AHEAD_MS, name_of
 
 LIMIT = 50.0
 
@@ -119,11 +119,39 @@ def test_a_worker_that_is_alone_leases_more_than_its_share(fleet: Any) -> None:
     """If no other worker wants calls, each lease may reach twice as far ahead as the one before."""
     limiter = worker(fleet, share=0.02)
     before = limiter.leasing.most
-    for _ in range(3):
+    for times in (2, 4, 8):
         asked(fleet, limiter, wanted=limiter.leasing.most)
         limiter.leasing.lease = Lease()
         fleet.clock.now_s += 3
-    assert limiter.leasing.most > 2 * before
+        assert limiter.leasing.most == times * before
+
+
+@pytest.mark.parametrize("is_pressed", [False, True])
+@pytest.mark.parametrize("rises", [False, True])
+def test_who_finds_others_beside_it_leases_no_more_than_its_share(fleet: Any, is_pressed: bool, rises: bool) -> None:
+    """Half of the second behind its lease is asked for; while the limit rises nobody asks that far ahead. No lease
+    reaches further than the whole limit.
+    """
+    now_ms, share = int(fleet.clock.now_s * 1_000), 0.25
+    limit = Limit(per_second=LIMIT, held=2 * LIMIT if rises else LIMIT, since_ms=now_ms, pushed_ms=now_ms)
+    counts = {name_of(now_ms // 1_000 + ahead): 25 for ahead in range(200)} if is_pressed else {}
+    fleet.state.items[PARTNER, FLOW] = Flow(limit=limit, alive_ms=now_ms, counts=counts).written_to(Item(1))
+    limiter = worker(fleet, highest=2 * LIMIT, share=share)
+    asyncio.run(limiter.item.read())
+    before = limiter.leasing.most
+    for _ in range(4):
+        asked(fleet, limiter, wanted=1)
+        limiter.leasing.lease = Lease()
+        fleet.clock.now_s += 1
+    assert limiter.leasing.most == (before if is_pressed or rises else LIMIT * LEASE_AHEAD_MS / 1_000)
+
+
+def test_a_batch_leases_nothing_beyond_its_end(fleet: Any) -> None:
+    """Nobody would be there to use it."""
+    limiter, now_ms = worker(fleet, share=1.0), int(fleet.clock.now_s * 1_000)
+    asyncio.run(limiter._of_fleet(now_ms + 2_000, 1_000, 1_000))
+    leased = {int(name[1:], 36) for name in limiter.item.flow.counts if name[0] == "w"}
+    assert leased == {now_ms // 1_000, now_ms // 1_000 + 1}
 
 
 @pytest.mark.parametrize(("held", "seconds"), [(LIMIT, 2), (LIMIT / 5, 15)])

@@ -12,12 +12,12 @@ from shared.errors import StateThrottled, StateUnavailable
 from shared.state import FLOW, PARTNER, Patient
 from worker_fn.limits.adaptive import Bounds, Limit
 from worker_fn.limits.agreement import alive, set_limit
-from worker_fn.limits.breaker import Breaker
+from worker_fn.limits.breaker import MIN_CALLS, Breaker
 from worker_fn.limits.fallback import ALONE_SHARE, LOST_MS
 from worker_fn.limits.flow import Flow, Tally
 from worker_fn.limits.known_item import FRESH_MS, KnownItem
 from worker_fn.limits.limiter import Limiter
-from worker_fn.limits.ruling import Go, Wait
+from worker_fn.limits.ruling import Because, Go, Wait
 from worker_fn.limits.session import Session
 from worker_fn.limits.windows import HEADROOM, WINDOW_MS, name_of
 
@@ -192,6 +192,25 @@ def test_who_is_alone_stops_when_the_table_is_throttled(limiter: Limiter, fleet:
     told_ms = back_ms + 5_000  # by when it tries the table again
     assert not [start_ms for start_ms in after if told_ms < start_ms < back_ms + LOST_MS]
     assert [start_ms for start_ms in after if start_ms > told_ms + LOST_MS]
+
+
+def test_who_is_alone_has_a_breaker_of_its_own(limiter: Limiter, fleet: Any) -> None:
+    """Faults of its own calls open it, as nobody could tell of others'; with the table what the fleet agreed on holds."""
+
+    async def failing() -> tuple[Wait | None, bool]:
+        await starts_until(limiter, fleet, fleet.clock.now_s + 1)
+        fleet.state.down = True
+        await starts_until(limiter, fleet, fleet.clock.now_s + LOST_MS / 1_000 + 2)
+        limiter.note(Tally(faults=MIN_CALLS))
+        blocked = limiter.blocked()
+        fleet.state.down = False
+        fleet.clock.now_s += 5
+        await limiter.item.read()
+        return blocked, limiter.blocked() is None
+
+    blocked, is_over = asyncio.run(failing())
+    assert blocked is not None
+    assert (blocked.because, is_over) == (Because.BREAKER, True)
 
 
 async def may_call_within(limiter: Limiter, fleet: Any, ms: int) -> bool:
