@@ -37,8 +37,8 @@ class Session:
         self._table = table
         self._now_ms = limiter.item.now_ms
         self._leasing, self._looking, self._telling = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
-        self._near: list[int] = []
-        """Moments (ms) that calls are waiting for."""
+        self._near = 0
+        """Calls that wait for their moment."""
         self._probing = False
         self._probe_ended = asyncio.Event()
         self._held_until_ms = 0
@@ -88,12 +88,10 @@ class Session:
                 return blocked
         if blocked is None and (start := limiter.take()):
             return start
-        if blocked is None and len(self._near) > limiter.leasing.most // 4:  # enough for now: others want some, too
-            return Wait(max(min(self._near), now_ms + AGAIN_MS), Because.RATE)
         if self._table is not None:
             await self._table.look(now_ms)
-        # Leased numbers that are not used are lost to other workers: a call that waits for its moment needs no other.
-        wanted = max(1, wanted - len(self._near))
+        # What is leased and can not be used is lost to the others: who waits for its moment needs no other one.
+        wanted = max(1, wanted - self._near)
         usable = max(1, round(in_flight * WINDOW_MS / max(limiter.flow.latency_ms or GUESSED_LATENCY_MS, 1.0)))
         permit = await limiter.ask(until_ms=until_ms, wanted=wanted, most_a_window=usable)
         if isinstance(permit, Go) and permit.probe:
@@ -102,16 +100,16 @@ class Session:
         return permit
 
     async def _is_come(self, start: Start) -> bool:
-        """Wait for a moment; False if it may not be used any more."""
-        self._near.append(start.ms)
+        """Wait for a moment; False where it may not be used any more."""
+        self._near += 1
         try:
             await self._sleep_until(start.ms - LOOK_AHEAD_MS)
             await self.look(start.ms)
             await self._sleep_until(start.ms)
             await self.look(self._now_ms())
         finally:
-            self._near.remove(start.ms)
-        # After its window a number is worth nothing: the next window has its own.
+            self._near -= 1
+        # Later than its window a number is worth nothing: the next one has its own.
         in_time = self._now_ms() // WINDOW_MS == start.window
         return in_time and self._limiter.blocked() is None and self._limiter.holds(start)
 

@@ -64,11 +64,10 @@ def plan(
 ) -> dict[int, int]:
     """How many numbers to ask for of each window from now to `until_ms`, if the counters stand at `given`.
 
-    Of each window a worker asks for at least its own share, `least_a_window`, even if fewer are wanted: the calls of
-    this batch use the first moments, and the next batch, which begins in the same window, the others. `most_a_window`
-    is what the worker can use of one window (its connections over the partner's latency). Numbers that a worker asks
-    for and does not use are lost to the others, so in a window that is nearly given away it counts on half of its
-    connections. Some numbers of the present window are past their moment, so more are asked for than are wanted.
+    Of each at least `least_a_window` are asked for, the worker's own share, even if fewer are wanted: the calls of this
+    batch then use the first moments of it, and the next batch, which begins in the same window, the others.
+    `most_a_window` is what the worker can use of one (its connections over the partner's latency). Of the present window
+    those numbers whose moment has passed are asked for in vain.
     """
     asked, missing = dict[int, int](), wanted
     for window in windows(now_ms, until_ms):
@@ -78,8 +77,8 @@ def plan(
         room = quota(window, limit) - given.get(name_of(window), 0)
         if room <= 0 or left < LEAST_LEFT:
             continue
-        usable = most_a_window if room > 2 * most_a_window else most_a_window / 2
-        taken = min(max(missing, round(least_a_window * left)), max(1, round(usable * left)), max(1, int(room * left)))
+        usable = max(1, round(min(most_a_window, room) * left))
+        taken = min(max(missing, round(least_a_window * left)), usable)
         asked[window] = min(room, math.ceil(taken / left))
         missing -= taken
     return asked

@@ -77,14 +77,6 @@ def test_a_share_of_a_window_is_asked_for_as_a_whole() -> None:
     assert asked == {WINDOW: quota(WINDOW, 50) - 40}
 
 
-def test_of_a_window_that_is_nearly_given_away_half_is_asked_for() -> None:
-    """Of a second that is nearly used up a worker asks for half of what its connections could use, because unused calls
-    are lost to others.
-    """
-    asked = plan(given(w0=38), limit=50, now_ms=NOW, until_ms=NOW + 900, wanted=35, most_a_window=8)
-    assert asked == {WINDOW: 4}
-
-
 def test_what_is_given_away_is_not_asked_for() -> None:
     """A plan begins with the first second that has calls left, and asks for no more than are left."""
     asked = plan(given(w0=60, w1=47), limit=50, now_ms=NOW, until_ms=NOW + 3_000, wanted=35, most_a_window=99)
