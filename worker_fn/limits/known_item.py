@@ -90,8 +90,8 @@ class KnownItem:
         return self.table.flow.share_until_ms
 
     def is_fresh(self, by_ms: int) -> bool:
-        """Whether the item will have been seen within FRESH_MS at `by_ms`."""
-        return self._item is not None and by_ms - self._seen_ms < FRESH_MS
+        """Whether it was seen lately."""
+        return by_ms - self._seen_ms < FRESH_MS
 
     def is_echo(self, begun_ms: int) -> bool:
         """Whether a call began before this worker knew of the present limit."""
@@ -163,7 +163,7 @@ class KnownItem:
         time, because it does not know what happened meanwhile.
         """
         is_throttle = isinstance(error, StateThrottled) or (isinstance(error, StateSilent) and error.is_throttled)
-        is_long_ago = not self.lost_ms or now_ms - self.silent_until_ms > 2 * LONGEST_SILENT_MS
+        is_long_ago = now_ms - self.silent_until_ms > 2 * LONGEST_SILENT_MS
         if is_long_ago or (is_throttle and not self._is_there):
             self.lost_ms, self._is_there = now_ms, is_throttle
         self.on_trouble()

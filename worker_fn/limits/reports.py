@@ -40,7 +40,7 @@ class Reports:
     def is_due(self, *, last: bool) -> bool:
         """Whether to report now. `last`: the batch is done."""
         now_ms = self._item.now_ms()
-        if not (self._counts or self.for_all) or now_ms < self._item.silent_until_ms:
+        if now_ms < self._item.silent_until_ms:
             return False
         trouble = sum(count for name, count in self._counts.items() if name == FAULTS or name[0] == PUSHED)
         if self.for_all or trouble >= MANY or (last and trouble):
@@ -48,8 +48,8 @@ class Reports:
         return now_ms - self._told_ms >= (URGENT_EVERY_MS if trouble else self._seldom_ms)
 
     def note(self, tally: Tally) -> None:
-        """Remember a call's result. A push-back of a call begun before the limit was lowered is an echo: ignored."""
-        if tally.refused and self._item.is_echo(self._item.now_ms() - tally.took_ms):
+        """Remember what a call came to. What pushed back a call that began before the limit was lowered is an echo."""
+        if self._item.is_echo(self._item.now_ms() - tally.took_ms):
             tally = replace(tally, refused=0)
         self._counts.update(tally.counts(self._item.flow.added(self._counts)))
         if tally.is_for_all:
@@ -84,9 +84,8 @@ class Reports:
         with self._taken() as counts:
             if asked := {**numbers, **counts}:
                 given = await self._item.add(asked)
-        if self._is_step_due(self._item.flow):
-            with suppress(StateUnavailable):  # the counts stay in the item for the next worker that looks
-                await self._item.change(lambda flow: (self._stepped(flow), None))
+        with suppress(StateUnavailable):  # what was counted stands there for the next one who looks
+            await self._item.change(self._stepped)
         return given
 
     @contextmanager
@@ -99,11 +98,9 @@ class Reports:
             self._counts.update(counts)
             raise
 
-    def _stepped(self, flow: Flow) -> Flow:
-        due = self._is_step_due(flow)
-        return agreement.fold(flow, self._item.bounds, now_ms=self._item.now_ms()) if due else flow
-
-    def _is_step_due(self, flow: Flow) -> bool:
-        """Whether this worker has to take in the counts: a step of the limit is due, or the breaker would open."""
-        is_first = self._item.of_partner is None and not flow.alive_ms  # no sign of life was ever left there
-        return is_first or agreement.is_due(flow, self._item.bounds, now_ms=self._item.now_ms())
+    def _stepped(self, flow: Flow) -> tuple[Flow, None]:
+        """Whoever sees that a step is due takes it, or that the breaker would open."""
+        bounds, now_ms = self._item.bounds, self._item.now_ms()
+        is_first = self._item.of_partner is None and not flow.alive_ms  # nobody else leaves a sign of life there
+        is_due = is_first or agreement.is_due(flow, bounds, now_ms=now_ms)
+        return (agreement.fold(flow, bounds, now_ms=now_ms) if is_due else flow), None

@@ -66,6 +66,7 @@ def test_what_we_were_told_holds_until_an_operator_ends_it(item: KnownItem, flee
     """A cool-down that this worker got holds until an operator ends it, whether it is in the table or not."""
     until_ms = int(fleet.clock.now_s * 1_000) + 60_000
     item.cool_down(until_ms)
+    item.cool_down(until_ms - 1)
     asyncio.run(item.read())
     assert item.flow.cool_until_ms == until_ms
     ending = change_flow(
@@ -76,11 +77,38 @@ def test_what_we_were_told_holds_until_an_operator_ends_it(item: KnownItem, flee
     assert item.flow.cool_until_ms == 0
 
 
+def test_a_cool_down_that_is_seen_late_is_obeyed_longer_once(item: KnownItem, fleet: Any) -> None:
+    """Our clock may be ahead of the writer's; another look adds nothing."""
+    now_ms = int(fleet.clock.now_s * 1_000)
+    fleet.set_item(PARTNER, FLOW, Flow(cool_from_ms=now_ms - 44_000, cool_until_ms=now_ms + 1_000).to_item())
+    for _ in range(2):
+        asyncio.run(item.read())
+        assert item.flow.cool_until_ms == now_ms + 1_000 + agreement.CLOCKS_APART_MS
+        fleet.clock.now_s += 1
+
+
+def test_a_clock_that_is_behind_ends_no_cool_down_early(item: KnownItem, fleet: Any) -> None:
+    """Counted from when it was seen it would be over before its time."""
+    now_ms = int(fleet.clock.now_s * 1_000)
+    fleet.set_item(PARTNER, FLOW, Flow(cool_from_ms=now_ms + 5_000, cool_until_ms=now_ms + 6_000).to_item())
+    asyncio.run(item.read())
+    assert item.flow.cool_until_ms == now_ms + 6_000
+
+
+def test_a_change_that_changes_nothing_writes_nothing(item: KnownItem, fleet: Any) -> None:
+    """What another release wrote beside it stays."""
+    fleet.set_item(PARTNER, FLOW, {"of_a_later_release": 1})
+    asyncio.run(item.change(lambda flow: (flow, None)))
+    assert fleet.state.items[PARTNER, FLOW].value == {"of_a_later_release": 1}
+
+
 def test_a_call_from_before_a_step_down_is_an_echo(item: KnownItem, fleet: Any) -> None:
     """A push-back of a call from before the limit went down is about a limit that no longer holds."""
     begun_ms = int(fleet.clock.now_s * 1_000)
     asyncio.run(item.read())
     fleet.clock.now_s += 1
+    asyncio.run(item.read())
+    assert not item.is_echo(begun_ms)
     asyncio.run(item.change(lambda flow: (replace(flow, generation=1), None)))
     assert item.is_echo(begun_ms)
     assert not item.is_echo(begun_ms + 1_000)

@@ -1,5 +1,6 @@
 import asyncio
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -42,13 +43,16 @@ def test_good_news_is_told_now_and_then(fleet: Any) -> None:
         asyncio.run(one.add({"w1": 1}))
         one.note(Tally(delivered=1))
         assert not one.is_due(last=True)
-    fleet.clock.now_s += REPORT_EVERY_MS / 1_000
+    fleet.clock.now_s += REPORT_EVERY_MS / 1_000 - 0.01
+    assert not few.is_due(last=True)
+    fleet.clock.now_s += 0.01
     assert (few.is_due(last=False), many.is_due(last=False)) == (True, False)
     fleet.clock.now_s += 9
     assert many.is_due(last=False)
-    asyncio.run(few.add({}))
-    few.note(Tally(faults=1))
-    assert (few.is_due(last=False), few.is_due(last=True)) == (False, True)
+    for trouble in (Tally(refused=1), Tally(faults=1)):
+        asyncio.run(few.add({}))
+        few.note(trouble)
+        assert (few.is_due(last=False), few.is_due(last=True)) == (False, True)
     fleet.clock.now_s += URGENT_EVERY_MS / 1_000
     assert few.is_due(last=False)
     asyncio.run(few.add({}))
@@ -120,6 +124,40 @@ def test_whoever_sees_that_a_step_is_due_takes_it_once(fleet: Any) -> None:
     fleet.clock.now_s += STEP_MS / 1_000
     first.tell(Tally(delivered=9))
     assert known(fleet).generation == 1
+
+
+def test_what_pushed_back_a_call_from_before_the_limit_was_lowered_is_not_told(fleet: Any) -> None:
+    """It began at a limit that nobody keeps to any more; one that began since speaks of the limit as it is."""
+    worker = Worker(fleet)
+    worker.tell(Tally(delivered=1))
+    fleet.clock.now_s += 1
+    asyncio.run(worker.item.change(lambda flow: (replace(flow, generation=1), None)))
+    for pushed_back in (0, 1):
+        worker.tell(Tally(refused=1, took_ms=500))
+        assert known(fleet).limit.pushed_back + known(fleet).counts.get("p1", 0) == pushed_back
+        fleet.clock.now_s += 0.6
+
+
+def test_a_report_within_a_step_is_one_write(fleet: Any) -> None:
+    """The value stays as it is until somebody sees that a step is due."""
+    worker = Worker(fleet)
+    worker.tell(Tally(delivered=1))
+    before = fleet.state.items[PARTNER, FLOW].rev
+    worker.tell(Tally(delivered=1))
+    assert fleet.state.items[PARTNER, FLOW].rev == before
+    fleet.clock.now_s += STEP_MS / 1_000
+    worker.tell(Tally(delivered=1))
+    assert fleet.state.items[PARTNER, FLOW].rev > before
+
+
+def test_a_table_that_is_left_alone_is_told_nothing(fleet: Any) -> None:
+    """However urgent: it goes with the first report that the table may be asked for again."""
+    worker = Worker(fleet)
+    worker.reports.note(Tally(faults=MIN_CALLS))
+    worker.item.silent_until_ms = int(fleet.clock.now_s * 1_000) + 500
+    assert not worker.reports.is_due(last=True)
+    fleet.clock.now_s += 0.5
+    assert worker.reports.is_due(last=False)
 
 
 def test_the_breaker_opens_with_the_fault_that_is_one_too_many(fleet: Any) -> None:
