@@ -179,7 +179,7 @@ class Leases(RuleBasedStateMachine):
             if start is None:
                 return
             if start.ms > now_ms + 1_000:
-                worker.lease.put_back(start)
+                worker.lease.keep([(start.window, start.number)], limit=limit, now_ms=now_ms)
                 return
             assert worker.flow.cool_until_ms <= start.ms
             self.started[start.window] += 1

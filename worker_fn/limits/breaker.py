@@ -130,7 +130,7 @@ def probed(breaker: Breaker, *, delivered: bool, now_ms: int, said: str = "") ->
     if delivered:
         return Breaker(counted_ms=now_ms)
     failed = breaker.failed_probes + 1
-    pause_ms = min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** min(failed, 10))
+    pause_ms = min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2**failed)
     return Breaker(opened_ms=breaker.opened_ms, failed_probes=failed, probe_at_ms=now_ms + pause_ms, said=said)
 
 

@@ -58,11 +58,9 @@ class Lease:
                 return Start(max(start.ms, now_ms), start.number)
         return None
 
-    def put_back(self, start: Start) -> None:
-        """Return a moment that was taken, so that another call can use it."""
-        if start.number >= 0:
-            self._numbers.add((start.window, start.number))
-        heapq.heappush(self._starts, start)
+    def put_back(self, now_ms: int) -> None:
+        """Have another call in place of one that was to start now."""
+        heapq.heappush(self._starts, Start(now_ms))
 
     def _lay_out(self, limit: float, now_ms: int) -> None:
         """Give each number its moment at `limit`."""

@@ -62,9 +62,9 @@ class Limiter:
             self.leasing.lease = Lease()  # what was leased is somebody's share now
         return self.leasing.lease.take(now_ms=now_ms, not_before_ms=item.flow.cool_until_ms, limit=item.limit)
 
-    def put_back(self, start: Start) -> None:
-        """Have a moment that was taken used by another call."""
-        self.leasing.lease.put_back(start)
+    def put_back(self) -> None:
+        """Have another call in place of one that was to start now."""
+        self.leasing.lease.put_back(self.item.now_ms())
 
     def holds(self, start: Start) -> bool:
         """Whether a moment is still within the limit, which may have been lowered since."""

@@ -126,7 +126,7 @@ class Session:
     def put_back(self, go: Go) -> None:
         """Let another call start in place of the permitted one."""
         if go.window is not None and self.is_current(go):
-            self._limiter.put_back(Start(self._now_ms()))
+            self._limiter.put_back()
 
     def _too_late(self, permit: Go | Start, now_ms: int) -> Wait:
         """The Wait for a permission that came after its time, and is not used."""

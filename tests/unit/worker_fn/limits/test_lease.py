@@ -43,6 +43,32 @@ def test_what_is_late_is_dropped(lease: Lease) -> None:
     assert start.ms == max(second, late_ms)
 
 
+def test_of_several_that_are_late_one_is_used() -> None:
+    """Now; the next call has to wait for its moment: together they would be a burst."""
+    lease = Lease()
+    lease.keep([(WINDOW, number) for number in range(quota(WINDOW, 200.0))], limit=200.0, now_ms=NOW)
+    late = lease.take(now_ms=NOW + 500, not_before_ms=0, limit=200.0)
+    following = lease.take(now_ms=NOW + 500, not_before_ms=0, limit=200.0)
+    assert late is not None
+    assert following is not None
+    assert late.ms == NOW + 500 < following.ms
+
+
+def test_a_call_never_starts_in_the_next_second() -> None:
+    """However little it is late: that second has calls of its own."""
+    lease = Lease()
+    lease.keep([(WINDOW, number) for number in range(quota(WINDOW, 200.0))], limit=200.0, now_ms=NOW)
+    assert max(start.ms for start in lease._starts) + LATE_MS > NOW + WINDOW_MS
+    assert lease.take(now_ms=NOW + WINDOW_MS, not_before_ms=0, limit=200.0) is None
+
+
+def test_a_number_is_used_once(lease: Lease) -> None:
+    """Also where the limit moves after its call."""
+    start = lease.take(now_ms=NOW, not_before_ms=0, limit=LIMIT)
+    assert start is not None
+    assert start.number not in {one.number for one in taken(lease, limit=2 * LIMIT)}
+
+
 def test_what_a_cool_down_took_is_lost(lease: Lease) -> None:
     """Moments within a cool-down are not made up for at its end."""
     assert min(start.ms for start in taken(lease, not_before_ms=NOW + 500)) >= NOW + 500
@@ -63,10 +89,16 @@ def test_numbers_beyond_the_limit_are_calls_when_it_has_risen() -> None:
     assert len(taken(lease)) == COUNT
 
 
-def test_a_moment_that_is_put_back_is_taken_again(lease: Lease) -> None:
-    """A moment that is put back is used by another call, even if its number was used up."""
-    start = lease.take(now_ms=NOW, not_before_ms=0, limit=LIMIT)
-    assert start is not None
-    lease.put_back(start)
-    lease.put_back(Start(NOW))
-    assert taken(lease)[:2] == [Start(NOW), start]
+@pytest.mark.parametrize("limit", [LIMIT, 2 * LIMIT])
+def test_a_call_that_is_put_back_starts_once_more(lease: Lease, limit: float) -> None:
+    """Now, in place of the one that did not; also where the limit moves meanwhile."""
+    lease.put_back(NOW)
+    starts = taken(lease, limit=limit)
+    assert starts[0] == Start(NOW)
+    assert len(starts) == 1 + COUNT
+
+
+def test_what_has_passed_is_not_kept(lease: Lease) -> None:
+    """However long nobody takes anything."""
+    lease.keep((), limit=LIMIT, now_ms=NOW + WINDOW_MS)
+    assert not lease._numbers
