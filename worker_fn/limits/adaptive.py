@@ -98,7 +98,7 @@ def start(bounds: Bounds, now_ms: int) -> Limit:
 
 
 def add(limit: Limit, *, delivered: int, pushed_back: int, timeouts: int, now_ms: int) -> Limit:
-    """Count what calls came to. Where no limit is known idle time says nothing: after it a window begins."""
+    """Count results of calls. Where no limit is known a window begins after idle time, which says nothing."""
     was_idle = limit.per_second is None and not limit.calls and now_ms - limit.since_ms >= 2 * STEP_MS
     return replace(
         limit,
@@ -110,7 +110,7 @@ def add(limit: Limit, *, delivered: int, pushed_back: int, timeouts: int, now_ms
 
 
 def step(limit: Limit, bounds: Bounds, *, now_ms: int) -> Limit:
-    """Move the limit if a window has passed since the last move, and somebody called; else leave it."""
+    """Move the limit if a window has passed since the last move, with calls in it; else leave it."""
     limit = _faded(limit, bounds, now_ms)
     passed_ms, calls = now_ms - limit.since_ms, limit.calls
     if not calls or passed_ms < (QUICK_STEP_MS if limit.why == RECOVERING else STEP_MS):
@@ -145,7 +145,7 @@ def capped(limit: Limit, cap: Cap, *, now_ms: int) -> Limit:
 
 
 def uncapped(limit: Limit, cap: Cap, *, now_ms: int) -> Limit:
-    """The limit as an operator's ends: it rises from where it is, and what held is believed or doubted from now on."""
+    """The limit when an operator's limit ends: it rises from where it is; its age counts from now."""
     held = cap.held if limit.held == lower(cap.held, cap.per_second) else limit.held
     return replace(_emptied(limit, now_ms), held=held, pushed_ms=now_ms, why=RECOVERING)
 
@@ -156,7 +156,7 @@ def lower(one: float | None, other: float | None) -> float | None:
 
 
 def _lowered(limit: Limit, moved: Limit, bounds: Bounds, *, timeouts: int) -> Limit:
-    """After a window that spoke against the limit; where none is known, if enough spoke."""
+    """Lower the limit after a window's push-backs or time-outs; where none is known, begin one after SHOWN of them."""
     pushed, now = limit.pushed_back + timeouts, limit.per_second
     if now is None and pushed < SHOWN:
         return moved
@@ -190,7 +190,7 @@ def _raised(limit: Limit, moved: Limit, bounds: Bounds) -> Limit:
 
 
 def _faded(limit: Limit, bounds: Bounds, now_ms: int) -> Limit:
-    """Forget what trouble taught when there was none for long: the declared rate, or none, is the limit again."""
+    """Forget what trouble taught after a long time without any: the declared rate, or none, is the limit again."""
     if limit.per_second is None or now_ms - limit.pushed_ms < (DOUBTED_MS if limit.held is None else BELIEVED_MS):
         return limit
     if bounds.highest is None:

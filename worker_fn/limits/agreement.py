@@ -26,7 +26,7 @@ CLOCKS_APART_MS = 2_500
 TICK_MS = 60_000
 """How often the worker's tick comes (infra/tick.yml); each one writes a sign of life."""
 SILENCE_MS = TICK_MS + 15_000
-"""When nobody wrote for so long, not even a tick, the table was out of reach, and others may call at their share."""
+"""If nobody, not even a tick, wrote for this long, the table was out of reach, and workers may call at their share."""
 RETURN_MS = 12_000
 """How long every worker keeps to its share after a silence: by then all have noticed that the table is back."""
 HEALTHY_MS = 600_000
@@ -141,7 +141,7 @@ def alive(flow: Flow, *, now_ms: int) -> Flow:
 
 
 def is_silent(flow: Flow, *, now_ms: int) -> bool:
-    """Whether nobody wrote for so long that some may call at their share."""
+    """Whether nobody wrote for SILENCE_MS, so that some workers may call at their share."""
     return bool(flow.alive_ms) and now_ms - flow.alive_ms > SILENCE_MS
 
 
@@ -199,7 +199,7 @@ def _is_reached(flow: Flow, now_ms: int) -> bool:
 
 
 def _begun(limit: Limit, bounds: Bounds, now_ms: int) -> Limit:
-    """A declared limit, where none is written yet, or a higher one that was declared before."""
+    """Begin a declared limit, where none is written yet or the written one is higher."""
     if bounds.highest is None or (limit.per_second is not None and limit.per_second <= bounds.highest):
         return limit
     return replace(limit, per_second=bounds.highest, held=bounds.highest, since_ms=now_ms)

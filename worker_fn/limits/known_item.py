@@ -90,7 +90,7 @@ class KnownItem:
         return self.table.flow.share_until_ms
 
     def is_fresh(self, by_ms: int) -> bool:
-        """Whether it was seen lately."""
+        """Whether the item will have been seen within FRESH_MS at `by_ms`."""
         return by_ms - self._seen_ms < FRESH_MS
 
     def is_echo(self, begun_ms: int) -> bool:

@@ -35,18 +35,18 @@ class Lease:
         self._starts: list[Start] = []
         """A heap of the moments within the limit."""
         self._limit: float | None = None
-        """In calls a second."""
+        """The limit that the moments were computed for, in calls a second."""
 
     def __len__(self) -> int:
         return len(self._starts)
 
     def keep(self, numbers: Iterable[tuple[int, int]], *, limit: float, now_ms: int) -> None:
-        """Take up what was asked for under `limit`; numbers whose moment has passed are lost."""
+        """Add the numbers that were asked for under `limit`, possibly none; those whose moment has passed are lost."""
         self._numbers.update(numbers)
         self._lay_out(limit, now_ms)
 
     def take(self, *, now_ms: int, not_before_ms: int, limit: float | None) -> Start | None:
-        """The next moment, now at the earliest. What a cool-down took, and what is late, is lost."""
+        """The next moment, now at the earliest. Moments in a cool-down, or missed by over LATE_MS, are lost."""
         if limit is not None and limit != self._limit:
             self._lay_out(limit, now_ms)
         while self._starts:
@@ -59,7 +59,7 @@ class Lease:
         return None
 
     def put_back(self, now_ms: int) -> None:
-        """Have another call in place of one that was to start now."""
+        """Let another call start in place of one that was to start now."""
         heapq.heappush(self._starts, Start(now_ms))
 
     def _lay_out(self, limit: float, now_ms: int) -> None:

@@ -28,7 +28,7 @@ class Leasing:
 
     @property
     def most(self) -> int:
-        """Calls that it may lease ahead: its share, so that nobody finds all given away; more where few ask."""
+        """The most calls to lease ahead: the worker's share, so that others find some, or more while few ask."""
         return math.ceil((self._item.limit or 0.0) * self._eased * self._share * self._ahead_ms / 1_000)
 
     @property

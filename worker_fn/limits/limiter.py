@@ -56,14 +56,14 @@ class Limiter:
         return what_stops_mapping(self.flow, now_ms=self.item.now_ms()) if knows else ""
 
     def take(self) -> Start | None:
-        """The next moment that was leased."""
+        """The next leased moment."""
         item, now_ms = self.item, self.item.now_ms()
         if item.share_until_ms > now_ms:
-            self.leasing.lease = Lease()  # what was leased is somebody's share now
+            self.leasing.lease = Lease()  # the leased moments belong to shares now
         return self.leasing.lease.take(now_ms=now_ms, not_before_ms=item.flow.cool_until_ms, limit=item.limit)
 
     def put_back(self) -> None:
-        """Have another call in place of one that was to start now."""
+        """Let another call start in place of one that was to start now."""
         self.leasing.lease.put_back(self.item.now_ms())
 
     def holds(self, start: Start) -> bool:

@@ -48,7 +48,7 @@ class Reports:
         return now_ms - self._told_ms >= (URGENT_EVERY_MS if trouble else self._seldom_ms)
 
     def note(self, tally: Tally) -> None:
-        """Remember what a call came to. What pushed back a call that began before the limit was lowered is an echo."""
+        """Remember a call's result. A push-back of a call begun before the limit was lowered is an echo: ignored."""
         if self._item.is_echo(self._item.now_ms() - tally.took_ms):
             tally = replace(tally, refused=0)
         self._counts.update(tally.counts(self._item.flow.added(self._counts)))
@@ -84,7 +84,7 @@ class Reports:
         with self._taken() as counts:
             if asked := {**numbers, **counts}:
                 given = await self._item.add(asked)
-        with suppress(StateUnavailable):  # what was counted stands there for the next one who looks
+        with suppress(StateUnavailable):  # the counts stay in the item for the next worker that looks
             await self._item.change(self._stepped)
         return given
 
@@ -99,8 +99,8 @@ class Reports:
             raise
 
     def _stepped(self, flow: Flow) -> tuple[Flow, None]:
-        """Whoever sees that a step is due takes it, or that the breaker would open."""
+        """Take in the counts if a step of the limit is due, or the breaker would open."""
         bounds, now_ms = self._item.bounds, self._item.now_ms()
-        is_first = self._item.of_partner is None and not flow.alive_ms  # nobody else leaves a sign of life there
+        is_first = self._item.of_partner is None and not flow.alive_ms  # no sign of life was ever left there
         is_due = is_first or agreement.is_due(flow, bounds, now_ms=now_ms)
         return (agreement.fold(flow, bounds, now_ms=now_ms) if is_due else flow), None

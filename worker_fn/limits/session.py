@@ -90,7 +90,7 @@ class Session:
             return start
         if self._table is not None:
             await self._table.look(now_ms)
-        # What is leased and can not be used is lost to the others: who waits for its moment needs no other one.
+        # Leased numbers that are not used are lost to other workers: a call that waits for its moment needs no other.
         wanted = max(1, wanted - self._near)
         usable = max(1, round(in_flight * WINDOW_MS / max(limiter.flow.latency_ms or GUESSED_LATENCY_MS, 1.0)))
         permit = await limiter.ask(until_ms=until_ms, wanted=wanted, most_a_window=usable)
@@ -100,7 +100,7 @@ class Session:
         return permit
 
     async def _is_come(self, start: Start) -> bool:
-        """Wait for a moment; False where it may not be used any more."""
+        """Wait for a moment; False if it may not be used any more."""
         self._near += 1
         try:
             await self._sleep_until(start.ms - LOOK_AHEAD_MS)
@@ -109,7 +109,7 @@ class Session:
             await self.look(self._now_ms())
         finally:
             self._near -= 1
-        # Later than its window a number is worth nothing: the next one has its own.
+        # After its window a number is worth nothing: the next window has its own.
         in_time = self._now_ms() // WINDOW_MS == start.window
         return in_time and self._limiter.blocked() is None and self._limiter.holds(start)
 

@@ -64,10 +64,10 @@ def plan(
 ) -> dict[int, int]:
     """How many numbers to ask for of each window from now to `until_ms`, if the counters stand at `given`.
 
-    Of each at least `least_a_window` are asked for, the worker's own share, even if fewer are wanted: the calls of this
-    batch then use the first moments of it, and the next batch, which begins in the same window, the others.
-    `most_a_window` is what the worker can use of one (its connections over the partner's latency). Of the present window
-    those numbers whose moment has passed are asked for in vain.
+    Of each window a worker asks for at least its own share, `least_a_window`, even if fewer are wanted: the calls of
+    this batch use the first moments, and the next batch, which begins in the same window, the others. `most_a_window`
+    is what the worker can use of one window (its connections over the partner's latency). Some numbers of the present
+    window are past their moment, so more are asked for than are wanted.
     """
     asked, missing = dict[int, int](), wanted
     for window in windows(now_ms, until_ms):

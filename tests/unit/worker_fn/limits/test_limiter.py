@@ -195,7 +195,7 @@ def test_who_is_alone_stops_when_the_table_is_throttled(limiter: Limiter, fleet:
 
 
 def test_who_is_alone_has_a_breaker_of_its_own(limiter: Limiter, fleet: Any) -> None:
-    """Faults of its own calls open it, as nobody could tell of others'; with the table what the fleet agreed on holds."""
+    """Faults of its own calls open it; when the table answers again the fleet's breaker holds."""
 
     async def failing() -> tuple[Wait | None, bool]:
         await starts_until(limiter, fleet, fleet.clock.now_s + 1)
