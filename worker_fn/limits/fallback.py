@@ -102,7 +102,5 @@ class Fallback:
     def note(self, tally: Tally) -> None:
         """Learn from the result of a call, as the fleet would."""
         now_ms, flow = self._fleet.now_ms(), self.flow.added(tally.counts(self.flow))
-        if tally.cool_until_ms > flow.cool_until_ms:
-            flow = replace(flow, cool_until_ms=tally.cool_until_ms, cool_from_ms=now_ms)
         flow = agreement.answered(flow, tally, self._bounds, now_ms=now_ms)
         self.flow = agreement.fold(flow, self._bounds, now_ms=now_ms)

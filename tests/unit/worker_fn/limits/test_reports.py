@@ -138,6 +138,17 @@ def test_what_pushed_back_a_call_from_before_the_limit_was_lowered_is_not_told(f
         fleet.clock.now_s += 0.6
 
 
+def test_who_has_nothing_to_tell_takes_a_step_that_is_due(fleet: Any) -> None:
+    """Push-backs of a window in which nothing arrived are not mixed with what arrives after the cool-down."""
+    worker, idle = Worker(fleet), Worker(fleet)
+    worker.tell(Tally(delivered=1))
+    worker.tell(Tally(refused=9))
+    fleet.clock.now_s += STEP_MS / 1_000
+    assert idle.reports.is_due(last=True)
+    idle.tell()
+    assert known(fleet).limit.per_second == 0.9 * LIMIT
+
+
 def test_a_report_within_a_step_is_one_write(fleet: Any) -> None:
     """The value stays as it is until somebody sees that a step is due."""
     worker = Worker(fleet)
