@@ -178,7 +178,7 @@ def _raised(limit: Limit, moved: Limit, bounds: Bounds) -> Limit:
     now, held = limit.per_second, limit.held
     if now is None:
         return moved
-    if limit.rises:
+    if limit.rises and limit.delivered:
         if held is None and now > LOOSE * moved.best:
             return replace(start(bounds, moved.since_ms), best=moved.best)
         return replace(moved, per_second=_bounded(lower(UP_FAST * now, held) or now, bounds), why=RECOVERING)

@@ -229,6 +229,14 @@ def test_the_way_back_needs_no_limit_that_is_reached() -> None:
     assert step(replace(limit, delivered=1), BOUNDS, now_ms=NOW + QUICK_STEP_MS).per_second == 45.0
 
 
+def test_the_way_back_does_not_go_on_while_nothing_arrives() -> None:
+    """A single time-out in a window teaches nothing, but it is no sign that the partner takes more."""
+    low = restart(start(BOUNDS, NOW), BOUNDS, now_ms=NOW)
+    assert low.rises
+    assert after(replace(low, timeouts=1)).per_second == low.per_second
+    assert after(replace(low, delivered=1)).per_second > low.per_second
+
+
 @pytest.mark.parametrize("per_window", [1, 50, 5_000])
 def test_a_limit_that_nothing_showed_ends_where_it_holds_nobody_back(per_window: int) -> None:
     """A limit that nothing confirmed grows to a few times the delivered rate, and is then forgotten."""
