@@ -44,19 +44,23 @@ def test_operator_lists_and_clears_a_suspended_account(operated: Operated) -> No
     """An account whose key is refused is listed and its messages are parked; a clear brings them back and delivers
     them, without waiting for messages that are still hidden, like the probe.
     """
+
+    def listed() -> Any:
+        return json.loads(operated.spillway("suspensions", "--json"))
+
+    def refused() -> dict[str, int]:  # a hidden message of another test may bring its own account back
+        found = {one["account_id"]: one["status"] for one in listed()["suspensions"]}
+        return {account: status for account, status in found.items() if account in {"5", "6"}}
+
     operated.api.begin(Behaviour(token="good"))
-    assert "No account is suspended." in operated.spillway("suspensions")
+    assert refused() == {}
     for number in range(12):
         operated.send(f"5-{number}", account=5, key="old")
     operated.send("6-0", account=6, key="good")
     until(lambda: "6-0" in operated.arrived())
 
-    def listing() -> Any:
-        found = json.loads(operated.spillway("suspensions", "--json"))
-        return found if found["parked_about"] >= 10 else None
-
-    found = until(listing)
-    assert [(one["account_id"], one["status"]) for one in found["suspensions"]] == [("5", 401)]
+    until(lambda: listed()["parked_about"] >= 10)
+    assert refused() == {"5": 401}
     said = operated.spillway("suspensions")
     assert "HTTP 401" in said
     assert "old" not in said
@@ -66,7 +70,7 @@ def test_operator_lists_and_clears_a_suspended_account(operated: Operated) -> No
     assert "cleared: 5" in said
     assert "messages moved back" in said
     until(lambda: len(operated.arrived()) >= 10, 100)  # the two that had a turn are hidden for three minutes
-    assert "No account is suspended." in operated.spillway("suspensions")
+    assert refused() == {}
     operated.api.begin()
     operated.send("5-new", account=5, key="old")
     until(lambda: "5-new" in operated.arrived())
