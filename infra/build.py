@@ -303,6 +303,9 @@ def main(arguments: list[str] | None = None) -> int:
     except BuildError as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("The build was stopped: the same command builds what is missing.", file=sys.stderr)
+        return 130
     return 0
 
 

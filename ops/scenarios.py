@@ -9,6 +9,7 @@
 import json
 import multiprocessing
 import os
+import signal
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Annotated
@@ -44,10 +45,15 @@ WriteDocs = Annotated[bool, typer.Option(help="Renew the table in docs/limits.md
 @app.command()
 def scenarios(seed: Seed = "1", name: Name = "", write_docs: WriteDocs = False) -> None:
     """Run the scenarios and judge them; the exit code says whether a band is broken."""
-    chosen = [one for one in load_all() if name in one.name]
+    known = load_all()
+    chosen = [one for one in known if name in one.name]
     seeds = seeds_of(seed)
-    if not chosen or not seeds or (write_docs and (name or len(seeds) > 1)):
-        raise typer.BadParameter("no such scenario or seed, or --write-docs with less or more than all with one seed")
+    if not chosen:
+        raise typer.BadParameter(
+            f"no scenario's name holds {safe(name)!r}: there are {', '.join(one.name for one in load_all())}"
+        )
+    if write_docs and (name or len(seeds) > 1):
+        raise typer.BadParameter("--write-docs runs all scenarios with one seed: leave NAME out, and give one SEED")
     judged = list(_examined(chosen, seeds))
     REPORT.parent.mkdir(parents=True, exist_ok=True)
     REPORT.write_text(json.dumps([one.reported() for one in judged], indent=2) + "\n", encoding="utf-8")
@@ -59,11 +65,16 @@ def scenarios(seed: Seed = "1", name: Name = "", write_docs: WriteDocs = False) 
 
 
 def seeds_of(text: str) -> list[int]:
-    """`7`, `3,5,8` or `1-20`."""
+    """Read `7`, `3,5,8` or `1-20`. Raises typer.BadParameter."""
     seeds: list[int] = []
-    for part in filter(None, text.replace(" ", "").split(",")):
-        first, _, last = part.partition("-")
-        seeds += range(int(first), int(last or first) + 1)
+    try:
+        for part in filter(None, text.replace(" ", "").split(",")):
+            first, _, last = part.partition("-")
+            seeds += range(int(first), int(last or first) + 1)
+    except ValueError:
+        seeds = []
+    if not seeds:
+        raise typer.BadParameter(f"SEED={safe(text)} is no seed: it is one, or several, as in 7, 3,5,8 or 1-20")
     return seeds
 
 
@@ -73,7 +84,10 @@ def _examined(chosen: Sequence[Scenario], seeds: Sequence[int]) -> Iterable[Figu
     if len(work) == 1:
         yield examine(*work[0])
         return
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=multiprocessing.get_context("spawn")) as pool:
+    # Ctrl-C ends the processes, too: they would finish their scenarios first.
+    spawn = multiprocessing.get_context("spawn")
+    ends = (signal.SIGINT, signal.SIG_DFL)
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=spawn, initializer=signal.signal, initargs=ends) as pool:
         yield from pool.map(examine, *zip(*work, strict=True))
 
 

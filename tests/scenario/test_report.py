@@ -45,8 +45,18 @@ def test_report_has_the_agreed_fields(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_unknown_name_is_refused() -> None:
-    """A name that fits no scenario is an error, not an empty success."""
-    assert CliRunner().invoke(verb.app, ["--name", "nothing-like-that"]).exit_code == 2
+    """A name that fits no scenario is an error that lists what there is, not an empty success."""
+    answer = CliRunner().invoke(verb.app, ["--name", "nothing-like-that"])
+    assert answer.exit_code == 2
+    assert "cold-start" in answer.output
+
+
+@pytest.mark.parametrize("seed", ["a", "", "-1", "5-2", "1--3", "1.5", ","])
+def test_what_is_no_seed_is_refused(seed: str) -> None:
+    """The message shows what a seed looks like."""
+    answer = CliRunner().invoke(verb.app, ["--name", "poison-by-item", f"--seed={seed}"])
+    assert answer.exit_code == 2
+    assert "1-20" in answer.output
 
 
 @pytest.mark.parametrize(("text", "seeds"), [("7", [7]), ("3,5,8", [3, 5, 8]), ("1-4, 9", [1, 2, 3, 4, 9])])

@@ -167,6 +167,19 @@ def test_a_lock_that_is_missing_is_said_in_one_line(
     assert capsys.readouterr().err == "requirements/ingest.txt is missing: make lock writes it\n"
 
 
+def test_a_build_that_is_stopped_says_so_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C: no traceback, and the exit code of an interrupted command."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(build, "build", interrupted)
+    assert build.main(["local", "--output", str(tmp_path)]) == 130
+    assert capsys.readouterr().err == "The build was stopped: the same command builds what is missing.\n"
+
+
 def test_a_release_names_its_commit(tmp_path: Path) -> None:
     """release.json has the commit of a clean checkout, adds `dirty` if a deployed file was changed, and has `unknown`
     without a repository.
